@@ -1,0 +1,61 @@
+"""taskq: ``multiprocessing.Pool.map`` made durable.
+
+    >>> from taskq import Queue
+    >>> job = Queue().map(compute, range(8))
+    >>> job.get()
+
+The items wait in Redis, supervised workers (``taskq worker``) run them on all cores, and the results are
+collected in a Redis list. See README.md.
+"""
+
+from taskq.errors import (
+    DuplicateJobError,
+    FunctionError,
+    ItemError,
+    MapCanceledError,
+    MapError,
+    MapFailedError,
+    OptionError,
+    PayloadError,
+    PickleError,
+    ResultsGoneError,
+    ServerError,
+    TaskqError,
+    TooLargeError,
+    UsageError,
+    WaitTimeoutError,
+    WorkerLostError,
+)
+from taskq.local import local
+from taskq.map_job import MapJob
+from taskq.outcome import ItemFailure
+from taskq.progress import Progress
+from taskq.queue import Queue
+from taskq.result_list import ResultList
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DuplicateJobError",
+    "FunctionError",
+    "ItemError",
+    "ItemFailure",
+    "MapCanceledError",
+    "MapError",
+    "MapFailedError",
+    "MapJob",
+    "OptionError",
+    "PayloadError",
+    "PickleError",
+    "Progress",
+    "Queue",
+    "ResultList",
+    "ResultsGoneError",
+    "ServerError",
+    "TaskqError",
+    "TooLargeError",
+    "UsageError",
+    "WaitTimeoutError",
+    "WorkerLostError",
+    "local",
+]

@@ -1,0 +1,168 @@
+"""Chunks: cutting an iterable into runs of consecutive items, and the bytes that carry one.
+
+A payload is one header line, ``start count only``, followed by the pickle of the items. ``start`` is the
+index of the first item in the map. ``only`` is empty, or lists the offsets (``3,5,9``) of the items that are
+still to be done: so failed items run again, and a poison item is isolated, without rewriting any pickle.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any
+
+from taskq import codec
+from taskq.errors import OptionError, TooLargeError
+
+MAX_ITEMS = 4096  # of a chunk whose size taskq picks: one commit stays a few milliseconds of Redis's time
+SOFT_BYTES = 1024 * 1024  # of a chunk whose size taskq picks, unless a single item is larger
+CHUNKS_PER_CORE = 16  # of a map whose chunk size taskq picks: the last chunks end close together
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a payload's first line says."""
+
+    start: int
+    count: int
+    only: tuple[int, ...] = ()
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Offsets, within the chunk, of the items that are to be done."""
+        return self.only or range(self.count)
+
+    def __bytes__(self) -> bytes:
+        return b"%d %d %s\n" % (self.start, self.count, ",".join(map(str, self.only)).encode())
+
+    def keeping(self, offsets: Iterable[int]) -> Header:
+        """The same chunk with only these items left to do."""
+        return Header(self.start, self.count, tuple(offsets))
+
+    def halves(self) -> tuple[Header, Header]:
+        """Two headers that share this one's items; it must have at least two."""
+        offsets = self.offsets
+        middle = len(offsets) // 2
+        return self.keeping(offsets[:middle]), self.keeping(offsets[middle:])
+
+
+def read_header(payload: bytes) -> Header:
+    """The header of a payload, without touching the pickle behind it."""
+    start, count, only = payload[: payload.index(b"\n")].split(b" ")
+    return Header(int(start), int(count), tuple(map(int, only.split(b","))) if only else ())
+
+
+def read_items(payload: bytes) -> Any:
+    """The items of a payload, all of them, as an indexable sequence."""
+    return codec.loads(payload[payload.index(b"\n") + 1 :])
+
+
+def size_for(total: int, cores: int) -> int:
+    """Items per chunk where the user gives no ``chunksize``.
+
+    Each core gets about ``CHUNKS_PER_CORE`` chunks, and no chunk more than ``MAX_ITEMS`` items.
+    """
+    return max(1, min(MAX_ITEMS, total // (max(1, cores) * CHUNKS_PER_CORE)))
+
+
+@dataclass(frozen=True)
+class Chunker:
+    """Cuts one iterable into payloads.
+
+    Args:
+        chunksize: Items per chunk; None: ``size_for`` the length, or where there is none, for what came so
+            far (so the chunks of a generator grow as it goes on).
+        cores: For ``size_for``.
+        limit: Bytes a payload may have.
+    """
+
+    chunksize: int | None
+    cores: int
+    limit: int = codec.DEFAULT_LIMIT
+
+    def payloads(self, items: Iterable[Any]) -> Iterator[tuple[int, bytes]]:
+        """The item count and the payload of each chunk, in order; one chunk is in memory at a time.
+
+        Raises:
+            PickleError: If an item can't be pickled; names its index.
+            TooLargeError: If an item or a chunk is over the limit; names the index.
+        """
+        start = 0
+        for run in self._runs(items):
+            for part in self._fitting(start, run):
+                yield len(part[0]), part[1]
+            start += len(run)
+
+    def _runs(self, items: Iterable[Any]) -> Iterator[Any]:
+        total = len(items) if isinstance(items, Sized) else None
+        if total is not None and _slices_alike(items):
+            step = self.chunksize or size_for(total, self.cores)
+            for start in range(0, total, step):
+                yield items[start : start + step]  # type: ignore[index]
+            return
+        iterator = iter(items)
+        seen = 0
+        while run := list(itertools.islice(iterator, self.chunksize or size_for(total or seen, self.cores))):
+            seen += len(run)
+            yield run
+
+    def _fitting(self, start: int, run: Any) -> Iterator[tuple[Any, bytes]]:
+        """The run as one payload, or halved until each is of a good size (only if taskq picks the size)."""
+        body = _pickle(start, run)
+        header = bytes(Header(start, len(run)))
+        size = len(header) + len(body)
+        if size > SOFT_BYTES and self.chunksize is None and len(run) > 1:
+            middle = len(run) // 2
+            yield from self._fitting(start, run[:middle])
+            yield from self._fitting(start + middle, run[middle:])
+            return
+        if size > self.limit:
+            raise self._too_large(start, run, size)
+        yield run, header + body
+
+    def _too_large(self, start: int, run: Any, size: int) -> TooLargeError:
+        limit = f"the limit of {self.limit:,} bytes"
+        for offset, item in enumerate(run):
+            alone = len(codec.dumps(item, f"item {start + offset}"))
+            if alone > self.limit or len(run) == 1:
+                return TooLargeError(
+                    f"item {start + offset} is {alone:,} bytes, over {limit}. Send a path or a key instead "
+                    "of the data, or raise the limit: Queue(payload_limit=...)."
+                )
+        return TooLargeError(
+            f"items {start} to {start + len(run) - 1} are {size:,} bytes together, over {limit} of one "
+            f"chunk. Use a chunksize below {len(run)}, or leave it to taskq."
+        )
+
+
+def _slices_alike(items: Any) -> bool:
+    """Whether ``items[a:b]`` iterates as ``items`` does: then a chunk may be a slice, as compact as its source."""
+    return type(items) in (list, tuple, range, bytes) or (
+        "numpy" in sys.modules and type(items) is sys.modules["numpy"].ndarray
+    )
+
+
+def _pickle(start: int, run: Any) -> bytes:
+    try:
+        return codec.dumps(run)
+    except Exception:  # noqa: BLE001 - found again below, with the index of the item that is at fault
+        for offset, item in enumerate(run):
+            codec.dumps(item, f"item {start + offset}")
+        raise
+
+
+def check_chunksize(chunksize: Any) -> int | None:
+    """The chunk size, if it is one.
+
+    Raises:
+        OptionError: If it is neither None nor a whole number of at least 1.
+    """
+    if chunksize is None:
+        return None
+    if isinstance(chunksize, bool) or not hasattr(chunksize, "__index__"):
+        raise OptionError(f"chunksize must be a whole number or None, not {chunksize!r}")
+    if chunksize < 1:
+        raise OptionError(f"chunksize must be at least 1, not {chunksize!r}")
+    return int(chunksize)

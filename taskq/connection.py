@@ -1,0 +1,87 @@
+"""Where Redis is, and connections to it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from taskq.errors import OptionError
+
+DEFAULT_URL = "redis://localhost:6379/0"
+SOCKET_TIMEOUT = 30.0  # seconds a reply may take
+CONNECT_TIMEOUT = 5.0  # seconds
+
+UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
+"""What redis-py raises when the server can't be reached or doesn't answer."""
+
+_in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
+
+
+def default_url() -> str:
+    """The worker's own URL inside a pool process, else ``TASKQ_URL``, else a local server."""
+    return _in_worker.get("url") or os.environ.get("TASKQ_URL") or DEFAULT_URL
+
+
+def connect(url: str | None = None, *, retries: int = 3, timeout: float = SOCKET_TIMEOUT) -> Redis:
+    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
+
+    Args:
+        url: None: ``default_url()``.
+        retries: How often a command is tried again after the connection broke.
+        timeout: Seconds a reply may take.
+
+    Raises:
+        OptionError: If the URL is none that redis-py knows.
+    """
+    url = url or default_url()
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries),
+            health_check_interval=30,
+        )
+    except ValueError as error:
+        raise OptionError(
+            f"{hide_password(url)!r} is not a Redis URL such as redis://host:6379/0: {error}"
+        ) from error
+
+
+def use_in_worker(url: str) -> None:
+    """Make user code in this (pool) process connect to the worker's server."""
+    _in_worker.clear()
+    _in_worker["url"] = url
+
+
+def shared() -> Redis:
+    """One lazy connection for this process, for what user code opens: result lists, the current job."""
+    connection = _in_worker.get("connection")
+    if connection is None or _in_worker.get("pid") != os.getpid():
+        _in_worker["connection"] = connection = connect()
+        _in_worker["pid"] = os.getpid()  # a fork must not share its parent's socket
+    return connection  # type: ignore[no-any-return]
+
+
+def hide_password(url: str) -> str:
+    """The URL with ``***`` for its password, fit for logs and messages."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def url_of(connection: Any) -> str:
+    """What to call a connection in messages, without its password."""
+    options = connection.connection_pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    return f"redis://{options.get('host', '?')}:{options.get('port', '?')}/{options.get('db', 0)}"

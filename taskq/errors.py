@@ -1,0 +1,96 @@
+"""Every error that taskq raises.
+
+    TaskqError
+    ├── UsageError            what was asked for can't be done; nothing was written
+    │   ├── OptionError       an unknown option or a value out of its range    (also ValueError)
+    │   ├── DuplicateJobError a job with that id is waiting or running
+    │   └── PayloadError      an item, a function or an argument can't travel
+    │       ├── PickleError       it can't be pickled
+    │       └── TooLargeError     it is over the size limit
+    ├── MapError              a map ended without all of its results
+    │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
+    │   ├── MapCanceledError  it was cancelled or stopped
+    │   └── ResultsGoneError  its keys have expired or were deleted
+    ├── ItemError             an item failed and its own exception could not travel
+    │   └── WorkerLostError   the item's process died each time it was tried
+    ├── FunctionError         a shipped function can't be loaded where it arrived
+    ├── ServerError           no server could be reached or started
+    └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
+"""
+
+from __future__ import annotations
+
+
+class TaskqError(Exception):
+    """Root of all of taskq's own errors."""
+
+
+class UsageError(TaskqError):
+    """What was asked for can't be done as asked; nothing was written to Redis."""
+
+
+class OptionError(UsageError, ValueError):
+    """An option is unknown, or its value is out of range."""
+
+
+class DuplicateJobError(UsageError):
+    """A job with the requested id is still waiting or running."""
+
+
+class PayloadError(UsageError):
+    """Something can't be sent to the workers."""
+
+
+class PickleError(PayloadError):
+    """Neither pickle nor cloudpickle can serialize it."""
+
+
+class TooLargeError(PayloadError):
+    """It is larger than the limit of one chunk or one result."""
+
+
+class MapError(TaskqError):
+    """A map ended without all of its results."""
+
+
+class MapFailedError(MapError):
+    """The map failed as a whole; the message holds the worker's account."""
+
+
+class MapCanceledError(MapError):
+    """The map was cancelled or stopped before it was complete."""
+
+
+class ResultsGoneError(MapError):
+    """The map's keys no longer exist: they expired (``result_ttl``) or were deleted."""
+
+
+class ItemError(TaskqError):
+    """An item failed with an exception that could not be brought here itself."""
+
+
+class WorkerLostError(ItemError):
+    """The process that ran the item died, every time the item was tried."""
+
+
+class FunctionError(TaskqError):
+    """A shipped function can't be loaded in the process that should run it."""
+
+
+class ServerError(TaskqError):
+    """No Redis server could be reached, or the embedded one could not be started."""
+
+
+class WaitTimeoutError(TaskqError, TimeoutError):
+    """The time given to a wait is over; the job goes on."""
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - the name multiprocessing gives to the same thing
+    """Carries the text of a traceback from a pool process, as the cause of the error raised here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'

@@ -1,0 +1,93 @@
+"""``taskq.local()``: a private server and real workers for the length of a ``with`` block."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from taskq import services
+from taskq.errors import ServerError
+from taskq.queue import Queue
+from taskq.server import private_server
+
+_START = 30.0  # seconds the workers may take to be ready
+_GRACE = 2.0  # seconds which running items get at the end
+
+
+@contextmanager
+def local(
+    processes: int | None = None, services: int = 1, *, queue: str = "default", log_level: str = "warning",
+    **queue_options: Any,
+) -> Iterator[Queue]:  # fmt: skip
+    """A queue on a private server, with real workers; all of it is gone at the end of the block.
+
+        with taskq.local() as q:
+            print(q.map(compute, range(8)).get())
+
+    Args:
+        processes: Pool processes of each service; default: the cores, shared by the services.
+        services: Service processes.
+        queue: The queue's name.
+        log_level: Of the workers, which log to stderr.
+        queue_options: For ``Queue``.
+
+    Yields:
+        The queue, once all workers are ready. They find modules where this program finds them.
+
+    Raises:
+        ServerError: If there is no server program, or the workers do not start.
+
+    At the end, also after an exception or Ctrl-C, running items get 2 seconds, and results are gone with the
+    server: fetch them before. If this program is killed, workers and server end by themselves.
+    """
+    with private_server() as url, _workers(url, queue, processes, services, log_level):
+        q = Queue(queue, url=url, **queue_options)
+        try:
+            yield q
+        finally:
+            q.connection.close()
+
+
+@contextmanager
+def _workers(
+    url: str, queue: str, processes: int | None, count: int, log_level: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "workers", "worker", queue, "--url", url, "--services", str(count),
+               "--grace", str(_GRACE), "--log-level", log_level, "--until-eof"]  # fmt: skip
+    if processes is not None:
+        command += ["--processes", str(processes)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKQ_")}
+    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+    try:
+        _wait_until_ready(process, url, count)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_GRACE + 5)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, count: int) -> None:
+    from taskq.connection import connect
+
+    deadline = time.monotonic() + _START
+    with connect(url) as connection:
+        while len(services.live(connection)) < count:
+            if process.poll() is not None:
+                raise ServerError(f"the workers ended at their start with exit code {process.returncode}; see above")
+            if time.monotonic() > deadline:
+                raise ServerError(f"the workers were not ready after {_START:.0f} s")
+            time.sleep(0.01)

@@ -1,0 +1,54 @@
+"""The Lua operations on a map, one file each; a file's header says what it does and what it takes."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@cache
+def source(name: str) -> str:
+    """The text of ``<name>.lua``."""
+    return (resources.files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
+
+
+class Operation:
+    """One script, bound to a connection."""
+
+    def __init__(self, connection: Any, name: str) -> None:
+        self._script = connection.register_script(source(name))
+
+    def __call__(self, keys: list[str], args: list[Any], pipe: Any = None) -> Any:
+        """Run it and return its reply; or, given a pipeline, queue it there.
+
+        A pipeline runs it by its hash alone: redis-py would ask the server before every pipeline whether it
+        knows the script, a whole round trip. So the caller of the pipeline must be ready for a
+        ``NoScriptError`` reply (a restarted server has forgotten all scripts), and answer with ``load``.
+        """
+        if pipe is None:
+            return self._script(keys=keys, args=args)
+        return pipe.evalsha(self._script.sha, len(keys), *keys, *args)
+
+    def load(self) -> None:
+        """Make the server know the script."""
+        self._script.registered_client.script_load(self._script.script)
+
+
+class Scripts:
+    """The operations on maps and queues, bound to one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.begin = Operation(connection, "begin")
+        self.open = Operation(connection, "open")
+        self.claim = Operation(connection, "claim")
+        self.commit = Operation(connection, "commit")
+        self.release = Operation(connection, "release")
+        self.split = Operation(connection, "split")
+        self.close = Operation(connection, "close")
+        self.reserve = Operation(connection, "reserve")
+
+    def load(self) -> None:
+        """Make the server know all of them, before they are used in a pipeline."""
+        for operation in vars(self).values():
+            operation.load()

@@ -1,0 +1,13 @@
+-- Reserve a map's id for one producer, before it writes the first chunk.
+--
+-- KEYS  1 taskq:{id}
+-- ARGV  1 seconds after which the key expires if the producer dies while writing
+--       2.. field, value, ... of the hash
+-- Returns 1; or 0 if a map with this id exists already, and then nothing was changed.
+
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    return 0
+end
+redis.call('HSET', KEYS[1], 'state', 'writing', 'done', 0, 'failed', 0, 'chunks', 0, unpack(ARGV, 2))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return 1

@@ -1,0 +1,41 @@
+-- Begin, resume or retry a map: every chunk that is neither pending nor held by a live worker becomes pending.
+--
+-- A map that was closed (it failed, timed out or was requeued) is opened again for what is left of it: a
+-- chunk leaves the chunks hash only when all of its items have results, so the hash itself is the to-do list,
+-- and the error records of an earlier try no longer count. A map that is still open lost its owner: only the
+-- claims of workers without a lease go back, so that live helpers keep theirs.
+--
+-- KEYS  1 taskq:{id}   2 :chunks   3 :pending   4 :claims   5 :errors   6 taskq:leases
+-- ARGV  1 name of the worker that becomes the owner   2 Unix time now
+-- Returns {state before, flat fields of the hash}; {false} if there is no such map.
+
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then
+    return {false}
+end
+if state == 'closed' then
+    redis.call('DEL', KEYS[3], KEYS[4], KEYS[5])
+    redis.call('HSET', KEYS[1], 'failed', 0)
+    local chunks = redis.call('HKEYS', KEYS[2])
+    table.sort(chunks, function(a, b) return tonumber(a) < tonumber(b) end)
+    for i = 1, #chunks do
+        redis.call('RPUSH', KEYS[3], chunks[i])
+    end
+else
+    local claims = redis.call('HGETALL', KEYS[4])
+    for i = 1, #claims, 2 do
+        local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
+        local lease = redis.call('ZSCORE', KEYS[6], worker)
+        if worker == ARGV[1] or not lease or tonumber(lease) < tonumber(ARGV[2]) then
+            redis.call('HDEL', KEYS[4], claims[i])
+            redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. deaths)
+        end
+    end
+end
+for i = 1, #KEYS - 1 do
+    redis.call('PERSIST', KEYS[i])
+end
+redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[1])
+redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
+redis.call('HDEL', KEYS[1], 'reason', 'helper')
+return {state, redis.call('HGETALL', KEYS[1])}

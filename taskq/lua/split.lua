@@ -1,0 +1,18 @@
+-- Replace a claimed chunk by two that share its items, both pending: to find the item that kills processes.
+--
+-- KEYS  1 taskq:{id}   2 :pending   3 :claims   4 :chunks
+-- ARGV  1 chunk number   2 the claim, "deaths worker"   3 deaths to note for both halves
+--       4 header of the first half   5 header of the second half
+-- Returns 1; 0 if the claim is not held.
+
+local number = ARGV[1]
+if redis.call('HGET', KEYS[3], number) ~= ARGV[2] then
+    return 0
+end
+redis.call('HDEL', KEYS[3], number)
+local payload = redis.call('HGET', KEYS[4], number)
+local body = string.sub(payload, string.find(payload, '\n', 1, true) + 1)
+local second = redis.call('HINCRBY', KEYS[1], 'chunks', 1) - 1
+redis.call('HSET', KEYS[4], number, ARGV[4] .. body, second, ARGV[5] .. body)
+redis.call('LPUSH', KEYS[2], second .. ':' .. ARGV[3], number .. ':' .. ARGV[3])
+return 1

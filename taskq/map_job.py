@@ -1,0 +1,254 @@
+"""The job that ``Queue.map`` returns: an RQ job that fans out into items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from rq.job import Job, JobStatus
+
+from taskq import codec, keys
+from taskq.errors import (
+    MapCanceledError,
+    MapError,
+    MapFailedError,
+    OptionError,
+    ResultsGoneError,
+    WaitTimeoutError,
+)
+from taskq.map_store import MapInfo, MapStore
+from taskq.outcome import ItemFailure
+from taskq.progress import Progress, bar
+from taskq.result_list import ResultList
+from taskq.waiting import Events
+
+MAP, HELPER = "map", "helper"
+CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
+ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
+
+Errors = Literal["raise", "return"]
+
+
+def kind_of(fields: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """What kind of job a raw RQ job hash is: ``("map", "")``, ``("helper", map id)`` or ``("", "")``.
+
+    The mark is a field of the hash, so that it can be read without unpickling anything of the user's.
+    """
+    kind, _, map_id = fields.get(keys.JOB_KIND.encode(), b"").decode().partition(" ")
+    return kind, map_id
+
+
+class MapJob(Job):
+    """A map: one RQ job, many items, one list of results.
+
+    Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
+    RQ's own attributes and methods keep RQ's meaning: ``return_value()`` is a small summary of the map.
+    """
+
+    kind = MAP
+
+    @property
+    def store(self) -> MapStore:
+        """The map's keys."""
+        if not hasattr(self, "_store"):
+            self._store = MapStore(self.id, self.connection)
+        return self._store
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        fields[keys.JOB_KIND] = self.kind
+        return fields
+
+    # -- waiting -------------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
+        status = self._status_now()
+        return status is None or status in ENDED
+
+    def successful(self) -> bool:
+        """Whether every item has a result.
+
+        Raises:
+            MapError: If the map has not ended yet.
+            ResultsGoneError: If nothing is known of it any more.
+        """
+        status = self._status_now()
+        if status is None:
+            raise ResultsGoneError(f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted")
+        if status not in ENDED:
+            raise MapError(f"the map {self.id} has not ended yet: it is {status.value}")
+        return status == JobStatus.FINISHED
+
+    def wait(self, timeout: float | None = None, progress: bool = False) -> bool:
+        """Wait until the map has ended, or for ``timeout`` seconds (None: for ever).
+
+        Args:
+            timeout: Seconds.
+            progress: Show a progress bar on stderr, if that is a terminal.
+
+        Returns:
+            Whether the map has ended. The server says when; nothing is polled faster than once a second.
+        """
+        if not progress:
+            return self._wait(timeout)
+        with bar(self.store.info().name) as move:
+            ended = self._wait(timeout, lambda: move(self.progress))
+            if self.store.exists():
+                move(self.progress)
+            return ended
+
+    def _wait(self, timeout: float | None, on_progress: Callable[[], object] | None = None) -> bool:
+        with Events(self.connection, self.store.keys.events, timeout) as events:
+            while not self.ready():
+                if on_progress:
+                    on_progress()
+                if not events.next(ends_only=on_progress is None):
+                    return self.ready()
+        return True
+
+    def _status_now(self) -> JobStatus | None:
+        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
+        status = self.connection.hget(self.key, "status")
+        return JobStatus(status.decode()) if status else None
+
+    # -- results -------------------------------------------------------------------------------------
+
+    def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
+        """Wait for the map and return its results in the order of the items, like ``Pool.map``.
+
+        Args:
+            timeout: Seconds to wait; None: for ever.
+            errors: ``"raise"`` the first failed item's exception, with the remote traceback as its cause;
+                or ``"return"`` exceptions in the places of the missing results.
+
+        Raises:
+            WaitTimeoutError: If the map has not ended in time. It goes on.
+            MapFailedError, MapCanceledError: If it ended early; with ``errors="return"`` too, unless
+                every item was tried.
+            ResultsGoneError: If its keys are gone.
+            Exception: Whatever the first failed item raised.
+        """
+        _check_errors(errors)
+        if not self.wait(timeout):
+            raise WaitTimeoutError(f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on")
+        info, failures = self.store.info(), self.store.failures()
+        if errors == "raise" and failures:
+            raise next(iter(failures.values())).exception()
+        if not info.complete:
+            raise self._early_end(info)
+        results: list[Any] = [None] * info.total
+        values = self.store.values()
+        for start, count in self.store.spans():
+            results[start : start + count] = [codec.loads(next(values)) for _ in range(count)]
+        for index, failure in failures.items():
+            results[index] = failure.exception()
+        return results
+
+    def __getitem__(self, position: int) -> Any:
+        """The result that completed as number ``position`` (from 0); waits for it.
+
+        This is what ``for value in job`` uses: values as they complete. A failed item does not stop the
+        others: its exception is raised after the last value, as by ``get``. There is no ``__iter__``, since
+        RQ takes everything that has one for a list of jobs (``depends_on=job``).
+
+        Raises:
+            IndexError: If the map ended with fewer results.
+            Exception: Instead of that, whatever the first failed item raised.
+        """
+        if position < 0:
+            raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
+        first, batch = self._batch
+        if first <= position < first + len(batch):
+            return codec.loads(batch[position - first])
+        with Events(self.connection, self.store.keys.events) as events:
+            while True:
+                ended = self.ready()  # asked before reading: nothing is added after the end
+                if batch := self.store.batch(position):
+                    self._batch = position, batch
+                    return codec.loads(batch[0])
+                if ended:
+                    raise self._end_of_results()
+                events.next()
+
+    _batch: tuple[int, list[bytes]] = (0, [])  # read ahead: position of the first, pickled values
+
+    def _end_of_results(self) -> BaseException:
+        for failure in self.store.failures().values():
+            return failure.exception()
+        info = self.store.info()
+        return IndexError(f"the map has {info.done} results") if info.complete else self._early_end(info)
+
+    def _early_end(self, info: MapInfo) -> MapError:
+        status = self._status_now()
+        if status in (JobStatus.CANCELED, JobStatus.STOPPED):
+            return MapCanceledError(f"the map {self.id} was {status.value} with {info.done} of {info.total} items done")
+        latest = self.latest_result()
+        why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
+        return MapFailedError(f"the map {self.id} failed with {info.done} of {info.total} items done: {why}")
+
+    @property
+    def result_list(self) -> ResultList:
+        """The results so far, in the order of completion: a live list in Redis."""
+        return ResultList(self.store.keys.results, self.connection)
+
+    @property
+    def errors(self) -> dict[int, ItemFailure]:
+        """What failed so far: item index -> record, by index."""
+        return self.store.failures()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the map is, now."""
+        info = self.store.info()
+        return Progress.since(info.started, time.time(), info.done, info.failed, info.total)
+
+    # -- control -------------------------------------------------------------------------------------
+
+    def cancel(self, pipeline: Any = None, enqueue_dependents: bool = False, **options: Any) -> Any:
+        """Cancel the map: no further chunk is started and nothing more is stored.
+
+        Items that run at the moment run to their end, for nothing. Results so far stay for a day.
+
+        Raises:
+            rq.exceptions.InvalidJobOperation: If it was cancelled before.
+        """
+        answer = super().cancel(pipeline=pipeline, enqueue_dependents=enqueue_dependents, **options)
+        self.store.close("cancelled")
+        self.store.expire(CANCELED_TTL)
+        self.store.tell_end()
+        return answer
+
+    def delete(self, pipeline: Any = None, **options: Any) -> None:
+        """Delete the job, its results and all that belongs to it."""
+        super().delete(pipeline=pipeline, **options)
+        self.store.tell_end(delete=True)
+
+    def __repr__(self) -> str:
+        try:
+            info, status = self.store.info(), self._status_now()
+        except ResultsGoneError:
+            return f"<MapJob {self.id} (its keys are gone)>"
+        except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away
+            return f"<MapJob {self.id} ({type(error).__name__}: {error})>"
+        ended = f", {status.value}" if status in ENDED else ""
+        return f"<MapJob {self.id} {info.name} {info.done}/{info.total} done, {info.failed} failed{ended}>"
+
+    __str__ = __repr__
+
+
+def _check_errors(errors: str) -> None:
+    if errors not in ("raise", "return"):
+        raise OptionError(f'errors must be "raise" or "return", not {errors!r}')
+
+
+class HelperJob(Job):
+    """The RQ job by which a map asks an idle service to join in; see docs/architecture.md."""
+
+    map_id = ""
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        fields[keys.JOB_KIND] = f"{HELPER} {self.map_id}"
+        return fields

@@ -1,0 +1,300 @@
+"""All that is done to a map's keys in Redis: written by the producer, claimed, committed, closed.
+
+One object per map and connection. Methods with a ``pipe`` argument run at once if it is None; else they queue
+their command there, and its reply is read by the static method named beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
+
+from taskq import keys
+from taskq.chunk import Header, read_header
+from taskq.errors import ResultsGoneError
+from taskq.keys import MapField, MapKeys
+from taskq.lua import Scripts
+from taskq.outcome import ChunkOutcome, ItemFailure, Totals
+
+_READ_BATCH = 10_000  # results read in one round trip
+_END = "end"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A chunk that a worker holds."""
+
+    number: int
+    deaths: int  # processes it has killed so far
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class ClaimReply:
+    """What came of asking for chunks."""
+
+    state: str
+    pending: int  # chunks that are still pending
+    claims: list[Claim]
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """What the map's hash says."""
+
+    name: str
+    function: bytes
+    star: bool
+    total: int
+    done: int
+    failed: int
+    limit: int
+    state: str
+    reason: str
+    started: float
+
+    @property
+    def complete(self) -> bool:
+        return self.done + self.failed >= self.total
+
+
+@dataclass(frozen=True)
+class TimelineNote:
+    """Who ran a chunk, for the timeline."""
+
+    host: str
+    worker: str
+    pid: int
+    lane: int
+
+
+class MapStore:
+    """The keys of one map.
+
+    Args:
+        job_id: The map's RQ job.
+        connection: Anything redis-py compatible.
+        scripts: Of the same connection; made when not given.
+    """
+
+    def __init__(self, job_id: str, connection: Any, scripts: Scripts | None = None) -> None:
+        self.keys = MapKeys(job_id)
+        self.connection = connection
+        self.scripts = scripts or Scripts(connection)
+
+    # -- producer ------------------------------------------------------------------------------------
+
+    def begin(self, fields: Mapping[str, Any]) -> bool:
+        """Reserve the id and write the hash; False if a map with this id exists."""
+        flat = [part for pair in fields.items() for part in pair]
+        return bool(self.scripts.begin([self.keys.hash], [keys.WRITING_TTL, *flat]))
+
+    def write(self, first: int, payloads: Iterable[bytes]) -> None:
+        """Add chunks, numbered from ``first``; they can't be claimed before ``announce``."""
+        numbered = dict(enumerate(payloads, first))
+        with self.connection.pipeline(transaction=False) as pipe:
+            pipe.hset(self.keys.chunks, mapping=numbered)
+            pipe.rpush(self.keys.pending, *numbered)
+            for key in (self.keys.hash, self.keys.chunks, self.keys.pending):
+                pipe.expire(key, keys.WRITING_TTL)
+            pipe.execute()
+
+    def announce(self, pipe: Any, total: int, chunks: int, ttl: int | None) -> None:
+        """Open the map, in the transaction which makes its RQ job visible (I5)."""
+        pipe.hset(self.keys.hash, mapping={MapField.TOTAL: total, MapField.CHUNKS: chunks, MapField.STATE: "open"})
+        for key in (self.keys.hash, self.keys.chunks, self.keys.pending):
+            if ttl is None:
+                pipe.persist(key)
+            else:
+                # RQ lets the job itself expire at ttl; an owner that just got it persists these.
+                pipe.expire(key, ttl + keys.WRITING_TTL)
+
+    # -- worker --------------------------------------------------------------------------------------
+
+    def open(self, owner: str) -> MapInfo | None:
+        """Become the owner; None if the map is gone. See open.lua."""
+        k = self.keys
+        reply = self.scripts.open(
+            keys=[k.hash, k.chunks, k.pending, k.claims, k.errors, keys.LEASES], args=[owner, time.time()]
+        )
+        if not reply[0]:
+            return None
+        flat = reply[1]
+        return _info(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def claim(self, worker: str, count: int, pipe: Any = None) -> Any:
+        """Claim up to ``count`` chunks; the reply is for ``read_claims``."""
+        k = self.keys
+        return self.scripts.claim([k.hash, k.pending, k.claims, k.chunks], [worker, count], pipe)
+
+    @staticmethod
+    def read_claims(reply: list[Any]) -> ClaimReply:
+        state, pending, *flat = reply
+        triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        return ClaimReply(state.decode(), int(pending), [Claim(int(n), int(d), p) for n, d, p in triples])
+
+    def commit(
+        self, worker: str, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None
+    ) -> Any:
+        """Store a chunk's outcome if the claim is still held; the reply is for ``read_commit``."""
+        k = self.keys
+        left = b""
+        if outcome.failures:
+            header = read_header(claim.payload)
+            left = bytes(header.keeping(failure.index - header.start for failure in outcome.failures))
+        timeline = _timeline(self.keys.id, claim, outcome, note)
+        return self.scripts.commit(
+            keys=[k.hash, k.chunks, k.claims, k.results, k.spans, k.errors, keys.TIMELINE],
+            args=[
+                claim.number,
+                f"{claim.deaths} {worker}",
+                left,
+                len(outcome.spans),
+                len(outcome.failures),
+                keys.TIMELINE_LENGTH,
+                k.events,
+                PUBSUB_CHANNEL_TEMPLATE,
+                len(timeline),
+                *timeline,
+                *(f"{start}:{count}" for start, count in outcome.spans),
+                *(part for failure in outcome.failures for part in (failure.index, failure.to_json())),
+                *outcome.values,
+            ],
+            pipe=pipe,
+        )
+
+    @staticmethod
+    def read_commit(reply: list[int]) -> Totals:
+        return Totals(bool(reply[0]), *reply[1:])
+
+    def release(self, worker: str, deaths: Mapping[int, int] | None = None, pipe: Any = None) -> Any:
+        """Give chunks back: those in ``deaths`` (number -> deaths to note), or all that the worker holds.
+
+        The reply is their number.
+        """
+        flat = [part for pair in (deaths or {}).items() for part in pair]
+        k = self.keys
+        return self.scripts.release([k.hash, k.pending, k.claims], [worker, *flat], pipe)
+
+    def split(self, worker: str, claim: Claim, halves: tuple[Header, Header], deaths: int, pipe: Any = None) -> Any:
+        """Replace a claimed chunk by two pending halves; the reply says whether the claim was held."""
+        k = self.keys
+        return self.scripts.split(
+            [k.hash, k.pending, k.claims, k.chunks],
+            [claim.number, f"{claim.deaths} {worker}", deaths, *map(bytes, halves)],
+            pipe,
+        )
+
+    def held_by(self, worker: str) -> dict[int, int]:
+        """Number -> deaths of each chunk the worker holds."""
+        held: dict[int, int] = {}
+        for number, claim in self.connection.hgetall(self.keys.claims).items():
+            deaths, _, name = claim.partition(b" ")
+            if name.decode() == worker:
+                held[int(number)] = int(deaths)
+        return held
+
+    def close(self, reason: str = "", pipe: Any = None) -> None:
+        """Accept no more claims and commits; what is left can be opened again."""
+        k = self.keys
+        self.scripts.close([k.hash, k.pending, k.claims, k.events], [reason], pipe)
+
+    def expire(self, ttl: int) -> None:
+        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""
+        with self.connection.pipeline() as pipe:
+            for key in self.keys.all:
+                if ttl == 0:
+                    pipe.delete(key)
+                elif ttl < 0:
+                    pipe.persist(key)
+                else:
+                    pipe.expire(key, ttl)
+            pipe.execute()
+
+    def tell_end(self, *, delete: bool = False) -> None:
+        """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept."""
+        if delete:
+            self.expire(0)
+        self.connection.publish(self.keys.events, _END)
+
+    # -- reader --------------------------------------------------------------------------------------
+
+    def info(self) -> MapInfo:
+        """What the hash says now.
+
+        Raises:
+            ResultsGoneError: If there is no such map (any more).
+        """
+        fields = self.connection.hgetall(self.keys.hash)
+        if not fields:
+            raise ResultsGoneError(
+                f"the map {self.keys.id} has no keys in Redis: its results expired (result_ttl), or it was deleted"
+            )
+        return _info(fields)
+
+    def exists(self) -> bool:
+        return bool(self.connection.exists(self.keys.hash))
+
+    def batch(self, start: int) -> list[bytes]:
+        """Up to ``_READ_BATCH`` pickled results from position ``start`` of the result list."""
+        return list(self.connection.lrange(self.keys.results, start, start + _READ_BATCH - 1))
+
+    def values(self) -> Iterator[bytes]:
+        """All pickled results, in the order of the result list; one batch is in memory at a time."""
+        start = 0
+        while batch := self.batch(start):
+            yield from batch
+            start += len(batch)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """``(first item index, count)`` for each run of results, in the order of the result list."""
+        raw = self.connection.lrange(self.keys.spans, 0, -1)
+        return [(int(start), int(count)) for start, count in (span.split(b":") for span in raw)]
+
+    def failures(self) -> dict[int, ItemFailure]:
+        """Item index -> error record, by index."""
+        raw = self.connection.hgetall(self.keys.errors)
+        return {int(index): ItemFailure.from_json(raw[index]) for index in sorted(raw, key=int)}
+
+
+def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
+    def number(field: str) -> int:
+        return int(fields.get(field.encode(), 0))
+
+    def text(field: str) -> str:
+        return fields.get(field.encode(), b"").decode("utf-8", "replace")
+
+    return MapInfo(
+        name=text(MapField.NAME),
+        function=fields.get(MapField.FUNCTION.encode(), b""),
+        star=text(MapField.STAR) == "1",
+        total=number(MapField.TOTAL),
+        done=number(MapField.DONE),
+        failed=number(MapField.FAILED),
+        limit=number(MapField.LIMIT),
+        state=text(MapField.STATE),
+        reason=text(MapField.REASON),
+        started=float(text(MapField.STARTED) or 0.0),
+    )
+
+
+def _timeline(job_id: str, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> list[Any]:
+    """The fields of one timeline entry; a row of the core timeline is (host, worker, lane)."""
+    entry = {
+        "job": job_id,
+        "chunk": claim.number,
+        "start": f"{outcome.started:.6f}",
+        "end": f"{outcome.started + outcome.seconds:.6f}",
+        "host": note.host,
+        "worker": note.worker,
+        "lane": note.lane,
+        "pid": note.pid,
+        "items": len(outcome.values) + len(outcome.failures),
+        "failed": len(outcome.failures),
+        "deaths": claim.deaths,
+    }
+    return [part for pair in entry.items() for part in pair]

@@ -1,0 +1,177 @@
+"""The producer's end: RQ's queue, plus ``map``, ``starmap`` and result lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import rq
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+
+from taskq import codec, keys
+from taskq.chunk import check_chunksize
+from taskq.connection import connect
+from taskq.errors import OptionError
+from taskq.function import Function, for_rq
+from taskq.map_job import MAP, MapJob, kind_of
+from taskq.producer import Items, MapOptions, check_iterable, push_map
+from taskq.result_list import ResultList
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+
+
+class Queue(rq.Queue):
+    """An RQ queue whose jobs may be maps, and whose functions need not be importable by the workers.
+
+    All of ``rq.Queue`` works as RQ documents it. Functions of ``__main__`` (a shell, a script), lambdas
+    and closures travel by value; for them producer and workers must run the same minor version of Python.
+
+    Args:
+        name: The queue's name.
+        connection: A redis-py connection.
+        url: Instead of a connection, ``redis://``, ``rediss://`` or ``unix://``; default: the environment
+            variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
+        payload_limit: Bytes a chunk of items, or one result, may have; 64 MiB by default.
+        options: RQ's: ``default_timeout``, ``is_async``, ``job_class``, ``serializer``, ...
+
+    Raises:
+        OptionError: If connection and URL are both given, or one is unusable. The server is not contacted.
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        connection: Any = None,
+        url: str | None = None,
+        payload_limit: int = codec.DEFAULT_LIMIT,
+        **options: Any,
+    ) -> None:
+        if connection is not None and url is not None:
+            raise OptionError("give either connection or url, not both")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise OptionError(f"a queue's name may hold letters, digits and _.:- only, not {name!r}")
+        if payload_limit < 1:
+            raise OptionError(f"payload_limit must be at least 1 byte, not {payload_limit!r}")
+        self.payload_limit = payload_limit
+        options["serializer"] = options.get("serializer") or codec.Serializer
+        super().__init__(name, connection=connection if connection is not None else connect(url), **options)
+
+    # -- maps ----------------------------------------------------------------------------------------
+
+    def map(self, fn: Any, *iterables: Iterable[Any], chunksize: int | None = None, **options: Any) -> MapJob:
+        """Push ``fn(item)`` for every item, and return at once.
+
+        Args:
+            fn: Any callable, or a dotted path which the workers can import.
+            iterables: As for the built-in ``map``: with several, ``fn`` gets one item of each, and the
+                shortest ends. Generators are written as they come, in bounded memory; nothing runs before
+                the last item is there.
+            chunksize: Items that are reserved, run and committed together; at least 1. None: each core of
+                the live workers gets about 16 chunks, of at most 4096 items and 1 MiB each.
+            options: RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
+                ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl``, ``ttl``,
+                ``retry`` (runs only the failed items again), ``depends_on``, ``at_front``, ``meta``,
+                ``description``, ``on_success``, ``on_failure``, ``on_stopped``, ``webhooks``, ``job_id``,
+                ``unique``.
+
+        Returns:
+            The map's job; ``job.get()`` waits for the results. A map without items has ended already.
+
+        Raises:
+            OptionError: If an option is unknown or unusable, or something is not iterable.
+            PickleError: If the function or an item can't be pickled; names the item's index.
+            TooLargeError: If a chunk is over the limit; names the item's index.
+            DuplicateJobError: If a map with this ``job_id`` is waiting or running.
+
+        Whenever it raises, also an error of the iterable itself, nothing is left in Redis. An item may run
+        more than once (if a process dies after its side effects), its result is stored once.
+        """
+        return push_map(self, fn, Items.of(iterables), check_chunksize(chunksize), MapOptions.read(options))
+
+    def starmap(
+        self, fn: Any, iterable: Iterable[Iterable[Any]], chunksize: int | None = None, **options: Any
+    ) -> MapJob:
+        """As ``map``, with ``fn(*item)`` for every item; see there for all else."""
+        check_iterable(iterable, "the second argument of starmap")
+        items = Items(iterable, star=True)
+        return push_map(self, fn, items, check_chunksize(chunksize), MapOptions.read(options))
+
+    def result_list(self, name: str) -> ResultList:
+        """A free-standing list in Redis, which may be passed to jobs and appended to by them.
+
+        It exists from the first append on, and until it is cleared.
+
+        Raises:
+            OptionError: If the name has other characters than letters, digits and ``_.:-``.
+        """
+        if not _NAME.fullmatch(name):
+            raise OptionError(f"a result list's name may hold letters, digits and _.:- only, not {name!r}")
+        return ResultList(keys.free_list(name), self.connection)
+
+    # -- RQ's own, for functions of any kind -----------------------------------------------------------
+
+    def fetch_job(self, job_id: str) -> Any:
+        """The job with this id: a ``MapJob`` if it is a map; None if this queue has no such job."""
+        job = fetch(job_id, self.connection, self.serializer, self.job_class)
+        if job is None:
+            self.remove(job_id)
+            return None
+        return job if job.origin == self.name else None
+
+    def enqueue(self, f: Any, *args: Any, **kwargs: Any) -> Job:
+        """RQ's ``enqueue``, also for functions that workers can't import.
+
+        Raises:
+            PickleError: If the function or an argument can't be pickled; nothing was written.
+        """
+        f = for_rq(f)
+        return super().enqueue(f, *args, **_named(f, kwargs))
+
+    def enqueue_at(self, datetime: datetime, f: Any, *args: Any, **kwargs: Any) -> Job:
+        """RQ's ``enqueue_at``, also for functions that workers can't import."""
+        f = for_rq(f)
+        return super().enqueue_at(datetime, f, *args, **_named(f, kwargs))
+
+    def create_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:
+        """RQ's ``create_job``; all other ways of enqueuing lead through here.
+
+        Raises:
+            OptionError: If the job id has other characters than letters, digits, ``_`` and ``-``.
+            PickleError: If the function or an argument can't be pickled.
+        """
+        if isinstance(kwargs.get("depends_on"), MapJob):
+            kwargs["depends_on"] = [kwargs["depends_on"]]
+        try:
+            func = for_rq(func)
+            job = super().create_job(func, *args, **_named(func, kwargs))
+        except ValueError as error:
+            if "Job ID" in str(error):
+                raise OptionError(f"{error}: {kwargs.get('job_id')!r}") from error
+            raise
+        _ = job.data  # pickled here, while nothing is written yet
+        return job
+
+
+def _named(target: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with a description that names a function sent by value; RQ would call it ``__call__``."""
+    if options.get("description") or not isinstance(target, Function):
+        return options
+    return {**options, "description": f"{target.name}(...)"}
+
+
+def fetch(job_id: str, connection: Any, serializer: Any, job_class: type[Job] = Job) -> Job | None:
+    """The job with this id from any queue, a ``MapJob`` if it is a map; None if there is none."""
+    fields = connection.hgetall(Job.key_for(job_id))
+    if not fields:
+        return None
+    cls = MapJob if kind_of(fields)[0] == MAP else job_class
+    job = cls(job_id, connection=connection, serializer=serializer)
+    try:
+        job.restore(fields)
+    except NoSuchJobError:
+        return None
+    return job

@@ -1,0 +1,96 @@
+"""A Redis list as a Python sequence: what ``multiprocessing.Manager().list()`` is to the processes of one
+machine, a ``ResultList`` is to all producers and jobs of one Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, overload
+
+from taskq import codec, connection
+
+_BATCH = 1000  # elements read or written in one round trip
+
+
+class ResultList(Sequence[Any]):
+    """A live view of a list in Redis; each element is one pickled value.
+
+    Nothing is cached: each access asks the server, so elements that other processes append are seen at
+    once, and two accesses may see different lengths. Appends are atomic and keep their order. May be passed
+    to jobs as an argument; there it connects to the worker's server when first used.
+
+    Args:
+        key: The Redis key.
+        connection: None: one that is shared by this process, to ``TASKQ_URL`` (in a job: the worker's).
+    """
+
+    def __init__(self, key: str, connection: Any = None) -> None:
+        self.key = key
+        self._connection = connection
+
+    @property
+    def connection(self) -> Any:
+        """The connection in use."""
+        return self._connection if self._connection is not None else connection.shared()
+
+    def append(self, value: Any) -> None:
+        """Add a value at the end.
+
+        Raises:
+            PickleError: If it can't be pickled; nothing was added.
+        """
+        self.connection.rpush(self.key, codec.dumps(value, "the value"))
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """Add all values at the end, in order; in batches, so not as one atomic step.
+
+        Raises:
+            PickleError: If one can't be pickled; the batches before it were added.
+        """
+        iterator = iter(values)
+        while batch := [codec.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
+            self.connection.rpush(self.key, *batch)
+
+    def clear(self) -> None:
+        """Remove all elements, and with them the key."""
+        self.connection.delete(self.key)
+
+    def __len__(self) -> int:
+        return int(self.connection.llen(self.key))
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self._slice(index)
+        data = self.connection.lindex(self.key, index.__index__())
+        if data is None:
+            raise IndexError(f"index {index} is out of range of {self!r}")
+        return codec.loads(data)
+
+    def _slice(self, wanted: slice) -> list[Any]:
+        start, stop, step = wanted.indices(len(self))
+        chosen = range(start, stop, step)
+        if not chosen:
+            return []
+        low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
+        raw = self.connection.lrange(self.key, low, high)
+        return [codec.loads(raw[index - low]) for index in chosen if index - low < len(raw)]
+
+    def __iter__(self) -> Iterator[Any]:
+        """The elements in order, a batch in memory at a time; ends where the list ends when that is reached."""
+        start = 0
+        while batch := self.connection.lrange(self.key, start, start + _BATCH - 1):
+            for data in batch:
+                yield codec.loads(data)
+            start += len(batch)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ResultList, (self.key,)
+
+    def __repr__(self) -> str:
+        count = len(self)
+        return f"<ResultList {self.key!r} {count} item{'' if count == 1 else 's'}>"

@@ -1,0 +1,75 @@
+"""What a stock RQ worker runs when it gets a map or a helper job: the same claims and commits, in its own
+process, one chunk at a time. taskq's own workers never call these."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+from rq import get_current_job
+from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
+
+from taskq import codec
+from taskq.errors import MapFailedError
+from taskq.function import Function
+from taskq.map_store import MapInfo, MapStore, TimelineNote
+from taskq.outcome import ChunkRefused, summary
+from taskq.runner import run_chunk
+from taskq.waiting import Events
+
+MAP_PATH = f"{__name__}.run_map"
+HELP_PATH = f"{__name__}.help_map"
+
+
+def run_map() -> dict[str, Any]:
+    """Own the map that is the current job, and see it through.
+
+    Raises:
+        MapFailedError: If its function can't be loaded, or items failed.
+    """
+    job = get_current_job()
+    assert job is not None
+    store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
+    info = store.open(worker)
+    if info is None:
+        raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
+    with Events(job.connection, store.keys.events) as events:
+        while not info.complete and info.state == "open":
+            _work(store, worker)
+            info = store.info()
+            if not info.complete:
+                events.next()  # helpers hold the rest
+    store.close()
+    if info.failed or not info.complete:
+        store.expire(DEFAULT_FAILURE_TTL if job.failure_ttl is None else job.failure_ttl)
+        raise MapFailedError(info.reason or failure_text(store, info))
+    store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
+    return summary(info.done, info.failed, info.total, time.time() - info.started)
+
+
+def help_map(map_id: str) -> None:
+    """Run chunks of another job's map until none is pending."""
+    job = get_current_job()
+    assert job is not None
+    _work(MapStore(map_id, job.connection), job.worker_name or "rq")
+
+
+def _work(store: MapStore, worker: str) -> None:
+    info = store.info()
+    function: Function = codec.loads(info.function)
+    note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
+    while claims := store.read_claims(store.claim(worker, 1)).claims:
+        outcome = run_chunk(function, info.star, claims[0].payload, info.limit)
+        if isinstance(outcome, ChunkRefused):
+            store.close(outcome.reason)
+            return
+        store.commit(worker, claims[0], outcome, note)
+
+
+def failure_text(store: MapStore, info: MapInfo) -> str:
+    """Why a map failed, for RQ's tools: the counts, and the first error in input order in full."""
+    text = f"{info.failed} of {info.total} items failed, {info.done} done."
+    first = next(iter(store.failures().values()), None)
+    return text if first is None else f"{text} The first: {first}\n\n{first.traceback}"

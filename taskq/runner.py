@@ -1,0 +1,114 @@
+"""Runs the items of one chunk, one after the other, and turns every outcome into plain bytes.
+
+Runs inside a pool process, or in the work horse of a stock RQ worker. Whatever user code does, exit or
+raise something that can't be pickled, becomes the outcome of that item alone: an exception that reached
+``multiprocessing.Pool`` itself could hang it (sys.exit) or kill its result thread (one that doesn't unpickle).
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from taskq import chunk, codec
+from taskq.errors import PickleError, TooLargeError
+from taskq.function import Function
+from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
+
+
+def run_chunk(function: Function, star: bool, payload: bytes, limit: int) -> ChunkOutcome | ChunkRefused:
+    """Call the function for each item that is to be done.
+
+    Args:
+        function: What to call.
+        star: Whether each item is a tuple of arguments.
+        payload: As ``chunk.Chunker`` made it.
+        limit: Bytes a pickled result may have; a larger one fails its item.
+
+    Never raises for anything that user code does.
+    """
+    try:
+        call = function.load()
+        header = chunk.read_header(payload)
+        items = chunk.read_items(payload)
+    except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
+        return ChunkRefused(_refusal(error))
+    return _run(call, star, header, items, limit)
+
+
+def _run(call: Callable[..., Any], star: bool, header: chunk.Header, items: Any, limit: int) -> ChunkOutcome:
+    started, clock = time.time(), time.perf_counter()
+    values: list[bytes] = []
+    spans: list[tuple[int, int]] = []
+    failures: list[ItemFailure] = []
+    first = next_index = header.start + (header.only[0] if header.only else 0)
+    for offset, item in _to_do(header, items):
+        index = header.start + offset
+        try:
+            value = call(*item) if star else call(item)
+            data = codec.dumps(value, "the result")
+            if len(data) > limit:
+                raise TooLargeError(
+                    f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
+                    "Store it elsewhere and return where, or raise the limit: Queue(payload_limit=...)."
+                )
+        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt cost only this item
+            failures.append(failure_of(error, index))
+            continue
+        if index != next_index:
+            if next_index > first:
+                spans.append((first, next_index - first))
+            first = index
+        values.append(data)
+        next_index = index + 1
+    if next_index > first:
+        spans.append((first, next_index - first))
+    return ChunkOutcome(values, spans, failures, started, time.perf_counter() - clock)
+
+
+def _to_do(header: chunk.Header, items: Any) -> Any:
+    return ((offset, items[offset]) for offset in header.only) if header.only else enumerate(items)
+
+
+def failure_of(error: BaseException, index: int) -> ItemFailure:
+    """The record of an exception that an item raised. Never raises."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(error, (PickleError, TooLargeError)):
+        name = kind.__name__
+    return ItemFailure(index, name, _text(error), traceback_of(error), _pickled(error))
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback's text without taskq's own frames."""
+    try:
+        tb = error.__traceback__
+        text = "".join(traceback.format_exception(type(error), error, tb.tb_next if tb else None))
+    except Exception as broken:  # noqa: BLE001 - a __str__ of user code may raise
+        return f"{type(error).__name__} (its traceback can't be shown: {broken!r})"
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_TEXT]
+    except Exception as broken:  # noqa: BLE001 - as above
+        return f"(its message can't be shown: {broken!r})"
+
+
+def _pickled(error: BaseException) -> str:
+    """The exception as base64, if it survives the journey; tried out here, where a failure harms nobody."""
+    try:
+        data = codec.dumps(error)
+        if len(data) > MAX_TEXT or not isinstance(codec.loads(data), type(error)):
+            return ""
+    except BaseException:  # noqa: BLE001 - __reduce__ and __setstate__ are user code
+        return ""
+    return base64.b64encode(data).decode()
+
+
+def _refusal(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_text(error)}"

@@ -1,0 +1,64 @@
+"""The register of live services: who they are, how many cores they bring, and until when they count as alive."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from taskq import keys
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """What a service says of itself; its JSON is the value in ``taskq:services``."""
+
+    name: str  # of the RQ worker
+    host: str
+    pid: int
+    processes: int
+    queues: tuple[str, ...]
+    python: str
+    started: float  # Unix time
+    pids: tuple[int, ...] = ()  # of the pool processes
+
+
+def renew(pipe: Any, info: ServiceInfo, lease: float) -> None:
+    """Queue the commands which keep a service alive for ``lease`` more seconds.
+
+    Hosts' clocks are taken to agree to within a few seconds, as RQ's registries take them to.
+    """
+    pipe.zadd(keys.LEASES, {info.name: time.time() + lease})
+    pipe.hset(keys.SERVICES, info.name, json.dumps(asdict(info)))
+
+
+def remove(pipe: Any, name: str) -> None:
+    """Queue the commands which strike a service from the register."""
+    pipe.zrem(keys.LEASES, name)
+    pipe.hdel(keys.SERVICES, name)
+
+
+def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
+    """The services whose lease is not over, by name; only those that listen on ``queue`` if given."""
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
+        pipe.hgetall(keys.SERVICES)
+        alive, raw = pipe.execute()
+    infos = [_read(raw[name]) for name in sorted(alive) if name in raw]
+    return [info for info in infos if queue is None or queue in info.queues]
+
+
+def lost(connection: Any, now: float) -> list[str]:
+    """Names of the workers whose lease ended before ``now``."""
+    return [name.decode() for name in connection.zrangebyscore(keys.LEASES, "-inf", now)]
+
+
+def cores(connection: Any, queue: str) -> int:
+    """How many pool processes live services bring to a queue; 0 if there is none yet."""
+    return sum(info.processes for info in live(connection, queue))
+
+
+def _read(data: bytes) -> ServiceInfo:
+    fields = json.loads(data)
+    return ServiceInfo(**{**fields, "queues": tuple(fields["queues"]), "pids": tuple(fields["pids"])})

@@ -1,0 +1,80 @@
+"""What becomes of the tasks of a pool process that died.
+
+Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from taskq.chunk import read_header
+from taskq.map_store import Claim
+from taskq.outcome import ChunkOutcome, ItemFailure
+from workers.execution import MapRun, PlainJob
+from workers.lane import Lane
+from workers.settings import MAX_DEATHS
+from workers.state import State
+from workers.tasks import JobOutcome
+
+log = logging.getLogger(__name__)
+
+
+def settle(state: State, lane: Lane) -> None:
+    """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
+    guilty = lane.running
+    if lane.tasks:
+        log.warning(
+            "pool process %d died by %s%s", lane.pid, lane.cause_of_death(),
+            f" ({lane.killed_for})" if lane.killed_for else "", extra={"action": "pool_process_died"},
+        )  # fmt: skip
+    for number, taken in reversed(lane.tasks.items()):
+        if isinstance(taken, MapRun):
+            _settle_chunk(state, lane, taken, number, guilty=number == guilty)
+        elif isinstance(taken, PlainJob):
+            _settle_job(state, lane, taken, guilty=number == guilty)
+    lane.tasks.clear()
+
+
+def _settle_chunk(state: State, lane: Lane, run: MapRun, number: int, *, guilty: bool) -> None:
+    claim = run.flying.pop(number, None)
+    if claim is None:  # it ran the map's callback
+        run.calling = False
+        run.called = JobOutcome(error=f"the callback's process died by {lane.cause_of_death()}")
+    elif run.closed or run not in state.taken:
+        return
+    elif not guilty:
+        run.ready.appendleft(claim)
+    else:
+        _settle_guilty(state, lane, run, claim)
+
+
+def _settle_guilty(state: State, lane: Lane, run: MapRun, claim: Claim) -> None:
+    """Have a chunk that killed its process tried again, or split; or give up the item that is alone in it."""
+    deaths = claim.deaths + 1
+    header = read_header(claim.payload)
+    if deaths < MAX_DEATHS or len(header.offsets) > 1:
+        run.wounded.append((claim, deaths))
+    else:
+        index = header.start + header.offsets[0]
+        failure = ItemFailure.lost(index, f"{lane.cause_of_death()} on {state.note(lane).host}", deaths)
+        run.ended.append((claim, ChunkOutcome([], [], [failure], time.time(), 0.0), state.note(lane)))
+
+
+def _settle_job(state: State, lane: Lane, job: PlainJob, *, guilty: bool) -> None:
+    if not guilty:
+        job.submitted = False
+        return
+    if lane.killed_for == "timeout":
+        error = f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({job.job.timeout} seconds)"
+    else:
+        status, name = _wait_status(lane)
+        error = f"Work-horse terminated unexpectedly; waitpid returned {status}{name}; "  # RQ's own words
+        state.worker.handle_work_horse_killed(job.job, lane.pid, status, None)
+    job.outcome = JobOutcome(error=error)
+
+
+def _wait_status(lane: Lane) -> tuple[int, str]:
+    """What ``os.waitpid`` would have said."""
+    code = lane.exitcode or 0
+    return (-code, f" (signal {-code})") if code < 0 else (code << 8, "")

@@ -1,0 +1,69 @@
+"""``taskq worker``."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+
+import click
+
+from taskq.connection import connect
+from workers.cli.options import log_to_stderr, url_option
+from workers.settings import Settings, usable_cores
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("queues", nargs=-1, envvar="TASKQ_QUEUES")
+@url_option
+@click.option("--services", type=int, default=1, envvar="TASKQ_SERVICES", show_envvar=True,
+              help="Service processes; each is one RQ worker.")  # fmt: skip
+@click.option("--processes", type=int, default=None, envvar="TASKQ_PROCESSES", show_envvar=True,
+              help="Pool processes of each service. [default: the cores it may use, shared by the services]",
+              show_default=False)  # fmt: skip
+@click.option("--grace", type=float, default=30.0, envvar="TASKQ_GRACE", show_envvar=True,
+              help="Seconds which running chunks and jobs are given when the worker stops.")  # fmt: skip
+@click.option("--lease", type=float, default=30.0, envvar="TASKQ_LEASE", show_envvar=True,
+              help="Seconds of silence after which others take over what this worker held.")  # fmt: skip
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+              envvar="TASKQ_LOG_LEVEL", show_envvar=True)  # fmt: skip
+@click.option("--until-eof", is_flag=True, hidden=True,
+              help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
+def worker(
+    queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
+    log_level: str, until_eof: bool,
+) -> None:  # fmt: skip
+    """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
+
+    SIGTERM and the first Ctrl-C stop it gracefully: running chunks are finished, the rest goes back to the
+    queue. A second Ctrl-C kills.
+
+    \b
+    taskq worker                                        # all cores, the queue "default", local Redis
+    taskq worker high default --services 2 --processes 4
+    TASKQ_URL=rediss://user:secret@redis.example:6380/0 taskq worker
+    """
+    # Imported here: cotyledon takes the process over as soon as there is a manager.
+    from workers.manager import Manager
+
+    log_to_stderr(log_level)
+    connect(url)  # a URL of no use is an error now, not in each service
+    if until_eof:
+        stop_at_eof(url)
+    if processes is None:
+        processes = max(1, usable_cores() // max(1, services))
+    Manager(Settings(url, queues or ("default",), services, processes, grace, lease)).run()
+
+
+def stop_at_eof(url: str) -> None:
+    """If whoever started us is gone, it can't end us, nor the private server: do both."""
+
+    def watch() -> None:
+        # Not sys.stdin: a service that is forked meanwhile would inherit its lock, taken for ever.
+        while os.read(0, 1024):
+            pass
+        atexit.register(lambda: connect(url, retries=0).shutdown(nosave=True))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()

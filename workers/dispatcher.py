@@ -1,0 +1,332 @@
+"""The heart of a service: one loop, one inbox, one owner of all state, and so no locks.
+
+    fetchers ──Fetched──┐                               ┌ commits ┐
+    lanes ──Done, Died──┼─> inbox ─> one turn:          ├ claims  ┼─ one pipeline ─> Redis
+    RQ's channel ───────┤     handle all events         └ reserve ┘
+    manager ────Stop────┘     top up the lanes, exchange, begin new jobs, top up again, end what is complete
+
+A turn takes everything that is in the inbox, so the busier the service, the more goes into one pipeline. Pool
+processes are topped up before Redis is asked, from chunks claimed ahead. Everything else stays in Redis: the
+memory of a service does not grow with the size of a map.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from taskq.errors import ResultsGoneError
+from taskq.outcome import ChunkRefused
+from workers import casualties, ending, intake
+from workers.events import Died, Done, Event, Fetched, Message, Stop
+from workers.exchange import Exchange, resolve_doubt
+from workers.execution import MapRun, PlainJob, Taken
+from workers.fetcher import Fetcher
+from workers.lane import Lane
+from workers.membership import Membership
+from workers.state import State
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds between looks at what no event tells of
+FETCHERS_END = 0.05  # seconds between looks at whether the fetchers have ended
+_BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
+
+
+class Dispatcher:
+    """Runs one service until it is stopped.
+
+    Args:
+        state: The service's state; from now on this object's own.
+        inbox: Where events arrive.
+        gate: Open while fetchers should wait for jobs.
+        fetchers: One for each queue, not started yet.
+    """
+
+    def __init__(
+        self, state: State, inbox: queue.SimpleQueue[Event], gate: threading.Event, fetchers: list[Fetcher]
+    ) -> None:
+        self.state = state
+        self._inbox = inbox
+        self._gate = gate
+        self._fetchers = fetchers
+        self._membership = Membership(state)
+        self._stranded = intake.Stranded()
+        self._fetched: list[Fetched] = []
+        self._freed = False  # a process became free since the last exchange
+        self._pause = 0.0  # seconds, while Redis is away
+        self._ticked = 0.0
+        self._deadline: float | None = None  # of stopping, on the monotonic clock
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
+        self._membership.join()
+        self.state.scripts.load()
+        self.state.lanes.fill()
+        for fetcher in self._fetchers:
+            fetcher.start()
+        while not self._drained():
+            self._handle(self._receive())
+            try:
+                self._turn()
+            except RedisError as error:
+                self._redis_failed(error)
+            else:
+                self._pause = 0.0
+        self._leave()
+
+    def _receive(self) -> list[Event]:
+        """Everything in the inbox; waits for the first event, but never longer than a tick."""
+        events: list[Event] = []
+        try:
+            events.append(self._inbox.get(timeout=self._patience()))
+            while True:
+                events.append(self._inbox.get_nowait())
+        except queue.Empty:
+            return events
+
+    def _patience(self) -> float:
+        step = FETCHERS_END if self.state.stopping else TICK
+        until = [self._ticked + step, *(taken.deadline for taken in self.state.taken if taken.deadline)]
+        if self._deadline is not None:
+            until.append(self._deadline)
+        return max(self._pause, min(until) - time.monotonic(), 0.0)
+
+    def _turn(self) -> None:
+        state = self.state
+        if state.unsure:
+            resolve_doubt(state)
+        self._membership.keep()
+        state.lanes.fill()
+        self._top_up()
+        begun = self._exchange()
+        self._time_out()
+        if time.monotonic() - self._ticked >= TICK:
+            self._tick()
+        self._end_complete()
+        self._top_up()
+        self._open_gate(begun)
+
+    def _exchange(self) -> bool:
+        """One round trip, and the start of the jobs it brought; whether it found the queues empty."""
+        exchange = Exchange(self.state, self._freed)
+        self._freed = False
+        exchange.run()
+        fetched, self._fetched = self._fetched, []
+        room = self._room()
+        for one in fetched[room:]:
+            intake.give_back(self.state, one.queue, one.job_id)
+        reserved = [*((one.queue, one.job_id) for one in fetched[:room]), *exchange.reserved]
+        if reserved:
+            intake.begin(self.state, reserved)
+            self._top_up()
+            if self._hungry():
+                Exchange(self.state, freed=False).run()
+                self._top_up()
+        return exchange.asked and not exchange.reserved
+
+    def _room(self) -> int:
+        """How many jobs that fetchers brought can start now; for others somebody else may be free."""
+        return 0 if self.state.stopping else max(0, len(self.state.lanes.idle) - self.state.waiting)
+
+    def _hungry(self) -> bool:
+        return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
+
+    def _open_gate(self, queues_empty: bool) -> None:
+        free = len(self.state.lanes.idle) > self.state.waiting
+        if free and queues_empty and not self.state.stopping:
+            self._gate.set()
+        elif not free or self.state.stopping:
+            self._gate.clear()
+
+    def _redis_failed(self, error: Exception) -> None:
+        """Keep everything, wait a little longer each time, and try again."""
+        self._gate.clear()
+        self.state.unsure = True
+        self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
+        log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    def _handle(self, events: list[Event]) -> None:
+        dead: list[Lane] = []
+        while events:
+            for event in events:
+                if isinstance(event, Done):
+                    self._done(event)
+                elif isinstance(event, Died):
+                    dead.append(event.lane)
+                elif isinstance(event, Fetched):
+                    self._fetched.append(event)
+                elif isinstance(event, Message):
+                    self._command(event.payload)
+                else:
+                    self._stop(event)
+            # What a dead process had finished reaches the inbox while its lane is buried; only then is it
+            # known what was lost with it.
+            events = []
+            for lane in dead:
+                self.state.lanes.bury(lane)
+                events += self._waiting()
+        for lane in dead:
+            casualties.settle(self.state, lane)
+
+    def _waiting(self) -> list[Event]:
+        events: list[Event] = []
+        while not self._inbox.empty():
+            events.append(self._inbox.get_nowait())
+        return events
+
+    def _done(self, event: Done) -> None:
+        taken: Taken | None = event.lane.done(event.number)
+        self._freed = True
+        if isinstance(taken, PlainJob):
+            taken.outcome = event.outcome
+        elif isinstance(taken, MapRun):
+            claim = taken.flying.pop(event.number, None)
+            if claim is None:
+                taken.called, taken.calling = event.outcome, False
+            elif isinstance(event.outcome, ChunkRefused):
+                taken.closed = taken.closed or event.outcome.reason
+            else:
+                taken.ran(event.outcome)
+                taken.ended.append((claim, event.outcome, self.state.note(event.lane)))
+
+    def _command(self, payload: dict[str, Any]) -> None:
+        if payload.get("command") == "taskq-complete":
+            self._ticked = 0.0  # somebody committed the last chunk of a map of ours
+
+    # -- lanes -----------------------------------------------------------------------------------------
+
+    def _top_up(self) -> None:
+        """Give each lane its next task, the jobs taking turns."""
+        for lane in sorted(self.state.lanes, key=lambda lane: len(lane.tasks)):
+            while self._give(lane):
+                pass
+
+    def _give(self, lane: Lane) -> bool:
+        """Give one task to a lane with room; whether there was one."""
+        taken = self.state.taken
+        for _ in range(len(taken)):
+            one = taken[0]
+            taken.rotate(-1)
+            if isinstance(one, PlainJob):
+                if lane.idle and not one.submitted and one.outcome is None:
+                    one.submitted = True
+                    self.state.lanes.submit(lane, one.task(), one)
+                    return True
+            elif isinstance(one, MapRun) and self._give_of_map(lane, one):
+                return True
+        return False
+
+    def _give_of_map(self, lane: Lane, run: MapRun) -> bool:
+        if run.callback is not None and not run.calling and run.called is None:
+            if lane.idle:
+                run.calling = True
+                self.state.lanes.submit(lane, run.callback, run)
+            return lane.idle and run.calling
+        # A second task keeps the process from idling while its first result travels. Only short chunks are
+        # queued so, and none while a job waits for a process: it must not wait for two.
+        room = lane.idle or (run.fast and len(lane.tasks) == 1 and not self.state.waiting)
+        if not room or not run.ready or run.closed:
+            return False
+        claim = run.ready.popleft()
+        number = self.state.lanes.submit(lane, run.task(claim, lane.knows(run.key)), run)
+        run.flying[number] = claim
+        return True
+
+    # -- ends ------------------------------------------------------------------------------------------
+
+    def _end_complete(self) -> None:
+        """End every job that is over here."""
+        for taken in list(self.state.taken):
+            if isinstance(taken, PlainJob):
+                if taken.outcome is not None:
+                    ending.end_plain(self.state, taken)
+            elif isinstance(taken, MapRun) and self._over(taken):
+                ending.end_map(self.state, taken)
+        if not self.state.taken:
+            self.state.worker.rest()
+
+    def _over(self, run: MapRun) -> bool:
+        if run.calling or run.ended:
+            return False
+        if run.closed:
+            return True
+        if run.helper:
+            return not run.in_hand and (run.complete or not run.pending)
+        return run.complete
+
+    def _time_out(self) -> None:
+        for taken in list(self.state.taken):
+            if not taken.overdue:
+                continue
+            if isinstance(taken, MapRun) and not taken.closed and not taken.complete:
+                ending.time_out(self.state, taken)
+            elif isinstance(taken, PlainJob) and taken.outcome is None:
+                for lane in self.state.lanes:
+                    if lane.tasks.get(lane.running) is taken:
+                        lane.kill("timeout")
+            taken.deadline = None
+
+    def _tick(self) -> None:
+        """Look at what no event tells of."""
+        self._ticked = time.monotonic()
+        self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
+        for run in list(self.state.maps):
+            if not run.helper and not run.in_hand and not run.closed:
+                try:
+                    run.complete = run.store.info().complete
+                except ResultsGoneError:
+                    run.closed = "gone"
+            self._ask_for_help(run)
+
+    def _ask_for_help(self, run: MapRun) -> None:
+        state = self.state
+        enough = state.settings.processes
+        if state.others and not state.stopping and not run.closed and run.pending > enough:
+            intake.ask_for_help(state, run)
+
+    # -- stopping --------------------------------------------------------------------------------------
+
+    def _stop(self, event: Stop) -> None:
+        self.state.stopping = True
+        self._deadline = event.deadline
+        self._gate.clear()
+        for fetcher in self._fetchers:
+            fetcher.stop()
+        log.info("stops: finishes what runs, %.0f s at most", event.deadline - time.monotonic(),
+                 extra={"action": "stopping"})  # fmt: skip
+
+    def _drained(self) -> bool:
+        if self._deadline is None:
+            return False
+        if time.monotonic() >= self._deadline:
+            return True
+        for run in self.state.maps:
+            run.ready.clear()  # still claimed by us; put back, with all else, when we leave
+        busy = any(not lane.idle for lane in self.state.lanes)
+        fetching = any(fetcher.is_alive() for fetcher in self._fetchers)
+        unsaved = any(run.ended for run in self.state.maps) or any(job.outcome for job in self.state.plain)
+        return not (busy or fetching or unsaved)
+
+    def _leave(self) -> None:
+        """Put back what is left, at the front, and strike ourselves off."""
+        self.state.lanes.close()
+        try:
+            for one in self._fetched:
+                intake.give_back(self.state, one.queue, one.job_id)
+            for taken in list(self.state.taken):
+                assert isinstance(taken, (MapRun, PlainJob))
+                ending.put_back(self.state, taken)
+            self._membership.leave()
+        except RedisError as error:
+            log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
+                      extra={"action": "leave_failed"})  # fmt: skip

@@ -1,0 +1,136 @@
+"""How a job ends here: finished, failed, dropped, or put back for somebody else.
+
+Each function may be called again if Redis went away in its middle.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.job import JobStatus
+
+from taskq.map_store import MapInfo
+from taskq.outcome import summary
+from taskq.producer import MAP_RESULT_TTL
+from taskq.rq_jobs import failure_text
+from workers import intake
+from workers.execution import MapRun, PlainJob
+from workers.sealed import Sealed
+from workers.state import State
+from workers.tasks import CallbackTask
+
+log = logging.getLogger(__name__)
+
+
+def end_plain(state: State, job: PlainJob) -> None:
+    """Record how a plain job ended, the way RQ records it."""
+    outcome = job.outcome
+    assert outcome is not None
+    args = (job.job, job.queue, job.execution)
+    if outcome.retry is not None:
+        state.worker.retry(*args, outcome.retry)
+    elif outcome.error is not None:
+        state.worker.fail(*args, outcome.error)
+    else:
+        state.worker.succeed(*args, None if outcome.value is None else Sealed(outcome.value))
+    state.drop(job)
+
+
+def end_map(state: State, run: MapRun) -> None:
+    """End a map whose last chunk is committed, or which was closed; callbacks of the user's go first."""
+    if run.closed not in ("", "closed", "gone"):
+        run.store.close(run.closed)  # a refusal: nobody else need try
+    if run.helper:
+        state.worker.forget(run.job, run.execution, delete=True)
+        state.drop(run)
+        return
+    if run.closed and (error := _why_closed(state, run)) is None:
+        state.worker.forget(run.job, run.execution, delete=False)
+        state.drop(run)
+        return
+    if run.closed:
+        _end_owned(state, run, None, error)
+        return
+    info = run.store.info()
+    error = failure_text(run.store, info) if info.failed else None
+    _end_owned(state, run, info, error)
+
+
+def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | None) -> None:
+    if run.called is None and _wants_callback(run, error):
+        value = _summary(info) if info and error is None else None
+        run.callback = CallbackTask(run.job.id, run.fields, state.name, value, error)
+        return  # the dispatcher runs it, and comes back
+    if run.called is not None and run.called.error is not None:
+        error = run.called.error
+    run.store.close()
+    intake.withdraw_helper(state, run)
+    ttl = _ttl(run, failed=error is not None)
+    if ttl:
+        # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the
+        # job then opens the map again, and that takes the time limit off.
+        run.store.expire(ttl)
+    if error is None:
+        state.worker.succeed(run.job, run.queue, run.execution, _summary(info) if info else None)
+    else:
+        state.worker.fail(run.job, run.queue, run.execution, error)
+    run.store.tell_end(delete=not ttl)
+    state.drop(run)
+    log.info("map %s ended: %s", run.job.id, "failed" if error else "finished",
+             extra={"action": "map_ended", "job": run.job.id})  # fmt: skip
+
+
+def _summary(info: MapInfo) -> dict[str, object]:
+    return summary(info.done, info.failed, info.total, time.time() - info.started)
+
+
+def _wants_callback(run: MapRun, error: str | None) -> bool:
+    job = run.job
+    return bool(job._success_callback_name if error is None else job._failure_callback_name)  # noqa: SLF001
+
+
+def _ttl(run: MapRun, *, failed: bool) -> int:
+    if failed:
+        return DEFAULT_FAILURE_TTL if run.job.failure_ttl is None else run.job.failure_ttl
+    return int(run.job.get_result_ttl(MAP_RESULT_TTL))
+
+
+def _why_closed(state: State, run: MapRun) -> str | None:
+    """Why a closed map failed; None if somebody wanted it to end, and RQ has that on record already."""
+    status = state.connection.hget(run.job.key, "status")
+    if status is None or JobStatus(status.decode()) in (JobStatus.CANCELED, JobStatus.STOPPED):
+        return None
+    if run.closed not in ("closed", "gone"):
+        return run.closed
+    if run.closed == "gone":
+        return f"the map {run.job.id} has no keys in Redis: they were deleted, evicted or have expired"
+    return run.store.info().reason or "the map was closed by another worker"
+
+
+def fail_map(run: MapRun, reason: str) -> None:
+    """Close a map which can't go on; ``end_map`` then fails its job, here or at its owner."""
+    run.store.close(reason)
+    run.closed = reason
+
+
+def time_out(state: State, run: MapRun) -> None:
+    """End a map that has used up its ``job_timeout``, and what runs of it."""
+    seconds = run.job.timeout
+    fail_map(run, f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({seconds} seconds)")
+    for lane in state.lanes:
+        if lane.running in run.flying:
+            lane.kill("timeout")
+
+
+def put_back(state: State, run: MapRun | PlainJob) -> None:
+    """The service stops: what it holds of this job goes back, to be taken by another at once."""
+    if isinstance(run, MapRun):
+        run.store.release(state.name)
+        if run.helper:
+            state.worker.forget(run.job, run.execution, delete=True)
+            state.drop(run)
+            return
+    state.worker.requeue(run.job, run.queue, run.execution)
+    state.drop(run)

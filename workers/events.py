@@ -1,0 +1,51 @@
+"""What can arrive in the dispatcher's inbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import rq
+
+from workers.lane import Lane
+
+
+@dataclass(frozen=True)
+class Done:
+    """A pool process has finished a task."""
+
+    lane: Lane
+    number: int
+    outcome: Any  # ChunkOutcome, ChunkRefused or JobOutcome
+
+
+@dataclass(frozen=True)
+class Died:
+    """A pool process was found dead."""
+
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A job id was moved from a queue to its intermediate list, for us."""
+
+    queue: rq.Queue
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something came on RQ's command channel."""
+
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Drain, until this moment of the monotonic clock at most."""
+
+    deadline: float
+
+
+Event = Done | Died | Fetched | Message | Stop

@@ -1,0 +1,187 @@
+"""The one pipeline of a turn: commits, claims and the reserve of new jobs, in a single round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import rq
+from redis.exceptions import NoScriptError
+
+from taskq.chunk import read_header
+from workers.execution import AHEAD, MapRun
+from workers.settings import MAX_DEATHS
+from workers import recovery
+from workers.state import State
+
+MAX_TAKEN = 16  # jobs that a service runs at the same time
+_LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
+
+
+@dataclass
+class Exchange:
+    """What one turn says to Redis, and what it hears.
+
+    Args:
+        reserved: Job ids that were taken from the queues, to be begun by the caller.
+        asked: Whether the queues were asked at all; then ``reserved`` may well be empty.
+        freed: A process became free since the last turn: even a service full of short chunks takes a job then,
+            so that a short job is not stuck behind a huge map.
+    """
+
+    state: State
+    freed: bool
+    reserved: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    asked: bool = False
+
+    def run(self) -> bool:
+        """Exchange; returns whether anything was said.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached or refuses. Nothing is lost: what is to
+                be committed is kept, and a commit which had come through is refused the second time.
+        """
+        state = self.state
+        with state.connection.pipeline(transaction=False) as pipe:
+            handlers = [
+                *self._queue_commits(pipe),
+                *self._queue_wounded(pipe),
+                *self._queue_claims(pipe),
+                *self._queue_reserve(pipe),
+            ]
+            if not handlers:
+                return False
+            try:
+                replies = pipe.execute(raise_on_error=False)
+            except Exception:
+                state.unsure = True
+                raise
+        refused: Exception | None = None
+        for handle, reply in zip(handlers, replies, strict=True):
+            if isinstance(reply, NoScriptError):
+                state.scripts.load()  # the server was restarted; what it did not run is said again
+            elif isinstance(reply, Exception):
+                refused = reply
+            else:
+                handle(reply)
+        if refused:
+            raise refused
+        return True
+
+    # -- commits ---------------------------------------------------------------------------------------
+
+    def _queue_commits(self, pipe: Any) -> list[Callable[[Any], None]]:
+        handlers = []
+        for run in self.state.maps:
+            for ended in run.ended:
+                claim, outcome, note = ended
+                run.store.commit(self.state.name, claim, outcome, note, pipe)
+                handlers.append(partial(self._committed, run, ended))
+        return handlers
+
+    @staticmethod
+    def _committed(run: MapRun, ended: Any, reply: Any) -> None:
+        run.ended.remove(ended)
+        totals = run.store.read_commit(reply)
+        if totals.committed:
+            run.complete = totals.complete
+        else:
+            run.looked = 0.0  # the map was closed, or we were given up for dead: look at once
+
+    # -- chunks that killed a process ------------------------------------------------------------------
+
+    def _queue_wounded(self, pipe: Any) -> list[Callable[[Any], None]]:
+        """Give them back before claims are made, so that they are tried again at once, and first."""
+        handlers = []
+        for run in self.state.maps:
+            for wounded in run.wounded:
+                claim, deaths = wounded
+                if deaths < MAX_DEATHS:
+                    run.store.release(self.state.name, {claim.number: deaths}, pipe)
+                else:
+                    # From now on each death halves it again, until the item at fault is alone.
+                    halves = read_header(claim.payload).halves()
+                    run.store.split(self.state.name, claim, halves, MAX_DEATHS - 1, pipe)
+                handlers.append(partial(self._given_back, run, wounded))
+            run.pending += len(run.wounded)
+        return handlers
+
+    @staticmethod
+    def _given_back(run: MapRun, wounded: Any, _reply: Any) -> None:
+        run.wounded.remove(wounded)
+
+    # -- claims ----------------------------------------------------------------------------------------
+
+    def _queue_claims(self, pipe: Any) -> list[Callable[[Any], None]]:
+        if self.state.stopping:
+            return []
+        handlers = []
+        for run, count in self._wanted():
+            run.store.claim(self.state.name, count, pipe)
+            run.looked = time.monotonic()
+            handlers.append(partial(self._claimed, run))
+        return handlers
+
+    def _wanted(self) -> list[tuple[MapRun, int]]:
+        """How many chunks to claim, of which maps: ahead for fast ones, else as many as processes are free."""
+        now = time.monotonic()
+        hungry = [
+            run
+            for run in self.state.maps
+            if not (run.complete or run.closed) and (run.pending or now - run.looked >= _LOOK_AGAIN)
+        ]
+        free = max(0, len(self.state.lanes.idle) - self.state.waiting)
+        wanted = []
+        for position, run in enumerate(hungry):
+            share = (free + len(hungry) - 1 - position) // len(hungry)
+            ahead = AHEAD * self.state.settings.processes - run.in_hand if run.fast else share - len(run.ready)
+            if ahead > 0:
+                wanted.append((run, ahead))
+        return wanted
+
+    @staticmethod
+    def _claimed(run: MapRun, reply: Any) -> None:
+        answer = run.store.read_claims(reply)
+        run.pending = answer.pending
+        run.ready.extend(answer.claims)
+        if answer.state != "open":
+            run.closed = "closed" if answer.state else "gone"
+
+    # -- reserve ---------------------------------------------------------------------------------------
+
+    def _queue_reserve(self, pipe: Any) -> list[Callable[[Any], None]]:
+        """Take jobs for free processes; under a load of maps one at a time, as processes become free."""
+        state = self.state
+        if state.stopping or state.waiting or len(state.taken) >= MAX_TAKEN:
+            return []
+        room = min(len(state.lanes.idle) or int(self.freed), MAX_TAKEN - len(state.taken))
+        if room < 1:
+            return []
+        self.asked = True
+        keys = [key for queue in state.queues for key in (queue.key, queue.intermediate_queue_key)]
+        state.scripts.reserve(keys, [room], pipe)
+        return [self._reserved]
+
+    def _reserved(self, reply: list[Any]) -> None:
+        queues = self.state.queues
+        self.reserved = [(queues[int(n)], job.decode()) for n, job in zip(reply[::2], reply[1::2], strict=True)]
+
+
+def resolve_doubt(state: State) -> None:
+    """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
+    executions = {taken.execution.composite_key for taken in state.taken}
+    for member in state.connection.smembers(state.worker.executions_key):
+        if member.decode() not in executions:
+            recovery.return_execution(state.connection, state.name, member.decode())
+    for run in state.maps:
+        ours = (*run.ready, *run.flying.values(), *(one[0] for one in (*run.ended, *run.wounded)))
+        known = {claim.number for claim in ours}
+        unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
+        if unknown:
+            run.store.release(state.name, unknown)
+            run.pending += len(unknown)
+    state.unsure = False
+

@@ -1,0 +1,99 @@
+"""What a service is running: one object for each RQ job that it has taken."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import rq
+from rq.executions import Execution
+from rq.job import Job
+
+from taskq.map_store import Claim, MapInfo, MapStore
+from taskq.outcome import ChunkOutcome
+from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask
+
+FAST = 0.05
+"""Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no
+process waits for Redis; longer ones only when a process is free, so that idle services get their share."""
+
+AHEAD = 3  # fast chunks in hand for each process
+
+
+@dataclass(eq=False)
+class Taken:
+    """An RQ job that this service has started."""
+
+    job: Job
+    queue: rq.Queue
+    execution: Execution
+    fields: dict[bytes, bytes]
+    deadline: float | None = None  # on the monotonic clock
+
+    @property
+    def overdue(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+@dataclass(eq=False)
+class PlainJob(Taken):
+    """A plain RQ job: one task, one slot."""
+
+    submitted: bool = False
+    outcome: JobOutcome | None = None  # once it has ended, until that is recorded
+
+    def task(self) -> JobTask:
+        return JobTask(self.job.id, self.fields, self.execution.worker_name)
+
+
+@dataclass(eq=False)
+class MapRun(Taken):
+    """A map that this service owns, or (``helper``) helps with: its own share of it only.
+
+    Args:
+        ready: Chunks claimed and not yet in a lane.
+        flying: Task number -> the chunk that it runs.
+        ended: Chunks that wait to be committed, with their outcomes and who ran them.
+        wounded: Chunks that killed their process, with their deaths so far; they wait to be given back.
+        pending: Chunks that nobody holds, as last heard.
+    """
+
+    store: MapStore = field(kw_only=True)
+    info: MapInfo = field(kw_only=True)
+    helper: bool = False
+    ready: deque[Claim] = field(default_factory=deque)
+    flying: dict[int, Claim] = field(default_factory=dict)
+    ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
+    wounded: list[tuple[Claim, int]] = field(default_factory=list)
+    pending: int = 1
+    complete: bool = False
+    closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    callback: CallbackTask | None = None  # to be run before the map ends
+    calling: bool = False  # it runs
+    called: JobOutcome | None = None  # it has run
+    seconds: float = 0.0  # running mean of a chunk's time
+    looked: float = 0.0  # when claims were last asked for, on the monotonic clock
+    asked: float = 0.0  # when help was last asked for, on the monotonic clock
+
+    @property
+    def key(self) -> str:
+        return f"{self.job.id}:{self.execution.id}"
+
+    @property
+    def fast(self) -> bool:
+        return 0.0 < self.seconds < FAST
+
+    @property
+    def in_hand(self) -> int:
+        return len(self.ready) + len(self.flying)
+
+    def task(self, claim: Claim, known: bool) -> ChunkTask:
+        """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
+        introduction = None if known else Introduction(self.store.keys.id, self.info.function, self.fields)
+        return ChunkTask(self.key, introduction, self.info.star, claim.payload, self.info.limit)
+
+    def ran(self, outcome: ChunkOutcome) -> None:
+        """Learn how long chunks take."""
+        self.seconds = outcome.seconds if not self.seconds else 0.7 * self.seconds + 0.3 * outcome.seconds

@@ -1,0 +1,179 @@
+"""How a reserved job id becomes something that this service runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+import rq
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+
+from taskq.map_job import HELPER, MAP, HelperJob, kind_of
+from taskq.map_store import MapInfo, MapStore
+from taskq.errors import ResultsGoneError
+from taskq.keys import MapField
+from taskq.rq_jobs import HELP_PATH
+from workers.execution import MapRun, PlainJob, Taken
+from workers.state import State
+
+log = logging.getLogger(__name__)
+
+_OVERTIME = 1.0  # seconds after its own alarm at which a job's process is killed
+
+Reserved = Iterable[tuple[rq.Queue, str]]
+
+
+def begin(state: State, reserved: Reserved) -> None:
+    """Start jobs: RQ's books in one transaction each way, then they are the service's own.
+
+    A crash before the books leaves the id in RQ's intermediate list (see ``stranded``); after them, in the
+    worker's executions, where ``recovery`` finds it.
+    """
+    reserved = list(reserved)
+    with state.connection.pipeline(transaction=False) as pipe:
+        for _queue, job_id in reserved:
+            pipe.hgetall(Job.key_for(job_id))
+        hashes = pipe.execute()
+    with state.connection.pipeline() as pipe:
+        taken: list[Taken] = []
+        for (queue, job_id), fields in zip(reserved, hashes, strict=True):
+            job = _job(state, job_id, fields)
+            if job is None or _own_helper(state, fields):
+                pipe.lrem(queue.intermediate_queue_key, 1, job_id)
+                if job is not None:
+                    pipe.delete(job.key)
+                continue
+            execution = state.worker.begin(job, queue, pipe)
+            taken.append(Taken(job, queue, execution, fields))
+        pipe.execute()
+    for one in taken:
+        state.taken.append(_started(state, one))
+
+
+def _job(state: State, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
+    if not fields:
+        return None  # deleted or expired while it waited; RQ passes over these silently, too
+    try:
+        return state.worker.job_of(job_id, fields)
+    except (NoSuchJobError, ValueError) as error:
+        log.warning("job %s can't be read: %s", job_id, error, extra={"action": "bad_job"})
+        return None
+
+
+def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
+    """Whether this is a call for help with a map that this service works on already."""
+    kind, map_id = kind_of(fields)
+    if kind != HELPER:
+        return False
+    for run in state.maps:
+        if run.store.keys.id == map_id:
+            run.asked = time.monotonic()  # nobody else was free; ask again later
+            state.connection.hdel(run.store.keys.hash, MapField.HELPER)
+            return True
+    return False
+
+
+def _started(state: State, one: Taken) -> Taken:
+    kind, map_id = kind_of(one.fields)
+    timeout = one.job.timeout
+    deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
+    base = {"job": one.job, "queue": one.queue, "execution": one.execution, "fields": one.fields}
+    if not kind:
+        return PlainJob(**base, deadline=None if deadline is None else deadline + _OVERTIME)
+    store = state.store(map_id or one.job.id)
+    info = _info(state, store, helper=kind == HELPER)
+    run = MapRun(**base, store=store, info=info or _GONE, helper=kind == HELPER)
+    if info is None:
+        run.closed = "gone"
+        return run
+    run.complete = info.complete and kind == MAP
+    run.deadline = None if run.helper else deadline
+    log.info("%s %s: %d items", "helps with map" if run.helper else "map", store.keys.id, info.total,
+             extra={"action": "map_taken", "job": store.keys.id})  # fmt: skip
+    return run
+
+
+_GONE = MapInfo("", b"", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
+
+
+def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
+    if not helper:
+        return store.open(state.name)
+    state.connection.hdel(store.keys.hash, MapField.HELPER)
+    try:
+        return store.info()
+    except ResultsGoneError:
+        return None
+
+
+def give_back(state: State, queue: rq.Queue, job_id: str) -> None:
+    """Put a reserved id that was not begun to the front of its queue again."""
+    with state.connection.pipeline() as pipe:
+        pipe.lrem(queue.intermediate_queue_key, 1, job_id)
+        queue.push_job_id(job_id, pipeline=pipe, at_front=True)
+        pipe.execute()
+
+
+def ask_for_help(state: State, run: MapRun) -> None:
+    """Put a helper job for this map at the front of its queue; an idle service takes it.
+
+    At most one waits at any time: whoever takes it asks for the next one if there is still too much to do.
+    """
+    map_id = run.store.keys.id
+    number = state.connection.hincrby(run.store.keys.hash, MapField.HELPERS, 1)
+    helper_id = f"{map_id}-helper-{number}"
+    if not state.connection.hsetnx(run.store.keys.hash, MapField.HELPER, helper_id):
+        return
+    job = HelperJob.create(
+        HELP_PATH, args=(map_id,), connection=state.connection, id=helper_id, origin=run.queue.name,
+        timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {map_id}",
+    )  # fmt: skip
+    job.map_id = map_id
+    queue = rq.Queue(run.queue.name, connection=state.connection)
+    queue.enqueue_job(job, at_front=True)
+
+
+def withdraw_helper(state: State, run: MapRun) -> None:
+    """Remove the helper job that may still wait for somebody, now that the map has ended."""
+    helper_id = state.connection.hget(run.store.keys.hash, MapField.HELPER)
+    if helper_id:
+        with state.connection.pipeline() as pipe:
+            pipe.lrem(run.queue.key, 1, helper_id)
+            pipe.delete(Job.key_for(helper_id.decode()))
+            pipe.hdel(run.store.keys.hash, MapField.HELPER)
+            pipe.execute()
+
+
+class Stranded:
+    """Finds ids that a service took from a queue and died before it could begin them.
+
+    Such an id is in RQ's intermediate list and nowhere else. One that is still there after several looks, and
+    that this service does not hold, is put back at the front; removing it decides who may do that.
+    """
+
+    LOOKS = 3
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, bytes], int] = {}
+
+    def look(self, state: State, held: set[str]) -> None:
+        """To be called about once a second."""
+        seen: dict[tuple[str, bytes], int] = {}
+        for queue in state.queues:
+            for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
+                looks = self._seen.get((queue.name, job_id), 0) + 1
+                if looks < self.LOOKS or job_id.decode() in held:
+                    seen[queue.name, job_id] = looks
+                elif state.connection.lrem(queue.intermediate_queue_key, 1, job_id):
+                    self._return(state, queue, job_id.decode())
+        self._seen = seen
+
+    @staticmethod
+    def _return(state: State, queue: rq.Queue, job_id: str) -> None:
+        status = state.connection.hget(Job.key_for(job_id), "status")
+        if status == b"queued":  # else another worker has begun it, and RQ only forgot the list
+            log.warning("job %s was stranded, back to the front", job_id, extra={"action": "stranded"})
+            queue.push_job_id(job_id, at_front=True)
+

@@ -1,0 +1,188 @@
+"""A lane: a ``multiprocessing.Pool`` of one process, about whose death everything is known.
+
+One ``Pool(N)`` is faster at tiny tasks, but its processes share a lock and a pipe: after a death nobody knows
+who held what, and the whole pool has to go. Of a ``Pool(1)`` it is known which task ran (a number in shared
+memory) and which ones wait behind it, and a lock that is held is held by the dead. A lane whose process has
+died is discarded, never repaired: without taking any lock, in a few milliseconds.
+
+Pool replaces a dead process by itself, through its ``Process`` hook. ``_Pool`` turns just that hook into the
+notice of death, and fills the place with nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.pool
+import signal
+import sys
+import time
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes import c_longlong
+from typing import Any
+
+from workers import pool_process
+from workers.tasks import ChunkTask, Task
+
+_JOIN = 5.0  # seconds; bound of every wait for something that has been killed
+
+OnDone = Callable[["Lane", int, Any], None]
+OnDeath = Callable[["Lane"], None]
+
+
+def context() -> Any:
+    """How pool processes are started: by a forkserver of the service's own.
+
+    It imports what they need once, forks from one clean thread, inherits neither locks nor signal handlers
+    of the service, and its end is their end.
+    """
+    forkserver = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload(["workers.pool_process"])
+    return forkserver
+
+
+@contextmanager
+def _bare_main() -> Iterator[None]:
+    """Keep multiprocessing from running this program's main module again in each pool process.
+
+    It would only cost time there, and let a pickle's reference to ``__main__`` find the wrong program.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _Vacancy:
+    """Stands where Pool would put a replacement; without a sentinel, Pool never asks after it again."""
+
+    name = "Process-vacant"
+    daemon = True
+    exitcode = None
+    pid = None
+
+    def start(self) -> None: ...
+    def terminate(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def is_alive(self) -> bool:
+        return False
+
+
+class _Pool(multiprocessing.pool.Pool):
+    """A Pool of one process, which reports its death instead of replacing it."""
+
+    def __init__(self, ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> None:
+        self.process: Any = None
+        self._report_death = on_death
+        super().__init__(1, pool_process.start, initargs, context=ctx)
+
+    def Process(self, ctx: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # noqa: N802
+        """Pool's hook: called once at the start, then whenever the process was found dead."""
+        if self.process is None:
+            self.process = ctx.Process(*args, **kwargs)
+            return self.process
+        self._report_death()
+        return _Vacancy()
+
+    def discard(self) -> None:
+        """Kill the process and end the three threads, whatever state they and their locks are in.
+
+        Results that the process had wholly written before are still delivered to their callbacks.
+        """
+        self.process.kill()
+        self.process.join(_JOIN)
+        # The child may have died while it wrote. Nobody here writes to the out-queue while the pool runs.
+        self._outqueue._wlock.acquire(False)
+        self._outqueue._wlock.release()
+        self._state = multiprocessing.pool.TERMINATE
+        self._terminate.cancel()
+        self._terminate = None
+        handlers = (self._worker_handler, self._task_handler, self._result_handler)
+        self._worker_handler._state = self._task_handler._state = multiprocessing.pool.TERMINATE
+        self._change_notifier.put(None)
+        # Our copies of the dead process's ends: without them a blocked writer gets EPIPE, a reader EOF.
+        self._inqueue._reader.close()
+        self._outqueue._writer.close()
+        for handler in handlers:
+            handler.join(_JOIN)
+        # Free locks and pipes now: left to the garbage collector, they may go in the middle of anything.
+        self._inqueue = self._outqueue = self._change_notifier = self._quick_get = self._quick_put = None
+        self._worker_handler = self._task_handler = self._result_handler = None
+
+
+class Lane:
+    """One pool process and the tasks it has been given.
+
+    Args:
+        index: Its number in the service, from 0.
+        ctx: From ``context()``.
+        url: Of Redis, for what user code opens.
+        on_done: Called (in a thread of the Pool) with the lane, the task's number and its outcome.
+        on_death: Called (in a thread of the Pool) when the process is found dead.
+    """
+
+    def __init__(self, index: int, ctx: Any, url: str, title: str, on_done: OnDone, on_death: OnDeath) -> None:
+        self.index = index
+        self.born = time.monotonic()
+        self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
+        self.finished = 0  # tasks
+        self.killed_for = ""  # why the service killed it; "" if it did not
+        self._known_maps: OrderedDict[str, None] = OrderedDict()
+        self._on_done = on_done
+        self._marker = ctx.RawValue(c_longlong, 0)
+        initargs = (url, title, self._marker, list(sys.path))
+        with _bare_main():
+            self._pool = _Pool(ctx, lambda: on_death(self), initargs)
+        self.pid: int = self._pool.process.pid
+
+    @property
+    def idle(self) -> bool:
+        return not self.tasks
+
+    def knows(self, key: str) -> bool:
+        """Whether its process has been introduced to this map; counts along with ``pool_process``."""
+        return key in self._known_maps
+
+    def submit(self, number: int, task: Task, note: Any) -> None:
+        """Give it a task; ``note`` is kept in ``tasks`` until the task is done."""
+        if isinstance(task, ChunkTask) and task.introduction is not None:
+            self._known_maps[task.key] = None
+            if len(self._known_maps) > pool_process.KNOWN_MAPS:
+                self._known_maps.popitem(last=False)
+        self.tasks[number] = note
+        self._pool.apply_async(pool_process.run, (number, task), callback=lambda out: self._on_done(self, number, out))
+
+    def done(self, number: int) -> Any:
+        """Forget a task; returns its note, None if it was forgotten before."""
+        self.finished += 1
+        return self.tasks.pop(number, None)
+
+    @property
+    def running(self) -> int:
+        """The number of the task that runs; 0 if none does."""
+        return int(self._marker.value)
+
+    def kill(self, reason: str) -> None:
+        """Kill the process; its death is then reported as any other."""
+        self.killed_for = reason
+        self._pool.process.kill()
+
+    def discard(self) -> None:
+        """Free everything; afterwards ``tasks`` holds what will never be done here."""
+        self._pool.discard()
+
+    def cause_of_death(self) -> str:
+        """E.g. "SIGKILL" or "exit code 3", once it is dead."""
+        code = self._pool.process.exitcode
+        if code is None:
+            return "an unknown cause"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    @property
+    def exitcode(self) -> int | None:
+        code: int | None = self._pool.process.exitcode
+        return code

@@ -1,0 +1,88 @@
+"""The row of lanes of one service: as many pool processes as it has, replaced when they die."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from workers.events import Died, Done, Event
+from workers.lane import Lane, context
+from workers.tasks import Task
+
+log = logging.getLogger(__name__)
+
+_STILLBORN = 1.0  # seconds: a process that dies younger, without having run anything, is not replaced at once
+
+
+class Lanes:
+    """Makes, fills and replaces lanes; used by the dispatcher's thread only.
+
+    Args:
+        count: Pool processes.
+        url: Of Redis, for what user code opens.
+        title: Begins the processes' titles.
+        post: Puts an event into the dispatcher's inbox; called from the Pools' threads.
+    """
+
+    def __init__(self, count: int, url: str, title: str, post: Callable[[Event], None]) -> None:
+        self._count = count
+        self._url = url
+        self._title = title
+        self._post = post
+        self._ctx = context()
+        self._next = 1
+        self._wait_until = 0.0  # on the monotonic clock
+        self._row: dict[int, Lane] = {}
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._row.values())
+
+    @property
+    def idle(self) -> list[Lane]:
+        return [lane for lane in self if lane.idle]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(lane.pid for lane in self)
+
+    def fill(self) -> None:
+        """Start what is missing, unless the last one has just died for no reason of a task's."""
+        if time.monotonic() < self._wait_until:
+            return
+        for index in range(self._count):
+            if index not in self._row:
+                title = f"{self._title} pool process {index}"
+                self._row[index] = Lane(index, self._ctx, self._url, title, self._on_done, self._on_death)
+
+    def submit(self, lane: Lane, task: Task, note: Any) -> int:
+        """Give a lane a task; returns the task's number, which no other task has."""
+        number = self._next
+        self._next += 1
+        lane.submit(number, task, note)
+        return number
+
+    def bury(self, lane: Lane) -> None:
+        """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
+        lane.discard()
+        if self._row.get(lane.index) is lane:
+            del self._row[lane.index]
+        if not lane.finished and not lane.running and time.monotonic() - lane.born < _STILLBORN:
+            self._wait_until = time.monotonic() + _STILLBORN
+            log.error(
+                "pool process %d died at its start (%s); the next one starts in %.0f s",
+                lane.pid, lane.cause_of_death(), _STILLBORN, extra={"action": "stillborn"},
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Kill all processes and free everything."""
+        for lane in list(self):
+            lane.discard()
+        self._row.clear()
+
+    def _on_done(self, lane: Lane, number: int, outcome: Any) -> None:
+        self._post(Done(lane, number, outcome))
+
+    def _on_death(self, lane: Lane) -> None:
+        self._post(Died(lane))

@@ -1,0 +1,69 @@
+"""The manager: cotyledon's master process, which starts the services and hands on what a dead one held."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from typing import Any
+
+import cotyledon
+from redis.exceptions import RedisError
+from setproctitle import setproctitle
+
+from taskq.connection import connect
+from workers import recovery, signals
+from workers.service import Service
+from workers.settings import Settings, worker_prefix
+
+log = logging.getLogger(__name__)
+
+_OVERHEAD = 10  # seconds after the grace at which cotyledon loses its patience
+_HOOK_TIMEOUT = 2.0  # seconds a reply may take while a dead service waits to be restarted
+KILLED = 130  # exit code after a second Ctrl-C, as shells have it
+
+
+class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
+    """Supervises the services of one host. ``run()`` returns never: it ends the process.
+
+    Services are forked: a new one runs after 20 ms. (Pool processes are not, see ``lane.py``.)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        start_method = "fork" if sys.platform == "linux" else "spawn"
+        super().__init__(
+            graceful_shutdown_timeout=int(settings.grace) + _OVERHEAD,
+            mp_context=multiprocessing.get_context(start_method),
+        )
+        self._settings = settings
+        self.add(Service, workers=settings.services, args=(settings, os.getpid()))
+        self.register_hooks(on_dead_worker=self._hand_on)
+        setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
+
+    def _hand_on(self, _service_id: Any, worker_id: int, exit_code: int) -> None:
+        """Return a dead service's claims and jobs, before it is started again."""
+        if exit_code:
+            log.error("service %d died (exit code %d)", worker_id, exit_code, extra={"action": "service_died"})
+        try:
+            connection = connect(self._settings.url, retries=1, timeout=_HOOK_TIMEOUT)
+            recovery.recover_prefix(connection, worker_prefix(os.getpid(), worker_id))
+        except RedisError as error:
+            log.error("can't hand on what service %d held: %s; others do, when its lease ends", worker_id, error,
+                      extra={"action": "hand_on_failed"})  # fmt: skip
+
+    def _on_signal_received(self, sig: int) -> None:
+        if sig == signal.SIGINT:
+            # cotyledon would exit at once. The second Ctrl-C must find a handler of its own: the main
+            # thread waits for the services by then, and reads no more signals from cotyledon's pipe.
+            log.info("Ctrl-C: finishes what runs, %.0f s at most; once more kills", self._settings.grace)
+            signals.on_next_interrupt(self._kill)
+            self._shutdown()
+        else:
+            super()._on_signal_received(sig)
+
+    def _kill(self) -> None:
+        for process in self._child_processes:
+            process.kill()
+        os._exit(KILLED)

@@ -1,0 +1,143 @@
+"""All that runs inside a pool process: its start, and the three kinds of task.
+
+A pool process has no connection of ours to Redis. User code may open one (``ResultList``,
+``get_current_job().save_meta()``): it connects to the worker's server when first used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import OrderedDict
+from ctypes import c_longlong
+from multiprocessing.sharedctypes import Synchronized
+from typing import Any
+
+from rq.callbacks import execute_failure_callback, execute_success_callback
+from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
+from rq.job import Job, JobStatus, Retry, _current_job
+from rq.job_lifecycle import format_exc_info
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
+from rq.utils import now
+from setproctitle import setproctitle
+
+from taskq import codec, connection
+from taskq.errors import MapFailedError, PickleError
+from taskq.function import Function
+from taskq.outcome import ChunkOutcome, ChunkRefused
+from taskq.runner import run_chunk
+from workers import signals
+from workers.tasks import CallbackTask, ChunkTask, JobOutcome, JobTask
+
+KNOWN_MAPS = 8
+"""Maps whose function a pool process keeps; the service counts along (``lane.py``) and sends it only once."""
+
+_NO_TIMEOUT = -1
+
+_marker: Any = None  # shared with the service: the number of the task that runs, 0 between tasks
+_maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
+
+
+def start(url: str, title: str, marker: Synchronized[c_longlong], path: list[str]) -> None:
+    """Initializer of the Pool: run once, before the first task."""
+    global _marker  # noqa: PLW0603 - the pool gives its processes no other place
+    signals.reset_in_pool_process()
+    setproctitle(title)
+    sys.path[:] = path  # user modules are found where the service finds them
+    connection.use_in_worker(url)
+    _marker = marker
+
+
+def run(number: int, task: ChunkTask | JobTask | CallbackTask) -> Any:
+    """Run one task. Never raises: what user code does is part of the outcome."""
+    _marker.value = number
+    try:
+        if isinstance(task, ChunkTask):
+            return _run_chunk(task)
+        return _run_job(task) if isinstance(task, JobTask) else _run_callback(task)
+    finally:
+        _marker.value = 0
+
+
+def _run_chunk(task: ChunkTask) -> ChunkOutcome | ChunkRefused:
+    try:
+        function, job = _introduced(task)
+    except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
+        return ChunkRefused(f"the map's function can't be read: {type(error).__name__}: {error}")
+    token = _current_job.set(job)
+    try:
+        return run_chunk(function, task.star, task.payload, task.limit)
+    finally:
+        _current_job.reset(token)
+
+
+def _introduced(task: ChunkTask) -> tuple[Function, Job]:
+    new = task.introduction
+    if new is not None:
+        _maps[task.key] = codec.loads(new.function), _job(new.job_id, new.fields)
+        if len(_maps) > KNOWN_MAPS:
+            _maps.popitem(last=False)
+    return _maps[task.key]
+
+
+def _job(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> Job:
+    job = Job(job_id, connection=connection.shared(), serializer=codec.Serializer)
+    job.restore(fields)
+    job.worker_name = worker or job.worker_name
+    return job
+
+
+def _run_job(task: JobTask) -> JobOutcome:
+    """What RQ's work horse does, up to the point where the result is to be stored."""
+    os.environ["RQ_WORKER_ID"], os.environ["RQ_JOB_ID"] = task.worker, task.job_id
+    job: Job | None = None
+    try:
+        job = _job(task.job_id, task.fields, task.worker)
+        job.started_at = now()
+        job._status = JobStatus.STARTED  # noqa: SLF001 - as restored from Redis a moment later
+        with UnixSignalDeathPenalty(_alarm(job.timeout), JobTimeoutException, job_id=job.id):
+            value = job.perform()
+        if isinstance(value, Retry):
+            return JobOutcome(retry=(value.max, value.intervals, value.enqueue_at_front))
+        job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
+        execute_success_callback(job, UnixSignalDeathPenalty, value)
+        return JobOutcome(value=_result(value))
+    except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
+        return _failed(job, sys.exc_info())
+
+
+def _failed(job: Job | None, exc_info: Any) -> JobOutcome:
+    if job is not None:
+        job._status = JobStatus.FAILED  # noqa: SLF001 - what RQ's callbacks see
+        try:
+            execute_failure_callback(job, UnixSignalDeathPenalty, *exc_info)
+        except BaseException:  # noqa: BLE001 - as in RQ: a failing callback replaces the job's exception
+            exc_info = sys.exc_info()
+    return JobOutcome(error=format_exc_info(exc_info))
+
+
+def _result(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        return codec.dumps(value)
+    except PickleError:  # RQ's own answer to it
+        return codec.dumps(UNSERIALIZABLE_RETURN_VALUE_PAYLOAD)
+
+
+def _alarm(timeout: float | None) -> int:
+    """Seconds for ``signal.alarm``; 0 switches it off."""
+    return 0 if timeout is None or timeout == _NO_TIMEOUT else max(1, int(timeout))
+
+
+def _run_callback(task: CallbackTask) -> JobOutcome:
+    try:
+        job = _job(task.job_id, task.fields, task.worker)
+        if task.error is None:
+            job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
+            execute_success_callback(job, UnixSignalDeathPenalty, task.value)
+            return JobOutcome()
+    except BaseException:  # noqa: BLE001 - as in RQ: it makes the job a failed one
+        return JobOutcome(error=format_exc_info(sys.exc_info()))
+    failure = MapFailedError(task.error)
+    return _failed(job, (MapFailedError, failure, None))

@@ -1,0 +1,85 @@
+"""Takes over what a dead worker held: its claims go back to pending, its RQ jobs to the front of their queues.
+
+Called by the manager when a service of its own has died, and by any service when a lease is over. Every step
+may be done twice, so it does not matter if whoever recovers dies as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import rq
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
+from rq.job import Job, JobStatus
+from rq.worker.base import BaseWorker
+
+from taskq import keys, services
+from taskq.map_job import HELPER, MAP, kind_of
+from taskq.map_store import MapStore
+from workers.sealed import SealedSerializer
+
+log = logging.getLogger(__name__)
+
+
+def recover(connection: Any, name: str) -> int:
+    """Return everything that the worker with this name held; it must be dead.
+
+    Returns:
+        How many jobs went back to their queues.
+    """
+    members = connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
+    returned = sum(return_execution(connection, name, member.decode()) for member in members)
+    worker = BaseWorker.find_by_key(
+        BaseWorker.redis_worker_namespace_prefix + name, connection, serializer=SealedSerializer
+    )
+    if worker is not None:
+        worker.register_death()
+    with connection.pipeline() as pipe:
+        services.remove(pipe, name)
+        pipe.execute()
+    log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
+                extra={"action": "recovered", "worker": name})  # fmt: skip
+    return returned
+
+
+def return_execution(connection: Any, name: str, composite_key: str) -> bool:
+    """Undo one execution of a worker; whether its job went back to the queue."""
+    execution = Execution.from_composite_key(composite_key, connection=connection)
+    execution.worker_name = name
+    fields = connection.hgetall(Job.key_for(execution.job_id))
+    if not fields:
+        _strike(connection, execution)
+        return False
+    job = Job(execution.job_id, connection=connection, serializer=SealedSerializer)
+    job.restore(fields)
+    kind, map_id = kind_of(fields)
+    if kind:
+        MapStore(map_id or job.id, connection).release(name)
+    started = job.get_status(refresh=False) == JobStatus.STARTED and job.worker_name == name
+    with connection.pipeline() as pipe:
+        execution.delete(job=job, pipeline=pipe)
+        if kind == HELPER:
+            pipe.delete(job.key)
+        elif started:
+            # It may have had its side effects already: worse to lose a job than to run it twice.
+            job.set_status(JobStatus.QUEUED, pipeline=pipe)
+            queue = rq.Queue(job.origin, connection=connection)
+            queue.push_job_id(job.id, pipeline=pipe, at_front=True)
+        pipe.execute()
+    return started and kind in ("", MAP)
+
+
+def _strike(connection: Any, execution: Execution) -> None:
+    """Forget an execution whose job is gone."""
+    with connection.pipeline() as pipe:
+        pipe.delete(execution.key)
+        pipe.srem(execution.worker_executions_key, execution.composite_key)
+        pipe.execute()
+
+
+def recover_prefix(connection: Any, prefix: str) -> int:
+    """Recover every registered worker whose name begins so: all dead incarnations of one service."""
+    names = {key.decode().rpartition(":")[2] for key in connection.smembers(BaseWorker.redis_workers_keys)}
+    names |= {name.decode() for name in connection.zrange(keys.LEASES, 0, -1)}
+    return sum(recover(connection, name) for name in names if name.startswith(prefix))

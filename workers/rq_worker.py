@@ -1,0 +1,122 @@
+"""The service as an RQ worker: registered, visible in RQ's tools, and keeping RQ's books of each job.
+
+What RQ records at the start and the end of a job is recorded by RQ's own code. Only the work loop is not RQ's:
+``BaseWorker.work`` runs one job at a time, in the main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import rq
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq.executions import Execution
+from rq.job import Job, JobStatus, Retry
+from rq.utils import now
+from rq.worker.base import BaseWorker, WorkerStatus
+
+from workers.sealed import SealedSerializer
+
+log = logging.getLogger(__name__)
+
+
+class RQWorker(BaseWorker):
+    """RQ's view of a service.
+
+    Args:
+        queues: Names, in order of priority.
+        name: See ``settings.worker_name``.
+        connection: The dispatcher's; all methods but ``subscribe`` are for its thread only.
+    """
+
+    def __init__(self, queues: tuple[str, ...], name: str, connection: Any) -> None:
+        super().__init__(list(queues), name=name, connection=connection, serializer=SealedSerializer)
+        self.log_result_lifespan = False
+        self.on_message: Callable[[dict[str, Any]], None] = lambda _payload: None
+
+    def _set_connection(self, connection: Any) -> Any:
+        return connection  # RQ would set a socket timeout of minutes, for its blocking dequeue
+
+    def handle_payload(self, message: Any) -> None:
+        """RQ's command channel: nothing is done in its thread but to pass the message on."""
+        try:
+            self.on_message(rq.command.parse_payload(message))
+        except Exception:
+            log.exception("not a command: %r", message, extra={"action": "bad_command"})
+
+    # -- a job's life ----------------------------------------------------------------------------------
+
+    def job_of(self, job_id: str, fields: Mapping[bytes, bytes]) -> Job:
+        """The RQ job with this hash; its pickles stay sealed.
+
+        Raises:
+            rq.exceptions.NoSuchJobError: If the hash is not a job's.
+        """
+        job = Job(job_id, connection=self.connection, serializer=SealedSerializer)
+        job.restore(fields)
+        return job
+
+    def begin(self, job: Job, queue: rq.Queue, pipe: Any) -> Execution:
+        """Queue what RQ's worker and its horse write before a job runs, in one transaction of the caller's."""
+        ttl = self.get_heartbeat_ttl(job)
+        execution = Execution.create(job, ttl, pipeline=pipe, worker_name=self.name)
+        self.executions[execution.id] = execution
+        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
+        self.heartbeat(ttl, pipeline=pipe)
+        job.heartbeat(now(), ttl, pipeline=pipe)
+        job.prepare_for_execution(self.name, pipeline=pipe)
+        pipe.persist(job.key)
+        pipe.lrem(queue.intermediate_queue_key, 1, job.id)
+        return execution
+
+    def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> None:
+        """Record a success; ``value``: the result, or the ``Sealed`` pickle of it."""
+        self._end(job)
+        job._result = value
+        self.handle_job_success(job, queue, queue.started_job_registry, execution)
+        job.send_webhooks(JobStatus.FINISHED)
+
+    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str) -> None:
+        """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text."""
+        self._end(job)
+        log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
+        self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+        if self.connection.exists(execution.key):  # RQ only logs it if Redis has not taken it
+            self.executions[execution.id] = execution
+            raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
+
+    def retry(
+        self, job: Job, queue: rq.Queue, execution: Execution, asked: tuple[int, list[int], bool]
+    ) -> None:
+        """Record that the job returned a ``Retry``."""
+        self._end(job)
+        retry = Retry(max=asked[0], interval=asked[1], enqueue_at_front=asked[2])
+        self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
+
+    def forget(self, job: Job, execution: Execution, *, delete: bool) -> None:
+        """Take back the execution's record: the job was cancelled, or (``delete``) was a helper."""
+        with self.connection.pipeline() as pipe:
+            self.cleanup_execution(job, pipeline=pipe, execution=execution)
+            if delete:
+                pipe.delete(job.key)
+            pipe.execute()
+
+    def requeue(self, job: Job, queue: rq.Queue, execution: Execution) -> None:
+        """Put a started job back to the front of its queue, as if it had not been taken."""
+        with self.connection.pipeline() as pipe:
+            self.cleanup_execution(job, pipeline=pipe, execution=execution)
+            job.set_status(JobStatus.QUEUED, pipeline=pipe)
+            queue.push_job_id(job.id, pipeline=pipe, at_front=True)
+            pipe.execute()
+
+    def rest(self) -> None:
+        """Nothing runs."""
+        if self.get_state() == WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.IDLE)
+
+    def _end(self, job: Job) -> None:
+        job.ended_at = now()
+        job.started_at = job.started_at or job.ended_at
+

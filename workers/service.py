@@ -1,0 +1,97 @@
+"""One service: a cotyledon process with its own connections, pool processes and dispatcher."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+
+import cotyledon
+from redis.exceptions import AuthenticationError, RedisError
+from setproctitle import setproctitle
+
+from taskq.connection import connect, hide_password
+from taskq.lua import Scripts
+from workers import signals
+from workers.dispatcher import Dispatcher
+from workers.events import Event, Fetched, Message, Stop
+from workers.fetcher import Fetcher
+from workers.lanes import Lanes
+from workers.rq_worker import RQWorker
+from workers.settings import Settings, worker_name
+from workers.state import State
+
+log = logging.getLogger(__name__)
+
+_OVERHEAD = 5.0  # seconds that handing everything back may take, after the grace
+_BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
+
+
+class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
+    """What cotyledon starts, stops and restarts; its ``run`` is a thread of its own there.
+
+    Args:
+        worker_id: cotyledon's number of it, which a restarted service has again.
+        settings: The worker's.
+        manager_pid: Part of the RQ worker's name.
+    """
+
+    name = "service"
+
+    def __init__(self, worker_id: int, settings: Settings, manager_pid: int) -> None:
+        super().__init__(worker_id)  # type: ignore[arg-type,unused-ignore]
+        signals.ignore_interrupts()
+        self._settings = settings
+        self._title = f"taskq: service {worker_id}"
+        self._name = worker_name(manager_pid, worker_id)
+        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Work until ``terminate``."""
+        setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
+        try:
+            if self._wait_for_redis():
+                build(self._settings, self._name, self._title, self._inbox).run()
+        finally:
+            self._ended.set()
+
+    def terminate(self) -> None:
+        """Drain: called by cotyledon on SIGTERM, and when the manager has died."""
+        self._stopping.set()
+        self._inbox.put(Stop(time.monotonic() + self._settings.grace))
+        self._ended.wait(self._settings.grace + _OVERHEAD)
+
+    def _wait_for_redis(self) -> bool:
+        """Whether it answers; False if we were stopped before."""
+        pause = _BACK_OFF[0]
+        while not self._stopping.is_set():
+            try:
+                connect(self._settings.url, retries=0).ping()
+            except (RedisError, OSError) as error:
+                hint = " Check user and password." if isinstance(error, AuthenticationError) else ""
+                log.error("no Redis at %s: %s.%s Next try in %.1f s", hide_password(self._settings.url), error, hint,
+                          pause, extra={"action": "no_redis"})  # fmt: skip
+                self._stopping.wait(pause)
+                pause = min(pause * 2, _BACK_OFF[1])
+            else:
+                return True
+        return False
+
+
+def build(settings: Settings, name: str, title: str, inbox: queue.SimpleQueue[Event]) -> Dispatcher:
+    """Put one service's parts together; nothing runs yet but RQ's command channel."""
+    connection = connect(settings.url)
+    worker = RQWorker(settings.queues, name, connection)
+    worker.on_message = lambda payload: inbox.put(Message(payload))
+    worker.subscribe()
+    state = State(settings, connection, worker, Lanes(settings.processes, settings.url, title, inbox.put),
+                  Scripts(connection))  # fmt: skip
+    gate = threading.Event()
+    fetchers = [
+        Fetcher(one, connect(settings.url, retries=0), gate, lambda q, job_id: inbox.put(Fetched(q, job_id)))
+        for one in worker.queues
+    ]
+    return Dispatcher(state, inbox, gate, fetchers)

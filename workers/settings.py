@@ -1,0 +1,63 @@
+"""What a worker is told at its start: built once from options and environment, then only passed down."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from loky import cpu_count
+
+from taskq.errors import OptionError
+
+MAX_DEATHS = 3
+"""Processes that a chunk may kill before it is split, and an item alone before it is given up."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of ``taskq worker``.
+
+    Args:
+        url: Of Redis.
+        queues: Names, in order of priority.
+        services: Service processes.
+        processes: Pool processes of each service.
+        grace: Seconds which chunks and jobs in flight are given when the worker stops.
+        lease: Seconds without a sign of life after which other workers take over what this one held.
+    """
+
+    url: str
+    queues: tuple[str, ...] = ("default",)
+    services: int = 1
+    processes: int = 1
+    grace: float = 30.0
+    lease: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.queues:
+            raise OptionError("a worker needs at least one queue")
+        for name, least in (("services", 1), ("processes", 1), ("grace", 0), ("lease", 1)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+    def __repr__(self) -> str:  # the URL may hold a password
+        return f"<Settings {','.join(self.queues)} services={self.services} processes={self.processes}>"
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: affinity and container limits are respected."""
+    return int(cpu_count())
+
+
+def worker_prefix(manager_pid: int, worker_id: int) -> str:
+    """What the RQ names of all incarnations of one service begin with.
+
+    The manager, which only knows the number of a dead service, finds by it what that one has left behind.
+    """
+    return f"taskq-{socket.gethostname()}-{manager_pid}-{worker_id}-"
+
+
+def worker_name(manager_pid: int, worker_id: int) -> str:
+    """The RQ worker name of the service that runs in this process; no other incarnation ever has it."""
+    return f"{worker_prefix(manager_pid, worker_id)}{os.getpid()}-{os.urandom(3).hex()}"

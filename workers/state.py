@@ -1,0 +1,76 @@
+"""All that one service knows; owned by the dispatcher's thread, handed to the parts of its turn."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import rq
+
+from taskq.lua import Scripts
+from taskq.map_store import MapStore, TimelineNote
+from workers.execution import MapRun, PlainJob, Taken
+from workers.lane import Lane
+from workers.lanes import Lanes
+from workers.rq_worker import RQWorker
+from workers.settings import Settings
+
+HOST = socket.gethostname()
+
+
+@dataclass
+class State:
+    """One service's state.
+
+    Args:
+        taken: The jobs it runs, in the order of whose turn it is.
+        unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
+        stopping: It takes nothing new.
+        others: Other services seem to listen on the same queues, so asking for help makes sense.
+    """
+
+    settings: Settings
+    connection: Any
+    worker: RQWorker
+    lanes: Lanes
+    scripts: Scripts
+    taken: deque[Taken] = field(default_factory=deque)
+    unsure: bool = False
+    stopping: bool = False
+    others: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.worker.name
+
+    @property
+    def queues(self) -> list[rq.Queue]:
+        return self.worker.queues
+
+    @property
+    def maps(self) -> Iterator[MapRun]:
+        return (run for run in self.taken if isinstance(run, MapRun))
+
+    @property
+    def plain(self) -> Iterator[PlainJob]:
+        return (job for job in self.taken if isinstance(job, PlainJob))
+
+    @property
+    def waiting(self) -> int:
+        """Plain jobs that have no process yet."""
+        return sum(not job.submitted for job in self.plain)
+
+    def store(self, map_id: str) -> MapStore:
+        return MapStore(map_id, self.connection, self.scripts)
+
+    def drop(self, taken: Taken) -> None:
+        """Forget a job that has ended here."""
+        if taken in self.taken:
+            self.taken.remove(taken)
+
+    def note(self, lane: Lane) -> TimelineNote:
+        """Who ran a chunk on this lane."""
+        return TimelineNote(HOST, self.name, lane.pid, lane.index)

@@ -1,0 +1,74 @@
+"""What travels between a service and its pool processes: plain data, so that it always unpickles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a pool process must know of a map, and keeps.
+
+    Args:
+        function: The pickled ``Function``.
+        fields: The RQ job's hash as in Redis, for ``get_current_job()``.
+    """
+
+    job_id: str
+    function: bytes
+    fields: dict[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class ChunkTask:
+    """Run a chunk of a map.
+
+    Args:
+        key: Of the map in the pool process's memory; no two executions share one.
+        introduction: None if this pool process has got it before.
+    """
+
+    key: str
+    introduction: Introduction | None
+    star: bool
+    payload: bytes
+    limit: int
+
+
+@dataclass(frozen=True)
+class JobTask:
+    """Run a plain RQ job, callbacks included. ``fields``: its hash as in Redis."""
+
+    job_id: str
+    fields: dict[bytes, bytes]
+    worker: str
+
+
+@dataclass(frozen=True)
+class CallbackTask:
+    """Run the success or failure callback of a map."""
+
+    job_id: str
+    fields: dict[bytes, bytes]
+    worker: str
+    value: Any = None
+    error: str | None = None  # None: the map succeeded
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a plain job, or a callback, ended.
+
+    Args:
+        value: The pickled return value; None if it returned None, or failed.
+        error: The traceback's text; None: it succeeded.
+        retry: ``(max, intervals, at front)`` if the job returned an ``rq.Retry``.
+    """
+
+    value: bytes | None = None
+    error: str | None = None
+    retry: tuple[int, list[int], bool] | None = None
+
+
+Task = ChunkTask | JobTask | CallbackTask
