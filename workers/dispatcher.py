@@ -58,7 +58,7 @@ class Dispatcher:
         self._membership = Membership(state)
         self._stranded = intake.Stranded()
         self._fetched: list[Fetched] = []
-        self._freed = False  # a process became free since the last exchange
+        self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
         self._ticked = 0.0
         self._deadline: float | None = None  # of stopping, on the monotonic clock
@@ -93,44 +93,47 @@ class Dispatcher:
             return events
 
     def _patience(self) -> float:
-        step = FETCHERS_END if self.state.stopping else TICK
-        until = [self._ticked + step, *(taken.deadline for taken in self.state.taken if taken.deadline)]
+        until = [self._ticked + TICK, *(taken.deadline for taken in self.state.taken if taken.deadline)]
         if self._deadline is not None:
-            until.append(self._deadline)
+            until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
     def _turn(self) -> None:
         state = self.state
         if state.unsure:
             resolve_doubt(state)
-        self._membership.keep()
         state.lanes.fill()
         self._top_up()
-        begun = self._exchange()
+        ending.end_plain(state)
+        self._begin_fetched()
+        exchange = Exchange(state, ask=self._ask)
+        self._ask = False
+        exchange.run()
+        if exchange.reserved:
+            self._ask = True  # there may be more
+            intake.begin(state, exchange.reserved)
+        if self._hungry():
+            Exchange(state, ask=False).run()
+        self._top_up()
         self._time_out()
+        self._end_maps()
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
-        self._end_complete()
-        self._top_up()
-        self._open_gate(begun)
+        self._membership.keep()
+        self._open_gate()
 
-    def _exchange(self) -> bool:
-        """One round trip, and the start of the jobs it brought; whether it found the queues empty."""
-        exchange = Exchange(self.state, self._freed)
-        self._freed = False
-        exchange.run()
+    def _begin_fetched(self) -> None:
+        """Start what fetchers brought, at once; give back what can't start, for others may be free."""
+        if not self._fetched:
+            return
         fetched, self._fetched = self._fetched, []
         room = self._room()
         for one in fetched[room:]:
             intake.give_back(self.state, one.queue, one.job_id)
-        reserved = [*((one.queue, one.job_id) for one in fetched[:room]), *exchange.reserved]
-        if reserved:
-            intake.begin(self.state, reserved)
-            self._top_up()
-            if self._hungry():
-                Exchange(self.state, freed=False).run()
-                self._top_up()
-        return exchange.asked and not exchange.reserved
+        intake.begin(self.state, [(one.queue, one.job_id) for one in fetched[:room]])
+        # Which of several queues comes next is for the reserve to say; with one, its fetcher is quicker.
+        self._ask = len(self.state.queues) > 1
+        self._top_up()
 
     def _room(self) -> int:
         """How many jobs that fetchers brought can start now; for others somebody else may be free."""
@@ -139,11 +142,11 @@ class Dispatcher:
     def _hungry(self) -> bool:
         return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
 
-    def _open_gate(self, queues_empty: bool) -> None:
-        free = len(self.state.lanes.idle) > self.state.waiting
-        if free and queues_empty and not self.state.stopping:
+    def _open_gate(self) -> None:
+        """Let the fetchers wait for jobs, if a process is free and the queues were empty when last asked."""
+        if self._room() and not self._ask:
             self._gate.set()
-        elif not free or self.state.stopping:
+        else:
             self._gate.clear()
 
     def _redis_failed(self, error: Exception) -> None:
@@ -186,7 +189,7 @@ class Dispatcher:
 
     def _done(self, event: Done) -> None:
         taken: Taken | None = event.lane.done(event.number)
-        self._freed = True
+        self._ask = True
         if isinstance(taken, PlainJob):
             taken.outcome = event.outcome
         elif isinstance(taken, MapRun):
@@ -244,14 +247,11 @@ class Dispatcher:
 
     # -- ends ------------------------------------------------------------------------------------------
 
-    def _end_complete(self) -> None:
-        """End every job that is over here."""
-        for taken in list(self.state.taken):
-            if isinstance(taken, PlainJob):
-                if taken.outcome is not None:
-                    ending.end_plain(self.state, taken)
-            elif isinstance(taken, MapRun) and self._over(taken):
-                ending.end_map(self.state, taken)
+    def _end_maps(self) -> None:
+        for run in list(self.state.maps):
+            if self._over(run):
+                ending.end_map(self.state, run)
+        self._top_up()  # with callbacks
         if not self.state.taken:
             self.state.worker.rest()
 
@@ -279,6 +279,7 @@ class Dispatcher:
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
+        self._ask = True
         self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
         for run in list(self.state.maps):
             if not run.helper and not run.in_hand and not run.closed:

@@ -24,18 +24,36 @@ from workers.tasks import CallbackTask
 log = logging.getLogger(__name__)
 
 
-def end_plain(state: State, job: PlainJob) -> None:
-    """Record how a plain job ended, the way RQ records it."""
+def end_plain(state: State) -> None:
+    """Record how plain jobs ended, the way RQ records it; simple successes all together."""
+    ended = [job for job in state.plain if job.outcome is not None]
+    simple = [job for job in ended if _is_simple(state, job)]
+    if simple:
+        state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
+        for job in simple:
+            state.drop(job)
+    for job in ended:
+        if job in simple:
+            continue
+        assert job.outcome is not None
+        if job.outcome.retry is not None:
+            state.worker.retry(*job.rq, job.outcome.retry)
+        elif job.outcome.error is not None:
+            state.worker.fail(*job.rq, job.outcome.error)
+        else:
+            state.worker.succeed(*job.rq, _value(job))
+        state.drop(job)
+
+
+def _is_simple(state: State, job: PlainJob) -> bool:
     outcome = job.outcome
     assert outcome is not None
-    args = (job.job, job.queue, job.execution)
-    if outcome.retry is not None:
-        state.worker.retry(*args, outcome.retry)
-    elif outcome.error is not None:
-        state.worker.fail(*args, outcome.error)
-    else:
-        state.worker.succeed(*args, None if outcome.value is None else Sealed(outcome.value))
-    state.drop(job)
+    return outcome.error is None and outcome.retry is None and state.worker.is_simple(job.job)
+
+
+def _value(job: PlainJob) -> Sealed | None:
+    assert job.outcome is not None
+    return None if job.outcome.value is None else Sealed(job.outcome.value)
 
 
 def end_map(state: State, run: MapRun) -> None:

@@ -26,16 +26,14 @@ class Exchange:
     """What one turn says to Redis, and what it hears.
 
     Args:
+        ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
+            free, so that a short job is not stuck behind a huge map.
         reserved: Job ids that were taken from the queues, to be begun by the caller.
-        asked: Whether the queues were asked at all; then ``reserved`` may well be empty.
-        freed: A process became free since the last turn: even a service full of short chunks takes a job then,
-            so that a short job is not stuck behind a huge map.
     """
 
     state: State
-    freed: bool
+    ask: bool
     reserved: list[tuple[rq.Queue, str]] = field(default_factory=list)
-    asked: bool = False
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -155,12 +153,12 @@ class Exchange:
     def _queue_reserve(self, pipe: Any) -> list[Callable[[Any], None]]:
         """Take jobs for free processes; under a load of maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or state.waiting or len(state.taken) >= MAX_TAKEN:
+        if not self.ask or state.stopping or state.waiting or len(state.taken) >= MAX_TAKEN:
             return []
-        room = min(len(state.lanes.idle) or int(self.freed), MAX_TAKEN - len(state.taken))
+        busy_with_maps = all(run.fast for run in state.maps)
+        room = min(len(state.lanes.idle) or int(busy_with_maps), MAX_TAKEN - len(state.taken))
         if room < 1:
             return []
-        self.asked = True
         keys = [key for queue in state.queues for key in (queue.key, queue.intermediate_queue_key)]
         state.scripts.reserve(keys, [room], pipe)
         return [self._reserved]

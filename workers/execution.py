@@ -33,6 +33,11 @@ class Taken:
     deadline: float | None = None  # on the monotonic clock
 
     @property
+    def rq(self) -> tuple[Job, rq.Queue, Execution]:
+        """What RQ's bookkeeping methods take."""
+        return self.job, self.queue, self.execution
+
+    @property
     def overdue(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 

@@ -63,13 +63,44 @@ class RQWorker(BaseWorker):
         ttl = self.get_heartbeat_ttl(job)
         execution = Execution.create(job, ttl, pipeline=pipe, worker_name=self.name)
         self.executions[execution.id] = execution
-        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
-        self.heartbeat(ttl, pipeline=pipe)
-        job.heartbeat(now(), ttl, pipeline=pipe)
+        if self.get_state() != WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.BUSY, pipeline=pipe)
+        # The worker's own heartbeat is membership.py's; the job's is part of the next call.
         job.prepare_for_execution(self.name, pipeline=pipe)
         pipe.persist(job.key)
         pipe.lrem(queue.intermediate_queue_key, 1, job.id)
         return execution
+
+    def is_simple(self, job: Job) -> bool:
+        """Whether a success means no more than storing the result: see ``succeed_together``."""
+        return not (job.repeats_left or job.has_rate_limit or job.webhooks or job.get_result_ttl(1) == 0)
+
+    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> None:
+        """Record simple successes in one round trip, where RQ's own method makes three for each.
+
+        The commands are those of ``handle_job_success``, made by the same parts of RQ. Only the dependents
+        are looked up after the commit instead of before it, as RQ itself does after a failure.
+        """
+        asked = []
+        with self.connection.pipeline() as pipe:
+            for job, _queue, execution, value in ended:
+                self._end(job)
+                job._result = value
+                ttl = job.get_result_ttl(self.default_result_ttl)
+                self.increment_successful_job_count(pipeline=pipe)
+                self.increment_total_working_time(job.ended_at - job.started_at, pipe)
+                job._handle_success(
+                    ttl, pipeline=pipe, worker_name=self.name, execution_id=execution.id,
+                    execution_started_at=execution.created_at, execution_ended_at=job.ended_at,
+                )  # fmt: skip
+                job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
+                self.cleanup_execution(job, pipeline=pipe, execution=execution)
+                asked.append(len(pipe))
+                pipe.exists(job.dependents_key)
+            replies = pipe.execute()
+        for position, (job, queue, _execution, _value) in zip(asked, ended, strict=True):
+            if replies[position]:
+                queue.enqueue_dependents(job)
 
     def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> None:
         """Record a success; ``value``: the result, or the ``Sealed`` pickle of it."""
