@@ -147,7 +147,7 @@ def _slices_alike(items: Any) -> bool:
 def _pickle(start: int, run: Any) -> bytes:
     try:
         return codec.dumps(run)
-    except Exception:  # noqa: BLE001 - found again below, with the index of the item that is at fault
+    except Exception:
         for offset, item in enumerate(run):
             codec.dumps(item, f"item {start + offset}")
         raise

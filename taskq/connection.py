@@ -67,7 +67,7 @@ def shared() -> Redis:
     if connection is None or _in_worker.get("pid") != os.getpid():
         _in_worker["connection"] = connection = connect()
         _in_worker["pid"] = os.getpid()  # a fork must not share its parent's socket
-    return connection  # type: ignore[no-any-return]
+    return connection
 
 
 def hide_password(url: str) -> str:

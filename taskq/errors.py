@@ -1,21 +1,21 @@
 """Every error that taskq raises.
 
-    TaskqError
-    ├── UsageError            what was asked for can't be done; nothing was written
-    │   ├── OptionError       an unknown option or a value out of its range    (also ValueError)
-    │   ├── DuplicateJobError a job with that id is waiting or running
-    │   └── PayloadError      an item, a function or an argument can't travel
-    │       ├── PickleError       it can't be pickled
-    │       └── TooLargeError     it is over the size limit
-    ├── MapError              a map ended without all of its results
-    │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
-    │   ├── MapCanceledError  it was cancelled or stopped
-    │   └── ResultsGoneError  its keys have expired or were deleted
-    ├── ItemError             an item failed and its own exception could not travel
-    │   └── WorkerLostError   the item's process died each time it was tried
-    ├── FunctionError         a shipped function can't be loaded where it arrived
-    ├── ServerError           no server could be reached or started
-    └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
+TaskqError
+├── UsageError            what was asked for can't be done; nothing was written
+│   ├── OptionError       an unknown option or a value out of its range    (also ValueError)
+│   ├── DuplicateJobError a job with that id is waiting or running
+│   └── PayloadError      an item, a function or an argument can't travel
+│       ├── PickleError       it can't be pickled
+│       └── TooLargeError     it is over the size limit
+├── MapError              a map ended without all of its results
+│   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
+│   ├── MapCanceledError  it was cancelled or stopped
+│   └── ResultsGoneError  its keys have expired or were deleted
+├── ItemError             an item failed and its own exception could not travel
+│   └── WorkerLostError   the item's process died each time it was tried
+├── FunctionError         a shipped function can't be loaded where it arrived
+├── ServerError           no server could be reached or started
+└── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
 
 from __future__ import annotations

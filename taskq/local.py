@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from taskq import services
@@ -63,7 +64,7 @@ def _workers(
     if processes is not None:
         command += ["--processes", str(processes)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKQ_")}
-    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     try:
         _wait_until_ready(process, url, count)
@@ -87,7 +88,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, count: int) ->
     with connect(url) as connection:
         while len(services.live(connection)) < count:
             if process.poll() is not None:
-                raise ServerError(f"the workers ended at their start with exit code {process.returncode}; see above")
+                raise ServerError(
+                    f"the workers ended at their start with exit code {process.returncode}; see above"
+                )
             if time.monotonic() > deadline:
                 raise ServerError(f"the workers were not ready after {_START:.0f} s")
             time.sleep(0.01)

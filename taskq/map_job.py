@@ -76,7 +76,9 @@ class MapJob(Job):
         """
         status = self._status_now()
         if status is None:
-            raise ResultsGoneError(f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted")
+            raise ResultsGoneError(
+                f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
+            )
         if status not in ENDED:
             raise MapError(f"the map {self.id} has not ended yet: it is {status.value}")
         return status == JobStatus.FINISHED
@@ -110,7 +112,7 @@ class MapJob(Job):
 
     def _status_now(self) -> JobStatus | None:
         """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
-        status = self.connection.hget(self.key, "status")
+        status: Any = self.connection.hget(self.key, "status")
         return JobStatus(status.decode()) if status else None
 
     # -- results -------------------------------------------------------------------------------------
@@ -132,7 +134,9 @@ class MapJob(Job):
         """
         _check_errors(errors)
         if not self.wait(timeout):
-            raise WaitTimeoutError(f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on")
+            raise WaitTimeoutError(
+                f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
+            )
         info, failures = self.store.info(), self.store.failures()
         if errors == "raise" and failures:
             raise next(iter(failures.values())).exception()
@@ -183,7 +187,9 @@ class MapJob(Job):
     def _early_end(self, info: MapInfo) -> MapError:
         status = self._status_now()
         if status in (JobStatus.CANCELED, JobStatus.STOPPED):
-            return MapCanceledError(f"the map {self.id} was {status.value} with {info.done} of {info.total} items done")
+            return MapCanceledError(
+                f"the map {self.id} was {status.value} with {info.done} of {info.total} items done"
+            )
         latest = self.latest_result()
         why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
         return MapFailedError(f"the map {self.id} failed with {info.done} of {info.total} items done: {why}")
@@ -206,7 +212,9 @@ class MapJob(Job):
 
     # -- control -------------------------------------------------------------------------------------
 
-    def cancel(self, pipeline: Any = None, enqueue_dependents: bool = False, **options: Any) -> Any:
+    def cancel(
+        self, pipeline: Any = None, enqueue_dependents: bool = False, remove_from_dependencies: bool = False
+    ) -> dict[str, list[str]]:
         """Cancel the map: no further chunk is started and nothing more is stored.
 
         Items that run at the moment run to their end, for nothing. Results so far stay for a day.
@@ -214,15 +222,17 @@ class MapJob(Job):
         Raises:
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
         """
-        answer = super().cancel(pipeline=pipeline, enqueue_dependents=enqueue_dependents, **options)
+        answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
         self.store.close("cancelled")
         self.store.expire(CANCELED_TTL)
         self.store.tell_end()
         return answer
 
-    def delete(self, pipeline: Any = None, **options: Any) -> None:
+    def delete(
+        self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
+    ) -> None:
         """Delete the job, its results and all that belongs to it."""
-        super().delete(pipeline=pipeline, **options)
+        super().delete(pipeline, remove_from_queue, delete_dependents)
         self.store.tell_end(delete=True)
 
     def __repr__(self) -> str:
@@ -246,9 +256,7 @@ def _check_errors(errors: str) -> None:
 class HelperJob(Job):
     """The RQ job by which a map asks an idle service to join in; see docs/architecture.md."""
 
-    map_id = ""
-
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = f"{HELPER} {self.map_id}"
+        fields[keys.JOB_KIND] = f"{HELPER} {self.args[0]}"
         return fields

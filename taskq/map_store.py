@@ -180,7 +180,9 @@ class MapStore:
         k = self.keys
         return self.scripts.release([k.hash, k.pending, k.claims], [worker, *flat], pipe)
 
-    def split(self, worker: str, claim: Claim, halves: tuple[Header, Header], deaths: int, pipe: Any = None) -> Any:
+    def split(
+        self, worker: str, claim: Claim, halves: tuple[Header, Header], deaths: int, pipe: Any = None
+    ) -> Any:
         """Replace a claimed chunk by two pending halves; the reply says whether the claim was held."""
         k = self.keys
         return self.scripts.split(

@@ -1,8 +1,8 @@
 """Writes a map into Redis: items chunk by chunk, in bounded memory, then all of it visible at once (I5).
 
-    items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expires if the producer dies)
-                                              |
-                       one transaction: map "open", keys kept, RQ job on its queue
+items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expires if the producer dies)
+|
+one transaction: map "open", keys kept, RQ job on its queue
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
+from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import JobStatus
 from rq.utils import now, parse_timeout
 
@@ -38,7 +39,7 @@ class MapOptions:
 
     job_timeout: Any = NO_TIMEOUT
     result_ttl: Any = MAP_RESULT_TTL
-    failure_ttl: Any = None
+    failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
     retry: Any = None
     depends_on: Any = None
@@ -106,7 +107,8 @@ class MapOptions:
         except (TypeError, ValueError, AttributeError) as error:
             raise OptionError(f"a map can't be made with these options: {error}") from error
         job.to_dict()  # pickles meta, now that nothing is written yet
-        return job  # type: ignore[no-any-return]
+        assert isinstance(job, MapJob)
+        return job
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,7 @@ def check_iterable(value: Any, what: str) -> None:
         raise OptionError(f"{what} must be iterable, not {type(value).__name__}: {value!r:.80}") from error
 
 
-def push_map(
-    queue: Queue, target: Any, items: Items, chunksize: int | None, options: MapOptions
-) -> MapJob:
+def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
     function = Function.of(target)
     job = options.job(queue, function.name)

@@ -73,8 +73,8 @@ class Queue(rq.Queue):
             chunksize: Items that are reserved, run and committed together; at least 1. None: each core of
                 the live workers gets about 16 chunks, of at most 4096 items and 1 MiB each.
             options: RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
-                ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl``, ``ttl``,
-                ``retry`` (runs only the failed items again), ``depends_on``, ``at_front``, ``meta``,
+                ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
+                failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again), ``depends_on``, ``at_front``, ``meta``,
                 ``description``, ``on_success``, ``on_failure``, ``on_stopped``, ``webhooks``, ``job_id``,
                 ``unique``.
 
@@ -134,11 +134,12 @@ class Queue(rq.Queue):
     def enqueue_at(self, datetime: datetime, f: Any, *args: Any, **kwargs: Any) -> Job:
         """RQ's ``enqueue_at``, also for functions that workers can't import."""
         f = for_rq(f)
-        return super().enqueue_at(datetime, f, *args, **_named(f, kwargs))
+        job: Job = super().enqueue_at(datetime, f, *args, **_named(f, kwargs))
+        return job
 
     def enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """RQ's ``enqueue_job``; a simple job goes in one transaction, so in one round trip instead of two."""
-        simple = self.is_async and not (unique or job.has_rate_limit or job._dependency_ids)
+        simple = self.is_async and not (unique or job.has_rate_limit or job._dependency_ids)  # noqa: SLF001 - RQ has no accessor
         if pipeline is not None or not simple:
             return super().enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
         with self.connection.pipeline() as pipe:

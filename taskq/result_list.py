@@ -1,5 +1,8 @@
-"""A Redis list as a Python sequence: what ``multiprocessing.Manager().list()`` is to the processes of one
-machine, a ``ResultList`` is to all producers and jobs of one Redis."""
+"""A Redis list as a Python sequence.
+
+What ``multiprocessing.Manager().list()`` is to the processes of one machine, a ``ResultList`` is to all
+producers and jobs of one Redis.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""What a stock RQ worker runs when it gets a map or a helper job: the same claims and commits, in its own
-process, one chunk at a time. taskq's own workers never call these."""
+"""What a stock RQ worker runs when it gets a map or a helper job.
+
+The same claims and commits as everywhere, in its own process, one chunk at a time. taskq's own workers never
+call these.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 _LOOK_AGAIN = 1.0  # seconds: bound of one wait, in case a message was lost with a connection
 _END = b"end"
@@ -26,11 +26,13 @@ class Events:
         self._channel = channel
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
-    def __enter__(self) -> Events:
+    def __enter__(self) -> Self:
         self._pubsub.subscribe(self._channel)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._pubsub.close()
 
     def next(self, ends_only: bool = False) -> bool:

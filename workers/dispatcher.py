@@ -159,8 +159,9 @@ class Dispatcher:
     # -- events ----------------------------------------------------------------------------------------
 
     def _handle(self, events: list[Event]) -> None:
-        dead: list[Lane] = []
+        buried: list[Lane] = []
         while events:
+            dead: list[Lane] = []
             for event in events:
                 if isinstance(event, Done):
                     self._done(event)
@@ -178,7 +179,8 @@ class Dispatcher:
             for lane in dead:
                 self.state.lanes.bury(lane)
                 events += self._waiting()
-        for lane in dead:
+            buried += dead
+        for lane in buried:
             casualties.settle(self.state, lane)
 
     def _waiting(self) -> list[Event]:
@@ -236,8 +238,8 @@ class Dispatcher:
                 self.state.lanes.submit(lane, run.callback, run)
             return lane.idle and run.calling
         # A second task keeps the process from idling while its first result travels. Only short chunks are
-        # queued so, and none while a job waits for a process: it must not wait for two.
-        room = lane.idle or (run.fast and len(lane.tasks) == 1 and not self.state.waiting)
+        # queued so, and none while something waits for a process: it must not wait for two.
+        room = lane.idle or (run.fast and len(lane.tasks) == 1 and not self.state.needs_idle)
         if not room or not run.ready or run.closed:
             return False
         claim = run.ready.popleft()

@@ -12,12 +12,14 @@ import rq
 from redis.exceptions import NoScriptError
 
 from taskq.chunk import read_header
+from workers import recovery
 from workers.execution import AHEAD, MapRun
 from workers.settings import MAX_DEATHS
-from workers import recovery
 from workers.state import State
 
 MAX_TAKEN = 16  # jobs that a service runs at the same time
+Handler = Callable[[Any], None]
+
 _LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
 
 
@@ -44,7 +46,7 @@ class Exchange:
         """
         state = self.state
         with state.connection.pipeline(transaction=False) as pipe:
-            handlers = [
+            handlers: list[Handler] = [
                 *self._queue_commits(pipe),
                 *self._queue_wounded(pipe),
                 *self._queue_claims(pipe),
@@ -71,8 +73,8 @@ class Exchange:
 
     # -- commits ---------------------------------------------------------------------------------------
 
-    def _queue_commits(self, pipe: Any) -> list[Callable[[Any], None]]:
-        handlers = []
+    def _queue_commits(self, pipe: Any) -> list[Handler]:
+        handlers: list[Handler] = []
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
@@ -91,9 +93,9 @@ class Exchange:
 
     # -- chunks that killed a process ------------------------------------------------------------------
 
-    def _queue_wounded(self, pipe: Any) -> list[Callable[[Any], None]]:
+    def _queue_wounded(self, pipe: Any) -> list[Handler]:
         """Give them back before claims are made, so that they are tried again at once, and first."""
-        handlers = []
+        handlers: list[Handler] = []
         for run in self.state.maps:
             for wounded in run.wounded:
                 claim, deaths = wounded
@@ -113,10 +115,10 @@ class Exchange:
 
     # -- claims ----------------------------------------------------------------------------------------
 
-    def _queue_claims(self, pipe: Any) -> list[Callable[[Any], None]]:
+    def _queue_claims(self, pipe: Any) -> list[Handler]:
         if self.state.stopping:
             return []
-        handlers = []
+        handlers: list[Handler] = []
         for run, count in self._wanted():
             run.store.claim(self.state.name, count, pipe)
             run.looked = time.monotonic()
@@ -133,8 +135,10 @@ class Exchange:
         ]
         free = max(0, len(self.state.lanes.idle) - self.state.waiting)
         wanted = []
+        # Where short chunks keep all processes busy, one is free in a moment: a newcomer gets its turn.
+        soon = not free and any(run.fast and run.flying for run in self.state.maps)
         for position, run in enumerate(hungry):
-            share = (free + len(hungry) - 1 - position) // len(hungry)
+            share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
             ahead = AHEAD * self.state.settings.processes - run.in_hand if run.fast else share - len(run.ready)
             if ahead > 0:
                 wanted.append((run, ahead))
@@ -150,7 +154,7 @@ class Exchange:
 
     # -- reserve ---------------------------------------------------------------------------------------
 
-    def _queue_reserve(self, pipe: Any) -> list[Callable[[Any], None]]:
+    def _queue_reserve(self, pipe: Any) -> list[Handler]:
         """Take jobs for free processes; under a load of maps one at a time, as processes become free."""
         state = self.state
         if not self.ask or state.stopping or state.waiting or len(state.taken) >= MAX_TAKEN:
@@ -175,11 +179,10 @@ def resolve_doubt(state: State) -> None:
         if member.decode() not in executions:
             recovery.return_execution(state.connection, state.name, member.decode())
     for run in state.maps:
-        ours = (*run.ready, *run.flying.values(), *(one[0] for one in (*run.ended, *run.wounded)))
+        ours = [*run.ready, *run.flying.values(), *(one[0] for one in run.ended), *(one[0] for one in run.wounded)]
         known = {claim.number for claim in ours}
         unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
         if unknown:
             run.store.release(state.name, unknown)
             run.pending += len(unknown)
     state.unsure = False
-

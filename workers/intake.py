@@ -10,10 +10,10 @@ import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from taskq.map_job import HELPER, MAP, HelperJob, kind_of
-from taskq.map_store import MapInfo, MapStore
 from taskq.errors import ResultsGoneError
 from taskq.keys import MapField
+from taskq.map_job import HELPER, HelperJob, kind_of
+from taskq.map_store import MapInfo, MapStore
 from taskq.rq_jobs import HELP_PATH
 from workers.execution import MapRun, PlainJob, Taken
 from workers.state import State
@@ -79,19 +79,23 @@ def _started(state: State, one: Taken) -> Taken:
     kind, map_id = kind_of(one.fields)
     timeout = one.job.timeout
     deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
-    base = {"job": one.job, "queue": one.queue, "execution": one.execution, "fields": one.fields}
+    books = (one.job, one.queue, one.execution, one.fields)
     if not kind:
-        return PlainJob(**base, deadline=None if deadline is None else deadline + _OVERTIME)
+        return PlainJob(*books, deadline=None if deadline is None else deadline + _OVERTIME)
+    helper = kind == HELPER
     store = state.store(map_id or one.job.id)
-    info = _info(state, store, helper=kind == HELPER)
-    run = MapRun(**base, store=store, info=info or _GONE, helper=kind == HELPER)
+    info = _info(state, store, helper=helper)
     if info is None:
-        run.closed = "gone"
-        return run
-    run.complete = info.complete and kind == MAP
-    run.deadline = None if run.helper else deadline
-    log.info("%s %s: %d items", "helps with map" if run.helper else "map", store.keys.id, info.total,
-             extra={"action": "map_taken", "job": store.keys.id})  # fmt: skip
+        return MapRun(*books, store=store, info=_GONE, helper=helper, closed="gone")
+    log.info(
+        "%s %s: %d items",
+        "helps with map" if helper else "map",
+        store.keys.id,
+        info.total,
+        extra={"action": "map_taken", "job": store.keys.id},
+    )
+    run = MapRun(*books, deadline=None if helper else deadline, store=store, info=info, helper=helper)
+    run.complete = info.complete and not helper
     return run
 
 
@@ -130,7 +134,6 @@ def ask_for_help(state: State, run: MapRun) -> None:
         HELP_PATH, args=(map_id,), connection=state.connection, id=helper_id, origin=run.queue.name,
         timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {map_id}",
     )  # fmt: skip
-    job.map_id = map_id
     queue = rq.Queue(run.queue.name, connection=state.connection)
     queue.enqueue_job(job, at_front=True)
 
@@ -176,4 +179,3 @@ class Stranded:
         if status == b"queued":  # else another worker has begun it, and RQ only forgot the list
             log.warning("job %s was stranded, back to the front", job_id, extra={"action": "stranded"})
             queue.push_job_id(job_id, at_front=True)
-

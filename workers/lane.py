@@ -15,7 +15,6 @@ import multiprocessing
 import multiprocessing.pool
 import signal
 import sys
-import time
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -75,6 +74,18 @@ class _Vacancy:
 class _Pool(multiprocessing.pool.Pool):
     """A Pool of one process, which reports its death instead of replacing it."""
 
+    # Pool's own, which typeshed keeps to itself.
+    _cache: Any
+    _change_notifier: Any
+    _inqueue: Any
+    _outqueue: Any
+    _quick_get: Any
+    _quick_put: Any
+    _result_handler: Any
+    _task_handler: Any
+    _terminate: Any
+    _worker_handler: Any
+
     def __init__(self, ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> None:
         self.process: Any = None
         self._report_death = on_death
@@ -111,7 +122,7 @@ class _Pool(multiprocessing.pool.Pool):
             handler.join(_JOIN)
         # Free locks and pipes now: left to the garbage collector, they may go in the middle of anything.
         self._inqueue = self._outqueue = self._change_notifier = self._quick_get = self._quick_put = None
-        self._worker_handler = self._task_handler = self._result_handler = None
+        self._worker_handler = self._task_handler = self._result_handler = self._cache.notifier = None
 
 
 class Lane:
@@ -127,13 +138,11 @@ class Lane:
 
     def __init__(self, index: int, ctx: Any, url: str, title: str, on_done: OnDone, on_death: OnDeath) -> None:
         self.index = index
-        self.born = time.monotonic()
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
-        self.finished = 0  # tasks
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._known_maps: OrderedDict[str, None] = OrderedDict()
         self._on_done = on_done
-        self._marker = ctx.RawValue(c_longlong, 0)
+        self._marker = ctx.RawValue(c_longlong, pool_process.UNBORN)
         initargs = (url, title, self._marker, list(sys.path))
         with _bare_main():
             self._pool = _Pool(ctx, lambda: on_death(self), initargs)
@@ -154,17 +163,23 @@ class Lane:
             if len(self._known_maps) > pool_process.KNOWN_MAPS:
                 self._known_maps.popitem(last=False)
         self.tasks[number] = note
-        self._pool.apply_async(pool_process.run, (number, task), callback=lambda out: self._on_done(self, number, out))
+        self._pool.apply_async(
+            pool_process.run, (number, task), callback=lambda out: self._on_done(self, number, out)
+        )
 
     def done(self, number: int) -> Any:
         """Forget a task; returns its note, None if it was forgotten before."""
-        self.finished += 1
         return self.tasks.pop(number, None)
 
     @property
     def running(self) -> int:
         """The number of the task that runs; 0 if none does."""
-        return int(self._marker.value)
+        return max(0, int(self._marker.value))
+
+    @property
+    def stillborn(self) -> bool:
+        """Whether its process has not even got ready to run anything."""
+        return int(self._marker.value) == pool_process.UNBORN
 
     def kill(self, reason: str) -> None:
         """Kill the process; its death is then reported as any other."""

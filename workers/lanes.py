@@ -13,7 +13,7 @@ from workers.tasks import Task
 
 log = logging.getLogger(__name__)
 
-_STILLBORN = 1.0  # seconds: a process that dies younger, without having run anything, is not replaced at once
+_STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
 
 
 class Lanes:
@@ -34,6 +34,7 @@ class Lanes:
         self._ctx = context()
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
+        self._stillborn = 0  # processes in a row
         self._row: dict[int, Lane] = {}
 
     def __iter__(self) -> Iterator[Lane]:
@@ -48,7 +49,7 @@ class Lanes:
         return tuple(lane.pid for lane in self)
 
     def fill(self) -> None:
-        """Start what is missing, unless the last one has just died for no reason of a task's."""
+        """Start what is missing; with a pause, if they all die at their start."""
         if time.monotonic() < self._wait_until:
             return
         for index in range(self._count):
@@ -68,12 +69,17 @@ class Lanes:
         lane.discard()
         if self._row.get(lane.index) is lane:
             del self._row[lane.index]
-        if not lane.finished and not lane.running and time.monotonic() - lane.born < _STILLBORN:
-            self._wait_until = time.monotonic() + _STILLBORN
+        self._stillborn = self._stillborn + 1 if lane.stillborn else 0
+        count, pause = _STILLBORN
+        if self._stillborn >= count:
+            self._wait_until = time.monotonic() + pause
             log.error(
-                "pool process %d died at its start (%s); the next one starts in %.0f s",
-                lane.pid, lane.cause_of_death(), _STILLBORN, extra={"action": "stillborn"},
-            )  # fmt: skip
+                "%d pool processes in a row died at their start, the last by %s; the next one starts in %.0f s",
+                self._stillborn,
+                lane.cause_of_death(),
+                pause,
+                extra={"action": "stillborn"},
+            )
 
     def close(self) -> None:
         """Kill all processes and free everything."""

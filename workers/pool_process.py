@@ -32,6 +32,9 @@ from workers.tasks import CallbackTask, ChunkTask, JobOutcome, JobTask
 KNOWN_MAPS = 8
 """Maps whose function a pool process keeps; the service counts along (``lane.py``) and sends it only once."""
 
+UNBORN = -1
+"""What the marker says until the process is ready for its first task."""
+
 _NO_TIMEOUT = -1
 
 _marker: Any = None  # shared with the service: the number of the task that runs, 0 between tasks
@@ -46,6 +49,7 @@ def start(url: str, title: str, marker: Synchronized[c_longlong], path: list[str
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
     _marker = marker
+    _marker.value = 0
 
 
 def run(number: int, task: ChunkTask | JobTask | CallbackTask) -> Any:

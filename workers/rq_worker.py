@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import rq
@@ -84,11 +85,10 @@ class RQWorker(BaseWorker):
         asked = []
         with self.connection.pipeline() as pipe:
             for job, _queue, execution, value in ended:
-                self._end(job)
                 job._result = value
                 ttl = job.get_result_ttl(self.default_result_ttl)
                 self.increment_successful_job_count(pipeline=pipe)
-                self.increment_total_working_time(job.ended_at - job.started_at, pipe)
+                self.increment_total_working_time(self._end(job), pipe)
                 job._handle_success(
                     ttl, pipeline=pipe, worker_name=self.name, execution_id=execution.id,
                     execution_started_at=execution.created_at, execution_ended_at=job.ended_at,
@@ -118,9 +118,7 @@ class RQWorker(BaseWorker):
             self.executions[execution.id] = execution
             raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
 
-    def retry(
-        self, job: Job, queue: rq.Queue, execution: Execution, asked: tuple[int, list[int], bool]
-    ) -> None:
+    def retry(self, job: Job, queue: rq.Queue, execution: Execution, asked: tuple[int, list[int], bool]) -> None:
         """Record that the job returned a ``Retry``."""
         self._end(job)
         retry = Retry(max=asked[0], interval=asked[1], enqueue_at_front=asked[2])
@@ -147,7 +145,9 @@ class RQWorker(BaseWorker):
         if self.get_state() == WorkerStatus.BUSY:
             self.set_state(WorkerStatus.IDLE)
 
-    def _end(self, job: Job) -> None:
+    @staticmethod
+    def _end(job: Job) -> timedelta:
+        """Note the job's end; returns how long it ran."""
         job.ended_at = now()
         job.started_at = job.started_at or job.ended_at
-
+        return job.ended_at - job.started_at

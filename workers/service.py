@@ -6,6 +6,8 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import cotyledon
 from redis.exceptions import AuthenticationError, RedisError
@@ -54,7 +56,8 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
         try:
             if self._wait_for_redis():
-                build(self._settings, self._name, self._title, self._inbox).run()
+                url = self._settings.url
+                build(self._settings, self._name, self._title, self._inbox, lambda: connect(url)).run()
         finally:
             self._ended.set()
 
@@ -81,9 +84,23 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         return False
 
 
-def build(settings: Settings, name: str, title: str, inbox: queue.SimpleQueue[Event]) -> Dispatcher:
-    """Put one service's parts together; nothing runs yet but RQ's command channel."""
-    connection = connect(settings.url)
+def build(
+    settings: Settings,
+    name: str,
+    title: str,
+    inbox: queue.SimpleQueue[Event],
+    new_connection: Callable[[], Any],
+) -> Dispatcher:
+    """Put one service's parts together; nothing runs yet but RQ's command channel.
+
+    Args:
+        settings: The worker's.
+        name: Of the RQ worker.
+        title: Begins the titles of the pool processes.
+        inbox: The dispatcher's.
+        new_connection: Makes connections: one for the dispatcher, one for each fetcher.
+    """
+    connection = new_connection()
     worker = RQWorker(settings.queues, name, connection)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()
@@ -91,7 +108,7 @@ def build(settings: Settings, name: str, title: str, inbox: queue.SimpleQueue[Ev
                   Scripts(connection))  # fmt: skip
     gate = threading.Event()
     fetchers = [
-        Fetcher(one, connect(settings.url, retries=0), gate, lambda q, job_id: inbox.put(Fetched(q, job_id)))
+        Fetcher(one, new_connection(), gate, lambda q, job_id: inbox.put(Fetched(q, job_id)))
         for one in worker.queues
     ]
     return Dispatcher(state, inbox, gate, fetchers)

@@ -63,6 +63,11 @@ class State:
         """Plain jobs that have no process yet."""
         return sum(not job.submitted for job in self.plain)
 
+    @property
+    def needs_idle(self) -> bool:
+        """Whether something waits that only an idle process may get: a plain job, or a chunk not known as short."""
+        return self.waiting > 0 or any(run.ready and not run.fast for run in self.maps)
+
     def store(self, map_id: str) -> MapStore:
         return MapStore(map_id, self.connection, self.scripts)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
+import rq
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-import rq
 from taskq import services
 from taskq.connection import connect, hide_password
 from taskq.errors import ServerError
@@ -35,7 +36,7 @@ def status(url: str) -> None:
         console.print(table)
 
 
-def _queues(connection: object) -> Table:
+def _queues(connection: Any) -> Table:
     table = Table("queue", "waiting", "running", "finished", "failed", title="Queues", title_justify="left")
     for queue in sorted(rq.Queue.all(connection), key=lambda queue: queue.name):
         known = Queue(queue.name, connection=connection)
@@ -45,7 +46,7 @@ def _queues(connection: object) -> Table:
     return table
 
 
-def _services(connection: object) -> Table:
+def _services(connection: Any) -> Table:
     table = Table("service", "host", "pid", "processes", "queues", "up", title="Services", title_justify="left")
     for info in services.live(connection):
         up = f"{time.time() - info.started:.0f} s"

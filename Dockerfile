@@ -1,0 +1,33 @@
+# One image for the workers and for the shell: `docker build -t taskq .`, then `docker run taskq worker --help`.
+ARG PYTHON_VERSION=3.13
+FROM python:${PYTHON_VERSION}-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+# The dependencies first, read from the one place that lists them: their layer is built again only when
+# pyproject.toml changes. (pip can't install a project's dependencies without the project.)
+WORKDIR /src
+COPY pyproject.toml ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*p['dependencies'], *p['optional-dependencies']['shell'], sep='\n')" > requirements.txt \
+ && pip install -r requirements.txt
+
+COPY README.md LICENSE ./
+COPY taskq taskq
+COPY workers workers
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install ".[shell]" && rm -rf build ./*.egg-info
+
+# A worker runs whatever it finds in Redis; it need not be root for that. The home is for IPython's history.
+RUN useradd --create-home --uid 1000 taskq
+USER taskq
+
+# Your own modules are mounted here, and imported as if Python were started in their folder.
+ENV PYTHONPATH=/app
+WORKDIR /app
+
+ENTRYPOINT ["taskq"]
+CMD ["worker"]

@@ -1,0 +1,202 @@
+"""Tests docker-compose.yml on a Docker engine: ``make compose-test``.
+
+It starts a project of its own, on a free port, with a password and a folder of code of its own, and removes all
+of it at the end; a ``docker compose up`` that runs beside it is not touched. Takes about a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "taskq-compose-test"
+COMPOSE = f"docker compose -p {PROJECT} -f docker-compose.yml --env-file {os.devnull}".split()
+ITEMS = 600
+GRACE, STUCK = 30, 300  # seconds: TASKQ_GRACE in docker-compose.yml; after which no command comes back
+
+MODULE = """
+import time
+def square(n):
+    time.sleep(0.05)
+    return n * n
+"""
+TWO_WORKERS = """
+import rq, time
+while len(rq.Worker.all(queue=q)) != 2: time.sleep(0.1)
+
+"""
+SMALL_MAPS = """
+from squares import square
+offset = 100
+def shifted(n):
+    return n + offset
+
+maps = [q.map(function, range(3)) for function in (square, shifted, lambda n: -n)]
+answer = [job.get(timeout=30) for job in maps]
+"""
+PUSH = f"""
+from squares import square
+job = q.map(square, range({ITEMS}), chunksize=5, job_id="JOB")
+while len(job.result_list) < {ITEMS // 4}: time.sleep(0.05)
+
+job.refresh()
+answer = job.worker_name
+"""
+COLLECT = """
+job = q.fetch_job("JOB")
+results = job.get(timeout=120)
+job.refresh()
+answer = [results, sorted(job.result_list), job.ended_at.timestamp()]
+"""
+
+
+class CheckError(Exception):
+    """A command or a check did not end well."""
+
+
+def check(is_so: object, otherwise: str) -> None:
+    if not is_so:
+        raise CheckError(otherwise)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    print(f"{what:.<60} ", end="", flush=True)
+    began = time.monotonic()
+    yield
+    print(f"{time.monotonic() - began:5.1f} s", flush=True)
+
+
+def run(*command: str, stdin: str = "", env: dict[str, str] | None = None) -> str:
+    """What the command writes to stdout."""
+    done = subprocess.run(
+        command, input=stdin, env=env, cwd=ROOT, capture_output=True, text=True, timeout=STUCK, check=False
+    )
+    check(done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class Project:
+    """The services of docker-compose.yml under another name."""
+
+    def __init__(self, code: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self._env = {k: v for k, v in os.environ.items() if not k.startswith(("COMPOSE_", "TASKQ_"))}
+        self._env |= {"TASKQ_CODE": str(code), "TASKQ_LEASE": "5", "TASKQ_PROCESSES": "2"}
+        self._env |= {"TASKQ_REDIS_PASSWORD": secrets.token_hex(), "TASKQ_REDIS_PORT": str(port)}
+
+    def compose(self, *arguments: str, stdin: str = "") -> str:
+        return run(*COMPOSE, *arguments, stdin=stdin, env=self._env)
+
+    def shell(self, program: str) -> Any:
+        """Have the shell run a program from its stdin; returns what that left in ``answer``."""
+        program += "\nimport json; print('answer:', json.dumps(answer))\n"
+        output = self.compose("run", "--rm", "-T", "shell", stdin=program)
+        _, found, answer = output.rpartition("answer: ")
+        check(found, f"the shell gave no answer to\n{program}\nbut\n{output}")
+        return json.loads(answer.splitlines()[0])
+
+    def inspect(self, service: str, what: str) -> list[Any]:
+        """One property of each container of a service."""
+        ids = self.compose("ps", "--all", "--quiet", service).split()
+        return [json.loads(run("docker", "inspect", "--format", f"{{{{json {what}}}}}", one)) for one in ids]
+
+
+def test_setup(project: Project) -> None:
+    """Who runs as whom, how Redis is set up, and what is open to whom."""
+    in_redis, in_worker = ("exec", "-T", "redis"), ("exec", "-T", "worker")
+    settings = project.compose(*in_redis, "redis-cli", "CONFIG", "GET", "appendonly", "maxmemory-policy").split()
+    check({"yes", "noeviction"} < set(settings), f"Redis has the settings {settings}")
+    stranger = project.compose(*in_redis, "env", "-u", "REDISCLI_AUTH", "redis-cli", "ping")
+    check("NOAUTH" in stranger, f"without a password Redis answers {stranger}")
+    (ports,) = project.inspect("redis", ".NetworkSettings.Ports")
+    hosts = {binding["HostIp"] for bindings in ports.values() for binding in bindings or ()}
+    check(hosts == {"127.0.0.1"}, f"Redis is published on {hosts}")
+    check(not any(project.inspect("worker", ".NetworkSettings.Ports")), "a worker publishes ports")
+    check(project.compose(*in_worker, "id", "-u").strip() != "0", "the worker is root")
+    first = project.compose(*in_worker, "cat", "/proc/1/comm").strip()
+    check(first in {"docker-init", "tini", "catatonit"}, f"process 1 is {first}, no init")
+
+
+def test_in_mid_map(project: Project, job_id: str, disturb: Callable[[Project, str], object]) -> None:
+    """A map that is disturbed in its middle completes, with every result once."""
+    owner = project.shell(TWO_WORKERS + PUSH.replace("JOB", job_id))
+    disturb(project, owner)
+    disturbed = time.time()
+    ordered, completed, ended = project.shell(COLLECT.replace("JOB", job_id))
+    check(ended > disturbed, "the map was over before it could be disturbed: use more ITEMS")
+    squares = [n * n for n in range(ITEMS)]
+    check(ordered == completed == squares, f"not each result once: {len(completed)} of {ITEMS} are in the list")
+
+
+def restart_redis(project: Project, _owner: str) -> None:
+    project.compose("restart", "redis")
+    check(project.inspect("worker", ".RestartCount") == [0, 0], "workers died when Redis was away")
+
+
+def stop_workers(project: Project, _owner: str) -> None:
+    began = time.monotonic()
+    project.compose("stop", "worker")
+    check(time.monotonic() - began < GRACE, "the workers took longer than their grace to stop")
+    check((codes := project.inspect("worker", ".State.ExitCode")) == [0, 0], f"stopped workers exited {codes}")
+    project.compose("start", "worker")
+
+
+def kill_owner(project: Project, owner: str) -> None:
+    """A host is lost, and it is the one whose worker runs the map's job; its lease ends."""
+    (container,) = (name for name in project.inspect("worker", ".Config.Hostname") if name in owner)
+    run("docker", "kill", container)
+
+
+def test(project: Project) -> None:
+    with step("check the file, build, start, scale to two workers"):
+        project.compose("--profile", "*", "config", "--quiet")
+        project.compose("up", "-d", "--build", "--wait")
+        project.compose("up", "-d", "--wait", "--scale", "worker=2", "--no-recreate")
+    with step("users, processes, ports, Redis's settings"):
+        test_setup(project)
+    with step("from the shell: maps by name, by value; taskq status"):
+        results = project.shell(TWO_WORKERS + SMALL_MAPS)
+        check(results == [[0, 1, 4], [100, 101, 102], [0, -1, -2]], f"wrong results: {results}")
+        status = project.compose("run", "--rm", "-T", "shell", "status")
+        hosts = project.inspect("worker", ".Config.Hostname")
+        check(all(host in status for host in hosts), f"it does not show the workers on {hosts}:\n{status}")
+    for disturb in (restart_redis, stop_workers, kill_owner):
+        with step(f"{disturb.__name__} in mid-map"):
+            test_in_mid_map(project, disturb.__name__, disturb)
+
+
+def main() -> None:
+    try:
+        run("docker", "compose", "version")
+        run("docker", "version")
+    except (CheckError, OSError) as error:
+        sys.exit(f"NOT TESTED: this needs a Docker engine and docker compose.\n{error}")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the worker is another user
+        Path(folder, "squares.py").write_text(MODULE, encoding="utf-8")
+        project = Project(Path(folder))
+        try:
+            test(project)
+        except (CheckError, subprocess.TimeoutExpired) as error:
+            sys.exit(f"\nFAILED: {error}\n{project.compose('logs', '--tail', '40')}")
+        finally:
+            with step("remove everything"):
+                project.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
+                run("docker", "image", "rm", "--force", f"{PROJECT}:local")
+
+
+if __name__ == "__main__":
+    main()

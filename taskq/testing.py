@@ -1,0 +1,117 @@
+"""For the tests of programs that use taskq: a queue without a server, and workers that run what is on it.
+
+    pytest_plugins = ["taskq.testing"]             # in conftest.py
+
+    def test_report(fake_queue):
+        job = fake_queue.map(render, pages)        # the code under test
+        drain(fake_queue)                          # runs all of it here and now, in this process
+        assert job.get() == [...]
+
+    def test_on_real_processes(fake_queue):
+        with running_worker(fake_queue, processes=2):
+            assert fake_queue.map(render, pages).get(timeout=10) == [...]
+
+Needs the extra ``taskq[testing]`` (fakeredis with Lua, pytest).
+"""
+
+from __future__ import annotations
+
+import queue as queues
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fakeredis
+import pytest
+from rq import SimpleWorker
+
+from taskq.queue import Queue
+
+_STOP = 10.0  # seconds a worker may take to end
+
+
+def make_fake_queue(name: str = "default", **options: Any) -> Queue:
+    """A queue on a Redis of its own that exists in this process only.
+
+    Args:
+        name: The queue's name.
+        options: For ``Queue``.
+    """
+    return Queue(name, connection=fakeredis.FakeRedis(server=fakeredis.FakeServer()), **options)
+
+
+@pytest.fixture
+def fake_queue() -> Queue:
+    """As ``make_fake_queue()``."""
+    return make_fake_queue()
+
+
+def drain(queue: Queue) -> None:
+    """Run everything that waits on the queue, one job after the other, in this process and thread.
+
+    It is RQ's own ``SimpleWorker`` in burst mode: no other process, so breakpoints and mocks work; failed
+    items and jobs are recorded, not raised. Must be called in the main thread.
+    """
+    worker = SimpleWorker([queue], connection=queue.connection, serializer=queue.serializer)
+    worker.log_result_lifespan = False
+    worker.work(burst=True, logging_level="WARNING")
+
+
+@contextmanager
+def running_worker(
+    queue: Queue, processes: int = 2, *, new_connection: Callable[[], Any] | None = None, **settings: Any
+) -> Iterator[Any]:
+    """A real taskq service for the length of a ``with`` block: dispatcher in a thread, real pool processes.
+
+    Jobs whose own code talks to Redis (result lists, ``save_meta``) need a real server, since no other process
+    reaches a fakeredis.
+
+    Args:
+        queue: Where it gets its jobs.
+        processes: Pool processes.
+        new_connection: Makes its connections; default: to the queue's own server, fake or real.
+        settings: Others of ``workers.settings.Settings``.
+
+    Yields:
+        The service's state, for looking at.
+    """
+    # Here and not above: a producer's tests that only drain need none of the workers.
+    from workers.events import Event, Stop
+    from workers.service import build
+    from workers.settings import Settings, worker_name
+
+    inbox: queues.SimpleQueue[Event] = queues.SimpleQueue()
+    options: dict[str, Any] = {
+        "url": _url(queue),
+        "queues": (queue.name,),
+        "processes": processes,
+        "grace": 1.0,
+    }
+    name = worker_name(0, 0)
+    dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox,
+                       new_connection or (lambda: _again(queue.connection)))  # fmt: skip
+    thread = threading.Thread(target=dispatcher.run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield dispatcher.state
+    finally:
+        inbox.put(Stop(time.monotonic() + dispatcher.state.settings.grace))
+        thread.join(_STOP)
+        dispatcher.state.worker.unsubscribe()
+        assert not thread.is_alive(), "the worker did not stop"
+
+
+def _again(connection: Any) -> Any:
+    """Another connection to the same server."""
+    if isinstance(connection, fakeredis.FakeRedis):
+        return fakeredis.FakeRedis(connection_pool=connection.connection_pool)
+    return type(connection)(connection_pool=connection.connection_pool)
+
+
+def _url(queue: Queue) -> str:
+    options = queue.connection.connection_pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -1,0 +1,217 @@
+"""Plain RQ jobs, with functions of any kind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import rq
+from rq.job import Job, JobStatus
+from rq.scheduler import RQScheduler
+
+from taskq import OptionError, PickleError, Queue
+from taskq.testing import drain
+from tests import jobs
+from tests.unit import source
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Scale:
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def times(self, n: int) -> int:
+        return self.factor * n
+
+    def __call__(self, n: int) -> int:
+        return self.times(n)
+
+
+def closure(offset: int) -> Any:
+    def add(n: int) -> int:
+        return n + offset
+
+    return add
+
+
+FUNCTIONS: list[tuple[str, Any, Any]] = [
+    ("importable", jobs.square, 9),
+    ("path", "tests.jobs.square", 9),
+    ("lambda", lambda n: n + 1, 4),
+    ("closure", closure(5), 8),
+    ("shell", source.in_main("def compute(n): return n * 7", "compute"), 21),
+    ("partial", partial(jobs.add, 4), 7),
+    ("partial of a lambda", partial(lambda a, b: a - b, 1), -2),
+    ("method", Scale(2).times, 6),
+    ("instance", Scale(3), 9),
+    ("builtin", abs, 3),
+]
+
+
+def stock(queue: Queue) -> None:
+    """RQ's own worker, with RQ's own serializer."""
+    rq.SimpleWorker([queue.name], connection=queue.connection).work(burst=True, logging_level="ERROR")
+
+
+def enqueue_scheduled(queue: Queue) -> None:
+    """What RQ's scheduler does when a job's time has come."""
+    scheduler = RQScheduler([queue.name], connection=queue.connection)
+    assert scheduler.acquire_locks() == {queue.name}
+    scheduler.enqueue_scheduled_jobs()
+    scheduler.release_locks()
+
+
+WAYS: dict[str, Callable[[Queue, Any], Job]] = {
+    "enqueue": lambda q, f: q.enqueue(f, 3),
+    "enqueue args": lambda q, f: q.enqueue(f, args=(3,)),
+    "enqueue_call": lambda q, f: q.enqueue_call(f, args=(3,)),
+    "enqueue_many": lambda q, f: q.enqueue_many([Queue.prepare_data(f, (3,))])[0],
+    "enqueue_at": lambda q, f: q.enqueue_at(LONG_AGO, f, 3),
+    "enqueue_in": lambda q, f: q.enqueue_in(timedelta(seconds=-5), f, 3),
+    "create_job": lambda q, f: q.enqueue_job(q.create_job(f, args=(3,))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "function", "result"), FUNCTIONS, ids=[case[0] for case in FUNCTIONS])
+@pytest.mark.parametrize("way", WAYS)
+def test_functions_run(any_queue: Queue, way: str, what: str, function: Any, result: Any) -> None:
+    job = WAYS[way](any_queue, function)
+    if way in ("enqueue_at", "enqueue_in"):
+        assert job.get_status() == JobStatus.SCHEDULED
+        enqueue_scheduled(any_queue)
+    drain(any_queue)
+    assert job.get_status() == JobStatus.FINISHED
+    assert job.return_value() == result
+
+
+@pytest.mark.parametrize(("what", "function", "result"), FUNCTIONS, ids=[case[0] for case in FUNCTIONS])
+def test_a_stock_worker_runs_them(any_queue: Queue, what: str, function: Any, result: Any) -> None:
+    job = any_queue.enqueue(function, 3)
+    stock(any_queue)
+    assert job.return_value() == result
+
+
+def test_keyword_arguments_reach_the_function(any_queue: Queue) -> None:
+    job = any_queue.enqueue(lambda a, *, b: (a, b), 1, b=2)
+    drain(any_queue)
+    assert job.return_value() == (1, 2)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("enqueue_at", "enqueue_in")])
+def test_importable_functions_are_stored_as_rq_stores_them(any_queue: Queue, way: str) -> None:
+    job = WAYS[way](any_queue, jobs.square)
+    plain = rq.Queue("plain", connection=any_queue.connection).enqueue(jobs.square, 3)
+    assert job.func_name == plain.func_name == "tests.jobs.square"
+    assert job.description == plain.description == "tests.jobs.square(3)"
+    ours, rqs = (any_queue.connection.hgetall(one.key) for one in (job, plain))
+    assert set(ours) == set(rqs)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("function", "description"),
+    [(closure(5), "closure.add(...)"), (lambda n: n, "<lambda>(...)"), (FUNCTIONS[4][1], "compute(...)")],
+)
+def test_a_description_names_the_function(any_queue: Queue, way: str, function: Any, description: str) -> None:
+    assert WAYS[way](any_queue, function).description == description
+
+
+def test_a_description_of_ones_own(any_queue: Queue) -> None:
+    assert any_queue.enqueue(lambda: 1, description="mine").description == "mine"
+
+
+def test_results_of_any_kind(any_queue: Queue) -> None:
+    job = any_queue.enqueue(lambda: {"a": [1, (2,)]})
+    drain(any_queue)
+    assert job.return_value() == {"a": [1, (2,)]}
+
+
+def test_a_job_that_fails(any_queue: Queue) -> None:
+    job = any_queue.enqueue(jobs.invert, 0)
+    drain(any_queue)
+    assert job.is_failed
+    latest = job.latest_result()
+    assert latest is not None
+    assert "ZeroDivisionError" in latest.exc_string
+
+
+def locked() -> Callable[[int], Any]:
+    lock = threading.Lock()
+    return lambda n: (lock, n)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_function_that_cannot_be_pickled_leaves_nothing(any_queue: Queue, way: str) -> None:
+    with pytest.raises(PickleError, match=r"the function .* can't be pickled"):
+        WAYS[way](any_queue, locked())
+    assert any_queue.connection.keys("*") == []
+
+
+@pytest.mark.parametrize(
+    "push",
+    [
+        lambda q, bad: q.enqueue(jobs.square, bad),
+        lambda q, bad: q.enqueue(jobs.square, kwargs={"n": bad}),
+        lambda q, bad: q.enqueue_call(jobs.square, (bad,)),
+        lambda q, bad: q.enqueue_at(LONG_AGO, jobs.square, bad),
+        lambda q, bad: q.enqueue_in(timedelta(seconds=5), jobs.square, bad),
+        lambda q, bad: q.enqueue_many(
+            [Queue.prepare_data(jobs.square, (1,)), Queue.prepare_data(jobs.square, (bad,))]
+        ),
+        lambda q, bad: q.enqueue(jobs.square, 1, meta={"bad": bad}),
+    ],
+    ids=["enqueue", "kwargs", "enqueue_call", "enqueue_at", "enqueue_in", "enqueue_many", "meta"],
+)
+def test_an_argument_that_cannot_be_pickled_leaves_nothing(
+    any_queue: Queue, push: Callable[[Queue, Any], Any]
+) -> None:
+    with pytest.raises(PickleError, match="can't be pickled"):
+        push(any_queue, threading.Lock())
+    assert set(any_queue.connection.keys("*")) <= {b"rq:queues"}
+
+
+@pytest.mark.parametrize("job_id", ["a b", "{x}", "ä", ""])
+def test_a_bad_job_id(any_queue: Queue, job_id: str) -> None:
+    with pytest.raises(OptionError, match="Job ID"):
+        any_queue.enqueue(jobs.square, 1, job_id=job_id)
+    assert any_queue.connection.keys("*") == []
+
+
+def test_a_job_as_a_dependency_of_functions_by_value(any_queue: Queue) -> None:
+    first = any_queue.enqueue(lambda: 1)
+    second = any_queue.enqueue(lambda: 2, depends_on=first)
+    drain(any_queue)
+    assert (first.return_value(), second.return_value()) == (1, 2)
+
+
+def test_at_front_and_unique(any_queue: Queue) -> None:
+    first = any_queue.enqueue(jobs.square, 1)
+    second = any_queue.enqueue(jobs.square, 2, at_front=True, job_id="u", unique=True)
+    assert any_queue.job_ids == [second.id, first.id]
+    with pytest.raises(rq.exceptions.DuplicateJobError):
+        any_queue.enqueue(jobs.square, 2, job_id="u", unique=True)
+
+
+def test_a_pipeline_of_ones_own(any_queue: Queue) -> None:
+    with any_queue.connection.pipeline() as pipe:
+        job = any_queue.enqueue(lambda n: n + 1, 1, pipeline=pipe)
+        assert any_queue.job_ids == []
+        pipe.execute()
+    drain(any_queue)
+    assert job.return_value() == 2
+
+
+def test_a_synchronous_queue(any_queue: Queue) -> None:
+    queue = Queue(connection=any_queue.connection, is_async=False)
+    assert queue.enqueue(lambda n: n + 1, 1).return_value() == 2
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a{b}", "a\n", 7])
+def test_bad_queue_names(any_queue: Queue, name: Any) -> None:
+    with pytest.raises(OptionError, match="a queue's name"):
+        Queue(name, connection=any_queue.connection)

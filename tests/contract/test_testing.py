@@ -1,0 +1,56 @@
+"""What users' own tests stand on."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from taskq import Queue
+from taskq.testing import drain, make_fake_queue
+from tests import jobs
+
+
+def test_fake_queues_share_nothing() -> None:
+    one, other = make_fake_queue(), make_fake_queue()
+    one.enqueue(jobs.square, 1)
+    assert other.job_ids == []
+
+
+def test_a_fake_queue_takes_the_options_of_a_queue() -> None:
+    queue = make_fake_queue("mine", payload_limit=7)
+    assert (queue.name, queue.payload_limit) == ("mine", 7)
+
+
+def test_drain_runs_all_jobs_in_order(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+    monkeypatch.setitem(jobs.hooks, "call", ran.append)
+    any_queue.enqueue(jobs.hooked, 1)
+    any_queue.map(jobs.hooked, [2, 3])
+    any_queue.enqueue(jobs.hooked, 4)
+    drain(any_queue)
+    assert ran == [1, 2, 3, 4]
+    assert any_queue.job_ids == []
+
+
+def test_drain_of_an_empty_queue(any_queue: Queue) -> None:
+    drain(any_queue)
+    assert any_queue.job_ids == []
+
+
+def test_drain_raises_nothing(any_queue: Queue) -> None:
+    failed, fine = any_queue.enqueue(jobs.invert, 0), any_queue.enqueue(jobs.square, 3)
+    drain(any_queue)
+    assert failed.is_failed
+    assert fine.return_value() == 9
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_drain_gives_the_signals_back(any_queue: Queue, signum: signal.Signals) -> None:
+    """Ctrl-C must stop the test run afterwards, not RQ's worker, which is gone."""
+    original = signal.signal(signum, signal.default_int_handler)
+    try:
+        drain(any_queue)
+        assert signal.getsignal(signum) is signal.default_int_handler
+    finally:
+        signal.signal(signum, original)

@@ -1,0 +1,137 @@
+"""Pool processes that die, services that stop: what is lost (nothing) and who is blamed (the guilty)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from rq import Retry
+from rq.job import JobStatus
+
+import taskq
+from taskq import Queue
+from taskq.testing import running_worker
+from tests import jobs
+from tests.waiting import wait_until
+
+
+def runs_of(ledger: Path) -> list[int]:
+    return sorted(int(line) for file in ledger.parent.glob("ledger.*") for line in file.read_text().split())
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):  # it was killed the time before, and is not replaced yet
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_only_the_chunk_of_a_killed_process_runs_again(fake_queue: Queue, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with running_worker(fake_queue) as state:
+        job = fake_queue.starmap(jobs.run_once, [(str(ledger), n, 0.05) for n in range(20)], chunksize=1)
+        wait_until(lambda: job.progress.done >= 4)
+        lane = next(lane for lane in state.lanes if lane.running)
+        os.kill(lane.pid, signal.SIGKILL)
+        assert job.get(timeout=20) == [n * n for n in range(20)]
+        assert len(job.result_list) == 20
+    again = len(runs_of(ledger)) - 20
+    assert 0 <= again <= 1
+    assert set(runs_of(ledger)) == set(range(20))
+
+
+def test_idle_processes_may_be_killed(fake_queue: Queue) -> None:
+    with running_worker(fake_queue) as state:
+        for _ in range(5):
+            for pid in state.lanes.pids:
+                kill(pid)
+            assert fake_queue.map(jobs.square, range(100)).get(timeout=20) == [n * n for n in range(100)]
+
+
+def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
+    with running_worker(fake_queue) as state:
+        job = fake_queue.map(jobs.square, range(200_000), chunksize=500)
+        kills = 0
+        while not job.ready():
+            pids = state.lanes.pids
+            if pids and kills < 20:
+                kill(pids[kills % len(pids)])
+                kills += 1
+                before = job.progress.done
+                wait_until(lambda before=before: job.progress.done > before or job.ready())
+        assert job.get() == [n * n for n in range(200_000)]
+        assert len(job.result_list) == 200_000
+    assert kills >= 5
+
+
+def test_a_poison_item_is_found_and_nobody_else_is_blamed(fake_queue: Queue) -> None:
+    with running_worker(fake_queue):
+        job = fake_queue.map(jobs.die_at_3, range(10), chunksize=10)
+        results = job.get(timeout=30, errors="return")
+    assert [value for n, value in enumerate(results) if n != 3] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert isinstance(results[3], taskq.WorkerLostError)
+    assert "item 3" in str(results[3])
+    assert "SIGKILL" in str(results[3])
+    assert list(job.errors) == [3]
+
+
+def test_an_item_that_exits_its_process_with_0_is_a_death_too(fake_queue: Queue) -> None:
+    with running_worker(fake_queue):
+        job = fake_queue.map(jobs.exit_process, [0])
+        with pytest.raises(taskq.WorkerLostError, match="exit code 0"):
+            job.get(timeout=30)
+
+
+def test_a_plain_job_whose_process_dies_fails_as_under_rq(fake_queue: Queue) -> None:
+    with running_worker(fake_queue):
+        job = fake_queue.enqueue(jobs.die_at_3, 3)
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        latest = job.latest_result()
+    assert latest is not None
+    assert "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9)" in (latest.exc_string or "")
+
+
+def test_or_is_retried_as_its_retry_says(fake_queue: Queue, tmp_path: Path) -> None:
+    with running_worker(fake_queue):
+        job = fake_queue.enqueue(jobs.die_once, str(tmp_path / "flag"), retry=Retry(max=1))
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+        assert job.return_value() == "survived"
+
+
+def test_stopping_finishes_what_runs_and_puts_the_rest_back(fake_queue: Queue, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    items = [(str(ledger), n, 0.05) for n in range(30)]
+    with running_worker(fake_queue):
+        job = fake_queue.starmap(jobs.run_once, items, chunksize=1)
+        waiting = fake_queue.enqueue(jobs.square, 3)
+        wait_until(lambda: job.progress.done >= 4)
+    assert job.get_status() == JobStatus.QUEUED
+    assert fake_queue.connection.hlen(job.store.keys.claims) == 0
+    with running_worker(fake_queue):
+        assert job.get(timeout=20) == [n * n for n in range(30)]
+        wait_until(lambda: waiting.return_value(refresh=True) == 9)
+    assert runs_of(ledger) == list(range(30))
+
+
+def test_stopping_kills_what_does_not_end_within_the_grace(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, grace=0.2):
+        job = fake_queue.map(jobs.nap, [60, 60])
+        plain = fake_queue.enqueue(jobs.nap, 60)
+        wait_until(lambda: len(fake_queue.started_job_registry.get_job_ids()) >= 1)
+    assert job.get_status() == JobStatus.QUEUED
+    assert plain.get_status() == JobStatus.QUEUED
+    assert set(fake_queue.job_ids) == {job.id, plain.id}
+
+
+def test_two_services_share_one_map(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1, lease=2) as two:
+        wait_until(lambda: one.others or two.others, "they know each other")
+        job = fake_queue.map(jobs.nap, [0.05] * 100, chunksize=1)
+        assert len(job.get(timeout=30)) == 100
+        entries = fake_queue.connection.xrange("taskq:timeline")
+        shares = {entry[b"worker"].decode() for _id, entry in entries}
+        assert shares == {one.name, two.name}
+        wait_until(lambda: not one.taken and not two.taken)
+    helpers = [key for key in fake_queue.connection.keys("rq:job:*helper*")]
+    assert not helpers, "helper jobs vanish without trace"

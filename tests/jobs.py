@@ -1,0 +1,128 @@
+"""Functions that the tests' jobs call by name."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def invert(n: int) -> float:
+    return 1 / n
+
+
+def compute(n: int) -> int:
+    """The seed's job."""
+    return sum([random.randint(1, 100) for _ in range(1_000_000)])
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def exit_at_3(n: int) -> int:
+    if n == 3:
+        sys.exit("three")
+    return n
+
+
+def interrupt(n: int) -> int:
+    raise KeyboardInterrupt
+
+
+class Stubborn(Exception):
+    """Pickles, but can't be unpickled."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} and {b}")
+
+
+def stubborn(n: int) -> int:
+    raise Stubborn(n, n)
+
+
+def unpicklable(n: int) -> Any:
+    return (i for i in range(n)) if n else 0
+
+
+def big(n: int) -> bytes:
+    return bytes(n)
+
+
+def die_at_3(n: int) -> int:
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def exit_process(n: int) -> int:
+    os._exit(n)
+
+
+def die_once(flag: str) -> str:
+    """Kills its process the first time."""
+    path = Path(flag)
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+
+def run_once(ledger: str, n: int, seconds: float) -> int:
+    """Leaves a line in the ledger for each run."""
+    with Path(f"{ledger}.{os.getpid()}").open("a") as file:
+        file.write(f"{n}\n")
+    time.sleep(seconds)
+    return n * n
+
+
+def fail_until(flag: str, n: int) -> int:
+    """Fails while the flag is there."""
+    if n == 2 and Path(flag).exists():
+        raise ValueError("not yet")
+    return n
+
+
+def current_job(_n: int) -> tuple[str, str]:
+    from rq import get_current_job
+
+    job = get_current_job()
+    assert job is not None
+    return job.id, job.description
+
+
+def append_to(results: Any, n: int) -> None:
+    results.append(n)
+
+
+def remember(job: Any, connection: Any, *args: Any) -> None:
+    """A callback that leaves a trace in Redis."""
+    connection.set(f"test:callback:{job.id}", repr(args[0]))
+
+
+def sleep_in_c(seconds: float) -> None:
+    """Holds the GIL and looks at no signal."""
+    import ctypes
+
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+hooks: dict[str, Any] = {}
+
+
+def hooked(item: Any) -> Any:
+    """Calls what a test has put there; only for workers in the test's own process."""
+    return hooks["call"](item)

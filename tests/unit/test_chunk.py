@@ -1,0 +1,282 @@
+"""Cutting iterables into payloads."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskq import OptionError, PickleError, TooLargeError, codec
+from taskq.chunk import (
+    CHUNKS_PER_CORE,
+    MAX_ITEMS,
+    SOFT_BYTES,
+    Chunker,
+    Header,
+    check_chunksize,
+    read_header,
+    read_items,
+    size_for,
+)
+
+headers = st.builds(
+    lambda start, offsets, whole: Header(start, max(offsets) + 1, () if whole else tuple(sorted(offsets))),
+    st.integers(0, 2**40),
+    st.sets(st.integers(0, 5000), min_size=1, max_size=30),
+    st.booleans(),
+)
+
+
+def cut(items: Iterable[Any], chunksize: int | None = None, cores: int = 1, **options: int) -> list[bytes]:
+    return [payload for _count, payload in Chunker(chunksize, cores, **options).payloads(items)]
+
+
+def joined(payloads: Iterable[bytes]) -> list[Any]:
+    return [item for payload in payloads for item in read_items(payload)]
+
+
+def counts(payloads: Iterable[bytes]) -> list[int]:
+    return [read_header(payload).count for payload in payloads]
+
+
+# -- headers ---------------------------------------------------------------------------------------
+
+
+@given(headers, st.binary())
+def test_header_round_trip(header: Header, body: bytes) -> None:
+    assert read_header(bytes(header) + body) == header
+
+
+@given(headers)
+def test_halves_share_the_items(header: Header) -> None:
+    first, second = header.halves()
+    if len(header.offsets) > 1:
+        assert list(first.offsets) + list(second.offsets) == list(header.offsets)
+        assert abs(len(first.offsets) - len(second.offsets)) <= 1
+        assert (first.start, first.count) == (second.start, second.count) == (header.start, header.count)
+
+
+@given(headers)
+def test_halving_on_isolates_each_item(header: Header) -> None:
+    def isolate(one: Header) -> Iterator[int]:
+        if len(one.offsets) == 1:
+            yield one.offsets[0]
+        else:
+            for half in one.halves():
+                yield from isolate(half)
+
+    assert list(isolate(header)) == list(header.offsets)
+
+
+def test_keeping() -> None:
+    kept = Header(100, 10).keeping(iter([3, 5]))
+    assert kept == Header(100, 10, (3, 5))
+    assert list(kept.offsets) == [3, 5]
+
+
+def test_a_whole_header_has_all_offsets() -> None:
+    assert list(Header(100, 3).offsets) == [0, 1, 2]
+
+
+# -- sizes -----------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10**9), st.integers(0, 1000))
+def test_size_rule(total: int, cores: int) -> None:
+    size = size_for(total, cores)
+    assert 1 <= size <= MAX_ITEMS
+    if 1 < size < MAX_ITEMS:
+        assert total // size >= max(1, cores) * CHUNKS_PER_CORE
+
+
+@pytest.mark.parametrize(
+    ("total", "cores", "size"), [(0, 4, 1), (8, 2, 1), (3200, 2, 100), (10**9, 2, MAX_ITEMS), (160, 0, 10)]
+)
+def test_sizes(total: int, cores: int, size: int) -> None:
+    assert size_for(total, cores) == size
+
+
+def test_the_rule_is_used_where_there_is_a_length() -> None:
+    assert counts(cut(range(3200), cores=2)) == [100] * 32
+
+
+def test_chunks_of_a_generator_grow() -> None:
+    sizes = counts(cut((n for n in range(20_000)), cores=1))
+    assert sizes[0] == 1
+    assert sizes[:-1] == sorted(sizes[:-1])
+    assert max(sizes) > 100
+    assert sum(sizes) == 20_000
+
+
+def test_a_chunksize_is_obeyed() -> None:
+    assert counts(cut(range(10), 4)) == [4, 4, 2]
+    assert counts(cut(iter(range(10)), 4)) == [4, 4, 2]
+
+
+def test_starts_follow_each_other() -> None:
+    starts = [read_header(payload).start for payload in cut(range(10), 4)]
+    assert starts == [0, 4, 8]
+
+
+@pytest.mark.parametrize("value", [None, 1, 7, np.int64(3), 10**30])
+def test_good_chunksizes(value: Any) -> None:
+    checked = check_chunksize(value)
+    assert checked == value
+    assert checked is None or type(checked) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, True, False, "3", [1], object()])
+def test_bad_chunksizes(value: Any) -> None:
+    with pytest.raises(OptionError, match="chunksize must be"):
+        check_chunksize(value)
+
+
+# -- items -----------------------------------------------------------------------------------------
+
+
+def sources() -> list[Any]:
+    return [
+        list(range(50)), tuple(range(50)), range(0, 100, 3), bytes(range(50)), "some text", {"a": 1, "b": 2},
+        {1, 2, 3}, np.arange(50.0), np.arange(60).reshape(20, 3), np.array(["x", None, 3], dtype=object), [],
+        range(0), np.array([]), bytearray(b"abc"),
+    ]  # fmt: skip
+
+
+def same(left: Any, right: Any) -> bool:
+    return bool(np.array_equal(left, right)) if isinstance(left, np.ndarray) else bool(left == right)
+
+
+@pytest.mark.parametrize("items", sources(), ids=lambda items: f"{type(items).__name__}-{len(items)}")
+@pytest.mark.parametrize("chunksize", [None, 1, 7, 10_000])
+def test_all_items_in_order(items: Any, chunksize: int | None) -> None:
+    got = joined(cut(items, chunksize, cores=1))
+    assert len(got) == len(items)
+    assert all(same(left, right) for left, right in zip(items, got, strict=True))
+
+
+@given(
+    st.lists(st.integers() | st.text(max_size=5), max_size=300), st.none() | st.integers(1, 400), st.integers(1, 9)
+)
+def test_concatenation_is_the_input(items: list[Any], chunksize: int | None, cores: int) -> None:
+    for source in (items, tuple(items), iter(items)):
+        pairs = list(Chunker(chunksize, cores).payloads(source))
+        assert joined(payload for _, payload in pairs) == items
+        assert [count for count, _ in pairs] == counts(payload for _, payload in pairs)
+        assert all(count > 0 for count, _ in pairs)
+
+
+@given(st.lists(st.integers(0, 60), max_size=40), st.integers(60, 200), st.none() | st.integers(1, 3))
+def test_sizes_of_items_do_not_matter(sizes: list[int], limit: int, chunksize: int | None) -> None:
+    """Whatever fits one by one is cut so that it fits, if taskq may choose the size."""
+    items = [b"x" * size for size in sizes]
+    limit = limit * (chunksize or 1) + 100
+    payloads = cut(items, chunksize, limit=limit)
+    assert joined(payloads) == items
+    assert all(len(payload) <= limit for payload in payloads)
+
+
+@pytest.mark.parametrize("items", [range(10**9), np.zeros(1_000_000, dtype=np.int8)], ids=["range", "array"])
+def test_ranges_and_arrays_are_sliced_not_listed(items: Any) -> None:
+    first = next(iter(Chunker(100_000, 1).payloads(items)))[1]
+    assert type(read_items(first)) is type(items)
+    assert len(first) < 110_000
+
+
+def test_a_subclass_of_list_is_iterated() -> None:
+    class Doubling(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            return (2 * n for n in list.__iter__(self))
+
+    assert joined(cut(Doubling([1, 2, 3]), 2)) == [2, 4, 6]
+
+
+def test_an_array_of_one_number_is_not_iterable() -> None:
+    with pytest.raises(TypeError):
+        cut(np.array(5))
+
+
+def test_a_generator_is_taken_chunk_by_chunk() -> None:
+    taken = itertools.count()
+    payloads = Chunker(10, 1).payloads(next(taken) for _ in itertools.repeat(None))
+    next(payloads)
+    next(payloads)
+    assert next(taken) == 20
+
+
+def test_an_error_of_the_iterable_comes_through() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        cut(items(), 1)
+
+
+# -- limits ----------------------------------------------------------------------------------------
+
+
+def test_large_items_make_small_chunks() -> None:
+    items = [bytes([n]) * 300_000 for n in range(64)]
+    payloads = cut(items, cores=1)
+    assert joined(payloads) == items
+    assert max(map(len, payloads)) <= SOFT_BYTES
+    assert max(counts(payloads)) > 1
+
+
+def test_large_rows_of_an_array_make_small_chunks() -> None:
+    array = np.arange(64 * 40_000, dtype=np.int64).reshape(64, 40_000)
+    payloads = cut(array, cores=1)
+    assert max(map(len, payloads)) <= SOFT_BYTES
+    assert np.array_equal(np.concatenate([read_items(payload) for payload in payloads]), array)
+
+
+def test_one_item_may_be_over_the_soft_limit() -> None:
+    items = [b"x" * (2 * SOFT_BYTES)] * 2
+    assert counts(cut(items)) == [1, 1]
+
+
+def test_a_given_chunksize_is_not_split() -> None:
+    items = [bytes([n]) * 600_000 for n in range(4)]
+    assert counts(cut(items, 4)) == [4]
+
+
+@pytest.mark.parametrize("chunksize", [None, 1, 5])
+def test_too_large_an_item_is_named(chunksize: int | None) -> None:
+    items = [b"x"] * 7 + [b"y" * 5000] + [b"z"] * 20
+    with pytest.raises(TooLargeError, match=r"^item 7 is 5,\d\d\d bytes, over the limit of 1,000 bytes"):
+        cut(items, chunksize, limit=1000)
+
+
+def test_too_large_a_chunk_says_which_size_is_too_large() -> None:
+    with pytest.raises(TooLargeError, match=r"^items 10 to 19 are .* together.* chunksize below 10"):
+        cut([1] * 10 + [bytes([n]) * 300 for n in range(10)], 10, limit=1000)
+
+
+def test_a_small_limit_makes_small_chunks() -> None:
+    """A limit below ``SOFT_BYTES`` is no error while each item fits."""
+    items = [bytes([n]) * 100 for n in range(160)]
+    payloads = cut(items, cores=1, limit=500)
+    assert joined(payloads) == items
+    assert max(map(len, payloads)) <= 500
+
+
+@pytest.mark.parametrize("chunksize", [None, 1, 5, 100])
+@pytest.mark.parametrize("generator", [False, True])
+def test_an_item_that_cannot_be_pickled_is_named(chunksize: int | None, generator: bool) -> None:
+    items = [*range(37), threading.Lock(), *range(10)]
+    with pytest.raises(PickleError, match=r"^item 37 \(lock\) can't be pickled"):
+        cut(iter(items) if generator else items, chunksize)
+
+
+def test_items_may_be_functions() -> None:
+    assert [fn(3) for fn in joined(cut([lambda n: n + 1, lambda n: n * 2]))] == [4, 6]
+
+
+def test_the_limit_has_a_default() -> None:
+    assert Chunker(None, 1).limit == codec.DEFAULT_LIMIT

@@ -1,0 +1,106 @@
+"""URLs, and what is shown of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq import OptionError, Queue, connection
+
+
+@pytest.fixture(autouse=True)
+def _not_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_in_worker", {})
+    monkeypatch.delenv("TASKQ_URL", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:secret@host:1/2", "redis://:***@host:1/2"),
+        ("rediss://me:secret@host/2?ssl_cert_reqs=none", "rediss://me:***@host/2?ssl_cert_reqs=none"),
+        ("redis://me@host", "redis://me@host"),
+        ("redis://me:p@ss@host", "redis://me:***@host"),
+        ("unix://me:secret@/run/redis.sock?db=1", "unix://me:***@/run/redis.sock?db=1"),
+    ],
+)
+def test_hide_password(url: str, shown: str) -> None:
+    assert connection.hide_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:secret@host", "redis://me:se/secret@host:1/0", "redis://me:#secret@host", "redis://me:?secret@host",
+        "redis://host:1/0?password=secret", "redis://host:1/0?db=1&password=secret", "http://me:secret@host",
+        "redis://me:secret@host:port", "redis://me:secret@[::1",
+    ],
+)  # fmt: skip
+def test_no_password_is_ever_shown(url: str) -> None:
+    assert "secret" not in connection.hide_password(url)
+    try:
+        connection.connect(url)
+    except OptionError as error:
+        assert "secret" not in str(error)  # noqa: PT017 - some of these are good URLs to redis-py
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["localhost", "http://localhost", "redis://host:port/0", "host:6379", "redis://[::1", "redis://host:99999"],
+)
+def test_a_bad_url(url: str) -> None:
+    with pytest.raises(OptionError, match="is not a Redis URL") as caught:
+        connection.connect(url)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_queue_with_a_bad_url() -> None:
+    with pytest.raises(OptionError):
+        Queue(url="localhost:6379")
+
+
+def test_a_queue_with_url_and_connection() -> None:
+    with pytest.raises(OptionError, match="not both"):
+        Queue(url="redis://localhost", connection=connection.connect())
+
+
+def test_the_server_is_not_contacted() -> None:
+    queue = Queue(url="redis://192.0.2.1:1/3")
+    assert queue.connection.connection_pool.connection_kwargs["db"] == 3
+
+
+def test_the_default() -> None:
+    assert connection.default_url() == "redis://localhost:6379/0"
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_URL", "redis://there:1/2")
+    assert connection.default_url() == "redis://there:1/2"
+    assert connection.url_of(Queue().connection) == "redis://there:1/2"
+
+
+def test_a_workers_own_url_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_URL", "redis://there:1/2")
+    connection.use_in_worker("redis://worker:1/2")
+    assert connection.url_of(connection.shared()) == "redis://worker:1/2"
+
+
+def test_one_connection_for_all() -> None:
+    assert connection.shared() is connection.shared()
+
+
+def test_another_worker_another_connection() -> None:
+    first = connection.shared()
+    connection.use_in_worker("redis://worker:1/2")
+    assert connection.shared() is not first
+
+
+@pytest.mark.parametrize(
+    ("url", "called"),
+    [
+        ("redis://me:secret@host:1/2", "redis://host:1/2"), ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("redis://host", "redis://host:6379/0"),
+    ],
+)  # fmt: skip
+def test_what_to_call_a_connection(url: str, called: str) -> None:
+    assert connection.url_of(connection.connect(url)) == called

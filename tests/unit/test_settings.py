@@ -1,0 +1,67 @@
+"""What a worker is told at its start."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import pytest
+
+from taskq import OptionError
+from workers.settings import Settings, usable_cores, worker_name, worker_prefix
+
+URL = "redis://me:secret@host:6379/0"
+
+
+def test_defaults() -> None:
+    settings = Settings(URL)
+    assert settings.queues == ("default",)
+    assert (settings.services, settings.processes) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("services", 0), ("services", -1), ("processes", 0), ("grace", -0.1), ("lease", 0.5), ("lease", 0)],
+)
+def test_out_of_range(field: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=f"{field} must be at least .*, not {value}"):
+        Settings(URL, **{field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), [("services", 1), ("processes", 1), ("grace", 0), ("lease", 1)])
+def test_the_least(field: str, value: Any) -> None:
+    assert getattr(Settings(URL, **{field: value}), field) == value
+
+
+def test_no_queue() -> None:
+    with pytest.raises(OptionError, match="at least one queue"):
+        Settings(URL, queues=())
+
+
+def test_they_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings(URL).processes = 7  # type: ignore[misc]
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "secret" not in repr(Settings(URL)) + str(Settings(URL))
+    assert "default" in repr(Settings(URL))
+
+
+def test_cores() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_names_of_one_service_are_found_by_its_prefix() -> None:
+    names = {worker_name(17, 1) for _ in range(20)}
+    assert len(names) == 20
+    assert all(name.startswith(worker_prefix(17, 1)) for name in names)
+    assert not any(
+        name.startswith(prefix) for name in names for prefix in (worker_prefix(17, 11), worker_prefix(1, 7))
+    )
+
+
+def test_a_name_has_no_colon() -> None:
+    """RQ's keys are split at colons to find the name."""
+    assert ":" not in worker_name(17, 1)
