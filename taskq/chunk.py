@@ -113,7 +113,7 @@ class Chunker:
         body = _pickle(start, run)
         header = bytes(Header(start, len(run)))
         size = len(header) + len(body)
-        if size > SOFT_BYTES and self.chunksize is None and len(run) > 1:
+        if size > min(SOFT_BYTES, self.limit) and self.chunksize is None and len(run) > 1:
             middle = len(run) // 2
             yield from self._fitting(start, run[:middle])
             yield from self._fitting(start + middle, run[middle:])

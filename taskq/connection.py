@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
@@ -49,10 +49,9 @@ def connect(url: str | None = None, *, retries: int = 3, timeout: float = SOCKET
             retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries),
             health_check_interval=30,
         )
-    except ValueError as error:
-        raise OptionError(
-            f"{hide_password(url)!r} is not a Redis URL such as redis://host:6379/0: {error}"
-        ) from error
+    except ValueError:
+        # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
+        raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
 
 
 def use_in_worker(url: str) -> None:
@@ -71,12 +70,9 @@ def shared() -> Redis:
 
 
 def hide_password(url: str) -> str:
-    """The URL with ``***`` for its password, fit for logs and messages."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    """The URL with ``***`` for its password, fit for logs and messages; whatever the string is."""
+    hidden = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&#]*", r"\1***", hidden)
 
 
 def url_of(connection: Any) -> str:
@@ -84,4 +80,4 @@ def url_of(connection: Any) -> str:
     options = connection.connection_pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}"
-    return f"redis://{options.get('host', '?')}:{options.get('port', '?')}/{options.get('db', 0)}"
+    return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

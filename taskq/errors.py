@@ -68,6 +68,11 @@ class ResultsGoneError(MapError):
 class ItemError(TaskqError):
     """An item failed with an exception that could not be brought here itself."""
 
+    def with_cause(self, cause: BaseException) -> ItemError:
+        """This error, with a cause."""
+        self.__cause__ = cause
+        return self
+
 
 class WorkerLostError(ItemError):
     """The process that ran the item died, every time the item was tried."""

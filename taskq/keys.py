@@ -55,6 +55,7 @@ class MapField:
     HELPER = "helper"  # id of the helper job that waits in the queue, if any
     HELPERS = "helpers"  # how many helper jobs there have been
     STARTED = "started"  # Unix time at which the first owner opened it
+    ENDED = "ended"  # Unix time at which it was closed
     REASON = "reason"  # why it was closed early, for people
 
 

@@ -10,6 +10,7 @@ from rq.job import Job, JobStatus
 
 from taskq import codec, keys
 from taskq.errors import (
+    ItemError,
     MapCanceledError,
     MapError,
     MapFailedError,
@@ -24,6 +25,7 @@ from taskq.result_list import ResultList
 from taskq.waiting import Events
 
 MAP, HELPER = "map", "helper"
+CANCELED = "cancelled"  # the reason that closes a cancelled map
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
@@ -180,16 +182,17 @@ class MapJob(Job):
 
     def _end_of_results(self) -> BaseException:
         for failure in self.store.failures().values():
-            return failure.exception()
+            error = failure.exception()
+            if isinstance(error, (IndexError, StopIteration)):  # a loop would take it for its regular end
+                return ItemError(str(failure)).with_cause(error)
+            return error
         info = self.store.info()
         return IndexError(f"the map has {info.done} results") if info.complete else self._early_end(info)
 
     def _early_end(self, info: MapInfo) -> MapError:
         status = self._status_now()
-        if status in (JobStatus.CANCELED, JobStatus.STOPPED):
-            return MapCanceledError(
-                f"the map {self.id} was {status.value} with {info.done} of {info.total} items done"
-            )
+        if status in (JobStatus.CANCELED, JobStatus.STOPPED) or info.reason == CANCELED:
+            return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
         latest = self.latest_result()
         why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
         return MapFailedError(f"the map {self.id} failed with {info.done} of {info.total} items done: {why}")
@@ -208,7 +211,7 @@ class MapJob(Job):
     def progress(self) -> Progress:
         """How far the map is, now."""
         info = self.store.info()
-        return Progress.since(info.started, time.time(), info.done, info.failed, info.total)
+        return Progress.since(info.started, info.ended or time.time(), info.done, info.failed, info.total)
 
     # -- control -------------------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class MapJob(Job):
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
         """
         answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
-        self.store.close("cancelled")
+        self.store.close(CANCELED)
         self.store.expire(CANCELED_TTL)
         self.store.tell_end()
         return answer

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
+from rq.worker import BaseWorker
 
 from taskq import keys
 from taskq.chunk import Header, read_header
@@ -55,7 +56,8 @@ class MapInfo:
     limit: int
     state: str
     reason: str
-    started: float
+    started: float  # Unix time; 0.0: not yet
+    ended: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -119,7 +121,8 @@ class MapStore:
         """Become the owner; None if the map is gone. See open.lua."""
         k = self.keys
         reply = self.scripts.open(
-            keys=[k.hash, k.chunks, k.pending, k.claims, k.errors, keys.LEASES], args=[owner, time.time()]
+            keys=[k.hash, k.chunks, k.pending, k.claims, k.errors, k.results, k.spans, keys.LEASES],
+            args=[owner, time.time()],
         )
         if not reply[0]:
             return None
@@ -200,10 +203,24 @@ class MapStore:
                 held[int(number)] = int(deaths)
         return held
 
+    def release_orphans(self) -> int:
+        """Give back the chunks of workers that neither hold a lease nor are known to RQ; returns how many.
+
+        That is how the claims of a stock RQ worker come back which died while it helped: it has no lease.
+        """
+        workers = {claim.partition(b" ")[2].decode() for claim in self.connection.hvals(self.keys.claims)}
+        orphans = [
+            name
+            for name in workers
+            if self.connection.zscore(keys.LEASES, name) is None
+            and not self.connection.exists(BaseWorker.redis_worker_namespace_prefix + name)
+        ]
+        return sum(self.release(name) for name in orphans)
+
     def close(self, reason: str = "", pipe: Any = None) -> None:
         """Accept no more claims and commits; what is left can be opened again."""
         k = self.keys
-        self.scripts.close([k.hash, k.pending, k.claims, k.events], [reason], pipe)
+        self.scripts.close([k.hash, k.pending, k.claims, k.events], [reason, time.time()], pipe)
 
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""
@@ -281,6 +298,7 @@ def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
         state=text(MapField.STATE),
         reason=text(MapField.REASON),
         started=float(text(MapField.STARTED) or 0.0),
+        ended=float(text(MapField.ENDED) or 0.0),
     )
 
 

@@ -1,8 +1,8 @@
 """Writes a map into Redis: items chunk by chunk, in bounded memory, then all of it visible at once (I5).
 
-items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expires if the producer dies)
-|
-one transaction: map "open", keys kept, RQ job on its queue
+items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expire if the producer dies)
+                                             |
+                      one transaction: map "open", keys kept, RQ job on its queue
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
 from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.exceptions import TimeoutFormatError
 from rq.job import JobStatus
 from rq.utils import now, parse_timeout
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
 NO_TIMEOUT = -1  # RQ's word for it; RQ's default of 180 s is meant for one call, not for a million
+_REFUSALS = (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, TimeoutFormatError)
+"""What RQ raises at values it can't use."""
+
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
 
 
@@ -104,7 +108,14 @@ class MapOptions:
                 status=JobStatus.QUEUED,
                 serializer=queue.serializer,
             )
-        except (TypeError, ValueError, AttributeError) as error:
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            AssertionError,
+            TimeoutFormatError,
+        ) as error:
             raise OptionError(f"a map can't be made with these options: {error}") from error
         job.to_dict()  # pickles meta, now that nothing is written yet
         assert isinstance(job, MapJob)
@@ -168,7 +179,7 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
         total, chunks = _write(queue, job, items, chunksize)
         if options.description is None:
             job.description = f"map {function.name} over {total:,} items"
-        if total == 0 and _may_finish_at_once(job):
+        if total == 0 and not options.unique and _may_finish_at_once(job):
             _finish_empty(job)
         else:
             _announce(queue, job, total, chunks, options)
@@ -192,6 +203,10 @@ def _reserve(job: MapJob, fields: dict[str, Any]) -> None:
     if job.store.begin(fields):
         return
     status = job._status_now()  # noqa: SLF001 - one noun, two files
+    if status is None and job.store.info().state != "writing":
+        job.store.expire(0)  # an RQ tool has deleted the job, and knows nothing of our keys
+        if job.store.begin(fields):
+            return
     if status not in ENDED:
         state = status.value if status else "being written by another producer"
         raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {state}; fetch it, or use another id")

@@ -74,9 +74,9 @@ class Queue(rq.Queue):
                 the live workers gets about 16 chunks, of at most 4096 items and 1 MiB each.
             options: RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
-                failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again), ``depends_on``, ``at_front``, ``meta``,
-                ``description``, ``on_success``, ``on_failure``, ``on_stopped``, ``webhooks``, ``job_id``,
-                ``unique``.
+                failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
+                ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,
+                ``on_stopped``, ``webhooks``, ``job_id``, ``unique``.
 
         Returns:
             The map's job; ``job.get()`` waits for the results. A map without items has ended already.

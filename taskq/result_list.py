@@ -6,6 +6,7 @@ producers and jobs of one Redis.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, overload
@@ -13,6 +14,7 @@ from typing import Any, overload
 from taskq import codec, connection
 
 _BATCH = 1000  # elements read or written in one round trip
+_HUGE = 2**63  # positions that Redis can't even be asked for
 
 
 class ResultList(Sequence[Any]):
@@ -50,7 +52,7 @@ class ResultList(Sequence[Any]):
         Raises:
             PickleError: If one can't be pickled; the batches before it were added.
         """
-        iterator = iter(values)
+        iterator = iter(list(self) if values is self else values)
         while batch := [codec.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
             self.connection.rpush(self.key, *batch)
 
@@ -69,7 +71,8 @@ class ResultList(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._slice(index)
-        data = self.connection.lindex(self.key, index.__index__())
+        position = operator.index(index)
+        data = self.connection.lindex(self.key, position) if abs(position) < _HUGE else None
         if data is None:
             raise IndexError(f"index {index} is out of range of {self!r}")
         return codec.loads(data)

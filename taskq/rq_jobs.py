@@ -13,6 +13,9 @@ from typing import Any
 
 from rq import get_current_job
 from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
+from rq.exceptions import ShutDownImminentException
+from rq.job import JobStatus
+from rq.timeouts import BaseTimeoutException
 
 from taskq import codec
 from taskq.errors import MapFailedError
@@ -21,6 +24,9 @@ from taskq.map_store import MapInfo, MapStore, TimelineNote
 from taskq.outcome import ChunkRefused, summary
 from taskq.runner import run_chunk
 from taskq.waiting import Events
+
+RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
+"""What RQ raises inside a running job, which must end the job and not just an item."""
 
 MAP_PATH = f"{__name__}.run_map"
 HELP_PATH = f"{__name__}.help_map"
@@ -31,6 +37,7 @@ def run_map() -> dict[str, Any]:
 
     Raises:
         MapFailedError: If its function can't be loaded, or items failed.
+        rq.timeouts.JobTimeoutException: If its ``job_timeout`` is over.
     """
     job = get_current_job()
     assert job is not None
@@ -38,18 +45,31 @@ def run_map() -> dict[str, Any]:
     info = store.open(worker)
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
-    with Events(job.connection, store.keys.events) as events:
+    try:
+        info = _see_through(store, worker, info)
+    except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
+        store.close(f"{type(error).__name__}: {error}")
+        raise
+    store.close()
+    if info.complete and not info.failed:
+        store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
+        return summary(info.done, info.failed, info.total, time.time() - info.started)
+    if job.get_status() == JobStatus.CANCELED:
+        job.retries_left = 0  # RQ would take the end of a cancelled job for a failure, and retry it
+    if not job.should_retry:
+        store.expire(DEFAULT_FAILURE_TTL if job.failure_ttl is None else job.failure_ttl)
+    raise MapFailedError(info.reason or failure_text(store, info))
+
+
+def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
+    """Work until every item was tried, by whomever, or somebody closed the map."""
+    with Events(store.connection, store.keys.events) as events:
         while not info.complete and info.state == "open":
             _work(store, worker)
             info = store.info()
-            if not info.complete:
+            if not info.complete and not store.release_orphans():
                 events.next()  # helpers hold the rest
-    store.close()
-    if info.failed or not info.complete:
-        store.expire(DEFAULT_FAILURE_TTL if job.failure_ttl is None else job.failure_ttl)
-        raise MapFailedError(info.reason or failure_text(store, info))
-    store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
-    return summary(info.done, info.failed, info.total, time.time() - info.started)
+    return info
 
 
 def help_map(map_id: str) -> None:
@@ -64,7 +84,7 @@ def _work(store: MapStore, worker: str) -> None:
     function: Function = codec.loads(info.function)
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1)).claims:
-        outcome = run_chunk(function, info.star, claims[0].payload, info.limit)
+        outcome = run_chunk(function, info.star, claims[0].payload, info.limit, passing=RQ_INTERRUPTS)
         if isinstance(outcome, ChunkRefused):
             store.close(outcome.reason)
             return

@@ -19,7 +19,9 @@ from taskq.function import Function
 from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
 
 
-def run_chunk(function: Function, star: bool, payload: bytes, limit: int) -> ChunkOutcome | ChunkRefused:
+def run_chunk(
+    function: Function, star: bool, payload: bytes, limit: int, passing: tuple[type[BaseException], ...] = ()
+) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
     Args:
@@ -27,8 +29,9 @@ def run_chunk(function: Function, star: bool, payload: bytes, limit: int) -> Chu
         star: Whether each item is a tuple of arguments.
         payload: As ``chunk.Chunker`` made it.
         limit: Bytes a pickled result may have; a larger one fails its item.
+        passing: Exceptions that are meant for the caller.
 
-    Never raises for anything that user code does.
+    Raises nothing but those, whatever user code does.
     """
     try:
         call = function.load()
@@ -36,10 +39,17 @@ def run_chunk(function: Function, star: bool, payload: bytes, limit: int) -> Chu
         items = chunk.read_items(payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return ChunkRefused(_refusal(error))
-    return _run(call, star, header, items, limit)
+    return _run(call, star, header, items, limit, passing)
 
 
-def _run(call: Callable[..., Any], star: bool, header: chunk.Header, items: Any, limit: int) -> ChunkOutcome:
+def _run(
+    call: Callable[..., Any],
+    star: bool,
+    header: chunk.Header,
+    items: Any,
+    limit: int,
+    passing: tuple[type[BaseException], ...],
+) -> ChunkOutcome:
     started, clock = time.time(), time.perf_counter()
     values: list[bytes] = []
     spans: list[tuple[int, int]] = []
@@ -55,6 +65,8 @@ def _run(call: Callable[..., Any], star: bool, header: chunk.Header, items: Any,
                     f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
                     "Store it elsewhere and return where, or raise the limit: Queue(payload_limit=...)."
                 )
+        except passing:
+            raise
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt cost only this item
             failures.append(failure_of(error, index))
             continue
@@ -87,16 +99,16 @@ def traceback_of(error: BaseException) -> str:
     try:
         tb = error.__traceback__
         text = "".join(traceback.format_exception(type(error), error, tb.tb_next if tb else None))
-    except Exception as broken:  # noqa: BLE001 - a __str__ of user code may raise
-        return f"{type(error).__name__} (its traceback can't be shown: {broken!r})"
+    except BaseException as broken:  # noqa: BLE001 - a __str__ of user code may do anything
+        return f"{type(error).__name__} (its traceback can't be shown: {type(broken).__name__})"
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error)[:MAX_TEXT]
-    except Exception as broken:  # noqa: BLE001 - as above
-        return f"(its message can't be shown: {broken!r})"
+    except BaseException as broken:  # noqa: BLE001 - as above
+        return f"(its message can't be shown: {type(broken).__name__})"
 
 
 def _pickled(error: BaseException) -> str:

@@ -17,6 +17,7 @@ Needs the extra ``taskq[testing]`` (fakeredis with Lua, pytest).
 from __future__ import annotations
 
 import queue as queues
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ import fakeredis
 import pytest
 from rq import SimpleWorker
 
+from taskq.connection import url_of
 from taskq.queue import Queue
 
 _STOP = 10.0  # seconds a worker may take to end
@@ -54,9 +56,21 @@ def drain(queue: Queue) -> None:
     It is RQ's own ``SimpleWorker`` in burst mode: no other process, so breakpoints and mocks work; failed
     items and jobs are recorded, not raised. Must be called in the main thread.
     """
-    worker = SimpleWorker([queue], connection=queue.connection, serializer=queue.serializer)
+    worker = _Worker([queue], connection=queue.connection, serializer=queue.serializer)
     worker.log_result_lifespan = False
-    worker.work(burst=True, logging_level="WARNING")
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        worker.work(burst=True, logging_level="WARNING")
+    finally:
+        for signum, handler in handlers.items():  # RQ leaves its own behind
+            signal.signal(signum, handler)
+
+
+class _Worker(SimpleWorker):
+    """RQ's worker without the thread for commands, which nobody sends to a worker that runs to its end."""
+
+    def subscribe(self) -> None: ...
+    def unsubscribe(self) -> None: ...
 
 
 @contextmanager
@@ -84,7 +98,7 @@ def running_worker(
 
     inbox: queues.SimpleQueue[Event] = queues.SimpleQueue()
     options: dict[str, Any] = {
-        "url": _url(queue),
+        "url": url_of(queue.connection),
         "queues": (queue.name,),
         "processes": processes,
         "grace": 1.0,
@@ -108,10 +122,3 @@ def _again(connection: Any) -> Any:
     if isinstance(connection, fakeredis.FakeRedis):
         return fakeredis.FakeRedis(connection_pool=connection.connection_pool)
     return type(connection)(connection_pool=connection.connection_pool)
-
-
-def _url(queue: Queue) -> str:
-    options = queue.connection.connection_pool.connection_kwargs
-    if "path" in options:
-        return f"unix://{options['path']}"
-    return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -67,9 +67,9 @@ class Dispatcher:
 
     def run(self) -> None:
         """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
-        self._membership.join()
-        self.state.scripts.load()
         self.state.lanes.fill()
+        self.state.scripts.load()
+        self._membership.join()
         for fetcher in self._fetchers:
             fetcher.start()
         while not self._drained():
@@ -103,7 +103,10 @@ class Dispatcher:
         if state.unsure:
             resolve_doubt(state)
         state.lanes.fill()
+        self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
         self._top_up()
+        if time.monotonic() - self._ticked >= TICK:
+            self._tick()
         ending.end_plain(state)
         self._begin_fetched()
         exchange = Exchange(state, ask=self._ask)
@@ -114,12 +117,10 @@ class Dispatcher:
             intake.begin(state, exchange.reserved)
         if self._hungry():
             Exchange(state, ask=False).run()
+            self._ticked = 0.0  # look at once whether a new map needs help
         self._top_up()
         self._time_out()
         self._end_maps()
-        if time.monotonic() - self._ticked >= TICK:
-            self._tick()
-        self._membership.keep()
         self._open_gate()
 
     def _begin_fetched(self) -> None:
@@ -292,10 +293,11 @@ class Dispatcher:
             self._ask_for_help(run)
 
     def _ask_for_help(self, run: MapRun) -> None:
-        state = self.state
-        enough = state.settings.processes
-        if state.others and not state.stopping and not run.closed and run.pending > enough:
-            intake.ask_for_help(state, run)
+        enough = self.state.settings.processes
+        if self.state.stopping or run.closed or run.pending <= enough:
+            return
+        if self._membership.has_company():
+            intake.ask_for_help(self.state, run)
 
     # -- stopping --------------------------------------------------------------------------------------
 

@@ -85,7 +85,8 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         error = run.called.error
     run.store.close()
     intake.withdraw_helper(state, run)
-    ttl = _ttl(run, failed=error is not None)
+    again = error is not None and run.job.should_retry
+    ttl = -1 if again else _ttl(run, failed=error is not None)
     if ttl:
         # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the
         # job then opens the map again, and that takes the time limit off.

@@ -159,6 +159,8 @@ class Exchange:
         state = self.state
         if not self.ask or state.stopping or state.waiting or len(state.taken) >= MAX_TAKEN:
             return []
+        if time.monotonic() < state.holds_back_until:
+            return []
         busy_with_maps = all(run.fast for run in state.maps)
         room = min(len(state.lanes.idle) or int(busy_with_maps), MAX_TAKEN - len(state.taken))
         if room < 1:

@@ -80,7 +80,6 @@ class MapRun(Taken):
     called: JobOutcome | None = None  # it has run
     seconds: float = 0.0  # running mean of a chunk's time
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
-    asked: float = 0.0  # when help was last asked for, on the monotonic clock
 
     @property
     def key(self) -> str:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-BLOCK = 1.0  # seconds of one BLMOVE: how long the gate may be closed before the thread notices
+BLOCK = 0.5  # seconds of one BLMOVE: how long the gate may be closed before the thread notices
 _NOT_BLOCKING = 0.02  # seconds to pause if the server (fakeredis) answers an empty BLMOVE at once
 
 

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _OVERTIME = 1.0  # seconds after its own alarm at which a job's process is killed
 
+_HOLD_BACK = 0.2  # seconds which a call for help has to reach an idle service, before we take jobs ourselves again
+
 Reserved = Iterable[tuple[rq.Queue, str]]
 
 
@@ -69,8 +71,7 @@ def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
         return False
     for run in state.maps:
         if run.store.keys.id == map_id:
-            run.asked = time.monotonic()  # nobody else was free; ask again later
-            state.connection.hdel(run.store.keys.hash, MapField.HELPER)
+            state.connection.hdel(run.store.keys.hash, MapField.HELPER)  # nobody else was free; ask again later
             return True
     return False
 
@@ -134,6 +135,7 @@ def ask_for_help(state: State, run: MapRun) -> None:
         HELP_PATH, args=(map_id,), connection=state.connection, id=helper_id, origin=run.queue.name,
         timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {map_id}",
     )  # fmt: skip
+    state.holds_back_until = time.monotonic() + _HOLD_BACK
     queue = rq.Queue(run.queue.name, connection=state.connection)
     queue.enqueue_job(job, at_front=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -38,6 +39,9 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             mp_context=multiprocessing.get_context(start_method),
         )
         self._settings = settings
+        # The folder of the forkservers' sockets: made here it is inherited by all services, and removed when
+        # the manager ends. A service ends by os._exit or a signal, and would leave its own behind.
+        multiprocessing.util.get_temp_dir()  # type: ignore[no-untyped-call,unused-ignore]
         self.add(Service, workers=settings.services, args=(settings, os.getpid()))
         self.register_hooks(on_dead_worker=self._hand_on)
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")

@@ -26,6 +26,9 @@ class Membership:
     def __init__(self, state: State) -> None:
         self._state = state
         self._renewed = self._beaten = 0.0
+        self._renewed_at = 0.0  # on the wall clock, which also counts while a laptop sleeps
+        self._patient_until = 0.0
+        self._pids: tuple[int, ...] = ()
         self._started = time.time()
 
     @property
@@ -41,12 +44,16 @@ class Membership:
     def join(self) -> None:
         """Register with RQ and take the lease."""
         self._state.worker.register_birth()
+        with self._state.connection.pipeline() as pipe:
+            services.renew(pipe, self.info, self._state.settings.lease)
+            pipe.execute()
         self.keep(force=True)
 
     def keep(self, *, force: bool = False) -> None:
         """Renew what is due; cheap when nothing is."""
         now = time.monotonic()
-        if force or now - self._renewed >= self._state.settings.lease / _RENEWALS:
+        due = force or self._state.lanes.pids != self._pids
+        if due or now - self._renewed >= self._state.settings.lease / _RENEWALS:
             self._renew()
             self._renewed = now
         if now - self._beaten >= _HEARTBEAT:
@@ -54,16 +61,39 @@ class Membership:
             self._beaten = now
 
     def _renew(self) -> None:
-        state = self._state
+        state, lease = self._state, self._state.settings.lease
+        self._pids = state.lanes.pids
         with state.connection.pipeline() as pipe:
-            services.renew(pipe, self.info, state.settings.lease)
-            pipe.execute()
-        mine = set(state.settings.queues)
-        others = [info for info in services.live(state.connection) if info.name != state.name]
-        state.others = any(mine & set(info.queues) for info in others)
+            services.renew(pipe, self.info, lease)
+            is_new = pipe.execute()[0]
+        if is_new:
+            self._come_back()
+        late = time.time() - self._renewed_at > lease
+        self._renewed_at = time.time()
+        if late:
+            # Redis, or this host, was away for longer than a lease, and with it perhaps everybody's renewals.
+            # The others get the time of a lease to show that they live.
+            self._patient_until = time.monotonic() + lease
+        if time.monotonic() < self._patient_until:
+            return
         for name in services.lost(state.connection, time.time()):
-            if name != state.name:
-                recovery.recover(state.connection, name)
+            recovery.recover(state.connection, name)
+
+    def _come_back(self) -> None:
+        """We were given up for dead, and what we held was handed on: register again, and let go of it."""
+        state = self._state
+        log.warning("was given up for dead; begins anew", extra={"action": "came_back"})
+        state.worker.register_birth()
+        for taken in list(state.taken):
+            if not state.connection.exists(taken.execution.key):
+                state.worker.executions.pop(taken.execution.id, None)
+                state.drop(taken)
+
+    def has_company(self) -> bool:
+        """Whether other services listen on the same queues."""
+        state = self._state
+        mine = set(state.settings.queues)
+        return any(mine & set(info.queues) for info in services.live(state.connection) if info.name != state.name)
 
     def _beat(self) -> None:
         self._state.worker.heartbeat()

@@ -75,8 +75,9 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 connect(self._settings.url, retries=0).ping()
             except (RedisError, OSError) as error:
                 hint = " Check user and password." if isinstance(error, AuthenticationError) else ""
-                log.error("no Redis at %s: %s.%s Next try in %.1f s", hide_password(self._settings.url), error, hint,
-                          pause, extra={"action": "no_redis"})  # fmt: skip
+                url = hide_password(self._settings.url)
+                log.error("no Redis at %s: %s.%s Next try in %.1f s", url, error, hint, pause,
+                          extra={"action": "no_redis"})  # fmt: skip
                 self._stopping.wait(pause)
                 pause = min(pause * 2, _BACK_OFF[1])
             else:

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -42,8 +43,13 @@ def reset_in_pool_process() -> None:
 def die_with_parent() -> None:
     """Be killed when the parent dies, even inside C code that never looks at a pipe (Linux only).
 
-    The parent of a pool process is the forkserver, which ends when its service does.
+    The parent of a pool process is the forkserver, which ends when its service does: when it reads the end of
+    a pipe whose other end the service holds. It hands a copy of that to each child; ours would keep it alive.
     """
+    alive = forkserver._forkserver  # noqa: SLF001 - multiprocessing has no other way
+    if (fd := getattr(alive, "_forkserver_alive_fd", None)) is not None:
+        os.close(fd)
+        alive._forkserver_alive_fd = None  # type: ignore[attr-defined] # noqa: SLF001
     if sys.platform != "linux":
         return
     parent = os.getppid()

@@ -29,7 +29,8 @@ class State:
         taken: The jobs it runs, in the order of whose turn it is.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
-        others: Other services seem to listen on the same queues, so asking for help makes sense.
+        holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
+            has just put at the front of the queue goes to somebody else.
     """
 
     settings: Settings
@@ -40,7 +41,7 @@ class State:
     taken: deque[Taken] = field(default_factory=deque)
     unsure: bool = False
     stopping: bool = False
-    others: bool = False
+    holds_back_until: float = 0.0
 
     @property
     def name(self) -> str:
@@ -65,7 +66,7 @@ class State:
 
     @property
     def needs_idle(self) -> bool:
-        """Whether something waits that only an idle process may get: a plain job, or a chunk not known as short."""
+        """Whether a plain job, or a chunk not known as short, waits for an idle process."""
         return self.waiting > 0 or any(run.ready and not run.fast for run in self.maps)
 
     def store(self, map_id: str) -> MapStore:

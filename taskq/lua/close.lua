@@ -3,13 +3,13 @@
 -- What is left stays in the chunks hash, so that the map can be opened again (retry, requeue) until it expires.
 --
 -- KEYS  1 taskq:{id}   2 :pending   3 :claims   4 :events (a channel)
--- ARGV  1 the reason, for people; '' if there is nothing to say
+-- ARGV  1 the reason, for people; '' if there is nothing to say   2 Unix time now
 -- Returns 1; 0 if there is no such map.
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return 0
 end
-redis.call('HSET', KEYS[1], 'state', 'closed')
+redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', ARGV[2])
 if ARGV[1] ~= '' then
     redis.call('HSET', KEYS[1], 'reason', ARGV[1])
 end

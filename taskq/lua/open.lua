@@ -5,7 +5,7 @@
 -- and the error records of an earlier try no longer count. A map that is still open lost its owner: only the
 -- claims of workers without a lease go back, so that live helpers keep theirs.
 --
--- KEYS  1 taskq:{id}   2 :chunks   3 :pending   4 :claims   5 :errors   6 taskq:leases
+-- KEYS  1 taskq:{id}   2 :chunks   3 :pending   4 :claims   5 :errors   6 :results   7 :spans   8 taskq:leases
 -- ARGV  1 name of the worker that becomes the owner   2 Unix time now
 -- Returns {state before, flat fields of the hash}; {false} if there is no such map.
 
@@ -25,7 +25,7 @@ else
     local claims = redis.call('HGETALL', KEYS[4])
     for i = 1, #claims, 2 do
         local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
-        local lease = redis.call('ZSCORE', KEYS[6], worker)
+        local lease = redis.call('ZSCORE', KEYS[8], worker)
         if worker == ARGV[1] or not lease or tonumber(lease) < tonumber(ARGV[2]) then
             redis.call('HDEL', KEYS[4], claims[i])
             redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. deaths)
@@ -37,5 +37,5 @@ for i = 1, #KEYS - 1 do
 end
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[1])
 redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
-redis.call('HDEL', KEYS[1], 'reason', 'helper')
+redis.call('HDEL', KEYS[1], 'reason', 'helper', 'ended')
 return {state, redis.call('HGETALL', KEYS[1])}

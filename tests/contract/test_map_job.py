@@ -427,7 +427,7 @@ def test_cancel_before_the_start(any_queue: Queue, hook: Hook) -> None:
     assert job.is_canceled
     assert job.ready()
     assert not job.successful()
-    with pytest.raises(MapCanceledError, match="was canceled with 0 of 5 items done"):
+    with pytest.raises(MapCanceledError, match="was cancelled with 0 of 5 items done"):
         job.get(timeout=5)
     with pytest.raises(MapCanceledError):
         list(job)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rq
+from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Callback, Dependency, Job, JobStatus, Retry  # type: ignore[attr-defined]
 
 from taskq import (
@@ -452,7 +453,8 @@ OURS = {"data", "created_at", "enqueued_at", "taskq"}
 
 @pytest.mark.parametrize("options", STORED, ids=str)
 def test_options_are_stored_as_rq_stores_them(any_queue: Queue, options: dict[str, Any]) -> None:
-    both = {"job_timeout": -1, "result_ttl": MAP_RESULT_TTL, "description": "x", "job_id": "same", **options}
+    defaults = {"job_timeout": -1, "result_ttl": MAP_RESULT_TTL, "failure_ttl": DEFAULT_FAILURE_TTL}
+    both = {**defaults, "description": "x", "job_id": "same", **options}
     plain = any_queue.enqueue(jobs.square, 1, **both)
     expected, ttl = fields(any_queue, plain), any_queue.connection.ttl(plain.key)
     plain.delete()

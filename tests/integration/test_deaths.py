@@ -12,7 +12,7 @@ from rq import Retry
 from rq.job import JobStatus
 
 import taskq
-from taskq import Queue
+from taskq import Queue, services
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until
@@ -125,13 +125,12 @@ def test_stopping_kills_what_does_not_end_within_the_grace(fake_queue: Queue) ->
 
 
 def test_two_services_share_one_map(fake_queue: Queue) -> None:
-    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1, lease=2) as two:
-        wait_until(lambda: one.others or two.others, "they know each other")
+    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
+        wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
         job = fake_queue.map(jobs.nap, [0.05] * 100, chunksize=1)
         assert len(job.get(timeout=30)) == 100
         entries = fake_queue.connection.xrange("taskq:timeline")
         shares = {entry[b"worker"].decode() for _id, entry in entries}
         assert shares == {one.name, two.name}
         wait_until(lambda: not one.taken and not two.taken)
-    helpers = [key for key in fake_queue.connection.keys("rq:job:*helper*")]
-    assert not helpers, "helper jobs vanish without trace"
+    assert not fake_queue.connection.keys("rq:job:*helper*"), "helper jobs vanish without trace"

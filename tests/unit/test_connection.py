@@ -49,9 +49,9 @@ def test_no_password_is_ever_shown(url: str) -> None:
     ["localhost", "http://localhost", "redis://host:port/0", "host:6379", "redis://[::1", "redis://host:99999"],
 )
 def test_a_bad_url(url: str) -> None:
-    with pytest.raises(OptionError, match="is not a Redis URL") as caught:
+    with pytest.raises(OptionError, match="is not a URL such as") as caught:
         connection.connect(url)
-    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__ is None, "redis-py may quote a part of the password"
 
 
 def test_a_queue_with_a_bad_url() -> None:

@@ -29,5 +29,11 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s"
     )
+    logging.getLogger("rq.worker").addFilter(_is_news)
     for chatty in ("cotyledon", "rq.worker", "rq.queue", "rq.job"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """RQ's thread for commands says every two seconds that Redis is away; the dispatcher says so, too."""
+    return "could not connect to Redis instance" not in str(record.msg)

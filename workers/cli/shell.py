@@ -19,7 +19,7 @@ def shell(url: str, queue_name: str) -> None:
     """Open a Python shell (IPython if it is installed) in which q is a queue.
 
     \b
-    taskq shell
+    taskq shell                  # taskq shell < program.py  runs a program instead
     >>> job = q.map(lambda n: n * n, range(8))
     >>> job.get()
     [0, 1, 4, 9, 16, 25, 36, 49]
@@ -38,6 +38,9 @@ def shell(url: str, queue_name: str) -> None:
     main = types.ModuleType("__main__")
     vars(main).update(q=queue, Queue=taskq.Queue, MapJob=taskq.MapJob, taskq=taskq)
     sys.modules["__main__"] = main
+    if not sys.stdin.isatty():  # a program from a file or a pipe: no prompts, and its errors are the exit code
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), vars(main))  # noqa: S102 - what a shell is for
+        return
     banner = f"taskq {taskq.__version__}: q is {queue!r} on {hide_password(url)}; try q.map(fn, items)"
     try:
         from IPython import start_ipython

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -17,6 +18,8 @@ from taskq.errors import ServerError
 from taskq.queue import Queue
 from workers.cli.options import url_option
 
+_WIDE = 200  # columns where nobody looks, so that names stay whole
+
 
 @click.command()
 @url_option
@@ -31,7 +34,7 @@ def status(url: str) -> None:
         tables = (_queues(connection), _services(connection))
     except (RedisError, OSError) as error:
         raise ServerError(f"no Redis at {hide_password(url)}: {error}") from error
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
     for table in tables:
         console.print(table)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import click
 
@@ -48,6 +51,7 @@ def worker(
     from workers.manager import Manager
 
     log_to_stderr(log_level)
+    sys.path.insert(0, str(Path.cwd()))  # where python -m would look: user modules of the folder it is started in
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)
@@ -60,9 +64,13 @@ def stop_at_eof(url: str) -> None:
     """If whoever started us is gone, it can't end us, nor the private server: do both."""
 
     def watch() -> None:
-        # Not sys.stdin: a service that is forked meanwhile would inherit its lock, taken for ever.
-        while os.read(0, 1024):
-            pass
+        # Not sys.stdin: a service that is forked meanwhile would inherit its lock, taken for ever. And not
+        # only the end of the pipe: a child that our parent has forked may hold its other end open.
+        parent = os.getppid()
+        while os.getppid() == parent:
+            readable, _, _ = select.select([0], [], [], 1.0)
+            if readable and not os.read(0, 1024):
+                break
         atexit.register(lambda: connect(url, retries=0).shutdown(nosave=True))
         os.kill(os.getpid(), signal.SIGTERM)
 
