@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.pool
+import os
 import signal
 import sys
 import types
@@ -20,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_longlong
+from multiprocessing import resource_tracker
 from typing import Any
 
 from workers import pool_process
@@ -37,9 +39,22 @@ def context() -> Any:
     It imports what they need once, forks from one clean thread, inherits neither locks nor signal handlers
     of the service, and its end is their end.
     """
+    _start_resource_tracker()
     forkserver = multiprocessing.get_context("forkserver")
     forkserver.set_forkserver_preload(["workers.pool_process"])
     return forkserver
+
+
+def _start_resource_tracker() -> None:
+    """Start multiprocessing's janitor, which frees the locks of a killed service, without its warning of them."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager
@@ -94,6 +109,7 @@ class _Pool(multiprocessing.pool.Pool):
     def Process(self, ctx: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # noqa: N802
         """Pool's hook: called once at the start, then whenever the process was found dead."""
         if self.process is None:
+            kwargs["target"] = pool_process.work
             self.process = ctx.Process(*args, **kwargs)
             return self.process
         self._report_death()

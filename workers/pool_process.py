@@ -6,6 +6,7 @@ A pool process has no connection of ours to Redis. User code may open one (``Res
 
 from __future__ import annotations
 
+import multiprocessing.pool
 import os
 import sys
 from collections import OrderedDict
@@ -50,6 +51,14 @@ def start(url: str, title: str, marker: Synchronized[c_longlong], path: list[str
     connection.use_in_worker(url)
     _marker = marker
     _marker.value = 0
+
+
+def work(*args: Any) -> None:
+    """What the process runs: Pool's own loop, until the service ends it, or is gone."""
+    try:
+        multiprocessing.pool.worker(*args)  # type: ignore[attr-defined]
+    except BrokenPipeError:
+        os._exit(1)  # the service was killed, and so are we in a moment: there is nobody to tell
 
 
 def run(number: int, task: ChunkTask | JobTask | CallbackTask) -> Any:

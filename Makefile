@@ -1,0 +1,44 @@
+# All set-up happens in .venv, from pyproject.toml; nothing else on the machine is touched.
+#   make demo            see it work
+#   make test            the tests
+#   make check           lint, types and tests: what CI runs
+#   make bench           the measurements of docs/benchmarks.md
+#   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types check bench compose-test clean
+
+demo: $(READY)
+	$(BIN)/taskq demo
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+compose-test: $(READY)
+	$(BIN)/python scripts/compose_test.py
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "taskq needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,182 @@
+"""Kill anything at any moment: the map goes on where it was, and its list holds each result once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import rq
+
+from taskq import MapJob, Queue
+from tests import jobs
+from tests.acceptance.worker import Worker, Workers, alive, repeated, runs_in, runs_of
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
+
+
+def push(queue: Queue, ledger: Path, count: int = 40, seconds: float = 0.06, chunksize: int = 1) -> MapJob:
+    return queue.starmap(jobs.run_once, [(str(ledger), n, seconds) for n in range(count)], chunksize=chunksize)
+
+
+def check(job: MapJob, ledger: Path, count: int = 40) -> None:
+    """Every result once, every item at least once, and nothing of it left in anybody's books."""
+    assert job.get(timeout=15) == [n * n for n in range(count)]
+    assert sorted(job.result_list) == [n * n for n in range(count)]
+    assert set(runs_of(ledger)) == set(range(count))
+    assert job.errors == {}
+    connection = job.connection
+    wait_until(lambda: not connection.keys("rq:execution*"), "no execution is left in RQ's books")
+    assert connection.zcard("rq:wip:default") == 0
+    assert connection.llen("rq:queue:default") == 0
+    assert connection.llen("rq:queue:default:intermediate") == 0
+    assert connection.hlen(job.store.keys.claims) == 0
+
+
+def check_registers(queue: Queue, *workers: Worker) -> None:
+    """RQ knows the live services, and no other."""
+
+    def known() -> bool:
+        names = {worker.name for worker in rq.Worker.all(queue.connection)}
+        return names == {info.name for worker in workers for info in worker.infos}
+
+    wait_until(known, "RQ's register holds the live services only")
+    everyone = sum(worker.services for worker in workers)
+    wait_until(lambda: queue.connection.zcard("taskq:leases") == everyone, "so does ours")
+    assert queue.connection.hlen("taskq:services") == everyone
+
+
+def in_flight(ledger: Path, pids: list[int]) -> set[int]:
+    """What these processes did last."""
+    return {runs_in(Path(f"{ledger}.{pid}"))[-1] for pid in pids if Path(f"{ledger}.{pid}").exists()}
+
+
+def test_pool_process(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready()
+    job = push(real_queue, ledger, chunksize=2)
+    wait_until(lambda: job.progress.done >= 6)
+    victim = next(pid for pid in worker.pool_pids if runs_in(Path(f"{ledger}.{pid}")))
+    os.kill(victim, signal.SIGKILL)
+    check(job, ledger)
+    chunk = runs_in(Path(f"{ledger}.{victim}"))[-1] // 2
+    assert {n // 2 for n in repeated(ledger)} <= {chunk}
+    assert len(repeated(ledger)) <= 2
+    assert len(worker.pool_pids) == 2
+    assert victim not in worker.pool_pids
+
+
+@pytest.mark.parametrize("services", [1, 2])
+def test_service(workers: Workers, real_queue: Queue, ledger: Path, services: int) -> None:
+    worker = workers.ready(processes=2, services=services)
+    job = push(real_queue, ledger)
+    wait_until(lambda: job.progress.done >= 6)
+    owner = next(info for info in worker.infos if info.name == owner_of(job))
+    os.kill(owner.pid, signal.SIGKILL)
+    check(job, ledger)
+    assert set(repeated(ledger)) <= in_flight(ledger, list(owner.pids))
+    wait_until(lambda: not any(alive(pid) for pid in owner.pids), "no orphan is left")
+    wait_until(lambda: len(worker.infos) == services)
+    assert owner.pid not in worker.service_pids
+    check_registers(real_queue, worker)
+
+
+def test_helping_service(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready(processes=1, services=2)
+    job = push(real_queue, ledger, count=30)
+    helper = []
+
+    def helped() -> bool:
+        claimants = {claim.split(b" ")[1].decode() for claim in real_queue.connection.hvals(job.store.keys.claims)}
+        helper[:] = [info for info in worker.infos if info.name in claimants - {owner_of(job)}]
+        return bool(helper)
+
+    wait_until(helped)
+    os.kill(helper[0].pid, signal.SIGKILL)
+    check(job, ledger, count=30)
+    assert set(repeated(ledger)) <= in_flight(ledger, list(helper[0].pids))
+    wait_until(lambda: not real_queue.connection.keys("rq:job:*helper*"), "no helper job is left")
+    wait_until(lambda: len(worker.infos) == 2)
+    check_registers(real_queue, worker)
+
+
+def test_service_whose_processes_are_in_c_code(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready()
+    job = real_queue.map(jobs.sleep_in_c, [60, 60], chunksize=1)
+    plain = real_queue.enqueue(jobs.square, 3)
+    wait_until(lambda: real_queue.connection.hlen(job.store.keys.claims) == 2)
+    [service] = worker.infos
+    os.kill(service.pid, signal.SIGKILL)
+    wait_until(lambda: not any(alive(pid) for pid in service.pids), "no orphan is left", timeout=3.0)
+    wait_until(lambda: owner_of(job) not in ("", service.name), "the job is run again")
+    assert plain.get_status() in ("queued", "started", "finished")
+    check_registers(real_queue, worker)
+
+
+def test_plain_job_of_a_killed_service_is_run_again(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready()
+    job = real_queue.enqueue(jobs.run_once, str(ledger), 7, 0.5)
+    wait_until(lambda: runs_of(ledger))
+    [service] = worker.infos
+    os.kill(service.pid, signal.SIGKILL)
+    wait_until(lambda: job.return_value(refresh=True) == 49)
+    assert runs_of(ledger) == [7, 7]
+    assert len(job.results()) == 1
+    check_registers(real_queue, worker)
+
+
+def test_manager(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    first = workers.ready(services=2, processes=1)
+    job = push(real_queue, ledger)
+    wait_until(lambda: job.progress.done >= 6)
+    first.process.kill()
+    first.wait_until_gone()
+    assert job.get_status() == "queued"
+    assert 6 <= job.progress.done < 40
+    second = workers.ready()
+    check(job, ledger)
+    assert repeated(ledger) == [], "the services have drained"
+    check_registers(real_queue, second)
+
+
+def test_whole_tree(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    first = workers.ready(2, "--lease", "2")
+    job = push(real_queue, ledger)
+    wait_until(lambda: job.progress.done >= 6)
+    pids = first.pool_pids
+    first.kill_tree()
+    assert job.get_status() == "started"
+    second = workers.ready(2, "--lease", "2")
+    check(job, ledger)
+    assert set(repeated(ledger)) <= in_flight(ledger, pids)
+    check_registers(real_queue, second)
+
+
+def test_stopped_for_longer_than_its_lease(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    late = workers.ready(2, "--lease", "1")
+    job = push(real_queue, ledger, count=30, seconds=0.1)
+    wait_until(lambda: job.progress.done >= 6)
+    late.freeze()
+    before = job.progress.done
+    other = workers.ready(2, "--lease", "1")
+    wait_until(lambda: job.progress.done > before + 4, "the other took over")
+    late.thaw()
+    check(job, ledger, count=30)
+    assert len(repeated(ledger)) <= 4, "at most what was in flight, ready or queued"
+    wait_until(lambda: len(late.infos) == 1, "it has registered again")
+    check_registers(real_queue, late, other)
+    assert other.stop() == 0
+    further = real_queue.map(jobs.square, range(100))
+    assert further.get(timeout=10) == [n * n for n in range(100)]
+    check_registers(real_queue, late)
+
+
+def owner_of(job: MapJob) -> str:
+    """The name of the worker that runs the RQ job."""
+    return (job.connection.hget(job.store.keys.hash, "owner") or b"").decode()

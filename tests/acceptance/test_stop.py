@@ -1,0 +1,103 @@
+"""Signals to the manager: SIGTERM and the first Ctrl-C drain, the second kills, SIGHUP restarts the services."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from taskq import MapJob, Queue
+from tests import jobs
+from tests.acceptance.worker import Workers, alive, runs_of
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
+
+
+def push(queue: Queue, ledger: Path, seconds: float) -> MapJob:
+    job = queue.starmap(jobs.run_once, [(str(ledger), n, seconds) for n in range(20)], chunksize=1)
+    wait_until(lambda: job.progress.done >= 3)
+    return job
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int) -> None:
+    worker = workers.ready()
+    job = push(real_queue, ledger, 0.25)
+    if signum == signal.SIGINT:
+        os.killpg(worker.pid, signum)  # as a terminal sends it
+    else:
+        worker.signal(signum)
+    worker.wait_until_output("stops: finishes what runs")
+    last = real_queue.enqueue(jobs.square, 3)
+    assert worker.process.wait(timeout=5) == 0
+    assert worker.processes == []
+    assert job.get_status() == "queued"
+    assert real_queue.job_ids == [job.id, last.id]
+    connection = real_queue.connection
+    assert connection.hlen(job.store.keys.claims) == 0
+    assert real_queue.started_job_registry.get_job_ids(cleanup=False) == []
+    assert not connection.keys("rq:worker:*")
+    assert not connection.keys("rq:execution*")
+    assert not connection.exists("taskq:leases", "taskq:services", "rq:workers")
+    assert len(runs_of(ledger)) == job.progress.done, "what ran was finished"
+    workers.ready()
+    assert job.get(timeout=10) == [n * n for n in range(20)]
+    assert runs_of(ledger) == list(range(20))
+    assert "Traceback" not in worker.output
+
+
+def test_what_does_not_end_within_the_grace_is_put_back(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready(grace=0.3)
+    job = real_queue.map(jobs.sleep_in_c, [60], chunksize=1)
+    plain = real_queue.enqueue(jobs.nap, 60)
+    wait_until(lambda: len(real_queue.started_job_registry.get_job_ids(cleanup=False)) == 2)
+    wait_until(lambda: real_queue.connection.hlen(job.store.keys.claims) == 1)
+    assert worker.stop(timeout=5) == 0
+    assert worker.processes == []
+    assert {one.get_status() for one in (job, plain)} == {"queued"}
+    assert sorted(real_queue.job_ids) == sorted([job.id, plain.id])
+
+
+def test_second_interrupt_kills(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready(services=2, processes=1)
+    job = real_queue.map(jobs.nap, [60, 60], chunksize=1)
+    wait_until(lambda: real_queue.connection.hlen(job.store.keys.claims) >= 1)
+    worker.signal(signal.SIGINT)
+    worker.wait_until_output("stops: finishes what runs", count=2)
+    worker.signal(signal.SIGINT)
+    assert worker.process.wait(timeout=5) == 130
+    worker.wait_until_gone()
+    assert "Traceback" not in worker.output
+
+
+def test_hang_up_restarts_the_services(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready(services=2, processes=1)
+    job = push(real_queue, ledger, 0.15)
+    before = {info.pid for info in worker.infos}
+    worker.signal(signal.SIGHUP)
+    wait_until(lambda: not any(alive(pid) for pid in before))
+    assert job.get(timeout=15) == [n * n for n in range(20)]
+    assert len(job.result_list) == 20
+    wait_until(lambda: len(worker.infos) == 2)
+    assert before.isdisjoint(info.pid for info in worker.infos)
+    assert worker.process.poll() is None
+    assert runs_of(ledger) == list(range(20)), "what ran was finished"
+
+
+def test_hang_up_lets_what_runs_end(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready()
+    job = real_queue.enqueue(jobs.run_once, str(ledger), 3, 0.5)
+    wait_until(lambda: runs_of(ledger))
+    [before] = worker.service_pids
+    worker.signal(signal.SIGHUP)
+    wait_until(lambda: not alive(before))
+    assert job.get_status() == "finished"
+    assert runs_of(ledger) == [3]
