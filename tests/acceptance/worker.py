@@ -199,7 +199,9 @@ class Workers:
         self._started.append(worker)
         return worker
 
-    def ready(self, processes: int = 2, *arguments: str, services: int = 1, grace: float = 5, **options: Any) -> Worker:
+    def ready(
+        self, processes: int = 2, *arguments: str, services: int = 1, grace: float = 5, **options: Any
+    ) -> Worker:
         """One whose services are registered."""
         given = ("--processes", str(processes), "--services", str(services), "--grace", str(grace), *arguments)
         return self.start(*given, services=services, **options).wait_until_ready()
@@ -257,5 +259,3 @@ def repeated(ledger: Path) -> list[int]:
     """The items that ran more than once."""
     runs = runs_of(ledger)
     return [n for n in sorted(set(runs)) for _ in range(runs.count(n) - 1)]
-
-
