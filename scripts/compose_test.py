@@ -60,6 +60,13 @@ job.refresh()
 answer = [results, sorted(job.result_list), job.ended_at.timestamp()]
 """
 
+SHARED_MAP = """
+import time
+q.map(time.sleep, [0.05] * 200, chunksize=1).get(timeout=60)
+entries = q.connection.xrange("taskq:timeline")
+answer = sorted({fields[b"worker"].decode() for _, fields in entries[-200:]})
+"""
+
 
 class CheckError(Exception):
     """A command or a check did not end well."""
@@ -170,6 +177,9 @@ def test(project: Project) -> None:
         status = project.compose("run", "--rm", "-T", "shell", "status")
         shown = [host in status for host in project.inspect("worker", ".Config.Hostname")]
         check(shown == [True, True], f"taskq status does not show both workers:\n{status}")
+    with step("one map, shared by both workers"):
+        workers = project.shell(TWO_WORKERS + SHARED_MAP)
+        check(len(workers) == 2, f"an undisturbed map was run by {workers} alone")
     for disturb in (restart_redis, stop_workers, kill_owner):
         with step(f"{disturb.__name__} in mid-map"):
             test_in_mid_map(project, disturb.__name__, disturb)

@@ -29,6 +29,8 @@ CANCELED = "cancelled"  # the reason that closes a cancelled map
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
+_REDRAW = 0.1  # seconds between two looks of the progress bar
+
 Errors = Literal["raise", "return"]
 
 
@@ -108,7 +110,7 @@ class MapJob(Job):
             while not self.ready():
                 if on_progress:
                     on_progress()
-                if not events.next(ends_only=on_progress is None):
+                if not events.next(ends_only=on_progress is None, pace=_REDRAW):
                     return self.ready()
         return True
 

@@ -35,11 +35,12 @@ class Events:
     ) -> None:
         self._pubsub.close()
 
-    def next(self, ends_only: bool = False) -> bool:
+    def next(self, ends_only: bool = False, pace: float = 0.0) -> bool:
         """Wait for a message (all that have come are taken as one), at most a second.
 
         Args:
             ends_only: Sleep on over mere progress.
+            pace: Seconds to let pass after a message of progress, so that there are fewer looks.
 
         Returns:
             False if the timeout is over; True: look again.
@@ -49,9 +50,13 @@ class Events:
             until = min(until, self._deadline)
         while (left := until - time.monotonic()) > 0:
             message = self._pubsub.get_message(timeout=left)
-            if message and message["type"] == "message" and (not ends_only or message["data"] == _END):
+            if not message or message["type"] != "message":
+                continue
+            if message["data"] == _END or (not ends_only and not pace):
                 self._drain()
                 return True
+            if not ends_only:
+                until = min(until, time.monotonic() + pace)
         return self._deadline is None or time.monotonic() < self._deadline
 
     def _drain(self) -> None:

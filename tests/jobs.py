@@ -126,3 +126,19 @@ hooks: dict[str, Any] = {}
 def hooked(item: Any) -> Any:
     """Calls what a test has put there; only for workers in the test's own process."""
     return hooks["call"](item)
+
+
+def note_in_meta(n: int) -> int:
+    """Leaves its process id in the job's meta."""
+    from rq import get_current_job
+
+    job = get_current_job()
+    assert job is not None
+    job.meta[f"process of {n}"] = os.getpid()
+    job.save_meta()
+    return n
+
+
+def remember_process(job: Any, connection: Any, *args: Any) -> None:
+    """A callback that says in which process it ran."""
+    connection.set(f"test:callback:{job.id}", os.getpid())

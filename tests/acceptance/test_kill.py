@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 import rq
 
@@ -70,6 +71,19 @@ def test_pool_process(workers: Workers, real_queue: Queue, ledger: Path) -> None
     assert len(repeated(ledger)) <= 2
     assert len(worker.pool_pids) == 2
     assert victim not in worker.pool_pids
+
+
+def test_forkserver(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready()
+    job = push(real_queue, ledger)
+    wait_until(lambda: job.progress.done >= 6)
+    [forkserver] = {psutil.Process(pid).ppid() for pid in worker.pool_pids}
+    pids = worker.pool_pids
+    os.kill(forkserver, signal.SIGKILL)
+    check(job, ledger)
+    assert set(repeated(ledger)) <= in_flight(ledger, pids)
+    assert not any(alive(pid) for pid in pids)
+    assert len(worker.service_pids) == 1
 
 
 @pytest.mark.parametrize("services", [1, 2])

@@ -44,7 +44,6 @@ def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int
     connection = real_queue.connection
     assert connection.hlen(job.store.keys.claims) == 0
     assert real_queue.started_job_registry.get_job_ids(cleanup=False) == []
-    assert not connection.keys("rq:worker:*")
     assert not connection.keys("rq:execution*")
     assert not connection.exists("taskq:leases", "taskq:services", "rq:workers")
     assert len(runs_of(ledger)) == job.progress.done, "what ran was finished"
@@ -101,3 +100,34 @@ def test_hang_up_lets_what_runs_end(workers: Workers, real_queue: Queue, ledger:
     wait_until(lambda: not alive(before))
     assert job.get_status() == "finished"
     assert runs_of(ledger) == [3]
+
+
+def test_hang_up_blames_nobody(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready(processes=1)
+    job = real_queue.starmap(jobs.run_once, [(str(ledger), 3, 0.4)])
+    for count in (1, 2, 3):
+        wait_until(lambda count=count: len(runs_of(ledger)) >= count or job.ready())
+        before = worker.service_pids
+        worker.signal(signal.SIGHUP)
+        wait_until(lambda before=before: not any(alive(pid) for pid in before))
+    assert job.get(timeout=10) == [9]
+    assert runs_of(ledger) == [3]
+
+
+def test_stopped_at_its_start(workers: Workers) -> None:
+    worker = workers.start("--processes", "2", "--services", "2", services=2)
+    wait_until(lambda: worker.service_pids)
+    assert worker.stop(timeout=5) == 0
+    worker.wait_until_gone()
+    assert worker.infos == []
+    assert "Traceback" not in worker.output
+
+
+def test_terminated_service_drains_and_is_replaced(workers: Workers, real_queue: Queue, ledger: Path) -> None:
+    worker = workers.ready()
+    job = push(real_queue, ledger, 0.1)
+    [before] = worker.service_pids
+    os.kill(before, signal.SIGTERM)
+    assert job.get(timeout=10) == [n * n for n in range(20)]
+    assert runs_of(ledger) == list(range(20))
+    assert before not in worker.service_pids

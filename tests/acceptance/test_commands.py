@@ -1,0 +1,125 @@
+"""The command's options, its help, and the subcommands that end by themselves."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import taskq
+from taskq import Queue
+from tests import jobs
+from tests.acceptance.worker import Workers, processes_in, run, title
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_options_from_the_environment(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.start(
+        services=2, TASKQ_QUEUES="high low", TASKQ_SERVICES="2", TASKQ_PROCESSES="1", TASKQ_GRACE="0.2",
+        TASKQ_LEASE="200", TASKQ_LOG_LEVEL="warning",
+    ).wait_until_ready()  # fmt: skip
+    connection = real_queue.connection
+    for info in worker.infos:
+        assert info.queues == ("high", "low")
+        assert info.processes == 1
+        assert 100 < connection.zscore("taskq:leases", info.name) - time.time() < 200
+    jobs_ = [Queue(name, connection=connection).map(jobs.nap, [60]) for name in ("high", "low")]
+    wait_until(lambda: all(job.get_status() == "started" for job in jobs_))
+    assert worker.stop(timeout=5) == 0  # within its short grace
+    assert {job.get_status() for job in jobs_} == {"queued"}
+    assert " INFO " not in worker.output
+
+
+def test_options_on_the_command_line_win(workers: Workers) -> None:
+    worker = workers.start("one", "two", "--processes", "1", "--services", "1", "--log-level", "debug",
+                           TASKQ_QUEUES="three", TASKQ_PROCESSES="2", TASKQ_SERVICES="2").wait_until_ready()  # fmt: skip
+    [info] = worker.infos
+    assert info.queues == ("one", "two")
+    assert info.processes == 1
+
+
+@pytest.mark.parametrize(
+    "option", [("--processes", "0"), ("--services", "0"), ("--lease", "0.5"), ("--grace", "-1"), ("--log-level", "loud")]
+)
+def test_unusable_options(option: tuple[str, str]) -> None:
+    ended = run("worker", *option)
+    assert ended.returncode in (1, 2)
+    assert option[0].lstrip("-") in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_process_titles(workers: Workers) -> None:
+    worker = workers.ready(services=2, processes=2)
+    titles = sorted(title(process) for process in worker.processes)
+    wanted = ["taskq: manager [default]"]
+    for service in (0, 1):
+        wanted.append(f"taskq: service {service} [default]")
+        wanted += [f"taskq: service {service} pool process {process}" for process in (0, 1)]
+    wait_until(lambda: set(wanted) <= {title(process) for process in worker.processes}, f"{wanted} in {titles}")
+    assert title(psutil.Process(worker.pid)) == "taskq: manager [default]"
+    assert worker.infos[0].pid in worker.service_pids
+    assert sorted(pid for info in worker.infos for pid in info.pids) == sorted(worker.pool_pids)
+
+
+def test_status(workers: Workers, real_queue: Queue, server_url: str) -> None:
+    worker = workers.ready()
+    assert real_queue.map(jobs.square, range(10)).get(timeout=10)
+    real_queue.enqueue(jobs.square, 3).latest_result(timeout=10)
+    wait_until(lambda: real_queue.finished_job_registry.get_job_count(cleanup=False) == 2)
+    told = run("status", TASKQ_URL=server_url)
+    assert told.returncode == 0
+    assert told.stderr == ""
+    assert re.search(r"default\s+│\s+0\s+│\s+0\s+│\s+2\s+│\s+0\s", told.stdout), told.stdout
+    [info] = worker.infos
+    assert re.search(rf"{re.escape(info.name)}\s+│ {re.escape(info.host)}\s+│ {info.pid}\s+│ 2\s+│ default\s", told.stdout)
+
+
+def test_status_of_an_empty_server(real_queue: Queue, server_url: str) -> None:
+    told = run("status", "--url", server_url)
+    assert told.returncode == 0
+    assert told.stderr == ""
+
+
+@pytest.mark.parametrize("command", [(), ("worker",), ("demo",), ("shell",), ("status",)])
+def test_help(command: tuple[str, ...]) -> None:
+    told = run(*command, "--help")
+    assert told.returncode == 0
+    assert "Usage:" in told.stdout
+    assert told.stderr == ""
+
+
+def test_version() -> None:
+    told = run("--version")
+    assert told.returncode == 0
+    assert taskq.__version__ in told.stdout
+
+
+def test_shell_runs_a_program(workers: Workers, real_queue: Queue, server_url: str) -> None:
+    workers.ready()
+    program = "def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout=10))\nprint(q)\n"
+    told = run("shell", stdin=program, TASKQ_URL=server_url)
+    assert told.stdout == "[0, 2, 4, 6, 8]\nQueue('default')\n" or told.stdout.startswith("[0, 2, 4, 6, 8]\n")
+    assert told.returncode == 0
+    assert told.stderr == ""
+
+
+@pytest.mark.parametrize(("program", "code"), [("1 / 0", 1), ("import sys; sys.exit(3)", 3), ("raise KeyError", 1), ("(", 1)])
+def test_shell_fails_as_its_program_does(real_queue: Queue, server_url: str, program: str, code: int) -> None:
+    assert run("shell", stdin=program, TASKQ_URL=server_url).returncode == code
+
+
+def test_demo(folder: Path) -> None:
+    told = run("demo", "--items", "20", "--processes", "2", cwd=folder, TMPDIR=str(folder))
+    assert told.returncode == 0, told.stderr
+    assert "Traceback" not in told.stderr
+    assert re.search(r"\[(\d{8},\s){7}\d{8}\]", told.stdout), told.stdout
+    assert "20/20 done, 0 failed" in told.stdout
+    assert "What ran where" in told.stdout
+    assert "ratio" in told.stdout
+    wait_until(lambda: not processes_in(folder), "no process is left", timeout=5.0)
+    assert list(folder.iterdir()) == []
