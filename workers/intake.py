@@ -100,11 +100,23 @@ def _started(state: State, one: Taken) -> Taken:
     return run
 
 
+def _drop_others(state: State, store: MapStore) -> None:
+    """Let go of what else this service does of a map that it now comes to own; opening it returns the claims.
+
+    It helped, and the owner has died; or it was the owner, and was given up for dead without knowing it yet.
+    """
+    for run in list(state.maps):
+        if run.store.keys.id == store.keys.id:
+            state.worker.forget(run.job, run.execution, delete=run.helper)
+            state.drop(run)
+
+
 _GONE = MapInfo("", b"", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
 
 
 def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
     if not helper:
+        _drop_others(state, store)
         return store.open(state.name)
     state.connection.hdel(store.keys.hash, MapField.HELPER)
     try:

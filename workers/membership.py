@@ -12,6 +12,7 @@ import time
 from taskq import services
 from taskq.services import ServiceInfo
 from workers import recovery
+from workers.execution import MapRun
 from workers.state import HOST, State
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,9 @@ class Membership:
             if not state.connection.exists(taken.execution.key):
                 state.worker.executions.pop(taken.execution.id, None)
                 state.drop(taken)
+                if isinstance(taken, MapRun):
+                    taken.store.release(state.name)  # what it has claimed since
+        state.unsure = True
 
     def has_company(self) -> bool:
         """Whether other services listen on the same queues."""

@@ -36,15 +36,18 @@ def test_options_from_the_environment(workers: Workers, real_queue: Queue) -> No
 
 
 def test_options_on_the_command_line_win(workers: Workers) -> None:
-    worker = workers.start("one", "two", "--processes", "1", "--services", "1", "--log-level", "debug",
-                           TASKQ_QUEUES="three", TASKQ_PROCESSES="2", TASKQ_SERVICES="2").wait_until_ready()  # fmt: skip
+    worker = workers.start(
+        "one", "two", "--processes", "1", "--services", "1", "--log-level", "debug",
+        TASKQ_QUEUES="three", TASKQ_PROCESSES="2", TASKQ_SERVICES="2",
+    ).wait_until_ready()  # fmt: skip
     [info] = worker.infos
     assert info.queues == ("one", "two")
     assert info.processes == 1
 
 
 @pytest.mark.parametrize(
-    "option", [("--processes", "0"), ("--services", "0"), ("--lease", "0.5"), ("--grace", "-1"), ("--log-level", "loud")]
+    "option",
+    [("--processes", "0"), ("--services", "0"), ("--lease", "0.5"), ("--grace", "-1"), ("--log-level", "loud")],
 )
 def test_unusable_options(option: tuple[str, str]) -> None:
     ended = run("worker", *option)
@@ -55,12 +58,11 @@ def test_unusable_options(option: tuple[str, str]) -> None:
 
 def test_process_titles(workers: Workers) -> None:
     worker = workers.ready(services=2, processes=2)
-    titles = sorted(title(process) for process in worker.processes)
     wanted = ["taskq: manager [default]"]
     for service in (0, 1):
         wanted.append(f"taskq: service {service} [default]")
         wanted += [f"taskq: service {service} pool process {process}" for process in (0, 1)]
-    wait_until(lambda: set(wanted) <= {title(process) for process in worker.processes}, f"{wanted} in {titles}")
+    wait_until(lambda: set(wanted) <= {title(process) for process in worker.processes}, f"{wanted}")
     assert title(psutil.Process(worker.pid)) == "taskq: manager [default]"
     assert worker.infos[0].pid in worker.service_pids
     assert sorted(pid for info in worker.infos for pid in info.pids) == sorted(worker.pool_pids)
@@ -76,7 +78,9 @@ def test_status(workers: Workers, real_queue: Queue, server_url: str) -> None:
     assert told.stderr == ""
     assert re.search(r"default\s+│\s+0\s+│\s+0\s+│\s+2\s+│\s+0\s", told.stdout), told.stdout
     [info] = worker.infos
-    assert re.search(rf"{re.escape(info.name)}\s+│ {re.escape(info.host)}\s+│ {info.pid}\s+│ 2\s+│ default\s", told.stdout)
+    assert re.search(
+        rf"{re.escape(info.name)}\s+│ {re.escape(info.host)}\s+│ {info.pid}\s+│ 2\s+│ default\s", told.stdout
+    )
 
 
 def test_status_of_an_empty_server(real_queue: Queue, server_url: str) -> None:
@@ -101,14 +105,16 @@ def test_version() -> None:
 
 def test_shell_runs_a_program(workers: Workers, real_queue: Queue, server_url: str) -> None:
     workers.ready()
-    program = "def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout=10))\nprint(q)\n"
+    program = "def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout=10))\n"
     told = run("shell", stdin=program, TASKQ_URL=server_url)
-    assert told.stdout == "[0, 2, 4, 6, 8]\nQueue('default')\n" or told.stdout.startswith("[0, 2, 4, 6, 8]\n")
+    assert told.stdout == "[0, 2, 4, 6, 8]\n"
     assert told.returncode == 0
     assert told.stderr == ""
 
 
-@pytest.mark.parametrize(("program", "code"), [("1 / 0", 1), ("import sys; sys.exit(3)", 3), ("raise KeyError", 1), ("(", 1)])
+@pytest.mark.parametrize(
+    ("program", "code"), [("1 / 0", 1), ("import sys; sys.exit(3)", 3), ("raise KeyError", 1), ("(", 1)]
+)
 def test_shell_fails_as_its_program_does(real_queue: Queue, server_url: str, program: str, code: int) -> None:
     assert run("shell", stdin=program, TASKQ_URL=server_url).returncode == code
 

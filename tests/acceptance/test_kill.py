@@ -23,11 +23,11 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "ledger"
 
 
-def push(queue: Queue, ledger: Path, count: int = 40, seconds: float = 0.06, chunksize: int = 1) -> MapJob:
+def push(queue: Queue, ledger: Path, count: int = 30, seconds: float = 0.05, chunksize: int = 1) -> MapJob:
     return queue.starmap(jobs.run_once, [(str(ledger), n, seconds) for n in range(count)], chunksize=chunksize)
 
 
-def check(job: MapJob, ledger: Path, count: int = 40) -> None:
+def check(job: MapJob, ledger: Path, count: int = 30) -> None:
     """Every result once, every item at least once, and nothing of it left in anybody's books."""
     assert job.get(timeout=15) == [n * n for n in range(count)]
     assert sorted(job.result_list) == [n * n for n in range(count)]
@@ -103,7 +103,7 @@ def test_service(workers: Workers, real_queue: Queue, ledger: Path, services: in
 
 def test_helping_service(workers: Workers, real_queue: Queue, ledger: Path) -> None:
     worker = workers.ready(processes=1, services=2)
-    job = push(real_queue, ledger, count=30)
+    job = push(real_queue, ledger)
     helper = []
 
     def helped() -> bool:
@@ -113,7 +113,7 @@ def test_helping_service(workers: Workers, real_queue: Queue, ledger: Path) -> N
 
     wait_until(helped)
     os.kill(helper[0].pid, signal.SIGKILL)
-    check(job, ledger, count=30)
+    check(job, ledger)
     assert set(repeated(ledger)) <= in_flight(ledger, list(helper[0].pids))
     wait_until(lambda: not real_queue.connection.keys("rq:job:*helper*"), "no helper job is left")
     wait_until(lambda: len(worker.infos) == 2)
@@ -152,7 +152,7 @@ def test_manager(workers: Workers, real_queue: Queue, ledger: Path) -> None:
     first.process.kill()
     first.wait_until_gone()
     assert job.get_status() == "queued"
-    assert 6 <= job.progress.done < 40
+    assert 6 <= job.progress.done < 30
     second = workers.ready()
     check(job, ledger)
     assert repeated(ledger) == [], "the services have drained"
@@ -174,14 +174,14 @@ def test_whole_tree(workers: Workers, real_queue: Queue, ledger: Path) -> None:
 
 def test_stopped_for_longer_than_its_lease(workers: Workers, real_queue: Queue, ledger: Path) -> None:
     late = workers.ready(2, "--lease", "1")
-    job = push(real_queue, ledger, count=30, seconds=0.1)
+    job = push(real_queue, ledger, seconds=0.1)
     wait_until(lambda: job.progress.done >= 6)
     late.freeze()
     before = job.progress.done
     other = workers.ready(2, "--lease", "1")
     wait_until(lambda: job.progress.done > before + 4, "the other took over")
     late.thaw()
-    check(job, ledger, count=30)
+    check(job, ledger)
     assert len(repeated(ledger)) <= 4, "at most what was in flight, ready or queued"
     wait_until(lambda: len(late.infos) == 1, "it has registered again")
     check_registers(real_queue, late, other)

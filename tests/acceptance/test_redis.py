@@ -25,7 +25,7 @@ def test_unreachable(workers: Workers) -> None:
     assert "hunter2" not in worker.output
     assert "Traceback" not in worker.output
     assert worker.stop() == 0
-    assert worker.processes == []
+    worker.wait_until_gone()
 
 
 def test_interrupt_while_unreachable(workers: Workers) -> None:
@@ -33,7 +33,7 @@ def test_interrupt_while_unreachable(workers: Workers) -> None:
     worker.wait_until_output("no Redis at")
     worker.signal(signal.SIGINT)
     assert worker.process.wait(timeout=5) == 0
-    assert worker.processes == []
+    worker.wait_until_gone()
 
 
 def test_appears_later(workers: Workers, server: Server) -> None:
@@ -45,7 +45,9 @@ def test_appears_later(workers: Workers, server: Server) -> None:
     assert "Traceback" not in worker.output
 
 
-@pytest.mark.parametrize("url", ["http://somebody:hunter2@localhost:6379", "hunter2", "redis://:hunter2@localhost:port"])
+@pytest.mark.parametrize(
+    "url", ["http://somebody:hunter2@localhost:6379", "hunter2", "redis://:hunter2@localhost:port"]
+)
 def test_no_url(url: str) -> None:
     ended = run("worker", "--url", url)
     assert ended.returncode == 1
@@ -112,13 +114,13 @@ def test_silent_for_longer_than_a_lease(workers: Workers, server: Server, tmp_pa
     options = ("--processes", "1", "--lease", "2")
     both = [workers.start(*options, url=server.url).wait_until_ready() for _ in range(2)]
     queue = Queue(url=server.url)
-    job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.1) for n in range(40)], chunksize=1)
-    wait_until(lambda: job.progress.done >= 6)
+    job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.1) for n in range(20)], chunksize=1)
+    wait_until(lambda: job.progress.done >= 4)
     server.freeze()
     silent = time.monotonic()
     wait_until(lambda: time.monotonic() > silent + 2.2)
     server.thaw()
-    assert job.get(timeout=15) == [n * n for n in range(40)]
+    assert job.get(timeout=15) == [n * n for n in range(20)]
     assert repeated(ledger) == []
     assert not any("took over" in worker.output for worker in both), "nobody was dead"
 
@@ -135,3 +137,22 @@ def test_restart_without_its_data(workers: Workers, server: Server) -> None:
     wait_until(lambda: len(worker.infos) == 1, "it has registered again")
     wait_until(lambda: queue.connection.scard("rq:workers") == 1, "with RQ, too")
     assert "Traceback" not in worker.output
+
+
+def test_stopped_while_the_server_is_gone(workers: Workers, server: Server, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    server.start()
+    options = ("--processes", "2", "--lease", "1", "--grace", "0.5")
+    first = workers.start(*options, url=server.url).wait_until_ready()
+    queue = Queue(url=server.url)
+    job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.05) for n in range(20)], chunksize=1)
+    wait_until(lambda: job.progress.done >= 4)
+    server.kill()
+    first.wait_until_output("Redis: ")
+    assert first.stop(timeout=9) == 0
+    first.wait_until_gone()
+    assert "Traceback" not in first.output
+    server.start()
+    workers.start(*options, url=server.url).wait_until_ready()
+    assert job.get(timeout=15) == [n * n for n in range(20)]
+    assert len(job.result_list) == 20

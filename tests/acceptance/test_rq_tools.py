@@ -19,7 +19,9 @@ pytestmark = pytest.mark.acceptance
 def stock(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """RQ's own command."""
     command = [sys.executable, "-m", "rq.cli", arguments[0], "--url", url, *arguments[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30, check=True)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30, check=True
+    )
 
 
 def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url: str) -> None:
@@ -29,8 +31,8 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
     assert {one.pid for one in known.values()} == set(worker.service_pids)
     assert {one.get_state() for one in known.values()} <= {"idle", "started"}
 
-    job = real_queue.map(jobs.nap, [2.0], chunksize=1)
-    last = [real_queue.enqueue(jobs.nap, 2.0) for _ in range(2)]
+    job = real_queue.map(jobs.nap, [1.5], chunksize=1)
+    last = [real_queue.enqueue(jobs.nap, 1.5) for _ in range(2)]
     wait_until(lambda: real_queue.started_job_registry.get_job_count(cleanup=False) == 2)
     assert {one.get_state() for one in rq.Worker.all(real_queue.connection)} == {"busy"}
     told = stock(server_url, "info", "--raw").stdout
@@ -61,16 +63,19 @@ def test_stock_worker_runs_a_map(real_queue: Queue, server_url: str) -> None:
 
 def test_stock_worker_helps_beside_a_service(workers: Workers, real_queue: Queue, server_url: str) -> None:
     workers.ready(processes=1)
-    first = real_queue.map(jobs.nap, [0.1] * 12, chunksize=1)
-    second = real_queue.map(jobs.nap, [0.1] * 8, chunksize=1)
+    first = real_queue.map(jobs.nap, [0.05] * 12, chunksize=1)
+    second = real_queue.map(jobs.nap, [0.05] * 8, chunksize=1)
     stock(server_url, "worker", "--burst", "default")
-    assert first.get(timeout=10) == [0.1] * 12
-    assert second.get(timeout=10) == [0.1] * 8
+    assert first.get(timeout=10) == [0.05] * 12
+    assert second.get(timeout=10) == [0.05] * 8
 
 
 def test_callbacks_run_in_a_pool_process(workers: Workers, real_queue: Queue) -> None:
     worker = workers.ready()
-    callbacks = {"on_success": rq.Callback(jobs.remember_process), "on_failure": rq.Callback(jobs.remember_process)}
+    callbacks = {
+        "on_success": rq.Callback(jobs.remember_process),
+        "on_failure": rq.Callback(jobs.remember_process),
+    }
     good = real_queue.map(jobs.square, range(10), **callbacks)
     bad = real_queue.map(jobs.invert, [1, 0], **callbacks)
     plain = real_queue.enqueue(jobs.square, 3, **callbacks)

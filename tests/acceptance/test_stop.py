@@ -21,8 +21,11 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "ledger"
 
 
+ITEMS = 12
+
+
 def push(queue: Queue, ledger: Path, seconds: float) -> MapJob:
-    job = queue.starmap(jobs.run_once, [(str(ledger), n, seconds) for n in range(20)], chunksize=1)
+    job = queue.starmap(jobs.run_once, [(str(ledger), n, seconds) for n in range(ITEMS)], chunksize=1)
     wait_until(lambda: job.progress.done >= 3)
     return job
 
@@ -30,7 +33,7 @@ def push(queue: Queue, ledger: Path, seconds: float) -> MapJob:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int) -> None:
     worker = workers.ready()
-    job = push(real_queue, ledger, 0.25)
+    job = push(real_queue, ledger, 0.2)
     if signum == signal.SIGINT:
         os.killpg(worker.pid, signum)  # as a terminal sends it
     else:
@@ -38,7 +41,7 @@ def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int
     worker.wait_until_output("stops: finishes what runs")
     last = real_queue.enqueue(jobs.square, 3)
     assert worker.process.wait(timeout=5) == 0
-    assert worker.processes == []
+    worker.wait_until_gone()
     assert job.get_status() == "queued"
     assert real_queue.job_ids == [job.id, last.id]
     connection = real_queue.connection
@@ -48,8 +51,8 @@ def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int
     assert not connection.exists("taskq:leases", "taskq:services", "rq:workers")
     assert len(runs_of(ledger)) == job.progress.done, "what ran was finished"
     workers.ready()
-    assert job.get(timeout=10) == [n * n for n in range(20)]
-    assert runs_of(ledger) == list(range(20))
+    assert job.get(timeout=10) == [n * n for n in range(ITEMS)]
+    assert runs_of(ledger) == list(range(ITEMS))
     assert "Traceback" not in worker.output
 
 
@@ -60,7 +63,7 @@ def test_what_does_not_end_within_the_grace_is_put_back(workers: Workers, real_q
     wait_until(lambda: len(real_queue.started_job_registry.get_job_ids(cleanup=False)) == 2)
     wait_until(lambda: real_queue.connection.hlen(job.store.keys.claims) == 1)
     assert worker.stop(timeout=5) == 0
-    assert worker.processes == []
+    worker.wait_until_gone()
     assert {one.get_status() for one in (job, plain)} == {"queued"}
     assert sorted(real_queue.job_ids) == sorted([job.id, plain.id])
 
@@ -83,12 +86,12 @@ def test_hang_up_restarts_the_services(workers: Workers, real_queue: Queue, ledg
     before = {info.pid for info in worker.infos}
     worker.signal(signal.SIGHUP)
     wait_until(lambda: not any(alive(pid) for pid in before))
-    assert job.get(timeout=15) == [n * n for n in range(20)]
-    assert len(job.result_list) == 20
+    assert job.get(timeout=15) == [n * n for n in range(ITEMS)]
+    assert len(job.result_list) == ITEMS
     wait_until(lambda: len(worker.infos) == 2)
     assert before.isdisjoint(info.pid for info in worker.infos)
     assert worker.process.poll() is None
-    assert runs_of(ledger) == list(range(20)), "what ran was finished"
+    assert runs_of(ledger) == list(range(ITEMS)), "what ran was finished"
 
 
 def test_hang_up_lets_what_runs_end(workers: Workers, real_queue: Queue, ledger: Path) -> None:
@@ -128,6 +131,6 @@ def test_terminated_service_drains_and_is_replaced(workers: Workers, real_queue:
     job = push(real_queue, ledger, 0.1)
     [before] = worker.service_pids
     os.kill(before, signal.SIGTERM)
-    assert job.get(timeout=10) == [n * n for n in range(20)]
-    assert runs_of(ledger) == list(range(20))
+    assert job.get(timeout=10) == [n * n for n in range(ITEMS)]
+    assert runs_of(ledger) == list(range(ITEMS))
     assert before not in worker.service_pids

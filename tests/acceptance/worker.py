@@ -35,7 +35,8 @@ def run(*arguments: str, stdin: str = "", cwd: Path = ROOT, **variables: str) ->
     """A command of taskq's, to its end."""
     return subprocess.run(
         [sys.executable, "-m", "workers", *arguments],
-        input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=30, check=False,
+        input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=30,
+        check=False,
     )  # fmt: skip
 
 
@@ -225,8 +226,9 @@ class Server:
         return f"unix://{self.path}"
 
     def start(self) -> None:
+        log = self._folder / "server.log"
         command = [find_program(), "--port", "0", "--unixsocket", str(self.path), "--save", "",
-                   "--dir", str(self._folder), "--logfile", str(self._folder / "server.log"), *self._options]  # fmt: skip
+                   "--dir", str(self._folder), "--logfile", str(log), *self._options]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         wait_until(self._answers, "the server answers")
 

@@ -1,0 +1,84 @@
+"""Redis goes away, or takes a service for dead: finished chunks are kept, and committed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fakeredis
+import pytest
+import rq
+from rq.job import JobStatus
+
+from taskq import Queue, services
+from taskq.testing import running_worker
+from tests import jobs
+from tests.waiting import wait_until
+from workers import recovery
+
+
+@pytest.fixture
+def server() -> fakeredis.FakeServer:
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def queue(server: fakeredis.FakeServer) -> Queue:
+    return Queue(connection=fakeredis.FakeRedis(server=server))
+
+
+def lines(ledger: Path) -> list[int]:
+    return sorted(int(line) for file in ledger.parent.glob("ledger.*") for line in file.read_text().split())
+
+
+def test_a_map_survives_that_redis_goes_away(server: fakeredis.FakeServer, queue: Queue, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    items = [(str(ledger), n, 0.02) for n in range(60)]
+    with running_worker(queue):
+        job = queue.starmap(jobs.run_once, items, chunksize=1)
+        for done in (5, 20, 40):
+            wait_until(lambda done=done: job.progress.done >= done)
+            before = len(lines(ledger))
+            server.connected = False
+            # What was claimed goes on; it can't be more than that.
+            wait_until(lambda before=before: len(lines(ledger)) > before)
+            server.connected = True
+        assert job.get(timeout=20) == [n * n for n in range(60)]
+        assert len(job.result_list) == 60
+    assert lines(ledger) == list(range(60)), "nothing ran twice, for nobody died"
+    assert queue.connection.hlen(job.store.keys.claims) == 0
+
+
+def test_plain_jobs_survive_it_too(server: fakeredis.FakeServer, queue: Queue) -> None:
+    with running_worker(queue):
+        pushed = [queue.enqueue(jobs.nap, 0.2) for _ in range(4)]
+        wait_until(lambda: len(queue.started_job_registry.get_job_ids()) == 2)
+        server.connected = False
+        with pytest.raises(rq.worker.base.redis.exceptions.ConnectionError):
+            queue.connection.ping()
+        server.connected = True
+        wait_until(lambda: all(job.get_status() == JobStatus.FINISHED for job in pushed))
+        assert [len(job.results()) for job in pushed] == [1] * 4
+
+
+def test_who_was_given_up_for_dead_begins_anew(queue: Queue, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    items = [(str(ledger), n, 0.05) for n in range(40)]
+    with running_worker(queue, lease=1) as state:
+        job = queue.starmap(jobs.run_once, items, chunksize=1)
+        wait_until(lambda: job.progress.done >= 5)
+        assert recovery.recover(queue.connection, state.name) == 1
+        assert not services.live(queue.connection)
+        assert job.get(timeout=20) == [n * n for n in range(40)]
+        assert len(job.result_list) == 40
+        assert len(job.results()) == 1
+        assert [info.name for info in services.live(queue.connection)] == [state.name]
+        assert [worker.name for worker in rq.Worker.all(queue=queue)] == [state.name]
+    assert set(lines(ledger)) == set(range(40))
+
+
+def test_a_job_id_stranded_between_queue_and_worker_is_put_back(queue: Queue) -> None:
+    job = queue.enqueue(jobs.square, 3)
+    queue.connection.lmove(queue.key, queue.intermediate_queue_key)
+    with running_worker(queue):
+        wait_until(lambda: job.return_value(refresh=True) == 9)
+    assert queue.connection.llen(queue.intermediate_queue_key) == 0
