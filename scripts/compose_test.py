@@ -179,7 +179,7 @@ def test(project: Project) -> None:
         check(shown == [True, True], f"taskq status does not show both workers:\n{status}")
     with step("one map, shared by both workers"):
         workers = project.shell(TWO_WORKERS + SHARED_MAP)
-        check(len(workers) == 2, f"an undisturbed map was run by {workers} alone")
+        check(workers[1:], f"an undisturbed map was run by {workers} alone")
     for disturb in (restart_redis, stop_workers, kill_owner):
         with step(f"{disturb.__name__} in mid-map"):
             test_in_mid_map(project, disturb.__name__, disturb)

@@ -57,6 +57,7 @@ class Dispatcher:
         self._fetchers = fetchers
         self._membership = Membership(state)
         self._stranded = intake.Stranded()
+        self._joined = False
         self._fetched: list[Fetched] = []
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
@@ -68,8 +69,6 @@ class Dispatcher:
     def run(self) -> None:
         """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
         self.state.lanes.fill()
-        self.state.scripts.load()
-        self._membership.join()
         for fetcher in self._fetchers:
             fetcher.start()
         while not self._drained():
@@ -93,13 +92,18 @@ class Dispatcher:
             return events
 
     def _patience(self) -> float:
-        until = [self._ticked + TICK, *(taken.deadline for taken in self.state.taken if taken.deadline)]
+        deadlines = (taken.deadline for taken in self.state.taken if taken.deadline)
+        until = [self._ticked + TICK, self._membership.due, *deadlines]
         if self._deadline is not None:
             until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
     def _turn(self) -> None:
         state = self.state
+        if not self._joined:
+            state.scripts.load()
+            self._membership.join()
+            self._joined = True
         if state.unsure:
             resolve_doubt(state)
         state.lanes.fill()

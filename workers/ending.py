@@ -77,9 +77,9 @@ def end_map(state: State, run: MapRun) -> None:
 
 
 def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | None) -> None:
+    run.summary = run.summary or (_summary(info) if info else None)
     if run.called is None and _wants_callback(run, error):
-        value = _summary(info) if info and error is None else None
-        run.callback = CallbackTask(run.job.id, run.fields, state.name, value, error)
+        run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
         return  # the dispatcher runs it, and comes back
     if run.called is not None and run.called.error is not None:
         error = run.called.error
@@ -92,7 +92,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         # job then opens the map again, and that takes the time limit off.
         run.store.expire(ttl)
     if error is None:
-        state.worker.succeed(run.job, run.queue, run.execution, _summary(info) if info else None)
+        state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
         state.worker.fail(run.job, run.queue, run.execution, error)
     run.store.tell_end(delete=not ttl)

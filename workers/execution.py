@@ -78,6 +78,7 @@ class MapRun(Taken):
     callback: CallbackTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
     called: JobOutcome | None = None  # it has run
+    summary: dict[str, object] | None = None  # what RQ's return_value() will say
     seconds: float = 0.0  # running mean of a chunk's time
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
 

@@ -67,6 +67,16 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         else:
             super()._on_signal_received(sig)
 
+    def _reload(self) -> None:
+        """Let each service drain and start afresh; the processes of their pools hear nothing of it.
+
+        cotyledon would hang up on the whole process group, pool processes and forkservers included.
+        """
+        self._forktimes = []
+        for process in self._child_processes:
+            if process.pid and process.is_alive():
+                os.kill(process.pid, signal.SIGHUP)
+
     def _kill(self) -> None:
         for process in self._child_processes:
             process.kill()

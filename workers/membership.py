@@ -9,6 +9,8 @@ import logging
 import sys
 import time
 
+from rq.worker.base import WorkerStatus
+
 from taskq import services
 from taskq.services import ServiceInfo
 from workers import recovery
@@ -29,6 +31,7 @@ class Membership:
         self._renewed = self._beaten = 0.0
         self._renewed_at = 0.0  # on the wall clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
+        self._given_up = False
         self._pids: tuple[int, ...] = ()
         self._started = time.time()
 
@@ -43,18 +46,28 @@ class Membership:
         )  # fmt: skip
 
     def join(self) -> None:
-        """Register with RQ and take the lease."""
-        self._state.worker.register_birth()
+        """Register with RQ and take the lease; may be called again if Redis went away in its middle."""
+        self._register(WorkerStatus.IDLE)
         with self._state.connection.pipeline() as pipe:
             services.renew(pipe, self.info, self._state.settings.lease)
             pipe.execute()
         self.keep(force=True)
 
+    def _register(self, status: WorkerStatus) -> None:
+        # A heartbeat may have made the key again after it was lost; RQ would take that for another worker's.
+        self._state.connection.delete(self._state.worker.key)
+        self._state.worker.register_birth()
+        self._state.worker.set_state(status)
+
+    @property
+    def due(self) -> float:
+        """When the lease is to be renewed, on the monotonic clock."""
+        return self._renewed + self._state.settings.lease / _RENEWALS
+
     def keep(self, *, force: bool = False) -> None:
         """Renew what is due; cheap when nothing is."""
         now = time.monotonic()
-        due = force or self._state.lanes.pids != self._pids
-        if due or now - self._renewed >= self._state.settings.lease / _RENEWALS:
+        if force or now >= self.due or self._state.lanes.pids != self._pids:
             self._renew()
             self._renewed = now
         if now - self._beaten >= _HEARTBEAT:
@@ -66,9 +79,10 @@ class Membership:
         self._pids = state.lanes.pids
         with state.connection.pipeline() as pipe:
             services.renew(pipe, self.info, lease)
-            is_new = pipe.execute()[0]
-        if is_new:
+            self._given_up = bool(pipe.execute()[0]) or self._given_up
+        if self._given_up:
             self._come_back()
+            self._given_up = False
         late = time.time() - self._renewed_at > lease
         self._renewed_at = time.time()
         if late:
@@ -84,7 +98,7 @@ class Membership:
         """We were given up for dead, and what we held was handed on: register again, and let go of it."""
         state = self._state
         log.warning("was given up for dead; begins anew", extra={"action": "came_back"})
-        state.worker.register_birth()
+        self._register(WorkerStatus.BUSY if state.taken else WorkerStatus.IDLE)
         for taken in list(state.taken):
             if not state.connection.exists(taken.execution.key):
                 state.worker.executions.pop(taken.execution.id, None)

@@ -45,7 +45,9 @@ def test_the_shell_session(q: taskq.Queue, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_program() -> None:
-    done = subprocess.run([sys.executable, "-c", block("program")], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", block("program")], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 1, 4, 27, 256]\n", "")
 
 

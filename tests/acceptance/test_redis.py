@@ -93,14 +93,14 @@ def test_restart_in_mid_map(workers: Workers, server: Server, tmp_path: Path) ->
     server.start()
     worker = workers.start("--processes", "2", url=server.url).wait_until_ready()
     queue = Queue(url=server.url)
-    job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.06) for n in range(40)], chunksize=1)
+    job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.06) for n in range(24)], chunksize=1)
     wait_until(lambda: job.progress.done >= 6)
     server.kill()
     worker.wait_until_output("Redis: ")
     server.start()
-    assert job.get(timeout=15) == [n * n for n in range(40)]
-    assert len(job.result_list) == 40
-    assert set(runs_of(ledger)) == set(range(40))
+    assert job.get(timeout=15) == [n * n for n in range(24)]
+    assert len(job.result_list) == 24
+    assert set(runs_of(ledger)) == set(range(24))
     assert repeated(ledger) == [], "what had ended was kept in memory"
     wait_until(lambda: not queue.connection.keys("rq:execution*"))
     assert job.get_status() == "finished"

@@ -31,8 +31,8 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
     assert {one.pid for one in known.values()} == set(worker.service_pids)
     assert {one.get_state() for one in known.values()} <= {"idle", "started"}
 
-    job = real_queue.map(jobs.nap, [1.5], chunksize=1)
-    last = [real_queue.enqueue(jobs.nap, 1.5) for _ in range(2)]
+    job = real_queue.map(jobs.nap, [0.8], chunksize=1)
+    last = [real_queue.enqueue(jobs.nap, 0.8) for _ in range(2)]
     wait_until(lambda: real_queue.started_job_registry.get_job_count(cleanup=False) == 2)
     assert {one.get_state() for one in rq.Worker.all(real_queue.connection)} == {"busy"}
     told = stock(server_url, "info", "--raw").stdout

@@ -82,7 +82,7 @@ def test_second_interrupt_kills(workers: Workers, real_queue: Queue) -> None:
 
 def test_hang_up_restarts_the_services(workers: Workers, real_queue: Queue, ledger: Path) -> None:
     worker = workers.ready(services=2, processes=1)
-    job = push(real_queue, ledger, 0.15)
+    job = push(real_queue, ledger, 0.1)
     before = {info.pid for info in worker.infos}
     worker.signal(signal.SIGHUP)
     wait_until(lambda: not any(alive(pid) for pid in before))
