@@ -36,7 +36,7 @@ TIMELINE = "taskq:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 
 JOB_KIND = "taskq"
-"""Field of RQ's job hash which says what kind of job of ours it is: see ``job_kind.py``."""
+"""Field of RQ's job hash which says what kind of job of ours it is: see ``map_job.kind_of``."""
 
 
 class MapField:

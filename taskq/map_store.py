@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
-from rq.worker import BaseWorker
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 
 from taskq import keys
 from taskq.chunk import Header, read_header
@@ -204,18 +204,20 @@ class MapStore:
         return held
 
     def release_orphans(self) -> int:
-        """Give back the chunks of workers that neither hold a lease nor are known to RQ; returns how many.
+        """Give back the chunks of workers that do not work on this map any more; returns how many.
 
-        That is how the claims of a stock RQ worker come back which died while it helped: it has no lease.
+        They are those that have no lease (a service) and no execution of this map or of a helper job of it (a
+        stock RQ worker). That is how the claims of a stock worker's killed horse come back.
         """
         workers = {claim.partition(b" ")[2].decode() for claim in self.connection.hvals(self.keys.claims)}
-        orphans = [
-            name
-            for name in workers
-            if self.connection.zscore(keys.LEASES, name) is None
-            and not self.connection.exists(BaseWorker.redis_worker_namespace_prefix + name)
-        ]
-        return sum(self.release(name) for name in orphans)
+        return sum(self.release(name) for name in workers if not self._is_at_work(name))
+
+    def _is_at_work(self, worker: str) -> bool:
+        if self.connection.zscore(keys.LEASES, worker) is not None:
+            return True
+        ours = (f"{self.keys.id}:", f"{self.keys.id}-helper-")
+        executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))
+        return any(execution.decode().startswith(ours) for execution in executions)
 
     def close(self, reason: str = "", pipe: Any = None) -> None:
         """Accept no more claims and commits; what is left can be opened again."""

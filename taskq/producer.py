@@ -108,14 +108,7 @@ class MapOptions:
                 status=JobStatus.QUEUED,
                 serializer=queue.serializer,
             )
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-            ArithmeticError,
-            AssertionError,
-            TimeoutFormatError,
-        ) as error:
+        except _REFUSALS as error:
             raise OptionError(f"a map can't be made with these options: {error}") from error
         job.to_dict()  # pickles meta, now that nothing is written yet
         assert isinstance(job, MapJob)

@@ -20,6 +20,7 @@ from rq.timeouts import BaseTimeoutException
 from taskq import codec
 from taskq.errors import MapFailedError
 from taskq.function import Function
+from taskq.keys import MapField
 from taskq.map_store import MapInfo, MapStore, TimelineNote
 from taskq.outcome import ChunkRefused, summary
 from taskq.runner import run_chunk
@@ -76,7 +77,12 @@ def help_map(map_id: str) -> None:
     """Run chunks of another job's map until none is pending."""
     job = get_current_job()
     assert job is not None
-    _work(MapStore(map_id, job.connection), job.worker_name or "rq")
+    store, worker = MapStore(map_id, job.connection), job.worker_name or "rq"
+    job.connection.hdel(store.keys.hash, MapField.HELPER)
+    try:
+        _work(store, worker)
+    finally:
+        store.release(worker)  # if RQ interrupts us, for whatever reason
 
 
 def _work(store: MapStore, worker: str) -> None:

@@ -103,7 +103,7 @@ def running_worker(
         "processes": processes,
         "grace": 1.0,
     }
-    name = worker_name(0, 0)
+    name = worker_name("test", 0)
     dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox,
                        new_connection or (lambda: _again(queue.connection)))  # fmt: skip
     thread = threading.Thread(target=dispatcher.run, name=name, daemon=True)

@@ -40,7 +40,8 @@ def _settle_chunk(state: State, lane: Lane, run: MapRun, number: int, *, guilty:
     claim = run.flying.pop(number, None)
     if claim is None:  # it ran the map's callback
         run.calling = False
-        run.called = JobOutcome(error=f"the callback's process died by {lane.cause_of_death()}")
+        if guilty:
+            run.called = JobOutcome(error=f"the callback's process died by {lane.cause_of_death()}")
     elif run.closed or run not in state.taken:
         return
     elif not guilty:

@@ -20,9 +20,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from taskq.errors import ResultsGoneError
 from taskq.outcome import ChunkRefused
-from workers import casualties, ending, intake
+from workers import casualties, ending, intake, recovery
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
 from workers.execution import MapRun, PlainJob, Taken
@@ -121,8 +120,11 @@ class Dispatcher:
             intake.begin(state, exchange.reserved)
         if self._hungry():
             Exchange(state, ask=False).run()
-            self._ticked = 0.0  # look at once whether a new map needs help
         self._top_up()
+        for run in state.maps:
+            if not run.asked:  # at once for a new one; from then on with the ticks
+                run.asked = True
+                self._ask_for_help(run)
         self._time_out()
         self._end_maps()
         self._open_gate()
@@ -229,7 +231,7 @@ class Dispatcher:
             taken.rotate(-1)
             if isinstance(one, PlainJob):
                 if lane.idle and not one.submitted and one.outcome is None:
-                    one.submitted = True
+                    one.started()
                     self.state.lanes.submit(lane, one.task(), one)
                     return True
             elif isinstance(one, MapRun) and self._give_of_map(lane, one):
@@ -257,7 +259,7 @@ class Dispatcher:
     def _end_maps(self) -> None:
         for run in list(self.state.maps):
             if self._over(run):
-                ending.end_map(self.state, run)
+                ending.end_map_safely(self.state, run)
         self._top_up()  # with callbacks
         if not self.state.taken:
             self.state.worker.rest()
@@ -289,11 +291,8 @@ class Dispatcher:
         self._ask = True
         self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
         for run in list(self.state.maps):
-            if not run.helper and not run.in_hand and not run.closed:
-                try:
-                    run.complete = run.store.info().complete
-                except ResultsGoneError:
-                    run.closed = "gone"
+            if not run.closed and not run.complete:
+                ending.look(self.state, run)
             self._ask_for_help(run)
 
     def _ask_for_help(self, run: MapRun) -> None:
@@ -328,13 +327,13 @@ class Dispatcher:
 
     def _leave(self) -> None:
         """Put back what is left, at the front, and strike ourselves off."""
+        self._handle(self._waiting())  # a fetcher may have brought something in its last moment
         self.state.lanes.close()
         try:
             for one in self._fetched:
                 intake.give_back(self.state, one.queue, one.job_id)
-            for taken in list(self.state.taken):
-                assert isinstance(taken, (MapRun, PlainJob))
-                ending.put_back(self.state, taken)
+            for taken in self.state.taken:
+                recovery.return_execution(self.state.connection, self.state.name, taken.execution.composite_key)
             self._membership.leave()
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 import time
 
+from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_FAILURE_TTL
-from rq.job import JobStatus
 
+from taskq.errors import ResultsGoneError
+from taskq.map_job import CANCELED
 from taskq.map_store import MapInfo
 from taskq.outcome import summary
 from taskq.producer import MAP_RESULT_TTL
@@ -23,11 +25,13 @@ from workers.tasks import CallbackTask
 
 log = logging.getLogger(__name__)
 
+_MOMENT = 60  # seconds: how long keys last that are deleted in a moment
+
 
 def end_plain(state: State) -> None:
     """Record how plain jobs ended, the way RQ records it; simple successes all together."""
     ended = [job for job in state.plain if job.outcome is not None]
-    simple = [job for job in ended if _is_simple(state, job)]
+    simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
     if simple:
         state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
         for job in simple:
@@ -71,7 +75,11 @@ def end_map(state: State, run: MapRun) -> None:
     if run.closed:
         _end_owned(state, run, None, error)
         return
-    info = run.store.info()
+    try:
+        info = run.store.info()
+    except ResultsGoneError:
+        run.closed = "gone"  # deleted at its end; the next turn says so to RQ
+        return
     error = failure_text(run.store, info) if info.failed else None
     _end_owned(state, run, info, error)
 
@@ -87,10 +95,9 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     intake.withdraw_helper(state, run)
     again = error is not None and run.job.should_retry
     ttl = -1 if again else _ttl(run, failed=error is not None)
-    if ttl:
-        # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the
-        # job then opens the map again, and that takes the time limit off.
-        run.store.expire(ttl)
+    # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the job then
+    # opens the map again, and that takes the time limit off.
+    run.store.expire(ttl or _MOMENT)
     if error is None:
         state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
@@ -117,15 +124,52 @@ def _ttl(run: MapRun, *, failed: bool) -> int:
 
 
 def _why_closed(state: State, run: MapRun) -> str | None:
-    """Why a closed map failed; None if somebody wanted it to end, and RQ has that on record already."""
-    status = state.connection.hget(run.job.key, "status")
-    if status is None or JobStatus(status.decode()) in (JobStatus.CANCELED, JobStatus.STOPPED):
+    """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
+    status, worker = state.connection.hmget(run.job.key, "status", "worker_name")
+    if status != b"started" or (worker or b"").decode() != state.name:
         return None
     if run.closed not in ("closed", "gone"):
         return run.closed
-    if run.closed == "gone":
+    try:
+        return run.store.info().reason or "the map was closed by another worker"
+    except ResultsGoneError:
         return f"the map {run.job.id} has no keys in Redis: they were deleted, evicted or have expired"
-    return run.store.info().reason or "the map was closed by another worker"
+
+
+def look(state: State, run: MapRun) -> None:
+    """See what has become of a map of which no event tells: others may have completed or closed it."""
+    try:
+        info = run.store.info()
+    except ResultsGoneError:
+        run.closed = "gone"
+        return
+    if info.state != "open":
+        run.closed = "closed"
+        if info.reason != CANCELED:
+            _stop(state, run)
+    elif not run.helper:
+        run.complete = info.complete
+        if not run.in_hand and not run.complete and run.store.release_orphans():
+            run.pending += 1
+
+
+def _stop(state: State, run: MapRun) -> None:
+    """Free the processes that still run something of this map."""
+    for lane in state.lanes:
+        if lane.running in run.flying:
+            lane.kill("the map is over")
+
+
+def end_map_safely(state: State, run: MapRun) -> None:
+    """As ``end_map``; what goes wrong with this map, whatever it is, does not stop the service."""
+    try:
+        end_map(state, run)
+    except RedisError:
+        raise
+    except Exception as error:
+        log.exception("map %s can't be ended", run.job.id, extra={"action": "bad_end", "job": run.job.id})
+        state.worker.fail(run.job, run.queue, run.execution, f"{type(error).__name__}: {error}")
+        state.drop(run)
 
 
 def fail_map(run: MapRun, reason: str) -> None:
@@ -138,18 +182,4 @@ def time_out(state: State, run: MapRun) -> None:
     """End a map that has used up its ``job_timeout``, and what runs of it."""
     seconds = run.job.timeout
     fail_map(run, f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({seconds} seconds)")
-    for lane in state.lanes:
-        if lane.running in run.flying:
-            lane.kill("timeout")
-
-
-def put_back(state: State, run: MapRun | PlainJob) -> None:
-    """The service stops: what it holds of this job goes back, to be taken by another at once."""
-    if isinstance(run, MapRun):
-        run.store.release(state.name)
-        if run.helper:
-            state.worker.forget(run.job, run.execution, delete=True)
-            state.drop(run)
-            return
-    state.worker.requeue(run.job, run.queue, run.execution)
-    state.drop(run)
+    _stop(state, run)

@@ -13,11 +13,11 @@ from redis.exceptions import NoScriptError
 
 from taskq.chunk import read_header
 from workers import recovery
-from workers.execution import AHEAD, MapRun
+from workers.execution import MapRun
 from workers.settings import MAX_DEATHS
 from workers.state import State
 
-MAX_TAKEN = 16  # jobs that a service runs at the same time
+MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
 Handler = Callable[[Any], None]
 
 _LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
@@ -139,7 +139,7 @@ class Exchange:
         soon = not free and any(run.fast and run.flying for run in self.state.maps)
         for position, run in enumerate(hungry):
             share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
-            ahead = AHEAD * self.state.settings.processes - run.in_hand if run.fast else share - len(run.ready)
+            ahead = run.ahead * self.state.settings.processes - run.in_hand if run.fast else share - len(run.ready)
             if ahead > 0:
                 wanted.append((run, ahead))
         return wanted
@@ -157,12 +157,13 @@ class Exchange:
     def _queue_reserve(self, pipe: Any) -> list[Handler]:
         """Take jobs for free processes; under a load of maps one at a time, as processes become free."""
         state = self.state
-        if not self.ask or state.stopping or state.waiting or len(state.taken) >= MAX_TAKEN:
+        limit = max(MAX_TAKEN, state.settings.processes)
+        if not self.ask or state.stopping or state.waiting or len(state.taken) >= limit:
             return []
         if time.monotonic() < state.holds_back_until:
             return []
         busy_with_maps = all(run.fast for run in state.maps)
-        room = min(len(state.lanes.idle) or int(busy_with_maps), MAX_TAKEN - len(state.taken))
+        room = min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken))
         if room < 1:
             return []
         keys = [key for queue in state.queues for key in (queue.key, queue.intermediate_queue_key)]

@@ -19,7 +19,10 @@ FAST = 0.05
 """Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no
 process waits for Redis; longer ones only when a process is free, so that idle services get their share."""
 
-AHEAD = 3  # fast chunks in hand for each process
+AHEAD = (0.02, 3, 32)
+"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 3 and 32."""
+
+OVERTIME = 1.0  # seconds after its own alarm at which a job's process is killed
 
 
 @dataclass(eq=False)
@@ -49,6 +52,19 @@ class PlainJob(Taken):
     submitted: bool = False
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
 
+    def started(self) -> None:
+        """Its process begins with it now: from here its time counts."""
+        self.submitted = True
+        job = self.job
+        if not job.timeout or job.timeout < 0:
+            return
+        callbacks = 0
+        if job._success_callback_name:  # noqa: SLF001 - the callback itself would be imported
+            callbacks += job.success_callback_timeout
+        if job._failure_callback_name:  # noqa: SLF001 - as above
+            callbacks += job.failure_callback_timeout
+        self.deadline = time.monotonic() + job.timeout + callbacks + OVERTIME
+
     def task(self) -> JobTask:
         return JobTask(self.job.id, self.fields, self.execution.worker_name)
 
@@ -73,6 +89,7 @@ class MapRun(Taken):
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[tuple[Claim, int]] = field(default_factory=list)
     pending: int = 1
+    asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
     callback: CallbackTask | None = None  # to be run before the map ends
@@ -89,6 +106,12 @@ class MapRun(Taken):
     @property
     def fast(self) -> bool:
         return 0.0 < self.seconds < FAST
+
+    @property
+    def ahead(self) -> int:
+        """Chunks to have in hand for each process, of a fast map."""
+        seconds, least, most = AHEAD
+        return max(least, min(most, int(seconds / self.seconds)))
 
     @property
     def in_hand(self) -> int:

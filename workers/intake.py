@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 import rq
-from rq.exceptions import NoSuchJobError
-from rq.job import Job
+from redis.exceptions import WatchError
+from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.job import Job, JobStatus
 
 from taskq.errors import ResultsGoneError
 from taskq.keys import MapField
@@ -19,8 +21,6 @@ from workers.execution import MapRun, PlainJob, Taken
 from workers.state import State
 
 log = logging.getLogger(__name__)
-
-_OVERTIME = 1.0  # seconds after its own alarm at which a job's process is killed
 
 _HOLD_BACK = 0.2  # seconds which a call for help has to reach an idle service, before we take jobs ourselves again
 
@@ -35,16 +35,19 @@ def begin(state: State, reserved: Reserved) -> None:
     """
     reserved = list(reserved)
     with state.connection.pipeline(transaction=False) as pipe:
-        for _queue, job_id in reserved:
+        for queue, job_id in reserved:
             pipe.hgetall(Job.key_for(job_id))
-        hashes = pipe.execute()
+            pipe.lpos(queue.intermediate_queue_key, job_id)
+        replies = pipe.execute()
     with state.connection.pipeline() as pipe:
         taken: list[Taken] = []
-        for (queue, job_id), fields in zip(reserved, hashes, strict=True):
-            job = _job(state, job_id, fields)
+        for (queue, job_id), fields, position in zip(reserved, replies[::2], replies[1::2], strict=True):
+            if position is None:
+                continue  # we were away so long that another service took it for stranded
+            job = _job(state, queue, job_id, fields)
             if job is None or _own_helper(state, fields):
                 pipe.lrem(queue.intermediate_queue_key, 1, job_id)
-                if job is not None:
+                if job is not None:  # the helper
                     pipe.delete(job.key)
                 continue
             execution = state.worker.begin(job, queue, pipe)
@@ -54,13 +57,18 @@ def begin(state: State, reserved: Reserved) -> None:
         state.taken.append(_started(state, one))
 
 
-def _job(state: State, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
+def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
+    """The job, if it can be begun."""
     if not fields:
         return None  # deleted or expired while it waited; RQ passes over these silently, too
+    if fields.get(b"status") in (b"canceled", b"stopped"):
+        return None  # between our taking it and now
     try:
         return state.worker.job_of(job_id, fields)
-    except (NoSuchJobError, ValueError) as error:
-        log.warning("job %s can't be read: %s", job_id, error, extra={"action": "bad_job"})
+    except Exception as error:  # noqa: BLE001 - the hash may hold anything, and must not stop the service
+        log.error("job %s can't be read: %r", job_id, error, extra={"action": "bad_job", "job": job_id})
+        state.connection.hset(Job.key_for(job_id), "status", JobStatus.FAILED.value)
+        state.connection.zadd(queue.failed_job_registry.key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
         return None
 
 
@@ -82,7 +90,7 @@ def _started(state: State, one: Taken) -> Taken:
     deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
     books = (one.job, one.queue, one.execution, one.fields)
     if not kind:
-        return PlainJob(*books, deadline=None if deadline is None else deadline + _OVERTIME)
+        return PlainJob(*books)
     helper = kind == HELPER
     store = state.store(map_id or one.job.id)
     info = _info(state, store, helper=helper)
@@ -125,12 +133,10 @@ def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
         return None
 
 
-def give_back(state: State, queue: rq.Queue, job_id: str) -> None:
-    """Put a reserved id that was not begun to the front of its queue again."""
-    with state.connection.pipeline() as pipe:
-        pipe.lrem(queue.intermediate_queue_key, 1, job_id)
-        queue.push_job_id(job_id, pipeline=pipe, at_front=True)
-        pipe.execute()
+def give_back(state: State, queue: rq.Queue, job_id: str) -> bool:
+    """Put a reserved id that was not begun to the front of its queue again, unless somebody did before."""
+    keys = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id)]
+    return bool(state.scripts.give_back(keys, [job_id]))
 
 
 def ask_for_help(state: State, run: MapRun) -> None:
@@ -138,18 +144,26 @@ def ask_for_help(state: State, run: MapRun) -> None:
 
     At most one waits at any time: whoever takes it asks for the next one if there is still too much to do.
     """
-    map_id = run.store.keys.id
-    number = state.connection.hincrby(run.store.keys.hash, MapField.HELPERS, 1)
-    helper_id = f"{map_id}-helper-{number}"
-    if not state.connection.hsetnx(run.store.keys.hash, MapField.HELPER, helper_id):
-        return
-    job = HelperJob.create(
-        HELP_PATH, args=(map_id,), connection=state.connection, id=helper_id, origin=run.queue.name,
-        timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {map_id}",
-    )  # fmt: skip
-    state.holds_back_until = time.monotonic() + _HOLD_BACK
+    store = run.store
     queue = rq.Queue(run.queue.name, connection=state.connection)
-    queue.enqueue_job(job, at_front=True)
+    with state.connection.pipeline() as pipe:
+        pipe.watch(store.keys.hash)
+        waiting, number = pipe.hmget(store.keys.hash, MapField.HELPER, MapField.HELPERS)
+        if not pipe.exists(store.keys.hash) or (waiting and pipe.exists(Job.key_for(waiting.decode()))):
+            return
+        number = int(number or 0) + 1
+        helper_id = f"{store.keys.id}-helper-{number}"
+        job = HelperJob.create(
+            HELP_PATH, args=(store.keys.id,), connection=state.connection, id=helper_id, origin=queue.name,
+            timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {store.keys.id}",
+        )  # fmt: skip
+        pipe.multi()
+        pipe.hset(store.keys.hash, mapping={MapField.HELPER: helper_id, MapField.HELPERS: number})
+        pipe.sadd(queue.redis_queues_keys, queue.key)
+        queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001 - enqueue_job would call multi() again
+        with suppress(WatchError):  # the map was just changed; the next tick asks again
+            pipe.execute()
+            state.holds_back_until = time.monotonic() + _HOLD_BACK
 
 
 def withdraw_helper(state: State, run: MapRun) -> None:
@@ -166,30 +180,23 @@ def withdraw_helper(state: State, run: MapRun) -> None:
 class Stranded:
     """Finds ids that a service took from a queue and died before it could begin them.
 
-    Such an id is in RQ's intermediate list and nowhere else. One that is still there after several looks, and
-    that this service does not hold, is put back at the front; removing it decides who may do that.
+    Such an id is in RQ's intermediate list and nowhere else. One that stays there for seconds, and that this
+    service does not hold, is put back at the front; removing it decides who may do that.
     """
 
-    LOOKS = 3
+    AFTER = 3.0  # seconds
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, bytes], int] = {}
+        self._since: dict[tuple[str, bytes], float] = {}
 
     def look(self, state: State, held: set[str]) -> None:
         """To be called about once a second."""
-        seen: dict[tuple[str, bytes], int] = {}
+        now = time.monotonic()
+        since: dict[tuple[str, bytes], float] = {}
         for queue in state.queues:
             for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
-                looks = self._seen.get((queue.name, job_id), 0) + 1
-                if looks < self.LOOKS or job_id.decode() in held:
-                    seen[queue.name, job_id] = looks
-                elif state.connection.lrem(queue.intermediate_queue_key, 1, job_id):
-                    self._return(state, queue, job_id.decode())
-        self._seen = seen
-
-    @staticmethod
-    def _return(state: State, queue: rq.Queue, job_id: str) -> None:
-        status = state.connection.hget(Job.key_for(job_id), "status")
-        if status == b"queued":  # else another worker has begun it, and RQ only forgot the list
-            log.warning("job %s was stranded, back to the front", job_id, extra={"action": "stranded"})
-            queue.push_job_id(job_id, at_front=True)
+                first = since[queue.name, job_id] = self._since.get((queue.name, job_id), now)
+                old = now - first >= self.AFTER and job_id.decode() not in held
+                if old and give_back(state, queue, job_id.decode()):
+                    log.warning("job %s was stranded, back to the front", job_id, extra={"action": "stranded"})
+        self._since = since

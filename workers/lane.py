@@ -180,7 +180,11 @@ class Lane:
                 self._known_maps.popitem(last=False)
         self.tasks[number] = note
         self._pool.apply_async(
-            pool_process.run, (number, task), callback=lambda out: self._on_done(self, number, out)
+            pool_process.run,
+            (number, task),
+            callback=lambda outcome: self._on_done(self, number, outcome),
+            # Only if Pool can't bring the outcome here: nobody would ever hear of the task again.
+            error_callback=lambda error: self.kill(f"its outcome could not be sent: {error!r:.200}"),
         )
 
     def done(self, number: int) -> Any:
@@ -189,7 +193,7 @@ class Lane:
 
     @property
     def running(self) -> int:
-        """The number of the task that runs; 0 if none does."""
+        """The number of the task that runs, or ran last; 0: none has."""
         return max(0, int(self._marker.value))
 
     @property

@@ -39,10 +39,11 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             mp_context=multiprocessing.get_context(start_method),
         )
         self._settings = settings
+        self._name = f"{os.getpid()}-{os.urandom(3).hex()}"
         # The folder of the forkservers' sockets: made here it is inherited by all services, and removed when
         # the manager ends. A service ends by os._exit or a signal, and would leave its own behind.
         multiprocessing.util.get_temp_dir()  # type: ignore[no-untyped-call,unused-ignore]
-        self.add(Service, workers=settings.services, args=(settings, os.getpid()))
+        self.add(Service, workers=settings.services, args=(settings, self._name))
         self.register_hooks(on_dead_worker=self._hand_on)
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
@@ -52,7 +53,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             log.error("service %d died (exit code %d)", worker_id, exit_code, extra={"action": "service_died"})
         try:
             connection = connect(self._settings.url, retries=1, timeout=_HOOK_TIMEOUT)
-            recovery.recover_prefix(connection, worker_prefix(os.getpid(), worker_id))
+            recovery.recover_prefix(connection, worker_prefix(self._name, worker_id))
         except RedisError as error:
             log.error("can't hand on what service %d held: %s; others do, when its lease ends", worker_id, error,
                       extra={"action": "hand_on_failed"})  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing.pool
 import os
+import signal
 import sys
 from collections import OrderedDict
 from ctypes import c_longlong
@@ -38,7 +39,7 @@ UNBORN = -1
 
 _NO_TIMEOUT = -1
 
-_marker: Any = None  # shared with the service: the number of the task that runs, 0 between tasks
+_marker: Any = None  # shared with the service: the number of the task that runs, or ran last
 _maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
 
 
@@ -62,14 +63,17 @@ def work(*args: Any) -> None:
 
 
 def run(number: int, task: ChunkTask | JobTask | CallbackTask) -> Any:
-    """Run one task. Never raises: what user code does is part of the outcome."""
+    """Run one task. Never raises: what user code does is part of the outcome.
+
+    The marker stays until the next task: a death before the outcome has arrived is this task's, too.
+    """
     _marker.value = number
     try:
         if isinstance(task, ChunkTask):
             return _run_chunk(task)
         return _run_job(task) if isinstance(task, JobTask) else _run_callback(task)
     finally:
-        _marker.value = 0
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that user code has left behind
 
 
 def _run_chunk(task: ChunkTask) -> ChunkOutcome | ChunkRefused:

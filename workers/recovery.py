@@ -1,7 +1,7 @@
 """Takes over what a dead worker held: its claims go back to pending, its RQ jobs to the front of their queues.
 
-Called by the manager when a service of its own has died, and by any service when a lease is over. Every step
-may be done twice, so it does not matter if whoever recovers dies as well.
+Called by the manager when a service of its own has died, and by any service when a lease is over; also at the
+same time. Every step may be done twice, so it does not matter if whoever recovers dies as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 import rq
+from redis.exceptions import WatchError
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job, JobStatus
 from rq.worker.base import BaseWorker
@@ -58,6 +59,11 @@ def return_execution(connection: Any, name: str, composite_key: str) -> bool:
         MapStore(map_id or job.id, connection).release(name)
     started = job.get_status(refresh=False) == JobStatus.STARTED and job.worker_name == name
     with connection.pipeline() as pipe:
+        # Whoever takes the execution off the worker's index puts the job back, and nobody else.
+        pipe.watch(execution.worker_executions_key)
+        if not pipe.sismember(execution.worker_executions_key, composite_key):
+            return False
+        pipe.multi()
         execution.delete(job=job, pipeline=pipe)
         if kind == HELPER:
             pipe.delete(job.key)
@@ -66,7 +72,10 @@ def return_execution(connection: Any, name: str, composite_key: str) -> bool:
             job.set_status(JobStatus.QUEUED, pipeline=pipe)
             queue = rq.Queue(job.origin, connection=connection)
             queue.push_job_id(job.id, pipeline=pipe, at_front=True)
-        pipe.execute()
+        try:
+            pipe.execute()
+        except WatchError:
+            return return_execution(connection, name, composite_key)
     return started and kind in ("", MAP)
 
 

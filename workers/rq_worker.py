@@ -7,9 +7,10 @@ What RQ records at the start and the end of a job is recorded by RQ's own code. 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,6 +22,8 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from workers.sealed import SealedSerializer
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Any)
 
 
 class RQWorker(BaseWorker):
@@ -76,11 +79,20 @@ class RQWorker(BaseWorker):
         """Whether a success means no more than storing the result: see ``succeed_together``."""
         return not (job.repeats_left or job.has_rate_limit or job.webhooks or job.get_result_ttl(1) == 0)
 
-    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> None:
-        """Record simple successes in one round trip, where RQ's own method makes three for each.
+    def without_dependents(self, ended: list[T]) -> list[T]:
+        """Those of the ``ended`` (each with a ``job``) on which no other job waits."""
+        if not ended:
+            return []
+        found = self.connection.exists(*(one.job.dependents_key for one in ended))
+        if not found:
+            return ended
+        return [one for one in ended if not self.connection.exists(one.job.dependents_key)]
 
-        The commands are those of ``handle_job_success``, made by the same parts of RQ. Only the dependents
-        are looked up after the commit instead of before it, as RQ itself does after a failure.
+    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> None:
+        """Record simple successes in one transaction, where RQ's own method makes three round trips for each.
+
+        The commands are those of ``handle_job_success``, made by the same parts of RQ. A dependent that was
+        added in this very moment is found after the commit, as RQ itself finds all of them after a failure.
         """
         asked = []
         with self.connection.pipeline() as pipe:
@@ -90,9 +102,13 @@ class RQWorker(BaseWorker):
                 self.increment_successful_job_count(pipeline=pipe)
                 self.increment_total_working_time(self._end(job), pipe)
                 job._handle_success(
-                    ttl, pipeline=pipe, worker_name=self.name, execution_id=execution.id,
-                    execution_started_at=execution.created_at, execution_ended_at=job.ended_at,
-                )  # fmt: skip
+                    ttl,
+                    pipeline=pipe,
+                    worker_name=self.name,
+                    execution_id=execution.id,
+                    execution_started_at=execution.created_at,
+                    execution_ended_at=job.ended_at,
+                )
                 job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
                 self.cleanup_execution(job, pipeline=pipe, execution=execution)
                 asked.append(len(pipe))
@@ -100,23 +116,32 @@ class RQWorker(BaseWorker):
             replies = pipe.execute()
         for position, (job, queue, _execution, _value) in zip(asked, ended, strict=True):
             if replies[position]:
-                queue.enqueue_dependents(job)
+                self._enqueue_dependents_safely(queue, job)
 
     def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> None:
         """Record a success; ``value``: the result, or the ``Sealed`` pickle of it."""
         self._end(job)
         job._result = value
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
-        job.send_webhooks(JobStatus.FINISHED)
+        _send_webhooks(job, job.webhooks, JobStatus.FINISHED, None)
 
     def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str) -> None:
         """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text."""
         self._end(job)
         log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
-        self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+        before = job.retries_left, job.number_of_retries
+        webhooks, job.webhooks = job.webhooks, []
+        retried = job.should_retry
+        try:
+            self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+        finally:
+            job.webhooks = webhooks
         if self.connection.exists(execution.key):  # RQ only logs it if Redis has not taken it
             self.executions[execution.id] = execution
+            job.retries_left, job.number_of_retries = before  # RQ has counted this try already
             raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
+        if not retried:
+            _send_webhooks(job, webhooks, JobStatus.FAILED, error)
 
     def retry(self, job: Job, queue: rq.Queue, execution: Execution, asked: tuple[int, list[int], bool]) -> None:
         """Record that the job returned a ``Retry``."""
@@ -132,14 +157,6 @@ class RQWorker(BaseWorker):
                 pipe.delete(job.key)
             pipe.execute()
 
-    def requeue(self, job: Job, queue: rq.Queue, execution: Execution) -> None:
-        """Put a started job back to the front of its queue, as if it had not been taken."""
-        with self.connection.pipeline() as pipe:
-            self.cleanup_execution(job, pipeline=pipe, execution=execution)
-            job.set_status(JobStatus.QUEUED, pipeline=pipe)
-            queue.push_job_id(job.id, pipeline=pipe, at_front=True)
-            pipe.execute()
-
     def rest(self) -> None:
         """Nothing runs."""
         if self.get_state() == WorkerStatus.BUSY:
@@ -151,3 +168,11 @@ class RQWorker(BaseWorker):
         job.ended_at = now()
         job.started_at = job.started_at or job.ended_at
         return job.ended_at - job.started_at
+
+
+def _send_webhooks(job: Job, webhooks: list[Any], status: JobStatus, error: str | None) -> None:
+    """Call the URLs that asked for it, in a thread: each may take seconds, and the dispatcher has none."""
+    if webhooks:
+        threading.Thread(
+            target=job.send_webhooks, args=(status,), kwargs={"exc_string": error}, name="webhooks", daemon=True
+        ).start()

@@ -36,17 +36,17 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
     Args:
         worker_id: cotyledon's number of it, which a restarted service has again.
         settings: The worker's.
-        manager_pid: Part of the RQ worker's name.
+        manager: Its own name; part of the RQ worker's name.
     """
 
     name = "service"
 
-    def __init__(self, worker_id: int, settings: Settings, manager_pid: int) -> None:
+    def __init__(self, worker_id: int, settings: Settings, manager: str) -> None:
         super().__init__(worker_id)  # type: ignore[arg-type,unused-ignore]
         signals.ignore_interrupts()
         self._settings = settings
         self._title = f"taskq: service {worker_id}"
-        self._name = worker_name(manager_pid, worker_id)
+        self._name = worker_name(manager, worker_id)
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -57,7 +57,9 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         try:
             if self._wait_for_redis():
                 url = self._settings.url
-                build(self._settings, self._name, self._title, self._inbox, lambda: connect(url)).run()
+                # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
+                # claims of the first time would be ours without our knowing.
+                build(self._settings, self._name, self._title, self._inbox, lambda: connect(url, retries=0)).run()
         finally:
             self._ended.set()
 

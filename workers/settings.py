@@ -50,14 +50,15 @@ def usable_cores() -> int:
     return int(cpu_count())
 
 
-def worker_prefix(manager_pid: int, worker_id: int) -> str:
+def worker_prefix(manager: str, worker_id: int) -> str:
     """What the RQ names of all incarnations of one service begin with.
 
-    The manager, which only knows the number of a dead service, finds by it what that one has left behind.
+    ``manager`` is a name that no other manager has, though host names and process ids of containers may be
+    alike. The manager, which only knows the number of a dead service, finds by it what that one has left behind.
     """
-    return f"taskq-{socket.gethostname()}-{manager_pid}-{worker_id}-"
+    return f"taskq-{socket.gethostname()}-{manager}-{worker_id}-"
 
 
-def worker_name(manager_pid: int, worker_id: int) -> str:
+def worker_name(manager: str, worker_id: int) -> str:
     """The RQ worker name of the service that runs in this process; no other incarnation ever has it."""
-    return f"{worker_prefix(manager_pid, worker_id)}{os.getpid()}-{os.urandom(3).hex()}"
+    return f"{worker_prefix(manager, worker_id)}{os.getpid()}-{os.urandom(3).hex()}"

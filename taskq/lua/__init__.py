@@ -46,6 +46,7 @@ class Scripts:
         self.release = Operation(connection, "release")
         self.split = Operation(connection, "split")
         self.close = Operation(connection, "close")
+        self.give_back = Operation(connection, "give_back")
         self.reserve = Operation(connection, "reserve")
 
     def load(self) -> None:

@@ -73,7 +73,7 @@ def test_what_would_hang_a_pool_is_an_error_of_its_item(
         assert job.wait(timeout=20)
         assert job.errors[0].type == kind
         assert fake_queue.map(jobs.square, range(3)).get(timeout=20) == [0, 1, 4]
-        assert all(lane.running == 0 for lane in state.lanes)
+        wait_until(lambda: all(lane.idle for lane in state.lanes))
 
 
 def test_a_result_over_the_limit_fails_its_item_only(fake_queue: Queue) -> None:

@@ -1,0 +1,15 @@
+-- Put a job id that was taken from its queue, and not begun, back to the front.
+--
+-- KEYS  1 rq:queue:{name}   2 rq:queue:{name}:intermediate   3 rq:job:{id}
+-- ARGV  1 job id
+-- Returns 1; 0 if the id is no longer in the intermediate list (somebody else has begun it, or given it back), or
+-- its job no longer waits, and then it is in no list any more.
+
+if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then
+    return 0
+end
+if redis.call('HGET', KEYS[3], 'status') ~= 'queued' then
+    return 0
+end
+redis.call('LPUSH', KEYS[1], ARGV[1])
+return 1
