@@ -142,3 +142,59 @@ def note_in_meta(n: int) -> int:
 def remember_process(job: Any, connection: Any, *args: Any) -> None:
     """A callback that says in which process it ran."""
     connection.set(f"test:callback:{job.id}", os.getpid())
+
+
+def _on_sending(act: Any) -> None:
+    """Have this process call ``act`` the next time it sends an outcome, instead of pickling it."""
+    from multiprocessing import queues
+
+    pickler: Any = queues._ForkingPickler
+
+    class Once:
+        @staticmethod
+        def dumps(_value: Any) -> None:
+            queues._ForkingPickler = pickler
+            act()
+
+    queues._ForkingPickler = Once
+
+
+def die_sending(n: int) -> int:
+    """Kills its process when its outcome is about to be sent, long after it has returned."""
+    if n == 1:
+        _on_sending(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return n
+
+
+def unsendable(n: int) -> int:
+    """Its outcome can't be sent."""
+
+    def refuse() -> None:
+        raise ValueError("can't be sent")
+
+    if n == 1:
+        _on_sending(refuse)
+    return n
+
+
+def leave_an_alarm(seconds: float) -> int:
+    """Sets an alarm that is deadly when it goes off, and forgets it; its own process's id."""
+    if seconds:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    else:
+        time.sleep(0.3)
+    return os.getpid()
+
+
+def linger(job: Any, connection: Any, *args: Any) -> None:
+    """A callback that takes its time, and then leaves a trace in Redis."""
+    time.sleep(1.6)
+    connection.set(f"test:callback:{job.id}", "ended")
+
+
+def wait_for_deletion(job: Any, connection: Any, *args: Any) -> None:
+    """A callback that lasts until its job is deleted."""
+    connection.set(f"test:callback:{job.id}", "began")
+    while connection.exists(job.key):
+        time.sleep(0.005)

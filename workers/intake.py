@@ -54,7 +54,9 @@ def begin(state: State, reserved: Reserved) -> None:
             taken.append(Taken(job, queue, execution, fields))
         pipe.execute()
     for one in taken:
-        state.taken.append(_started(state, one))
+        started = _started(state, one)
+        if started not in state.taken:
+            state.taken.append(started)
 
 
 def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
@@ -92,10 +94,13 @@ def _started(state: State, one: Taken) -> Taken:
     if not kind:
         return PlainJob(*books)
     helper = kind == HELPER
+    run = None if helper else _become_owner(state, one)
     store = state.store(map_id or one.job.id)
     info = _info(state, store, helper=helper)
     if info is None:
-        return MapRun(*books, store=store, info=_GONE, helper=helper, closed="gone")
+        run = run or MapRun(*books, store=store, info=_GONE, helper=helper)
+        run.closed = "gone"
+        return run
     log.info(
         "%s %s: %d items",
         "helps with map" if helper else "map",
@@ -103,20 +108,28 @@ def _started(state: State, one: Taken) -> Taken:
         info.total,
         extra={"action": "map_taken", "job": store.keys.id},
     )
-    run = MapRun(*books, deadline=None if helper else deadline, store=store, info=info, helper=helper)
+    run = run or MapRun(*books, store=store, info=info, helper=helper)
+    run.deadline = None if helper else deadline
     run.complete = info.complete and not helper
     return run
 
 
-def _drop_others(state: State, store: MapStore) -> None:
-    """Let go of what else this service does of a map that it now comes to own; opening it returns the claims.
+def _become_owner(state: State, one: Taken) -> MapRun | None:
+    """If this service helps with the map that it now comes to own (its owner has died), go on with that run.
 
-    It helped, and the owner has died; or it was the owner, and was given up for dead without knowing it yet.
+    And if it owned the map, and was given up for dead without knowing it yet, let go of the old run.
     """
     for run in list(state.maps):
-        if run.store.keys.id == store.keys.id:
-            state.worker.forget(run.job, run.execution, delete=run.helper)
-            state.drop(run)
+        if run.store.keys.id != one.job.id:
+            continue
+        state.worker.forget(run.job, run.execution, delete=run.helper)
+        if run.helper:
+            run.job, run.queue, run.execution, run.fields = one.job, one.queue, one.execution, one.fields
+            run.helper = False
+            return run
+        state.drop(run)
+        run.store.release(state.name)
+    return None
 
 
 _GONE = MapInfo("", b"", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
@@ -124,7 +137,6 @@ _GONE = MapInfo("", b"", star=False, total=0, done=0, failed=0, limit=0, state="
 
 def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
     if not helper:
-        _drop_others(state, store)
         return store.open(state.name)
     state.connection.hdel(store.keys.hash, MapField.HELPER)
     try:

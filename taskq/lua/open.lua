@@ -26,7 +26,7 @@ else
     for i = 1, #claims, 2 do
         local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
         local lease = redis.call('ZSCORE', KEYS[8], worker)
-        if worker == ARGV[1] or not lease or tonumber(lease) < tonumber(ARGV[2]) then
+        if not lease or tonumber(lease) < tonumber(ARGV[2]) then
             redis.call('HDEL', KEYS[4], claims[i])
             redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. deaths)
         end

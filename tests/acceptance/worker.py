@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from taskq.connection import connect
 from taskq.server import find_program
 from taskq.services import ServiceInfo
 from tests.waiting import wait_until
-from workers.settings import worker_prefix
 
 ROOT = Path(__file__).parents[2]
 GONE = 5.0  # seconds which processes that must end are given
@@ -133,8 +133,8 @@ class Worker:
     @property
     def infos(self) -> list[ServiceInfo]:
         """What its live services say of themselves."""
-        prefixes = tuple(worker_prefix(self.pid, number) for number in range(self.services))
-        return [info for info in services.live(self._connection) if info.name.startswith(prefixes)]
+        prefix = f"taskq-{socket.gethostname()}-{self.pid}-"
+        return [info for info in services.live(self._connection) if info.name.startswith(prefix)]
 
     # -- what it does --------------------------------------------------------------------------------
 

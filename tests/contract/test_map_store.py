@@ -466,12 +466,12 @@ def test_opening_an_open_map_returns_the_claims_of_the_dead(store: MapStore) -> 
     consistent(store)
 
 
-def test_opening_returns_ones_own_claims(store: MapStore) -> None:
-    """Whoever opens knows of no claim: those in its name are of a time before it was restarted."""
+def test_who_opens_keeps_what_it_holds(store: MapStore) -> None:
+    """A helper that comes to own the map goes on with its chunks."""
     lease(store, A, 60)
     claim(store, 2, A)
     store.open(A)
-    assert store.held_by(A) == {}
+    assert store.held_by(A) == {0: 0, 1: 0}
     consistent(store)
 
 

@@ -54,14 +54,14 @@ def test_cores() -> None:
 
 
 def test_names_of_one_service_are_found_by_its_prefix() -> None:
-    names = {worker_name(17, 1) for _ in range(20)}
+    names = {worker_name("17", 1) for _ in range(20)}
     assert len(names) == 20
-    assert all(name.startswith(worker_prefix(17, 1)) for name in names)
+    assert all(name.startswith(worker_prefix("17", 1)) for name in names)
     assert not any(
-        name.startswith(prefix) for name in names for prefix in (worker_prefix(17, 11), worker_prefix(1, 7))
+        name.startswith(prefix) for name in names for prefix in (worker_prefix("17", 11), worker_prefix("1", 7))
     )
 
 
 def test_a_name_has_no_colon() -> None:
     """RQ's keys are split at colons to find the name."""
-    assert ":" not in worker_name(17, 1)
+    assert ":" not in worker_name("17", 1)

@@ -1,0 +1,406 @@
+"""What went wrong once: replies that are lost, deaths at odd moments, jobs that end while they end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fakeredis
+import pytest
+import rq
+from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq import Callback, Webhook
+from rq.executions import Execution
+from rq.job import JobStatus
+from rq.timeouts import JobTimeoutException
+
+import taskq
+from taskq import MapJob, Queue, services
+from taskq.keys import MapField
+from taskq.map_job import HelperJob
+from taskq.rq_jobs import HELP_PATH
+from taskq.services import ServiceInfo
+from taskq.testing import drain, running_worker
+from tests import jobs
+from tests.waiting import wait_until
+from workers import dispatcher, intake, recovery
+from workers.rq_worker import RQWorker
+
+
+def announce(queue: Queue, name: str) -> None:
+    """Let it seem that another service with this name lives."""
+    with queue.connection.pipeline() as pipe:
+        services.renew(pipe, ServiceInfo(name, "host", 1, 1, (queue.name,), "3", 0.0), 100.0)
+        pipe.execute()
+
+
+def owner_of(job: MapJob) -> bytes | None:
+    owner: bytes | None = job.connection.hget(job.store.keys.hash, MapField.OWNER)
+    return owner
+
+
+def claim(job: MapJob, worker: str, count: int = 1) -> None:
+    assert len(job.store.read_claims(job.store.claim(worker, count)).claims) == count
+
+
+# -- lost replies ------------------------------------------------------------------------------------
+
+
+class Deaf(fakeredis.FakeRedis):
+    """Hears nothing of what became of one pipeline: the server has run it, but the reply is lost."""
+
+    lose: Callable[[Pipeline], bool] = staticmethod(lambda _pipe: False)
+
+    def pipeline(self, *args: Any, **kwargs: Any) -> Any:
+        pipe = super().pipeline(*args, **kwargs)
+        execute = pipe.execute
+
+        def deaf(*args: Any, **kwargs: Any) -> Any:
+            lost = Deaf.lose(pipe)
+            replies = execute(*args, **kwargs)
+            if lost:
+                Deaf.lose = staticmethod(lambda _pipe: False)
+                raise RedisConnectionError("the reply was lost")
+            return replies
+
+        pipe.execute = deaf
+        return pipe
+
+
+def deaf(queue: Queue) -> Callable[[], Any]:
+    """Makes connections as ``Deaf``, to the queue's own server."""
+    return lambda: Deaf(connection_pool=queue.connection.connection_pool)
+
+
+@pytest.mark.parametrize("operation", ["claim", "commit", "reserve"])
+def test_a_lost_reply_loses_nothing(fake_queue: Queue, operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[str] = []
+
+    def lose(pipe: Pipeline) -> bool:
+        sha = getattr(taskq.lua.Scripts(fake_queue.connection), operation)._script.sha
+        if not lost and any(sha in command[0] for command in pipe.command_stack):
+            lost.append(operation)
+            return True
+        return False
+
+    with running_worker(fake_queue, processes=1, new_connection=deaf(fake_queue)):
+        wait_until(lambda: services.live(fake_queue.connection))
+        monkeypatch.setattr(Deaf, "lose", staticmethod(lose))
+        job = fake_queue.map(jobs.nap, [0.06, 0.07, 0.06, 0.07], chunksize=1)
+        assert job.get(timeout=10) == [0.06, 0.07, 0.06, 0.07]
+        assert len(job.result_list) == 4
+    assert lost
+    assert fake_queue.connection.hlen(job.store.keys.claims) == 0
+
+
+# -- deaths ------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_dies_as_it_sends_its_outcome_is_blamed(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=1):
+        job = fake_queue.map(jobs.die_sending, range(3), chunksize=1)
+        results = job.get(timeout=15, errors="return")
+    assert results[::2] == [0, 2]
+    assert isinstance(results[1], taskq.WorkerLostError)
+
+
+def test_an_outcome_that_cant_be_sent_is_the_items_error(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=1):
+        job = fake_queue.map(jobs.unsendable, range(3), chunksize=1)
+        results = job.get(timeout=15, errors="return")
+        assert results[::2] == [0, 2]
+        assert isinstance(results[1], taskq.WorkerLostError)
+        assert fake_queue.map(jobs.square, range(3)).get(timeout=10) == [0, 1, 4]
+
+
+def test_an_alarm_left_behind_does_not_go_off(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=1):
+        pids = fake_queue.map(jobs.leave_an_alarm, [0.1, 0.0], chunksize=1).get(timeout=10)
+    assert len(set(pids)) == 1
+
+
+# -- waiting -----------------------------------------------------------------------------------------
+
+
+def test_a_service_that_waits_for_a_helper_does_not_spin(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    turn = dispatcher.Dispatcher._turn
+
+    def counted(self: dispatcher.Dispatcher) -> None:
+        turns.append(1)
+        turn(self)
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "_turn", counted)
+    announce(fake_queue, "other")
+    job = fake_queue.map(jobs.square, [1, 2], chunksize=1)
+    claim(job, "other", 2)
+    with running_worker(fake_queue, processes=1):
+        wait_until(lambda: owner_of(job))
+        plain = fake_queue.enqueue(jobs.nap, 0.8)
+        wait_until(lambda: plain.get_status() == JobStatus.STARTED)
+        before = len(turns)
+        wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
+        assert len(turns) - before < 40
+        assert not job.ready()
+        job.cancel()
+
+
+# -- recovery ----------------------------------------------------------------------------------------
+
+
+def started_by(queue: Queue, name: str) -> rq.job.Job:
+    """A job that the worker with this name has begun, when it died."""
+    worker = RQWorker((queue.name,), name, queue.connection)
+    worker.register_birth()
+    job = queue.enqueue(jobs.square, 3)
+    queue.connection.lmove(queue.key, queue.intermediate_queue_key)
+    with queue.connection.pipeline() as pipe:
+        worker.begin(worker.job_of(job.id, queue.connection.hgetall(job.key)), worker.queues[0], pipe)
+        pipe.execute()
+    return job
+
+
+@pytest.mark.parametrize("moment", ["restore", "delete"])
+def test_two_who_recover_the_same_worker_push_its_jobs_once(
+    any_queue: Queue, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = started_by(any_queue, "dead")
+    kind: Any = rq.job.Job if moment == "restore" else Execution
+    original = getattr(kind, moment)
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(kind, moment, original)
+        assert recovery.recover(any_queue.connection, "dead") == 1
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(kind, moment, meanwhile)
+    assert recovery.recover(any_queue.connection, "dead") == 0
+    assert any_queue.job_ids == [job.id]
+    assert job.get_status() == JobStatus.QUEUED
+
+
+class Flaky(fakeredis.FakeRedis):
+    """The connection breaks when an id is about to be pushed."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] in ("LPUSH", "RPUSH"):
+            raise RedisConnectionError("the connection broke")
+        return super().execute_command(*args, **options)
+
+
+def test_a_stranded_job_is_never_lost(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake.Stranded, "AFTER", 0.1, raising=False)
+    job = fake_queue.enqueue(jobs.square, 3)
+    fake_queue.connection.lmove(fake_queue.key, fake_queue.intermediate_queue_key)
+    pool = fake_queue.connection.connection_pool
+    with running_worker(fake_queue, processes=1, new_connection=lambda: Flaky(connection_pool=pool)):
+        wait_until(lambda: job.return_value(refresh=True) == 9, timeout=5.0)
+
+
+@pytest.mark.parametrize("status", [JobStatus.CANCELED, JobStatus.FINISHED, None])
+def test_only_a_job_that_waits_is_given_back(fake_queue: Queue, status: JobStatus | None) -> None:
+    with running_worker(fake_queue, processes=1, queues=("another",)) as state:
+        job = fake_queue.enqueue(jobs.square, 3)
+        assert not intake.give_back(state, fake_queue, job.id), "nobody has taken it"
+        fake_queue.connection.lmove(fake_queue.key, fake_queue.intermediate_queue_key)
+        assert intake.give_back(state, fake_queue, job.id)
+        assert fake_queue.job_ids == [job.id]
+        fake_queue.connection.lmove(fake_queue.key, fake_queue.intermediate_queue_key)
+        if status is None:
+            fake_queue.connection.delete(job.key)
+        else:
+            job.set_status(status)
+        assert not intake.give_back(state, fake_queue, job.id)
+        assert fake_queue.job_ids == []
+        assert fake_queue.connection.llen(fake_queue.intermediate_queue_key) == 0
+
+
+# -- helpers -----------------------------------------------------------------------------------------
+
+
+def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue) -> None:
+    rq.Worker([fake_queue], name="stock", connection=fake_queue.connection).register_birth()
+    with running_worker(fake_queue, processes=1):
+        job = fake_queue.map(jobs.nap, [0.3] * 3, chunksize=1)
+        wait_until(lambda: owner_of(job))
+        claim(job, "stock")
+        assert job.get(timeout=10) == [0.3] * 3
+
+
+def helpers_of(job: MapJob) -> list[str]:
+    waiting = rq.Queue(job.origin, connection=job.connection).job_ids
+    return [job_id for job_id in waiting if job_id.startswith(f"{job.id}-helper")]
+
+
+def test_a_call_for_help_that_was_lost_is_made_again(fake_queue: Queue) -> None:
+    announce(fake_queue, "other")
+    with running_worker(fake_queue, processes=1):
+        job = fake_queue.map(jobs.nap, [0.5] * 12, chunksize=1)
+        wait_until(lambda: helpers_of(job))
+        [first] = helpers_of(job)
+        fake_queue.connection.lrem(fake_queue.key, 0, first)
+        fake_queue.connection.delete(f"rq:job:{first}")
+        wait_until(lambda: helpers_of(job) not in ([], [first]), timeout=5.0)
+        job.cancel()
+
+
+def ask_for_help(queue: Queue, job: MapJob) -> None:
+    """As the owner does it; the map's own job is no longer on the queue."""
+    queue.connection.delete(queue.key)
+    assert job.store.open("owner")
+    helper = HelperJob.create(
+        HELP_PATH, args=(job.id,), connection=queue.connection, id=f"{job.id}-helper-1", origin=queue.name,
+        timeout=-1, result_ttl=0, failure_ttl=60,
+    )  # fmt: skip
+    queue.connection.hset(job.store.keys.hash, MapField.HELPER, helper.id)
+    rq.Queue(queue.name, connection=queue.connection).enqueue_job(helper)
+
+
+def test_a_stock_helper_takes_the_call_for_help_back(fake_queue: Queue) -> None:
+    job = fake_queue.map(jobs.square, range(3), chunksize=1)
+    ask_for_help(fake_queue, job)
+    drain(fake_queue)
+    assert job.progress.done == 3
+    assert not fake_queue.connection.hexists(job.store.keys.hash, MapField.HELPER)
+
+
+def test_a_stock_helper_that_is_interrupted_gives_back_its_chunk(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(n: int) -> int:
+        if n == 1:
+            raise JobTimeoutException("too long")
+        return n
+
+    monkeypatch.setitem(jobs.hooks, "call", interrupt)
+    job = fake_queue.map(jobs.hooked, range(3), chunksize=1)
+    ask_for_help(fake_queue, job)
+    drain(fake_queue)
+    assert job.progress.done == 1
+    assert fake_queue.connection.hlen(job.store.keys.claims) == 0
+    assert fake_queue.connection.llen(job.store.keys.pending) == 2
+
+
+def test_the_time_limit_of_a_map_frees_its_helpers_too(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
+        wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
+        job = fake_queue.map(jobs.nap, [60.0] * 4, chunksize=1, job_timeout=1)
+        wait_until(lambda: any(run.helper and run.flying for state in (one, two) for run in list(state.maps)))
+        wait_until(lambda: not one.taken and not two.taken)
+        wait_until(lambda: all(lane.idle for state in (one, two) for lane in list(state.lanes)), timeout=3.0)
+        assert job.ready()
+
+
+# -- ends --------------------------------------------------------------------------------------------
+
+
+def test_a_map_may_be_deleted_while_its_callback_runs(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        job = real_queue.map(jobs.square, [1, 2], chunksize=1, on_success=Callback(jobs.wait_for_deletion))
+        wait_until(lambda: real_queue.connection.exists(f"test:callback:{job.id}"))
+        job.delete()
+        assert real_queue.map(jobs.square, [3]).get(timeout=5) == [9]
+        assert not real_queue.connection.exists(job.key)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"timeout": "3x"}, {"created_at": "yesterday"}, {"retry_intervals": "no json"}, {"data": ""}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_job_that_cant_be_read_stops_nobody(fake_queue: Queue, fields: dict[str, str]) -> None:
+    bad = fake_queue.enqueue(jobs.square, 3)
+    fake_queue.connection.hset(bad.key, mapping=fields)
+    with running_worker(fake_queue, processes=1):
+        good = fake_queue.enqueue(jobs.square, 4)
+        wait_until(lambda: good.return_value(refresh=True) == 16, timeout=5.0)
+        wait_until(lambda: bad.id in fake_queue.failed_job_registry.get_job_ids(cleanup=False))
+    assert fake_queue.connection.hget(bad.key, "status") == b"failed"
+    assert fake_queue.connection.llen(fake_queue.intermediate_queue_key) == 0
+
+
+def test_a_stopping_service_does_not_resurrect_what_was_canceled(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=1, grace=0.2) as state:
+        job = fake_queue.enqueue(jobs.nap, 60)
+        wait_until(lambda: any(lane.running for lane in list(state.lanes)))
+        job.cancel()
+    assert job.get_status() == JobStatus.CANCELED
+    assert fake_queue.job_ids == []
+    assert fake_queue.canceled_job_registry.get_job_ids() == [job.id]
+    assert not fake_queue.connection.keys("rq:execution*")
+
+
+def test_dependents_are_released_together_with_the_success(fake_queue: Queue) -> None:
+    seen: list[str] = []
+    executions: list[str] = []
+
+    class Watching(fakeredis.FakeRedis):
+        """Notes where the dependent is, seen from outside, whenever a transaction has finished the job."""
+
+        def pipeline(self, *args: Any, **kwargs: Any) -> Any:
+            pipe = super().pipeline(*args, **kwargs)
+            execute = pipe.execute
+
+            def watched(*args: Any, **kwargs: Any) -> Any:
+                replies = execute(*args, **kwargs)
+                if executions and not seen and not fake_queue.connection.exists(executions[0]):
+                    seen.append(dependent.id)
+                    deferred.extend(fake_queue.deferred_job_registry.get_job_ids(cleanup=False))
+                return replies
+
+            pipe.execute = watched
+            return pipe
+
+    deferred: list[str] = []
+    pool = fake_queue.connection.connection_pool
+    with running_worker(fake_queue, processes=1, new_connection=lambda: Watching(connection_pool=pool)) as state:
+        job = fake_queue.enqueue(jobs.nap, 0.3)
+        dependent = fake_queue.enqueue(jobs.square, 3, depends_on=job)
+        wait_until(lambda: any(state.plain))
+        executions.extend(taken.execution.key for taken in list(state.taken))
+        wait_until(lambda: dependent.return_value(refresh=True) == 9)
+    assert seen == [dependent.id]
+    assert deferred == [], "who is killed between the two leaves it there for ever"
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """Of a server that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize(
+    ("function", "status"), [(jobs.square, JobStatus.FINISHED), (jobs.invert, JobStatus.FAILED)]
+)
+def test_a_webhook_that_takes_long_delays_nobody(
+    fake_queue: Queue, silent_url: str, function: Callable[[int], object], status: JobStatus
+) -> None:
+    with running_worker(fake_queue, processes=1):
+        hook = Webhook(silent_url, job_status=status.value, timeout=20)
+        hooked = fake_queue.enqueue(function, 0, webhooks=[hook])
+        wait_until(lambda: hooked.get_status() == status)
+        after = fake_queue.enqueue(jobs.square, 3)
+        wait_until(lambda: after.return_value(refresh=True) == 9, timeout=4.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "callback", "status"),
+    [(60.0, "on_failure", JobStatus.FAILED), (0.9, "on_success", JobStatus.FINISHED)],
+)
+def test_callbacks_have_a_time_limit_of_their_own(
+    real_queue: Queue, seconds: float, callback: str, status: JobStatus
+) -> None:
+    with running_worker(real_queue, processes=1) as state:
+        assert real_queue.map(jobs.square, [1]).get(timeout=10) == [1]  # the process has started
+        job = real_queue.enqueue(jobs.nap, seconds, job_timeout=1, **{callback: Callback(jobs.linger)})
+        pids = state.lanes.pids
+        wait_until(lambda: job.get_status() == status)
+        assert real_queue.connection.get(f"test:callback:{job.id}") == b"ended"
+        assert state.lanes.pids == pids, "no process was killed"
