@@ -19,6 +19,7 @@ import time
 from typing import Any
 
 from redis.exceptions import RedisError
+from rq.registry import ReadyJobRegistry
 
 from taskq.outcome import ChunkRefused
 from workers import casualties, ending, intake, recovery
@@ -279,16 +280,21 @@ class Dispatcher:
                 continue
             if isinstance(taken, MapRun) and not taken.closed and not taken.complete:
                 ending.time_out(self.state, taken)
-            elif isinstance(taken, PlainJob) and taken.outcome is None:
+            taken.deadline = None
+            if isinstance(taken, PlainJob) and taken.outcome is None:
                 for lane in self.state.lanes:
                     if lane.tasks.get(lane.running) is taken:
                         lane.kill("timeout")
-            taken.deadline = None
+                        break
+                else:
+                    taken.deadline = time.monotonic() + TICK  # its process has not begun with it yet
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = True
+        for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
+            ReadyJobRegistry(queue=one).cleanup()
         self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
         for run in list(self.state.maps):
             if not run.closed and not run.complete:

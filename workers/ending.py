@@ -91,6 +91,10 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         return  # the dispatcher runs it, and comes back
     if run.called is not None and run.called.error is not None:
         error = run.called.error
+    if not state.connection.exists(run.execution.key):
+        run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
+        state.drop(run)
+        return
     run.store.close()
     intake.withdraw_helper(state, run)
     again = error is not None and run.job.should_retry
@@ -142,6 +146,7 @@ def look(state: State, run: MapRun) -> None:
         info = run.store.info()
     except ResultsGoneError:
         run.closed = "gone"
+        _stop(state, run)
         return
     if info.state != "open":
         run.closed = "closed"

@@ -178,9 +178,12 @@ class Exchange:
 def resolve_doubt(state: State) -> None:
     """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
     executions = {taken.execution.composite_key for taken in state.taken}
-    for member in state.connection.smembers(state.worker.executions_key):
-        if member.decode() not in executions:
-            recovery.return_execution(state.connection, state.name, member.decode())
+    members = {member.decode() for member in state.connection.smembers(state.worker.executions_key)}
+    for member in members - executions:
+        recovery.return_execution(state.connection, state.name, member)
+    for job in list(state.plain):
+        if job.outcome is not None and job.execution.composite_key not in members:
+            state.drop(job)  # its end was recorded, and only the reply was lost
     for run in state.maps:
         ours = [*run.ready, *run.flying.values(), *(one[0] for one in run.ended), *(one[0] for one in run.wounded)]
         known = {claim.number for claim in ours}

@@ -38,7 +38,7 @@ class Lanes:
         self._row: dict[int, Lane] = {}
 
     def __iter__(self) -> Iterator[Lane]:
-        return iter(self._row.values())
+        return iter(list(self._row.values()))
 
     @property
     def idle(self) -> list[Lane]:

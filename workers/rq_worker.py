@@ -132,13 +132,16 @@ class RQWorker(BaseWorker):
         before = job.retries_left, job.number_of_retries
         webhooks, job.webhooks = job.webhooks, []
         retried = job.should_retry
+        recorded = False
         try:
             self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+            recorded = not self.connection.exists(execution.key)  # RQ only logs it if Redis has not taken it
         finally:
             job.webhooks = webhooks
-        if self.connection.exists(execution.key):  # RQ only logs it if Redis has not taken it
-            self.executions[execution.id] = execution
-            job.retries_left, job.number_of_retries = before  # RQ has counted this try already
+            if not recorded:
+                self.executions[execution.id] = execution
+                job.retries_left, job.number_of_retries = before  # RQ has counted this try already
+        if not recorded:
             raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
         if not retried:
             _send_webhooks(job, webhooks, JobStatus.FAILED, error)
