@@ -59,13 +59,13 @@ def run_to_its_end(program: str, url: str = "") -> None:
 
 
 def main() -> None:
-    print("1. thread + join: the program waits for its thread")
+    print("1. thread + join: the program waits for its thread", flush=True)
     run_to_its_end("join")
 
-    print("2. daemon thread: the program does not wait, so its thread never gets to speak")
+    print("2. daemon thread: the program does not wait, so its thread never gets to speak", flush=True)
     run_to_its_end("daemon")
 
-    print("3. queue: the program does not wait, and its job runs all the same")
+    print("3. queue: the program does not wait, and its job runs all the same", flush=True)
     with taskq.local() as q:
         run_to_its_end("queue", url_of(q.connection))
         job = q.fetch_job("greeting")
