@@ -3,6 +3,7 @@ ARG PYTHON_VERSION=3.13
 FROM python:${PYTHON_VERSION}-slim
 
 ENV PYTHONUNBUFFERED=1 \
+    PIP_CACHE_DIR=/var/cache/pip \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 
@@ -10,7 +11,7 @@ ENV PYTHONUNBUFFERED=1 \
 # pyproject.toml changes. (pip can't install a project's dependencies without the project.)
 WORKDIR /src
 COPY pyproject.toml ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 print(*p['dependencies'], *p['optional-dependencies']['shell'], sep='\n')" > requirements.txt \
  && pip install -r requirements.txt
@@ -18,7 +19,7 @@ print(*p['dependencies'], *p['optional-dependencies']['shell'], sep='\n')" > req
 COPY README.md LICENSE ./
 COPY taskq taskq
 COPY workers workers
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install ".[shell]" && rm -rf build ./*.egg-info
 
 # A worker runs whatever it finds in Redis; it need not be root for that. The home is for IPython's history.
