@@ -8,8 +8,6 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from taskq.errors import OptionError
@@ -17,9 +15,6 @@ from taskq.errors import OptionError
 DEFAULT_URL = "redis://localhost:6379/0"
 SOCKET_TIMEOUT = 30.0  # seconds a reply may take
 CONNECT_TIMEOUT = 5.0  # seconds
-
-UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
-"""What redis-py raises when the server can't be reached or doesn't answer."""
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 

@@ -1,4 +1,4 @@
-"""How a job ends here: finished, failed, dropped, or put back for somebody else.
+"""How a job ends here: finished, failed, or dropped because its end is not ours to say.
 
 Each function may be called again if Redis went away in its middle.
 """
