@@ -16,9 +16,12 @@ taskq:{id}:spans       list    "start:count" for each run of results          co
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:events      channel "progress" at each commit, "end" at the end    commit, worker    -
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
+                               workers/sweep.py
 taskq:leases           zset    worker name -> Unix time its lease ends        service           -
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
-taskq:timeline         stream  capped; one entry for each committed chunk     commit            capped
+taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
+                               ``outcome`` is "ok", "killed" or "timeout"
 
 While a producer is still writing, a map's keys expire after ``WRITING_TTL``: a producer that dies in the
 middle leaves nothing behind. "With the job" means: as long as RQ keeps the job itself.
@@ -30,6 +33,7 @@ from dataclasses import dataclass
 
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
+MAPS = "taskq:maps"
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
 TIMELINE = "taskq:timeline"
@@ -43,6 +47,7 @@ class MapField:
     """Fields of the hash ``taskq:{id}``."""
 
     STATE = "state"  # "writing" -> "open" <-> "closed": workers may claim chunks only while it is open
+    WRITER = "writer"  # the producer that writes it: a name that no other has
     FUNCTION = "function"  # pickled Function (see function.py)
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text
@@ -51,12 +56,15 @@ class MapField:
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
     LIMIT = "limit"  # bytes a result may have
+    ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
+    ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
     OWNER = "owner"  # name of the worker that runs the RQ job
     HELPER = "helper"  # id of the helper job that waits in the queue, if any
     HELPERS = "helpers"  # how many helper jobs there have been
     STARTED = "started"  # Unix time at which the first owner opened it
     ENDED = "ended"  # Unix time at which it was closed
     REASON = "reason"  # why it was closed early, for people
+    KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
 @dataclass(frozen=True)

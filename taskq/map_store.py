@@ -7,6 +7,7 @@ their command there, and its reply is read by the static method named beside it.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,9 @@ class MapInfo:
     reason: str
     started: float  # Unix time; 0.0: not yet
     ended: float = 0.0
+    item_timeout: float = 0.0  # seconds; 0.0: none
+    adapt: bool = False
+    kill: bool = False
 
     @property
     def complete(self) -> bool:
@@ -66,12 +70,13 @@ class MapInfo:
 
 @dataclass(frozen=True)
 class TimelineNote:
-    """Who ran a chunk, for the timeline."""
+    """Who ran a chunk, and how that ended, for the timeline."""
 
     host: str
     worker: str
     pid: int
     lane: int
+    outcome: str = "ok"  # or "killed", "timeout"
 
 
 class MapStore:
@@ -87,27 +92,39 @@ class MapStore:
         self.keys = MapKeys(job_id)
         self.connection = connection
         self.scripts = scripts or Scripts(connection)
+        self._writer = uuid.uuid4().hex  # of this producer, while it writes the map
 
     # -- producer ------------------------------------------------------------------------------------
 
     def begin(self, fields: Mapping[str, Any]) -> bool:
         """Reserve the id and write the hash; False if a map with this id exists."""
         flat = [part for pair in fields.items() for part in pair]
-        return bool(self.scripts.begin([self.keys.hash], [keys.WRITING_TTL, *flat]))
+        return bool(self.scripts.begin([self.keys.hash], [keys.WRITING_TTL, self._writer, *flat]))
 
-    def write(self, first: int, payloads: Iterable[bytes]) -> None:
-        """Add chunks, numbered from ``first``; they can't be claimed before ``announce``."""
-        numbered = dict(enumerate(payloads, first))
-        with self.connection.pipeline(transaction=False) as pipe:
-            pipe.hset(self.keys.chunks, mapping=numbered)
-            pipe.rpush(self.keys.pending, *numbered)
-            for key in (self.keys.hash, self.keys.chunks, self.keys.pending):
-                pipe.expire(key, keys.WRITING_TTL)
-            pipe.execute()
+    def write(self, first: int, payloads: Iterable[bytes]) -> bool:
+        """Add chunks, numbered from ``first``; they can't be claimed before ``announce``.
+
+        False if the map is no longer ours: nothing was written for so long that it has expired.
+        """
+        k = self.keys
+        args = [keys.WRITING_TTL, self._writer, first, *payloads]
+        return bool(self.scripts.write([k.hash, k.chunks, k.pending], args))
+
+    def writing(self, pipe: Any = None) -> bool | None:
+        """Whether this producer may still write and announce it; None if it has announced it."""
+        writer, state = (pipe or self.connection).hmget(self.keys.hash, MapField.WRITER, MapField.STATE)
+        if writer is None or writer.decode() != self._writer:
+            return False
+        return True if state == b"writing" else None
+
+    def abandon(self) -> None:
+        """Remove what this producer has written, unless it was announced, and heard no reply to that."""
+        self.scripts.abandon(list(self.keys.all), [self._writer])
 
     def announce(self, pipe: Any, total: int, chunks: int, ttl: int | None) -> None:
         """Open the map, in the transaction which makes its RQ job visible (I5)."""
         pipe.hset(self.keys.hash, mapping={MapField.TOTAL: total, MapField.CHUNKS: chunks, MapField.STATE: "open"})
+        pipe.zadd(keys.MAPS, {self.keys.id: time.time()})
         for key in (self.keys.hash, self.keys.chunks, self.keys.pending):
             if ttl is None:
                 pipe.persist(key)
@@ -151,7 +168,7 @@ class MapStore:
             left = bytes(header.keeping(failure.index - header.start for failure in outcome.failures))
         timeline = _timeline(self.keys.id, claim, outcome, note)
         return self.scripts.commit(
-            keys=[k.hash, k.chunks, k.claims, k.results, k.spans, k.errors, keys.TIMELINE],
+            keys=[k.hash, k.chunks, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending],
             args=[
                 claim.number,
                 f"{claim.deaths} {worker}",
@@ -161,14 +178,24 @@ class MapStore:
                 keys.TIMELINE_LENGTH,
                 k.events,
                 PUBSUB_CHANNEL_TEMPLATE,
+                len(outcome.rest),
+                claim.deaths,
                 len(timeline),
                 *timeline,
                 *(f"{start}:{count}" for start, count in outcome.spans),
                 *(part for failure in outcome.failures for part in (failure.index, failure.to_json())),
+                *outcome.rest,
                 *outcome.values,
             ],
             pipe=pipe,
         )
+
+    def note_death(self, claim: Claim, note: TimelineNote, began: float, pipe: Any) -> None:
+        """Queue a timeline entry for a run of the chunk that ended in the death of its process."""
+        lost = ChunkOutcome([], [], [], began, time.time() - began)
+        flat = _timeline(self.keys.id, claim, lost, note)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
 
     @staticmethod
     def read_commit(reply: list[int]) -> Totals:
@@ -222,7 +249,8 @@ class MapStore:
     def close(self, reason: str = "", pipe: Any = None) -> None:
         """Accept no more claims and commits; what is left can be opened again."""
         k = self.keys
-        self.scripts.close([k.hash, k.pending, k.claims, k.events], [reason, time.time()], pipe)
+        args = [reason, time.time(), k.id, PUBSUB_CHANNEL_TEMPLATE]
+        self.scripts.close([k.hash, k.pending, k.claims, k.events], args, pipe)
 
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""
@@ -234,6 +262,8 @@ class MapStore:
                     pipe.persist(key)
                 else:
                     pipe.expire(key, ttl)
+            if ttl == 0:
+                pipe.zrem(keys.MAPS, self.keys.id)
             pipe.execute()
 
     def tell_end(self, *, delete: bool = False) -> None:
@@ -301,6 +331,9 @@ def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
         reason=text(MapField.REASON),
         started=float(text(MapField.STARTED) or 0.0),
         ended=float(text(MapField.ENDED) or 0.0),
+        item_timeout=float(text(MapField.ITEM_TIMEOUT) or 0.0),
+        adapt=text(MapField.ADAPT) == "1",
+        kill=text(MapField.KILL) == "1",
     )
 
 
@@ -318,5 +351,6 @@ def _timeline(job_id: str, claim: Claim, outcome: ChunkOutcome, note: TimelineNo
         "items": len(outcome.values) + len(outcome.failures),
         "failed": len(outcome.failures),
         "deaths": claim.deaths,
+        "outcome": note.outcome,
     }
     return [part for pair in entry.items() for part in pair]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from taskq import codec
@@ -72,6 +72,8 @@ class ChunkOutcome:
         failures: For the items that have none.
         started: Unix time in seconds.
         seconds: How long the chunk ran.
+        rest: Parts of the chunk that did not run, each a payload, or a header for the chunk's own pickle; they
+            become chunks of their own.
     """
 
     values: list[bytes]
@@ -79,6 +81,7 @@ class ChunkOutcome:
     failures: list[ItemFailure]
     started: float
     seconds: float
+    rest: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Totals:
     done: int = 0
     failed: int = 0
     total: int = 0
+    pending: int = 0  # chunks that nobody holds
 
     @property
     def complete(self) -> bool:

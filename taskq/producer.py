@@ -8,10 +8,11 @@ items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expir
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.exceptions import TimeoutFormatError
 from rq.job import JobStatus
@@ -177,7 +178,8 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
         else:
             _announce(queue, job, total, chunks, options)
     except BaseException:  # also Ctrl-C while a generator runs: nothing half-written stays
-        job.store.expire(0)
+        with suppress(RedisError):  # without a server, it stays for WRITING_TTL
+            job.store.abandon()
         raise
     return job
 
@@ -219,13 +221,25 @@ def _write(queue: Queue, job: MapJob, items: Items, chunksize: int | None) -> tu
         size += len(payload)
         batch.append(payload)
         if size >= SOFT_BYTES or len(batch) >= _BATCH_CHUNKS:
-            job.store.write(chunks, batch)
+            _write_batch(job, chunks, batch)
             chunks += len(batch)
             batch, size = [], 0
     if batch:
-        job.store.write(chunks, batch)
+        _write_batch(job, chunks, batch)
         chunks += len(batch)
     return total, chunks
+
+
+def _write_batch(job: MapJob, first: int, batch: list[bytes]) -> None:
+    if not job.store.write(first, batch):
+        raise _too_slow(job)
+
+
+def _too_slow(job: MapJob) -> MapError:
+    return MapError(
+        f"the items of the map {job.id} came too slowly: nothing was written for {WRITING_TTL} s, so what there "
+        "was has expired. Collect them in a list first."
+    )
 
 
 def own_cores() -> int:
@@ -241,13 +255,12 @@ def _announce(queue: Queue, job: MapJob, total: int, chunks: int, options: MapOp
         while True:
             try:
                 pipe.watch(job.key, store.keys.hash)
+                if (writing := store.writing(pipe)) is None:
+                    return  # it was announced, and only the reply was lost
+                if not writing:
+                    raise _too_slow(job)
                 if options.unique and pipe.exists(job.key):
                     raise DuplicateJobError(f"a job with the id {job.id!r} exists")
-                if not pipe.exists(store.keys.hash):
-                    raise MapError(
-                        f"the items of the map {job.id} came too slowly: nothing was written for "
-                        f"{WRITING_TTL} s, so what there was has expired. Collect them in a list first."
-                    )
                 if not queue.is_async:
                     pipe.multi()
                     store.announce(pipe, total, chunks, job.ttl)
@@ -257,7 +270,7 @@ def _announce(queue: Queue, job: MapJob, total: int, chunks: int, options: MapOp
                 queue.enqueue_job(job, pipeline=pipe, at_front=options.at_front)
                 store.announce(pipe, total, chunks, job.ttl)
                 pipe.execute()
-            except WatchError:  # a job that this one depends on has just changed: look again
+            except WatchError:  # a job that this one depends on has just changed, or no reply came: look again
                 job._status = JobStatus.QUEUED  # noqa: SLF001 - as RQ's own retry loop does
             else:
                 return

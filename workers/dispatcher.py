@@ -30,6 +30,7 @@ from workers.fetcher import Fetcher
 from workers.lane import Lane
 from workers.membership import Membership
 from workers.state import State
+from workers.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Dispatcher:
         self._fetchers = fetchers
         self._membership = Membership(state)
         self._stranded = intake.Stranded()
+        self._sweep = Sweep()
         self._joined = False
         self._fetched: list[Fetched] = []
         self._ask = True  # the queues may hold jobs, and a process may be free for them
@@ -296,6 +298,7 @@ class Dispatcher:
         for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
             ReadyJobRegistry(queue=one).cleanup()
         self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
+        self._sweep.look(self.state)
         for run in list(self.state.maps):
             if not run.closed and not run.complete:
                 ending.look(self.state, run)

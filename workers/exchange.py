@@ -87,7 +87,7 @@ class Exchange:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete = totals.complete
+            run.complete, run.pending = totals.complete, totals.pending
         else:
             run.looked = 0.0  # the map was closed, or we were given up for dead: look at once
 

@@ -40,6 +40,8 @@ class Scripts:
 
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
+        self.write = Operation(connection, "write")
+        self.abandon = Operation(connection, "abandon")
         self.open = Operation(connection, "open")
         self.claim = Operation(connection, "claim")
         self.commit = Operation(connection, "commit")

@@ -2,12 +2,14 @@
 --
 -- KEYS  1 taskq:{id}
 -- ARGV  1 seconds after which the key expires if the producer dies while writing
---       2.. field, value, ... of the hash
--- Returns 1; or 0 if a map with this id exists already, and then nothing was changed.
+--       2 the producer's name   3.. field, value, ... of the hash
+-- Returns 1, also if this very producer has reserved it before and only the reply was lost; 0 if a map with this
+-- id exists already, and then nothing was changed.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
-    return 0
+    return redis.call('HGET', KEYS[1], 'writer') == ARGV[2] and 1 or 0
 end
-redis.call('HSET', KEYS[1], 'state', 'writing', 'done', 0, 'failed', 0, 'chunks', 0, unpack(ARGV, 2))
+redis.call('HSET', KEYS[1], 'state', 'writing', 'writer', ARGV[2], 'done', 0, 'failed', 0, 'chunks', 0,
+    unpack(ARGV, 3))
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1

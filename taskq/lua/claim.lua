@@ -1,6 +1,8 @@
 -- Claim pending chunks for a worker.
 --
 -- A claim is the only right to commit a chunk: whoever loses it (lease over, map closed) commits nothing.
+-- In all of these scripts, what needs memory is written before anything is removed: a server without memory lets
+-- a script remove and then refuses to write, and the chunk would be nowhere.
 --
 -- KEYS  1 taskq:{id}   2 :pending   3 :claims   4 :chunks
 -- ARGV  1 worker name   2 how many chunks at most
@@ -13,7 +15,7 @@ if state ~= 'open' then
     return reply
 end
 for _ = 1, tonumber(ARGV[2]) do
-    local entry = redis.call('LPOP', KEYS[2])
+    local entry = redis.call('LINDEX', KEYS[2], 0)
     if not entry then
         break
     end
@@ -28,6 +30,7 @@ for _ = 1, tonumber(ARGV[2]) do
         reply[#reply + 1] = deaths
         reply[#reply + 1] = payload
     end
+    redis.call('LPOP', KEYS[2])
 end
 reply[2] = redis.call('LLEN', KEYS[2])
 return reply

@@ -5,11 +5,12 @@
 -- Returns 1; 0 if the id is no longer in the intermediate list (somebody else has begun it, or given it back), or
 -- its job no longer waits, and then it is in no list any more.
 
-if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then
+if not redis.call('LPOS', KEYS[2], ARGV[1]) then
     return 0
 end
-if redis.call('HGET', KEYS[3], 'status') ~= 'queued' then
-    return 0
+local waits = redis.call('HGET', KEYS[3], 'status') == 'queued'
+if waits then
+    redis.call('LPUSH', KEYS[1], ARGV[1]) -- first, for without memory it fails
 end
-redis.call('LPUSH', KEYS[1], ARGV[1])
-return 1
+redis.call('LREM', KEYS[2], 1, ARGV[1])
+return waits and 1 or 0

@@ -14,8 +14,8 @@ if not state then
     return {false}
 end
 if state == 'closed' then
-    redis.call('DEL', KEYS[3], KEYS[4], KEYS[5])
     redis.call('HSET', KEYS[1], 'failed', 0)
+    redis.call('DEL', KEYS[3], KEYS[4], KEYS[5])
     local chunks = redis.call('HKEYS', KEYS[2])
     table.sort(chunks, function(a, b) return tonumber(a) < tonumber(b) end)
     for i = 1, #chunks do
@@ -27,8 +27,8 @@ else
         local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
         local lease = redis.call('ZSCORE', KEYS[8], worker)
         if not lease or tonumber(lease) < tonumber(ARGV[2]) then
-            redis.call('HDEL', KEYS[4], claims[i])
             redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. deaths)
+            redis.call('HDEL', KEYS[4], claims[i])
         end
     end
 end

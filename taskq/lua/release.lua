@@ -6,11 +6,13 @@
 --           with the deaths they have
 -- Returns how many were released; a chunk that the worker doesn't hold is left alone.
 
-local function release(number, claim, deaths)
-    redis.call('HDEL', KEYS[3], number)
-    if redis.call('HGET', KEYS[1], 'state') == 'open' then
-        redis.call('LPUSH', KEYS[2], number .. ':' .. deaths)
+local open = redis.call('HGET', KEYS[1], 'state') == 'open'
+
+local function release(number, deaths)
+    if open then
+        redis.call('LPUSH', KEYS[2], number .. ':' .. deaths) -- first, for without memory it fails
     end
+    redis.call('HDEL', KEYS[3], number)
 end
 
 local released = 0
@@ -18,7 +20,7 @@ if #ARGV > 1 then
     for i = 2, #ARGV, 2 do
         local claim = redis.call('HGET', KEYS[3], ARGV[i])
         if claim and string.match(claim, '^%d+ (.*)$') == ARGV[1] then
-            release(ARGV[i], claim, ARGV[i + 1])
+            release(ARGV[i], ARGV[i + 1])
             released = released + 1
         end
     end
@@ -27,7 +29,7 @@ else
     for i = #claims - 1, 1, -2 do
         local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
         if worker == ARGV[1] then
-            release(claims[i], claims[i + 1], deaths)
+            release(claims[i], deaths)
             released = released + 1
         end
     end

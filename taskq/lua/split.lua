@@ -9,10 +9,10 @@ local number = ARGV[1]
 if redis.call('HGET', KEYS[3], number) ~= ARGV[2] then
     return 0
 end
-redis.call('HDEL', KEYS[3], number)
 local payload = redis.call('HGET', KEYS[4], number)
 local body = string.sub(payload, string.find(payload, '\n', 1, true) + 1)
 local second = redis.call('HINCRBY', KEYS[1], 'chunks', 1) - 1
 redis.call('HSET', KEYS[4], number, ARGV[4] .. body, second, ARGV[5] .. body)
 redis.call('LPUSH', KEYS[2], second .. ':' .. ARGV[3], number .. ':' .. ARGV[3])
+redis.call('HDEL', KEYS[3], number) -- last, for without memory all the others fail
 return 1

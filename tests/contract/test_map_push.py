@@ -25,7 +25,7 @@ from taskq import (
     TooLargeError,
 )
 from taskq.chunk import SOFT_BYTES, read_header
-from taskq.keys import WRITING_TTL
+from taskq.keys import MAPS, WRITING_TTL
 from taskq.map_store import MapStore
 from taskq.producer import MAP_RESULT_TTL
 from taskq.testing import drain
@@ -33,8 +33,8 @@ from tests import jobs
 
 
 def left(queue: Queue) -> set[str]:
-    """The keys in Redis, but for RQ's list of queues."""
-    return {key.decode() for key in queue.connection.keys("*")} - {"rq:queues"}
+    """The keys in Redis, but for RQ's list of queues and our list of maps."""
+    return {key.decode() for key in queue.connection.keys("*")} - {"rq:queues", MAPS}
 
 
 def fields(queue: Queue, job: Job) -> dict[str, Any]:
@@ -93,15 +93,16 @@ def test_keys_expire_while_the_producer_writes(any_queue: Queue, monkeypatch: py
     ttls: list[list[int]] = []
     write = MapStore.write
 
-    def spy(store: MapStore, first: int, payloads: Any) -> None:
-        write(store, first, payloads)
+    def spy(store: MapStore, first: int, payloads: Any) -> bool:
+        written = write(store, first, payloads)
         ttls.append([any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:*")])
+        return written
 
     monkeypatch.setattr(MapStore, "write", spy)
     job = any_queue.map(jobs.square, range(300), chunksize=1)
     assert len(ttls) > 1
     assert all(0 < ttl <= WRITING_TTL for row in ttls for ttl in row)
-    assert [any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:*")] == [-1, -1, -1]
+    assert [any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:{*")] == [-1, -1, -1]
     assert any_queue.connection.ttl(job.key) == -1
 
 
@@ -138,13 +139,13 @@ def test_large_maps_are_written_in_bounded_memory(
         def __iter__(self) -> Iterator[bytes]:
             return items()
 
-    def spy(store: MapStore, first: int, payloads: Any) -> None:
+    def spy(store: MapStore, first: int, payloads: Any) -> bool:
         nonlocal written
         batch = list(payloads)
         ahead.append(taken - written)
         sizes.append(sum(map(len, batch)))
         written += sum(read_header(payload).count for payload in batch)
-        write(store, first, batch)
+        return write(store, first, batch)
 
     monkeypatch.setattr(MapStore, "write", spy)
     any_queue.map(len, items() if generator else Sized())
@@ -160,11 +161,12 @@ def test_a_generator_of_many_small_items_is_written_as_it_comes(
     lag: list[int] = []
     write = MapStore.write
 
-    def spy(store: MapStore, first: int, payloads: Any) -> None:
+    def spy(store: MapStore, first: int, payloads: Any) -> bool:
         batch = list(payloads)
         header = read_header(batch[0])
-        write(store, first, batch)
+        kept = write(store, first, batch)
         lag.append(next(counter) - header.start)
+        return kept
 
     monkeypatch.setattr(MapStore, "write", spy)
     job = any_queue.map(abs, itertools.takewhile(lambda n: n < 100_000, counter))
@@ -233,7 +235,7 @@ def test_an_empty_map_has_ended_at_once(any_queue: Queue, items: Any) -> None:
     assert job.is_finished
     assert any_queue.job_ids == []
     assert any_queue.finished_job_registry.get_job_ids() == [job.id]
-    assert all(0 < any_queue.connection.ttl(key) <= MAP_RESULT_TTL for key in left(any_queue) if "taskq" in key)
+    assert all(0 < any_queue.connection.ttl(key) <= MAP_RESULT_TTL for key in left(any_queue) if "taskq:{" in key)
 
 
 def test_an_empty_map_with_a_callback_is_run(any_queue: Queue) -> None:
@@ -480,7 +482,7 @@ def test_the_keys_outlive_a_job_with_a_ttl(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, [1], ttl=100)
     assert 0 < any_queue.connection.ttl(job.key) <= 100
     assert all(
-        100 <= any_queue.connection.ttl(key) <= 100 + WRITING_TTL for key in any_queue.connection.keys("taskq:*")
+        100 <= any_queue.connection.ttl(key) <= 100 + WRITING_TTL for key in any_queue.connection.keys("taskq:{*")
     )
 
 

@@ -124,7 +124,7 @@ def test_a_map_that_is_gone(any_queue: Queue) -> None:
 
 def test_a_commit_stores_results_and_counts(store: MapStore) -> None:
     (claimed,) = claim(store)
-    assert commit(store, claimed) == Totals(True, 3, 0, 10)
+    assert commit(store, claimed) == Totals(True, 3, 0, 10, 3)
     assert results(store) == [0, 1, 2]
     assert store.held_by(A) == {}
     consistent(store)
@@ -200,7 +200,7 @@ def test_a_commit_after_the_map_was_deleted_stores_nothing(store: MapStore) -> N
 
 def test_failures_are_recorded_and_their_items_kept(store: MapStore) -> None:
     claimed = claim(store, 2)[1]
-    assert commit(store, claimed, failing=[4]) == Totals(True, 2, 1, 10)
+    assert commit(store, claimed, failing=[4]) == Totals(True, 2, 1, 10, 2)
     assert results(store) == [3, 5]
     assert store.failures() == {4: ItemFailure(4, "ValueError", "x")}
     kept = store.connection.hget(store.keys.chunks, "1")
@@ -211,7 +211,7 @@ def test_failures_are_recorded_and_their_items_kept(store: MapStore) -> None:
 
 def test_a_chunk_of_failures_only(store: MapStore) -> None:
     (claimed,) = claim(store)
-    assert commit(store, claimed, failing=[0, 1, 2]) == Totals(True, 0, 3, 10)
+    assert commit(store, claimed, failing=[0, 1, 2]) == Totals(True, 0, 3, 10, 3)
     assert results(store) == []
     assert list(store.failures()) == [0, 1, 2]
     consistent(store)
@@ -266,7 +266,7 @@ def test_the_timeline_has_one_entry_for_each_commit(store: MapStore) -> None:
     first = {name.decode(): value.decode() for name, value in entries[0].items()}
     assert first == {
         "job": store.keys.id, "chunk": "0", "start": "1.000000", "end": "1.500000", "host": "host", "worker": A,
-        "lane": "3", "pid": "17", "items": "3", "failed": "1", "deaths": "0",
+        "lane": "3", "pid": "17", "items": "3", "failed": "1", "deaths": "0", "outcome": "ok",
     }  # fmt: skip
 
 
@@ -315,8 +315,8 @@ def test_commits_in_a_pipeline(store: MapStore) -> None:
             store.commit(A, claimed, outcome(claimed), NOTE, pipe)
         store.claim(A, 1, pipe)
         first, second, reply = pipe.execute()
-    assert store.read_commit(first) == Totals(True, 3, 0, 10)
-    assert store.read_commit(second) == Totals(True, 6, 0, 10)
+    assert store.read_commit(first) == Totals(True, 3, 0, 10, 2)
+    assert store.read_commit(second) == Totals(True, 6, 0, 10, 2)
     assert numbers(store.read_claims(reply).claims) == [2]
 
 
@@ -509,7 +509,8 @@ def test_the_first_start_is_kept(store: MapStore) -> None:
 def test_begin_reserves_an_id_once(any_queue: Queue) -> None:
     store = MapStore("mine", any_queue.connection)
     assert store.begin({"name": "a"})
-    assert not store.begin({"name": "b"})
+    assert store.begin({"name": "a"}), "said again, since no reply was heard"
+    assert not MapStore("mine", any_queue.connection).begin({"name": "b"})
     assert store.info().name == "a"
     assert store.info().state == "writing"
     assert 0 < any_queue.connection.ttl(store.keys.hash) <= keys.WRITING_TTL
