@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskq import codec
-from taskq.errors import OptionError, TooLargeError
+from taskq.errors import OptionError, PickleError, TooLargeError
 
 MAX_ITEMS = 4096  # of a chunk whose size taskq picks: one commit stays a few milliseconds of Redis's time
 SOFT_BYTES = 1024 * 1024  # of a chunk whose size taskq picks, unless a single item is larger
+MAX_PARTS = 256  # into which a chunk is cut at a time
 CHUNKS_PER_CORE = 16  # of a map whose chunk size taskq picks: the last chunks end close together
 
 
@@ -57,6 +58,34 @@ def read_header(payload: bytes) -> Header:
 def read_items(payload: bytes) -> Any:
     """The items of a payload, all of them, as an indexable sequence."""
     return codec.loads(payload[payload.index(b"\n") + 1 :])
+
+
+def cut(header: Header, items: Any, first: int, size: int | None = None) -> list[bytes]:
+    """The part of a chunk from its offset ``first`` on as payloads of their own, in order.
+
+    Args:
+        header: The chunk's.
+        items: As ``read_items`` returned them.
+        first: Position among ``header.offsets``.
+        size: Items of each payload; None: all in one.
+
+    Returns:
+        At most ``MAX_PARTS`` payloads; the last one holds what is over. Where only some items of the chunk are to
+        be done, or they can't be pickled here, one header alone, for the chunk's own pickle.
+    """
+    whole = [bytes(header.keeping(header.offsets[first:]))]
+    if header.only:
+        return whole
+    size = size or header.count - first
+    starts = list(range(first, header.count, size))[:MAX_PARTS]
+    stops = [*starts[1:], header.count]
+    try:
+        return [
+            bytes(Header(header.start + start, stop - start)) + codec.dumps(items[start:stop])
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+    except PickleError:  # what came here as a pickle need not make one again
+        return whole
 
 
 def size_for(total: int, cores: int) -> int:

@@ -12,6 +12,7 @@ TaskqError
 │   ├── MapCanceledError  it was cancelled or stopped
 │   └── ResultsGoneError  its keys have expired or were deleted
 ├── ItemError             an item failed and its own exception could not travel
+│   ├── ItemTimeoutError  it ran longer than ``item_timeout``              (also TimeoutError)
 │   └── WorkerLostError   the item's process died each time it was tried
 ├── FunctionError         a shipped function can't be loaded where it arrived
 ├── ServerError           no server could be reached or started
@@ -72,6 +73,10 @@ class ItemError(TaskqError):
         """This error, with a cause."""
         self.__cause__ = cause
         return self
+
+
+class ItemTimeoutError(ItemError, TimeoutError):
+    """The item ran longer than ``item_timeout``."""
 
 
 class WorkerLostError(ItemError):

@@ -26,6 +26,7 @@ from taskq.waiting import Events
 
 MAP, HELPER = "map", "helper"
 CANCELED = "cancelled"  # the reason that closes a cancelled map
+_CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
@@ -193,7 +194,7 @@ class MapJob(Job):
 
     def _early_end(self, info: MapInfo) -> MapError:
         status = self._status_now()
-        if status in (JobStatus.CANCELED, JobStatus.STOPPED) or info.reason == CANCELED:
+        if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
         latest = self.latest_result()
         why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
@@ -218,17 +219,31 @@ class MapJob(Job):
     # -- control -------------------------------------------------------------------------------------
 
     def cancel(
-        self, pipeline: Any = None, enqueue_dependents: bool = False, remove_from_dependencies: bool = False
+        self,
+        pipeline: Any = None,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+        *,
+        kill: bool = False,
     ) -> dict[str, list[str]]:
-        """Cancel the map: no further chunk is started and nothing more is stored.
+        """Cancel the map: no further item is started and nothing more is stored.
 
-        Items that run at the moment run to their end, for nothing. Results so far stay for a day.
+        Args:
+            pipeline: RQ's.
+            enqueue_dependents: RQ's.
+            remove_from_dependencies: RQ's.
+            kill: Kill the processes that run items of it at the moment. Otherwise these items run to their end,
+                for nothing.
+
+        Returns:
+            What RQ's ``Job.cancel`` does. Results so far stay for a day. The workers let go of the map at once;
+            they can't be waited for.
 
         Raises:
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
         """
         answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
-        self.store.close(CANCELED)
+        self.store.close(CANCELED, kill=kill)
         self.store.expire(CANCELED_TTL)
         self.store.tell_end()
         return answer

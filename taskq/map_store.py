@@ -246,10 +246,10 @@ class MapStore:
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))
         return any(execution.decode().startswith(ours) for execution in executions)
 
-    def close(self, reason: str = "", pipe: Any = None) -> None:
-        """Accept no more claims and commits; what is left can be opened again."""
+    def close(self, reason: str = "", pipe: Any = None, *, kill: bool = False) -> None:
+        """Accept no more claims and commits; what is left can be opened again. ``kill`` what runs, if told so."""
         k = self.keys
-        args = [reason, time.time(), k.id, PUBSUB_CHANNEL_TEMPLATE]
+        args = [reason, time.time(), k.id, PUBSUB_CHANNEL_TEMPLATE, int(kill)]
         self.scripts.close([k.hash, k.pending, k.claims, k.events], args, pipe)
 
     def expire(self, ttl: int) -> None:

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from taskq import codec
-from taskq.errors import ItemError, RemoteTraceback, TaskqError, WorkerLostError
+from taskq.errors import ItemError, ItemTimeoutError, RemoteTraceback, TaskqError, WorkerLostError
 
 MAX_TEXT = 16_384  # characters kept of a traceback or a message
+
+_OWN = {error.__name__: error for error in (ItemTimeoutError, WorkerLostError)}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class ItemFailure:
         message = f"item {index} was given up: the process that ran it died {deaths} times, last by {cause}"
         return cls(index, "WorkerLostError", message, attempts=deaths)
 
+    @classmethod
+    def timeout(cls, index: int, seconds: float, traceback: str = "") -> ItemFailure:
+        """The record of an item that ran longer than its time limit."""
+        message = f"item {index} ran longer than item_timeout, {seconds:g} s"
+        return cls(index, "ItemTimeoutError", message, traceback)
+
     def exception(self) -> BaseException:
         """The exception to raise for it: the item's own where it could travel, with its traceback as cause."""
         error = self._original() or self._stand_in()
@@ -54,8 +62,8 @@ class ItemFailure:
         return error if isinstance(error, BaseException) else None
 
     def _stand_in(self) -> TaskqError:
-        if self.type == "WorkerLostError":
-            return WorkerLostError(self.message)
+        if own := _OWN.get(self.type):
+            return own(self.message)
         return ItemError(f"item {self.index} failed with {self.type}: {self.message}")
 
     def __str__(self) -> str:

@@ -40,9 +40,10 @@ _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_
 
 @dataclass(frozen=True)
 class MapOptions:
-    """The options of RQ that ``map`` and ``starmap`` take, with RQ's meaning, defaults as documented there."""
+    """The options that ``map`` and ``starmap`` take: ``item_timeout``, and RQ's own, as documented there."""
 
     job_timeout: Any = NO_TIMEOUT
+    item_timeout: Any = None
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -86,6 +87,8 @@ class MapOptions:
                 raise ValueError("job_timeout must be above 0, or -1 for none")
             if ttl is not None and ttl <= 0:
                 raise ValueError("ttl must be above 0")
+            if self.item_timeout is not None and not 0 < float(self.item_timeout) < float("inf"):
+                raise ValueError("item_timeout must be a number of seconds above 0")
             if self.unique and not self.job_id:
                 raise ValueError("unique=True needs a job_id")
             job = MapJob.create(
@@ -168,7 +171,7 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
     function = Function.of(target)
     job = options.job(queue, function.name)
-    _reserve(job, _fields(queue, function, items))
+    _reserve(job, _fields(queue, function, items, chunksize, options))
     try:
         total, chunks = _write(queue, job, items, chunksize)
         if options.description is None:
@@ -184,13 +187,19 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
     return job
 
 
-def _fields(queue: Queue, function: Function, items: Items) -> dict[str, Any]:
-    return {
+def _fields(
+    queue: Queue, function: Function, items: Items, chunksize: int | None, options: MapOptions
+) -> dict[str, Any]:
+    fields = {
         MapField.NAME: function.name,
         MapField.FUNCTION: codec.dumps(function),
         MapField.STAR: int(items.star),
         MapField.LIMIT: queue.payload_limit,
+        MapField.ADAPT: int(chunksize is None),
     }
+    if options.item_timeout is not None:
+        fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
+    return fields
 
 
 def _reserve(job: MapJob, fields: dict[str, Any]) -> None:

@@ -71,8 +71,10 @@ class Queue(rq.Queue):
                 shortest ends. Generators are written as they come, in bounded memory; nothing runs before
                 the last item is there.
             chunksize: Items that are reserved, run and committed together; at least 1. None: each core of
-                the live workers gets about 16 chunks, of at most 4096 items and 1 MiB each.
-            options: RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
+                the live workers gets about 16 chunks, of at most 4096 items and 1 MiB each; those that turn out
+                to run longer than 0.1 s are cut into chunks of about that length.
+            options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
+                fails alone), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,

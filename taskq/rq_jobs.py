@@ -90,7 +90,14 @@ def _work(store: MapStore, worker: str) -> None:
     function: Function = codec.loads(info.function)
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1)).claims:
-        outcome = run_chunk(function, info.star, claims[0].payload, info.limit, passing=RQ_INTERRUPTS)
+        outcome = run_chunk(
+            function,
+            info.star,
+            claims[0].payload,
+            info.limit,
+            item_timeout=info.item_timeout,
+            passing=RQ_INTERRUPTS,
+        )
         if isinstance(outcome, ChunkRefused):
             store.close(outcome.reason)
             return

@@ -11,16 +11,36 @@ import base64
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from taskq import chunk, codec
 from taskq.errors import PickleError, TooLargeError
 from taskq.function import Function
 from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
+from taskq.time_limit import Expired, limited
+
+SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
+_GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
+_NEVER = float("inf")
+
+
+class Watch(Protocol):
+    """Who looks on while a chunk runs."""
+
+    def begins(self, index: int) -> bool:
+        """Called before an item; returns whether the chunk is to stop instead."""
 
 
 def run_chunk(
-    function: Function, star: bool, payload: bytes, limit: int, passing: tuple[type[BaseException], ...] = ()
+    function: Function,
+    star: bool,
+    payload: bytes,
+    limit: int,
+    *,
+    item_timeout: float = 0.0,
+    adapt: bool = False,
+    watch: Watch | None = None,
+    passing: tuple[type[BaseException], ...] = (),
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
@@ -29,6 +49,10 @@ def run_chunk(
         star: Whether each item is a tuple of arguments.
         payload: As ``chunk.Chunker`` made it.
         limit: Bytes a pickled result may have; a larger one fails its item.
+        item_timeout: Seconds an item may run; 0: no limit.
+        adapt: Whether a chunk that turns out to run long may be cut: then it ends after ``SLICE`` seconds, and the
+            rest is part of the outcome, in chunks of about that length.
+        watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
 
     Raises nothing but those, whatever user code does.
@@ -39,7 +63,38 @@ def run_chunk(
         items = chunk.read_items(payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return ChunkRefused(_refusal(error))
-    return _run(call, star, header, items, limit, passing)
+    if item_timeout:
+        call = limited(call, item_timeout)
+    pace = _Pace(watch, item_timeout, adapt, len(header.offsets))
+    return _run(call, star, header, items, limit, pace, passing)
+
+
+class _Pace:
+    """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
+
+    def __init__(self, watch: Watch | None, item_timeout: float, adapt: bool, count: int) -> None:
+        self.item_timeout = item_timeout
+        self.began = time.perf_counter()
+        self.next_look = self.began if watch or adapt else _NEVER
+        self.size: int | None = None  # items of each part of the rest
+        self._watch = watch
+        self._glance = 0.0 if item_timeout else _GLANCE
+        self._slice = SLICE if adapt else _NEVER
+        self._count = count
+
+    def stops(self, index: int, position: int, now: float) -> bool:
+        """Whether to stop before the item with this index, at this position of what is to be done."""
+        self.next_look = now + self._glance
+        if self._watch and self._watch.begins(index):
+            return True
+        spent = now - self.began
+        if spent < self._slice or not position:
+            return False
+        each = spent / position
+        if (self._count - position) * each < self._slice / 2:
+            return False  # a small rest is not worth another journey
+        self.size = max(1, int(self._slice * 0.75 / each))
+        return True
 
 
 def _run(
@@ -48,15 +103,20 @@ def _run(
     header: chunk.Header,
     items: Any,
     limit: int,
+    pace: _Pace,
     passing: tuple[type[BaseException], ...],
 ) -> ChunkOutcome:
-    started, clock = time.time(), time.perf_counter()
+    started, clock = time.time(), time.perf_counter
+    rest: list[bytes] = []
     values: list[bytes] = []
     spans: list[tuple[int, int]] = []
     failures: list[ItemFailure] = []
     first = next_index = header.start + (header.only[0] if header.only else 0)
-    for offset, item in _to_do(header, items):
+    for position, (offset, item) in enumerate(_to_do(header, items)):
         index = header.start + offset
+        if (now := clock()) >= pace.next_look and pace.stops(index, position, now):
+            rest = chunk.cut(header, items, position, pace.size)
+            break
         try:
             value = call(*item) if star else call(item)
             data = codec.dumps(value, "the result")
@@ -67,6 +127,9 @@ def _run(
                 )
         except passing:
             raise
+        except Expired as error:
+            failures.append(ItemFailure.timeout(index, pace.item_timeout, traceback_of(error)))
+            continue
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt cost only this item
             failures.append(failure_of(error, index))
             continue
@@ -78,7 +141,7 @@ def _run(
         next_index = index + 1
     if next_index > first:
         spans.append((first, next_index - first))
-    return ChunkOutcome(values, spans, failures, started, time.perf_counter() - clock)
+    return ChunkOutcome(values, spans, failures, started, clock() - pace.began, rest)
 
 
 def _to_do(header: chunk.Header, items: Any) -> Any:

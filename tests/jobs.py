@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -198,3 +199,33 @@ def wait_for_deletion(job: Any, connection: Any, *args: Any) -> None:
     connection.set(f"test:callback:{job.id}", "began")
     while connection.exists(job.key):
         time.sleep(0.005)
+
+
+def nap_and_note(ledger: str, n: int, seconds: float) -> int:
+    """As ``run_once``, noted when it begins."""
+    with Path(f"{ledger}.{os.getpid()}").open("a") as file:
+        file.write(f"{n}\n")
+    time.sleep(seconds)
+    return n
+
+
+def sleep_at(guilty: int, seconds: float, n: int) -> int:
+    if n == guilty:
+        time.sleep(seconds)
+    return n
+
+
+def sleep_in_c_at(guilty: int, seconds: float, n: int) -> int:
+    """C code that never returns to the interpreter, so that no alarm of Python's gets through."""
+    deadline = time.monotonic() + seconds
+    while n == guilty and time.monotonic() < deadline:
+        sum(itertools.repeat(1, 10**12))
+    return n
+
+
+def swallow(seconds: float) -> str:
+    try:
+        time.sleep(seconds)
+    except Exception:  # noqa: BLE001 - what users write
+        return "caught"
+    return "slept"

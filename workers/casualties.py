@@ -1,6 +1,7 @@
 """What becomes of the tasks of a pool process that died.
 
-Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been.
+Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been. A
+process may also die while it reads a task: then that one is to blame, if it happens again and again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from taskq.chunk import read_header
 from taskq.map_store import Claim
 from taskq.outcome import ChunkOutcome, ItemFailure
-from workers.execution import MapRun, PlainJob
+from workers.execution import ITEM_TIMEOUT, MapRun, PlainJob, Wounded
 from workers.lane import Lane
 from workers.settings import MAX_DEATHS
 from workers.state import State
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
-    guilty = lane.running
+    guilty = lane.marker.task
+    unread = next(iter(lane.tasks), 0) if guilty not in lane.tasks else 0
     if lane.tasks:
         log.warning(
             "pool process %d died by %s%s", lane.pid, lane.cause_of_death(),
@@ -30,9 +32,10 @@ def settle(state: State, lane: Lane) -> None:
         )  # fmt: skip
     for number, taken in reversed(lane.tasks.items()):
         if isinstance(taken, MapRun):
-            _settle_chunk(state, lane, taken, number, guilty=number == guilty)
+            _settle_chunk(state, lane, taken, number, guilty=number in (guilty, unread))
         elif isinstance(taken, PlainJob):
-            _settle_job(state, lane, taken, guilty=number == guilty)
+            taken.unread += number == unread
+            _settle_job(state, lane, taken, guilty=number == guilty or taken.unread >= MAX_DEATHS)
     lane.tasks.clear()
 
 
@@ -52,14 +55,35 @@ def _settle_chunk(state: State, lane: Lane, run: MapRun, number: int, *, guilty:
 
 def _settle_guilty(state: State, lane: Lane, run: MapRun, claim: Claim) -> None:
     """Have a chunk that killed its process tried again, or split; or give up the item that is alone in it."""
+    if lane.killed_for == ITEM_TIMEOUT:
+        _settle_timeout(state, lane, run, claim)
+        return
     deaths = claim.deaths + 1
     header = read_header(claim.payload)
+    began = time.time() - lane.marker.seconds
     if deaths < MAX_DEATHS or len(header.offsets) > 1:
-        run.wounded.append((claim, deaths))
+        run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), began))
     else:
         index = header.start + header.offsets[0]
         failure = ItemFailure.lost(index, f"{lane.cause_of_death()} on {state.note(lane).host}", deaths)
-        run.ended.append((claim, ChunkOutcome([], [], [failure], time.time(), 0.0), state.note(lane)))
+        outcome = ChunkOutcome([], [], [failure], began, lane.marker.seconds)
+        run.ended.append((claim, outcome, state.note(lane, "killed")))
+
+
+def _settle_timeout(state: State, lane: Lane, run: MapRun, claim: Claim) -> None:
+    """Give up the item whose time was over; the others of its chunk are not to blame, and run again."""
+    header = read_header(claim.payload)
+    index, _since = lane.marker.running_item
+    guilty = index - header.start
+    if guilty not in header.offsets:  # it ended just before we killed
+        run.ready.appendleft(claim)
+        return
+    others = [offset for offset in header.offsets if offset != guilty]
+    rest = [bytes(header.keeping(others))] if others else []
+    failure = ItemFailure.timeout(index, run.info.item_timeout)
+    seconds = lane.marker.seconds
+    outcome = ChunkOutcome([], [], [failure], time.time() - seconds, seconds, rest)
+    run.ended.append((claim, outcome, state.note(lane, "timeout")))
 
 
 def _settle_job(state: State, lane: Lane, job: PlainJob, *, guilty: bool) -> None:

@@ -25,9 +25,10 @@ from taskq.outcome import ChunkRefused
 from workers import casualties, ending, intake, recovery
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
-from workers.execution import MapRun, PlainJob, Taken
+from workers.execution import ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob, Taken
 from workers.fetcher import Fetcher
 from workers.lane import Lane
+from workers.marker import NONE
 from workers.membership import Membership
 from workers.state import State
 from workers.sweep import Sweep
@@ -95,7 +96,8 @@ class Dispatcher:
 
     def _patience(self) -> float:
         deadlines = (taken.deadline for taken in self.state.taken if taken.deadline)
-        until = [self._ticked + TICK, self._membership.due, *deadlines]
+        items = (deadline for lane in self.state.lanes if (deadline := _item_deadline(lane)))
+        until = [self._ticked + TICK, self._membership.due, *deadlines, *items]
         if self._deadline is not None:
             until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
         return max(self._pause, min(until) - time.monotonic(), 0.0)
@@ -217,6 +219,9 @@ class Dispatcher:
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":
             self._ticked = 0.0  # somebody committed the last chunk of a map of ours
+        elif payload.get("command") == "taskq-look":  # somebody closed a map of which we hold chunks
+            for run in self.state.maps:
+                run.look = run.look or run.store.keys.id == payload.get("map")
 
     # -- lanes -----------------------------------------------------------------------------------------
 
@@ -261,6 +266,8 @@ class Dispatcher:
 
     def _end_maps(self) -> None:
         for run in list(self.state.maps):
+            if run.look and not run.closed:
+                ending.look(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
         self._top_up()  # with callbacks
@@ -277,6 +284,9 @@ class Dispatcher:
         return run.complete
 
     def _time_out(self) -> None:
+        for lane in self.state.lanes:
+            if (deadline := _item_deadline(lane)) and time.monotonic() >= deadline:
+                lane.kill(ITEM_TIMEOUT)
         for taken in list(self.state.taken):
             if not taken.overdue:
                 continue
@@ -285,7 +295,7 @@ class Dispatcher:
             taken.deadline = None
             if isinstance(taken, PlainJob) and taken.outcome is None:
                 for lane in self.state.lanes:
-                    if lane.tasks.get(lane.running) is taken:
+                    if lane.running is taken:
                         lane.kill("timeout")
                         break
                 else:
@@ -317,6 +327,8 @@ class Dispatcher:
         self.state.stopping = True
         self._deadline = event.deadline
         self._gate.clear()
+        for lane in self.state.lanes:
+            lane.marker.stop_all()  # chunks end with the item that runs, and what is left of them goes back
         for fetcher in self._fetchers:
             fetcher.stop()
         log.info("stops: finishes what runs, %.0f s at most", event.deadline - time.monotonic(),
@@ -347,3 +359,12 @@ class Dispatcher:
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
                       extra={"action": "leave_failed"})  # fmt: skip
+
+
+def _item_deadline(lane: Lane) -> float | None:
+    """When the item that runs on this lane is to be killed, on the monotonic clock; None: never."""
+    run = lane.running
+    if not isinstance(run, MapRun) or not run.info.item_timeout:
+        return None
+    index, since = lane.marker.running_item
+    return None if index == NONE else since + run.info.item_timeout + OVERTIME

@@ -142,26 +142,29 @@ def _why_closed(state: State, run: MapRun) -> str | None:
 
 def look(state: State, run: MapRun) -> None:
     """See what has become of a map of which no event tells: others may have completed or closed it."""
+    run.look = False
     try:
         info = run.store.info()
     except ResultsGoneError:
         run.closed = "gone"
-        _stop(state, run)
+        let_go(state, run, kill=True)
         return
     if info.state != "open":
         run.closed = "closed"
-        if info.reason != CANCELED:
-            _stop(state, run)
+        let_go(state, run, kill=info.kill or info.reason != CANCELED)
     elif not run.helper:
         run.complete = info.complete
         if not run.in_hand and not run.complete and run.store.release_orphans():
             run.pending += 1
 
 
-def _stop(state: State, run: MapRun) -> None:
-    """Free the processes that still run something of this map."""
+def let_go(state: State, run: MapRun, *, kill: bool) -> None:
+    """Free the processes that still run something of this map: ``kill`` them, or let them end their item."""
     for lane in state.lanes:
-        if lane.running in run.flying:
+        for number, note in lane.tasks.items():
+            if note is run:
+                lane.marker.stop(number)
+        if kill and lane.running is run:
             lane.kill("the map is over")
 
 
@@ -187,4 +190,4 @@ def time_out(state: State, run: MapRun) -> None:
     """End a map that has used up its ``job_timeout``, and what runs of it."""
     seconds = run.job.timeout
     fail_map(run, f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({seconds} seconds)")
-    _stop(state, run)
+    let_go(state, run, kill=True)

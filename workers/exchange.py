@@ -89,7 +89,7 @@ class Exchange:
         if totals.committed:
             run.complete, run.pending = totals.complete, totals.pending
         else:
-            run.looked = 0.0  # the map was closed, or we were given up for dead: look at once
+            run.look = True  # the map was closed, or we were given up for dead
 
     # -- chunks that killed a process ------------------------------------------------------------------
 
@@ -98,7 +98,9 @@ class Exchange:
         handlers: list[Handler] = []
         for run in self.state.maps:
             for wounded in run.wounded:
-                claim, deaths = wounded
+                claim, deaths = wounded.claim, wounded.deaths
+                run.store.note_death(claim, wounded.note, wounded.began, pipe)
+                handlers.append(_nothing)
                 if deaths < MAX_DEATHS:
                     run.store.release(self.state.name, {claim.number: deaths}, pipe)
                 else:
@@ -139,7 +141,11 @@ class Exchange:
         soon = not free and any(run.fast and run.flying for run in self.state.maps)
         for position, run in enumerate(hungry):
             share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
-            ahead = run.ahead * self.state.settings.processes - run.in_hand if run.fast else share - len(run.ready)
+            processes = self.state.settings.processes
+            if run.fast:
+                ahead = run.ahead * processes - run.in_hand
+            else:
+                ahead = share + run.brisk * processes - len(run.ready)
             if ahead > 0:
                 wanted.append((run, ahead))
         return wanted
@@ -149,8 +155,7 @@ class Exchange:
         answer = run.store.read_claims(reply)
         run.pending = answer.pending
         run.ready.extend(answer.claims)
-        if answer.state != "open":
-            run.closed = "closed" if answer.state else "gone"
+        run.look = answer.state != "open"
 
     # -- reserve ---------------------------------------------------------------------------------------
 
@@ -175,6 +180,10 @@ class Exchange:
         self.reserved = [(queues[int(n)], job.decode()) for n, job in zip(reply[::2], reply[1::2], strict=True)]
 
 
+def _nothing(_reply: Any) -> None:
+    """Nothing hangs on this reply."""
+
+
 def resolve_doubt(state: State) -> None:
     """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
     executions = {taken.execution.composite_key for taken in state.taken}
@@ -185,8 +194,7 @@ def resolve_doubt(state: State) -> None:
         if job.outcome is not None and job.execution.composite_key not in members:
             state.drop(job)  # its end was recorded, and only the reply was lost
     for run in state.maps:
-        ours = [*run.ready, *run.flying.values(), *(one[0] for one in run.ended), *(one[0] for one in run.wounded)]
-        known = {claim.number for claim in ours}
+        known = {claim.number for claim in run.held}
         unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
         if unknown:
             run.store.release(state.name, unknown)

@@ -11,18 +11,23 @@ import rq
 from rq.executions import Execution
 from rq.job import Job
 
-from taskq.map_store import Claim, MapInfo, MapStore
+from taskq.map_store import Claim, MapInfo, MapStore, TimelineNote
 from taskq.outcome import ChunkOutcome
 from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask
 
 FAST = 0.05
-"""Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no
-process waits for Redis; longer ones only when a process is free, so that idle services get their share."""
+"""Seconds. Chunks that run shorter than this are claimed well ahead and queued behind running ones, so that no
+process waits for Redis, nor for the service."""
+
+BRISK = 0.5
+"""Seconds. Of chunks shorter than this one for each process is claimed ahead; longer ones are only claimed when a
+process is free, so that idle services get their share."""
 
 AHEAD = (0.02, 3, 32)
 """How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 3 and 32."""
 
-OVERTIME = 1.0  # seconds after its own alarm at which a job's process is killed
+OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
+ITEM_TIMEOUT = "item timeout"  # what a process is killed for
 
 
 @dataclass(eq=False)
@@ -50,6 +55,7 @@ class PlainJob(Taken):
     """A plain RQ job: one task, one slot."""
 
     submitted: bool = False
+    unread: int = 0  # processes that died before they had even read it
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
 
     def started(self) -> None:
@@ -69,6 +75,22 @@ class PlainJob(Taken):
         return JobTask(self.job.id, self.fields, self.execution.worker_name)
 
 
+@dataclass(frozen=True)
+class Wounded:
+    """A chunk whose process died.
+
+    Args:
+        deaths: Of processes that ran it, this one included if it is to blame.
+        note: Who ran it.
+        began: Unix time at which it began to run.
+    """
+
+    claim: Claim
+    deaths: int
+    note: TimelineNote
+    began: float
+
+
 @dataclass(eq=False)
 class MapRun(Taken):
     """A map that this service owns, or (``helper``) helps with: its own share of it only.
@@ -77,8 +99,9 @@ class MapRun(Taken):
         ready: Chunks claimed and not yet in a lane.
         flying: Task number -> the chunk that it runs.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
-        wounded: Chunks that killed their process, with their deaths so far; they wait to be given back.
+        wounded: Chunks whose process died; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
+        look: Something has happened to the map that its own hash must tell of.
     """
 
     store: MapStore = field(kw_only=True)
@@ -87,8 +110,9 @@ class MapRun(Taken):
     ready: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
-    wounded: list[tuple[Claim, int]] = field(default_factory=list)
+    wounded: list[Wounded] = field(default_factory=list)
     pending: int = 1
+    look: bool = False
     asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
@@ -108,10 +132,20 @@ class MapRun(Taken):
         return 0.0 < self.seconds < FAST
 
     @property
+    def brisk(self) -> bool:
+        return FAST <= self.seconds < BRISK
+
+    @property
     def ahead(self) -> int:
         """Chunks to have in hand for each process, of a fast map."""
         seconds, least, most = AHEAD
         return max(least, min(most, int(seconds / self.seconds)))
+
+    @property
+    def held(self) -> list[Claim]:
+        """Every chunk of which it believes to hold the claim."""
+        ended = [claim for claim, _outcome, _note in self.ended]
+        return [*self.ready, *self.flying.values(), *ended, *(one.claim for one in self.wounded)]
 
     @property
     def in_hand(self) -> int:
@@ -120,7 +154,10 @@ class MapRun(Taken):
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
         introduction = None if known else Introduction(self.store.keys.id, self.info.function, self.fields)
-        return ChunkTask(self.key, introduction, self.info.star, claim.payload, self.info.limit)
+        info = self.info
+        return ChunkTask(
+            self.key, introduction, info.star, claim.payload, info.limit, info.item_timeout, info.adapt
+        )
 
     def ran(self, outcome: ChunkOutcome) -> None:
         """Learn how long chunks take."""

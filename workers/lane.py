@@ -20,11 +20,11 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ctypes import c_longlong
 from multiprocessing import resource_tracker
 from typing import Any
 
-from workers import pool_process
+from workers import marker, pool_process
+from workers.marker import Marker
 from workers.tasks import ChunkTask, Task
 
 _JOIN = 5.0  # seconds; bound of every wait for something that has been killed
@@ -158,8 +158,9 @@ class Lane:
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._known_maps: OrderedDict[str, None] = OrderedDict()
         self._on_done = on_done
-        self._marker = ctx.RawValue(c_longlong, pool_process.UNBORN)
-        initargs = (url, title, self._marker, list(sys.path))
+        numbers = marker.allot(ctx)
+        self.marker = Marker(numbers)
+        initargs = (url, title, numbers, list(sys.path))
         with _bare_main():
             self._pool = _Pool(ctx, lambda: on_death(self), initargs)
         self.pid: int = self._pool.process.pid
@@ -192,14 +193,9 @@ class Lane:
         return self.tasks.pop(number, None)
 
     @property
-    def running(self) -> int:
-        """The number of the task that runs, or ran last; 0: none has."""
-        return max(0, int(self._marker.value))
-
-    @property
-    def stillborn(self) -> bool:
-        """Whether its process has not even got ready to run anything."""
-        return int(self._marker.value) == pool_process.UNBORN
+    def running(self) -> Any:
+        """The note of the task that runs; None if none of its tasks does."""
+        return self.tasks.get(self.marker.task)
 
     def kill(self, reason: str) -> None:
         """Kill the process; its death is then reported as any other."""

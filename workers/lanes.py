@@ -69,7 +69,7 @@ class Lanes:
         lane.discard()
         if self._row.get(lane.index) is lane:
             del self._row[lane.index]
-        self._stillborn = self._stillborn + 1 if lane.stillborn else 0
+        self._stillborn = self._stillborn + 1 if lane.marker.stillborn else 0
         count, pause = _STILLBORN
         if self._stillborn >= count:
             self._wait_until = time.monotonic() + pause

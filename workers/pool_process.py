@@ -11,8 +11,6 @@ import os
 import signal
 import sys
 from collections import OrderedDict
-from ctypes import c_longlong
-from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
 from rq.callbacks import execute_failure_callback, execute_success_callback
@@ -29,29 +27,27 @@ from taskq.function import Function
 from taskq.outcome import ChunkOutcome, ChunkRefused
 from taskq.runner import run_chunk
 from workers import signals
+from workers.marker import Marker
 from workers.tasks import CallbackTask, ChunkTask, JobOutcome, JobTask
 
 KNOWN_MAPS = 8
 """Maps whose function a pool process keeps; the service counts along (``lane.py``) and sends it only once."""
 
-UNBORN = -1
-"""What the marker says until the process is ready for its first task."""
-
 _NO_TIMEOUT = -1
 
-_marker: Any = None  # shared with the service: the number of the task that runs, or ran last
+_marker: Marker  # shared with the service
 _maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
 
 
-def start(url: str, title: str, marker: Synchronized[c_longlong], path: list[str]) -> None:
+def start(url: str, title: str, numbers: Any, path: list[str]) -> None:
     """Initializer of the Pool: run once, before the first task."""
     global _marker  # noqa: PLW0603 - the pool gives its processes no other place
     signals.reset_in_pool_process()
     setproctitle(title)
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
-    _marker = marker
-    _marker.value = 0
+    _marker = Marker(numbers)
+    _marker.begin(0)
 
 
 def work(*args: Any) -> None:
@@ -67,23 +63,38 @@ def run(number: int, task: ChunkTask | JobTask | CallbackTask) -> Any:
 
     The marker stays until the next task: a death before the outcome has arrived is this task's, too.
     """
-    _marker.value = number
+    _marker.begin(number)
     try:
         if isinstance(task, ChunkTask):
-            return _run_chunk(task)
+            return _run_chunk(number, task)
         return _run_job(task) if isinstance(task, JobTask) else _run_callback(task)
     finally:
+        _marker.rest()
         signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that user code has left behind
 
 
-def _run_chunk(task: ChunkTask) -> ChunkOutcome | ChunkRefused:
+class _Watch:
+    """Tells the service which item runs, and the chunk whether it is to stop."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def begins(self, index: int) -> bool:
+        _marker.item(index)
+        return _marker.stops(self._number)
+
+
+def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
         function, job = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
         return ChunkRefused(f"the map's function can't be read: {type(error).__name__}: {error}")
     token = _current_job.set(job)
     try:
-        return run_chunk(function, task.star, task.payload, task.limit)
+        return run_chunk(
+            function, task.star, task.payload, task.limit,
+            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+        )  # fmt: skip
     finally:
         _current_job.reset(token)
 

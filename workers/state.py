@@ -77,6 +77,6 @@ class State:
         if taken in self.taken:
             self.taken.remove(taken)
 
-    def note(self, lane: Lane) -> TimelineNote:
+    def note(self, lane: Lane, outcome: str = "ok") -> TimelineNote:
         """Who ran a chunk on this lane."""
-        return TimelineNote(HOST, self.name, lane.pid, lane.index)
+        return TimelineNote(HOST, self.name, lane.pid, lane.index, outcome)

@@ -1,8 +1,8 @@
 """Removes what a map leaves behind when its RQ job is ended or removed by a tool that knows nothing of our keys.
 
-``rq empty``, a stock ``Job.delete()`` or ``Job.cancel()``, an abandoned job that RQ moved to the failed registry: the
-keys of such a map would stay for ever. ``taskq:maps`` lists every map; a few of them are looked at each time, so
-the cost does not grow with their number. Every service does so; twice does no harm.
+After ``rq empty``, a stock ``Job.delete()`` or ``Job.cancel()``, or when RQ gives a job up as abandoned, the keys
+of the map would stay for ever. ``taskq:maps`` lists every map; a few of them are looked at each time, so the cost
+does not grow with their number. Every service does so; twice does no harm.
 """
 
 from __future__ import annotations

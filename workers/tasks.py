@@ -34,6 +34,8 @@ class ChunkTask:
     star: bool
     payload: bytes
     limit: int
+    item_timeout: float = 0.0  # seconds; 0.0: none
+    adapt: bool = False  # the chunk may be cut
 
 
 @dataclass(frozen=True)

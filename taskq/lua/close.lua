@@ -4,13 +4,13 @@
 --
 -- KEYS  1 taskq:{id}   2 :pending   3 :claims   4 :events (a channel)
 -- ARGV  1 the reason, for people; '' if there is nothing to say   2 Unix time now
---       3 the map's id   4 template of a worker's channel, with %s
+--       3 the map's id   4 template of a worker's channel, with %s   5 "1" if what runs of it is to be killed
 -- Returns 1; 0 if there is no such map.
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return 0
 end
-redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', ARGV[2])
+redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', ARGV[2], 'kill', ARGV[5])
 if ARGV[1] ~= '' then
     redis.call('HSET', KEYS[1], 'reason', ARGV[1])
 end

@@ -37,5 +37,5 @@ for i = 1, #KEYS - 1 do
 end
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[1])
 redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
-redis.call('HDEL', KEYS[1], 'reason', 'helper', 'ended')
+redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
 return {state, redis.call('HGETALL', KEYS[1])}

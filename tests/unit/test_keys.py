@@ -52,15 +52,18 @@ def test_the_keys_of_a_map() -> None:
     )  # fmt: skip
 
 
+SINGLE = {keys.LEASES, keys.MAPS, keys.SERVICES, keys.TIMELINE}
+
+
 def test_maps_and_lists_cannot_meet() -> None:
-    names = ["list", "leases", "services", "timeline", "a:results", "a"]
+    names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {keys.LEASES, keys.SERVICES, keys.TIMELINE, *map(free_list, names)}
+    others = {*SINGLE, *map(free_list, names)}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
 
 
 def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
-    made = {*MapKeys("id").all, MapKeys("id").events, free_list("name"), keys.LEASES, keys.SERVICES, keys.TIMELINE}
+    made = {*MapKeys("id").all, MapKeys("id").events, free_list("name"), *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

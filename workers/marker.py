@@ -1,0 +1,94 @@
+"""A few numbers in memory that a lane shares with its pool process: what runs there, and what should stop.
+
+Neither side ever waits for the other: each number has one writer, and is read whenever somebody wants to know.
+
+    number   written by     says
+    TASK     pool process   the task that runs, or ran last; 0: none has; UNBORN: not ready for the first one
+    BEGAN    pool process   when that task began, in ns of the monotonic clock, which all processes share
+    ITEM     pool process   index of the item that runs, if items are timed; else of one that ran shortly before;
+                            NONE: no item runs
+    SINCE    pool process   when that item began, as BEGAN
+    STOP     service        tasks which should end before their next item (two: a lane has no more); ALL: any
+"""
+
+from __future__ import annotations
+
+import time
+from ctypes import c_longlong
+from typing import Any
+
+UNBORN = -1
+ALL = -1
+NONE = -1
+
+_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO = range(6)
+
+
+class Marker:
+    """Both sides' view of the numbers.
+
+    Args:
+        numbers: As ``allot`` made them.
+    """
+
+    def __init__(self, numbers: Any) -> None:
+        self._numbers = numbers
+
+    # -- of the pool process ---------------------------------------------------------------------------
+
+    def begin(self, task: int) -> None:
+        """A task begins; 0: the process is ready for the first."""
+        self._numbers[_ITEM] = NONE
+        self._numbers[_BEGAN] = time.monotonic_ns()
+        self._numbers[_TASK] = task
+
+    def item(self, index: int) -> None:
+        """An item begins."""
+        self._numbers[_SINCE] = time.monotonic_ns()
+        self._numbers[_ITEM] = index
+
+    def rest(self) -> None:
+        """The task's last item has ended."""
+        self._numbers[_ITEM] = NONE
+
+    def stops(self, task: int) -> bool:
+        """Whether the service wants this task to end before its next item."""
+        numbers = self._numbers
+        return numbers[_STOP] in (task, ALL) or numbers[_STOP_TOO] == task
+
+    # -- of the service --------------------------------------------------------------------------------
+
+    @property
+    def stillborn(self) -> bool:
+        """Whether the process has not even got ready to run anything."""
+        return int(self._numbers[_TASK]) == UNBORN
+
+    @property
+    def task(self) -> int:
+        """The number of the task that runs, or ran last; 0: none has."""
+        return max(0, int(self._numbers[_TASK]))
+
+    @property
+    def seconds(self) -> float:
+        """How long ago that task began."""
+        return (time.monotonic_ns() - self._numbers[_BEGAN]) / 1e9  # type: ignore[no-any-return]
+
+    @property
+    def running_item(self) -> tuple[int, float]:
+        """The index of the item that runs (or NONE), and the moment of the monotonic clock when it began."""
+        return int(self._numbers[_ITEM]), self._numbers[_SINCE] / 1e9
+
+    def stop(self, task: int) -> None:
+        """Ask a task to end before its next item."""
+        slot = _STOP if self._numbers[_STOP] < self._numbers[_STOP_TOO] else _STOP_TOO
+        if self._numbers[_STOP] != ALL and task not in (self._numbers[_STOP], self._numbers[_STOP_TOO]):
+            self._numbers[slot] = task  # in place of the older one
+
+    def stop_all(self) -> None:
+        """Ask every task, also those to come, to end before its next item."""
+        self._numbers[_STOP] = ALL
+
+
+def allot(ctx: Any) -> Any:
+    """Shared memory for one marker; to be handed to the process at its start."""
+    return ctx.RawArray(c_longlong, [UNBORN, 0, NONE, 0, 0, 0])
