@@ -11,6 +11,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from taskq.errors import OptionError
+from taskq.patience import Patience
 
 DEFAULT_URL = "redis://localhost:6379/0"
 SOCKET_TIMEOUT = 30.0  # seconds a reply may take
@@ -24,12 +25,15 @@ def default_url() -> str:
     return _in_worker.get("url") or os.environ.get("TASKQ_URL") or DEFAULT_URL
 
 
-def connect(url: str | None = None, *, retries: int = 3, timeout: float = SOCKET_TIMEOUT) -> Redis:
+def connect(
+    url: str | None = None, *, retries: int = 3, patience: float | None = 0.0, timeout: float = SOCKET_TIMEOUT
+) -> Redis:
     """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
 
     Args:
         url: None: ``default_url()``.
         retries: How often a command is tried again after the connection broke.
+        patience: Instead of ``retries``, if it is not 0: see ``Patience``.
         timeout: Seconds a reply may take.
 
     Raises:
@@ -41,7 +45,7 @@ def connect(url: str | None = None, *, retries: int = 3, timeout: float = SOCKET
             url,
             socket_timeout=timeout,
             socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries),
+            retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
             health_check_interval=30,
         )
     except ValueError:

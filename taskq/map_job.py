@@ -20,6 +20,7 @@ from taskq.errors import (
 )
 from taskq.map_store import MapInfo, MapStore
 from taskq.outcome import ItemFailure
+from taskq.patience import clear_errors
 from taskq.progress import Progress, bar
 from taskq.result_list import ResultList
 from taskq.waiting import Events
@@ -67,11 +68,13 @@ class MapJob(Job):
 
     # -- waiting -------------------------------------------------------------------------------------
 
+    @clear_errors
     def ready(self) -> bool:
         """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
         status = self._status_now()
         return status is None or status in ENDED
 
+    @clear_errors
     def successful(self) -> bool:
         """Whether every item has a result.
 
@@ -88,6 +91,7 @@ class MapJob(Job):
             raise MapError(f"the map {self.id} has not ended yet: it is {status.value}")
         return status == JobStatus.FINISHED
 
+    @clear_errors
     def wait(self, timeout: float | None = None, progress: bool = False) -> bool:
         """Wait until the map has ended, or for ``timeout`` seconds (None: for ever).
 
@@ -122,6 +126,7 @@ class MapJob(Job):
 
     # -- results -------------------------------------------------------------------------------------
 
+    @clear_errors
     def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
@@ -135,6 +140,7 @@ class MapJob(Job):
             MapFailedError, MapCanceledError: If it ended early; with ``errors="return"`` too, unless
                 every item was tried.
             ResultsGoneError: If its keys are gone.
+            ServerError: If the server can't be reached; the map goes on, and can be asked again.
             Exception: Whatever the first failed item raised.
         """
         _check_errors(errors)
@@ -155,6 +161,7 @@ class MapJob(Job):
             results[index] = failure.exception()
         return results
 
+    @clear_errors
     def __getitem__(self, position: int) -> Any:
         """The result that completed as number ``position`` (from 0); waits for it.
 
@@ -206,11 +213,13 @@ class MapJob(Job):
         return ResultList(self.store.keys.results, self.connection)
 
     @property
+    @clear_errors
     def errors(self) -> dict[int, ItemFailure]:
         """What failed so far: item index -> record, by index."""
         return self.store.failures()
 
     @property
+    @clear_errors
     def progress(self) -> Progress:
         """How far the map is, now."""
         info = self.store.info()

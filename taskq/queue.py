@@ -17,6 +17,7 @@ from taskq.connection import connect
 from taskq.errors import OptionError
 from taskq.function import Function, for_rq
 from taskq.map_job import MAP, MapJob, kind_of
+from taskq.patience import clear_errors
 from taskq.producer import Items, MapOptions, check_iterable, push_map
 from taskq.result_list import ResultList
 
@@ -35,6 +36,9 @@ class Queue(rq.Queue):
         url: Instead of a connection, ``redis://``, ``rediss://`` or ``unix://``; default: the environment
             variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
         payload_limit: Bytes a chunk of items, or one result, may have; 64 MiB by default.
+        patience: Seconds for which everything asked of the server is tried again while it can't be reached, has
+            no memory left or is a read-only replica; None: for ever. Default 0: a lost connection is tried again
+            three times, within a tenth of a second. Only without a ``connection`` of your own.
         options: RQ's: ``default_timeout``, ``is_async``, ``job_class``, ``serializer``, ...
 
     Raises:
@@ -48,20 +52,24 @@ class Queue(rq.Queue):
         connection: Any = None,
         url: str | None = None,
         payload_limit: int = codec.DEFAULT_LIMIT,
+        patience: float | None = 0.0,
         **options: Any,
     ) -> None:
-        if connection is not None and url is not None:
-            raise OptionError("give either connection or url, not both")
+        if connection is not None and (url is not None or patience != 0):
+            raise OptionError("give either a connection, or url and patience for a new one, not both")
+        if patience is not None and not patience >= 0:
+            raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {patience!r}")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise OptionError(f"a queue's name may hold letters, digits and _.:- only, not {name!r}")
         if payload_limit < 1:
             raise OptionError(f"payload_limit must be at least 1 byte, not {payload_limit!r}")
         self.payload_limit = payload_limit
         options["serializer"] = options.get("serializer") or codec.Serializer
-        super().__init__(name, connection=connection if connection is not None else connect(url), **options)
+        super().__init__(name, connection=connection or connect(url, patience=patience), **options)
 
     # -- maps ----------------------------------------------------------------------------------------
 
+    @clear_errors
     def map(self, fn: Any, *iterables: Iterable[Any], chunksize: int | None = None, **options: Any) -> MapJob:
         """Push ``fn(item)`` for every item, and return at once.
 
@@ -88,12 +96,14 @@ class Queue(rq.Queue):
             PickleError: If the function or an item can't be pickled; names the item's index.
             TooLargeError: If a chunk is over the limit; names the item's index.
             DuplicateJobError: If a map with this ``job_id`` is waiting or running.
+            ServerError: If the server can't be reached, or refuses; says why, and what to do.
 
         Whenever it raises, also an error of the iterable itself, nothing is left in Redis. An item may run
         more than once (if a process dies after its side effects), its result is stored once.
         """
         return push_map(self, fn, Items.of(iterables), check_chunksize(chunksize), MapOptions.read(options))
 
+    @clear_errors
     def starmap(
         self, fn: Any, iterable: Iterable[Iterable[Any]], chunksize: int | None = None, **options: Any
     ) -> MapJob:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, overload
 
 from taskq import codec, connection
+from taskq.patience import clear_errors
 
 _BATCH = 1000  # elements read or written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for
@@ -27,6 +28,8 @@ class ResultList(Sequence[Any]):
     Args:
         key: The Redis key.
         connection: None: one that is shared by this process, to ``TASKQ_URL`` (in a job: the worker's).
+
+    Every access raises ``ServerError`` if the server can't be reached, or refuses.
     """
 
     def __init__(self, key: str, connection: Any = None) -> None:
@@ -38,6 +41,7 @@ class ResultList(Sequence[Any]):
         """The connection in use."""
         return self._connection if self._connection is not None else connection.shared()
 
+    @clear_errors
     def append(self, value: Any) -> None:
         """Add a value at the end.
 
@@ -46,6 +50,7 @@ class ResultList(Sequence[Any]):
         """
         self.connection.rpush(self.key, codec.dumps(value, "the value"))
 
+    @clear_errors
     def extend(self, values: Iterable[Any]) -> None:
         """Add all values at the end, in order; in batches, so not as one atomic step.
 
@@ -56,10 +61,12 @@ class ResultList(Sequence[Any]):
         while batch := [codec.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
             self.connection.rpush(self.key, *batch)
 
+    @clear_errors
     def clear(self) -> None:
         """Remove all elements, and with them the key."""
         self.connection.delete(self.key)
 
+    @clear_errors
     def __len__(self) -> int:
         return int(self.connection.llen(self.key))
 
@@ -68,6 +75,7 @@ class ResultList(Sequence[Any]):
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
 
+    @clear_errors
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._slice(index)

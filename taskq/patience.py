@@ -1,0 +1,81 @@
+"""How a producer bears with a server that can't be reached, or refuses: it waits, or gets a clear error."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004 - redis-py's own name
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError,  # noqa: A004 - as above
+)
+from redis.retry import Retry
+
+from taskq.errors import ServerError
+
+_BACK_OFF = ExponentialBackoff(cap=1.0, base=0.02)  # seconds
+
+_REFUSALS = (OutOfMemoryError, ReadOnlyError)
+_REMEDIES: tuple[tuple[type[RedisError], str], ...] = (
+    (OutOfMemoryError, "It has reached maxmemory: delete what is no longer needed, or raise the limit"),
+    (ReadOnlyError, "It is a read-only replica, perhaps after a fail-over: connect to the primary"),
+    (AuthenticationError, "Check user and password"),
+    (NoPermissionError, "Its ACL does not allow this user what is needed; see docs/operations.md"),
+    (RedisError, "Is it running, and is the URL right? Queue(patience=...) waits for it"),
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Patience(Retry):
+    """Tries a command again for so many seconds: after lost connections, without memory, on a read-only replica.
+
+    A command whose reply was lost is said again, so a job may be enqueued twice in such a moment (its id, and so
+    its result, is the same); a map is not.
+
+    Args:
+        seconds: None: for ever.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__(_BACK_OFF, -1, (ConnectionError, TimeoutError, OSError, *_REFUSALS))
+        self._seconds = float("inf") if seconds is None else seconds
+
+    def call_with_retry(  # type: ignore[override]  # redis-py 6 has an argument less
+        self,
+        do: Callable[[], Any],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        **options: Any,
+    ) -> Any:
+        """redis-py's loop, which ends when the time is over."""
+        deadline = time.monotonic() + self._seconds
+
+        def in_time(error: Exception) -> bool:
+            if time.monotonic() >= deadline or isinstance(error, AuthenticationError):
+                return False
+            return is_retryable is None or is_retryable(error)
+
+        return super().call_with_retry(do, fail, in_time, **options)
+
+
+def clear_errors(method: F) -> F:
+    """For a method of an object with a ``connection``: redis-py's errors become ours, with a remedy."""
+
+    @functools.wraps(method)
+    def clear(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (ConnectionError, TimeoutError, NoPermissionError, *_REFUSALS) as error:
+            remedy = next(text for kind, text in _REMEDIES if isinstance(error, kind))
+            raise ServerError(f"Redis can't do it: {error}. {remedy}.") from error
+
+    return cast("F", clear)

@@ -1,0 +1,192 @@
+"""A server that refuses writes, without memory or as a replica: nothing is done by half, and all goes on later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from rq.job import Job
+
+from taskq import Queue, ServerError, keys
+from taskq.chunk import read_header
+from taskq.connection import connect
+from taskq.keys import MapKeys
+from taskq.lua import Scripts
+from taskq.map_store import Claim, MapStore, TimelineNote
+from taskq.outcome import ChunkOutcome
+from taskq.server import private_server
+from taskq.testing import running_worker
+from tests import jobs
+from tests.integration.test_deaths import runs_of
+from tests.waiting import wait_until
+
+NOTE = TimelineNote("host", "a", 1, 0)
+REFUSALS = {"memory": (OutOfMemoryError, "maxmemory"), "replica": (ReadOnlyError, "read-only replica")}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with private_server() as url:
+        yield url
+
+
+@pytest.fixture
+def queue(url: str) -> Iterator[Queue]:
+    with connect(url) as connection:
+        accept(connection)
+        connection.flushdb()
+        yield Queue(url=url)
+        accept(connection)
+
+
+def refuse(connection: Any, how: str) -> None:
+    if how == "memory":
+        connection.config_set("maxmemory", 1)
+    else:
+        connection.replicaof("127.0.0.1", 1)
+
+
+def accept(connection: Any) -> None:
+    connection.config_set("maxmemory", 0)
+    connection.replicaof("NO", "ONE")
+
+
+def everything(connection: Any) -> dict[bytes, Any]:
+    read: dict[bytes, Callable[[bytes], Any]] = {
+        b"hash": connection.hgetall,
+        b"list": lambda key: connection.lrange(key, 0, -1),
+        b"set": connection.smembers,
+        b"zset": lambda key: connection.zrange(key, 0, -1, withscores=True),
+        b"stream": connection.xrange,
+    }
+    return {key: read[connection.type(key)](key) for key in connection.keys("*")}
+
+
+def give_back(store: MapStore) -> Any:
+    queue = Queue(connection=store.connection)
+    return Scripts(store.connection).give_back(
+        [queue.key, queue.intermediate_queue_key, Job.key_for(MapKeys(store.keys.id).id)], [store.keys.id]
+    )
+
+
+def commit(store: MapStore, claim: Claim) -> Any:
+    rest = [bytes(read_header(claim.payload).keeping([2]))]
+    return store.commit("a", claim, ChunkOutcome([b"x", b"y"], [(0, 2)], [], 1.0, 1.0, rest), NOTE)
+
+
+def split(store: MapStore, claim: Claim) -> Any:
+    return store.split("a", claim, read_header(claim.payload).halves(), 2)
+
+
+OPERATIONS: dict[str, Callable[[MapStore, Claim], Any]] = {
+    "claim": lambda store, _claim: store.claim("b", 2),
+    "commit": commit,
+    "split": split,
+    "release": lambda store, claim: store.release("a", {claim.number: 1}),
+    "release all": lambda store, _claim: store.release("a"),
+    "open": lambda store, _claim: store.open("b"),
+    "give back": lambda store, _claim: give_back(store),
+    "begin": lambda store, _claim: MapStore("another", store.connection).begin({"name": "x"}),
+}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("closed", [False, True])
+def test_no_operation_is_done_by_half(queue: Queue, name: str, how: str, closed: bool) -> None:
+    store = queue.map(jobs.square, range(12), chunksize=3, job_id="map").store
+    assert store.open("a")
+    (claim,) = store.read_claims(store.claim("a", 1)).claims
+    if closed:
+        store.close("for now")
+    queue.connection.lmove(queue.key, queue.intermediate_queue_key)
+    refuse(queue.connection, how)
+    before = everything(queue.connection)
+    changes_nothing = closed and name in ("claim", "commit", "split", "release", "release all")
+    if changes_nothing:
+        OPERATIONS[name](store, claim)
+    else:
+        with pytest.raises(REFUSALS[how][0]):
+            OPERATIONS[name](store, claim)
+    assert everything(queue.connection) == before
+    accept(queue.connection)
+    OPERATIONS[name](store, claim)
+    assert changes_nothing or everything(queue.connection) != before
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_a_map_goes_on_afterwards(queue: Queue, how: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with running_worker(queue, new_connection=lambda: connect(queue_url(queue), retries=0)):
+        job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.02) for n in range(40)], chunksize=1)
+        plain = queue.enqueue(jobs.square, 7)
+        wait_until(lambda: job.progress.done >= 8)
+        refuse(queue.connection, how)
+        ran = len(runs_of(ledger))
+        wait_until(lambda: len(runs_of(ledger)) > ran, "what was claimed goes on")
+        accept(queue.connection)
+        assert job.get(timeout=20) == [n * n for n in range(40)]
+        assert plain.latest_result(timeout=10).return_value == 49  # type: ignore[union-attr]
+        assert len(job.result_list) == 40
+    assert runs_of(ledger) == list(range(40)), "nothing ran twice, for nobody died"
+    assert queue.connection.hlen(job.store.keys.claims) == 0
+
+
+def queue_url(queue: Queue) -> str:
+    return f"unix://{queue.connection.connection_pool.connection_kwargs['path']}"
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_a_producer_gets_a_clear_error(queue: Queue, how: str) -> None:
+    refuse(queue.connection, how)
+    with pytest.raises(ServerError, match=REFUSALS[how][1]):
+        queue.map(jobs.square, range(10))
+    with pytest.raises(ServerError, match=REFUSALS[how][1]):
+        queue.result_list("x").append(1)
+    accept(queue.connection)
+    assert queue.connection.keys("*") == []
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_a_producer_may_wait(queue: Queue, how: str) -> None:
+    patient = Queue(url=queue_url(queue), patience=20)
+    refuse(queue.connection, how)
+    timer = threading.Timer(0.3, lambda: accept(queue.connection))
+    timer.start()
+    job = patient.map(jobs.square, range(10))
+    timer.join()
+    assert queue.job_ids == [job.id]
+    assert queue.connection.zcard(keys.MAPS) == 1
+
+
+def test_patience_has_an_end(tmp_path: Path) -> None:
+    nowhere = f"unix://{tmp_path}/no.sock"
+    with pytest.raises(ServerError, match="Is it running"):
+        Queue(url=nowhere, patience=0.2).map(jobs.square, [1])
+    with pytest.raises(ServerError, match="Is it running"):
+        Queue(url=nowhere).map(jobs.square, [1])
+
+
+def test_waiting_for_results_may_outlast_the_server(tmp_path: Path) -> None:
+    options = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(tmp_path))
+    with private_server(*options) as url:
+        queue = Queue(url=url, patience=20)
+        job = queue.map(jobs.square, range(4))
+        impatient = Queue(url=url).fetch_job(job.id)
+        got: list[Any] = []
+        waiting = threading.Thread(target=lambda: got.append(job.get(timeout=20)))
+        waiting.start()
+        connection = connect(url)
+        wait_until(lambda: connection.pubsub_numsub(job.store.keys.events)[0][1] == 1)
+        connection.client_kill_filter(_type="pubsub")
+        connection.client_kill_filter(_type="normal", skipme=True)
+        with running_worker(Queue(url=url)):
+            waiting.join(20)
+        assert got == [[0, 1, 4, 9]]
+        assert impatient.get() == [0, 1, 4, 9]
+    with pytest.raises(ServerError, match="Is it running"):
+        impatient.get()
