@@ -16,6 +16,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -48,15 +49,22 @@ class Dispatcher:
         inbox: Where events arrive.
         gate: Open while fetchers should wait for jobs.
         fetchers: One for each queue, not started yet.
+        on_ready: Called once the service is registered.
     """
 
     def __init__(
-        self, state: State, inbox: queue.SimpleQueue[Event], gate: threading.Event, fetchers: list[Fetcher]
+        self,
+        state: State,
+        inbox: queue.SimpleQueue[Event],
+        gate: threading.Event,
+        fetchers: list[Fetcher],
+        on_ready: Callable[[], object],
     ) -> None:
         self.state = state
         self._inbox = inbox
         self._gate = gate
         self._fetchers = fetchers
+        self._on_ready = on_ready
         self._membership = Membership(state)
         self._stranded = intake.Stranded()
         self._sweep = Sweep()
@@ -108,6 +116,7 @@ class Dispatcher:
             state.scripts.load()
             self._membership.join()
             self._joined = True
+            self._on_ready()
         if state.unsure:
             resolve_doubt(state)
         state.lanes.fill()

@@ -8,6 +8,9 @@ import multiprocessing.util
 import os
 import signal
 import sys
+import threading
+import time
+from collections import deque
 from typing import Any
 
 import cotyledon
@@ -16,12 +19,14 @@ from setproctitle import setproctitle
 
 from taskq.connection import connect
 from workers import recovery, signals
+from workers.respawn import Respawn
 from workers.service import Service
 from workers.settings import Settings, worker_prefix
 
 log = logging.getLogger(__name__)
 
 _OVERHEAD = 10  # seconds after the grace at which cotyledon loses its patience
+_RELOAD_LOOK = 0.05  # seconds between looks at whether a service that was hung up on has been replaced
 _HOOK_TIMEOUT = 2.0  # seconds a reply may take while a dead service waits to be restarted
 KILLED = 130  # exit code after a second Ctrl-C, as shells have it
 
@@ -40,23 +45,61 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         )
         self._settings = settings
         self._name = f"{os.getpid()}-{os.urandom(3).hex()}"
+        self._respawn = Respawn()
+        # Process id of each service that has registered, written by itself.
+        self._ready: Any = self.mp_context.RawArray("q", settings.services)  # type: ignore[attr-defined,unused-ignore]
+        self._to_reload: deque[int] = deque()
+        self._reloading: tuple[int, float] | None = None  # a service's number, and when to wait no more
         # The folder of the forkservers' sockets: made here it is inherited by all services, and removed when
         # the manager ends. A service ends by os._exit or a signal, and would leave its own behind.
         multiprocessing.util.get_temp_dir()  # type: ignore[no-untyped-call,unused-ignore]
-        self.add(Service, workers=settings.services, args=(settings, self._name))
+        self.add(Service, workers=settings.services, args=(settings, self._name, self._ready))
         self.register_hooks(on_dead_worker=self._hand_on)
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
     def _hand_on(self, _service_id: Any, worker_id: int, exit_code: int) -> None:
         """Return a dead service's claims and jobs, before it is started again."""
+        pause = self._respawn.died(worker_id, exit_code)
         if exit_code:
-            log.error("service %d died (exit code %d)", worker_id, exit_code, extra={"action": "service_died"})
+            again = f"; starts again in {pause:.1f} s" if pause else ""
+            log.error("service %d died (exit code %d)%s", worker_id, exit_code, again,
+                      extra={"action": "service_died"})  # fmt: skip
         try:
             connection = connect(self._settings.url, retries=1, timeout=_HOOK_TIMEOUT)
             recovery.recover_prefix(connection, worker_prefix(self._name, worker_id))
         except RedisError as error:
             log.error("can't hand on what service %d held: %s; others do, when its lease ends", worker_id, error,
                       extra={"action": "hand_on_failed"})  # fmt: skip
+
+    # -- starting --------------------------------------------------------------------------------------
+
+    def _slowdown_respawn_if_needed(self) -> None:
+        """Each service has a pause of its own: see ``Respawn``."""
+
+    def _start_worker(self, service_id: Any, worker_id: Any) -> None:
+        """Called by cotyledon at the start, and when a service has died."""
+        if wait := self._respawn.wait(worker_id):
+            self._look_again(wait)
+            return
+        self._respawn.started(worker_id)
+        super()._start_worker(service_id, worker_id)
+
+    def _adjust_workers(self) -> None:
+        """Start what is missing; by its number, since any of them may be waiting for its next start."""
+        for service_id, config in self._services.items():
+            running = {info.worker_id for info in self._running_services[service_id].values()}
+            for worker_id in range(config.workers):
+                if worker_id not in running:
+                    self._start_worker(service_id, worker_id)
+        self._reload_next()
+
+    def _look_again(self, seconds: float) -> None:
+        """Let the supervising thread look in a while at what no signal tells of."""
+        timer = threading.Timer(seconds, self._got_sig_chld.set)
+        timer.daemon = True
+        timer.start()
+
+    # -- signals ---------------------------------------------------------------------------------------
 
     def _on_signal_received(self, sig: int) -> None:
         if sig == signal.SIGINT:
@@ -69,14 +112,40 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             super()._on_signal_received(sig)
 
     def _reload(self) -> None:
-        """Let each service drain and start afresh; the processes of their pools hear nothing of it.
+        """Let the services drain and start afresh, one after the other; their pool processes hear nothing of it.
 
-        cotyledon would hang up on the whole process group, pool processes and forkservers included.
+        cotyledon would hang up on the whole process group at once, pool processes and forkservers included.
         """
-        self._forktimes = []
-        for process in self._child_processes:
-            if process.pid and process.is_alive():
+        self._to_reload = deque(range(self._settings.services))
+        self._got_sig_chld.set()
+
+    def _reload_next(self) -> None:
+        """Hang up on the next service, once the one before has been replaced."""
+        if self._reloading is not None:
+            worker_id, deadline = self._reloading
+            if not self._is_ready(worker_id) and time.monotonic() < deadline:
+                self._look_again(_RELOAD_LOOK)
+                return
+            self._reloading = None
+        while self._to_reload and self._reloading is None:
+            worker_id = self._to_reload.popleft()
+            process = self._process(worker_id)
+            if process is not None and process.pid and process.is_alive():
+                self._ready[worker_id] = 0
+                self._reloading = worker_id, time.monotonic() + self._settings.grace + _OVERHEAD
                 os.kill(process.pid, signal.SIGHUP)
+                self._look_again(_RELOAD_LOOK)
+
+    def _process(self, worker_id: int) -> Any:
+        for processes in self._running_services.values():
+            for process, info in processes.items():
+                if info.worker_id == worker_id:
+                    return process
+        return None
+
+    def _is_ready(self, worker_id: int) -> bool:
+        process = self._process(worker_id)
+        return process is not None and process.pid == self._ready[worker_id]
 
     def _kill(self) -> None:
         for process in self._child_processes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cotyledon
@@ -37,17 +39,19 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         worker_id: cotyledon's number of it, which a restarted service has again.
         settings: The worker's.
         manager: Its own name; part of the RQ worker's name.
+        ready: Shared numbers, one for each service: where this one says, once it has registered, who it is.
     """
 
     name = "service"
 
-    def __init__(self, worker_id: int, settings: Settings, manager: str) -> None:
+    def __init__(self, worker_id: int, settings: Settings, manager: str, ready: Any) -> None:
         super().__init__(worker_id)  # type: ignore[arg-type,unused-ignore]
         signals.ignore_interrupts()
         self._settings = settings
         self._title = f"taskq: service {worker_id}"
         self._name = worker_name(manager, worker_id)
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
         self._stopping = threading.Event()
         self._ended = threading.Event()
 
@@ -59,7 +63,8 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 url = self._settings.url
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
                 # claims of the first time would be ours without our knowing.
-                build(self._settings, self._name, self._title, self._inbox, lambda: connect(url, retries=0)).run()
+                parts = self._settings, self._name, self._title, self._inbox
+                build(*parts, lambda: connect(url, retries=0), self._say_ready).run()
         finally:
             self._ended.set()
 
@@ -93,6 +98,7 @@ def build(
     title: str,
     inbox: queue.SimpleQueue[Event],
     new_connection: Callable[[], Any],
+    on_ready: Callable[[], object] = lambda: None,
 ) -> Dispatcher:
     """Put one service's parts together; nothing runs yet but RQ's command channel.
 
@@ -102,6 +108,7 @@ def build(
         title: Begins the titles of the pool processes.
         inbox: The dispatcher's.
         new_connection: Makes connections: one for the dispatcher, one for each fetcher.
+        on_ready: Called once the service is registered and its pool processes are on their way.
     """
     connection = new_connection()
     worker = RQWorker(settings.queues, name, connection)
@@ -114,4 +121,4 @@ def build(
         Fetcher(one, new_connection(), gate, lambda q, job_id: inbox.put(Fetched(q, job_id)))
         for one in worker.queues
     ]
-    return Dispatcher(state, inbox, gate, fetchers)
+    return Dispatcher(state, inbox, gate, fetchers, on_ready)

@@ -191,6 +191,26 @@ def test_stopped_for_longer_than_its_lease(workers: Workers, real_queue: Queue, 
     check_registers(real_queue, late)
 
 
+def test_a_service_that_dies_again_and_again_holds_nobody_up(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready(processes=1, services=2)
+    killed: set[int] = set()
+
+    def die() -> bool:
+        for info in worker.infos:
+            if info.pid not in killed and "-0-" in info.name[-20:]:
+                killed.add(info.pid)
+                os.kill(info.pid, signal.SIGKILL)
+        return len(killed) >= 5
+
+    wait_until(die)
+    worker.wait_until_output("starts again in 0.4 s")
+    [other] = [info for info in worker.infos if info.pid not in killed]
+    os.kill(other.pid, signal.SIGKILL)
+    wait_until(lambda: any(info.pid not in killed | {other.pid} for info in worker.infos), timeout=2.0)
+    wait_until(lambda: len(worker.infos) == 2, "the other one, too", timeout=5.0)
+    assert real_queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+
+
 def owner_of(job: MapJob) -> str:
     """The name of the worker that runs the RQ job."""
     return (job.connection.hget(job.store.keys.hash, "owner") or b"").decode()

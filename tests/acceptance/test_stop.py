@@ -94,6 +94,25 @@ def test_hang_up_restarts_the_services(workers: Workers, real_queue: Queue, ledg
     assert runs_of(ledger) == list(range(ITEMS)), "what ran was finished"
 
 
+def test_hang_up_takes_one_service_after_the_other(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready(services=3, processes=1)
+    before = {info.pid for info in worker.infos}
+    job = real_queue.map(jobs.nap, [0.05] * 60, chunksize=1)
+    worker.signal(signal.SIGHUP)
+    fewest = 3
+
+    def all_replaced() -> bool:
+        nonlocal fewest
+        now = worker.infos
+        fewest = min(fewest, len(now))
+        return len(now) == 3 and before.isdisjoint(info.pid for info in now)
+
+    wait_until(all_replaced)
+    assert fewest >= 2
+    assert job.get(timeout=15) == [0.05] * 60
+    assert len(job.result_list) == 60
+
+
 def test_hang_up_lets_what_runs_end(workers: Workers, real_queue: Queue, ledger: Path) -> None:
     worker = workers.ready()
     job = real_queue.enqueue(jobs.run_once, str(ledger), 3, 0.5)
