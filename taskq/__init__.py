@@ -9,8 +9,10 @@ collected in a Redis list. See README.md.
 """
 
 from taskq.errors import (
+    DamagedError,
     DuplicateJobError,
     FunctionError,
+    ImportRefusedError,
     ItemError,
     ItemTimeoutError,
     MapCanceledError,
@@ -21,6 +23,7 @@ from taskq.errors import (
     PickleError,
     ResultsGoneError,
     ServerError,
+    SignatureError,
     TaskqError,
     TooLargeError,
     UsageError,
@@ -37,8 +40,10 @@ from taskq.result_list import ResultList
 __version__ = "0.1.0"
 
 __all__ = [
+    "DamagedError",
     "DuplicateJobError",
     "FunctionError",
+    "ImportRefusedError",
     "ItemError",
     "ItemFailure",
     "ItemTimeoutError",
@@ -54,6 +59,7 @@ __all__ = [
     "ResultList",
     "ResultsGoneError",
     "ServerError",
+    "SignatureError",
     "TaskqError",
     "TooLargeError",
     "UsageError",

@@ -3,6 +3,9 @@
 A payload is one header line, ``start count only``, followed by the pickle of the items. ``start`` is the
 index of the first item in the map. ``only`` is empty, or lists the offsets (``3,5,9``) of the items that are
 still to be done: so failed items run again, and a poison item is isolated, without rewriting any pickle.
+
+With a secret key the pickle is signed for the map's id, ``start`` and ``count``, which stay with it through all
+rewriting of ``only``. What a forged ``only`` can do is to leave out items, or have some run again.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskq import codec
-from taskq.errors import OptionError, PickleError, TooLargeError
+from taskq.errors import DamagedError, OptionError, PickleError, TooLargeError
 
 MAX_ITEMS = 4096  # of a chunk whose size taskq picks: one commit stays a few milliseconds of Redis's time
 SOFT_BYTES = 1024 * 1024  # of a chunk whose size taskq picks, unless a single item is larger
+_COUNTABLE = 2**53  # items that Lua, too, can count
 MAX_PARTS = 256  # into which a chunk is cut at a time
 CHUNKS_PER_CORE = 16  # of a map whose chunk size taskq picks: the last chunks end close together
 
@@ -35,6 +39,12 @@ class Header:
         """Offsets, within the chunk, of the items that are to be done."""
         return self.only or range(self.count)
 
+    @property
+    def sane(self) -> bool:
+        """Whether a chunk can have it: its offsets ascend, and are within the chunk."""
+        rising = all(a < b for a, b in itertools.pairwise((-1, *self.only, self.count)))
+        return 0 <= self.start < _COUNTABLE and 0 < self.count < _COUNTABLE and rising
+
     def __bytes__(self) -> bytes:
         return b"%d %d %s\n" % (self.start, self.count, ",".join(map(str, self.only)).encode())
 
@@ -50,20 +60,53 @@ class Header:
 
 
 def read_header(payload: bytes) -> Header:
-    """The header of a payload, without touching the pickle behind it."""
-    start, count, only = payload[: payload.index(b"\n")].split(b" ")
-    return Header(int(start), int(count), tuple(map(int, only.split(b","))) if only else ())
+    """The header of a payload, without touching the pickle behind it.
+
+    Raises:
+        DamagedError: If it does not begin with one.
+    """
+    try:
+        start, count, only = payload[: payload.index(b"\n")].split(b" ")
+        header = Header(int(start), int(count), tuple(map(int, only.split(b","))) if only else ())
+    except ValueError:
+        header = None
+    if header is None or not header.sane:
+        raise DamagedError(f"a chunk begins with {payload[:40]!r}, which is no header")
+    return header
 
 
-def read_items(payload: bytes) -> Any:
-    """The items of a payload, all of them, as an indexable sequence."""
-    return codec.loads(payload[payload.index(b"\n") + 1 :])
+def codec_of(job_id: str, header: Header) -> codec.Codec:
+    """For the pickle behind a header."""
+    return codec.at("chunk", job_id, str(header.start), str(header.count))
 
 
-def cut(header: Header, items: Any, first: int, size: int | None = None) -> list[bytes]:
+def read_items(job_id: str, payload: bytes) -> Any:
+    """The items of a payload of this map, all of them, as an indexable sequence.
+
+    Raises:
+        SignatureError: If there is a secret key, and it is not signed for this place.
+        DamagedError: If there are not as many items as its header says.
+    """
+    header = read_header(payload)
+    items = codec_of(job_id, header).loads(payload[payload.index(b"\n") + 1 :])
+    try:
+        count = len(items)
+    except TypeError:
+        count = -1
+    if count != header.count:
+        raise DamagedError(f"a chunk of {header.count} items holds {type(items).__name__} of {count}")
+    return items
+
+
+def _payload(job_id: str, header: Header, pickled: bytes) -> bytes:
+    return bytes(header) + codec_of(job_id, header).close(pickled)
+
+
+def cut(job_id: str, header: Header, items: Any, first: int, size: int | None = None) -> list[bytes]:
     """The part of a chunk from its offset ``first`` on as payloads of their own, in order.
 
     Args:
+        job_id: Of the map.
         header: The chunk's.
         items: As ``read_items`` returned them.
         first: Position among ``header.offsets``.
@@ -81,7 +124,7 @@ def cut(header: Header, items: Any, first: int, size: int | None = None) -> list
     stops = [*starts[1:], header.count]
     try:
         return [
-            bytes(Header(header.start + start, stop - start)) + codec.dumps(items[start:stop])
+            _payload(job_id, Header(header.start + start, stop - start), codec.dumps(items[start:stop]))
             for start, stop in zip(starts, stops, strict=True)
         ]
     except PickleError:  # what came here as a pickle need not make one again
@@ -101,12 +144,14 @@ class Chunker:
     """Cuts one iterable into payloads.
 
     Args:
+        job_id: Of the map.
         chunksize: Items per chunk; None: ``size_for`` the length, or where there is none, for what came so
             far (so the chunks of a generator grow as it goes on).
         cores: For ``size_for``.
         limit: Bytes a payload may have.
     """
 
+    job_id: str
     chunksize: int | None
     cores: int
     limit: int = codec.DEFAULT_LIMIT
@@ -140,8 +185,8 @@ class Chunker:
     def _fitting(self, start: int, run: Any) -> Iterator[tuple[Any, bytes]]:
         """The run as one payload, or halved until each is of a good size (only if taskq picks the size)."""
         body = _pickle(start, run)
-        header = bytes(Header(start, len(run)))
-        size = len(header) + len(body)
+        header = Header(start, len(run))
+        size = len(bytes(header)) + len(body)
         if size > min(SOFT_BYTES, self.limit) and self.chunksize is None and len(run) > 1:
             middle = len(run) // 2
             yield from self._fitting(start, run[:middle])
@@ -149,7 +194,7 @@ class Chunker:
             return
         if size > self.limit:
             raise self._too_large(start, run, size)
-        yield run, header + body
+        yield run, _payload(self.job_id, header, body)
 
     def _too_large(self, start: int, run: Any, size: int) -> TooLargeError:
         limit = f"the limit of {self.limit:,} bytes"

@@ -3,16 +3,20 @@
 Plain pickle (protocol 5) is tried first, since it is several times faster. Two things need cloudpickle,
 which sends code by value: what pickle refuses (lambdas, closures), and what pickle would send as a mere
 reference to ``__main__``, which in a worker is another program. Both ways are read back by ``pickle.loads``.
+
+``at`` gives the codec of one place in Redis: with a secret key (``signing.py``) what it writes is signed for that
+place, and what it reads is checked before it is unpickled. Without one it is just ``dumps`` and ``loads``.
 """
 
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, Protocol
 
 import cloudpickle
 
-from taskq.errors import PickleError
+from taskq import signing
+from taskq.errors import DamagedError, PickleError, SignatureError
 
 PROTOCOL = 5
 DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
@@ -60,12 +64,71 @@ def holds_code(data: bytes) -> bool:
 
 
 def loads(data: bytes) -> Any:
-    """The value that ``dumps`` was given. Runs whatever code the bytes ask for, as pickle does."""
-    return pickle.loads(data)
+    """The value that ``dumps`` was given. Runs whatever code the bytes ask for, as pickle does.
+
+    Raises:
+        SignatureError: If the bytes are signed, and this process has no key.
+        DamagedError: If they are no pickle.
+        Exception: Whatever the classes of the value raise, or the import of their modules.
+    """
+    try:
+        return pickle.loads(data)
+    except (pickle.UnpicklingError, EOFError, MemoryError) as error:
+        if data.startswith(signing.MAGIC):
+            raise SignatureError(f"it is signed, and {signing.VARIABLE} is not set here") from None
+        raise DamagedError(f"not a pickle: {error or type(error).__name__}") from error
+
+
+class Codec(Protocol):
+    """How the values of one place are written and read."""
+
+    def dumps(self, value: Any, what: str = "value") -> bytes:
+        """As ``codec.dumps``, signed if there is a key."""
+
+    def loads(self, data: bytes) -> Any:
+        """As ``codec.loads``; before that SignatureError, if there is a key and it is not signed for here."""
+
+    def close(self, pickled: bytes) -> bytes:
+        """What ``dumps`` makes of something that is pickled already."""
+
+    def open(self, data: bytes) -> bytes:
+        """What ``loads`` unpickles."""
+
+
+class _Unsigned:
+    dumps = staticmethod(dumps)
+    loads = staticmethod(loads)
+
+    @staticmethod
+    def close(pickled: bytes) -> bytes:
+        return pickled
+
+    open = close
+
+
+class _Signed:
+    def __init__(self, seal: signing.Seal) -> None:
+        self.close = seal.close
+        self.open = seal.open
+
+    def dumps(self, value: Any, what: str = "value") -> bytes:
+        return self.close(dumps(value, what))
+
+    def loads(self, data: bytes) -> Any:
+        return loads(self.open(data))
+
+
+def at(*place: str) -> Codec:
+    """The codec of a place: what it is, then what it belongs to, e.g. ``at("function", job_id)``."""
+    keys = signing.keyring()
+    return _Signed(keys.seal(*place)) if keys else _UNSIGNED
+
+
+_UNSIGNED = _Unsigned()
 
 
 class Serializer:
-    """RQ's serializer interface over this codec; a stock RQ worker reads what it writes."""
+    """RQ's serializer interface over this codec, unsigned; a stock RQ worker reads what it writes."""
 
     @staticmethod
     def dumps(value: Any, /) -> bytes:

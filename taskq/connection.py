@@ -8,6 +8,7 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.connection import SSLConnection
 from redis.retry import Retry
 
 from taskq.errors import OptionError
@@ -71,7 +72,7 @@ def shared() -> Redis:
 def hide_password(url: str) -> str:
     """The URL with ``***`` for its password, fit for logs and messages; whatever the string is."""
     hidden = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&#]*", r"\1***", hidden)
+    return re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1***", hidden)
 
 
 def url_of(connection: Any) -> str:
@@ -79,4 +80,5 @@ def url_of(connection: Any) -> str:
     options = connection.connection_pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}"
-    return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"
+    scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
+    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -15,6 +15,9 @@ TaskqError
 │   ├── ItemTimeoutError  it ran longer than ``item_timeout``              (also TimeoutError)
 │   └── WorkerLostError   the item's process died each time it was tried
 ├── FunctionError         a shipped function can't be loaded where it arrived
+│   └── ImportRefusedError it is not among those which the worker may import
+├── DamagedError          what stands in Redis is not what taskq wrote there
+│   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
@@ -85,6 +88,18 @@ class WorkerLostError(ItemError):
 
 class FunctionError(TaskqError):
     """A shipped function can't be loaded in the process that should run it."""
+
+
+class ImportRefusedError(FunctionError):
+    """The worker was told which functions may be called by name (``--allow-import``), and it is none of them."""
+
+
+class DamagedError(TaskqError):
+    """What was read from Redis is not what taskq writes there: garbage, or of another program."""
+
+
+class SignatureError(DamagedError):
+    """What was read from Redis has no signature that is right for its place; it was not unpickled."""
 
 
 class ServerError(TaskqError):

@@ -9,8 +9,8 @@ from typing import Any
 
 from rq.utils import import_attribute
 
-from taskq import codec
-from taskq.errors import FunctionError, OptionError
+from taskq import codec, imports
+from taskq.errors import FunctionError, ImportRefusedError, OptionError
 
 _HERE = ".".join(platform.python_version_tuple()[:2])
 
@@ -59,6 +59,7 @@ class Function:
 
         Raises:
             FunctionError: If its module can't be imported here, or its code was made by another Python.
+            ImportRefusedError: If this worker may not call it (``--allow-import``).
         """
         if self._loaded is None:
             self._loaded = self._load()
@@ -72,13 +73,24 @@ class Function:
                 "on the same one, or put the function into a module which the workers can import."
             )
         try:
-            return import_attribute(self.name) if self.code is None else codec.loads(self.code)
+            return self._import()
+        except ImportRefusedError:
+            raise
         except Exception as error:
             raise FunctionError(
                 f"the function {self.name} can't be loaded by the worker: {type(error).__name__}: {error}. "
                 "Its module must be importable there (mount it, install it, or start the worker in its "
                 f"folder); the worker looks in {sys.path!r}."
             ) from error
+
+    def _import(self) -> Any:
+        if self.code is None:
+            imports.check(self.name)
+            return import_attribute(self.name)
+        if not codec.holds_code(self.code):
+            return imports.load(self.code)
+        imports.check(f"{imports.BY_VALUE}.{self.name}")
+        return codec.loads(self.code)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)

@@ -20,6 +20,8 @@ taskq:maps             zset    map id -> Unix time it was pushed; see           
                                workers/sweep.py
 taskq:leases           zset    worker name -> Unix time its lease ends        service           -
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
+taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
+                               chunks were refused for that
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
@@ -36,6 +38,7 @@ WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 MAPS = "taskq:maps"
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
+REFUSED = "taskq:refused"
 TIMELINE = "taskq:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 

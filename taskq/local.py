@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from taskq import services
+from taskq import services, signing
 from taskq.errors import ServerError
 from taskq.queue import Queue
 from taskq.server import private_server
@@ -63,7 +63,8 @@ def _workers(
                "--grace", str(_GRACE), "--log-level", log_level, "--until-eof"]  # fmt: skip
     if processes is not None:
         command += ["--processes", str(processes)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKQ_")}
+    kept = (signing.VARIABLE,)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     try:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from rq.job import Job, JobStatus
+from rq.job import JobStatus
 
-from taskq import codec, keys
+from taskq import keys
 from taskq.errors import (
     ItemError,
     MapCanceledError,
@@ -23,6 +23,8 @@ from taskq.outcome import ItemFailure
 from taskq.patience import clear_errors
 from taskq.progress import Progress, bar
 from taskq.result_list import ResultList
+from taskq.results import codec_of, in_order
+from taskq.signed_job import SignedJob
 from taskq.waiting import Events
 
 MAP, HELPER = "map", "helper"
@@ -41,11 +43,11 @@ def kind_of(fields: Mapping[bytes, bytes]) -> tuple[str, str]:
 
     The mark is a field of the hash, so that it can be read without unpickling anything of the user's.
     """
-    kind, _, map_id = fields.get(keys.JOB_KIND.encode(), b"").decode().partition(" ")
-    return kind, map_id
+    kind, _, map_id = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").partition(" ")
+    return (kind, map_id) if kind in (MAP, HELPER) else ("", "")
 
 
-class MapJob(Job):
+class MapJob(SignedJob):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -141,6 +143,8 @@ class MapJob(Job):
                 every item was tried.
             ResultsGoneError: If its keys are gone.
             ServerError: If the server can't be reached; the map goes on, and can be asked again.
+            SignatureError: If there is a secret key, and a result or an error record is not signed with it.
+            DamagedError: If the map's keys hold what taskq does not write there.
             Exception: Whatever the first failed item raised.
         """
         _check_errors(errors)
@@ -153,10 +157,7 @@ class MapJob(Job):
             raise next(iter(failures.values())).exception()
         if not info.complete:
             raise self._early_end(info)
-        results: list[Any] = [None] * info.total
-        values = self.store.values()
-        for start, count in self.store.spans():
-            results[start : start + count] = [codec.loads(next(values)) for _ in range(count)]
+        results = in_order(self.store.keys.results, info.total, self.store.spans(), self.store.values())
         for index, failure in failures.items():
             results[index] = failure.exception()
         return results
@@ -177,16 +178,19 @@ class MapJob(Job):
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
         first, batch = self._batch
         if first <= position < first + len(batch):
-            return codec.loads(batch[position - first])
+            return self._read(batch[position - first])
         with Events(self.connection, self.store.keys.events) as events:
             while True:
                 ended = self.ready()  # asked before reading: nothing is added after the end
                 if batch := self.store.batch(position):
                     self._batch = position, batch
-                    return codec.loads(batch[0])
+                    return self._read(batch[0])
                 if ended:
                     raise self._end_of_results()
                 events.next()
+
+    def _read(self, element: bytes) -> Any:
+        return codec_of(self.store.keys.results).loads(element)
 
     _batch: tuple[int, list[bytes]] = (0, [])  # read ahead: position of the first, pickled values
 
@@ -282,7 +286,7 @@ def _check_errors(errors: str) -> None:
         raise OptionError(f'errors must be "raise" or "return", not {errors!r}')
 
 
-class HelperJob(Job):
+class HelperJob(SignedJob):
     """The RQ job by which a map asks an idle service to join in; see docs/architecture.md."""
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import Any
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 
-from taskq import keys
+from taskq import codec, keys
 from taskq.chunk import Header, read_header
-from taskq.errors import ResultsGoneError
+from taskq.codec import Codec
+from taskq.errors import DamagedError, ResultsGoneError
 from taskq.keys import MapField, MapKeys
 from taskq.lua import Scripts
 from taskq.outcome import ChunkOutcome, ItemFailure, Totals
@@ -183,7 +184,7 @@ class MapStore:
                 len(timeline),
                 *timeline,
                 *(f"{start}:{count}" for start, count in outcome.spans),
-                *(part for failure in outcome.failures for part in (failure.index, failure.to_json())),
+                *self._records(outcome.failures),
                 *outcome.rest,
                 *outcome.values,
             ],
@@ -196,6 +197,16 @@ class MapStore:
         flat = _timeline(self.keys.id, claim, lost, note)
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
+
+    def _records(self, failures: list[ItemFailure]) -> Iterator[Any]:
+        if failures:
+            signer = self._error_codec
+            for failure in failures:
+                yield from (failure.index, signer.close(failure.to_json()))
+
+    @property
+    def _error_codec(self) -> Codec:
+        return codec.at("error record", self.keys.id)
 
     @staticmethod
     def read_commit(reply: list[int]) -> Totals:
@@ -302,14 +313,38 @@ class MapStore:
             start += len(batch)
 
     def spans(self) -> list[tuple[int, int]]:
-        """``(first item index, count)`` for each run of results, in the order of the result list."""
+        """``(first item index, count)`` for each run of results, in the order of the result list.
+
+        Raises:
+            DamagedError: If one is no span.
+        """
         raw = self.connection.lrange(self.keys.spans, 0, -1)
-        return [(int(start), int(count)) for start, count in (span.split(b":") for span in raw)]
+        try:
+            return [(int(start), int(count)) for start, count in (span.split(b":") for span in raw)]
+        except ValueError as error:
+            raise DamagedError(f"{self.keys.spans} holds what is no span: {error}") from error
 
     def failures(self) -> dict[int, ItemFailure]:
-        """Item index -> error record, by index."""
+        """Item index -> error record, by index.
+
+        Raises:
+            SignatureError: If there is a secret key, and one is not signed for this map.
+            DamagedError: If one is no record of the item at which it stands.
+        """
         raw = self.connection.hgetall(self.keys.errors)
-        return {int(index): ItemFailure.from_json(raw[index]) for index in sorted(raw, key=int)}
+        reader = self._error_codec
+        found: dict[int, ItemFailure] = {}
+        for field, data in raw.items():
+            failure = ItemFailure.from_json(reader.open(data))
+            if field != b"%d" % failure.index:
+                raise DamagedError(f"{self.keys.errors} holds at {field!r:.40} the record of item {failure.index}")
+            found[failure.index] = failure
+        return dict(sorted(found.items()))
+
+
+def function_codec(job_id: str, *, star: bool) -> Codec:
+    """For the pickled function of a map; how it is called is a part of the place for which it is signed."""
+    return codec.at("function", job_id, "star" if star else "")
 
 
 def _info(fields: Mapping[bytes, bytes]) -> MapInfo:

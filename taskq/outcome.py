@@ -8,7 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from taskq import codec
-from taskq.errors import ItemError, ItemTimeoutError, RemoteTraceback, TaskqError, WorkerLostError
+from taskq.errors import (
+    DamagedError,
+    ItemError,
+    ItemTimeoutError,
+    RemoteTraceback,
+    TaskqError,
+    WorkerLostError,
+)
 
 MAX_TEXT = 16_384  # characters kept of a traceback or a message
 
@@ -31,7 +38,19 @@ class ItemFailure:
 
     @classmethod
     def from_json(cls, data: bytes) -> ItemFailure:
-        return cls(**json.loads(data))
+        """The record.
+
+        Raises:
+            DamagedError: If it is none.
+        """
+        try:
+            record = cls(**json.loads(data))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DamagedError(f"{data[:80]!r} is no error record") from error
+        kinds = {"index": int, "attempts": int}
+        if not all(isinstance(value, kinds.get(name, str)) for name, value in vars(record).items()):
+            raise DamagedError(f"{data[:80]!r} is no error record")
+        return record
 
     @classmethod
     def lost(cls, index: int, cause: str, deaths: int) -> ItemFailure:
@@ -94,9 +113,15 @@ class ChunkOutcome:
 
 @dataclass(frozen=True)
 class ChunkRefused:
-    """The chunk could not be started at all: its function or its items can't be loaded here."""
+    """The chunk could not be started at all: its function or its items can't be loaded here, or may not be.
+
+    Args:
+        reason: For people.
+        refusal: See ``refusals.of``; empty if it was no matter of security.
+    """
 
     reason: str
+    refusal: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from rq.exceptions import TimeoutFormatError
 from rq.job import JobStatus
 from rq.utils import now, parse_timeout
 
-from taskq import codec, services
+from taskq import services
 from taskq.chunk import SOFT_BYTES, Chunker
 from taskq.errors import DuplicateJobError, MapError, OptionError
 from taskq.function import Function
 from taskq.keys import WRITING_TTL, MapField
 from taskq.map_job import ENDED, MapJob
+from taskq.map_store import function_codec
 from taskq.outcome import summary
 from taskq.rq_jobs import MAP_PATH
 
@@ -171,7 +172,7 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
     function = Function.of(target)
     job = options.job(queue, function.name)
-    _reserve(job, _fields(queue, function, items, chunksize, options))
+    _reserve(job, _fields(queue, job.id, function, items, chunksize, options))
     try:
         total, chunks = _write(queue, job, items, chunksize)
         if options.description is None:
@@ -188,11 +189,11 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
 
 
 def _fields(
-    queue: Queue, function: Function, items: Items, chunksize: int | None, options: MapOptions
+    queue: Queue, job_id: str, function: Function, items: Items, chunksize: int | None, options: MapOptions
 ) -> dict[str, Any]:
     fields = {
         MapField.NAME: function.name,
-        MapField.FUNCTION: codec.dumps(function),
+        MapField.FUNCTION: function_codec(job_id, star=items.star).dumps(function),
         MapField.STAR: int(items.star),
         MapField.LIMIT: queue.payload_limit,
         MapField.ADAPT: int(chunksize is None),
@@ -222,7 +223,7 @@ def _reserve(job: MapJob, fields: dict[str, Any]) -> None:
 def _write(queue: Queue, job: MapJob, items: Items, chunksize: int | None) -> tuple[int, int]:
     """Write all chunks; returns how many items and how many chunks there were."""
     cores = services.cores(queue.connection, queue.name) or own_cores()
-    chunker = Chunker(chunksize, cores, queue.payload_limit)
+    chunker = Chunker(job.id, chunksize, cores, queue.payload_limit)
     total = chunks = size = 0
     batch: list[bytes] = []
     for count, payload in chunker.payloads(items.source):

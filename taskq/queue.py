@@ -11,7 +11,7 @@ import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from taskq import codec, keys
+from taskq import codec, exposure, keys, signing
 from taskq.chunk import check_chunksize
 from taskq.connection import connect
 from taskq.errors import OptionError
@@ -20,6 +20,7 @@ from taskq.map_job import MAP, MapJob, kind_of
 from taskq.patience import clear_errors
 from taskq.producer import Items, MapOptions, check_iterable, push_map
 from taskq.result_list import ResultList
+from taskq.signed_job import signing_class
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
@@ -29,6 +30,8 @@ class Queue(rq.Queue):
 
     All of ``rq.Queue`` works as RQ documents it. Functions of ``__main__`` (a shell, a script), lambdas
     and closures travel by value; for them producer and workers must run the same minor version of Python.
+
+    If ``TASKQ_SECRET_KEY`` is set, everything that is pickled is signed, and only what is signed is unpickled.
 
     Args:
         name: The queue's name.
@@ -42,7 +45,8 @@ class Queue(rq.Queue):
         options: RQ's: ``default_timeout``, ``is_async``, ``job_class``, ``serializer``, ...
 
     Raises:
-        OptionError: If connection and URL are both given, or one is unusable. The server is not contacted.
+        OptionError: If connection and URL are both given, or one is unusable, or a key in ``TASKQ_SECRET_KEY`` is
+            too short. The server is not contacted.
     """
 
     def __init__(
@@ -66,6 +70,9 @@ class Queue(rq.Queue):
         self.payload_limit = payload_limit
         options["serializer"] = options.get("serializer") or codec.Serializer
         super().__init__(name, connection=connection or connect(url, patience=patience), **options)
+        exposure.warn(self.connection)
+        if signing.keyring():
+            self.job_class = signing_class(self.job_class)
 
     # -- maps ----------------------------------------------------------------------------------------
 

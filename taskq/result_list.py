@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, overload
 
-from taskq import codec, connection
+from taskq import connection
 from taskq.patience import clear_errors
+from taskq.results import codec_of
 
 _BATCH = 1000  # elements read or written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for
@@ -30,6 +31,9 @@ class ResultList(Sequence[Any]):
         connection: None: one that is shared by this process, to ``TASKQ_URL`` (in a job: the worker's).
 
     Every access raises ``ServerError`` if the server can't be reached, or refuses.
+
+    Where there is a secret key, elements are signed for this list, and reading one that is not raises
+    ``SignatureError``; that somebody has removed or repeated elements can't be seen.
     """
 
     def __init__(self, key: str, connection: Any = None) -> None:
@@ -48,7 +52,7 @@ class ResultList(Sequence[Any]):
         Raises:
             PickleError: If it can't be pickled; nothing was added.
         """
-        self.connection.rpush(self.key, codec.dumps(value, "the value"))
+        self.connection.rpush(self.key, codec_of(self.key).dumps(value, "the value"))
 
     @clear_errors
     def extend(self, values: Iterable[Any]) -> None:
@@ -58,7 +62,8 @@ class ResultList(Sequence[Any]):
             PickleError: If one can't be pickled; the batches before it were added.
         """
         iterator = iter(list(self) if values is self else values)
-        while batch := [codec.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
+        writer = codec_of(self.key)
+        while batch := [writer.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
             self.connection.rpush(self.key, *batch)
 
     @clear_errors
@@ -83,7 +88,7 @@ class ResultList(Sequence[Any]):
         data = self.connection.lindex(self.key, position) if abs(position) < _HUGE else None
         if data is None:
             raise IndexError(f"index {index} is out of range of {self!r}")
-        return codec.loads(data)
+        return codec_of(self.key).loads(data)
 
     def _slice(self, wanted: slice) -> list[Any]:
         start, stop, step = wanted.indices(len(self))
@@ -92,14 +97,16 @@ class ResultList(Sequence[Any]):
             return []
         low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
         raw = self.connection.lrange(self.key, low, high)
-        return [codec.loads(raw[index - low]) for index in chosen if index - low < len(raw)]
+        reader = codec_of(self.key)
+        return [reader.loads(raw[index - low]) for index in chosen if index - low < len(raw)]
 
     def __iter__(self) -> Iterator[Any]:
         """The elements in order, a batch in memory at a time; ends where the list ends when that is reached."""
         start = 0
+        reader = codec_of(self.key)
         while batch := self.connection.lrange(self.key, start, start + _BATCH - 1):
             for data in batch:
-                yield codec.loads(data)
+                yield reader.loads(data)
             start += len(batch)
 
     def __reduce__(self) -> tuple[Any, ...]:

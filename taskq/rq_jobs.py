@@ -17,13 +17,13 @@ from rq.exceptions import ShutDownImminentException
 from rq.job import JobStatus
 from rq.timeouts import BaseTimeoutException
 
-from taskq import codec
+from taskq import refusals
 from taskq.errors import MapFailedError
 from taskq.function import Function
 from taskq.keys import MapField
-from taskq.map_store import MapInfo, MapStore, TimelineNote
+from taskq.map_store import MapInfo, MapStore, TimelineNote, function_codec
 from taskq.outcome import ChunkRefused, summary
-from taskq.runner import run_chunk
+from taskq.runner import refused, run_chunk
 from taskq.waiting import Events
 
 RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
@@ -87,11 +87,16 @@ def help_map(map_id: str) -> None:
 
 def _work(store: MapStore, worker: str) -> None:
     info = store.info()
-    function: Function = codec.loads(info.function)
+    try:
+        function: Function = function_codec(store.keys.id, star=info.star).loads(info.function)
+    except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything
+        _refuse(store, refused(error, "the map's function can't be read: "))
+        return
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1)).claims:
         outcome = run_chunk(
             function,
+            store.keys,
             info.star,
             claims[0].payload,
             info.limit,
@@ -99,9 +104,14 @@ def _work(store: MapStore, worker: str) -> None:
             passing=RQ_INTERRUPTS,
         )
         if isinstance(outcome, ChunkRefused):
-            store.close(outcome.reason)
+            _refuse(store, outcome)
             return
         store.commit(worker, claims[0], outcome, note)
+
+
+def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
+    store.close(outcome.reason)
+    refusals.count(store.connection, outcome.refusal)
 
 
 def failure_text(store: MapStore, info: MapInfo) -> str:

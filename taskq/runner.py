@@ -11,11 +11,13 @@ import base64
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
-from taskq import chunk, codec
+from taskq import chunk, codec, refusals, results
 from taskq.errors import PickleError, TooLargeError
 from taskq.function import Function
+from taskq.keys import MapKeys
 from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
 from taskq.time_limit import Expired, limited
 
@@ -33,6 +35,7 @@ class Watch(Protocol):
 
 def run_chunk(
     function: Function,
+    keys: MapKeys,
     star: bool,
     payload: bytes,
     limit: int,
@@ -46,6 +49,7 @@ def run_chunk(
 
     Args:
         function: What to call.
+        keys: Of the map.
         star: Whether each item is a tuple of arguments.
         payload: As ``chunk.Chunker`` made it.
         limit: Bytes a pickled result may have; a larger one fails its item.
@@ -60,13 +64,14 @@ def run_chunk(
     try:
         call = function.load()
         header = chunk.read_header(payload)
-        items = chunk.read_items(payload)
+        items = chunk.read_items(keys.id, payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
-        return ChunkRefused(_refusal(error))
+        return refused(error)
     if item_timeout:
         call = limited(call, item_timeout)
     pace = _Pace(watch, item_timeout, adapt, len(header.offsets))
-    return _run(call, star, header, items, limit, pace, passing)
+    outcome = _run(call, star, header, items, limit, pace, passing, keys.id)
+    return replace(outcome, values=results.sealed(keys.results, outcome.values, outcome.spans))
 
 
 class _Pace:
@@ -105,6 +110,7 @@ def _run(
     limit: int,
     pace: _Pace,
     passing: tuple[type[BaseException], ...],
+    job_id: str,
 ) -> ChunkOutcome:
     started, clock = time.time(), time.perf_counter
     rest: list[bytes] = []
@@ -115,7 +121,7 @@ def _run(
     for position, (offset, item) in enumerate(_to_do(header, items)):
         index = header.start + offset
         if (now := clock()) >= pace.next_look and pace.stops(index, position, now):
-            rest = chunk.cut(header, items, position, pace.size)
+            rest = chunk.cut(job_id, header, items, position, pace.size)
             break
         try:
             value = call(*item) if star else call(item)
@@ -185,5 +191,6 @@ def _pickled(error: BaseException) -> str:
     return base64.b64encode(data).decode()
 
 
-def _refusal(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_text(error)}"
+def refused(error: BaseException, what: str = "") -> ChunkRefused:
+    """The outcome of a chunk that could not be started because of this error."""
+    return ChunkRefused(f"{what}{type(error).__name__}: {_text(error)}", refusals.of(error))

@@ -56,7 +56,7 @@ def drain(queue: Queue) -> None:
     It is RQ's own ``SimpleWorker`` in burst mode: no other process, so breakpoints and mocks work; failed
     items and jobs are recorded, not raised. Must be called in the main thread.
     """
-    worker = _Worker([queue], connection=queue.connection, serializer=queue.serializer)
+    worker = _Worker([queue], connection=queue.connection, serializer=queue.serializer, job_class=queue.job_class)
     worker.log_result_lifespan = False
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:

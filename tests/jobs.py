@@ -229,3 +229,11 @@ def swallow(seconds: float) -> str:
     except Exception:  # noqa: BLE001 - what users write
         return "caught"
     return "slept"
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def echo_failure(job: Any, connection: Any, kind: Any, value: Any, traceback: Any) -> None:
+    """A failure callback that does nothing."""

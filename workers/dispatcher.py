@@ -220,7 +220,8 @@ class Dispatcher:
             if claim is None:
                 taken.called, taken.calling = event.outcome, False
             elif isinstance(event.outcome, ChunkRefused):
-                taken.closed = taken.closed or event.outcome.reason
+                if not taken.closed:
+                    taken.closed, taken.refusal = event.outcome.reason, event.outcome.refusal
             else:
                 taken.ran(event.outcome)
                 taken.ended.append((claim, event.outcome, self.state.note(event.lane)))

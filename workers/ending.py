@@ -11,12 +11,14 @@ import time
 from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_FAILURE_TTL
 
+from taskq import codec, refusals
 from taskq.errors import ResultsGoneError
 from taskq.map_job import CANCELED
 from taskq.map_store import MapInfo
 from taskq.outcome import summary
 from taskq.producer import MAP_RESULT_TTL
 from taskq.rq_jobs import failure_text
+from taskq.signed_job import VALUE, JobSerializer
 from workers import intake
 from workers.execution import MapRun, PlainJob
 from workers.sealed import Sealed
@@ -40,6 +42,7 @@ def end_plain(state: State) -> None:
         if job in simple:
             continue
         assert job.outcome is not None
+        refusals.count(state.connection, job.outcome.refusal)
         if job.outcome.retry is not None:
             state.worker.retry(*job.rq, job.outcome.retry)
         elif job.outcome.error is not None:
@@ -64,6 +67,8 @@ def end_map(state: State, run: MapRun) -> None:
     """End a map whose last chunk is committed, or which was closed; callbacks of the user's go first."""
     if run.closed not in ("", "closed", "gone"):
         run.store.close(run.closed)  # a refusal: nobody else need try
+        refusals.count(state.connection, run.refusal)
+        run.refusal = ""  # counted
     if run.helper:
         state.worker.forget(run.job, run.execution, delete=True)
         state.drop(run)
@@ -91,6 +96,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         return  # the dispatcher runs it, and comes back
     if run.called is not None and run.called.error is not None:
         error = run.called.error
+        refusals.count(state.connection, run.called.refusal)
     if not state.connection.exists(run.execution.key):
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
         state.drop(run)
@@ -103,7 +109,8 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     # opens the map again, and that takes the time limit off.
     run.store.expire(ttl or _MOMENT)
     if error is None:
-        state.worker.succeed(run.job, run.queue, run.execution, run.summary)
+        writer = JobSerializer(codec, VALUE, run.job.id)
+        state.worker.succeed(run.job, run.queue, run.execution, Sealed(writer.dumps(run.summary)))
     else:
         state.worker.fail(run.job, run.queue, run.execution, error)
     run.store.tell_end(delete=not ttl)

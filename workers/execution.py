@@ -116,6 +116,7 @@ class MapRun(Taken):
     asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
     callback: CallbackTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
     called: JobOutcome | None = None  # it has run

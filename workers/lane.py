@@ -25,6 +25,7 @@ from typing import Any
 
 from workers import marker, pool_process
 from workers.marker import Marker
+from workers.settings import Settings
 from workers.tasks import ChunkTask, Task
 
 _JOIN = 5.0  # seconds; bound of every wait for something that has been killed
@@ -147,12 +148,14 @@ class Lane:
     Args:
         index: Its number in the service, from 0.
         ctx: From ``context()``.
-        url: Of Redis, for what user code opens.
+        settings: The worker's: what its process must know of them.
         on_done: Called (in a thread of the Pool) with the lane, the task's number and its outcome.
         on_death: Called (in a thread of the Pool) when the process is found dead.
     """
 
-    def __init__(self, index: int, ctx: Any, url: str, title: str, on_done: OnDone, on_death: OnDeath) -> None:
+    def __init__(
+        self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath
+    ) -> None:
         self.index = index
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
         self.killed_for = ""  # why the service killed it; "" if it did not
@@ -160,7 +163,7 @@ class Lane:
         self._on_done = on_done
         numbers = marker.allot(ctx)
         self.marker = Marker(numbers)
-        initargs = (url, title, numbers, list(sys.path))
+        initargs = (settings.url, settings.trust, title, numbers, list(sys.path))
         with _bare_main():
             self._pool = _Pool(ctx, lambda: on_death(self), initargs)
         self.pid: int = self._pool.process.pid

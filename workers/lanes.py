@@ -9,6 +9,7 @@ from typing import Any
 
 from workers.events import Died, Done, Event
 from workers.lane import Lane, context
+from workers.settings import Settings
 from workers.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -20,15 +21,13 @@ class Lanes:
     """Makes, fills and replaces lanes; used by the dispatcher's thread only.
 
     Args:
-        count: Pool processes.
-        url: Of Redis, for what user code opens.
+        settings: The worker's.
         title: Begins the processes' titles.
         post: Puts an event into the dispatcher's inbox; called from the Pools' threads.
     """
 
-    def __init__(self, count: int, url: str, title: str, post: Callable[[Event], None]) -> None:
-        self._count = count
-        self._url = url
+    def __init__(self, settings: Settings, title: str, post: Callable[[Event], None]) -> None:
+        self._settings = settings
         self._title = title
         self._post = post
         self._ctx = context()
@@ -52,10 +51,10 @@ class Lanes:
         """Start what is missing; with a pause, if they all die at their start."""
         if time.monotonic() < self._wait_until:
             return
-        for index in range(self._count):
+        for index in range(self._settings.processes):
             if index not in self._row:
                 title = f"{self._title} pool process {index}"
-                self._row[index] = Lane(index, self._ctx, self._url, title, self._on_done, self._on_death)
+                self._row[index] = Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
 
     def submit(self, lane: Lane, task: Task, note: Any) -> int:
         """Give a lane a task; returns the task's number, which no other task has."""

@@ -21,13 +21,17 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 from setproctitle import setproctitle
 
-from taskq import codec, connection
+from taskq import codec, connection, imports, refusals
 from taskq.errors import MapFailedError, PickleError
 from taskq.function import Function
+from taskq.keys import MapKeys
+from taskq.map_store import function_codec
 from taskq.outcome import ChunkOutcome, ChunkRefused
-from taskq.runner import run_chunk
+from taskq.runner import refused, run_chunk
+from taskq.signed_job import SignedJob
 from workers import signals
 from workers.marker import Marker
+from workers.settings import Trust
 from workers.tasks import CallbackTask, ChunkTask, JobOutcome, JobTask
 
 KNOWN_MAPS = 8
@@ -39,13 +43,14 @@ _marker: Marker  # shared with the service
 _maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
 
 
-def start(url: str, title: str, numbers: Any, path: list[str]) -> None:
+def start(url: str, trust: Trust, title: str, numbers: Any, path: list[str]) -> None:
     """Initializer of the Pool: run once, before the first task."""
     global _marker  # noqa: PLW0603 - the pool gives its processes no other place
     signals.reset_in_pool_process()
     setproctitle(title)
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
+    trust.apply()
     _marker = Marker(numbers)
     _marker.begin(0)
 
@@ -88,11 +93,11 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
         function, job = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
-        return ChunkRefused(f"the map's function can't be read: {type(error).__name__}: {error}")
+        return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
     try:
         return run_chunk(
-            function, task.star, task.payload, task.limit,
+            function, MapKeys(job.id), task.star, task.payload, task.limit,
             item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
         )  # fmt: skip
     finally:
@@ -102,14 +107,15 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
 def _introduced(task: ChunkTask) -> tuple[Function, Job]:
     new = task.introduction
     if new is not None:
-        _maps[task.key] = codec.loads(new.function), _job(new.job_id, new.fields)
+        function = function_codec(new.job_id, star=task.star).loads(new.function)
+        _maps[task.key] = function, _job(new.job_id, new.fields)
         if len(_maps) > KNOWN_MAPS:
             _maps.popitem(last=False)
     return _maps[task.key]
 
 
-def _job(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> Job:
-    job = Job(job_id, connection=connection.shared(), serializer=codec.Serializer)
+def _job(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> SignedJob:
+    job = SignedJob(job_id, connection=connection.shared(), serializer=codec.Serializer)
     job.restore(fields)
     job.worker_name = worker or job.worker_name
     return job
@@ -118,20 +124,31 @@ def _job(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> Job:
 def _run_job(task: JobTask) -> JobOutcome:
     """What RQ's work horse does, up to the point where the result is to be stored."""
     os.environ["RQ_WORKER_ID"], os.environ["RQ_JOB_ID"] = task.worker, task.job_id
-    job: Job | None = None
+    job: SignedJob | None = None
     try:
         job = _job(task.job_id, task.fields, task.worker)
         job.started_at = now()
         job._status = JobStatus.STARTED  # noqa: SLF001 - as restored from Redis a moment later
         with UnixSignalDeathPenalty(_alarm(job.timeout), JobTimeoutException, job_id=job.id):
+            _check(job)
             value = job.perform()
         if isinstance(value, Retry):
             return JobOutcome(retry=(value.max, value.intervals, value.enqueue_at_front))
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
         execute_success_callback(job, UnixSignalDeathPenalty, value)
-        return JobOutcome(value=_result(value))
+        return JobOutcome(value=_result(job, value))
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         return _failed(job, sys.exc_info())
+
+
+def _check(job: SignedJob) -> None:
+    """Refuse a job that is not signed, or whose function this worker may not call; before anything is imported."""
+    job.check()
+    if job.instance is None:
+        imports.check(job.func_name or "")
+    elif not isinstance(job.instance, Function):  # which checks itself
+        kind = type(job.instance)
+        imports.check(f"{kind.__module__}.{kind.__qualname__}.{job.func_name}")
 
 
 def _failed(job: Job | None, exc_info: Any) -> JobOutcome:
@@ -141,16 +158,16 @@ def _failed(job: Job | None, exc_info: Any) -> JobOutcome:
             execute_failure_callback(job, UnixSignalDeathPenalty, *exc_info)
         except BaseException:  # noqa: BLE001 - as in RQ: a failing callback replaces the job's exception
             exc_info = sys.exc_info()
-    return JobOutcome(error=format_exc_info(exc_info))
+    return JobOutcome(error=format_exc_info(exc_info), refusal=refusals.of(exc_info[1]))
 
 
-def _result(value: Any) -> bytes | None:
+def _result(job: Job, value: Any) -> bytes | None:
     if value is None:
         return None
     try:
-        return codec.dumps(value)
+        return job.serializer.dumps(value)
     except PickleError:  # RQ's own answer to it
-        return codec.dumps(UNSERIALIZABLE_RETURN_VALUE_PAYLOAD)
+        return job.serializer.dumps(UNSERIALIZABLE_RETURN_VALUE_PAYLOAD)
 
 
 def _alarm(timeout: float | None) -> int:
@@ -165,7 +182,7 @@ def _run_callback(task: CallbackTask) -> JobOutcome:
             job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
             execute_success_callback(job, UnixSignalDeathPenalty, task.value)
             return JobOutcome()
-    except BaseException:  # noqa: BLE001 - as in RQ: it makes the job a failed one
-        return JobOutcome(error=format_exc_info(sys.exc_info()))
+    except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
+        return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))
     failure = MapFailedError(task.error)
     return _failed(job, (MapFailedError, failure, None))

@@ -15,9 +15,10 @@ import cotyledon
 from redis.exceptions import AuthenticationError, RedisError
 from setproctitle import setproctitle
 
+from taskq import exposure
 from taskq.connection import connect, hide_password
 from taskq.lua import Scripts
-from workers import signals
+from workers import server_check, signals
 from workers.dispatcher import Dispatcher
 from workers.events import Event, Fetched, Message, Stop
 from workers.fetcher import Fetcher
@@ -60,6 +61,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
         try:
             if self._wait_for_redis():
+                self._check_server()
                 url = self._settings.url
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
                 # claims of the first time would be ours without our knowing.
@@ -73,6 +75,17 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._stopping.set()
         self._inbox.put(Stop(time.monotonic() + self._settings.grace))
         self._ended.wait(self._settings.grace + _OVERHEAD)
+
+    def _check_server(self) -> None:
+        """Once for all services of a worker; not of a private server, which is to forget."""
+        if self.worker_id or self._settings.private:
+            return
+        with connect(self._settings.url, retries=0) as connection:
+            exposure.warn(connection)
+            try:
+                server_check.check(connection)
+            except RedisError as error:  # the dispatcher waits for it, and says so
+                log.warning("the server's settings were not checked: %s", error, extra={"action": "server_check"})
 
     def _wait_for_redis(self) -> bool:
         """Whether it answers; False if we were stopped before."""
@@ -114,7 +127,7 @@ def build(
     worker = RQWorker(settings.queues, name, connection)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()
-    state = State(settings, connection, worker, Lanes(settings.processes, settings.url, title, inbox.put),
+    state = State(settings, connection, worker, Lanes(settings, title, inbox.put),
                   Scripts(connection))  # fmt: skip
     gate = threading.Event()
     fetchers = [

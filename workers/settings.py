@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loky import cpu_count
 
+from taskq import imports, signing
 from taskq.errors import OptionError
+from taskq.signing import Keyring
 
 MAX_DEATHS = 3
 """Processes that a chunk may kill before it is split, and an item alone before it is given up."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whose work a worker does.
+
+    Args:
+        keys: What is not signed with one of these is refused; none: everything is accepted.
+        allowed: Patterns of the functions that may be called by name; none: all may. See ``taskq/imports.py``.
+    """
+
+    keys: Keyring = field(default_factory=signing.keyring)
+    allowed: tuple[str, ...] = ()
+
+    def apply(self) -> None:
+        """Make it the rule of this process."""
+        signing.use(self.keys)
+        imports.allow(self.allowed)
 
 
 @dataclass(frozen=True)
@@ -25,6 +45,8 @@ class Settings:
         processes: Pool processes of each service.
         grace: Seconds which chunks and jobs in flight are given when the worker stops.
         lease: Seconds without a sign of life after which other workers take over what this one held.
+        trust: Secret keys, and what may be called.
+        private: The server is one of taskq's own, which lives as long as the worker: see ``taskq.local``.
     """
 
     url: str
@@ -33,6 +55,8 @@ class Settings:
     processes: int = 1
     grace: float = 30.0
     lease: float = 30.0
+    trust: Trust = field(default_factory=Trust)
+    private: bool = False
 
     def __post_init__(self) -> None:
         if not self.queues:

@@ -66,11 +66,13 @@ class JobOutcome:
         value: The pickled return value; None if it returned None, or failed.
         error: The traceback's text; None: it succeeded.
         retry: ``(max, intervals, at front)`` if the job returned an ``rq.Retry``.
+        refusal: See ``refusals.of``; empty if it was no matter of security.
     """
 
     value: bytes | None = None
     error: str | None = None
     retry: tuple[int, list[int], bool] | None = None
+    refusal: str = ""
 
 
 Task = ChunkTask | JobTask | CallbackTask

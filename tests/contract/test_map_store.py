@@ -91,7 +91,7 @@ def test_claims_come_in_order(store: MapStore) -> None:
     reply = store.read_claims(store.claim(A, 2))
     assert (reply.state, reply.pending) == ("open", 2)
     assert numbers(reply.claims) == [0, 1]
-    assert list(read_items(reply.claims[1].payload)) == [3, 4, 5]
+    assert list(read_items(store.keys.id, reply.claims[1].payload)) == [3, 4, 5]
     assert store.held_by(A) == {0: 0, 1: 0}
     assert pending(store) == [b"2", b"3"]
     consistent(store)
@@ -205,7 +205,7 @@ def test_failures_are_recorded_and_their_items_kept(store: MapStore) -> None:
     assert store.failures() == {4: ItemFailure(4, "ValueError", "x")}
     kept = store.connection.hget(store.keys.chunks, "1")
     assert read_header(kept) == Header(3, 3, (1,))
-    assert list(read_items(kept)) == [3, 4, 5]
+    assert list(read_items(store.keys.id, kept)) == [3, 4, 5]
     consistent(store)
 
 
@@ -255,7 +255,7 @@ def test_payloads_may_hold_anything(any_queue: Queue) -> None:
     store.open(A)
     (claimed,) = claim(store)
     commit(store, claimed, failing=[0, 2])
-    assert read_items(store.connection.hget(store.keys.chunks, "0")) == items
+    assert read_items(store.keys.id, store.connection.hget(store.keys.chunks, "0")) == items
 
 
 def test_the_timeline_has_one_entry_for_each_commit(store: MapStore) -> None:

@@ -34,11 +34,11 @@ headers = st.builds(
 
 
 def cut(items: Iterable[Any], chunksize: int | None = None, cores: int = 1, **options: int) -> list[bytes]:
-    return [payload for _count, payload in Chunker(chunksize, cores, **options).payloads(items)]
+    return [payload for _count, payload in Chunker("job", chunksize, cores, **options).payloads(items)]
 
 
 def joined(payloads: Iterable[bytes]) -> list[Any]:
-    return [item for payload in payloads for item in read_items(payload)]
+    return [item for payload in payloads for item in read_items("job", payload)]
 
 
 def counts(payloads: Iterable[bytes]) -> list[int]:
@@ -165,7 +165,7 @@ def test_all_items_in_order(items: Any, chunksize: int | None) -> None:
 )
 def test_concatenation_is_the_input(items: list[Any], chunksize: int | None, cores: int) -> None:
     for source in (items, tuple(items), iter(items)):
-        pairs = list(Chunker(chunksize, cores).payloads(source))
+        pairs = list(Chunker("job", chunksize, cores).payloads(source))
         assert joined(payload for _, payload in pairs) == items
         assert [count for count, _ in pairs] == counts(payload for _, payload in pairs)
         assert all(count > 0 for count, _ in pairs)
@@ -183,8 +183,8 @@ def test_sizes_of_items_do_not_matter(sizes: list[int], limit: int, chunksize: i
 
 @pytest.mark.parametrize("items", [range(10**9), np.zeros(1_000_000, dtype=np.int8)], ids=["range", "array"])
 def test_ranges_and_arrays_are_sliced_not_listed(items: Any) -> None:
-    first = next(iter(Chunker(100_000, 1).payloads(items)))[1]
-    assert type(read_items(first)) is type(items)
+    first = next(iter(Chunker("job", 100_000, 1).payloads(items)))[1]
+    assert type(read_items("job", first)) is type(items)
     assert len(first) < 110_000
 
 
@@ -203,7 +203,7 @@ def test_an_array_of_one_number_is_not_iterable() -> None:
 
 def test_a_generator_is_taken_chunk_by_chunk() -> None:
     taken = itertools.count()
-    payloads = Chunker(10, 1).payloads(next(taken) for _ in itertools.repeat(None))
+    payloads = Chunker("job", 10, 1).payloads(next(taken) for _ in itertools.repeat(None))
     next(payloads)
     next(payloads)
     assert next(taken) == 20
@@ -233,7 +233,7 @@ def test_large_rows_of_an_array_make_small_chunks() -> None:
     array = np.arange(64 * 40_000, dtype=np.int64).reshape(64, 40_000)
     payloads = cut(array, cores=1)
     assert max(map(len, payloads)) <= SOFT_BYTES
-    assert np.array_equal(np.concatenate([read_items(payload) for payload in payloads]), array)
+    assert np.array_equal(np.concatenate([read_items("job", payload) for payload in payloads]), array)
 
 
 def test_one_item_may_be_over_the_soft_limit() -> None:
@@ -279,4 +279,4 @@ def test_items_may_be_functions() -> None:
 
 
 def test_the_limit_has_a_default() -> None:
-    assert Chunker(None, 1).limit == codec.DEFAULT_LIMIT
+    assert Chunker("job", None, 1).limit == codec.DEFAULT_LIMIT

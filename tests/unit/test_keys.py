@@ -52,7 +52,7 @@ def test_the_keys_of_a_map() -> None:
     )  # fmt: skip
 
 
-SINGLE = {keys.LEASES, keys.MAPS, keys.SERVICES, keys.TIMELINE}
+SINGLE = {keys.LEASES, keys.MAPS, keys.REFUSED, keys.SERVICES, keys.TIMELINE}
 
 
 def test_maps_and_lists_cannot_meet() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from taskq import ItemError, PickleError, codec
 from taskq.chunk import Header
 from taskq.function import Function
+from taskq.keys import MapKeys
 from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused
 from taskq.runner import run_chunk
 from tests import jobs
@@ -26,7 +27,7 @@ def run(
     target: Any, items: Any, *, start: int = 0, only: Iterable[int] = (), star: bool = False, limit: int = LIMIT
 ) -> ChunkOutcome:
     payload = bytes(Header(start, len(items), tuple(only))) + codec.dumps(items)
-    outcome = run_chunk(Function.of(target), star, payload, limit)
+    outcome = run_chunk(Function.of(target), MapKeys("job"), star, payload, limit)
     assert isinstance(outcome, ChunkOutcome)
     return outcome
 
@@ -239,7 +240,7 @@ def test_a_result_over_the_limit_costs_only_its_item() -> None:
 
 
 def refused(function: Function, payload: bytes) -> ChunkRefused:
-    outcome = run_chunk(function, False, payload, LIMIT)
+    outcome = run_chunk(function, MapKeys("job"), False, payload, LIMIT)
     assert isinstance(outcome, ChunkRefused)
     return outcome
 

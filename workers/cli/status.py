@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-from taskq import services
+from taskq import refusals, services
 from taskq.connection import connect, hide_password
 from taskq.errors import ServerError
 from taskq.queue import Queue
@@ -32,11 +32,17 @@ def status(url: str) -> None:
     connection = connect(url, retries=0)
     try:
         tables = (_queues(connection), _services(connection))
+        refused = refusals.counted(connection)
     except (RedisError, OSError) as error:
         raise ServerError(f"no Redis at {hide_password(url)}: {error}") from error
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
     for table in tables:
         console.print(table)
+    if refused:
+        what = (
+            f"{refused[refusals.SIGNATURE]} not signed, {refused[refusals.IMPORT]} not allowed by --allow-import"
+        )
+        console.print(f"Refused jobs and chunks: {what}")
 
 
 def _queues(connection: Any) -> Table:

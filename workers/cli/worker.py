@@ -12,9 +12,10 @@ from pathlib import Path
 
 import click
 
+from taskq import signing
 from taskq.connection import connect
 from workers.cli.options import log_to_stderr, url_option
-from workers.settings import Settings, usable_cores
+from workers.settings import Settings, Trust, usable_cores
 
 
 @click.command(context_settings={"show_default": True})
@@ -29,13 +30,16 @@ from workers.settings import Settings, usable_cores
               help="Seconds which running chunks and jobs are given when the worker stops.")  # fmt: skip
 @click.option("--lease", type=float, default=30.0, envvar="TASKQ_LEASE", show_envvar=True,
               help="Seconds of silence after which others take over what this worker held.")  # fmt: skip
+@click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
+              help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
+              "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
               envvar="TASKQ_LOG_LEVEL", show_envvar=True)  # fmt: skip
 @click.option("--until-eof", is_flag=True, hidden=True,
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
-    log_level: str, until_eof: bool,
+    allow_import: tuple[str, ...], log_level: str, until_eof: bool,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
 
@@ -46,6 +50,9 @@ def worker(
     taskq worker                                        # all cores, the queue "default", local Redis
     taskq worker high default --services 2 --processes 4
     TASKQ_URL=rediss://user:secret@redis.example:6380/0 taskq worker
+
+    TASKQ_SECRET_KEY (of 32 characters or more; several, for rotation, separated by commas) signs all that is
+    pickled, and refuses what is not signed; producers need the same. See docs/security.md.
     """
     # Imported here: cotyledon takes the process over as soon as there is a manager.
     from workers.manager import Manager
@@ -57,7 +64,8 @@ def worker(
         stop_at_eof(url)
     if processes is None:
         processes = max(1, usable_cores() // max(1, services))
-    Manager(Settings(url, queues or ("default",), services, processes, grace, lease)).run()
+    trust = Trust(signing.keyring(), allow_import)
+    Manager(Settings(url, queues or ("default",), services, processes, grace, lease, trust, until_eof)).run()
 
 
 def stop_at_eof(url: str) -> None:

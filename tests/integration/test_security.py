@@ -1,0 +1,124 @@
+"""Keys and --allow-import in real pool processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rq import Callback
+from rq.job import Job, JobStatus
+
+import taskq
+from taskq import Queue, refusals, signing
+from taskq.signing import Keyring
+from taskq.testing import make_fake_queue, running_worker
+from tests import jobs
+from tests.waiting import wait_until
+from workers.settings import Settings, Trust
+
+KEY = "a key of at least thirty-two characters"
+
+
+class Bomb:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(signing.VARIABLE, KEY)
+    yield
+    signing._in_use.clear()
+
+
+def why(job: Job) -> str:
+    wait_until(lambda: job.get_status() == JobStatus.FAILED)
+    latest = job.latest_result()
+    assert latest is not None
+    return latest.exc_string or ""
+
+
+@pytest.mark.usefixtures("key")
+def test_maps_and_jobs_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = make_fake_queue()
+    with running_worker(queue):
+        monkeypatch.setenv(signing.VARIABLE, f"{KEY[::-1]},{KEY}")  # what pool processes inherit plays no part
+        job = queue.map(jobs.invert, [4, 0, 2], meta={"a": 1}, chunksize=3, on_failure=Callback(jobs.echo_failure))
+        plain = queue.enqueue(jobs.square, 3, meta={"a": 1})
+        monkeypatch.setenv(signing.VARIABLE, KEY)
+        wait_until(lambda: plain.get_status() == JobStatus.FAILED, "the worker does not know the new key")
+        again = queue.map(jobs.invert, [4, 0, 2], meta={"a": 1}, chunksize=3)
+        plain = queue.enqueue(jobs.square, 3, meta={"a": 1})
+        assert isinstance(again.get(timeout=20, errors="return")[1], ZeroDivisionError)
+        assert plain.latest_result(timeout=10).return_value == 9
+        assert queue.map(lambda n: -n, [1]).get(timeout=20) == [-1]
+        fine = queue.map(jobs.square, [2])
+        assert fine.get(timeout=20) == [4]
+        wait_until(fine.return_value)
+        assert fine.return_value()["done"] == 1
+        with pytest.raises(taskq.MapFailedError, match="SignatureError"):
+            job.get(timeout=20)
+    assert queue.fetch_job(again.id).meta == {"a": 1}
+    assert refusals.counted(queue.connection) == {refusals.SIGNATURE: 2, refusals.IMPORT: 0}
+
+
+@pytest.mark.usefixtures("key")
+def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
+    queue, crater = make_fake_queue(), tmp_path / "crater"
+    bomb = pickle.dumps(Bomb(crater), 5)
+    connection = queue.connection
+    chunk, function, plain, moved, true, meta, called = (
+        queue.map(jobs.square, [1]), queue.map(jobs.square, [1]),
+        *(queue.enqueue(jobs.square, n, meta={"n": n}) for n in (1, 2, 3, 4)),
+        queue.map(jobs.square, [1], on_success=Callback(jobs.remember)),
+    )  # fmt: skip
+    connection.hset(chunk.store.keys.chunks, "0", b"0 1 \n" + bomb)
+    connection.hset(function.store.keys.hash, "function", bomb)
+    connection.hset(plain.key, "data", bomb)
+    connection.hset(moved.key, "data", connection.hget(true.key, "data"))
+    connection.hset(meta.key, "meta", bomb)
+    connection.hset(called.key, "success_callback_name", "tests.jobs.remember_process")
+    stranger = Job.create("tests.jobs.square", (3,), connection=connection, origin=queue.name)
+    stranger.save()
+    queue.push_job_id(stranger.id)
+    with running_worker(queue):
+        for job in (chunk, function, plain, moved, meta, called, stranger):
+            assert "TASKQ_SECRET_KEY" in why(job)
+        assert true.latest_result(timeout=10).return_value == 9
+        assert not crater.exists()
+        assert connection.get(f"test:callback:{called.id}") is None
+        wait_until(lambda: refusals.counted(connection)[refusals.SIGNATURE] >= 6)
+
+
+def test_only_what_is_allowed(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, trust=Trust(allowed=("tests.jobs.*", "__main__.*"))):
+        assert fake_queue.map(jobs.square, [3]).get(timeout=20) == [9]
+        assert fake_queue.map(lambda n: -n, [3]).get(timeout=20) == [-3]
+        assert fake_queue.enqueue(jobs.square, 3).latest_result(timeout=10).return_value == 9
+        refused = [
+            fake_queue.map(os.getenv, ["HOME"]),
+            fake_queue.map("os.getenv", ["HOME"]),
+            fake_queue.map(jobs.square, [1], on_success=Callback("os.getenv")),
+            fake_queue.enqueue(os.getenv, "HOME"),
+            fake_queue.enqueue("os.getenv", "HOME"),
+            fake_queue.enqueue(Path("/").exists),
+            fake_queue.enqueue(jobs.square, 3, on_success=Callback("os.getenv")),
+            fake_queue.enqueue(jobs.invert, 0, on_failure=Callback("os.getenv")),
+        ]
+        for job in refused:
+            assert "may not be called by this worker" in why(job)
+    assert refusals.counted(fake_queue.connection)[refusals.IMPORT] == len(refused)
+
+
+def test_keys_are_not_shown_by_settings() -> None:
+    settings = Settings("redis://", trust=Trust(Keyring.parse(KEY)))
+    assert KEY not in repr(settings) + repr(settings.trust) + str(settings.trust.keys)
