@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "taskq-compose-test"
 COMPOSE = f"docker compose -p {PROJECT} -f docker-compose.yml --env-file {os.devnull}".split()
 ITEMS = 600
+ADMIN = secrets.token_hex()  # password of the user who may do everything
 GRACE, STUCK = 30, 300  # seconds: TASKQ_GRACE in docker-compose.yml; after which no command comes back
 
 MODULE = """
@@ -103,6 +104,7 @@ class Project:
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("COMPOSE_", "TASKQ_"))}
         self._env |= {"TASKQ_CODE": str(code), "TASKQ_LEASE": "5", "TASKQ_PROCESSES": "2"}
         self._env |= {"TASKQ_REDIS_PASSWORD": secrets.token_hex(), "TASKQ_REDIS_PORT": str(port)}
+        self._env |= {"TASKQ_REDIS_ADMIN": ADMIN, "TASKQ_SECRET_KEY": secrets.token_hex()}
 
     def compose(self, *arguments: str, stdin: str = "") -> str:
         return run(*COMPOSE, *arguments, stdin=stdin, env=self._env)
@@ -124,10 +126,14 @@ class Project:
 def test_setup(project: Project) -> None:
     """Who runs as whom, how Redis is set up, and what is open to whom."""
     in_redis = ("exec", "-T", "redis")
-    settings = project.compose(*in_redis, "redis-cli", "CONFIG", "GET", "appendonly", "maxmemory-policy").split()
+    get = ("CONFIG", "GET", "appendonly", "maxmemory-policy")
+    admin = ("env", f"REDISCLI_AUTH={ADMIN}", "redis-cli", "--user", "admin")
+    settings = project.compose(*in_redis, *admin, *get).split()
     check({"yes", "noeviction"} < set(settings), f"Redis has the settings {settings}")
     stranger = project.compose(*in_redis, "env", "-u", "REDISCLI_AUTH", "redis-cli", "ping")
     check("NOAUTH" in stranger, f"without a password Redis answers {stranger}")
+    ordinary = project.compose(*in_redis, "redis-cli", "--user", "taskq", *get)
+    check("NOPERM" in ordinary, f"the user of the workers may ask for Redis's settings: {ordinary}")
     (ports,) = project.inspect("redis", ".NetworkSettings.Ports")
     check({one["HostIp"] for one in ports["6379/tcp"]} == {"127.0.0.1"}, f"Redis is published on {ports}")
     check(not any(project.inspect("worker", ".NetworkSettings.Ports")), "a worker publishes ports")
@@ -164,6 +170,14 @@ def kill_owner(project: Project, owner: str) -> None:
     run("docker", "kill", *(name for name in project.inspect("worker", ".Config.Hostname") if name in owner))
 
 
+def test_rights(project: Project) -> None:
+    """What workers and producers did was all allowed; the log of refusals holds no more than what was tried here."""
+    admin = ("env", f"REDISCLI_AUTH={ADMIN}", "redis-cli", "--user", "admin")
+    log = project.compose("exec", "-T", "redis", *admin, "ACL", "LOG").split()
+    refused = {after for before, after in zip(log, log[1:], strict=False) if before == "object"} - {"config|get"}
+    check(refused <= {"ping", "AUTH"}, f"refused to workers or producers: {refused}")
+
+
 def test(project: Project) -> None:
     with step("check the file, build, start, scale to two workers"):
         project.compose("--profile", "*", "config", "--quiet")
@@ -180,6 +194,8 @@ def test(project: Project) -> None:
     with step("one map, shared by both workers"):
         workers = project.shell(TWO_WORKERS + SHARED_MAP)
         check(workers[1:], f"an undisturbed map was run by {workers} alone")
+    with step("nothing was refused to the user of workers and producers"):
+        test_rights(project)
     for disturb in (restart_redis, stop_workers, kill_owner):
         with step(f"{disturb.__name__} in mid-map"):
             test_in_mid_map(project, disturb.__name__, disturb)

@@ -49,7 +49,7 @@ def check(connection: Any) -> list[str]:
     except NoPermissionError as error:
         log.info("the server's settings were not checked: %s", error, extra={"action": "server_check"})
         return []
-    found = list(findings(info, _snapshots(connection)))
+    found = list(findings(info, info.get("aof_enabled") or _snapshots(connection)))
     for text in found:
         log.warning("the server: %s", text, extra={"action": "server_check"})
     return found

@@ -213,10 +213,14 @@ class Workers:
 
 
 class Server:
-    """A Redis server that a test may kill and start again, on the same socket and files."""
+    """A Redis server that a test may kill and start again, on the same socket and files.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    ``before``: what its command line begins with, such as the path of a configuration file.
+    """
+
+    def __init__(self, folder: Path, *options: str, before: tuple[str, ...] = ()) -> None:
         self._options = options
+        self._before = before
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.path = folder / "redis.sock"
@@ -227,7 +231,7 @@ class Server:
 
     def start(self) -> None:
         log = self._folder / "server.log"
-        command = [find_program(), "--port", "0", "--unixsocket", str(self.path), "--save", "",
+        command = [find_program(), *self._before, "--port", "0", "--unixsocket", str(self.path), "--save", "",
                    "--dir", str(self._folder), "--logfile", str(log), *self._options]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         wait_until(self._answers, "the server answers")

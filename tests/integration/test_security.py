@@ -52,7 +52,7 @@ def test_maps_and_jobs_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = make_fake_queue()
     with running_worker(queue):
         monkeypatch.setenv(signing.VARIABLE, f"{KEY[::-1]},{KEY}")  # what pool processes inherit plays no part
-        job = queue.map(jobs.invert, [4, 0, 2], meta={"a": 1}, chunksize=3, on_failure=Callback(jobs.echo_failure))
+        job = queue.map(jobs.invert, [4, 0, 2], meta={"a": 1}, chunksize=3)
         plain = queue.enqueue(jobs.square, 3, meta={"a": 1})
         monkeypatch.setenv(signing.VARIABLE, KEY)
         wait_until(lambda: plain.get_status() == JobStatus.FAILED, "the worker does not know the new key")
