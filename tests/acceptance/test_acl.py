@@ -64,6 +64,10 @@ def test_all_that_taskq_and_rq_do(guarded: Server, workers: Workers) -> None:
     assert worker.stop() == 0
     assert refused_since(admin) == []
     assert PASSWORD not in worker.output
+    keys = sorted(queue.connection.scan_iter("taskq:*"))
+    guarded.kill()
+    guarded.start()  # the append-only file holds transactions, which are checked again
+    assert sorted(queue.connection.scan_iter("taskq:*")) == keys
     queue.connection.close()
     admin.close()
 
