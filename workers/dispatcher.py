@@ -106,6 +106,8 @@ class Dispatcher:
         deadlines = (taken.deadline for taken in self.state.taken if taken.deadline)
         items = (deadline for lane in self.state.lanes if (deadline := _item_deadline(lane)))
         until = [self._ticked + TICK, self._membership.due, *deadlines, *items]
+        if (due := self.state.lanes.due) is not None:
+            until.append(due)
         if self._deadline is not None:
             until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
         return max(self._pause, min(until) - time.monotonic(), 0.0)

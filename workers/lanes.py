@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
 
+_NO_START = 0.2  # seconds until the next try where a process can't be started: no memory, no forkserver, ...
+
 
 class Lanes:
     """Makes, fills and replaces lanes; used by the dispatcher's thread only.
@@ -47,14 +49,25 @@ class Lanes:
     def pids(self) -> tuple[int, ...]:
         return tuple(lane.pid for lane in self)
 
+    @property
+    def due(self) -> float | None:
+        """When to try again to fill the row, on the monotonic clock; None: it is full."""
+        return self._wait_until if len(self._row) < self._count else None
+
     def fill(self) -> None:
-        """Start what is missing; with a pause, if they all die at their start."""
+        """Start what is missing; with a pause, if they can't be started or all die at their start."""
         if time.monotonic() < self._wait_until:
             return
         for index in range(self._settings.processes):
             if index not in self._row:
                 title = f"{self._title} pool process {index}"
-                self._row[index] = Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+                try:
+                    self._row[index] = Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+                except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
+                    self._wait_until = time.monotonic() + _NO_START
+                    log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
+                              extra={"action": "no_start"})  # fmt: skip
+                    return
 
     def submit(self, lane: Lane, task: Task, note: Any) -> int:
         """Give a lane a task; returns the task's number, which no other task has."""

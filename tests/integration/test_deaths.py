@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,20 @@ def test_two_services_share_one_map(fake_queue: Queue) -> None:
         assert shares == {one.name, two.name}
         wait_until(lambda: not one.taken and not two.taken)
     assert not fake_queue.connection.keys("rq:job:*helper*"), "helper jobs vanish without trace"
+
+
+def test_a_forkserver_killed_while_it_starts_a_process(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    kills: list[int] = []
+    read = forkserver.read_signed
+
+    def killed(sentinel: int) -> int:
+        if len(kills) < 2:
+            kills.append(forkserver._forkserver._forkserver_pid)
+            kill(kills[-1])
+            raise EOFError("unexpected EOF")  # as read_signed says if the server dies before it has answered
+        return read(sentinel)
+
+    monkeypatch.setattr(forkserver, "read_signed", killed)
+    with running_worker(fake_queue):
+        assert fake_queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+    assert len(kills) == 2
