@@ -2,6 +2,7 @@
 #   make demo            see it work
 #   make test            the tests
 #   make check           lint, types and tests: what CI runs
+#   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make bench           the measurements of docs/benchmarks.md
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types check bench compose-test clean
+.PHONY: demo test lint types check bench chaos compose-test clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -29,6 +30,9 @@ check: lint types test
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py

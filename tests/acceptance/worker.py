@@ -253,11 +253,21 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._process is not None
+
+    def end(self, signum: int) -> None:
+        """End it by this signal; it must not be frozen, unless that is SIGKILL."""
+        assert self._process is not None
+        self._process.send_signal(signum)
+        self._process.wait()
+        self._process = None
+
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+            self.end(signal.SIGKILL)
 
 
 def runs_of(ledger: Path) -> list[int]:

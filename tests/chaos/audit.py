@@ -1,0 +1,158 @@
+"""After the chaos: is everything there, once, and right, and nothing else?
+
+Each function returns what is wrong, a line each; an empty list is what one hopes for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+from taskq import Queue, codec, keys
+from taskq.map_store import MapStore
+from tests.chaos import works
+from tests.chaos.load import Pushed
+from tests.chaos.site import QUEUES
+
+Problems = list[str]
+Item = tuple[str, int]  # job id, index
+
+
+def job_problems(queue: Queue, one: Pushed, runs: dict[Item, int], blamed: set[Item]) -> Problems:
+    """What is wrong with one job that has ended."""
+    status = queue.connection.hget(f"rq:job:{one.id}", "status")
+    if status is None:
+        return [] if not one.sure else [f"{one.id} is gone"]
+    if one.cancelled and status == b"canceled":
+        return _counts(MapStore(one.id, queue.connection), one) if one.is_map else []
+    check = _map_problems if one.is_map else _plain_problems
+    return [*check(queue, one, status.decode(), blamed), *_not_run(one, runs)]
+
+
+def _not_run(one: Pushed, runs: dict[Item, int]) -> Problems:
+    missing = [n for n in range(max(1, one.order.size)) if not runs.get((one.id, n))]
+    return [f"{one.id}: items {missing} have ended and are not in the ledger"] if missing else []
+
+
+def _plain_problems(queue: Queue, one: Pushed, status: str, _blamed: Any) -> Problems:
+    expected = "failed" if one.order.kind == "broken" else "finished"
+    if status != expected:
+        return [f"{one.id}: {status}, not {expected}"]
+    if expected == "failed":
+        return []
+    job = queue.fetch_job(one.id) or Queue(one.order.queue, connection=queue.connection).fetch_job(one.id)
+    assert job is not None
+    ends = [result.return_value for result in job.results() if result.type.name == "SUCCESSFUL"]
+    value = works.value_of(one.order.kind, one.id, 0)
+    return [] if ends == [value] else [f"{one.id}: returned {ends}, not just {value}"]
+
+
+def _counts(store: MapStore, one: Pushed) -> Problems:
+    """Counters agree with lists, spans cover each item at most once, and no chunk is in anybody's hands."""
+    info = store.info()
+    connection, k = store.connection, store.keys
+    placed = Counter(index for start, count in store.spans() for index in range(start, start + count))
+    doubled = [index for index, count in placed.items() if count > 1]
+    checks = {
+        f"done={info.done} but {connection.llen(k.results)} results": info.done == connection.llen(k.results),
+        f"done={info.done} but spans of {placed.total()}": info.done == placed.total(),
+        f"items {doubled} have two results": not doubled,
+        f"failed={info.failed} but {connection.hlen(k.errors)} records": info.failed == connection.hlen(k.errors),
+        "items have a result and an error": not placed.keys() & store.failures().keys(),
+        "claims are left": not connection.hlen(k.claims),
+        "chunks are pending": not connection.llen(k.pending),
+        f"state {info.state}": info.state == "closed",
+        f"total={info.total}": info.total == one.order.size,
+    }
+    return [f"{one.id}: {problem}" for problem, good in checks.items() if not good]
+
+
+def _map_problems(queue: Queue, one: Pushed, status: str, blamed: set[Item]) -> Problems:
+    store, kind = MapStore(one.id, queue.connection), one.order.kind
+    problems = _counts(store, one)
+    failures = store.failures()
+    results: dict[int, Any] = {}
+    values = store.values()
+    for start, count in store.spans():
+        for index in range(start, start + count):
+            results[index] = codec.loads(next(values, codec.dumps("missing")))
+    for n in range(one.order.size):
+        expected = works.failure_of(kind, n)
+        if n in results:
+            if expected or results[n] != works.value_of(kind, one.id, n):
+                problems.append(f"{one.id}: item {n} has the result {results[n]!r:.80}")
+        elif n not in failures:
+            problems.append(f"{one.id}: item {n} has neither result nor error")
+        elif failures[n].type != expected and not (
+            failures[n].type == "WorkerLostError" and (one.id, n) in blamed  # the monkey got it three times
+        ):
+            problems.append(f"{one.id}: item {n} failed: {failures[n]!s:.200}")
+    if status != ("failed" if failures else "finished"):
+        problems.append(f"{one.id}: {status} with {len(failures)} failures")
+    return problems
+
+
+def given_up(connection: Any, pushed: list[Pushed]) -> int:
+    """Items that did not fail by themselves: the monkey has killed their processes too often."""
+    count = 0
+    for one in pushed:
+        if one.is_map:
+            for n, failure in MapStore(one.id, connection).failures().items():
+                count += failure.type == "WorkerLostError" and not works.failure_of(one.order.kind, n)
+    return count
+
+
+# -- what is left ------------------------------------------------------------------------------------------
+
+_ENDS = "must expire"
+_STAYS = "stays"
+_LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what, for which jobs, until when
+    (r"rq:job:(?P<id>[^:]+)(:dependents)?", _ENDS),
+    (r"rq:job::(?P<id>[^:]+):dependencies", _ENDS),  # RQ's own spelling
+    (r"rq:worker:[^:]+", _ENDS),  # a dead one's, for a minute
+    (r"rq:results:(?P<id>.+)", _ENDS),
+    (r"taskq:\{(?P<id>.+?)\}(:chunks|:results|:spans|:errors)?", _ENDS),
+    (r"rq:queues", _STAYS),
+    (r"rq:(finished|failed|canceled):(high|default)", _STAYS),
+    (re.escape(keys.TIMELINE), _STAYS),
+    (r"taskq:maps", _STAYS),
+    (r"rq:clean_(registries:.+|groups)", _ENDS),
+)
+
+
+def left_over(connection: Any, pushed: list[Pushed], abandoned: str) -> Problems:
+    """Keys that nobody can account for, or that would stay for ever."""
+    jobs = {one.id: one for one in pushed}
+    problems = []
+    for raw in connection.scan_iter("*", count=1000):
+        key = raw.decode()
+        for pattern, until in _LEFT:
+            if (match := re.fullmatch(pattern, key)) is None:
+                continue
+            job_id = match.groupdict().get("id")
+            if job_id is not None and job_id not in jobs and not (job_id == abandoned and key[0] == "t"):
+                problems.append(f"{key} belongs to no job that was pushed")
+            canceled = key.startswith("rq:job:") and job_id in jobs and jobs[job_id].cancelled
+            if until == _ENDS and connection.ttl(raw) == -1 and not canceled:  # RQ keeps cancelled jobs for ever
+                problems.append(f"{key} never expires")
+            break
+        else:
+            if not (key == f"taskq:{{{abandoned}}}:pending" and connection.ttl(raw) > 0):
+                problems.append(f"{key} ({connection.type(raw).decode()}) is left")
+    return problems
+
+
+def not_at_rest(connection: Any) -> Problems:
+    """Executions, claims, queued and helper jobs: none while every job has ended."""
+    problems = [f"{key.decode()} is left" for key in connection.scan_iter("rq:execution*", count=1000)]
+    problems += [f"{key.decode()} is left" for key in connection.scan_iter("taskq:*:claims", count=1000)]
+    problems += [f"{key.decode()} is left" for key in connection.scan_iter("rq:job:*-helper-*", count=1000)]
+    for name in QUEUES:
+        for key in (f"rq:queue:{name}", f"rq:queue:{name}:intermediate"):
+            if ids := connection.lrange(key, 0, -1):
+                problems.append(f"{key} holds {ids}")
+        for kind in ("wip", "deferred", "ready", "scheduled"):
+            if ids := connection.zrange(f"rq:{kind}:{name}", 0, -1):
+                problems.append(f"rq:{kind}:{name} holds {ids}")
+    return problems
