@@ -18,7 +18,8 @@ taskq:{id}:events      channel "progress" at each commit, "end" at the end    co
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
                                workers/sweep.py
-taskq:leases           zset    worker name -> Unix time its lease ends        service           -
+taskq:leases           zset    worker name -> Unix time its lease ends; 0:    service           -
+                               given up for dead
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from taskq import keys
+from taskq.lua import Scripts
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,23 @@ class ServiceInfo:
 def renew(pipe: Any, info: ServiceInfo, lease: float) -> None:
     """Queue the commands which keep a service alive for ``lease`` more seconds.
 
+    The first reply is when the lease would have ended: None or 0 if the service was given up for dead.
+
     Hosts' clocks are taken to agree to within a few seconds, as RQ's registries take them to.
     """
+    pipe.zscore(keys.LEASES, info.name)
     pipe.zadd(keys.LEASES, {info.name: time.time() + lease})
     pipe.hset(keys.SERVICES, info.name, json.dumps(asdict(info)))
+
+
+def note_work(pipe: Any, name: str) -> None:
+    """Queue the command by which somebody looks after what a service takes, even if it was given up for dead."""
+    pipe.zadd(keys.LEASES, {name: 0}, nx=True)
+
+
+def depose(scripts: Scripts, name: str, now: float) -> bool:
+    """Declare a service dead whose lease is over; False if it has renewed it meanwhile."""
+    return bool(scripts.depose([keys.LEASES], [name, now]))
 
 
 def remove(pipe: Any, name: str) -> None:

@@ -43,7 +43,9 @@ def end_plain(state: State) -> None:
             continue
         assert job.outcome is not None
         refusals.count(state.connection, job.outcome.refusal)
-        if job.outcome.retry is not None:
+        if not state.connection.exists(job.execution.key):
+            pass  # its end is on record, or we were given up for dead and it runs elsewhere
+        elif job.outcome.retry is not None:
             state.worker.retry(*job.rq, job.outcome.retry)
         elif job.outcome.error is not None:
             state.worker.fail(*job.rq, job.outcome.error)

@@ -79,7 +79,7 @@ class Membership:
         self._pids = state.lanes.pids
         with state.connection.pipeline() as pipe:
             services.renew(pipe, self.info, lease)
-            self._given_up = bool(pipe.execute()[0]) or self._given_up
+            self._given_up = not pipe.execute()[0] or self._given_up
         if self._given_up:
             self._come_back()
             self._given_up = False
@@ -92,7 +92,8 @@ class Membership:
         if time.monotonic() < self._patient_until:
             return
         for name in services.lost(state.connection, time.time()):
-            recovery.recover(state.connection, name)
+            if services.depose(state.scripts, name, time.time()):
+                recovery.recover(state.connection, name)
 
     def _come_back(self) -> None:
         """We were given up for dead, and what we held was handed on: register again, and let go of it."""
@@ -105,6 +106,8 @@ class Membership:
                 state.drop(taken)
                 if isinstance(taken, MapRun):
                     taken.store.release(state.name)  # what it has claimed since
+            else:  # begun since; the index of executions may be gone
+                state.connection.sadd(state.worker.executions_key, taken.execution.composite_key)
         state.unsure = True
 
     def has_company(self) -> bool:

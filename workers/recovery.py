@@ -11,8 +11,10 @@ from typing import Any
 
 import rq
 from redis.exceptions import WatchError
+from rq import worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job, JobStatus
+from rq.utils import now, utcformat
 from rq.worker.base import BaseWorker
 
 from taskq import keys, services
@@ -22,6 +24,9 @@ from workers.sealed import SealedSerializer
 
 log = logging.getLogger(__name__)
 
+_TRIES = 10  # if a service that is not dead begins jobs all the time; it learns of it at its next renewal
+_DEAD_TTL = 60  # seconds for which RQ keeps a dead worker's record
+
 
 def recover(connection: Any, name: str) -> int:
     """Return everything that the worker with this name held; it must be dead.
@@ -29,19 +34,41 @@ def recover(connection: Any, name: str) -> int:
     Returns:
         How many jobs went back to their queues.
     """
-    members = connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
-    returned = sum(return_execution(connection, name, member.decode()) for member in members)
-    worker = BaseWorker.find_by_key(
-        BaseWorker.redis_worker_namespace_prefix + name, connection, serializer=SealedSerializer
-    )
-    if worker is not None:
-        worker.register_death()
-    with connection.pipeline() as pipe:
-        services.remove(pipe, name)
-        pipe.execute()
+    returned = 0
+    for _ in range(_TRIES):
+        if _strike_off(connection, name):
+            break
+        members = connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
+        returned += sum(return_execution(connection, name, member.decode()) for member in members)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
     return returned
+
+
+def _strike_off(connection: Any, name: str) -> bool:
+    """Remove a worker from all registers; False if there are executions, and then nothing was changed.
+
+    A worker that was only stopped may wake up and begin a job at any moment. RQ's ``register_death`` would delete
+    its index of executions without looking, and nobody would ever find that job.
+    """
+    key = BaseWorker.redis_worker_namespace_prefix + name
+    worker = BaseWorker.find_by_key(key, connection, serializer=SealedSerializer)
+    executions = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)
+    with connection.pipeline() as pipe:
+        pipe.watch(executions)
+        if pipe.exists(executions):
+            return False
+        pipe.multi()
+        services.remove(pipe, name)
+        if worker is not None:
+            worker_registration.unregister(worker, pipe)
+            pipe.hset(key, "death", utcformat(now()))
+            pipe.expire(key, _DEAD_TTL)
+        try:
+            pipe.execute()
+        except WatchError:
+            return False
+    return True
 
 
 def return_execution(connection: Any, name: str, composite_key: str) -> bool:

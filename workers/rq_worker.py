@@ -19,6 +19,7 @@ from rq.job import Job, JobStatus, Retry
 from rq.utils import now
 from rq.worker.base import BaseWorker, WorkerStatus
 
+from taskq import services
 from workers.sealed import SealedSerializer
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class RQWorker(BaseWorker):
     def begin(self, job: Job, queue: rq.Queue, pipe: Any) -> Execution:
         """Queue what RQ's worker and its horse write before a job runs, in one transaction of the caller's."""
         ttl = self.get_heartbeat_ttl(job)
+        services.note_work(pipe, self.name)
         execution = Execution.create(job, ttl, pipeline=pipe, worker_name=self.name)
         self.executions[execution.id] = execution
         if self.get_state() != WorkerStatus.BUSY:
@@ -93,9 +95,17 @@ class RQWorker(BaseWorker):
 
         The commands are those of ``handle_job_success``, made by the same parts of RQ. A dependent that was
         added in this very moment is found after the commit, as RQ itself finds all of them after a failure.
+
+        What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs
+        elsewhere. Watching the executions makes sure of that up to the very commit.
         """
         asked = []
         with self.connection.pipeline() as pipe:
+            executions = [execution.key for _job, _queue, execution, _value in ended]
+            pipe.watch(*executions)
+            if pipe.exists(*executions) < len(ended):
+                ended = [one for one in ended if pipe.exists(one[2].key)]
+            pipe.multi()
             for job, _queue, execution, value in ended:
                 job._result = value
                 ttl = job.get_result_ttl(self.default_result_ttl)

@@ -50,6 +50,7 @@ class Scripts:
         self.close = Operation(connection, "close")
         self.give_back = Operation(connection, "give_back")
         self.reserve = Operation(connection, "reserve")
+        self.depose = Operation(connection, "depose")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -9,6 +9,7 @@ import pytest
 
 from taskq import Queue, keys, services
 from taskq.chunk import CHUNKS_PER_CORE, read_header
+from taskq.lua import Scripts
 from taskq.services import ServiceInfo
 from tests import jobs
 
@@ -18,10 +19,10 @@ def info(name: str, **fields: Any) -> ServiceInfo:
     return ServiceInfo(name, **{**given, **fields})
 
 
-def renew(queue: Queue, one: ServiceInfo, lease: float = 60.0) -> None:
+def renew(queue: Queue, one: ServiceInfo, lease: float = 60.0) -> Any:
     with queue.connection.pipeline() as pipe:
         services.renew(pipe, one, lease)
-        pipe.execute()
+        return pipe.execute()[0]
 
 
 def test_nobody_there(any_queue: Queue) -> None:
@@ -71,6 +72,27 @@ def test_a_lease_that_is_over(any_queue: Queue) -> None:
 def test_a_lease_is_renewed(any_queue: Queue) -> None:
     renew(any_queue, info("a"), lease=-1)
     renew(any_queue, info("a"))
+    assert services.lost(any_queue.connection, time.time()) == []
+
+
+def test_only_a_lease_that_is_still_over_can_be_taken_away(any_queue: Queue) -> None:
+    scripts = Scripts(any_queue.connection)
+    renew(any_queue, info("a"), lease=-1)
+    now = time.time()
+    renew(any_queue, info("a"))  # in the last moment
+    assert not services.depose(scripts, "a", now)
+    assert not services.depose(scripts, "nobody", now)
+    assert services.live(any_queue.connection) == [info("a")]
+
+
+def test_who_was_given_up_for_dead_hears_of_it(any_queue: Queue) -> None:
+    scripts = Scripts(any_queue.connection)
+    assert renew(any_queue, info("a"), lease=-1) is None
+    assert services.depose(scripts, "a", time.time())
+    assert services.depose(scripts, "a", time.time()), "if the first dies, another goes on"
+    assert services.lost(any_queue.connection, time.time()) == ["a"]
+    assert renew(any_queue, info("a")) == 0
+    assert renew(any_queue, info("a"))
     assert services.lost(any_queue.connection, time.time()) == []
 
 

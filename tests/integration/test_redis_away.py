@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
@@ -14,6 +16,7 @@ from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until
 from workers import recovery
+from workers.rq_worker import RQWorker
 
 
 @pytest.fixture
@@ -74,6 +77,57 @@ def test_who_was_given_up_for_dead_begins_anew(queue: Queue, tmp_path: Path) -> 
         assert [info.name for info in services.live(queue.connection)] == [state.name]
         assert [worker.name for worker in rq.Worker.all(queue=queue)] == [state.name]
     assert set(lines(ledger)) == set(range(40))
+
+
+def test_the_late_end_of_a_job_that_was_handed_on_is_not_recorded(queue: Queue, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with running_worker(queue, processes=1) as state:
+        job = queue.enqueue(jobs.run_once, str(ledger), 7, 0.3)
+        wait_until(lambda: lines(ledger) == [7])
+        assert recovery.recover(queue.connection, state.name) == 1
+        wait_until(lambda: lines(ledger) == [7, 7] and job.get_status() == JobStatus.FINISHED)
+    assert len(job.results()) == 1
+
+
+def test_what_is_begun_while_one_is_recovered_is_not_forgotten(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = queue.enqueue(jobs.square, 2), queue.enqueue(jobs.square, 3)
+    worker = RQWorker((queue.name,), "sleeper", queue.connection)
+    worker.register_birth()
+
+    def begin(job: rq.job.Job) -> None:
+        queue.connection.lrem(queue.key, 1, job.id)
+        with queue.connection.pipeline() as pipe:
+            worker.begin(job, queue, pipe)
+            pipe.execute()
+
+    handed_on: list[str] = []
+    return_execution = recovery.return_execution
+
+    def wake_up(connection: Any, name: str, composite_key: str) -> bool:
+        if not handed_on:
+            begin(second)  # the service was only stopped, and wakes up now
+        handed_on.append(composite_key.partition(":")[0])
+        return return_execution(connection, name, composite_key)
+
+    monkeypatch.setattr(recovery, "return_execution", wake_up)
+    begin(first)
+    assert recovery.recover(queue.connection, worker.name) == 2
+    assert handed_on == [first.id, second.id]
+    assert sorted(queue.job_ids) == sorted([first.id, second.id])
+    assert queue.connection.keys("rq:execution*") == []
+    assert rq.Worker.all(queue=queue) == []
+
+
+def test_somebody_looks_after_what_is_begun_by_one_who_was_given_up(queue: Queue) -> None:
+    with running_worker(queue) as state:
+        wait_until(lambda: services.live(queue.connection))
+        recovery.recover(queue.connection, state.name)
+        assert services.lost(queue.connection, time.time()) == []
+        job = queue.enqueue(jobs.nap, 0.2)
+        wait_until(lambda: job.get_status() == JobStatus.STARTED)
+        assert services.lost(queue.connection, time.time()) == [state.name]
 
 
 def test_a_job_id_stranded_between_queue_and_worker_is_put_back(queue: Queue) -> None:
