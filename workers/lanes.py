@@ -52,7 +52,7 @@ class Lanes:
     @property
     def due(self) -> float | None:
         """When to try again to fill the row, on the monotonic clock; None: it is full."""
-        return self._wait_until if len(self._row) < self._count else None
+        return self._wait_until if len(self._row) < self._settings.processes else None
 
     def fill(self) -> None:
         """Start what is missing; with a pause, if they can't be started or all die at their start."""
