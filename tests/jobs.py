@@ -238,3 +238,19 @@ def echo(value: Any) -> Any:
 def echo_callback(job: Any, connection: Any, *args: Any) -> None:
     """A callback that only asks the server for something of RQ's."""
     connection.exists(job.key)
+
+
+def process_id(_n: int) -> int:
+    return os.getpid()
+
+
+_leaked: list[bytes] = []
+
+
+def leak(mebibytes: int) -> int:
+    _leaked.append(b"x" * (mebibytes << 20))
+    return mebibytes
+
+
+def has_imported(module: str) -> bool:
+    return module in sys.modules

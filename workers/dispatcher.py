@@ -189,7 +189,7 @@ class Dispatcher:
                 if isinstance(event, Done):
                     self._done(event)
                 elif isinstance(event, Died):
-                    dead.append(event.lane)
+                    dead += [] if event.lane.discarded else [event.lane]
                 elif isinstance(event, Fetched):
                     self._fetched.append(event)
                 elif isinstance(event, Message):
@@ -213,7 +213,7 @@ class Dispatcher:
         return events
 
     def _done(self, event: Done) -> None:
-        taken: Taken | None = event.lane.done(event.number)
+        taken: Taken | None = self.state.lanes.done(event.lane, event.number)
         self._ask = True
         if isinstance(taken, PlainJob):
             taken.outcome = event.outcome
@@ -239,8 +239,8 @@ class Dispatcher:
 
     def _top_up(self) -> None:
         """Give each lane its next task, the jobs taking turns."""
-        for lane in sorted(self.state.lanes, key=lambda lane: len(lane.tasks)):
-            while self._give(lane):
+        for lane in sorted(self.state.lanes.open, key=lambda lane: len(lane.tasks)):
+            while not lane.closed and self._give(lane):
                 pass
 
     def _give(self, lane: Lane) -> bool:

@@ -23,8 +23,11 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
+import psutil
+
 from workers import marker, pool_process
 from workers.marker import Marker
+from workers.preload import VARIABLE
 from workers.settings import Settings
 from workers.tasks import ChunkTask, Task
 
@@ -34,15 +37,16 @@ OnDone = Callable[["Lane", int, Any], None]
 OnDeath = Callable[["Lane"], None]
 
 
-def context() -> Any:
-    """How pool processes are started: by a forkserver of the service's own.
+def context(preload: tuple[str, ...] = ()) -> Any:
+    """How pool processes are started: by a forkserver of the service's own, which has imported ``preload``.
 
     It imports what they need once, forks from one clean thread, inherits neither locks nor signal handlers
     of the service, and its end is their end.
     """
     _start_resource_tracker()
     forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(["workers.pool_process"])
+    os.environ[VARIABLE] = " ".join(preload)
+    forkserver.set_forkserver_preload(["workers.pool_process", "workers.preload"])
     return forkserver
 
 
@@ -159,6 +163,9 @@ class Lane:
         self.index = index
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
         self.killed_for = ""  # why the service killed it; "" if it did not
+        self.given = 0  # tasks, so far
+        self.discarded = False
+        self.closed = False  # it is to be replaced, and gets no more tasks
         self._known_maps: OrderedDict[str, None] = OrderedDict()
         self._on_done = on_done
         numbers = marker.allot(ctx)
@@ -172,6 +179,18 @@ class Lane:
     def idle(self) -> bool:
         return not self.tasks
 
+    @property
+    def resident(self) -> float:
+        """MiB that its process holds in memory; 0.0 if it is dead."""
+        try:
+            return float(psutil.Process(self.pid).memory_info().rss) / 2**20
+        except psutil.Error:
+            return 0.0
+
+    def say_when_ready(self) -> None:
+        """Have a task of no meaning, numbered 0, reported as done when the process has come up."""
+        self._pool.apply_async(pool_process.hello, callback=lambda _none: self._on_done(self, 0, None))
+
     def knows(self, key: str) -> bool:
         """Whether its process has been introduced to this map; counts along with ``pool_process``."""
         return key in self._known_maps
@@ -183,6 +202,7 @@ class Lane:
             if len(self._known_maps) > pool_process.KNOWN_MAPS:
                 self._known_maps.popitem(last=False)
         self.tasks[number] = note
+        self.given += 1
         self._pool.apply_async(
             pool_process.run,
             (number, task),
@@ -192,7 +212,7 @@ class Lane:
         )
 
     def done(self, number: int) -> Any:
-        """Forget a task; returns its note, None if it was forgotten before."""
+        """Forget a task; returns its note, None if there is none."""
         return self.tasks.pop(number, None)
 
     @property
@@ -207,7 +227,9 @@ class Lane:
 
     def discard(self) -> None:
         """Free everything; afterwards ``tasks`` holds what will never be done here."""
-        self._pool.discard()
+        if not self.discarded:
+            self.discarded = True  # its death may be reported all the same, if it was alive until now
+            self._pool.discard()
 
     def cause_of_death(self) -> str:
         """E.g. "SIGKILL" or "exit code 3", once it is dead."""

@@ -15,7 +15,7 @@ from workers.tasks import Task
 log = logging.getLogger(__name__)
 
 _STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
-
+_WEIGH = 0.1  # seconds between two looks at the memory of one process
 _NO_START = 0.2  # seconds until the next try where a process can't be started: no memory, no forkserver, ...
 
 
@@ -32,18 +32,29 @@ class Lanes:
         self._settings = settings
         self._title = title
         self._post = post
-        self._ctx = context()
+        self._ctx = context(settings.preload)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
         self._row: dict[int, Lane] = {}
+        self._worn: set[int] = set()  # places in the row whose lane has done enough
+        self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
+        self._leaving: list[Lane] = []  # what had them, and has something to finish
+        self._weigh_at: dict[int, float] = {}  # place -> when to look at its memory again, on the monotonic clock
 
     def __iter__(self) -> Iterator[Lane]:
-        return iter(list(self._row.values()))
+        """All lanes that have a process, also those which are being replaced."""
+        return iter([*self._row.values(), *self._leaving])
+
+    @property
+    def open(self) -> list[Lane]:
+        """The lanes that take tasks."""
+        return [lane for lane in self._row.values() if not lane.closed]
 
     @property
     def idle(self) -> list[Lane]:
-        return [lane for lane in self if lane.idle]
+        """The lanes that have nothing to do."""
+        return [lane for lane in self.open if lane.idle]
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -55,32 +66,78 @@ class Lanes:
         return self._wait_until if len(self._row) < self._settings.processes else None
 
     def fill(self) -> None:
-        """Start what is missing; with a pause, if they can't be started or all die at their start."""
+        """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
         if time.monotonic() < self._wait_until:
             return
-        for index in range(self._settings.processes):
-            if index not in self._row:
-                title = f"{self._title} pool process {index}"
-                try:
-                    self._row[index] = Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
-                except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
-                    self._wait_until = time.monotonic() + _NO_START
-                    log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
-                              extra={"action": "no_start"})  # fmt: skip
-                    return
+        try:
+            for index in range(self._settings.processes):
+                if index not in self._row:
+                    self._row[index] = self._new(index)
+            self._replace_worn()
+        except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
+            self._wait_until = time.monotonic() + _NO_START
+            log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
+                      extra={"action": "no_start"})  # fmt: skip
+
+    def _new(self, index: int) -> Lane:
+        title = f"{self._title} pool process {index}"
+        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+
+    # -- replacing what has done enough ----------------------------------------------------------------
+
+    def _replace_worn(self) -> None:
+        """Have each worn lane's place taken by a new one as soon as that is ready; nothing waits for its start."""
+        for index in self._worn:
+            if index not in self._successors:
+                self._successors[index] = self._new(index)
+                self._successors[index].say_when_ready()
+        for index, successor in list(self._successors.items()):
+            if not successor.marker.stillborn:
+                old = self._row.get(index)
+                self._row[index] = self._successors.pop(index)
+                self._worn.discard(index)
+                if old is not None:
+                    self._leaving.append(old)
+        for lane in [lane for lane in self._leaving if lane.idle]:
+            self._leaving.remove(lane)
+            lane.discard()
+
+    def _note_wear(self, lane: Lane, *, submitted: bool) -> None:
+        limit = self._settings.wear
+        if limit.tasks and submitted and lane.given >= limit.tasks:
+            lane.closed = True
+            self._worn.add(lane.index)
+        if limit.memory and not submitted and time.monotonic() >= self._weigh_at.get(lane.index, 0.0):
+            self._weigh_at[lane.index] = time.monotonic() + _WEIGH
+            if (resident := lane.resident) > limit.memory and self._row.get(lane.index) is lane:
+                log.info("pool process %d holds %.0f MiB: it is replaced", lane.pid, resident,
+                         extra={"action": "recycled"})  # fmt: skip
+                self._worn.add(lane.index)
+
+    # -- tasks -----------------------------------------------------------------------------------------
 
     def submit(self, lane: Lane, task: Task, note: Any) -> int:
         """Give a lane a task; returns the task's number, which no other task has."""
         number = self._next
         self._next += 1
         lane.submit(number, task, note)
+        self._note_wear(lane, submitted=True)
         return number
+
+    def done(self, lane: Lane, number: int) -> Any:
+        """A lane has ended a task; returns its note, None if it was forgotten before."""
+        note = lane.done(number)
+        self._note_wear(lane, submitted=False)
+        return note
 
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
-        if self._row.get(lane.index) is lane:
-            del self._row[lane.index]
+        for places in (self._row, self._successors):
+            if places.get(lane.index) is lane:
+                del places[lane.index]
+        if lane in self._leaving:
+            self._leaving.remove(lane)
         self._stillborn = self._stillborn + 1 if lane.marker.stillborn else 0
         count, pause = _STILLBORN
         if self._stillborn >= count:
@@ -95,7 +152,7 @@ class Lanes:
 
     def close(self) -> None:
         """Kill all processes and free everything."""
-        for lane in list(self):
+        for lane in [*self, *self._successors.values()]:
             lane.discard()
         self._row.clear()
 

@@ -55,6 +55,10 @@ def start(url: str, trust: Trust, title: str, numbers: Any, path: list[str]) -> 
     _marker.begin(0)
 
 
+def hello() -> None:
+    """A task whose end tells that the process is ready."""
+
+
 def work(*args: Any) -> None:
     """What the process runs: Pool's own loop, until the service ends it, or is gone."""
     try:

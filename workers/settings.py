@@ -35,6 +35,19 @@ class Trust:
 
 
 @dataclass(frozen=True)
+class Wear:
+    """When a pool process has done enough, and is replaced between two of its tasks.
+
+    Args:
+        tasks: Chunks and jobs; 0: no limit.
+        memory: MiB that are resident after a task; 0: no limit.
+    """
+
+    tasks: int = 0
+    memory: float = 0.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """The options of ``taskq worker``.
 
@@ -46,6 +59,8 @@ class Settings:
         grace: Seconds which chunks and jobs in flight are given when the worker stops.
         lease: Seconds without a sign of life after which other workers take over what this one held.
         trust: Secret keys, and what may be called.
+        wear: When a pool process is replaced.
+        preload: Modules that pool processes have from their start.
         private: The server is one of taskq's own, which lives as long as the worker: see ``taskq.local``.
     """
 
@@ -56,6 +71,8 @@ class Settings:
     grace: float = 30.0
     lease: float = 30.0
     trust: Trust = field(default_factory=Trust)
+    wear: Wear = Wear()
+    preload: tuple[str, ...] = ()
     private: bool = False
 
     def __post_init__(self) -> None:
@@ -64,6 +81,8 @@ class Settings:
         for name, least in (("services", 1), ("processes", 1), ("grace", 0), ("lease", 1)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.wear.tasks < 0 or self.wear.memory < 0:
+            raise OptionError("the limits of a pool process (tasks, memory) must be above 0, or 0 for none")
 
     def __repr__(self) -> str:  # the URL may hold a password
         return f"<Settings {','.join(self.queues)} services={self.services} processes={self.processes}>"

@@ -15,7 +15,7 @@ import click
 from taskq import signing
 from taskq.connection import connect
 from workers.cli.options import log_to_stderr, url_option
-from workers.settings import Settings, Trust, usable_cores
+from workers.settings import Settings, Trust, Wear, usable_cores
 
 
 @click.command(context_settings={"show_default": True})
@@ -30,6 +30,13 @@ from workers.settings import Settings, Trust, usable_cores
               help="Seconds which running chunks and jobs are given when the worker stops.")  # fmt: skip
 @click.option("--lease", type=float, default=30.0, envvar="TASKQ_LEASE", show_envvar=True,
               help="Seconds of silence after which others take over what this worker held.")  # fmt: skip
+@click.option("--max-tasks-per-child", type=int, default=0, envvar="TASKQ_MAX_TASKS_PER_CHILD", show_envvar=True,
+              help="Replace a pool process after so many chunks and jobs; 0: never.")  # fmt: skip
+@click.option("--max-memory-per-child", type=float, default=0, envvar="TASKQ_MAX_MEMORY_PER_CHILD",
+              show_envvar=True,
+              help="Replace a pool process that holds more MiB after a task; 0: never.")  # fmt: skip
+@click.option("--preload", multiple=True, envvar="TASKQ_PRELOAD", show_envvar=True, metavar="MODULE",
+              help="Import once, for all pool processes; may be repeated.", show_default=False)  # fmt: skip
 @click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
@@ -39,6 +46,7 @@ from workers.settings import Settings, Trust, usable_cores
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
+    max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
     allow_import: tuple[str, ...], log_level: str, until_eof: bool,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
@@ -65,7 +73,11 @@ def worker(
     if processes is None:
         processes = max(1, usable_cores() // max(1, services))
     trust = Trust(signing.keyring(), allow_import)
-    Manager(Settings(url, queues or ("default",), services, processes, grace, lease, trust, until_eof)).run()
+    wear = Wear(max_tasks_per_child, max_memory_per_child)
+    settings = Settings(
+        url, queues or ("default",), services, processes, grace, lease, trust, wear, preload, until_eof
+    )
+    Manager(settings).run()
 
 
 def stop_at_eof(url: str) -> None:

@@ -1,0 +1,24 @@
+"""The worker's options about its pool processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq import Queue
+from tests import jobs
+from tests.acceptance.worker import Workers
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_recycling_and_preload(workers: Workers, real_queue: Queue) -> None:
+    options = ("--max-tasks-per-child", "2", "--max-memory-per-child", "500", "--preload", "no.such.module",
+               "--preload", "wave")  # fmt: skip
+    worker = workers.ready(2, *options)
+    pids = real_queue.map(jobs.process_id, range(10), chunksize=1).get(timeout=10)
+    assert len(set(pids)) >= 5
+    assert real_queue.map(jobs.has_imported, ["wave", "turtle"]).get(timeout=10) == [True, False]
+    assert "--preload no.such.module failed: ModuleNotFoundError" in worker.output
+    assert worker.stop() == 0
+    worker.wait_until_gone()
+    assert "Traceback" not in worker.output
