@@ -62,11 +62,11 @@ end
 at = at + parts
 write('RPUSH', KEYS[4], at, #ARGV)
 
-if ARGV[3] == '' then
-    redis.call('HDEL', KEYS[2], chunk)
-else
-    redis.call('HSET', KEYS[2], chunk, ARGV[3] .. body)
+if ARGV[3] ~= '' then
+    -- Under a new number, for the old one means all of the chunk's items: see split.lua.
+    redis.call('HSET', KEYS[2], redis.call('HINCRBY', KEYS[1], 'chunks', 1) - 1, ARGV[3] .. body)
 end
+redis.call('HDEL', KEYS[2], chunk)
 redis.call('HDEL', KEYS[3], chunk)
 
 local done = redis.call('HINCRBY', KEYS[1], 'done', #ARGV - at + 1)

@@ -1,5 +1,8 @@
 -- Replace a claimed chunk by two that share its items, both pending: to find the item that kills processes.
 --
+-- Both get new numbers. A number always means the same items: so an outcome that arrives late, from an earlier run
+-- of a claim that its worker holds again, is still the outcome of just those.
+--
 -- KEYS  1 taskq:{id}   2 :pending   3 :claims   4 :chunks
 -- ARGV  1 chunk number   2 the claim, "deaths worker"   3 deaths to note for both halves
 --       4 header of the first half   5 header of the second half
@@ -11,8 +14,10 @@ if redis.call('HGET', KEYS[3], number) ~= ARGV[2] then
 end
 local payload = redis.call('HGET', KEYS[4], number)
 local body = string.sub(payload, string.find(payload, '\n', 1, true) + 1)
-local second = redis.call('HINCRBY', KEYS[1], 'chunks', 1) - 1
-redis.call('HSET', KEYS[4], number, ARGV[4] .. body, second, ARGV[5] .. body)
-redis.call('LPUSH', KEYS[2], second .. ':' .. ARGV[3], number .. ':' .. ARGV[3])
+local second = redis.call('HINCRBY', KEYS[1], 'chunks', 2) - 1
+local first = second - 1
+redis.call('HSET', KEYS[4], first, ARGV[4] .. body, second, ARGV[5] .. body)
+redis.call('LPUSH', KEYS[2], second .. ':' .. ARGV[3], first .. ':' .. ARGV[3])
 redis.call('HDEL', KEYS[3], number) -- last, for without memory all the others fail
+redis.call('HDEL', KEYS[4], number)
 return 1

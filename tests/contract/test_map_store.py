@@ -203,7 +203,8 @@ def test_failures_are_recorded_and_their_items_kept(store: MapStore) -> None:
     assert commit(store, claimed, failing=[4]) == Totals(True, 2, 1, 10, 2)
     assert results(store) == [3, 5]
     assert store.failures() == {4: ItemFailure(4, "ValueError", "x")}
-    kept = store.connection.hget(store.keys.chunks, "1")
+    assert not store.connection.hexists(store.keys.chunks, "1"), "a number means the same items for ever"
+    kept = store.connection.hget(store.keys.chunks, "4")
     assert read_header(kept) == Header(3, 3, (1,))
     assert list(read_items(store.keys.id, kept)) == [3, 4, 5]
     consistent(store)
@@ -255,7 +256,7 @@ def test_payloads_may_hold_anything(any_queue: Queue) -> None:
     store.open(A)
     (claimed,) = claim(store)
     commit(store, claimed, failing=[0, 2])
-    assert read_items(store.keys.id, store.connection.hget(store.keys.chunks, "0")) == items
+    assert read_items(store.keys.id, store.connection.hget(store.keys.chunks, "1")) == items
 
 
 def test_the_timeline_has_one_entry_for_each_commit(store: MapStore) -> None:
@@ -370,7 +371,7 @@ def test_release_after_close_leaves_nothing_pending(store: MapStore) -> None:
 def test_split(store: MapStore) -> None:
     (claimed,) = claim(store)
     assert store.split(A, claimed, read_header(claimed.payload).halves(), 2) == 1
-    assert pending(store)[:2] == [b"0:2", b"4:2"]
+    assert pending(store)[:2] == [b"4:2", b"5:2"]
     halves = claim(store, 2)
     assert [list(read_header(half.payload).offsets) for half in halves] == [[0], [1, 2]]
     assert [half.deaths for half in halves] == [2, 2]
@@ -394,7 +395,26 @@ def test_split_down_to_one_item(store: MapStore) -> None:
 def test_split_numbers_are_free_ones(store: MapStore) -> None:
     for claimed in claim(store, 2):
         store.split(A, claimed, read_header(claimed.payload).halves(), 1)
-    assert sorted(int(number) for number in store.connection.hkeys(store.keys.chunks)) == [0, 1, 2, 3, 4, 5]
+    assert sorted(int(number) for number in store.connection.hkeys(store.keys.chunks)) == [2, 3, 4, 5, 6, 7]
+
+
+def test_an_outcome_from_before_a_retry_is_not_taken_for_the_retrys(store: MapStore) -> None:
+    """Its worker holds what is left of the chunk again, as the same claim, when the old commit comes again."""
+    (claimed,) = claim(store)
+    assert commit(store, claimed, failing=[1]).committed
+    store.close()
+    store.open(A)
+    assert len(claim(store, 4)) == 4
+    assert not commit(store, claimed, failing=[1]).committed
+    consistent(store)
+
+
+def test_an_outcome_from_before_a_split_is_not_taken_for_a_halfs(store: MapStore) -> None:
+    (claimed,) = claim(store)
+    store.split(A, claimed, read_header(claimed.payload).halves(), claimed.deaths)
+    assert len(claim(store, 2)) == 2
+    assert not commit(store, claimed).committed
+    consistent(store)
 
 
 def test_split_without_the_claim_does_nothing(store: MapStore) -> None:
@@ -440,7 +460,8 @@ def test_open_again_makes_only_failed_items_pending(store: MapStore) -> None:
     assert [[one.start + offset for offset in one.offsets] for one in left] == [[4], [6, 8]]
     commit(store, again[0])
     assert commit(store, again[1], failing=[8]) == Totals(True, 9, 1, 10)
-    assert read_header(store.connection.hget(store.keys.chunks, "2")).only == (2,)
+    (kept,) = store.connection.hvals(store.keys.chunks)
+    assert (read_header(kept).start, read_header(kept).only) == (6, (2,))
     assert sorted(placed(store)) == [0, 1, 2, 3, 4, 5, 6, 7, 9]
     consistent(store)
 
