@@ -16,7 +16,7 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import Dependency
 
 from taskq import Queue
-from taskq.errors import MapError
+from taskq.errors import MapError, ServerError
 from taskq.map_store import MapStore
 from tests.chaos import works
 from tests.chaos.schedule import Order
@@ -25,6 +25,7 @@ from tests.chaos.site import QUEUES
 _OUTSTANDING = 9  # jobs that have not ended, at most
 _PAUSE = 0.05  # seconds between looks at which have
 _RETRIES = 30  # of a plain job whose process is killed
+_AWAY = (RedisError, ServerError)  # what a producer hears then
 _ENDED = frozenset({b"finished", b"failed", b"stopped", b"canceled"})
 
 
@@ -93,7 +94,7 @@ class Load(threading.Thread):
             self.pushed.append(one)
             try:
                 self._push(one, before if order.after and before and not before.order.cancel else None)
-            except (RedisError, MapError):
+            except (*_AWAY, MapError):
                 time.sleep(_PAUSE)
             else:
                 one.sure = True
@@ -127,7 +128,7 @@ class Load(threading.Thread):
                     one.ended = time.time()
                 elif one.order.cancel and status == b"started":
                     self._cancel(one)
-        except RedisError:
+        except _AWAY:
             return
 
     def _cancel(self, one: Pushed) -> None:
@@ -140,7 +141,7 @@ class Load(threading.Thread):
     def _abandon(self) -> None:
         """What a producer leaves that is killed in mid-map."""
         while True:
-            with suppress(RedisError):
+            with suppress(*_AWAY):
                 store = MapStore(self.abandoned, self._connection)
                 store.begin({"name": "abandoned", "limit": 1})
                 store.write(0, [b"0 1 \nx"])
