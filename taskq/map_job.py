@@ -10,6 +10,7 @@ from rq.job import JobStatus
 
 from taskq import keys
 from taskq.errors import (
+    DamagedError,
     ItemError,
     MapCanceledError,
     MapError,
@@ -23,7 +24,7 @@ from taskq.outcome import ItemFailure
 from taskq.patience import clear_errors
 from taskq.progress import Progress, bar
 from taskq.result_list import ResultList
-from taskq.results import codec_of, in_order
+from taskq.results import codec_of, in_order, not_read
 from taskq.signed_job import SignedJob
 from taskq.waiting import Events
 
@@ -145,6 +146,7 @@ class MapJob(SignedJob):
             ServerError: If the server can't be reached; the map goes on, and can be asked again.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
+            ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place.
             Exception: Whatever the first failed item raised.
         """
         _check_errors(errors)
@@ -157,7 +159,10 @@ class MapJob(SignedJob):
             raise next(iter(failures.values())).exception()
         if not info.complete:
             raise self._early_end(info)
-        results = in_order(self.store.keys.results, info.total, self.store.spans(), self.store.values())
+        results = in_order(
+            self.store.keys.results, info.total, self.store.spans(), self.store.values(),
+            unreadable=errors == "return",
+        )  # fmt: skip
         for index, failure in failures.items():
             results[index] = failure.exception()
         return results
@@ -190,7 +195,12 @@ class MapJob(SignedJob):
                 events.next()
 
     def _read(self, element: bytes) -> Any:
-        return codec_of(self.store.keys.results).loads(element)
+        try:
+            return codec_of(self.store.keys.results).loads(element)
+        except DamagedError:
+            raise
+        except Exception as error:
+            raise not_read("an item", error) from error
 
     _batch: tuple[int, list[bytes]] = (0, [])  # read ahead: position of the first, pickled values
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskq import codec, signing
 from taskq.codec import Codec
-from taskq.errors import DamagedError, SignatureError
+from taskq.errors import DamagedError, ItemError, SignatureError
 
 _NUMBER = 8  # bytes of an item's number
 
@@ -33,7 +33,9 @@ def sealed(key: str, values: list[bytes], spans: Spans) -> list[bytes]:
     return [close(data + number) for data, number in zip(values, _numbers(spans), strict=True)]
 
 
-def in_order(key: str, total: int, spans: Spans, values: Iterator[bytes]) -> list[Any]:
+def in_order(
+    key: str, total: int, spans: Spans, values: Iterator[bytes], *, unreadable: bool = False
+) -> list[Any]:
     """The results in the order of the items, None where there is none.
 
     Args:
@@ -41,8 +43,10 @@ def in_order(key: str, total: int, spans: Spans, values: Iterator[bytes]) -> lis
         total: How many items there are.
         spans: ``(first item, count)`` for each run of elements.
         values: The elements.
+        unreadable: Put an ``ItemError`` in the place of a result that can't be unpickled here, and go on.
 
     Raises:
+        ItemError: If a result can't be unpickled here; its cause says why.
         SignatureError: If there is a secret key, and an element is not signed for its item.
         DamagedError: If spans and elements don't fit each other.
     """
@@ -55,8 +59,21 @@ def in_order(key: str, total: int, spans: Spans, values: Iterator[bytes]) -> lis
             data = next(values, None)
             if data is None:
                 raise DamagedError(f"{key} has fewer elements than its spans say")
-            results[index] = _of_item(reader, data, index) if signed else codec.loads(data)
+            try:
+                results[index] = _of_item(reader, data, index) if signed else codec.loads(data)
+            except DamagedError:
+                raise
+            except Exception as error:  # whatever the classes of the value raise, or the import of their modules
+                results[index] = not_read(f"item {index}", error)
+                if not unreadable:
+                    raise results[index] from error
     return results
+
+
+def not_read(what: str, error: Exception) -> ItemError:
+    """The error for a result that is whole, and can't be unpickled here."""
+    reason = f"{type(error).__name__}: {error}"
+    return ItemError(f"the result of {what} can't be unpickled here: {reason}").with_cause(error)
 
 
 def _of_item(reader: Codec, data: bytes, index: int) -> Any:

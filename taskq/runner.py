@@ -22,6 +22,7 @@ from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
 from taskq.time_limit import Expired, limited
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
+_GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 _GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
 _NEVER = float("inf")
 
@@ -125,7 +126,7 @@ def _run(
             break
         try:
             value = call(*item) if star else call(item)
-            data = codec.dumps(value, "the result")
+            data = _pickled_result(value, index)
             if len(data) > limit:
                 raise TooLargeError(
                     f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
@@ -148,6 +149,26 @@ def _run(
     if next_index > first:
         spans.append((first, next_index - first))
     return ChunkOutcome(values, spans, failures, started, clock() - pace.began, rest)
+
+
+def _pickled_result(value: Any, index: int) -> bytes:
+    """The result's pickle. One which nobody could read is this item's error, here and now."""
+    data = codec.dumps(value, "the result")
+    if _GLOBAL in data and not _is_array(value):  # else there are only plain values in it, which any reader knows
+        try:
+            codec.loads(data)
+        except Exception as error:
+            raise PickleError(
+                f"the result of item {index} ({type(value).__name__}) can be pickled, but not unpickled: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    return data
+
+
+def _is_array(value: Any) -> bool:
+    """Whether it is a NumPy array of numbers: always readable, and large."""
+    dtype = getattr(value, "dtype", None) if type(value).__module__ == "numpy" else None
+    return dtype is not None and not dtype.hasobject
 
 
 def _to_do(header: chunk.Header, items: Any) -> Any:

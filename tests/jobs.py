@@ -254,3 +254,34 @@ def leak(mebibytes: int) -> int:
 
 def has_imported(module: str) -> bool:
     return module in sys.modules
+
+
+class Sealed:
+    """Pickles, but not back."""
+
+    def __reduce__(self) -> Any:
+        return _break_the_seal, ()
+
+
+def _break_the_seal() -> Any:
+    raise OSError("it can't be opened again")
+
+
+def sealed_at_3(n: int) -> Any:
+    return {"inside": [Sealed()]} if n == 3 else n
+
+
+class Absent:
+    """Can't be unpickled where a test says so."""
+
+    absent = False
+
+    def __setstate__(self, state: Any) -> None:
+        if Absent.absent:
+            raise ImportError("no such class here")
+
+
+def absent_at_3(n: int) -> Any:
+    one = Absent()
+    one.n = n  # type: ignore[attr-defined]
+    return one if n == 3 else n
