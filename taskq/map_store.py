@@ -346,6 +346,14 @@ def function_codec(job_id: str, *, star: bool) -> Codec:
     """For the pickled function of a map; how it is called is a part of the place for which it is signed."""
     return codec.at("function", job_id, "star" if star else "")
 
+    def each_failure(self) -> Iterator[ItemFailure]:
+        """Every error record, in no order; a batch of them is in memory at a time."""
+        seen: set[bytes] = set()  # a hash that changes meanwhile may show a field twice
+        for index, record in self.connection.hscan_iter(self.keys.errors, count=1000):
+            if index not in seen:
+                seen.add(index)
+                yield ItemFailure.from_json(record)
+
 
 def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
     def number(field: str) -> int:
