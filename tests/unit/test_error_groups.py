@@ -7,11 +7,15 @@ from taskq.outcome import ItemFailure
 from taskq.runner import failure_of
 
 
+def fails(n: int) -> None:
+    if n % 2:
+        raise ValueError(f"odd: {n}")
+    1 / 0  # noqa: B018
+
+
 def raised(n: int) -> BaseException:
-    try:
-        if n % 2:
-            raise ValueError(f"odd: {n}")
-        1 / 0  # noqa: B018
+    try:  # as the runner does, whose own frame is not part of the record
+        fails(n)
     except Exception as error:  # noqa: BLE001
         return error
     raise AssertionError
@@ -23,7 +27,7 @@ def test_groups_by_type_and_place() -> None:
     assert (large.type, large.count, large.sample.index) == ("ValueError", 3, 3)
     assert (small.type, small.count, small.sample.index) == ("ZeroDivisionError", 1, 2)
     assert large.frame.file == __file__
-    assert large.frame.function == "raised"
+    assert large.frame.function == "fails"
     assert large.frame.line != small.frame.line
 
 
