@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -57,7 +58,5 @@ def group_errors(failures: Iterable[ItemFailure]) -> list[ErrorGroup]:
 
 def last_frame(traceback: str) -> Frame:
     """The last frame that a traceback's text names; an empty one if it names none."""
-    last = None
-    for last in _FRAME.finditer(traceback):
-        pass
-    return Frame(last["file"], int(last["line"]), last["function"]) if last else Frame()
+    found = deque(_FRAME.finditer(traceback), maxlen=1)
+    return Frame(found[0]["file"], int(found[0]["line"]), found[0]["function"]) if found else Frame()

@@ -23,6 +23,8 @@ taskq:leases           zset    worker name -> Unix time its lease ends; 0:    se
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
+taskq:activity         hash    worker name -> JSON of an Activity             service           -
+taskq:metrics          hash    "name|labels" -> number, see metrics.py        service           no
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
@@ -40,6 +42,8 @@ MAPS = "taskq:maps"
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
 REFUSED = "taskq:refused"
+ACTIVITY = "taskq:activity"
+METRICS = "taskq:metrics"
 TIMELINE = "taskq:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 

@@ -51,6 +51,7 @@ def remove(pipe: Any, name: str) -> None:
     """Queue the commands which strike a service from the register."""
     pipe.zrem(keys.LEASES, name)
     pipe.hdel(keys.SERVICES, name)
+    pipe.hdel(keys.ACTIVITY, name)
 
 
 def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:

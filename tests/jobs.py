@@ -285,3 +285,14 @@ def absent_at_3(n: int) -> Any:
     one = Absent()
     one.n = n  # type: ignore[attr-defined]
     return one if n == 3 else n
+
+
+def die_once_then(n: int) -> int:
+    """Kills its process the first time that this job's item runs; needs the worker's Redis."""
+    from rq import get_current_job
+
+    job = get_current_job()
+    assert job is not None
+    if job.connection.set(f"test:died:{job.id}:{n}", 1, nx=True):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n

@@ -30,6 +30,7 @@ def settle(state: State, lane: Lane) -> None:
             "pool process %d died by %s%s", lane.pid, lane.cause_of_death(),
             f" ({lane.killed_for})" if lane.killed_for else "", extra={"action": "pool_process_died"},
         )  # fmt: skip
+        state.meter.count("taskq_pool_process_deaths", _cause(lane))
     for number, taken in reversed(lane.tasks.items()):
         if isinstance(taken, MapRun):
             _settle_chunk(state, lane, taken, number, guilty=number in (guilty, unread))
@@ -37,6 +38,13 @@ def settle(state: State, lane: Lane) -> None:
             taken.unread += number == unread
             _settle_job(state, lane, taken, guilty=number == guilty or taken.unread >= MAX_DEATHS)
     lane.tasks.clear()
+
+
+def _cause(lane: Lane) -> str:
+    """The cause of death in one of a few words, for the metrics."""
+    if lane.killed_for:
+        return "timeout" if "timeout" in lane.killed_for else "killed"
+    return lane.cause_of_death().partition(" code ")[0]
 
 
 def _settle_chunk(state: State, lane: Lane, run: MapRun, number: int, *, guilty: bool) -> None:

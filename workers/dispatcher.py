@@ -31,6 +31,7 @@ from workers.fetcher import Fetcher
 from workers.lane import Lane
 from workers.marker import NONE
 from workers.membership import Membership
+from workers.monitor import Monitor
 from workers.state import State
 from workers.sweep import Sweep
 
@@ -66,6 +67,7 @@ class Dispatcher:
         self._fetchers = fetchers
         self._on_ready = on_ready
         self._membership = Membership(state)
+        self._monitor = Monitor(state)
         self._stranded = intake.Stranded()
         self._sweep = Sweep()
         self._joined = False
@@ -176,6 +178,7 @@ class Dispatcher:
         """Keep everything, wait a little longer each time, and try again."""
         self._gate.clear()
         self.state.unsure = True
+        self.state.meter.count("taskq_redis_errors")
         self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
         log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
 
@@ -317,6 +320,7 @@ class Dispatcher:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = True
+        self._monitor.tell()
         for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
             ReadyJobRegistry(queue=one).cleanup()
         self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
@@ -367,6 +371,7 @@ class Dispatcher:
                 intake.give_back(self.state, one.queue, one.job_id)
             for taken in self.state.taken:
                 recovery.return_execution(self.state.connection, self.state.name, taken.execution.composite_key)
+            self._monitor.tell(force=True)
             self._membership.leave()
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,

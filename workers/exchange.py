@@ -82,12 +82,12 @@ class Exchange:
                 handlers.append(partial(self._committed, run, ended))
         return handlers
 
-    @staticmethod
-    def _committed(run: MapRun, ended: Any, reply: Any) -> None:
+    def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
             run.complete, run.pending = totals.complete, totals.pending
+            self.state.meter.committed(ended[1])
         else:
             run.look = True  # the map was closed, or we were given up for dead
 
@@ -111,9 +111,9 @@ class Exchange:
             run.pending += len(run.wounded)
         return handlers
 
-    @staticmethod
-    def _given_back(run: MapRun, wounded: Any, _reply: Any) -> None:
+    def _given_back(self, run: MapRun, wounded: Any, _reply: Any) -> None:
         run.wounded.remove(wounded)
+        self.state.meter.count("taskq_chunk_reruns", "process")
 
     # -- claims ----------------------------------------------------------------------------------------
 

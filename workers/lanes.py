@@ -41,6 +41,7 @@ class Lanes:
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
         self._leaving: list[Lane] = []  # what had them, and has something to finish
         self._weigh_at: dict[int, float] = {}  # place -> when to look at its memory again, on the monotonic clock
+        self.deaths: dict[int, int] = {}  # lane -> processes that died in it
 
     def __iter__(self) -> Iterator[Lane]:
         """All lanes that have a process, also those which are being replaced."""
@@ -133,6 +134,8 @@ class Lanes:
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
+        if self._row.get(lane.index) is lane:
+            self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
         for places in (self._row, self._successors):
             if places.get(lane.index) is lane:
                 del places[lane.index]

@@ -17,7 +17,7 @@ from rq.job import Job, JobStatus
 from rq.utils import now, utcformat
 from rq.worker.base import BaseWorker
 
-from taskq import keys, services
+from taskq import keys, metrics, services
 from taskq.map_job import HELPER, MAP, kind_of
 from taskq.map_store import MapStore
 from workers.sealed import SealedSerializer
@@ -39,7 +39,7 @@ def recover(connection: Any, name: str) -> int:
         if _strike_off(connection, name):
             break
         members = connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
-        returned += sum(return_execution(connection, name, member.decode()) for member in members)
+        returned += sum(return_execution(connection, name, member.decode(), died=True) for member in members)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
     return returned
@@ -65,14 +65,16 @@ def _strike_off(connection: Any, name: str) -> bool:
             pipe.hset(key, "death", utcformat(now()))
             pipe.expire(key, _DEAD_TTL)
         try:
-            pipe.execute()
+            removed = pipe.execute()[0]
         except WatchError:
             return False
+    if removed:  # of several that take over at the same time, one counts
+        connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_services_lost"), 1)
     return True
 
 
-def return_execution(connection: Any, name: str, composite_key: str) -> bool:
-    """Undo one execution of a worker; whether its job went back to the queue."""
+def return_execution(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
+    """Undo one execution of a worker (that ``died``, or lets go); whether its job went back to the queue."""
     execution = Execution.from_composite_key(composite_key, connection=connection)
     execution.worker_name = name
     fields = connection.hgetall(Job.key_for(execution.job_id))
@@ -83,7 +85,9 @@ def return_execution(connection: Any, name: str, composite_key: str) -> bool:
     job.restore(fields)
     kind, map_id = kind_of(fields)
     if kind:
-        MapStore(map_id or job.id, connection).release(name)
+        released = MapStore(map_id or job.id, connection).release(name)
+        if died and released:
+            connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
     started = job.get_status(refresh=False) == JobStatus.STARTED and job.worker_name == name
     with connection.pipeline() as pipe:
         # Whoever takes the execution off the worker's index puts the job back, and nobody else.
@@ -102,7 +106,7 @@ def return_execution(connection: Any, name: str, composite_key: str) -> bool:
         try:
             pipe.execute()
         except WatchError:
-            return return_execution(connection, name, composite_key)
+            return return_execution(connection, name, composite_key, died=died)
     return started and kind in ("", MAP)
 
 

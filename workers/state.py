@@ -15,6 +15,7 @@ from taskq.map_store import MapStore, TimelineNote
 from workers.execution import MapRun, PlainJob, Taken
 from workers.lane import Lane
 from workers.lanes import Lanes
+from workers.meter import Meter
 from workers.rq_worker import RQWorker
 from workers.settings import Settings
 
@@ -38,6 +39,7 @@ class State:
     worker: RQWorker
     lanes: Lanes
     scripts: Scripts
+    meter: Meter = field(default_factory=Meter)
     taken: deque[Taken] = field(default_factory=deque)
     unsure: bool = False
     stopping: bool = False

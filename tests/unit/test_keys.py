@@ -52,7 +52,9 @@ def test_the_keys_of_a_map() -> None:
     )  # fmt: skip
 
 
-SINGLE = {keys.LEASES, keys.MAPS, keys.REFUSED, keys.SERVICES, keys.TIMELINE}
+SINGLE = {
+    keys.ACTIVITY, keys.LEASES, keys.MAPS, keys.METRICS, keys.REFUSED, keys.SERVICES, keys.TIMELINE
+}  # fmt: skip
 
 
 def test_maps_and_lists_cannot_meet() -> None:

@@ -1,0 +1,56 @@
+"""What a service counts, for Prometheus: a few additions to a dictionary for each chunk, sent once a second."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from taskq import keys
+from taskq.metrics import SUM, bucket, field
+from taskq.outcome import ChunkOutcome
+
+
+class Meter:
+    """Counts since the last ``sent``; see ``taskq.metrics`` for the names.
+
+    A service that is killed takes what it has counted in its last second with it. If the reply to a send is
+    lost, the same is sent again, so a count may be too high after an outage. Results are never counted from here.
+    """
+
+    def __init__(self) -> None:
+        self._new: defaultdict[str, float] = defaultdict(float)
+
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter."""
+        self._new[field(name, *labels)] += by
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Add a value to a histogram."""
+        self._new[field(name, *labels, bucket(name, value))] += 1
+        self._new[field(name, *labels, SUM)] += value
+
+    def committed(self, outcome: ChunkOutcome) -> None:
+        """A chunk has just been stored."""
+        self.count("taskq_chunks")
+        if outcome.values:
+            self.count("taskq_items", "done", by=len(outcome.values))
+        if outcome.failures:
+            self.count("taskq_items", "failed", by=len(outcome.failures))
+        self.observe("taskq_chunk_seconds", outcome.seconds)
+        self.observe("taskq_commit_seconds", max(0.0, time.time() - outcome.started - outcome.seconds))
+
+    def job_ended(self, job: Any, kind: str, outcome: str) -> None:
+        """An RQ job has ended here; ``kind``: map or plain, ``outcome``: finished, failed or retried."""
+        self.count("taskq_jobs", kind, outcome)
+        if job.started_at and job.ended_at:
+            self.observe("taskq_job_seconds", (job.ended_at - job.started_at).total_seconds(), kind)
+
+    def send(self, pipe: Any) -> None:
+        """Queue what is new; to be followed by ``sent``, once the pipeline has come through."""
+        for name, number in self._new.items():
+            pipe.hincrbyfloat(keys.METRICS, name, number)
+
+    def sent(self) -> None:
+        """Begin anew."""
+        self._new.clear()
