@@ -301,9 +301,9 @@ class MapStore:
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
 
-    def batch(self, start: int) -> list[bytes]:
-        """Up to ``_READ_BATCH`` pickled results from position ``start`` of the result list."""
-        return list(self.connection.lrange(self.keys.results, start, start + _READ_BATCH - 1))
+    def batch(self, start: int, count: int = _READ_BATCH) -> list[bytes]:
+        """Up to ``count`` pickled results from position ``start`` of the result list."""
+        return list(self.connection.lrange(self.keys.results, start, start + count - 1))
 
     def values(self) -> Iterator[bytes]:
         """All pickled results, in the order of the result list; one batch is in memory at a time."""
@@ -312,13 +312,15 @@ class MapStore:
             yield from batch
             start += len(batch)
 
-    def spans(self) -> list[tuple[int, int]]:
+    def spans(self, first: int = 0, count: int = 0) -> list[tuple[int, int]]:
         """``(first item index, count)`` for each run of results, in the order of the result list.
+
+        All from number ``first`` on, or at most ``count`` of them.
 
         Raises:
             DamagedError: If one is no span.
         """
-        raw = self.connection.lrange(self.keys.spans, 0, -1)
+        raw = self.connection.lrange(self.keys.spans, first, first + count - 1 if count else -1)
         try:
             return [(int(start), int(count)) for start, count in (span.split(b":") for span in raw)]
         except ValueError as error:
@@ -331,28 +333,43 @@ class MapStore:
             SignatureError: If there is a secret key, and one is not signed for this map.
             DamagedError: If one is no record of the item at which it stands.
         """
-        raw = self.connection.hgetall(self.keys.errors)
         reader = self._error_codec
-        found: dict[int, ItemFailure] = {}
-        for field, data in raw.items():
-            failure = ItemFailure.from_json(reader.open(data))
-            if field != b"%d" % failure.index:
-                raise DamagedError(f"{self.keys.errors} holds at {field!r:.40} the record of item {failure.index}")
-            found[failure.index] = failure
-        return dict(sorted(found.items()))
+        raw = self.connection.hgetall(self.keys.errors)
+        found = [self._failure(reader, field, data) for field, data in raw.items()]
+        return {failure.index: failure for failure in sorted(found, key=lambda failure: failure.index)}
+
+    def failed(self) -> int:
+        """How many items have an error record."""
+        return int(self.connection.hlen(self.keys.errors))
+
+    def failures_at(self, indexes: range) -> list[ItemFailure | None]:
+        """The error records of these items; None for an item that has none."""
+        reader = self._error_codec
+        raw = self.connection.hmget(self.keys.errors, indexes) if indexes else []
+        return [
+            None if data is None else self._failure(reader, b"%d" % index, data)
+            for index, data in zip(indexes, raw, strict=True)
+        ]
+
+    def each_failure(self) -> Iterator[ItemFailure]:
+        """Every error record, in no order; a batch of them is in memory at a time."""
+        reader = self._error_codec
+        seen: set[bytes] = set()  # a hash that changes meanwhile may show a field twice
+        for field, data in self.connection.hscan_iter(self.keys.errors, count=1000):
+            if field not in seen:
+                seen.add(field)
+                yield self._failure(reader, field, data)
+
+    def _failure(self, reader: Codec, field: bytes, data: bytes) -> ItemFailure:
+        failure = ItemFailure.from_json(reader.open(data))
+        if field != b"%d" % failure.index:
+            raise DamagedError(f"{self.keys.errors} holds at {field!r:.40} the record of item {failure.index}")
+        return failure
 
 
 def function_codec(job_id: str, *, star: bool) -> Codec:
     """For the pickled function of a map; how it is called is a part of the place for which it is signed."""
     return codec.at("function", job_id, "star" if star else "")
-
-    def each_failure(self) -> Iterator[ItemFailure]:
-        """Every error record, in no order; a batch of them is in memory at a time."""
-        seen: set[bytes] = set()  # a hash that changes meanwhile may show a field twice
-        for index, record in self.connection.hscan_iter(self.keys.errors, count=1000):
-            if index not in seen:
-                seen.add(index)
-                yield ItemFailure.from_json(record)
 
 
 def _info(fields: Mapping[bytes, bytes]) -> MapInfo:

@@ -1,0 +1,107 @@
+"""Reading results as they come, from a map whose chunks are committed by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq import Queue, arrivals, codec
+from taskq.arrivals import Arrivals
+from taskq.function import Function
+from taskq.map_store import Claim, MapStore, TimelineNote
+from taskq.runner import run_chunk
+from tests import jobs
+
+NOTE = TimelineNote("here", "w", 1, 0)
+
+
+class Map:
+    """0..7 inverted two by two: item 0 fails."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.job = queue.map(jobs.invert, range(8), chunksize=2)
+        self.store: MapStore = self.job.store
+        self.store.open("w")
+        self._claims = {claim.number: claim for claim in self.store.read_claims(self.store.claim("w", 9)).claims}
+
+    def commit(self, number: int) -> None:
+        claim: Claim = self._claims[number]
+        outcome = run_chunk(Function.of(jobs.invert), False, claim.payload, 10**6)
+        assert self.store.read_commit(self.store.commit("w", claim, outcome, NOTE)).committed
+
+
+def told(reading: Arrivals, *, failures: bool = True, ended: bool = False) -> list[int | str]:
+    return [
+        one.index if one.failure is None else f"{one.index} {one.failure.type}"
+        for one in reading.new(failures=failures, ended=ended)
+        if one.failure or codec.loads(one.data) == 1 / one.index
+    ]
+
+
+def test_in_order(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    reading = Arrivals(made.store)
+    assert told(reading) == []
+    made.commit(2)
+    assert told(reading) == []
+    made.commit(0)
+    assert told(reading) == ["0 ZeroDivisionError", 1]
+    made.commit(1)
+    assert told(reading) == [2, 3, 4, 5]
+    made.commit(3)
+    assert told(reading) == [6, 7]
+    assert told(reading, ended=True) == []
+
+
+def test_a_failure_that_may_be_retried_holds_the_rest_back(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    reading = Arrivals(made.store)
+    made.commit(0)
+    assert told(reading, failures=False) == []
+    assert told(reading, failures=True) == ["0 ZeroDivisionError", 1]
+
+
+def test_what_never_ran_is_passed_over_at_the_end(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    reading = Arrivals(made.store)
+    made.commit(1)
+    made.commit(3)
+    assert told(reading) == []
+    assert told(reading, ended=True) == [2, 3, 6, 7]
+
+
+def test_as_completed(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    reading = Arrivals(made.store, in_order=False)
+    made.commit(2)
+    assert told(reading) == [4, 5]
+    made.commit(0)
+    assert told(reading, failures=False) == [1]
+    made.commit(3)
+    assert told(reading) == [6, 7, "0 ZeroDivisionError"]
+    made.commit(1)
+    assert told(reading, ended=True) == [2, 3]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_in_batches(any_queue: Queue, monkeypatch: pytest.MonkeyPatch, in_order: bool) -> None:
+    for name in ("_BATCH", "_SPANS", "_FAILURES"):
+        monkeypatch.setattr(arrivals, name, 1)
+    made = Map(any_queue)
+    for number in (3, 1, 2, 0):
+        made.commit(number)
+    reading = Arrivals(made.store, in_order=in_order)
+    everything = told(reading, ended=True)
+    assert len(everything) == 8
+    assert everything == (
+        ["0 ZeroDivisionError", *range(1, 8)] if in_order else [6, 7, 2, 3, 4, 5, 1, everything[-1]]
+    )
+
+
+def test_nothing_but_failures(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "_BATCH", 2)
+    job = any_queue.map(jobs.invert, [0] * 5, chunksize=5)
+    job.store.open("w")
+    [claim] = job.store.read_claims(job.store.claim("w", 1)).claims
+    outcome = run_chunk(Function.of(jobs.invert), False, claim.payload, 10**6)
+    job.store.commit("w", claim, outcome, NOTE)
+    assert [one.index for one in Arrivals(job.store).new(failures=True, ended=True)] == [0, 1, 2, 3, 4]
