@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rq.job import JobStatus
 
-from taskq import keys
+from taskq import activity, keys
 from taskq.errors import (
     DamagedError,
     ItemError,
@@ -22,7 +22,8 @@ from taskq.errors import (
 from taskq.map_store import MapInfo, MapStore
 from taskq.outcome import ItemFailure
 from taskq.patience import clear_errors
-from taskq.progress import Progress, bar
+from taskq.progress import Progress
+from taskq.progress_bar import Show, bar
 from taskq.result_list import ResultList
 from taskq.results import codec_of, in_order, not_read
 from taskq.signed_job import SignedJob
@@ -95,19 +96,20 @@ class MapJob(SignedJob):
         return status == JobStatus.FINISHED
 
     @clear_errors
-    def wait(self, timeout: float | None = None, progress: bool = False) -> bool:
+    def wait(self, timeout: float | None = None, progress: Show = False) -> bool:
         """Wait until the map has ended, or for ``timeout`` seconds (None: for ever).
 
         Args:
             timeout: Seconds.
-            progress: Show a progress bar on stderr, if that is a terminal.
+            progress: True: show a progress bar, on stderr if that is a terminal, or in a notebook.
+                ``"always"``: where nobody looks, a line every five seconds on stderr.
 
         Returns:
             Whether the map has ended. The server says when; nothing is polled faster than once a second.
         """
         if not progress:
             return self._wait(timeout)
-        with bar(self.store.info().name) as move:
+        with bar(self.store.info().name, progress) as move:
             ended = self._wait(timeout, lambda: move(self.progress))
             if self.store.exists():
                 move(self.progress)
@@ -237,7 +239,9 @@ class MapJob(SignedJob):
     def progress(self) -> Progress:
         """How far the map is, now."""
         info = self.store.info()
-        return Progress.since(info.started, info.ended or time.time(), info.done, info.failed, info.total)
+        now = info.ended or time.time()
+        busy, cores = activity.cores_on(self.connection, self.id)
+        return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
 
     # -- control -------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from taskq import Progress
-from taskq.progress import bar
+from taskq.progress_bar import bar
 
 
 def test_before_the_start() -> None:
@@ -56,8 +56,76 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     with bar("compute") as move:
-        move(Progress(3, 1, 8, 12.0, 1.0))
+        move(Progress(3, 1, 8, 12.0, 1.0, 2, 6))
     shown = terminal.getvalue()
-    for part in ("compute", "4/8", "12 items/s", "1 failed"):
+    for part in ("compute", "4/8", "12 items/s", "1 failed", "2/6 cores"):
         assert part in shown
     assert capsys.readouterr().out == ""
+
+
+def test_lines_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar("compute", "always") as move:
+        for done in (1, 2, 3, 4):
+            move(Progress(done, 0, 4, 2.0, 1.0))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "compute: 1/4 done, 0 failed, 2.0 items/s, 1 s left",
+        "compute: 4/4 done, 0 failed, 2.0 items/s, 1 s left",  # the last one, whenever it was
+    ]
+
+
+def test_nothing_unless_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with bar("compute", False) as move:
+        move(Progress(1, 0, 2, 1.0, 1.0))
+    assert terminal.getvalue() == ""
+
+
+def test_what_is_printed_into_a_pipe_stays_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with bar("compute") as move:
+        move(Progress(1, 0, 2, 1.0, 1.0))
+        sys.stdout.write("data\n")
+    assert capsys.readouterr().out == "data\n"
+    assert "data" not in terminal.getvalue()
+
+
+def test_the_notebook_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPython's own display machinery, with the kernel's attribute by which a notebook is known."""
+    from IPython.core.displaypub import CapturingDisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance(history_length=0)
+    try:
+        shell.display_pub = publisher = CapturingDisplayPublisher()
+        shell.kernel = object()
+        with bar("<lambda>") as move:
+            move(Progress(1, 0, 4, 2.0, 1.5, 2, 2))
+            move(Progress(3, 1, 4, 2.0, 0.0))
+    finally:
+        InteractiveShell.clear_instance()
+    first, last = publisher.outputs
+    assert 'value="1" max="4"' in first["data"]["text/html"]
+    assert "&lt;lambda&gt;" in first["data"]["text/html"]
+    assert "2/2 cores busy" in first["data"]["text/plain"]
+    assert last["update"]
+    assert last["transient"] == first["transient"]
+    assert "3/4 done, 1 failed" in last["data"]["text/plain"]
+
+
+def test_a_shell_of_ipython_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    InteractiveShell.instance(history_length=0)
+    try:
+        monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+        monkeypatch.setenv("TERM", "xterm")
+        with bar("compute") as move:
+            move(Progress(1, 0, 4, 2.0, 1.5))
+    finally:
+        InteractiveShell.clear_instance()
+    assert "1/4" in terminal.getvalue()
