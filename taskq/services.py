@@ -64,6 +64,12 @@ def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
     return [info for info in infos if queue is None or queue in info.queues]
 
 
+def all_known(connection: Any) -> list[ServiceInfo]:
+    """All registered services, also those that are dead and not yet recovered, by name."""
+    raw = connection.hgetall(keys.SERVICES)
+    return [_read(raw[name]) for name in sorted(raw)]
+
+
 def lost(connection: Any, now: float) -> list[str]:
     """Names of the workers whose lease ended before ``now``."""
     return [name.decode() for name in connection.zrangebyscore(keys.LEASES, "-inf", now)]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from taskq import __version__
 from taskq.errors import TaskqError
+from workers.cli import exits
+from workers.cli.completion import completion
+from workers.cli.control import cancel, retry
 from workers.cli.demo import demo
+from workers.cli.health import health
+from workers.cli.jobs import jobs
+from workers.cli.map import attach, map_command
+from workers.cli.results import results
 from workers.cli.shell import shell
+from workers.cli.show import show_command
 from workers.cli.status import status
+from workers.cli.top import top
 from workers.cli.worker import worker
 
 
@@ -23,17 +33,27 @@ def cli() -> None:
     See it work, with nothing installed:   taskq demo
     Start workers on all cores:            taskq worker --url redis://localhost:6379/0
     Push maps from a Python shell:         taskq shell
+    Push a map from any other shell:       taskq map math:sqrt 4 9 16
+    See what runs:                         taskq top
+
+    Data goes to stdout, messages and progress to stderr; `taskq COMMAND --help` has examples.
     """
 
 
-for command in (worker, demo, shell, status):
+for command in (
+    worker, demo, shell, map_command, attach, status, top, jobs, show_command, results, cancel, retry, health,
+    completion,
+):  # fmt: skip
     cli.add_command(command)
 
 
 def main() -> None:
-    """Entry point: an error of taskq's own is a message and exit code 1, not a traceback."""
+    """Entry point: an error of taskq's own is a message and an exit code, not a traceback."""
     try:
         cli()
     except TaskqError as error:
         click.echo(f"taskq: {error}", err=True)
-        sys.exit(1)
+        sys.exit(exits.ERROR)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(exits.PIPE_CLOSED)

@@ -2,62 +2,127 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import click
-import rq
-from redis.exceptions import RedisError
-from rich.console import Console
 from rich.table import Table
 
-from taskq import refusals, services
-from taskq.connection import connect, hide_password
-from taskq.errors import ServerError
-from taskq.queue import Queue
+from taskq import activity, backlog, services
+from taskq.activity import Activity
+from taskq.backlog import MapLine, QueueLine
+from taskq.services import ServiceInfo
+from workers.cli.lines import to_json
 from workers.cli.options import url_option
-
-_WIDE = 200  # columns where nobody looks, so that names stay whole
+from workers.cli.reach import reached
+from workers.cli.tables import add_rows, duration, megabytes, show, table
 
 
 @click.command()
 @url_option
-def status(url: str) -> None:
-    """Show the queues and the live services.
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: queues, services, maps.")
+def status(url: str, as_json: bool) -> None:
+    """Show the queues, the live services with their pool processes, and the maps that run or wait.
+
+    With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
+    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "pool": [{"lane", "pid",
+    "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function", "queue",
+    "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}]}. Memory is
+    in bytes, cpu and seconds_left in seconds, times in Unix time.
 
     \b
-    taskq status --url redis://localhost:6379/0
+    Examples:
+      taskq status
+      taskq status --json
     """
-    connection = connect(url, retries=0)
-    try:
-        tables = (_queues(connection), _services(connection))
-        refused = refusals.counted(connection)
-    except (RedisError, OSError) as error:
-        raise ServerError(f"no Redis at {hide_password(url)}: {error}") from error
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    for table in tables:
-        console.print(table)
-    if refused:
-        what = (
-            f"{refused[refusals.SIGNATURE]} not signed, {refused[refusals.IMPORT]} not allowed by --allow-import"
-        )
-        console.print(f"Refused jobs and chunks: {what}")
+    with reached(url) as connection:
+        queues = backlog.read_queues(connection)
+        infos = services.live(connection)
+        doing = {one.name: one for one in activity.live(connection)}
+    if as_json:
+        print(to_json(_document(queues, infos, doing)))
+    else:
+        show(queues_table(queues), services_table(infos, doing), maps_table(queues))
 
 
-def _queues(connection: Any) -> Table:
-    table = Table("queue", "waiting", "running", "finished", "failed", title="Queues", title_justify="left")
-    for queue in sorted(rq.Queue.all(connection), key=lambda queue: queue.name):
-        known = Queue(queue.name, connection=connection)
-        registries = (known.started_job_registry, known.finished_job_registry, known.failed_job_registry)
-        counts = (registry.get_job_count(cleanup=False) for registry in registries)
-        table.add_row(queue.name, *map(str, (len(known), *counts)))
-    return table
+def queues_table(queues: list[QueueLine]) -> Table:
+    made = table("Queues", "queue", "waiting", "running", "finished", "failed", "deferred", "scheduled", "chunks")
+    order = ("queued", "started", "finished", "failed", "deferred", "scheduled")
+    return add_rows(
+        made, ((one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed) for one in queues)
+    )
 
 
-def _services(connection: Any) -> Table:
-    table = Table("service", "host", "pid", "processes", "queues", "up", title="Services", title_justify="left")
-    for info in services.live(connection):
-        up = f"{time.time() - info.started:.0f} s"
-        table.add_row(info.name, info.host, str(info.pid), str(info.processes), " ".join(info.queues), up)
-    return table
+def services_table(infos: list[ServiceInfo], doing: dict[str, Activity]) -> Table:
+    made = table("Services", "service", "host", "pid", "processes", "queues", "busy", "memory", "deaths", "up")
+    for info in infos:
+        one = doing.get(info.name)
+        told = ("", "", "")
+        if one is not None:
+            memory = one.memory + sum(process.memory for process in one.processes)
+            told = str(one.busy), megabytes(memory), str(sum(process.deaths for process in one.processes))
+        up = duration(time.time() - info.started)
+        add_rows(made, [(info.name, info.host, info.pid, info.processes, " ".join(info.queues), *told, up)])
+    return made
+
+
+def maps_table(queues: list[QueueLine]) -> Table:
+    made = table(
+        "Maps", "map", "function", "queue", "status", "done", "failed", "total", "items/s", "left", "chunks"
+    )
+    return add_rows(made, (_map_row(one) for queue in queues for one in queue.maps))
+
+
+def _map_row(one: MapLine) -> tuple[object, ...]:
+    progress = one.progress
+    left = "" if progress.seconds_left is None else duration(progress.seconds_left)
+    return (
+        one.id, one.name, one.queue, one.status, progress.done, progress.failed, progress.total,
+        f"{progress.rate:,.1f}", left, one.waiting + one.claimed,
+    )  # fmt: skip
+
+
+def _document(
+    queues: list[QueueLine], infos: list[ServiceInfo], doing: dict[str, Activity]
+) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "queues": [
+            {"name": one.name, "jobs": one.jobs, "chunks_waiting": one.waiting, "chunks_claimed": one.claimed}
+            for one in queues
+        ],
+        "services": [_service(info, doing.get(info.name)) for info in infos],
+        "maps": [_map(one) for queue in queues for one in queue.maps],
+    }
+
+
+def _service(info: ServiceInfo, one: Activity | None) -> dict[str, Any]:
+    """A service that has just started has told nothing yet: zeros, and no pool."""
+    return {
+        "name": info.name,
+        "host": info.host,
+        "pid": info.pid,
+        "queues": info.queues,
+        "processes": info.processes,
+        "started": info.started,
+        "busy": one.busy if one else 0,
+        "memory": one.memory if one else 0,
+        "cpu": one.cpu if one else 0.0,
+        "pool": [asdict(process) for process in one.processes] if one else [],
+    }
+
+
+def _map(one: MapLine) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "function": one.name,
+        "queue": one.queue,
+        "status": one.status,
+        "chunks_waiting": one.waiting,
+        "chunks_claimed": one.claimed,
+        "done": one.progress.done,
+        "failed": one.progress.failed,
+        "total": one.progress.total,
+        "rate": one.progress.rate,
+        "seconds_left": one.progress.seconds_left,
+    }
