@@ -19,6 +19,7 @@ from setproctitle import setproctitle
 
 from taskq.connection import connect
 from workers import recovery, signals
+from workers.metrics_server import MetricsServer
 from workers.respawn import Respawn
 from workers.service import Service
 from workers.settings import Settings, worker_prefix
@@ -53,13 +54,17 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         # The folder of the forkservers' sockets: made here it is inherited by all services, and removed when
         # the manager ends. A service ends by os._exit or a signal, and would leave its own behind.
         multiprocessing.util.get_temp_dir()  # type: ignore[no-untyped-call,unused-ignore]
-        self.add(Service, workers=settings.services, args=(settings, self._name, self._ready))
+        self._services_id = self.add(Service, workers=settings.services, args=(settings, self._name, self._ready))
+        if settings.metrics:
+            self.add(MetricsServer, args=(settings,))
         self.register_hooks(on_dead_worker=self._hand_on)
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
-    def _hand_on(self, _service_id: Any, worker_id: int, exit_code: int) -> None:
+    def _hand_on(self, service_id: Any, worker_id: int, exit_code: int) -> None:
         """Return a dead service's claims and jobs, before it is started again."""
-        pause = self._respawn.died(worker_id, exit_code)
+        pause = self._respawn.died(self._number(service_id, worker_id), exit_code)
+        if service_id != self._services_id:
+            return  # the metrics': it holds nothing
         if exit_code:
             again = f"; starts again in {pause:.1f} s" if pause else ""
             log.error("service %d died (exit code %d)%s", worker_id, exit_code, again,
@@ -78,11 +83,16 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
 
     def _start_worker(self, service_id: Any, worker_id: Any) -> None:
         """Called by cotyledon at the start, and when a service has died."""
-        if wait := self._respawn.wait(worker_id):
+        number = self._number(service_id, worker_id)
+        if wait := self._respawn.wait(number):
             self._look_again(wait)
             return
-        self._respawn.started(worker_id)
+        self._respawn.started(number)
         super()._start_worker(service_id, worker_id)
+
+    def _number(self, service_id: Any, worker_id: int) -> int:
+        """cotyledon counts each kind of service from 0; the metrics' is -1 here."""
+        return worker_id if service_id == self._services_id else -1
 
     def _adjust_workers(self) -> None:
         """Start what is missing; by its number, since any of them may be waiting for its next start."""
@@ -137,10 +147,9 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
                 self._look_again(_RELOAD_LOOK)
 
     def _process(self, worker_id: int) -> Any:
-        for processes in self._running_services.values():
-            for process, info in processes.items():
-                if info.worker_id == worker_id:
-                    return process
+        for process, info in self._running_services[self._services_id].items():
+            if info.worker_id == worker_id:
+                return process
         return None
 
     def _is_ready(self, worker_id: int) -> bool:

@@ -62,6 +62,7 @@ class Settings:
         wear: When a pool process is replaced.
         preload: Modules that pool processes have from their start.
         private: The server is one of taskq's own, which lives as long as the worker: see ``taskq.local``.
+        metrics: Host and port where ``/metrics`` is served; None: nowhere.
     """
 
     url: str
@@ -74,6 +75,7 @@ class Settings:
     wear: Wear = Wear()
     preload: tuple[str, ...] = ()
     private: bool = False
+    metrics: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.queues:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 import click
@@ -33,7 +33,9 @@ def items_of(arguments: tuple[str, ...], count: int | None, form: str | None, st
         return [value_of(argument) for argument in arguments]
     if count is not None:
         return range(count)
-    return {"json": json_lines, "lines": text_lines, "csv": csv_rows}[form or ""](stdin)
+    readers: dict[str, Callable[[TextIO], Iterable[Any]]]
+    readers = {"json": json_lines, "lines": text_lines, "csv": csv_rows}
+    return readers[form or ""](stdin)
 
 
 def value_of(argument: str) -> Any:

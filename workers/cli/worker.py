@@ -42,12 +42,16 @@ from workers.settings import Settings, Trust, Wear, usable_cores
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
               envvar="TASKQ_LOG_LEVEL", show_envvar=True)  # fmt: skip
+@click.option("--metrics-port", type=click.IntRange(1, 65535), envvar="TASKQ_METRICS_PORT", show_envvar=True,
+              help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
+@click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
+              help="The address for it; 0.0.0.0 for all.")  # fmt: skip
 @click.option("--until-eof", is_flag=True, hidden=True,
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    allow_import: tuple[str, ...], log_level: str, until_eof: bool,
+    allow_import: tuple[str, ...], log_level: str, metrics_port: int | None, metrics_host: str, until_eof: bool,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
 
@@ -64,6 +68,7 @@ def worker(
     """
     # Imported here: cotyledon takes the process over as soon as there is a manager.
     from workers.manager import Manager
+    from workers.metrics_server import check_port
 
     log_to_stderr(log_level)
     sys.path.insert(0, str(Path.cwd()))  # where python -m would look: user modules of the folder it is started in
@@ -72,10 +77,13 @@ def worker(
         stop_at_eof(url)
     if processes is None:
         processes = max(1, usable_cores() // max(1, services))
+    metrics = (metrics_host, metrics_port) if metrics_port else None
+    if metrics:
+        check_port(*metrics)
     trust = Trust(signing.keyring(), allow_import)
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
-        url, queues or ("default",), services, processes, grace, lease, trust, wear, preload, until_eof
+        url, queues or ("default",), services, processes, grace, lease, trust, wear, preload, until_eof, metrics
     )
     Manager(settings).run()
 
