@@ -26,7 +26,7 @@ from taskq.outcome import ChunkRefused
 from workers import casualties, ending, intake, recovery
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
-from workers.execution import ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob, Taken
+from workers.execution import FAST, ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob, Taken
 from workers.fetcher import Fetcher
 from workers.lane import Lane
 from workers.marker import NONE
@@ -268,8 +268,8 @@ class Dispatcher:
                 self.state.lanes.submit(lane, run.callback, run)
             return lane.idle and run.calling
         # A second task keeps the process from idling while its first result travels. Only short chunks are
-        # queued so, and none while something waits for a process: it must not wait for two.
-        room = lane.idle or (run.fast and len(lane.tasks) == 1 and not self.state.needs_idle)
+        # queued so, behind short ones, and none while something waits for a process: it must not wait for two.
+        room = lane.idle or (run.fast and _soon_free(lane) and not self.state.needs_idle)
         if not room or not run.ready or run.closed:
             return False
         claim = run.ready.popleft()
@@ -385,3 +385,11 @@ def _item_deadline(lane: Lane) -> float | None:
         return None
     index, since = lane.marker.running_item
     return None if index == NONE else since + run.info.item_timeout + OVERTIME
+
+
+def _soon_free(lane: Lane) -> bool:
+    """Whether all that the lane has is one short chunk, which has not run for long yet."""
+    [*tasks] = lane.tasks.values()
+    if len(tasks) != 1 or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
+        return False
+    return lane.running is None or lane.marker.seconds < FAST
