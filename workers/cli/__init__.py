@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -24,7 +25,27 @@ from workers.cli.top import top
 from workers.cli.worker import worker
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Message(click.ClickException):
+    """How click shows an error of taskq's own: the message, and no traceback."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"taskq: {self.message}", err=True, file=file)
+
+
+class _Group(click.Group):
+    """Turns what may go wrong anywhere into a message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TaskqError as error:
+            raise _Message(str(error)) from error
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(exits.PIPE_CLOSED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def cli() -> None:
     """multiprocessing.Pool.map made durable: on a Redis queue, by supervised workers, on all cores.
@@ -48,12 +69,5 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: an error of taskq's own is a message and an exit code, not a traceback."""
-    try:
-        cli()
-    except TaskqError as error:
-        click.echo(f"taskq: {error}", err=True)
-        sys.exit(exits.ERROR)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(exits.PIPE_CLOSED)
+    """Entry point."""
+    cli()

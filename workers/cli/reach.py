@@ -37,7 +37,7 @@ def reached(url: str) -> Iterator[Any]:
         if isinstance(error, BrokenPipeError):
             raise  # stdout
         raise ServerError(
-            f"no Redis at {hide_password(url)}: {error}. Is it running? Give its URL by --url or TASKQ_URL."
+            f"no Redis at {hide_password(url)}: {str(error).rstrip('.')}. Is it running? Give its URL by --url or TASKQ_URL."
         ) from error
     except RedisError as error:
         raise ServerError(f"Redis at {hide_password(url)} refuses: {error}") from error

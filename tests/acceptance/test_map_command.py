@@ -1,0 +1,274 @@
+"""``taskq map`` and its kin against a real worker: what is on stdout, on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from taskq import MapJob, Queue
+from tests.acceptance.worker import ROOT, Workers, environment, run
+from tests.waiting import wait_until
+from workers.cli import cli, exits
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture(scope="module")
+def url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a server with one worker, for all tests of this module."""
+    workers = Workers(server_url, tmp_path_factory.mktemp("workers"))
+    queue = Queue(url=server_url)
+    queue.connection.flushdb()
+    workers.ready(processes=2)
+    yield server_url
+    workers.close()
+    queue.connection.flushdb()
+    queue.connection.close()
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@dataclass
+class Told:
+    """What a command said, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def taskq(url: str, *arguments: str, stdin: str = "") -> Told:
+    """The command, in this process: half a second less than starting it."""
+    result = CliRunner().invoke(cli, arguments, input=stdin, env={"TASKQ_URL": url})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Told(result.exit_code, result.stdout, result.stderr)
+
+
+def start(url: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "workers", *arguments], cwd=ROOT, env=environment(TASKQ_URL=url), text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def id_in(stderr: str) -> str:
+    found = re.search(r"taskq: map (\S+)", stderr)
+    assert found, stderr
+    return found[1]
+
+
+def test_in_the_order_of_the_items(url: str) -> None:
+    told = run("map", "tests.jobs:square", "--range", "500", TASKQ_URL=url)
+    assert told.returncode == exits.OK
+    assert lines(told.stdout) == [{"item": n, "value": n * n} for n in range(500)]
+    assert told.stderr.splitlines() == [f"taskq: map {id_in(told.stderr)}"]  # no bar: stderr is no terminal
+
+
+def test_items_are_json_or_text(url: str) -> None:
+    told = taskq(url, "map", "builtins:repr", "4", '"4"', "four", "[1, 2]", "null", "--values")
+    assert lines(told.stdout) == ["4", "'4'", "'four'", "[1, 2]", "None"]
+
+
+@pytest.mark.parametrize(
+    ("form", "stdin", "values"),
+    [
+        ("lines", "alpha\nbeta\r\n\n", ["'alpha'", "'beta'", "''"]),
+        ("json", '1\n\n{"a": [2]}\n', ["1", "{'a': [2]}"]),
+        (
+            "csv",
+            'name,age\n"Ann, B.",3\nBob,4\n',
+            ["{'name': 'Ann, B.', 'age': '3'}", "{'name': 'Bob', 'age': '4'}"],
+        ),
+        ("lines", "", []),
+    ],
+)
+def test_items_from_stdin(url: str, form: str, stdin: str, values: list[str]) -> None:
+    told = taskq(url, "map", "builtins:repr", "--stdin", form, "--values", stdin=stdin)
+    assert told.returncode == exits.OK, told.stderr
+    assert lines(told.stdout) == values
+
+
+def test_arguments(url: str) -> None:
+    told = taskq(url, "map", "tests.jobs:add", "--star", "--stdin", "json", "--values", stdin="[1, 2]\n[3, 4]\n")
+    assert told.stdout == "3\n7\n"
+
+
+def test_failed_items(url: str) -> None:
+    told = taskq(url, "map", "tests.jobs:invert", "1", "0", "4")
+    assert told.returncode == exits.ITEMS_FAILED
+    error = {"type": "ZeroDivisionError", "message": "division by zero", "attempts": 1}
+    assert lines(told.stdout) == [
+        {"item": 0, "value": 1.0},
+        {"item": 1, "error": error},
+        {"item": 2, "value": 0.25},
+    ]
+    assert f"taskq: 1 of 3 items failed; see them grouped: taskq show {id_in(told.stderr)}" in told.stderr
+    bare = taskq(url, "results", id_in(told.stderr), "--values")
+    assert (bare.stdout, bare.returncode) == ("1.0\nnull\n0.25\n", exits.ITEMS_FAILED)
+
+
+def test_as_completed(url: str) -> None:
+    told = taskq(url, "map", "tests.jobs:nap", "1.0", "0", "--chunksize", "1", "--as-completed")
+    assert [line["item"] for line in lines(told.stdout)] == [1, 0]
+
+
+def test_a_function_that_the_workers_do_not_have(url: str) -> None:
+    told = taskq(url, "map", "nowhere:nothing", "1")
+    assert told.returncode == exits.ENDED_EARLY
+    assert told.stdout == ""
+    assert "the function nowhere.nothing can't be loaded by the worker" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "words"),
+    [
+        (("math:sqrt",), "", exits.USAGE, "there is none"),
+        (("math:sqrt", "1", "--range", "3"), "", exits.USAGE, "ITEMS and --range"),
+        (("math.sqrt", "1"), "", exits.USAGE, "MODULE:FUNCTION"),
+        (("math:sqrt", "--stdin", "json"), "1\n[\n", exits.ERROR, "line 2 of stdin is not JSON"),
+        (("math:sqrt", "--stdin", "csv"), "a,b\n1\n", exits.ERROR, "line 2 of stdin has not as many fields"),
+        (("math:sqrt", "1", "--job-timeout", "soon"), "", exits.ERROR, "can't be made with these options"),
+    ],
+)
+def test_what_cannot_be_mapped(url: str, arguments: tuple[str, ...], stdin: str, code: int, words: str) -> None:
+    with Queue(url=url).connection as connection:
+        before = connection.dbsize()
+        told = taskq(url, "map", *arguments, stdin=stdin)
+        assert (told.returncode, told.stdout) == (code, "")
+        assert words in " ".join(told.stderr.split())
+        assert connection.dbsize() == before
+
+
+def test_results_come_while_the_map_runs(url: str) -> None:
+    process = start(url, "map", "tests.jobs:nap", "0", "6", "--chunksize", "1")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline()) == {"item": 0, "value": 0}
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=10)
+    assert (stdout, process.returncode) == ("", exits.INTERRUPTED)
+    job_id = id_in(stderr)
+    assert f"come back to it with: taskq attach {job_id}" in stderr
+    assert MapJob.fetch(job_id, connection=Queue(url=url).connection).get_status() == "started"
+
+    again = start(url, "attach", job_id, "--cancel-on-interrupt")
+    assert again.stdout is not None
+    assert json.loads(again.stdout.readline()) == {"item": 0, "value": 0}
+    again.send_signal(signal.SIGINT)
+    stdout, stderr = again.communicate(timeout=10)
+    assert (stdout, again.returncode) == ("", exits.INTERRUPTED)
+    assert f"the map {job_id} was cancelled" in stderr
+    told = taskq(url, "results", job_id)
+    assert told.returncode == exits.ENDED_EARLY
+    assert lines(told.stdout) == [{"item": 0, "value": 0}]
+    assert f"the map {job_id} was cancelled with 1 of 2 items done" in told.stderr
+
+
+def test_detached_shown_and_killed(url: str) -> None:
+    queue = Queue(url=url)
+    told = taskq(url, "map", "tests.jobs:nap", "60", "--detach")
+    assert told.stderr == ""
+    job_id = told.stdout.strip()
+    wait_until(lambda: queue.fetch_job(job_id).progress.busy == 1, "a process runs it")
+    shown = json.loads(taskq(url, "show", job_id, "--json").stdout)
+    assert (shown["kind"], shown["status"], shown["function"]) == ("map", "started", "tests.jobs.nap")
+    assert (shown["items"], shown["chunks"]) == (
+        {"total": 1, "done": 0, "failed": 0},
+        {"waiting": 0, "claimed": 1},
+    )
+    document = json.loads(taskq(url, "status", "--json").stdout)
+    [line] = document["maps"]
+    assert (line["id"], line["chunks_claimed"], line["total"]) == (job_id, 1, 1)
+    assert [process["job"] for process in document["services"][0]["pool"]].count(job_id) == 1
+    running = taskq(url, "results", job_id)
+    assert (running.returncode, running.stdout) == (exits.OK, "")
+    ended = taskq(url, "cancel", job_id, "--kill")
+    assert ended.returncode == exits.OK
+    wait_until(
+        lambda: not any(one["busy"] for one in json.loads(taskq(url, "status", "--json").stdout)["services"])
+    )
+    again = taskq(url, "cancel", job_id)
+    assert again.returncode == exits.ERROR
+    assert "has ended already: it is canceled" in again.stderr
+
+
+def test_errors_are_grouped_and_failed_items_retried(url: str, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    items = "\n".join(json.dumps([str(flag), n]) for n in range(4))
+    told = taskq(url, "map", "tests.jobs:fail_until", "--star", "--stdin", "json", stdin=items)
+    job_id = id_in(told.stderr)
+    assert told.returncode == exits.ITEMS_FAILED
+    [group] = json.loads(taskq(url, "show", job_id, "--json").stdout)["errors"]
+    assert (group["type"], group["count"], group["function"]) == ("ValueError", 1, "fail_until")
+    assert group["sample"]["item"] == 2
+    assert "not yet" in group["sample"]["traceback"]
+    shown = taskq(url, "show", job_id, "--traceback").stdout
+    assert re.search(r"│ 1\s+│ ValueError\s+│ .*jobs.py:\d+ in fail_until\s+│ 2\s+│ not yet", shown), shown
+    assert 'raise ValueError("not yet")' in shown
+    flag.unlink()
+    assert taskq(url, "retry", job_id, "--at-front").returncode == exits.OK
+    again = taskq(url, "attach", job_id, "--values")
+    assert (again.returncode, again.stdout) == (exits.OK, "0\n1\n2\n3\n")
+    assert taskq(url, "retry", job_id).returncode == exits.ERROR
+
+
+def test_plain_jobs(url: str) -> None:
+    queue = Queue(url=url)
+    failed = queue.enqueue("tests.jobs.invert", 0)
+    failed.latest_result(timeout=10)
+    shown = taskq(url, "show", failed.id)
+    assert shown.returncode == exits.OK
+    assert "ZeroDivisionError: division by zero" in shown.stdout
+    assert "a plain job, not a map" in taskq(url, "results", failed.id).stderr
+    listed = lines(taskq(url, "jobs", "--status", "failed", "--json", "--limit", "1").stdout)
+    assert [(one["id"], one["kind"], one["status"], one["items"]) for one in listed] == [
+        (failed.id, "plain", "failed", None)
+    ]
+    assert failed.id in taskq(url, "jobs").stdout
+    runs = queue.enqueue("tests.jobs.nap", 2)
+    wait_until(lambda: runs.get_status(refresh=True) == "started")
+    assert "--kill ends it" in taskq(url, "cancel", runs.id).stderr
+
+
+@pytest.mark.parametrize("command", ["show", "attach", "results", "cancel", "retry"])
+def test_no_such_job(url: str, command: str) -> None:
+    told = taskq(url, command, "nobody")
+    assert told.returncode == exits.ERROR
+    assert "there is no job 'nobody'" in told.stderr
+    assert "`taskq jobs` lists" in told.stderr
+
+
+def test_a_reader_that_has_seen_enough(url: str) -> None:
+    process = start(url, "map", "tests.jobs:square", "--range", "200000")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    stderr = process.stderr.read()
+    assert process.wait(20) == exits.PIPE_CLOSED
+    assert "taskq attach" in stderr
+    assert "BrokenPipe" not in stderr
+    MapJob.fetch(id_in(stderr), connection=Queue(url=url).connection).cancel()
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "command", ["map math:sqrt 1", "status", "jobs", "top", "results x", "show x", "cancel x"]
+)
+def test_without_a_server(tmp_path: Path, command: str) -> None:
+    told = taskq(f"unix://{tmp_path}/nowhere.sock", *command.split())
+    assert (told.returncode, told.stdout) == (exits.ERROR, "")
+    assert "Give its URL by --url or TASKQ_URL" in told.stderr
