@@ -89,7 +89,7 @@ def test_status_of_an_empty_server(real_queue: Queue, server_url: str) -> None:
     assert told.stderr == ""
 
 
-@pytest.mark.parametrize("command", [(), ("worker",), ("demo",), ("shell",), ("status",)])
+@pytest.mark.parametrize("command", [(), ("worker",)])
 def test_help(command: tuple[str, ...]) -> None:
     told = run(*command, "--help")
     assert told.returncode == 0

@@ -36,8 +36,9 @@ def reached(url: str) -> Iterator[Any]:
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise  # stdout
+        why = str(error).rstrip(".")
         raise ServerError(
-            f"no Redis at {hide_password(url)}: {str(error).rstrip('.')}. Is it running? Give its URL by --url or TASKQ_URL."
+            f"no Redis at {hide_password(url)}: {why}. Is it running? Give its URL by --url or TASKQ_URL."
         ) from error
     except RedisError as error:
         raise ServerError(f"Redis at {hide_password(url)} refuses: {error}") from error

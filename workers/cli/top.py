@@ -29,6 +29,7 @@ from workers.cli.status import queues_table
 from workers.cli.tables import add_rows, duration, megabytes, table
 
 _BAR = 24  # columns
+_FRAME = 17  # lines of headings and borders
 _BUSY, _IDLE = "█", "·"
 
 
@@ -52,7 +53,7 @@ def look(connection: Any) -> Snapshot:
 def frame(now: Snapshot, before: Snapshot | None = None, lines: int = 1000) -> Group:
     """The screen; rates are those since the snapshot ``before``. Maps that don't fit ``lines`` are counted."""
     maps = [one for queue in now.queues for one in queue.maps]
-    room = max(1, lines - 14 - len(now.queues) - len(now.services))
+    room = max(1, lines - _FRAME - len(now.queues) - len(now.services))
     shown = maps[:room]
     parts: list[Any] = [_head(now, before), _maps(shown)]
     if len(maps) > len(shown):

@@ -1,0 +1,75 @@
+"""Where log records go: to stderr, for people or as lines of JSON; those of user code in pool processes, too.
+
+Every record has the same four fields, so that logs can be searched by them: ``action`` (a stable word for what
+happened; null for user code's), ``job``, ``chunk`` and ``worker`` (the service's RQ name). What a record does not
+say itself is filled in from what its process is at: see ``at``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+FIELDS = ("action", "job", "chunk", "worker")
+FORMATS = ("human", "json")
+
+_HUMAN = "%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s"
+_RENAMED = {"levelname": "level", "name": "logger", "processName": "process_name", "threadName": "thread"}
+_CHATTY = ("cotyledon", "rq.worker", "rq.queue", "rq.job")
+
+_at: dict[str, Any] = {}  # of this process
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """How to log.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        form: ``human`` or ``json``.
+    """
+
+    level: str = "info"
+    form: str = "human"
+
+
+def at(**fields: Any) -> None:
+    """Say what this process is at; None: nothing any more. For the records of all of its threads."""
+    _at.update(fields)
+
+
+def to_stderr(options: LogOptions) -> None:
+    """Send all records of this process to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_json() if options.form == "json" else logging.Formatter(_HUMAN))
+    handler.addFilter(_complete)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(options.level.upper())
+    rq = logging.getLogger("rq.worker")
+    if _is_news not in rq.filters:
+        rq.addFilter(_is_news)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def _json() -> logging.Formatter:
+    from pythonjsonlogger.json import JsonFormatter
+
+    fields = ("levelname", "name", "message", *FIELDS, "process", "processName", "threadName")
+    return JsonFormatter(fields, rename_fields=_RENAMED, timestamp=True)
+
+
+def _complete(record: logging.LogRecord) -> bool:
+    for name in FIELDS:
+        if not hasattr(record, name):
+            setattr(record, name, _at.get(name))
+    return True
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """RQ's thread for commands says every two seconds that Redis is away; the dispatcher says so, too."""
+    return "could not connect to Redis instance" not in str(record.msg)
