@@ -76,6 +76,16 @@ def not_read(what: str, error: Exception) -> ItemError:
     return ItemError(f"the result of {what} can't be unpickled here: {reason}").with_cause(error)
 
 
+def value_of(key: str, index: int, element: bytes) -> Any:
+    """The result of one item.
+
+    Raises:
+        SignatureError: If there is a secret key, and the element is not signed for this item.
+    """
+    reader = codec_of(key)
+    return _of_item(reader, element, index) if signing.keyring() else codec.loads(element)
+
+
 def _of_item(reader: Codec, data: bytes, index: int) -> Any:
     pickled = reader.open(data)
     if pickled[-_NUMBER:] != index.to_bytes(_NUMBER, "big"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import random
 import signal
@@ -295,4 +296,9 @@ def die_once_then(n: int) -> int:
     assert job is not None
     if job.connection.set(f"test:died:{job.id}:{n}", 1, nx=True):
         os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def log_item(n: int) -> int:
+    logging.getLogger("user.code").info("item %d", n)
     return n

@@ -157,8 +157,9 @@ class MapRun(Taken):
         introduction = None if known else Introduction(self.store.keys.id, self.info.function, self.fields)
         info = self.info
         return ChunkTask(
-            self.key, introduction, info.star, claim.payload, info.limit, info.item_timeout, info.adapt
-        )
+            self.store.keys.id, claim.number, self.execution.worker_name, self.key, introduction, info.star,
+            claim.payload, info.limit, info.item_timeout, info.adapt,
+        )  # fmt: skip
 
     def ran(self, outcome: ChunkOutcome) -> None:
         """Learn how long chunks take."""

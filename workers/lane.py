@@ -120,6 +120,12 @@ class _Pool(multiprocessing.pool.Pool):
         self._report_death()
         return _Vacancy()
 
+    def name_threads(self, name: str) -> None:
+        """Name Pool's three threads, for logs and debuggers."""
+        self._worker_handler.name = f"{name}: process"
+        self._task_handler.name = f"{name}: tasks"
+        self._result_handler.name = f"{name}: results"
+
     def discard(self) -> None:
         """Kill the process and end the three threads, whatever state they and their locks are in.
 
@@ -170,9 +176,10 @@ class Lane:
         self._on_done = on_done
         numbers = marker.allot(ctx)
         self.marker = Marker(numbers)
-        initargs = (settings.url, settings.trust, title, numbers, list(sys.path))
+        initargs = (settings.url, settings.trust, settings.logs, title, numbers, list(sys.path))
         with _bare_main():
             self._pool = _Pool(ctx, lambda: on_death(self), initargs)
+        self._pool.name_threads(f"lane {index}")
         self.pid: int = self._pool.process.pid
 
     @property

@@ -58,6 +58,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         if settings.metrics:
             self.add(MetricsServer, args=(settings,))
         self.register_hooks(on_dead_worker=self._hand_on)
+        multiprocessing.current_process().name = threading.current_thread().name = "manager"
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
     def _hand_on(self, service_id: Any, worker_id: int, exit_code: int) -> None:
@@ -91,7 +92,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         super()._start_worker(service_id, worker_id)
 
     def _number(self, service_id: Any, worker_id: int) -> int:
-        """cotyledon counts each kind of service from 0; the metrics' is -1 here."""
+        """Cotyledon counts each kind of service from 0; the metrics' is -1 here."""
         return worker_id if service_id == self._services_id else -1
 
     def _adjust_workers(self) -> None:
@@ -115,7 +116,8 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         if sig == signal.SIGINT:
             # cotyledon would exit at once. The second Ctrl-C must find a handler of its own: the main
             # thread waits for the services by then, and reads no more signals from cotyledon's pipe.
-            log.info("Ctrl-C: finishes what runs, %.0f s at most; once more kills", self._settings.grace)
+            log.info("Ctrl-C: finishes what runs, %.0f s at most; once more kills", self._settings.grace,
+                     extra={"action": "interrupted"})  # fmt: skip
             signals.on_next_interrupt(self._kill)
             self._shutdown()
         else:

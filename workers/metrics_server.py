@@ -7,6 +7,7 @@ not, either: its endpoint would be gone just when it dies.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -49,6 +50,8 @@ class MetricsServer(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         """Serve until ``terminate``."""
         assert self._settings.metrics is not None
         host, port = self._settings.metrics
+        multiprocessing.current_process().name = "metrics"
+        threading.current_thread().name = "server"
         setproctitle(f"taskq: metrics [{host}:{port}]")
         connection = connect(self._settings.url, retries=1, timeout=_TIMEOUT)
         while not self._stopping.is_set():

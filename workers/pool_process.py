@@ -29,7 +29,8 @@ from taskq.map_store import function_codec
 from taskq.outcome import ChunkOutcome, ChunkRefused
 from taskq.runner import refused, run_chunk
 from taskq.signed_job import SignedJob
-from workers import signals
+from workers import logs, signals
+from workers.logs import LogOptions
 from workers.marker import Marker
 from workers.settings import Trust
 from workers.tasks import CallbackTask, ChunkTask, JobOutcome, JobTask
@@ -43,7 +44,7 @@ _marker: Marker  # shared with the service
 _maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
 
 
-def start(url: str, trust: Trust, title: str, numbers: Any, path: list[str]) -> None:
+def start(url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, path: list[str]) -> None:
     """Initializer of the Pool: run once, before the first task."""
     global _marker  # noqa: PLW0603 - the pool gives its processes no other place
     signals.reset_in_pool_process()
@@ -51,6 +52,9 @@ def start(url: str, trust: Trust, title: str, numbers: Any, path: list[str]) -> 
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
     trust.apply()
+    multiprocessing.current_process().name = title
+    if log is not None:
+        logs.to_stderr(log)
     _marker = Marker(numbers)
     _marker.begin(0)
 
@@ -75,7 +79,9 @@ def run(number: int, task: ChunkTask | JobTask | CallbackTask) -> Any:
     _marker.begin(number)
     try:
         if isinstance(task, ChunkTask):
+            logs.at(job=task.job_id, chunk=task.chunk, worker=task.worker)
             return _run_chunk(number, task)
+        logs.at(job=task.job_id, chunk=None, worker=task.worker)
         return _run_job(task) if isinstance(task, JobTask) else _run_callback(task)
     finally:
         _marker.rest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import queue
 import threading
@@ -18,7 +19,7 @@ from setproctitle import setproctitle
 from taskq import exposure
 from taskq.connection import connect, hide_password
 from taskq.lua import Scripts
-from workers import server_check, signals
+from workers import logs, server_check, signals
 from workers.dispatcher import Dispatcher
 from workers.events import Event, Fetched, Message, Stop
 from workers.fetcher import Fetcher
@@ -58,6 +59,9 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
 
     def run(self) -> None:
         """Work until ``terminate``."""
+        multiprocessing.current_process().name = self._title
+        threading.current_thread().name = "dispatcher"
+        logs.at(worker=self._name)
         setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
         try:
             if self._wait_for_redis():
@@ -127,6 +131,8 @@ def build(
     worker = RQWorker(settings.queues, name, connection)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()
+    assert worker.pubsub_thread is not None
+    worker.pubsub_thread.name = "commands"
     state = State(settings, connection, worker, Lanes(settings, title, inbox.put),
                   Scripts(connection))  # fmt: skip
     gate = threading.Event()

@@ -11,6 +11,7 @@ from loky import cpu_count
 from taskq import imports, signing
 from taskq.errors import OptionError
 from taskq.signing import Keyring
+from workers.logs import LogOptions
 
 MAX_DEATHS = 3
 """Processes that a chunk may kill before it is split, and an item alone before it is given up."""
@@ -62,6 +63,7 @@ class Settings:
         wear: When a pool process is replaced.
         preload: Modules that pool processes have from their start.
         private: The server is one of taskq's own, which lives as long as the worker: see ``taskq.local``.
+        logs: How to log; None: whoever made the process has seen to that.
         metrics: Host and port where ``/metrics`` is served; None: nowhere.
     """
 
@@ -76,6 +78,7 @@ class Settings:
     preload: tuple[str, ...] = ()
     private: bool = False
     metrics: tuple[str, int] | None = None
+    logs: LogOptions | None = None
 
     def __post_init__(self) -> None:
         if not self.queues:

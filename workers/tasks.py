@@ -25,10 +25,14 @@ class ChunkTask:
     """Run a chunk of a map.
 
     Args:
+        job_id: The map; with ``chunk`` and ``worker`` for the log records of user code.
         key: Of the map in the pool process's memory; no two executions share one.
         introduction: None if this pool process has got it before.
     """
 
+    job_id: str
+    chunk: int
+    worker: str
     key: str
     introduction: Introduction | None
     star: bool

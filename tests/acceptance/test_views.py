@@ -26,6 +26,7 @@ from tests import jobs
 from tests.acceptance.worker import ROOT, Server, Workers, environment, run
 from tests.waiting import wait_until
 from workers.cli import cli, exits
+from workers.logs import FIELDS
 
 pytestmark = pytest.mark.acceptance
 
@@ -205,3 +206,24 @@ def test_health_of_a_service_that_hangs(workers: Workers, real_queue: Queue, ser
     assert "has not renewed its lease" in told.stdout
     os.kill(pid, signal.SIGCONT)
     wait_until(lambda: run("health", TASKQ_URL=server_url).returncode == exits.OK)
+
+
+def test_json_logs_of_the_worker_and_of_user_code(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready(2, "--log-format", "json")
+    job = real_queue.map(jobs.log_item, range(4), chunksize=2)
+    assert job.get(10) == [0, 1, 2, 3]
+    plain = real_queue.enqueue(jobs.log_item, 9)
+    plain.latest_result(timeout=10)
+    worker.wait_until_output("item 9")
+    records = [json.loads(line) for line in worker.output.splitlines()]
+    assert all({"timestamp", "level", "message", *FIELDS} <= set(record) for record in records)
+    [name] = [info.name for info in worker.infos]
+    said = {record["message"]: record for record in records}
+    assert [(said[f"item {n}"]["job"], said[f"item {n}"]["chunk"]) for n in range(4)] == [
+        (job.id, 0), (job.id, 0), (job.id, 1), (job.id, 1),
+    ]  # fmt: skip
+    assert (said["item 9"]["job"], said["item 9"]["chunk"]) == (plain.id, None)
+    assert {said[f"item {n}"]["worker"] for n in (0, 3, 9)} == {name}
+    assert re.fullmatch(r"taskq: service 0 pool process \d", said["item 0"]["process_name"])
+    ended = next(record for record in records if record["action"] == "map_ended")
+    assert (ended["job"], ended["worker"], ended["thread"]) == (job.id, name, "dispatcher")

@@ -12,10 +12,12 @@ from typing import Any
 import click
 from rq.exceptions import InvalidJobOperation
 
-from taskq import codec, services
+from taskq import services
 from taskq.arrivals import Arrival, Arrivals
+from taskq.errors import SignatureError
 from taskq.map_job import MapJob
 from taskq.progress_bar import Show, bar
+from taskq.results import value_of
 from taskq.waiting import Events
 from workers.cli import exits
 from workers.cli.lines import line_of, to_json
@@ -65,7 +67,7 @@ class Following:
                 ended = job.ready()  # asked before reading: nothing is added after the end
                 final = ended or not job.retries_left
                 for arrival in reading.new(failures=final, ended=ended or not self.wait):
-                    self._write(arrival)
+                    self._write(arrival, job.store.keys.results)
                 sys.stdout.flush()
                 if job.store.exists():
                     move(job.progress)
@@ -73,11 +75,13 @@ class Following:
                     return
                 events.next(pace=_PACE)
 
-    def _write(self, arrival: Arrival) -> None:
+    def _write(self, arrival: Arrival, key: str) -> None:
         value: Any = None
         if arrival.failure is None:
             try:
-                value = codec.loads(arrival.data)
+                value = value_of(key, arrival.index, arrival.data)
+            except SignatureError:
+                raise
             except Exception as error:  # noqa: BLE001 - loading imports the user's modules
                 click.echo(f"taskq: the result of item {arrival.index} can't be read here: {error!r}", err=True)
                 value = None

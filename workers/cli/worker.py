@@ -14,7 +14,9 @@ import click
 
 from taskq import signing
 from taskq.connection import connect
-from workers.cli.options import log_to_stderr, url_option
+from workers import logs
+from workers.cli.options import url_option
+from workers.logs import LogOptions
 from workers.settings import Settings, Trust, Wear, usable_cores
 
 
@@ -41,7 +43,9 @@ from workers.settings import Settings, Trust, Wear, usable_cores
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
-              envvar="TASKQ_LOG_LEVEL", show_envvar=True)  # fmt: skip
+              envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
+@click.option("--log-format", type=click.Choice(logs.FORMATS), default="human", envvar="TASKQ_LOG_FORMAT",
+              show_envvar=True, help="Lines for people, or of JSON.")  # fmt: skip
 @click.option("--metrics-port", type=click.IntRange(1, 65535), envvar="TASKQ_METRICS_PORT", show_envvar=True,
               help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
 @click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
@@ -51,7 +55,8 @@ from workers.settings import Settings, Trust, Wear, usable_cores
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    allow_import: tuple[str, ...], log_level: str, metrics_port: int | None, metrics_host: str, until_eof: bool,
+    allow_import: tuple[str, ...], log_level: str, log_format: str,
+    metrics_port: int | None, metrics_host: str, until_eof: bool,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
 
@@ -70,7 +75,8 @@ def worker(
     from workers.manager import Manager
     from workers.metrics_server import check_port
 
-    log_to_stderr(log_level)
+    options = LogOptions(log_level, log_format)
+    logs.to_stderr(options)
     sys.path.insert(0, str(Path.cwd()))  # where python -m would look: user modules of the folder it is started in
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
@@ -83,8 +89,9 @@ def worker(
     trust = Trust(signing.keyring(), allow_import)
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
-        url, queues or ("default",), services, processes, grace, lease, trust, wear, preload, until_eof, metrics
-    )
+        url, queues or ("default",), services, processes, grace, lease, trust, wear, preload, until_eof, metrics,
+        options,
+    )  # fmt: skip
     Manager(settings).run()
 
 

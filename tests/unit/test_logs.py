@@ -1,0 +1,90 @@
+"""Log records: every one of ours says what happened in a word, and carries the same fields."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit import source
+from workers import logs
+from workers.logs import FIELDS, LogOptions
+
+LEVELS = {f"log.{name}" for name in ("debug", "info", "warning", "error", "exception", "critical")}
+
+
+@pytest.fixture
+def own_root() -> Iterator[None]:
+    """The root logger as it was, afterwards."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in logs._CHATTY}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, one in levels.items():
+        logging.getLogger(name).setLevel(one)
+    logs.at(**dict.fromkeys(FIELDS))
+
+
+def records(path: Path) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in LEVELS:
+            yield node
+
+
+@pytest.mark.parametrize("path", source.files("taskq", "workers"), ids=lambda path: path.name)
+def test_every_record_has_an_action(path: Path) -> None:
+    for call in records(path):
+        extra = next((word.value for word in call.keywords if word.arg == "extra"), None)
+        assert isinstance(extra, ast.Dict), f"{path.name}:{call.lineno}"
+        named = {key.value: value for key, value in zip(extra.keys, extra.values, strict=True)
+                 if isinstance(key, ast.Constant)}  # fmt: skip
+        assert set(named) <= set(FIELDS), f"{path.name}:{call.lineno}"
+        assert isinstance(named.get("action"), ast.Constant), f"{path.name}:{call.lineno}"
+        assert re.fullmatch(r"[a-z_]+", named["action"].value), f"{path.name}:{call.lineno}"
+
+
+def test_json(own_root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.to_stderr(LogOptions("info", "json"))
+    logs.at(worker="w", job="j", chunk=3)
+    logging.getLogger("user.code").info("hello %s", "ä", extra={"tenant": 7})
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        logging.getLogger("workers.x").exception("oh", extra={"action": "bad_end", "job": "other"})
+    logging.getLogger("user.code").debug("not this")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert {name: first[name] for name in FIELDS} == {"action": None, "job": "j", "chunk": 3, "worker": "w"}
+    assert (first["message"], first["level"], first["logger"], first["tenant"]) == (
+        "hello ä",
+        "INFO",
+        "user.code",
+        7,
+    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", first["timestamp"])
+    assert {"process", "process_name", "thread"} <= set(first)
+    assert (second["action"], second["job"], second["worker"]) == ("bad_end", "other", "w")
+    assert "ZeroDivisionError" in second["exc_info"]
+
+
+def test_human(own_root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.to_stderr(LogOptions("warning"))
+    logging.getLogger("workers.x").warning("50%% of %d", 4)
+    logging.getLogger("workers.x").info("not this")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("workers.x: 50% of 4")
+    assert " WARNING " in line
+
+
+def test_twice_is_as_once(own_root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pool process may have inherited what its service set up."""
+    logs.to_stderr(LogOptions())
+    logs.to_stderr(LogOptions("error", "json"))
+    logging.getLogger("x").error("once")
+    assert len(capsys.readouterr().err.splitlines()) == 1
