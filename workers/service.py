@@ -131,8 +131,8 @@ def build(
     worker = RQWorker(settings.queues, name, connection)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()
-    assert worker.pubsub_thread is not None
-    worker.pubsub_thread.name = "commands"
+    thread: Any = worker.pubsub_thread
+    thread.name = "commands"
     state = State(settings, connection, worker, Lanes(settings, title, inbox.put),
                   Scripts(connection))  # fmt: skip
     gate = threading.Event()

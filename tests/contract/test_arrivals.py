@@ -25,7 +25,7 @@ class Map:
 
     def commit(self, number: int) -> None:
         claim: Claim = self._claims[number]
-        outcome = run_chunk(Function.of(jobs.invert), False, claim.payload, 10**6)
+        outcome = run_chunk(Function.of(jobs.invert), self.store.keys, False, claim.payload, 10**6)
         assert self.store.read_commit(self.store.commit("w", claim, outcome, NOTE)).committed
 
 
@@ -102,6 +102,6 @@ def test_nothing_but_failures(any_queue: Queue, monkeypatch: pytest.MonkeyPatch)
     job = any_queue.map(jobs.invert, [0] * 5, chunksize=5)
     job.store.open("w")
     [claim] = job.store.read_claims(job.store.claim("w", 1)).claims
-    outcome = run_chunk(Function.of(jobs.invert), False, claim.payload, 10**6)
+    outcome = run_chunk(Function.of(jobs.invert), job.store.keys, False, claim.payload, 10**6)
     job.store.commit("w", claim, outcome, NOTE)
     assert [one.index for one in Arrivals(job.store).new(failures=True, ended=True)] == [0, 1, 2, 3, 4]
