@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from taskq import activity, backlog, keys
+from taskq import activity, backlog, keys, refusals
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -43,6 +43,7 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
         ("cause",),
     ),
     "taskq_services_lost": ("Services that died, or were given up for dead, and whose work others took over.", ()),
+    "taskq_refused": ("Jobs and chunks refused for security, by reason: signature or import.", ("reason",)),
     "taskq_redis_errors": ("Turns of services that failed because Redis could not be reached, or refused.", ()),
 }
 
@@ -116,6 +117,7 @@ def _counted(connection: Any) -> Iterator[Metric]:
     for raw, value in connection.hgetall(keys.METRICS).items():
         name, *labels = raw.decode().split("|")
         numbers[name][tuple(labels)] = float(value)
+    numbers["taskq_refused"] = {(kind,): float(count) for kind, count in refusals.counted(connection).items()}
     for name, (text, labels) in COUNTERS.items():
         counter = CounterMetricFamily(name, text, labels=labels)
         for values, number in sorted((numbers[name] or _zero(labels)).items()):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from taskq import activity, backlog, services
+from taskq import activity, backlog, refusals, services
 from taskq.activity import Activity
 from taskq.backlog import MapLine, QueueLine
 from taskq.services import ServiceInfo
@@ -28,7 +28,8 @@ def status(url: str, as_json: bool) -> None:
     With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
     [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "pool": [{"lane", "pid",
     "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function", "queue",
-    "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}]}. Memory is
+    "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}], "refused":
+    {reason: count}}. Memory is
     in bytes, cpu and seconds_left in seconds, times in Unix time.
 
     \b
@@ -40,10 +41,14 @@ def status(url: str, as_json: bool) -> None:
         queues = backlog.read_queues(connection)
         infos = services.live(connection)
         doing = {one.name: one for one in activity.live(connection)}
+        refused = refusals.counted(connection)
     if as_json:
-        print(to_json(_document(queues, infos, doing)))
-    else:
-        show(queues_table(queues), services_table(infos, doing), maps_table(queues))
+        print(to_json({**_document(queues, infos, doing), "refused": refused}))
+        return
+    show(queues_table(queues), services_table(infos, doing), maps_table(queues))
+    if refused:
+        unsigned, unwanted = refused[refusals.SIGNATURE], refused[refusals.IMPORT]
+        show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
 
 
 def queues_table(queues: list[QueueLine]) -> Table:

@@ -1,0 +1,142 @@
+"""The examples in deploy/: of the right shape, and about metrics, options and labels that exist."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import fakeredis
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from taskq import metrics
+from tests.unit import source
+from workers.cli import cli
+
+DEPLOY = source.ROOT / "deploy"
+
+# Prometheus's own words in a query; all else that is not a metric must be a label.
+WORDS = {"sum", "max", "by", "rate", "increase", "histogram_quantile", "and", "or", "on", "absent"}
+OWN_LABELS = {"le", "instance"}  # which Prometheus, or its histograms, add
+
+
+def exposed() -> set[str]:
+    """The names of all samples that the exposition may hold."""
+    text = metrics.exposition(fakeredis.FakeRedis()).decode()
+    declared = {family.name for family in text_string_to_metric_families(text)}
+    assert declared == {*metrics.COUNTERS, *metrics.HISTOGRAMS, *metrics.GAUGES}
+    names = {f"{name}_total" for name in metrics.COUNTERS} | set(metrics.GAUGES)
+    return names | {f"{name}_{part}" for name in metrics.HISTOGRAMS for part in ("bucket", "sum", "count")}
+
+
+def labels() -> set[str]:
+    tables = (metrics.COUNTERS, metrics.HISTOGRAMS, metrics.GAUGES)
+    return {label for table in tables for entry in table.values() for label in entry[1]}
+
+
+def read(path: str) -> Any:
+    return yaml.safe_load((DEPLOY / path).read_text(encoding="utf-8"))
+
+
+def dashboard() -> Any:
+    return json.loads((DEPLOY / "grafana/taskq.json").read_text(encoding="utf-8"))
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    for panel in dashboard()["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+    for group in read("prometheus/alerts.yml")["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for trigger in read("kubernetes/scaledobject.yaml")["spec"]["triggers"]:
+        yield "ScaledObject", trigger["metadata"]["query"]
+
+
+@pytest.mark.parametrize(("where", "query"), list(queries()))
+def test_queries_are_about_what_exists(where: str, query: str) -> None:
+    assert query.count("(") == query.count(")")
+    bare = re.sub(r'"[^"]*"|\[\d+[smh]\]', "", query)
+    names = set(re.findall(r"[a-zA-Z_]\w*", bare))
+    used = {name for name in names if name.startswith("taskq_")}
+    assert used, where
+    assert used <= exposed()
+    assert names - used - WORDS <= labels() | OWN_LABELS
+    for aggregation in re.findall(r"sum(?: by \([^)]*\))? ?\((\w+)", query):
+        assert aggregation == "max" or "instance" in query, "the sum over targets counts everything twice"
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    shown = " ".join(target["expr"] for panel in dashboard()["panels"] for target in panel["targets"])
+    for name in (*metrics.COUNTERS, *metrics.HISTOGRAMS, *metrics.GAUGES):
+        assert re.search(rf"\b{name}(_total|_bucket)?\b", shown) or name in ("taskq_chunks", "taskq_maps"), name
+
+
+def test_values_of_labels_exist() -> None:
+    """What queries select by must be what the code says: these words are nowhere but there."""
+    code = " ".join(path.read_text() for path in source.files("taskq", "workers"))
+    for where, query in queries():
+        for label, _operator, values in re.findall(r'(\w+)(=|!=|=~|!~)"([^"]*)"', query):
+            for value in values.split("|") if label != "queue" else ():
+                assert f'"{value}"' in code, (where, label, value)
+
+
+def test_the_dashboard() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["title"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+    for one, other in itertools.combinations([panel["gridPos"] for panel in panels], 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        below = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert beside or below, (one, other)
+    [variable] = dashboard()["templating"]["list"]
+    assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+
+
+def test_the_scrape_configuration() -> None:
+    configuration = read("prometheus/prometheus.yml")
+    [job] = configuration["scrape_configs"]
+    assert "metrics_path" not in job  # Prometheus's default is ours
+    assert all(re.fullmatch(r"[\w.-]+:\d+", target) for one in job["static_configs"] for target in one["targets"])
+    assert [(DEPLOY / "prometheus" / name).exists() for name in configuration["rule_files"]] == [True]
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool here")
+def test_what_prometheus_itself_says() -> None:
+    folder = DEPLOY / "prometheus"
+    command = [shutil.which("promtool") or "", "check", "config", str(folder / "prometheus.yml")]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def test_the_deployment_and_its_scaling() -> None:
+    deployment, scaled = read("kubernetes/worker.yaml"), read("kubernetes/scaledobject.yaml")
+    assert (scaled["apiVersion"], scaled["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
+    spec = scaled["spec"]
+    assert spec["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert 0 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
+    [trigger] = spec["triggers"]
+    assert trigger["type"] == "prometheus"
+    assert {"serverAddress", "query", "threshold"} <= set(trigger["metadata"])
+    assert all(isinstance(value, str) for value in trigger["metadata"].values())  # KEDA takes nothing else
+
+    template = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    [container] = template["spec"]["containers"]
+    known = {str(option.envvar) for option in cli.commands["worker"].params} | {"TASKQ_URL"}
+    assert {variable["name"] for variable in container["env"]} <= known
+    values = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == values["TASKQ_METRICS_PORT"]
+    assert container["ports"][0]["containerPort"] == int(values["TASKQ_METRICS_PORT"] or 0)
+    assert template["spec"]["terminationGracePeriodSeconds"] > int(values["TASKQ_GRACE"] or 0)
+    assert container["readinessProbe"]["exec"]["command"] == ["taskq", "health"]
+    assert container["args"][0] in cli.commands
