@@ -47,6 +47,9 @@ METRICS = "taskq:metrics"
 TIMELINE = "taskq:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 
+JOB_TRACE = "taskq_trace"
+"""Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
+
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``map_job.kind_of``."""
 
@@ -71,6 +74,8 @@ class MapField:
     HELPERS = "helpers"  # how many helper jobs there have been
     STARTED = "started"  # Unix time at which the first owner opened it
     ENDED = "ended"  # Unix time at which it was closed
+    TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py
+    SPAN = "span"  # of the job's span
     REASON = "reason"  # why it was closed early, for people
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 

@@ -63,6 +63,8 @@ class MapInfo:
     item_timeout: float = 0.0  # seconds; 0.0: none
     adapt: bool = False
     kill: bool = False
+    trace: str = ""  # context of the producer's span
+    span: str = ""  # of the job's
 
     @property
     def complete(self) -> bool:
@@ -394,6 +396,8 @@ def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
         item_timeout=float(text(MapField.ITEM_TIMEOUT) or 0.0),
         adapt=text(MapField.ADAPT) == "1",
         kill=text(MapField.KILL) == "1",
+        trace=text(MapField.TRACE),
+        span=text(MapField.SPAN),
     )
 
 

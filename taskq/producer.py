@@ -18,7 +18,7 @@ from rq.exceptions import TimeoutFormatError
 from rq.job import JobStatus
 from rq.utils import now, parse_timeout
 
-from taskq import services
+from taskq import services, tracing
 from taskq.chunk import SOFT_BYTES, Chunker
 from taskq.errors import DuplicateJobError, MapError, OptionError
 from taskq.function import Function
@@ -172,11 +172,22 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
     function = Function.of(target)
     job = options.job(queue, function.name)
-    _reserve(job, _fields(queue, job.id, function, items, chunksize, options))
+    with tracing.pushing(function.name, job.id, queue.name) as context:
+        fields = _fields(queue, job.id, function, items, chunksize, options)
+        if context:
+            fields[MapField.TRACE] = context
+        _push(queue, job, items, chunksize, options, fields)
+    return job
+
+
+def _push(
+    queue: Queue, job: MapJob, items: Items, chunksize: int | None, options: MapOptions, fields: dict[str, Any]
+) -> None:
+    _reserve(job, fields)
     try:
         total, chunks = _write(queue, job, items, chunksize)
         if options.description is None:
-            job.description = f"map {function.name} over {total:,} items"
+            job.description = f"map {fields[MapField.NAME]} over {total:,} items"
         if total == 0 and not options.unique and _may_finish_at_once(job):
             _finish_empty(job)
         else:
@@ -185,7 +196,6 @@ def push_map(queue: Queue, target: Any, items: Items, chunksize: int | None, opt
         with suppress(RedisError):  # without a server, it stays for WRITING_TTL
             job.store.abandon()
         raise
-    return job
 
 
 def _fields(

@@ -11,7 +11,7 @@ import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from taskq import codec, exposure, keys, signing
+from taskq import codec, exposure, keys, signing, tracing
 from taskq.chunk import check_chunksize
 from taskq.connection import connect
 from taskq.errors import OptionError
@@ -158,6 +158,19 @@ class Queue(rq.Queue):
 
     def enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """RQ's ``enqueue_job``; a simple job goes in one transaction, so in one round trip instead of two."""
+        if not isinstance(job, MapJob) and tracing.active():
+            return self._enqueue_traced(job, pipeline, at_front=at_front, unique=unique)
+        return self._enqueue(job, pipeline, at_front=at_front, unique=unique)
+
+    def _enqueue_traced(self, job: Job, pipeline: Any, *, at_front: bool, unique: bool) -> Job:
+        with tracing.pushing(job.func_name or "job", job.id, self.name) as context:
+            if pipeline is not None and context:
+                pipeline.hset(job.key, keys.JOB_TRACE, context)
+            elif context and not unique:  # RQ would take the hash for a job with this id
+                self.connection.hset(job.key, keys.JOB_TRACE, context)
+            return self._enqueue(job, pipeline, at_front=at_front, unique=unique)
+
+    def _enqueue(self, job: Job, pipeline: Any, *, at_front: bool, unique: bool) -> Job:
         simple = self.is_async and not (unique or job.has_rate_limit or job._dependency_ids)  # noqa: SLF001 - RQ has no accessor
         if pipeline is not None or not simple:
             return super().enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)

@@ -37,7 +37,7 @@ def end_plain(state: State) -> None:
     if simple:
         state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
         for job in simple:
-            state.meter.job_ended(job.job, "plain", "finished")
+            state.ended(job, "finished")
             state.drop(job)
     for job in ended:
         if job in simple:
@@ -48,14 +48,14 @@ def end_plain(state: State) -> None:
             pass  # its end is on record, or we were given up for dead and it runs elsewhere
         elif job.outcome.retry is not None:
             state.worker.retry(*job.rq, job.outcome.retry)
-            state.meter.job_ended(job.job, "plain", "retried")
+            state.ended(job, "retried")
         elif job.outcome.error is not None:
             outcome = "retried" if job.job.should_retry else "failed"
             state.worker.fail(*job.rq, job.outcome.error)
-            state.meter.job_ended(job.job, "plain", outcome)
+            state.ended(job, outcome, job.outcome.error)
         else:
             state.worker.succeed(*job.rq, _value(job))
-            state.meter.job_ended(job.job, "plain", "finished")
+            state.ended(job, "finished")
         state.drop(job)
 
 
@@ -121,7 +121,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     else:
         state.worker.fail(run.job, run.queue, run.execution, error)
     run.store.tell_end(delete=not ttl)
-    state.meter.job_ended(run.job, "map", "retried" if again else "finished" if error is None else "failed")
+    state.ended(run, "retried" if again else "finished" if error is None else "failed", error)
     state.drop(run)
     log.info("map %s ended: %s", run.job.id, "failed" if error else "finished",
              extra={"action": "map_ended", "job": run.job.id})  # fmt: skip

@@ -87,7 +87,7 @@ class Exchange:
         totals = run.store.read_commit(reply)
         if totals.committed:
             run.complete, run.pending = totals.complete, totals.pending
-            self.state.meter.committed(ended[1])
+            self.state.committed(run, *ended)
         else:
             run.look = True  # the map was closed, or we were given up for dead
 

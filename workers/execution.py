@@ -39,6 +39,7 @@ class Taken:
     execution: Execution
     fields: dict[bytes, bytes]
     deadline: float | None = None  # on the monotonic clock
+    span: Any = None  # OpenTelemetry's, if somebody records it
 
     @property
     def rq(self) -> tuple[Job, rq.Queue, Execution]:
@@ -121,6 +122,7 @@ class MapRun(Taken):
     calling: bool = False  # it runs
     called: JobOutcome | None = None  # it has run
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
+    context: str = ""  # of the job's span: its chunks' parent
     seconds: float = 0.0  # running mean of a chunk's time
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
 

@@ -12,6 +12,7 @@ from redis.exceptions import WatchError
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job, JobStatus
 
+from taskq import keys, tracing
 from taskq.errors import ResultsGoneError
 from taskq.keys import MapField
 from taskq.map_job import HELPER, HelperJob, kind_of
@@ -92,7 +93,10 @@ def _started(state: State, one: Taken) -> Taken:
     deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
     books = (one.job, one.queue, one.execution, one.fields)
     if not kind:
-        return PlainJob(*books)
+        plain = PlainJob(*books)
+        parent = one.fields.get(keys.JOB_TRACE.encode(), b"").decode("utf-8", "replace")
+        plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
+        return plain
     helper = kind == HELPER
     run = None if helper else _become_owner(state, one)
     store = state.store(map_id or one.job.id)
@@ -111,7 +115,28 @@ def _started(state: State, one: Taken) -> Taken:
     run = run or MapRun(*books, store=store, info=info, helper=helper)
     run.deadline = None if helper else deadline
     run.complete = info.complete and not helper
+    _trace(state, run, info)
     return run
+
+
+def _trace(state: State, run: MapRun, info: MapInfo) -> None:
+    """Begin the map's span; those who help with it find its context in the map's hash."""
+    run.context = info.span
+    if run.helper or run.span is not None:
+        return
+    run.span = tracing.begin_job(f"map {info.name}", info.trace, _attributes(state, run))
+    if run.span is not None:
+        run.context = tracing.context_of(run.span)
+        state.connection.hset(run.store.keys.hash, MapField.SPAN, run.context)
+
+
+def _name_of(plain: PlainJob) -> str:
+    """What RQ's ``func_name`` would say, without unpickling anything of the user's."""
+    return (plain.job.description or "job").partition("(")[0]
+
+
+def _attributes(state: State, taken: Taken) -> dict[str, str]:
+    return {"taskq.job": taken.job.id, "taskq.queue": taken.queue.name, "taskq.worker": state.name}
 
 
 def _become_owner(state: State, one: Taken) -> MapRun | None:

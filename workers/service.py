@@ -19,7 +19,7 @@ from setproctitle import setproctitle
 from taskq import exposure
 from taskq.connection import connect, hide_password
 from taskq.lua import Scripts
-from workers import logs, server_check, signals
+from workers import logs, server_check, signals, telemetry
 from workers.dispatcher import Dispatcher
 from workers.events import Event, Fetched, Message, Stop
 from workers.fetcher import Fetcher
@@ -62,6 +62,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         multiprocessing.current_process().name = self._title
         threading.current_thread().name = "dispatcher"
         logs.at(worker=self._name)
+        spans = telemetry.set_up(self._name)
         setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
         try:
             if self._wait_for_redis():
@@ -72,6 +73,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 parts = self._settings, self._name, self._title, self._inbox
                 build(*parts, lambda: connect(url, retries=0), self._say_ready).run()
         finally:
+            telemetry.flush(spans)
             self._ended.set()
 
     def terminate(self) -> None:

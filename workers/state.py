@@ -10,8 +10,10 @@ from typing import Any
 
 import rq
 
+from taskq import tracing
 from taskq.lua import Scripts
-from taskq.map_store import MapStore, TimelineNote
+from taskq.map_store import Claim, MapStore, TimelineNote
+from taskq.outcome import ChunkOutcome
 from workers.execution import MapRun, PlainJob, Taken
 from workers.lane import Lane
 from workers.lanes import Lanes
@@ -74,10 +76,23 @@ class State:
     def store(self, map_id: str) -> MapStore:
         return MapStore(map_id, self.connection, self.scripts)
 
+    def ended(self, taken: Taken, outcome: str, error: str | None = None) -> None:
+        """Count a job whose end is on record, and end its span."""
+        self.meter.job_ended(taken.job, "plain" if isinstance(taken, PlainJob) else "map", outcome)
+        tracing.end_job(taken.span, error)
+
     def drop(self, taken: Taken) -> None:
         """Forget a job that has ended here."""
         if taken in self.taken:
             self.taken.remove(taken)
+
+    def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
+        """Count a chunk that was stored just now, and record its span."""
+        self.meter.committed(outcome)
+        if run.context:
+            attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
+                          "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
+            tracing.chunk(run.context, claim.number, outcome, attributes)
 
     def note(self, lane: Lane, outcome: str = "ok") -> TimelineNote:
         """Who ran a chunk on this lane."""

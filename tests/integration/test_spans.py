@@ -1,0 +1,122 @@
+"""OpenTelemetry: producer, job and chunks are one trace, recorded by the SDK's own exporter in memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from redis import Redis
+
+from taskq import Queue
+from taskq.testing import running_worker
+from tests import jobs
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """What was recorded; OpenTelemetry itself allows one provider in the life of a process."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()
+
+
+def named(spans: InMemorySpanExporter, start: str) -> list[ReadableSpan]:
+    return [span for span in spans.get_finished_spans() if span.name.startswith(start)]
+
+
+def ids(span: Any) -> tuple[int, int]:
+    return span.context.trace_id, span.context.span_id
+
+
+def parent(span: ReadableSpan) -> tuple[int, int]:
+    assert span.parent is not None
+    return span.parent.trace_id, span.parent.span_id
+
+
+def test_a_map(real_queue: Queue, spans: InMemorySpanExporter) -> None:
+    with running_worker(real_queue, processes=2):
+        with trace.get_tracer("mine").start_as_current_span("mine"):
+            job = real_queue.map(jobs.invert, [1, 2, 0, 4], chunksize=2, job_id="traced")
+        job.wait(10)
+        wait_until(lambda: named(spans, "map"), "the job's span has ended")
+    [mine], [push], [run] = named(spans, "mine"), named(spans, "push invert"), named(spans, "map invert")
+    chunks = sorted(named(spans, "chunk"), key=lambda span: span.name)
+    assert parent(push) == ids(mine)
+    assert parent(run) == ids(push)
+    assert [parent(chunk) for chunk in chunks] == [ids(run)] * 2
+    assert (push.kind, run.kind, chunks[0].kind) == (SpanKind.PRODUCER, SpanKind.CONSUMER, SpanKind.INTERNAL)
+    assert run.status.status_code is StatusCode.ERROR
+    assert run.status.description
+    attributes = [dict(one.attributes or {}) for one in chunks]
+    assert [(one["taskq.chunk"], one["taskq.failed"]) for one in attributes] == [(0, 0), (1, 1)]
+    for chunk in chunks:
+        assert chunk.attributes is not None
+        assert chunk.attributes["taskq.job"] == "traced"
+        assert chunk.start_time is not None
+        assert chunk.end_time is not None
+        assert chunk.start_time <= chunk.end_time
+
+
+def test_a_plain_job(real_queue: Queue, spans: InMemorySpanExporter) -> None:
+    with running_worker(real_queue, processes=1):
+        done = real_queue.enqueue(jobs.square, 3)
+        assert done.latest_result(timeout=10).return_value == 9
+        real_queue.enqueue(jobs.invert, 0)
+        wait_until(lambda: len(named(spans, "tests.jobs")) == 2)
+    pushes = {span.name.removeprefix("push "): span for span in named(spans, "push")}
+    runs = {span.name: span for span in named(spans, "tests.jobs")}
+    assert set(pushes) == set(runs) == {"tests.jobs.square", "tests.jobs.invert"}
+    for name, run in runs.items():
+        assert parent(run) == ids(pushes[name])
+    assert runs["tests.jobs.square"].status.status_code is StatusCode.UNSET
+    assert "ZeroDivisionError" in (runs["tests.jobs.invert"].status.description or "")
+
+
+def test_a_producer_without_spans(real_queue: Queue, spans: InMemorySpanExporter, server_url: str) -> None:
+    """The job's span is then the first; nor does it matter what stands in the field."""
+    real_queue.map(jobs.square, [1], job_id="one")
+    spans.clear()
+    Redis.from_url(server_url).hset("taskq:{one}", "trace", '{"traceparent": 7}')
+    Redis.from_url(server_url).hset(real_queue.enqueue(jobs.square, 1).key, "taskq_trace", "nonsense")
+    with running_worker(real_queue, processes=1):
+        wait_until(lambda: len([*named(spans, "map"), *named(spans, "tests.jobs")]) == 2)
+    assert [span.parent for span in (*named(spans, "map"), *named(spans, "tests.jobs"))] == [None, None]
+
+
+def test_a_helper_s_chunks_are_the_owner_s_children(real_queue: Queue, spans: InMemorySpanExporter) -> None:
+    with running_worker(real_queue, processes=1), running_worker(real_queue, processes=1):
+        job = real_queue.map(jobs.nap, [0.1] * 12, chunksize=1)
+        job.wait(20)
+        wait_until(lambda: named(spans, "map"))
+    [run] = named(spans, "map")
+    chunks = named(spans, "chunk")
+    assert len(chunks) == 12
+    assert {parent(chunk) for chunk in chunks} == {ids(run)}
+    assert len({dict(chunk.attributes or {})["taskq.worker"] for chunk in chunks}) == 2
+
+
+def test_nothing_is_imported_for_it() -> None:
+    """Nor does it matter that OpenTelemetry is not installed."""
+    program = (
+        "import sys; sys.modules['opentelemetry'] = None\n"
+        "from taskq.testing import drain, make_fake_queue\n"
+        "from tests import jobs\n"
+        "queue = make_fake_queue()\n"
+        "job = queue.map(jobs.square, [3]); plain = queue.enqueue(jobs.square, 4)\n"
+        "drain(queue)\n"
+        "print(job.get(), plain.return_value())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "[9] 16\n", done.stderr
