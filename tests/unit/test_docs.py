@@ -1,0 +1,55 @@
+"""docs/commands.md and docs/operations.md name what there is."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+import yaml
+
+from taskq import metrics
+from tests.unit import source
+from workers.cli import cli, exits
+
+COMMANDS = (source.ROOT / "docs/commands.md").read_text(encoding="utf-8")
+OPERATIONS = (source.ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+
+def test_every_command_is_listed() -> None:
+    listed = set(re.findall(r"`taskq ([a-z]+)", COMMANDS))
+    assert set(cli.commands) <= listed
+    assert listed <= set(cli.commands)
+
+
+def test_every_exit_code_is_listed() -> None:
+    codes = {name: code for name, code in vars(exits).items() if name.isupper()}
+    assert {
+        name: int(code) for code, name in re.findall(r"^\| (\d+) \| `([A-Z_]+)`", COMMANDS, re.MULTILINE)
+    } == codes
+
+
+def test_every_option_of_the_worker_is_listed() -> None:
+    rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| `([A-Z_]+)`", OPERATIONS, re.MULTILINE))
+    options = {
+        one.opts[0]: one.envvar
+        for one in cli.commands["worker"].params
+        if isinstance(one, click.Option) and not one.hidden and one.opts[0] in rows
+    }
+    assert {"--log-format", "--metrics-port", "--metrics-host"} <= set(rows)
+    assert options == rows
+
+
+@pytest.mark.parametrize("name", [*metrics.COUNTERS, *metrics.HISTOGRAMS, *metrics.GAUGES])
+def test_every_metric_is_listed(name: str) -> None:
+    shown = f"{name}_total" if name in metrics.COUNTERS else name
+    row = next(line for line in OPERATIONS.splitlines() if f"`{shown}`" in line)
+    labels = {**metrics.COUNTERS, **metrics.GAUGES}.get(name) or metrics.HISTOGRAMS[name]
+    assert set(labels[1]) <= set(re.findall(r"\w+", row.split("|")[2]))
+
+
+def test_the_compose_file_probes_the_worker() -> None:
+    compose = yaml.safe_load((source.ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    worker = compose["services"]["worker"]
+    assert worker["healthcheck"]["test"] == ["CMD", "taskq", "health"]
+    assert {"TASKQ_METRICS_PORT", "TASKQ_METRICS_HOST", "TASKQ_LOG_FORMAT"} <= set(worker["environment"])
