@@ -81,9 +81,15 @@ def value_of(key: str, index: int, element: bytes) -> Any:
 
     Raises:
         SignatureError: If there is a secret key, and the element is not signed for this item.
+        ItemError: If it can't be unpickled in this process.
     """
     reader = codec_of(key)
-    return _of_item(reader, element, index) if signing.keyring() else codec.loads(element)
+    try:
+        return _of_item(reader, element, index) if signing.keyring() else codec.loads(element)
+    except (SignatureError, DamagedError):
+        raise
+    except Exception as error:
+        raise not_read(f"item {index}", error) from error
 
 
 def _of_item(reader: Codec, data: bytes, index: int) -> Any:

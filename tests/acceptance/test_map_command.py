@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from taskq import MapJob, Queue
+from tests import jobs
 from tests.acceptance.worker import ROOT, Workers, environment, run
 from tests.waiting import wait_until
 from workers.cli import cli, exits
@@ -118,6 +119,16 @@ def test_failed_items(url: str) -> None:
     assert f"taskq: 1 of 3 items failed; see them grouped: taskq show {id_in(told.stderr)}" in told.stderr
     bare = taskq(url, "results", id_in(told.stderr), "--values")
     assert (bare.stdout, bare.returncode) == ("1.0\nnull\n0.25\n", exits.ITEMS_FAILED)
+
+
+def test_a_result_that_this_process_cannot_read(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.Absent, "absent", True)
+    told = taskq(url, "map", "tests.jobs:absent_at_3", "--range", "5")
+    assert told.returncode == exits.ITEMS_FAILED
+    found = lines(told.stdout)
+    assert [line.get("value") for line in found] == [0, 1, 2, None, 4]
+    assert found[3]["error"]["type"] == "ItemError"
+    assert "can't be unpickled here" in found[3]["error"]["message"]
 
 
 def test_as_completed(url: str) -> None:

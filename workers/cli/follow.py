@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from rq.exceptions import InvalidJobOperation
 
 from taskq import services
 from taskq.arrivals import Arrival, Arrivals
-from taskq.errors import SignatureError
+from taskq.errors import ItemError
 from taskq.map_job import MapJob
+from taskq.outcome import ItemFailure
 from taskq.progress_bar import Show, bar
 from taskq.results import value_of
 from taskq.waiting import Events
@@ -25,7 +26,7 @@ from workers.cli.lines import line_of, to_json
 _PACE = 0.1  # seconds between two looks, while there is progress
 
 
-@dataclass(frozen=True)
+@dataclass
 class Following:
     """How to follow a map.
 
@@ -42,6 +43,7 @@ class Following:
     progress: Show = True
     wait: bool = True
     cancel: bool = False
+    _unread: int = field(default=0, init=False)  # results that this process can't unpickle
 
     def run(self, job: MapJob) -> int:
         """Follow the map to its end; returns the exit code."""
@@ -80,11 +82,10 @@ class Following:
         if arrival.failure is None:
             try:
                 value = value_of(key, arrival.index, arrival.data)
-            except SignatureError:
-                raise
-            except Exception as error:  # noqa: BLE001 - loading imports the user's modules
-                click.echo(f"taskq: the result of item {arrival.index} can't be read here: {error!r}", err=True)
-                value = None
+            except ItemError as error:  # of a class that this process can't import
+                arrival = Arrival(arrival.index, failure=ItemFailure(arrival.index, "ItemError", str(error)))
+                click.echo(f"taskq: {error}", err=True)
+                self._unread += 1
         if not self.values:
             print(line_of(arrival, value))
         elif arrival.failure is None or not self.as_completed:
@@ -114,7 +115,7 @@ class Following:
                 err=True,
             )
             return exits.ITEMS_FAILED
-        return exits.OK
+        return exits.ITEMS_FAILED if self._unread else exits.OK
 
 
 def _say_how_to_come_back(job: MapJob) -> None:
