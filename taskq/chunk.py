@@ -21,7 +21,7 @@ from taskq.errors import DamagedError, OptionError, PickleError, TooLargeError
 
 MAX_ITEMS = 4096  # of a chunk whose size taskq picks: one commit stays a few milliseconds of Redis's time
 SOFT_BYTES = 1024 * 1024  # of a chunk whose size taskq picks, unless a single item is larger
-_COUNTABLE = 2**53  # items that Lua, too, can count
+COUNTABLE = 2**53  # items that Lua, too, can count
 MAX_PARTS = 256  # into which a chunk is cut at a time
 CHUNKS_PER_CORE = 16  # of a map whose chunk size taskq picks: the last chunks end close together
 
@@ -43,7 +43,7 @@ class Header:
     def sane(self) -> bool:
         """Whether a chunk can have it: its offsets ascend, and are within the chunk."""
         rising = all(a < b for a, b in itertools.pairwise((-1, *self.only, self.count)))
-        return 0 <= self.start < _COUNTABLE and 0 < self.count < _COUNTABLE and rising
+        return 0 <= self.start < COUNTABLE and 0 < self.count < COUNTABLE and rising
 
     def __bytes__(self) -> bytes:
         return b"%d %d %s\n" % (self.start, self.count, ",".join(map(str, self.only)).encode())

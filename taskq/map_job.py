@@ -127,7 +127,10 @@ class MapJob(SignedJob):
     def _status_now(self) -> JobStatus | None:
         """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
         status: Any = self.connection.hget(self.key, "status")
-        return JobStatus(status.decode()) if status else None
+        try:
+            return JobStatus(status.decode()) if status else None
+        except ValueError as error:
+            raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
 
     # -- results -------------------------------------------------------------------------------------
 
@@ -161,6 +164,8 @@ class MapJob(SignedJob):
             raise next(iter(failures.values())).exception()
         if not info.complete:
             raise self._early_end(info)
+        if len(self.result_list) + len(failures) < info.total:
+            raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
         results = in_order(
             self.store.keys.results, info.total, self.store.spans(), self.store.values(),
             unreadable=errors == "return",

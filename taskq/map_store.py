@@ -6,6 +6,7 @@ their command there, and its reply is read by the static method named beside it.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 
 from taskq import codec, keys
-from taskq.chunk import Header, read_header
+from taskq.chunk import COUNTABLE, Header, read_header
 from taskq.codec import Codec
 from taskq.errors import DamagedError, ResultsGoneError
 from taskq.keys import MapField, MapKeys
@@ -239,7 +240,7 @@ class MapStore:
         held: dict[int, int] = {}
         for number, claim in self.connection.hgetall(self.keys.claims).items():
             deaths, _, name = claim.partition(b" ")
-            if name.decode() == worker:
+            if name == worker.encode() and number.isdigit() and deaths.isdigit():
                 held[int(number)] = int(deaths)
         return held
 
@@ -249,15 +250,36 @@ class MapStore:
         They are those that have no lease (a service) and no execution of this map or of a helper job of it (a
         stock RQ worker). That is how the claims of a stock worker's killed horse come back.
         """
-        workers = {claim.partition(b" ")[2].decode() for claim in self.connection.hvals(self.keys.claims)}
+        claims = self.connection.hvals(self.keys.claims)
+        workers = {claim.partition(b" ")[2].decode("utf-8", "replace") for claim in claims}
         return sum(self.release(name) for name in workers if not self._is_at_work(name))
+
+    def check(self) -> None:
+        """See that an open map can still be completed; its owner asks when nothing of it is in hand.
+
+        Raises:
+            DamagedError: If items are neither done nor in a chunk that is pending or claimed: somebody has changed
+                the map's keys, and it would stay open for ever.
+        """
+        k = self.keys
+        with self.connection.pipeline() as pipe:
+            pipe.hgetall(k.hash)
+            pipe.llen(k.pending)
+            pipe.hlen(k.claims)
+            fields, pending, claimed = pipe.execute()
+        info = _info(fields)
+        if fields and info.state == "open" and not (info.complete or pending or claimed):
+            missing = info.total - info.done - info.failed
+            raise DamagedError(
+                f"{missing} of {info.total} items are in no chunk any more: {k.pending} was changed"
+            )
 
     def _is_at_work(self, worker: str) -> bool:
         if self.connection.zscore(keys.LEASES, worker) is not None:
             return True
         ours = (f"{self.keys.id}:", f"{self.keys.id}-helper-")
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))
-        return any(execution.decode().startswith(ours) for execution in executions)
+        return any(execution.decode("utf-8", "replace").startswith(ours) for execution in executions)
 
     def close(self, reason: str = "", pipe: Any = None, *, kill: bool = False) -> None:
         """Accept no more claims and commits; what is left can be opened again. ``kill`` what runs, if told so."""
@@ -375,8 +397,30 @@ def function_codec(job_id: str, *, star: bool) -> Codec:
 
 
 def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
+    """What the fields of the hash say.
+
+    Raises:
+        DamagedError: If a number is none.
+    """
+    try:
+        return _read_info(fields)
+    except ValueError as error:
+        raise DamagedError(f"the map's hash holds what taskq does not write there: {error}") from error
+
+
+def _seconds(text: str) -> float:
+    value = float(text or 0.0)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number of seconds")
+    return value
+
+
+def _read_info(fields: Mapping[bytes, bytes]) -> MapInfo:
     def number(field: str) -> int:
-        return int(fields.get(field.encode(), 0))
+        value = int(fields.get(field.encode(), 0))
+        if not 0 <= value < COUNTABLE:
+            raise ValueError(f"{field} is {value}")
+        return value
 
     def text(field: str) -> str:
         return fields.get(field.encode(), b"").decode("utf-8", "replace")
@@ -391,9 +435,9 @@ def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
         limit=number(MapField.LIMIT),
         state=text(MapField.STATE),
         reason=text(MapField.REASON),
-        started=float(text(MapField.STARTED) or 0.0),
-        ended=float(text(MapField.ENDED) or 0.0),
-        item_timeout=float(text(MapField.ITEM_TIMEOUT) or 0.0),
+        started=_seconds(text(MapField.STARTED)),
+        ended=_seconds(text(MapField.ENDED)),
+        item_timeout=_seconds(text(MapField.ITEM_TIMEOUT)),
         adapt=text(MapField.ADAPT) == "1",
         kill=text(MapField.KILL) == "1",
         trace=text(MapField.TRACE),

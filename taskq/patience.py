@@ -15,11 +15,12 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,  # noqa: A004 - as above
 )
 from redis.retry import Retry
 
-from taskq.errors import ServerError
+from taskq.errors import DamagedError, ServerError
 
 _BACK_OFF = ExponentialBackoff(cap=1.0, base=0.02)  # seconds
 
@@ -32,7 +33,26 @@ _REMEDIES: tuple[tuple[type[RedisError], str], ...] = (
     (RedisError, "Is it running, and is the URL right? Queue(patience=...) waits for it"),
 )
 
+_DAMAGE = (
+    "WRONGTYPE",
+    "user_script",
+    "must be strings or integers",
+    "not an integer",
+    "not a valid float",
+    "not a float",
+    "invalid expire time",
+)
+_STATE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM")
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def says_damage(error: BaseException) -> bool:
+    """Whether a reply says that a key holds what neither RQ nor taskq would put there."""
+    if not isinstance(error, ResponseError) or isinstance(error, _REFUSALS):
+        return False
+    text = str(error)
+    return any(word in text for word in _DAMAGE) and not any(word in text for word in _STATE)
 
 
 class Patience(Retry):
@@ -77,5 +97,9 @@ def clear_errors(method: F) -> F:
         except (ConnectionError, TimeoutError, NoPermissionError, *_REFUSALS) as error:
             remedy = next(text for kind, text in _REMEDIES if isinstance(error, kind))
             raise ServerError(f"Redis can't do it: {error}. {remedy}.") from error
+        except ResponseError as error:
+            if says_damage(error):
+                raise DamagedError(f"what stands in Redis is not what taskq wrote: {error}") from error
+            raise
 
     return cast("F", clear)

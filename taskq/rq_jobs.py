@@ -69,6 +69,7 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
             _work(store, worker)
             info = store.info()
             if not info.complete and not store.release_orphans():
+                store.check()
                 events.next()  # helpers hold the rest
     return info
 

@@ -10,6 +10,8 @@ from typing import Any
 from taskq import keys
 from taskq.lua import Scripts
 
+_MOST = 100_000  # processes that a service can have
+
 
 @dataclass(frozen=True)
 class ServiceInfo:
@@ -60,7 +62,7 @@ def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
         pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
         pipe.hgetall(keys.SERVICES)
         alive, raw = pipe.execute()
-    infos = [_read(raw[name]) for name in sorted(alive) if name in raw]
+    infos = [info for name in sorted(alive) if name in raw and (info := _read(raw[name]))]
     return [info for info in infos if queue is None or queue in info.queues]
 
 
@@ -72,7 +74,13 @@ def all_known(connection: Any) -> list[ServiceInfo]:
 
 def lost(connection: Any, now: float) -> list[str]:
     """Names of the workers whose lease ended before ``now``."""
-    return [name.decode() for name in connection.zrangebyscore(keys.LEASES, "-inf", now)]
+    names = []
+    for name in connection.zrangebyscore(keys.LEASES, "-inf", now):
+        try:
+            names.append(name.decode())
+        except UnicodeDecodeError:  # nobody's, and it would be lost for ever
+            connection.zrem(keys.LEASES, name)
+    return names
 
 
 def cores(connection: Any, queue: str) -> int:
@@ -80,6 +88,15 @@ def cores(connection: Any, queue: str) -> int:
     return sum(info.processes for info in live(connection, queue))
 
 
-def _read(data: bytes) -> ServiceInfo:
-    fields = json.loads(data)
-    return ServiceInfo(**{**fields, "queues": tuple(fields["queues"]), "pids": tuple(fields["pids"])})
+def _read(data: bytes) -> ServiceInfo | None:
+    """What a service says of itself; None if no service says such a thing."""
+    try:
+        fields = json.loads(data)
+        info = ServiceInfo(**{**fields, "queues": tuple(fields["queues"]), "pids": tuple(fields["pids"])})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    texts = (info.name, info.host, info.python, *info.queues)
+    numbers = (info.pid, info.processes, *info.pids)
+    sound = all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in numbers)
+    sound = sound and isinstance(info.started, int | float)
+    return info if sound and 0 <= info.processes < _MOST else None

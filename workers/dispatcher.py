@@ -24,6 +24,7 @@ from rq.registry import ReadyJobRegistry
 
 from taskq.outcome import ChunkRefused
 from workers import casualties, ending, intake, recovery
+from workers.damage import contained
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
 from workers.execution import FAST, ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob, Taken
@@ -142,7 +143,8 @@ class Dispatcher:
         for run in state.maps:
             if not run.asked:  # at once for a new one; from then on with the ticks
                 run.asked = True
-                self._ask_for_help(run)
+                with run.guarded():
+                    self._ask_for_help(run)
         self._time_out()
         self._end_maps()
         self._open_gate()
@@ -282,7 +284,8 @@ class Dispatcher:
     def _end_maps(self) -> None:
         for run in list(self.state.maps):
             if run.look and not run.closed:
-                ending.look(self.state, run)
+                with run.guarded():
+                    ending.look(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
         self._top_up()  # with callbacks
@@ -306,7 +309,8 @@ class Dispatcher:
             if not taken.overdue:
                 continue
             if isinstance(taken, MapRun) and not taken.closed and not taken.complete:
-                ending.time_out(self.state, taken)
+                with taken.guarded():
+                    ending.time_out(self.state, taken)
             taken.deadline = None
             if isinstance(taken, PlainJob) and taken.outcome is None:
                 for lane in self.state.lanes:
@@ -322,13 +326,17 @@ class Dispatcher:
         self._ask = True
         self._monitor.tell()
         for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
-            ReadyJobRegistry(queue=one).cleanup()
-        self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
-        self._sweep.look(self.state)
+            with contained(f"dependents in the queue {one.name}"):
+                ReadyJobRegistry(queue=one).cleanup()
+        with contained("the intermediate lists"):
+            self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
+        with contained("the list of maps"):
+            self._sweep.look(self.state)
         for run in list(self.state.maps):
-            if not run.closed and not run.complete:
-                ending.look(self.state, run)
-            self._ask_for_help(run)
+            with run.guarded():
+                if not run.closed and not run.complete:
+                    ending.look(self.state, run)
+                self._ask_for_help(run)
 
     def _ask_for_help(self, run: MapRun) -> None:
         enough = self.state.settings.processes
@@ -370,7 +378,7 @@ class Dispatcher:
             for one in self._fetched:
                 intake.give_back(self.state, one.queue, one.job_id)
             for taken in self.state.taken:
-                recovery.return_execution(self.state.connection, self.state.name, taken.execution.composite_key)
+                recovery.return_safely(self.state.connection, self.state.name, taken.execution.composite_key)
             self._monitor.tell(force=True)
             self._membership.leave()
         except RedisError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 
-from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_FAILURE_TTL
 
 from taskq import codec, refusals
@@ -20,6 +19,7 @@ from taskq.producer import MAP_RESULT_TTL
 from taskq.rq_jobs import failure_text
 from taskq.signed_job import VALUE, JobSerializer
 from workers import intake
+from workers.damage import contained, is_damage
 from workers.execution import MapRun, PlainJob
 from workers.sealed import Sealed
 from workers.state import State
@@ -35,28 +35,33 @@ def end_plain(state: State) -> None:
     ended = [job for job in state.plain if job.outcome is not None]
     simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
     if simple:
-        state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
-        for job in simple:
-            state.ended(job, "finished")
-            state.drop(job)
+        with contained("the ends of plain jobs"):  # each is then looked at alone
+            state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
+            for job in simple:
+                state.ended(job, "finished")
+                state.drop(job)
     for job in ended:
-        if job in simple:
-            continue
-        assert job.outcome is not None
-        refusals.count(state.connection, job.outcome.refusal)
-        if not state.connection.exists(job.execution.key):
-            pass  # its end is on record, or we were given up for dead and it runs elsewhere
-        elif job.outcome.retry is not None:
-            state.worker.retry(*job.rq, job.outcome.retry)
-            state.ended(job, "retried")
-        elif job.outcome.error is not None:
-            outcome = "retried" if job.job.should_retry else "failed"
-            state.worker.fail(*job.rq, job.outcome.error)
-            state.ended(job, outcome, job.outcome.error)
-        else:
-            state.worker.succeed(*job.rq, _value(job))
-            state.ended(job, "finished")
-        state.drop(job)
+        if job in state.taken:
+            with contained(f"the end of job {job.job.id}"):
+                _end_alone(state, job)
+            state.drop(job)
+
+
+def _end_alone(state: State, job: PlainJob) -> None:
+    assert job.outcome is not None
+    refusals.count(state.connection, job.outcome.refusal)
+    if not state.connection.exists(job.execution.key):
+        pass  # its end is on record, or we were given up for dead and it runs elsewhere
+    elif job.outcome.retry is not None:
+        state.worker.retry(*job.rq, job.outcome.retry)
+        state.ended(job, "retried")
+    elif job.outcome.error is not None:
+        outcome = "retried" if job.job.should_retry else "failed"
+        state.worker.fail(*job.rq, job.outcome.error)
+        state.ended(job, outcome, job.outcome.error)
+    else:
+        state.worker.succeed(*job.rq, _value(job))
+        state.ended(job, "finished")
 
 
 def _is_simple(state: State, job: PlainJob) -> bool:
@@ -169,8 +174,12 @@ def look(state: State, run: MapRun) -> None:
         let_go(state, run, kill=info.kill or info.reason != CANCELED)
     elif not run.helper:
         run.complete = info.complete
-        if not run.in_hand and not run.complete and run.store.release_orphans():
+        if run.held or run.complete:
+            return
+        if run.store.release_orphans():
             run.pending += 1
+        else:
+            run.store.check()
 
 
 def let_go(state: State, run: MapRun, *, kill: bool) -> None:
@@ -187,18 +196,36 @@ def end_map_safely(state: State, run: MapRun) -> None:
     """As ``end_map``; what goes wrong with this map, whatever it is, does not stop the service."""
     try:
         end_map(state, run)
-    except RedisError:
-        raise
     except Exception as error:
-        log.exception("map %s can't be ended", run.job.id, extra={"action": "bad_end", "job": run.job.id})
-        state.worker.fail(run.job, run.queue, run.execution, f"{type(error).__name__}: {error}")
+        if not is_damage(error):
+            raise
+        run.break_off(error)
+        log.error("map %s can't be ended: %s", run.job.id, error, extra={"action": "bad_end", "job": run.job.id})
+        _end_damaged(state, run)
         state.drop(run)
+
+
+def _end_damaged(state: State, run: MapRun) -> None:
+    """Whatever can still be done about a map whose keys, or whose job's, are broken."""
+    what = f"the end of map {run.job.id}"
+    with contained(what):
+        if run.helper:
+            state.worker.forget(run.job, run.execution, delete=True)
+        elif _why_closed(state, run) is None:
+            state.worker.forget(run.job, run.execution, delete=False)
+        else:
+            state.worker.fail(run.job, run.queue, run.execution, run.closed)
+    if not run.helper:
+        with contained(what):
+            run.store.expire(_ttl(run, failed=True))
+        with contained(what):
+            run.store.tell_end()
 
 
 def fail_map(run: MapRun, reason: str) -> None:
     """Close a map which can't go on; ``end_map`` then fails its job, here or at its owner."""
-    run.store.close(reason)
     run.closed = reason
+    run.store.close(reason)
 
 
 def time_out(state: State, run: MapRun) -> None:

@@ -13,12 +13,13 @@ from redis.exceptions import NoScriptError
 
 from taskq.chunk import read_header
 from workers import recovery
+from workers.damage import contained, is_damage, mend
 from workers.execution import MapRun
 from workers.settings import MAX_DEATHS
 from workers.state import State
 
 MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
-Handler = Callable[[Any], None]
+Handler = tuple[MapRun | None, Callable[[Any], None]]  # of which map the reply is, and what to do with it
 
 _LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
 
@@ -60,16 +61,29 @@ class Exchange:
                 state.unsure = True
                 raise
         refused: Exception | None = None
-        for handle, reply in zip(handlers, replies, strict=True):
-            if isinstance(reply, NoScriptError):
-                state.scripts.load()  # the server was restarted; what it did not run is said again
-            elif isinstance(reply, Exception):
-                refused = reply
-            else:
+        for (run, handle), reply in zip(handlers, replies, strict=True):
+            try:
+                if isinstance(reply, Exception):
+                    raise reply
                 handle(reply)
+            except NoScriptError:
+                state.scripts.load()  # the server was restarted; what it did not run is said again
+            except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
+                if not is_damage(error):
+                    refused = error
+                elif not mend(state.connection):
+                    self._damaged(run, error)
         if refused:
             raise refused
         return True
+
+    @staticmethod
+    def _damaged(run: MapRun | None, error: Exception) -> None:
+        if run is not None:
+            run.break_off(error)
+            return
+        with contained("a queue"):
+            raise error
 
     # -- commits ---------------------------------------------------------------------------------------
 
@@ -79,7 +93,7 @@ class Exchange:
             for ended in run.ended:
                 claim, outcome, note = ended
                 run.store.commit(self.state.name, claim, outcome, note, pipe)
-                handlers.append(partial(self._committed, run, ended))
+                handlers.append((run, partial(self._committed, run, ended)))
         return handlers
 
     def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
@@ -100,14 +114,14 @@ class Exchange:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
                 run.store.note_death(claim, wounded.note, wounded.began, pipe)
-                handlers.append(_nothing)
+                handlers.append((run, _nothing))
                 if deaths < MAX_DEATHS:
                     run.store.release(self.state.name, {claim.number: deaths}, pipe)
                 else:
                     # From now on each death halves it again, until the item at fault is alone.
                     halves = read_header(claim.payload).halves()
                     run.store.split(self.state.name, claim, halves, MAX_DEATHS - 1, pipe)
-                handlers.append(partial(self._given_back, run, wounded))
+                handlers.append((run, partial(self._given_back, run, wounded)))
             run.pending += len(run.wounded)
         return handlers
 
@@ -124,7 +138,7 @@ class Exchange:
         for run, count in self._wanted():
             run.store.claim(self.state.name, count, pipe)
             run.looked = time.monotonic()
-            handlers.append(partial(self._claimed, run))
+            handlers.append((run, partial(self._claimed, run)))
         return handlers
 
     def _wanted(self) -> list[tuple[MapRun, int]]:
@@ -154,6 +168,8 @@ class Exchange:
     def _claimed(run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply)
         run.pending = answer.pending
+        for claim in answer.claims:
+            read_header(claim.payload)  # here, where it costs only this map if it is none
         run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
@@ -173,11 +189,14 @@ class Exchange:
             return []
         keys = [key for queue in state.queues for key in (queue.key, queue.intermediate_queue_key)]
         state.scripts.reserve(keys, [room], pipe)
-        return [self._reserved]
+        return [(None, self._reserved)]
 
     def _reserved(self, reply: list[Any]) -> None:
         queues = self.state.queues
-        self.reserved = [(queues[int(n)], job.decode()) for n, job in zip(reply[::2], reply[1::2], strict=True)]
+        self.reserved = [
+            (queues[int(n)], job.decode("utf-8", "replace"))
+            for n, job in zip(reply[::2], reply[1::2], strict=True)
+        ]
 
 
 def _nothing(_reply: Any) -> None:
@@ -187,16 +206,21 @@ def _nothing(_reply: Any) -> None:
 def resolve_doubt(state: State) -> None:
     """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
     executions = {taken.execution.composite_key for taken in state.taken}
-    members = {member.decode() for member in state.connection.smembers(state.worker.executions_key)}
+    members = recovery.executions_of(state.connection, state.name)
     for member in members - executions:
-        recovery.return_execution(state.connection, state.name, member)
+        recovery.return_safely(state.connection, state.name, member)
     for job in list(state.plain):
         if job.outcome is not None and job.execution.composite_key not in members:
             state.drop(job)  # its end was recorded, and only the reply was lost
-    for run in state.maps:
-        known = {claim.number for claim in run.held}
-        unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
-        if unknown:
-            run.store.release(state.name, unknown)
-            run.pending += len(unknown)
+    for run in list(state.maps):
+        with run.guarded():
+            _resolve_claims(state, run)
     state.unsure = False
+
+
+def _resolve_claims(state: State, run: MapRun) -> None:
+    known = {claim.number for claim in run.held}
+    unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
+    if unknown:
+        run.store.release(state.name, unknown)
+        run.pending += len(unknown)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from rq.job import Job
 
 from taskq.map_store import Claim, MapInfo, MapStore, TimelineNote
 from taskq.outcome import ChunkOutcome
+from workers.damage import is_damage
 from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask
 
 FAST = 0.05
@@ -162,6 +165,23 @@ class MapRun(Taken):
             self.store.keys.id, claim.number, self.execution.worker_name, self.key, introduction, info.star,
             claim.payload, info.limit, info.item_timeout, info.adapt,
         )  # fmt: skip
+
+    def break_off(self, error: Exception) -> None:
+        """Give the map up: what stands in its keys can't be worked with."""
+        self.closed = self.closed or f"{type(error).__name__}: {error}"
+        self.ready.clear()
+        self.ended.clear()
+        self.wounded.clear()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Break off if the body meets damage; the server's errors are raised."""
+        try:
+            yield
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self.break_off(error)
 
     def ran(self, outcome: ChunkOutcome) -> None:
         """Learn how long chunks take."""

@@ -54,7 +54,7 @@ class Fetcher(threading.Thread):
                 continue
             if job_id:
                 self._gate.clear()  # one at a time: whether there is room for another is not ours to say
-                self._on_job(self._queue, job_id.decode())
+                self._on_job(self._queue, job_id.decode("utf-8", "replace"))
             elif time.monotonic() - began < BLOCK / 2:
                 self._stopped.wait(_NOT_BLOCKING)
 

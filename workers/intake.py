@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import rq
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job, JobStatus
+from rq.results import Result
 
 from taskq import keys, tracing
 from taskq.errors import ResultsGoneError
@@ -18,7 +19,9 @@ from taskq.keys import MapField
 from taskq.map_job import HELPER, HelperJob, kind_of
 from taskq.map_store import MapInfo, MapStore
 from taskq.rq_jobs import HELP_PATH
+from workers.damage import contained, is_damage, raise_others
 from workers.execution import MapRun, PlainJob, Taken
+from workers.sealed import SealedSerializer
 from workers.state import State
 
 log = logging.getLogger(__name__)
@@ -39,10 +42,14 @@ def begin(state: State, reserved: Reserved) -> None:
         for queue, job_id in reserved:
             pipe.hgetall(Job.key_for(job_id))
             pipe.lpos(queue.intermediate_queue_key, job_id)
-        replies = pipe.execute()
+        replies = pipe.execute(raise_on_error=False)
     with state.connection.pipeline() as pipe:
         taken: list[Taken] = []
-        for (queue, job_id), fields, position in zip(reserved, replies[::2], replies[1::2], strict=True):
+        for (queue, job_id), found, position in zip(reserved, replies[::2], replies[1::2], strict=True):
+            raise_others([found, position], f"job {job_id}")
+            if isinstance(position, Exception):
+                continue  # in no list from which it could be begun
+            fields = {} if isinstance(found, Exception) else found  # what is there may be no job at all
             if position is None:
                 continue  # we were away so long that another service took it for stranded
             job = _job(state, queue, job_id, fields)
@@ -53,9 +60,9 @@ def begin(state: State, reserved: Reserved) -> None:
                 continue
             execution = state.worker.begin(job, queue, pipe)
             taken.append(Taken(job, queue, execution, fields))
-        pipe.execute()
+        raise_others(pipe.execute(raise_on_error=False), "the beginning of jobs")
     for one in taken:
-        started = _started(state, one)
+        started = _started_safely(state, one)
         if started not in state.taken:
             state.taken.append(started)
 
@@ -70,8 +77,11 @@ def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes])
         return state.worker.job_of(job_id, fields)
     except Exception as error:  # noqa: BLE001 - the hash may hold anything, and must not stop the service
         log.error("job %s can't be read: %r", job_id, error, extra={"action": "bad_job", "job": job_id})
-        state.connection.hset(Job.key_for(job_id), "status", JobStatus.FAILED.value)
-        state.connection.zadd(queue.failed_job_registry.key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
+        with contained(f"job {job_id}"):
+            state.connection.hset(Job.key_for(job_id), "status", JobStatus.FAILED.value)
+            state.connection.zadd(queue.failed_job_registry.key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
+            job = Job(job_id, connection=state.connection, serializer=SealedSerializer)
+            Result.create_failure(job, DEFAULT_FAILURE_TTL, f"the job's hash can't be read: {error!r}", state.name)
         return None
 
 
@@ -85,6 +95,20 @@ def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
             state.connection.hdel(run.store.keys.hash, MapField.HELPER)  # nobody else was free; ask again later
             return True
     return False
+
+
+def _started_safely(state: State, one: Taken) -> Taken:
+    """As ``_started``; a map whose keys can't be worked with is one that has ended already."""
+    try:
+        return _started(state, one)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        kind, map_id = kind_of(one.fields)
+        store = state.store(map_id or one.job.id)
+        run = MapRun(one.job, one.queue, one.execution, one.fields, store=store, info=_GONE, helper=kind == HELPER)
+        run.break_off(error)
+        return run
 
 
 def _started(state: State, one: Taken) -> Taken:
@@ -233,7 +257,20 @@ class Stranded:
         for queue in state.queues:
             for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
                 first = since[queue.name, job_id] = self._since.get((queue.name, job_id), now)
-                old = now - first >= self.AFTER and job_id.decode() not in held
-                if old and give_back(state, queue, job_id.decode()):
-                    log.warning("job %s was stranded, back to the front", job_id, extra={"action": "stranded"})
+                text = job_id.decode("utf-8", "replace")
+                if now - first >= self.AFTER and text not in held:
+                    self._put_back(state, queue, job_id, text)
         self._since = since
+
+    @staticmethod
+    def _put_back(state: State, queue: rq.Queue, job_id: bytes, text: str) -> None:
+        back, unreadable = False, text.encode() != job_id
+        try:
+            back = give_back(state, queue, text)
+        except ResponseError as error:
+            raise_others([error], f"job {text}")
+            unreadable = True
+        if back:
+            log.warning("job %s was stranded, back to the front", text, extra={"action": "stranded"})
+        if unreadable:  # no id of a job: it would be stranded for ever
+            state.connection.lrem(queue.intermediate_queue_key, 1, job_id)

@@ -9,11 +9,13 @@ import logging
 import sys
 import time
 
+from redis.exceptions import ResponseError
 from rq.worker.base import WorkerStatus
 
 from taskq import services
 from taskq.services import ServiceInfo
 from workers import recovery
+from workers.damage import contained, is_damage, mend
 from workers.execution import MapRun
 from workers.state import HOST, State
 
@@ -77,9 +79,14 @@ class Membership:
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
         self._pids = state.lanes.pids
-        with state.connection.pipeline() as pipe:
-            services.renew(pipe, self.info, lease)
-            self._given_up = not pipe.execute()[0] or self._given_up
+        try:
+            with state.connection.pipeline() as pipe:
+                services.renew(pipe, self.info, lease)
+                self._given_up = not pipe.execute()[0] or self._given_up
+        except ResponseError as error:
+            if is_damage(error):
+                mend(state.connection)  # with the next turn the lease is taken as ever
+            raise
         if self._given_up:
             self._come_back()
             self._given_up = False
@@ -92,8 +99,9 @@ class Membership:
         if time.monotonic() < self._patient_until:
             return
         for name in services.lost(state.connection, time.time()):
-            if services.depose(state.scripts, name, time.time()):
-                recovery.recover(state.connection, name)
+            with contained(f"what the worker {name} held"):
+                if services.depose(state.scripts, name, time.time()):
+                    recovery.recover(state.connection, name)
 
     def _come_back(self) -> None:
         """We were given up for dead, and what we held was handed on: register again, and let go of it."""

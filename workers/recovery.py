@@ -20,6 +20,7 @@ from rq.worker.base import BaseWorker
 from taskq import keys, metrics, services
 from taskq.map_job import HELPER, MAP, kind_of
 from taskq.map_store import MapStore
+from workers.damage import is_damage
 from workers.sealed import SealedSerializer
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,13 @@ def recover(connection: Any, name: str) -> int:
     for _ in range(_TRIES):
         if _strike_off(connection, name):
             break
+<<<<<<< HEAD
         members = connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
         returned += sum(return_execution(connection, name, member.decode(), died=True) for member in members)
+=======
+        members = executions_of(connection, name)
+        returned += sum(return_safely(connection, name, member) for member in members)
+>>>>>>> e397453 (Garbage in any key costs the job to which it belongs, never the service)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
     return returned
@@ -73,8 +79,42 @@ def _strike_off(connection: Any, name: str) -> bool:
     return True
 
 
+<<<<<<< HEAD
 def return_execution(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
     """Undo one execution of a worker (that ``died``, or lets go); whether its job went back to the queue."""
+=======
+def executions_of(connection: Any, name: str) -> set[str]:
+    """The executions in the worker's index; what can't be one is removed."""
+    key, members = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name), set()
+    if connection.type(key) not in (b"set", b"none"):
+        log.error("%s was no set, and is deleted", key, extra={"action": "damage"})
+        connection.delete(key)
+    for member in connection.smembers(key):
+        text = member.decode("utf-8", "replace")
+        if text.encode() == member and text.count(":") == 1:
+            members.add(text)
+        else:
+            connection.srem(key, member)
+    return members
+
+
+def return_safely(connection: Any, name: str, composite_key: str) -> bool:
+    """As ``return_execution``; that of a job which can't be read is struck off, and the job left as it is."""
+    try:
+        return return_execution(connection, name, composite_key)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        log.error("the execution %s can't be returned: %s", composite_key, error, extra={"action": "damage"})
+        execution = Execution.from_composite_key(composite_key, connection=connection)
+        execution.worker_name = name
+        _strike(connection, execution)
+        return False
+
+
+def return_execution(connection: Any, name: str, composite_key: str) -> bool:
+    """Undo one execution of a worker; whether its job went back to the queue."""
+>>>>>>> e397453 (Garbage in any key costs the job to which it belongs, never the service)
     execution = Execution.from_composite_key(composite_key, connection=connection)
     execution.worker_name = name
     fields = connection.hgetall(Job.key_for(execution.job_id))
@@ -120,6 +160,6 @@ def _strike(connection: Any, execution: Execution) -> None:
 
 def recover_prefix(connection: Any, prefix: str) -> int:
     """Recover every registered worker whose name begins so: all dead incarnations of one service."""
-    names = {key.decode().rpartition(":")[2] for key in connection.smembers(BaseWorker.redis_workers_keys)}
-    names |= {name.decode() for name in connection.zrange(keys.LEASES, 0, -1)}
+    found = (*connection.smembers(BaseWorker.redis_workers_keys), *connection.zrange(keys.LEASES, 0, -1))
+    names = {name.decode("utf-8", "replace").rpartition(":")[2] for name in found}
     return sum(recover(connection, name) for name in names if name.startswith(prefix))

@@ -47,7 +47,10 @@ class RQWorker(BaseWorker):
     def handle_payload(self, message: Any) -> None:
         """RQ's command channel: nothing is done in its thread but to pass the message on."""
         try:
-            self.on_message(rq.command.parse_payload(message))
+            payload = rq.command.parse_payload(message)
+            if not isinstance(payload, dict):
+                raise TypeError("a command is a JSON object")
+            self.on_message(payload)
         except Exception:
             log.exception("not a command: %r", message, extra={"action": "bad_command"})
 

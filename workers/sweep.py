@@ -37,7 +37,7 @@ class Sweep:
             return
         self._swept = time.monotonic()
         self._cursor, found = state.connection.zscan(keys.MAPS, self._cursor, count=_COUNT)
-        old = [name.decode() for name, pushed in found if time.time() - pushed > _YOUNG]
+        old = [name.decode("utf-8", "replace") for name, pushed in found if time.time() - pushed > _YOUNG]
         if old:
             _look_at(state, old)
 
@@ -47,7 +47,7 @@ def _look_at(state: State, ids: list[str]) -> None:
         for map_id in ids:
             pipe.ttl(MapKeys(map_id).hash)
             pipe.hget(Job.key_for(map_id), "status")
-        replies = pipe.execute()
+        replies = pipe.execute(raise_on_error=False)
     for map_id, ttl, status in zip(ids, replies[::2], replies[1::2], strict=True):
         store = state.store(map_id)
         if ttl == -2:  # noqa: PLR2004 - Redis's word for: there is no such key

@@ -25,9 +25,9 @@ else
     local claims = redis.call('HGETALL', KEYS[4])
     for i = 1, #claims, 2 do
         local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
-        local lease = redis.call('ZSCORE', KEYS[8], worker)
+        local lease = worker and redis.call('ZSCORE', KEYS[8], worker) -- a claim of no worker is nobody's
         if not lease or tonumber(lease) < tonumber(ARGV[2]) then
-            redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. deaths)
+            redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. (deaths or 0))
             redis.call('HDEL', KEYS[4], claims[i])
         end
     end
