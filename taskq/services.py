@@ -9,6 +9,7 @@ from typing import Any
 
 from taskq import keys
 from taskq.lua import Scripts
+from taskq.patience import says_damage
 
 _MOST = 100_000  # processes that a service can have
 
@@ -61,7 +62,12 @@ def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
     with connection.pipeline(transaction=False) as pipe:
         pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
         pipe.hgetall(keys.SERVICES)
-        alive, raw = pipe.execute()
+        alive, raw = pipe.execute(raise_on_error=False)
+    for reply in (alive, raw):
+        if says_damage(reply):
+            return []  # no register; the services make it anew
+        if isinstance(reply, Exception):
+            raise reply
     infos = [info for name in sorted(alive) if name in raw and (info := _read(raw[name]))]
     return [info for info in infos if queue is None or queue in info.queues]
 

@@ -57,10 +57,12 @@ def mend(connection: Any) -> bool:
 
     All of them come back by themselves: leases and the register with the next renewals.
     """
-    mended = False
-    for key, kind in _TYPES.items():
-        if connection.type(key) not in (kind, b"none"):
-            log.error("%s was no %s, and is deleted", key, kind.decode(), extra={"action": "damage"})
-            connection.delete(key)
-            mended = True
-    return mended
+    with connection.pipeline(transaction=False) as pipe:
+        for key in _TYPES:
+            pipe.type(key)
+        kinds = pipe.execute()
+    wrong = [key for key, kind in zip(_TYPES, kinds, strict=True) if kind not in (_TYPES[key], b"none")]
+    for key in wrong:
+        log.error("%s was no %s, and is deleted", key, _TYPES[key].decode(), extra={"action": "damage"})
+        connection.delete(key)
+    return bool(wrong)

@@ -9,13 +9,12 @@ import logging
 import sys
 import time
 
-from redis.exceptions import ResponseError
 from rq.worker.base import WorkerStatus
 
 from taskq import services
 from taskq.services import ServiceInfo
 from workers import recovery
-from workers.damage import contained, is_damage, mend
+from workers.damage import contained, mend
 from workers.execution import MapRun
 from workers.state import HOST, State
 
@@ -50,6 +49,7 @@ class Membership:
     def join(self) -> None:
         """Register with RQ and take the lease; may be called again if Redis went away in its middle."""
         self._register(WorkerStatus.IDLE)
+        mend(self._state.connection)
         with self._state.connection.pipeline() as pipe:
             services.renew(pipe, self.info, self._state.settings.lease)
             pipe.execute()
@@ -79,14 +79,10 @@ class Membership:
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
         self._pids = state.lanes.pids
-        try:
-            with state.connection.pipeline() as pipe:
-                services.renew(pipe, self.info, lease)
-                self._given_up = not pipe.execute()[0] or self._given_up
-        except ResponseError as error:
-            if is_damage(error):
-                mend(state.connection)  # with the next turn the lease is taken as ever
-            raise
+        mend(state.connection)
+        with state.connection.pipeline() as pipe:
+            services.renew(pipe, self.info, lease)
+            self._given_up = not pipe.execute()[0] or self._given_up
         if self._given_up:
             self._come_back()
             self._given_up = False
