@@ -4,6 +4,7 @@
 #   make check           lint, types and tests: what CI runs
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make bench           the measurements of docs/benchmarks.md
+#   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types check bench chaos compose-test clean
+.PHONY: demo test lint types check bench chaos fuzz compose-test clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -33,6 +34,10 @@ bench: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz -max_total_time=$(or $(SECONDS),60) $(ARGS)
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py

@@ -39,13 +39,8 @@ def recover(connection: Any, name: str) -> int:
     for _ in range(_TRIES):
         if _strike_off(connection, name):
             break
-<<<<<<< HEAD
-        members = connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
-        returned += sum(return_execution(connection, name, member.decode(), died=True) for member in members)
-=======
         members = executions_of(connection, name)
-        returned += sum(return_safely(connection, name, member) for member in members)
->>>>>>> e397453 (Garbage in any key costs the job to which it belongs, never the service)
+        returned += sum(return_safely(connection, name, member, died=True) for member in members)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
     return returned
@@ -79,10 +74,6 @@ def _strike_off(connection: Any, name: str) -> bool:
     return True
 
 
-<<<<<<< HEAD
-def return_execution(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
-    """Undo one execution of a worker (that ``died``, or lets go); whether its job went back to the queue."""
-=======
 def executions_of(connection: Any, name: str) -> set[str]:
     """The executions in the worker's index; what can't be one is removed."""
     key, members = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name), set()
@@ -98,10 +89,10 @@ def executions_of(connection: Any, name: str) -> set[str]:
     return members
 
 
-def return_safely(connection: Any, name: str, composite_key: str) -> bool:
+def return_safely(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
     """As ``return_execution``; that of a job which can't be read is struck off, and the job left as it is."""
     try:
-        return return_execution(connection, name, composite_key)
+        return return_execution(connection, name, composite_key, died=died)
     except Exception as error:
         if not is_damage(error):
             raise
@@ -112,9 +103,8 @@ def return_safely(connection: Any, name: str, composite_key: str) -> bool:
         return False
 
 
-def return_execution(connection: Any, name: str, composite_key: str) -> bool:
-    """Undo one execution of a worker; whether its job went back to the queue."""
->>>>>>> e397453 (Garbage in any key costs the job to which it belongs, never the service)
+def return_execution(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
+    """Undo one execution of a worker (that ``died``, or lets go); whether its job went back to the queue."""
     execution = Execution.from_composite_key(composite_key, connection=connection)
     execution.worker_name = name
     fields = connection.hgetall(Job.key_for(execution.job_id))

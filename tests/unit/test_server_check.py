@@ -1,0 +1,106 @@
+"""What is said of a server's settings, and of one that is open to others."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import NoPermissionError
+
+from taskq import Queue, exposure, signing
+from workers import server_check
+
+SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+@pytest.mark.parametrize(
+    ("info", "snapshots", "said"),
+    [
+        (SAFE, False, []),
+        ({**SAFE, "maxmemory_policy": "allkeys-lru"}, False, ["evict"]),
+        ({**SAFE, "maxmemory_policy": "volatile-ttl"}, True, ["evict"]),
+        ({**SAFE, "aof_enabled": 0}, True, []),
+        ({**SAFE, "aof_enabled": 0}, False, ["forgets"]),
+        ({**SAFE, "aof_enabled": 0}, None, ["forgets"]),
+        ({**SAFE, "aof_enabled": 0, "rdb_saves": 3}, None, []),
+        ({"maxmemory_policy": "allkeys-lru"}, False, ["evict", "forgets"]),
+        ({}, True, []),
+    ],
+)
+def test_findings(info: dict[str, Any], snapshots: bool | None, said: list[str]) -> None:
+    found = list(server_check.findings(info, snapshots))
+    assert len(found) == len(said)
+    assert all(word in text and "Remedy: CONFIG SET" in text for word, text in zip(said, found, strict=True))
+
+
+class Server:
+    """Answers what it is told to."""
+
+    def __init__(self, info: Any, save: Any) -> None:
+        self._info, self._save = info, save
+
+    @staticmethod
+    def _say(answer: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def info(self) -> Any:
+        return self._say(self._info)
+
+    def config_get(self, _name: str) -> Any:
+        return self._say(self._save)
+
+
+REFUSED = NoPermissionError("NOPERM")
+
+
+def test_a_user_without_config_or_info(caplog: pytest.LogCaptureFixture) -> None:
+    assert server_check.check(Server(SAFE, REFUSED)) == []
+    assert len(server_check.check(Server({"aof_enabled": 0}, REFUSED))) == 1
+    assert server_check.check(Server({"aof_enabled": 0}, {"save": "60 1"})) == []
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+    assert server_check.check(Server(REFUSED, REFUSED)) == []
+    assert "were not checked" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("redis://localhost", True),
+        ("redis://127.0.0.1:7/0", True),
+        ("redis://127.8.8.8", True),
+        ("redis://[::1]:6379", True),
+        ("unix:///tmp/redis.sock", True),
+        ("redis://", True),
+        ("redis://redis.example", False),
+        ("rediss://10.0.0.1", False),
+        ("redis://0.0.0.0", False),
+        ("redis://localhost.example", False),
+    ],
+)
+def test_what_is_local(url: str, local: bool) -> None:
+    assert exposure.is_local(redis.Redis.from_url(url)) is local
+
+
+def test_one_loud_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delenv(signing.VARIABLE, raising=False)
+    monkeypatch.setattr(exposure, "_warned", set())
+    for _ in range(3):
+        Queue(url="redis://me:hunter2@redis.example/0")
+        Queue(url="unix:///tmp/redis.sock")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "NOT SIGNED" in record.message
+    assert "TASKQ_SECRET_KEY is not set. Set it" in record.message
+    assert "hunter2" not in record.message
+
+
+def test_no_warning_with_a_key(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv(signing.VARIABLE, "k" * signing.LEAST)
+    monkeypatch.setattr(exposure, "_warned", set())
+    Queue(url="redis://redis.example/0")
+    assert not caplog.records
