@@ -94,7 +94,7 @@ def value_of(key: str, index: int, element: bytes) -> Any:
 
 def _of_item(reader: Codec, data: bytes, index: int) -> Any:
     pickled = reader.open(data)
-    if pickled[-_NUMBER:] != index.to_bytes(_NUMBER, "big"):
+    if not pickled.endswith(index.to_bytes(_NUMBER, "big")):
         raise SignatureError(f"what stands where the result of item {index} should be was signed for another one")
     return codec.loads(pickled)
 

@@ -103,14 +103,14 @@ class Seal:
         Raises:
             SignatureError: If it is not signed, or not by one of our keys, or was signed for another place.
         """
-        if not sealed.startswith(MAGIC):
-            raise SignatureError(f"the {self._what} is not signed, and so it was not read. {REMEDY}")
-        signature, payload = sealed[len(MAGIC) : _HEAD], sealed[_HEAD:]
+        head, payload = sealed[:_HEAD], sealed[_HEAD:]
         for keyed in self._macs:
             mac = keyed.copy()
             mac.update(payload)
-            if hmac.compare_digest(mac.digest(), signature):
+            if hmac.compare_digest(MAGIC + mac.digest(), head):
                 return payload
+        if not sealed.startswith(MAGIC):
+            raise SignatureError(f"the {self._what} is not signed, and so it was not read. {REMEDY}")
         raise SignatureError(
             f"the {self._what} was signed with another key, or for another place, or was changed since; so it was "
             f"not read. {REMEDY}"
