@@ -75,7 +75,7 @@ def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
 def all_known(connection: Any) -> list[ServiceInfo]:
     """All registered services, also those that are dead and not yet recovered, by name."""
     raw = connection.hgetall(keys.SERVICES)
-    return [_read(raw[name]) for name in sorted(raw)]
+    return [info for name in sorted(raw) if (info := _read(raw[name]))]
 
 
 def lost(connection: Any, now: float) -> list[str]:
