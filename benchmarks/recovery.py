@@ -184,10 +184,10 @@ def main() -> None:
     PAGE.write_text(
         f"""# Recovery, measured
 
-Written by `python -m benchmarks.recovery` (the others need `pip install '.[peers]'`): {options.rounds} rounds each,
-median / worst. *Next* is the time from the kill to the first start of an item in a new process, *again* to the new start of
-what the killed processes ran. A *pause* is the longest time without any start after the event, Redis's own restart
-included. Items take 0.1 s, two run at a time (RQ: one). Absolute times depend on the machine.
+Written by `python -m benchmarks.recovery` (the others need the extra `peers`): {options.rounds} rounds each,
+median / worst. *Next* is the time from the kill to the first start of an item in a new process, *again* to the
+new start of what the killed processes ran. A *pause* is the longest time without any start after the event,
+Redis's own restart included. Items take 0.1 s, two run at a time (RQ: one). Absolute times depend on the machine.
 
 Python {platform.python_version()}, {packages}; {platform.system()} {platform.machine()}.
 
