@@ -62,7 +62,7 @@ def live(connection: Any) -> list[Activity]:
     """What the services whose lease is not over say, by name."""
     alive = [info.name for info in services.live(connection)]
     raw = connection.hmget(keys.ACTIVITY, alive) if alive else []
-    return [_read(data) for data in raw if data is not None]
+    return [read(data) for data in raw if data is not None]
 
 
 def cores_on(connection: Any, job_id: str) -> tuple[int, int]:
@@ -71,6 +71,7 @@ def cores_on(connection: Any, job_id: str) -> tuple[int, int]:
     return sum(process.job == job_id for process in found), len(found)
 
 
-def _read(data: bytes) -> Activity:
+def read(data: bytes) -> Activity:
+    """What one service says, from the value in the hash."""
     fields = json.loads(data)
     return Activity(**{**fields, "processes": tuple(ProcessActivity(**one) for one in fields["processes"])})

@@ -60,16 +60,25 @@ def remove(pipe: Any, name: str) -> None:
 def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
     """The services whose lease is not over, by name; only those that listen on ``queue`` if given."""
     with connection.pipeline(transaction=False) as pipe:
-        pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
-        pipe.hgetall(keys.SERVICES)
-        alive, raw = pipe.execute(raise_on_error=False)
+        ask_live(pipe)
+        infos = read_live(*pipe.execute(raise_on_error=False))
+    return [info for info in infos if queue is None or queue in info.queues]
+
+
+def ask_live(pipe: Any) -> None:
+    """Queue the two commands whose replies are for ``read_live``."""
+    pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
+    pipe.hgetall(keys.SERVICES)
+
+
+def read_live(alive: Any, raw: Any) -> list[ServiceInfo]:
+    """The services whose lease is not over, by name."""
     for reply in (alive, raw):
         if says_damage(reply):
             return []  # no register; the services make it anew
         if isinstance(reply, Exception):
             raise reply
-    infos = [info for name in sorted(alive) if name in raw and (info := _read(raw[name]))]
-    return [info for info in infos if queue is None or queue in info.queues]
+    return [info for name in sorted(alive) if name in raw and (info := _read(raw[name]))]
 
 
 def all_known(connection: Any) -> list[ServiceInfo]:

@@ -13,10 +13,12 @@ from taskq.errors import TaskqError
 from workers.cli import exits
 from workers.cli.completion import completion
 from workers.cli.control import cancel, retry
+from workers.cli.dashboard import dashboard
 from workers.cli.demo import demo
 from workers.cli.health import health
 from workers.cli.jobs import jobs
 from workers.cli.map import attach, map_command
+from workers.cli.report import report
 from workers.cli.results import results
 from workers.cli.shell import shell
 from workers.cli.show import show_command
@@ -63,7 +65,7 @@ def cli() -> None:
 
 for command in (
     worker, demo, shell, map_command, attach, status, top, jobs, show_command, results, cancel, retry, health,
-    completion,
+    dashboard, report, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

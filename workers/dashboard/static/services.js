@@ -1,0 +1,40 @@
+// Services, and below each its pool processes.
+import { byId, fill, make, say, show } from "./dom.js";
+import { bytes, count, process, seconds } from "./format.js";
+
+export function drawServices(services, now, nameOf) {
+  const rows = services.flatMap((service) => [
+    { ...service, key: service.name, title: `Service ${service.place.split("-").pop()} on ${service.host}`,
+      runs: `${service.queues.join(", ")}; ${count(service.finished)} jobs done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
+      sub: `process ${service.pid}, Python ${service.python}`, deaths: null, group: true },
+    ...service.processes.map((one) => ({ ...one, key: `${service.name} ${one.lane}`, title: `Pool process ${process(service.place, one.lane)}`,
+      sub: `process ${one.pid}`, runs: running(one, now, nameOf), group: false })),
+  ]);
+  fill(byId("services"), rows, (row) => row.key, create, (element, row) => update(element, row, now));
+  show(byId("services-empty"), !rows.length);
+}
+
+export function running(one, now, nameOf) {
+  if (!one.job) return "idle";
+  const chunk = one.chunk === null ? "" : `, chunk ${one.chunk}`;
+  return `${nameOf(one.job)}${chunk}, for ${seconds(now - one.since)}`;
+}
+
+function create(row) {
+  return make("tr", { className: row.group ? "group" : "child" },
+    make("td", {}, make("span"), make("span", { className: "sub" })), make("td", { className: "n" }), make("td", { className: "n" }),
+    make("td"), make("td", { className: "n" }), make("td", { className: "n" }));
+}
+
+function update(element, row, now) {
+  const [name, memory, cpu, runs, age, deaths] = element.children;
+  say(name.firstChild, row.title);
+  say(name.lastChild, row.sub);
+  say(memory, row.memory ? bytes(row.memory) : "–");
+  say(cpu, `${Math.round(100 * row.cpu)} %`);
+  say(runs, row.runs);
+  runs.className = row.runs === "idle" ? "soft" : "";
+  say(age, row.started ? seconds(now - row.started) : "–");
+  say(deaths, row.deaths === null ? "" : count(row.deaths));
+  deaths.className = row.deaths ? "n bad" : "n";
+}
