@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from taskq.error_groups import ErrorGroup, group_errors
+from taskq.error_groups import ErrorGroup, Frame, group_errors
 from taskq.map_store import MapStore
 
 MAPS = 10  # newest maps with failed items that are looked at
@@ -47,10 +47,16 @@ def groups_of(connection: Any, map_id: str) -> list[dict[str, Any]]:
     return [_row(group) for group in group_errors(failures)[:GROUPS]]
 
 
+def frame_text(frame: Frame) -> str:
+    """Where an exception was raised, in few words; the traceback has the whole path."""
+    file = frame.file.replace("\\", "/").rpartition("/")[2]
+    return f"{file}:{frame.line} in {frame.function}" if file else ""
+
+
 def _row(group: ErrorGroup) -> dict[str, Any]:
     sample = group.sample
     return {
-        "type": group.type, "frame": str(group.frame), "count": group.count, "item": sample.index,
+        "type": group.type, "frame": frame_text(group.frame), "count": group.count, "item": sample.index,
         "message": sample.message[:MAX_TRACEBACK], "traceback": sample.traceback[-MAX_TRACEBACK:],
         "attempts": sample.attempts, "killed": sample.attempts if group.type == "WorkerLostError" else 0,
     }  # fmt: skip

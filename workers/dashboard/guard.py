@@ -109,7 +109,7 @@ async def sign_in(request: Request, settings: DashboardSettings, form: str) -> R
 
 
 def session(token: str) -> str:
-    """What the cookie holds: it proves the token and does not tell it. Nothing is kept, so restarts don't matter."""
+    """What the cookie holds: it proves the token and does not tell it, and outlives a restart of the server."""
     return hmac.digest(token.encode(), b"taskq dashboard session", hashlib.sha256).hex()
 
 

@@ -20,7 +20,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 dashboard.app, settings.host, settings.port, log_config=None, access_log=False,
-                server_header=False, proxy_headers=False, lifespan="off", timeout_graceful_shutdown=_GRACE, ws="none",
+                server_header=False, proxy_headers=False, lifespan="off", ws="none",
+                timeout_graceful_shutdown=_GRACE,
             )
         )  # fmt: skip
 

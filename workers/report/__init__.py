@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from taskq.error_groups import Frame
 from workers.report.drawing import draw
 from workers.report.read import MapReport, read
 
@@ -25,10 +26,15 @@ def render(connection: Any, map_id: str) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(clock=_clock, seconds=_seconds, count=_count)
+    environment.filters.update(clock=_clock, seconds=_seconds, count=_count, frame=_frame)
     template = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
     report = read(connection, map_id)
     return environment.from_string(template).render(report=report, drawing=draw(report))
+
+
+def _frame(frame: Frame) -> str:
+    """Where an exception was raised, in few words; the traceback has the whole path."""
+    return f"{frame.file.rpartition('/')[2]}:{frame.line} in {frame.function}" if frame.file else ""
 
 
 def _clock(moment: float) -> str:

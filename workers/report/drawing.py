@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ ROW = 22.0
 BAR = 16.0  # height of a chunk in its row
 CHART = 120.0
 BUCKETS = 100
-TICKS = 6
+TICKS = 7
 LEAST = 0.6  # width of the narrowest shape; narrower chunks beside each other become one
 
 
@@ -54,8 +55,16 @@ def draw(report: MapReport) -> Drawing | None:
         for shape in _merged(_shapes(row, number * ROW, start, scale))
     ]
     path, highest = _throughput(entries, start, end)
-    ticks = [(WIDTH * n / TICKS, (end - start) * n / TICKS) for n in range(TICKS + 1)]
+    step = _step(end - start)
+    ticks = [(scale * step * n, step * n) for n in range(int((end - start) / step) + 1)]
     return Drawing(ROW * len(report.rows), shapes, ticks, path, highest)
+
+
+def _step(seconds: float) -> float:
+    """Between two ticks: 1, 2 or 5 times a power of ten, so that there are no more than ``TICKS``."""
+    exact = seconds / TICKS
+    power = 10.0 ** math.floor(math.log10(exact))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= exact)
 
 
 def _shapes(row: ProcessRow, y: float, start: float, scale: float) -> Iterator[Shape]:

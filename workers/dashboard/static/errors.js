@@ -16,7 +16,7 @@ function create(group) {
 function update(element, group) {
   const [summary, message, killer, trace] = element.children;
   say(summary.firstChild, `${count(group.count)} × ${group.type}`);
-  say(summary.lastChild, `${group.frame ? `at ${group.frame} ` : ""}in ${group.name}`);
+  say(summary.lastChild, `${group.frame ? `at ${group.frame} ` : ""}· map ${group.name}`);
   say(message, `Item ${group.item}: ${group.message}`);
   show(killer, group.killed > 0);
   say(killer, `This item killed ${group.killed} processes.`);

@@ -54,7 +54,7 @@ function take(news) {
 
 function drawCards(cards) {
   const card = (name, text, more) => { say(byId(`card-${name}`), text); say(byId(`card-${name}-more`), more); };
-  card("rate", rate(cards.rate), cards.job_rate >= 0.05 ? `${rate(cards.job_rate)} jobs/s` : "over ten seconds");
+  card("rate", rate(cards.rate), cards.job_rate >= 0.05 ? `${rate(cards.job_rate)} jobs/s` : "in the last 10 s");
   card("cores", `${count(cards.busy)} of ${count(cards.cores)}`, cards.cores ? percent(cards.busy, cards.cores) : "no worker");
   card("chunks", count(cards.pending + cards.claimed), `${count(cards.claimed)} claimed, ${count(cards.pending)} wait`);
   card("failed", count(cards.failed), `${count(cards.failed_jobs)} failed jobs`);

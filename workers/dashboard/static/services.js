@@ -7,7 +7,7 @@ export function drawServices(services, now, nameOf) {
     { ...service, key: service.name, title: `Service ${service.place.split("-").pop()} on ${service.host}`,
       runs: `${service.queues.join(", ")}; ${count(service.finished)} jobs done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
       sub: `process ${service.pid}, Python ${service.python}`, deaths: null, group: true },
-    ...service.processes.map((one) => ({ ...one, key: `${service.name} ${one.lane}`, title: `Pool process ${process(service.place, one.lane)}`,
+    ...[...service.processes].sort((a, b) => a.lane - b.lane).map((one) => ({ ...one, key: `${service.name} ${one.lane}`, title: `Pool process ${process(service.place, one.lane)}`,
       sub: `process ${one.pid}`, runs: running(one, now, nameOf), group: false })),
   ]);
   fill(byId("services"), rows, (row) => row.key, create, (element, row) => update(element, row, now));
@@ -21,9 +21,9 @@ export function running(one, now, nameOf) {
 }
 
 function create(row) {
-  return make("tr", { className: row.group ? "group" : "child" },
-    make("td", {}, make("span"), make("span", { className: "sub" })), make("td", { className: "n" }), make("td", { className: "n" }),
-    make("td"), make("td", { className: "n" }), make("td", { className: "n" }));
+  const cell = (className, ...children) => make("td", { role: "cell", className }, ...children);
+  return make("tr", { role: "row", className: row.group ? "group" : "child" },
+    cell("", make("span"), make("span", { className: "sub" })), cell("n"), cell("n"), cell(""), cell("n"), cell("n"));
 }
 
 function update(element, row, now) {
