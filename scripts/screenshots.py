@@ -29,7 +29,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
-# The functions are compiled under a name of their own, for tracebacks in a picture should not show this machine's paths.
+# Compiled under a name of their own: tracebacks in a picture should not show this machine's paths.
 SHOP = """
 import os, random, signal, time
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from taskq import keys
@@ -80,13 +81,16 @@ def of_map(connection: Any, job_id: str, since: float, until: float) -> Iterator
 def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> TimelineEntry | None:
     texts = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
     try:
+        start, end = float(texts["start"]), float(texts["end"])
+        if not (isfinite(start) and isfinite(end)):
+            return None
         return TimelineEntry(
             id=entry_id.decode(),
             job=texts["job"],
             host=texts["host"],
             worker=texts["worker"],
-            start=float(texts["start"]),
-            end=float(texts["end"]),
+            start=start,
+            end=end,
             chunk=int(texts["chunk"]),
             lane=int(texts["lane"]),
             pid=int(texts["pid"]),

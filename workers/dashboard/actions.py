@@ -94,5 +94,5 @@ def _do(method: Callable[[], object], job_id: str) -> None:
     try:
         method()
     except InvalidJobOperation as error:
-        why = error or "its state has just changed, or it has not failed"
+        why = str(error) or "its state has just changed, or it has not failed"
         raise ActionError(f"that can't be done to {job_id}: {why}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Any
 
 from rq.job import Job, JobStatus
@@ -85,6 +86,7 @@ class Maps:
 
 def _float(value: bytes | None) -> float:
     try:
-        return float(value or 0.0)
+        number = float(value or 0.0)
     except ValueError:
         return 0.0
+    return number if isfinite(number) else 0.0

@@ -1,4 +1,4 @@
-"""All that the page shows at one moment, read in three pipelines (and a few commands for new errors).
+"""All that the page shows at one moment, read in three pipelines and one or two commands more.
 
 The number of commands depends on the queues, services and maps shown, which are few; not on jobs, items or chunks.
 """
@@ -6,14 +6,18 @@ The number of commands depends on the queues, services and maps shown, which are
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import ResponseError
 from rq import Queue
 from rq.registry import StartedJobRegistry
 from rq.worker.base import BaseWorker
 
 from taskq import activity, keys, services, timeline
+from taskq.activity import Activity
 from taskq.services import ServiceInfo
 from taskq.timeline import TimelineEntry
 from workers.dashboard import queues
@@ -85,16 +89,21 @@ class Reader:
             services.ask_live(pipe)
             pipe.hgetall(keys.ACTIVITY)
             timeline.newest(pipe, ENTRIES, self._last)
-            pipe.info("memory")
-            maps, names, *live, measured, entries, memory = pipe.execute()
+            maps, names, *live, told, entries = pipe.execute()
         return {
             "maps": [queues.text(one) for one in maps],
             "queues": queues.names_of(names),
             "services": services.read_live(*live),
-            "activities": [activity.read(data) for data in measured.values()],
+            "activities": _readable(told.values()),
             "entries": timeline.read(entries),
-            "memory": memory,
+            "memory": self._memory(),
         }
+
+    def _memory(self) -> dict[str, Any]:
+        try:
+            return dict(self._connection.info("memory"))
+        except ResponseError:  # a user who may not ask, or a server that does not know
+            return {}
 
     def _read_queues(self, names: list[str], infos: list[ServiceInfo]) -> dict[str, Any]:
         with self._connection.pipeline(transaction=False) as pipe:
@@ -152,3 +161,12 @@ class Reader:
             "policy": memory.get("maxmemory_policy", "noeviction"),
             "evicts": bool(memory.get("maxmemory")) and memory.get("maxmemory_policy") != "noeviction",
         }
+
+
+def _readable(raw: Iterable[bytes]) -> list[Activity]:
+    """What services say of themselves; what can't be read (of another version, say) is left out."""
+    found = []
+    for data in raw:
+        with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            found.append(activity.read(data))
+    return found

@@ -60,7 +60,7 @@ function drawCards(cards) {
   card("failed", count(cards.failed), `${count(cards.failed_jobs)} failed jobs`);
   byId("card-failed-box").className = cards.failed ? "bad" : "";
   const limit = cards.max_memory ? `of ${bytes(cards.max_memory)}` : "no limit set";
-  card("memory", bytes(cards.memory), cards.evicts ? `${limit}; may evict keys (${cards.policy}): set noeviction` : limit);
+  card("memory", cards.memory ? bytes(cards.memory) : "unknown", !cards.memory ? "may not be asked" : cards.evicts ? `${limit}; may evict keys (${cards.policy}): set noeviction` : limit);
   byId("card-memory-box").className = cards.evicts ? "warn" : "";
   document.title = cards.active ? `${count(cards.active)} active · taskq` : "taskq";
 }
