@@ -1,58 +1,108 @@
-"""Run all measurements and write docs/benchmarks.md."""
+"""Measure taskq, alone and beside others, and write docs/benchmarks.md: ``make bench``."""
 
 from __future__ import annotations
 
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
-import taskq
-from benchmarks import measure
+import click
+
+from benchmarks import alone, page, plot, processes
+from benchmarks.harness import FailedError, Harness
+from benchmarks.peers import SYSTEMS
+from benchmarks.report import table
+from benchmarks.works import FULL, QUICK, WORKS, Scale
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_ALONE = "alone"  # beside the names of systems: taskq by itself
 
 
-def table(title: str, head: measure.Row, rows: list[measure.Row]) -> str:
-    lines = [f"## {title}", "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    text = "\n".join(lines) + "\n"
-    print(text, flush=True)
-    return text
+@click.command()
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    type=click.Choice([s.name for s in SYSTEMS] + [_ALONE]),
+    help="Only this one; may be given several times. 'alone' is what is measured of taskq by itself.",
+)
+@click.option(
+    "--work",
+    "works",
+    multiple=True,
+    type=click.Choice([w.name for w in WORKS] + ["growth"]),
+    help="Only this one; may be given several times.",
+)
+@click.option("--rounds", type=click.IntRange(1), help="Default: 3, with --quick 1.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="Seconds one measurement may take; a system that takes longer has failed at it.",
+)
+@click.option("--quick", is_flag=True, help="Small sizes, one round: to see that all of it works.")
+@click.option(
+    "--page",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Where to write; default: docs/{PAGE.name} if everything is measured in full, else nowhere.",
+)
+def main(
+    systems: tuple[str, ...], works: tuple[str, ...], rounds: int | None, limit: float, *, quick: bool,
+    path: Path | None,
+) -> None:  # fmt: skip
+    """Run the same work on taskq and on others, in turn, and print tables.
 
-
-def main() -> None:
-    processes = os.cpu_count() or 1
+    A system that is not installed, does not start, fails or hangs is reported as such; the others go on.
+    """
+    scale = QUICK if quick else FULL
+    rounds = rounds or (1 if quick else 3)
+    if path is None and not (systems or works or quick):
+        path = PAGE
     parts = []
-    with taskq.local(processes=processes) as q:
-        redis = q.connection.info("server")
-        server = f"{redis.get('server_name', 'redis')} {redis.get('valkey_version') or redis['redis_version']}"
-        parts += [
-            table(
-                "Maps beside a bare multiprocessing.Pool",
-                ("map", "taskq", "Pool.map", "ratio"),
-                measure.beside_a_pool(q, processes),
-            ),
-            table("Latency", ("work", "median", "99th percentile"), measure.latency(q)),
-            table("Memory of a huge map", ("when", "service", "Redis"), measure.memory(q)),
-            table(
-                "kill -9 in mid-map",
-                ("killed", "gap, median", "gap, worst", "results lost", "results doubled"),
-                measure.gaps(q),
-            ),
-        ]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("rq", "redis", "hiredis", "cotyledon"))
-    intro = f"""# Benchmarks
+    chosen = [work for work in WORKS if not works or work.name in works]
+    compared = page.all_systems([name for name in systems if name != _ALONE])
+    processes.adopt_orphans()
+    if set(systems) != {_ALONE}:
+        harness = Harness(compared, chosen, scale, limit)
+        for _ in range(rounds):
+            harness.round()
+        if not works or "growth" in works:
+            harness.once()
+        picture = (path or PAGE).with_suffix(".svg")
+        if path:
+            plot.draw(harness.findings, chosen, picture)
+        parts.append(page.comparison(harness.findings, chosen, picture.name))
+    if (not systems and not works) or _ALONE in systems:
+        parts.append(by_itself(scale, rounds))
+    parts += [page.works_explained(chosen, scale), page.fairness(compared)]
+    print("\n".join(parts))
+    if path:
+        page.write(path, rounds, parts)
 
-Written by `make bench`: medians of {measure.ROUNDS} rounds, the alternatives in turn in the same run. Ratios hold
-from machine to machine, absolute times do not. A gap runs from the kill to the start of the next chunk in a new
-process; the other processes go on meanwhile.
 
-Python {platform.python_version()}, {packages}, {server} on a unix socket; {processes} cores,
-one service with {processes} pool processes, {platform.system()} {platform.machine()}.
+def by_itself(scale: Scale, rounds: int) -> str:
+    """The part about taskq alone."""
+    try:
+        rows = alone.start(rounds)
+        with alone.queue() as q:
+            for measured in (alone.idle, alone.latency, alone.enqueue):
+                rows += measured(q, scale)
+            memory = alone.memory(q, scale)
+            gaps = alone.gaps(q, rounds)
+    except FailedError as error:
+        return f"## taskq by itself\n\nFailed: {error}\n"
+    killed = ("killed", "gap, median", "gap, worst", "results lost", "results doubled")
+    return f"""## taskq by itself
 
-"""
-    PAGE.write_text(intro + "\n".join(parts))
+{table(("what", "measured"), rows)}
+### Memory of a huge map
+
+{table(("when", "service", "Redis"), memory)}
+### kill -9 in mid-map
+
+A gap runs from the kill to the start of the next chunk in a new process; the other processes go on meanwhile.
+
+{table(killed, gaps)}"""
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The functions that are mapped, importable by workers and pools alike."""
+"""The functions that every system runs, importable by workers and pools alike, and what is measured of them."""
 
 from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 
 
 def noop(_n: int) -> None:
@@ -11,8 +12,70 @@ def noop(_n: int) -> None:
 
 
 def compute(_n: int) -> int:
+    """The seed's job: about 0.2 s of pure Python."""
     return sum([random.randint(1, 100) for _ in range(1_000_000)])
 
 
 def nap(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One column of the table."""
+
+    name: str  # as on the command line
+    title: str
+    unit: str
+    more_is_better: bool
+    explained: str
+    tiny: bool = False  # jobs of no length: what is measured is the system
+
+
+WORKS = (
+    Work("compute", "seed compute", "s", more_is_better=False,
+         explained="the seed's job, the sum of a million random integers, mapped over {compute_items} items"),
+    Work("jobs", "no-op jobs", "jobs/s", more_is_better=True,
+         explained="independent jobs, enqueued in bulk where there is a call for it, until the caller knows that "
+                   "all are done; their results are kept",
+         tiny=True),
+    Work("latency", "latency", "ms", more_is_better=False,
+         explained="one no-op job on an idle worker, from enqueue to the result in the caller's hands",
+         tiny=True),
+    Work("map", "no-op map", "items/s", more_is_better=True,
+         explained="a map of no-op items, up to {most_items:,} of them, the list of results in the caller's hands",
+         tiny=True),
+    Work("uneven", "uneven items", "s", more_is_better=False,
+         explained="a map of 6 items that sleep {long} s, then 6 that sleep {short} s; ideal: {ideal:.4g} s"),
+    Work("arrays", "1 MiB results", "MiB/s", more_is_better=True,
+         explained="a map whose results are NumPy arrays of 1 MiB each, up to {most_arrays} of them"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of it is done. Rates are compared, so slow systems get fewer jobs in the same time."""
+
+    compute_items: int = 8
+    budget: float = 1.5  # seconds for which a rate is measured
+    most_jobs: int = 20_000
+    most_items: int = 1_000_000
+    most_arrays: int = 200
+    samples: int = 150  # of the latency
+    long: float = 1.0  # seconds
+    short: float = 0.05
+    sizes: tuple[int, ...] = tuple(10**n for n in range(3, 8))  # of growing maps
+    growth_limit: float = 15.0  # seconds a map of the next size may be expected to take
+    idle: float = 5.0  # seconds
+
+    @property
+    def ideal(self) -> float:
+        """Seconds the uneven items take on two processes at best."""
+        return 3 * (self.long + self.short)
+
+
+FULL = Scale()
+QUICK = Scale(
+    compute_items=2, budget=0.2, most_jobs=2000, most_items=100_000, most_arrays=20, samples=20,
+    long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
+)  # fmt: skip

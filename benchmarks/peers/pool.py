@@ -1,0 +1,33 @@
+"""A bare ``multiprocessing.Pool``."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks import works
+from benchmarks.peers import PROCESSES
+
+
+class PoolSession:
+    """Also for what has the same interface."""
+
+    def __init__(self, pool):
+        self._pool = pool
+
+    def one(self):
+        self._pool.apply(works.noop, (0,))
+
+    def jobs(self, count):
+        for result in [self._pool.apply_async(works.noop, (n,)) for n in range(count)]:
+            result.get()
+
+    def map(self, function, items, *, alone):
+        return self._pool.map(function, items, chunksize=1 if alone else None)
+
+
+@contextmanager
+def start(_url: str) -> Iterator[PoolSession]:
+    with multiprocessing.Pool(PROCESSES) as pool:
+        yield PoolSession(pool)

@@ -1,0 +1,70 @@
+"""The table as a picture: one row of bars for each work, the better the longer, and the time of growing maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Findings
+from benchmarks.peers import System
+from benchmarks.report import OURS, middle, number
+from benchmarks.works import Work
+
+_OURS, _OTHERS, _TEXT = "#c2410c", "#94a3b8", "#334155"
+
+
+def draw(findings: Mapping[System, Findings], works: Sequence[Work], path: Path) -> None:
+    """Write the picture, as SVG."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style = {"svg.fonttype": "none", "svg.hashsalt": "taskq", "font.size": 8, "text.color": _TEXT,
+             "axes.labelcolor": _TEXT, "xtick.color": _TEXT, "ytick.color": _TEXT}  # fmt: skip
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(11, 8.5), layout="constrained", facecolor="white")
+        grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 1.1))
+        for number_, work in enumerate(works):
+            _bars(figure.add_subplot(grid[divmod(number_, 3)]), findings, work)
+        _lines(figure.add_subplot(grid[2, :]), findings)
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _bars(axes: Any, findings: Mapping[System, Findings], work: Work) -> None:
+    rows = [(system, middle(found, work)) for system, found in reversed(findings.items())]
+    known = [value for _, value in rows if value is not None]
+    for place, (system, value) in enumerate(rows):
+        if value is None:
+            axes.text(0.01, place, "no", va="center", transform=axes.get_yaxis_transform())
+            continue
+        axes.barh(place, value, color=_OURS if system.name == OURS else _OTHERS)
+        axes.text(value, place, f" {number(value)}", va="center")
+    axes.set_yticks(range(len(rows)), [system.title for system, _ in rows])
+    axes.set_title(
+        f"{work.title}, {work.unit} ({'more' if work.more_is_better else 'less'} is better)", fontsize=8
+    )
+    if known:
+        axes.set_xscale("log")
+        axes.set_xlim(min(known) / 2, max(known) * 8)
+    _plain(axes)
+
+
+def _lines(axes: Any, findings: Mapping[System, Findings]) -> None:
+    for system, found in findings.items():
+        if found.growth:
+            items = [step.items for step in found.growth]
+            each = [step.seconds / step.items * 1e6 for step in found.growth]
+            ours = system.name == OURS
+            color = _OURS if ours else _OTHERS
+            axes.plot(items, each, color=color, marker="o", markersize=3, linewidth=2 if ours else 1)
+            axes.annotate(system.title, (items[-1], each[-1]), (5, 0), textcoords="offset points", va="center")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.margins(x=0.15)
+    axes.set_title("time of an item in a map of no-op items, µs, by the number of items", fontsize=8)
+    _plain(axes)
+
+
+def _plain(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(which="minor", length=0)
