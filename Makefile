@@ -1,9 +1,9 @@
-# All set-up happens in .venv, from pyproject.toml; nothing else on the machine is touched.
+# All set-up happens in .venv (for bench in .venv-bench), from pyproject.toml; nothing else on the machine is touched.
 #   make demo            see it work
 #   make test            the tests
 #   make check           lint, types and tests: what CI runs
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
-#   make bench           the measurements of docs/benchmarks.md
+#   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 
@@ -11,6 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .venv-bench
 
 .PHONY: demo test lint types check bench chaos fuzz compose-test clean
 
@@ -29,8 +30,8 @@ types: $(READY)
 
 check: lint types test
 
-bench: $(READY)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -42,12 +43,22 @@ fuzz: $(READY)
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py
 
-$(READY): pyproject.toml
+define check_python
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "taskq needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+endef
+
+$(READY): pyproject.toml
+	$(check_python)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+$(BENCH)/.ready: pyproject.toml
+	$(check_python)
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python scripts/install_bench.py
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(BENCH) build *.egg-info

@@ -58,22 +58,22 @@ def main(
     rounds = rounds or (1 if quick else 3)
     if path is None and not (systems or works or quick):
         path = PAGE
-    parts = []
     chosen = [work for work in WORKS if not works or work.name in works]
     compared = page.all_systems([name for name in systems if name != _ALONE])
-    processes.adopt_orphans()
-    if set(systems) != {_ALONE}:
-        harness = Harness(compared, chosen, scale, limit)
-        for _ in range(rounds):
-            harness.round()
-        if not works or "growth" in works:
-            harness.once()
-        picture = (path or PAGE).with_suffix(".svg")
-        if path:
-            plot.draw(harness.findings, chosen, picture)
-        parts.append(page.comparison(harness.findings, chosen, picture.name))
-    if (not systems and not works) or _ALONE in systems:
-        parts.append(by_itself(scale, rounds))
+    parts = []
+    with processes.adopting_orphans():
+        if set(systems) != {_ALONE}:
+            harness = Harness(compared, chosen, scale, limit)
+            for _ in range(rounds):
+                harness.round()
+            if not works or "growth" in works:
+                harness.once()
+            picture = (path or PAGE).with_suffix(".svg")
+            if path:
+                plot.draw(harness.findings, chosen, picture)
+            parts.append(page.comparison(harness.findings, chosen, picture.name))
+        if (not systems and not works) or _ALONE in systems:
+            parts.append(by_itself(scale, rounds))
     parts += [page.works_explained(chosen, scale), page.fairness(compared)]
     print("\n".join(parts))
     if path:

@@ -6,6 +6,7 @@ harness ──socket── session process ──── worker processes of the 
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -78,9 +79,8 @@ def server() -> Iterator[str]:
 class Running:
     """A session process, and what the harness sees of it from outside."""
 
-    def __init__(self, system: System, limit: float, *, tiny: bool) -> None:
-        self._system = system
-        self._kind = "tiny" if tiny else "long"
+    def __init__(self, start: str, limit: float) -> None:
+        self._start = start
         self._limit = limit
         self._stack = ExitStack()
 
@@ -94,8 +94,7 @@ class Running:
             self._log = stack.enter_context(tempfile.TemporaryFile())
             ours, theirs = socket.socketpair()
             self._wire = stack.enter_context(Connection(ours.detach()))
-            command = [sys.executable, "-m", "benchmarks.session", self._system.name, url,
-                       self._kind, str(theirs.fileno())]  # fmt: skip
+            command = [sys.executable, "-m", "benchmarks.session", self._start, url, str(theirs.fileno())]
             self._process = stack.enter_context(
                 subprocess.Popen(
                     command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self._log,
@@ -123,7 +122,7 @@ class Running:
         while not self._wire.poll(_SAMPLE) and time.monotonic() < deadline:
             peak = max(peak, self._memory())
         peak = max(peak, self._memory())
-        return Growth(items, self._receive(0), peak - before)
+        return Growth(items, self._receive(_SAMPLE, self._limit), peak - before)
 
     def idle(self, seconds: float) -> Idle:
         """What it costs while nothing is to be done."""
@@ -141,10 +140,10 @@ class Running:
         info: Any = self._connection.info("memory")
         return info["used_memory"] + processes.memory(processes.descendants() - self._spared)
 
-    def _receive(self, limit: float) -> float:
-        if not self._wire.poll(limit):
+    def _receive(self, wait: float, limit: float | None = None) -> float:
+        if not self._wire.poll(wait):
             self._process.kill()
-            raise FailedError(f"no answer within {limit or self._limit:.0f} s{self._last_words()}")
+            raise FailedError(f"no answer within {limit or wait:g} s{self._last_words()}")
         try:
             kind, answer = self._wire.recv()
         except (EOFError, ConnectionError):
@@ -154,8 +153,8 @@ class Running:
         return answer
 
     def _last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        written = os.pread(self._log.fileno(), 2**20, 0)  # without moving the position at which others write
+        lines = written.decode(errors="replace").strip().splitlines()
         return f": {lines[-1]}" if lines else ""
 
     def _stop(self) -> None:
@@ -178,23 +177,24 @@ class Harness:
         self._scale = scale
         self._limit = limit
         self.findings = {system: Findings(failures=dict(system.unable)) for system in systems}
-        processes.adopt_orphans()
 
     def round(self) -> None:
         """Each work on each system, once."""
         for system, found in self.findings.items():
             works = [work for work in self._works if work.name not in found.failures]
             # One session for all, but for systems that are set up in two ways.
-            kinds = (True, False) if system.start_tiny else (None,)
-            for kind in kinds:
-                left = [work for work in works if kind is None or work.tiny == kind]
+            kinds = (
+                [(system.start_tiny, True), (system.start, False)] if system.start_tiny else [(system.start, None)]
+            )
+            for start, tiny in kinds:
+                left = [work for work in works if tiny is None or work.tiny == tiny]
                 while left and "start" not in found.failures:
-                    left = self._some(system, found, left, tiny=bool(kind))
+                    left = self._some(system, start, found, left)
 
-    def _some(self, system: System, found: Findings, left: list[Work], *, tiny: bool) -> list[Work]:
+    def _some(self, system: System, start: str, found: Findings, left: list[Work]) -> list[Work]:
         """The works in one session; those that are left after one that did it harm."""
         try:
-            with Running(system, self._limit, tiny=tiny) as running:
+            with Running(start, self._limit) as running:
                 for number, work in enumerate(left, 1):
                     try:
                         value = running.work(work, self._scale)
@@ -213,7 +213,7 @@ class Harness:
             if "start" in found.failures:
                 continue
             try:
-                with Running(system, self._limit, tiny=True) as running:
+                with Running(system.start_tiny or system.start, self._limit) as running:
                     found.idle = running.idle(self._scale.idle)
                     self._grow(system, found, running)
             except FailedError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -12,10 +13,19 @@ _SET_CHILD_SUBREAPER = 36  # prctl(2)
 _GONE = 5.0  # seconds the kernel may take to end what was killed
 
 
-def adopt_orphans() -> None:
-    """Become the parent of whatever loses its own, so that nothing escapes; on Linux, elsewhere it may."""
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Be the parent of whatever loses its own meanwhile, so that nothing escapes; on Linux, elsewhere it may."""
+    _be_subreaper(1)
+    try:
+        yield
+    finally:
+        _be_subreaper(0)
+
+
+def _be_subreaper(value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, value, 0, 0, 0)
 
 
 def descendants() -> set[psutil.Process]:

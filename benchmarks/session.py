@@ -1,8 +1,7 @@
-"""The process that starts a system, and measures it on request: ``benchmarks.session SYSTEM URL KIND FD``.
+"""The process that starts a system, and measures it on request: ``benchmarks.session START URL FD``.
 
-A process of its own for each session, so that a system that hangs, or kills its caller, costs one measurement. KIND
-is ``tiny`` or ``long``: what it is set up for. Requests and answers are pickled tuples on a socket; a request of
-None ends it.
+A process of its own for each session, so that a system that hangs, or kills its caller, costs one measurement.
+START is the field of ``System``. Requests and answers are pickled tuples on a socket; a request of None ends it.
 """
 
 from __future__ import annotations
@@ -14,17 +13,16 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks import measure
-from benchmarks.peers import SYSTEMS, Session, commands
+from benchmarks import measure, peers
+from benchmarks.peers import Session, commands
 
 
-def serve(name: str, url: str, wire: Connection, *, tiny: bool) -> None:
+def serve(start: str, url: str, wire: Connection) -> None:
     """Answer ("work", name of a work, scale) or ("growth", items) with ("value", v) or ("failed", why)."""
     os.environ[commands.URL] = url
-    system = next(system for system in SYSTEMS if system.name == name)
     try:
         began = time.perf_counter()
-        with system.session(url, tiny=tiny) as session:
+        with peers.session(start, url) as session:
             measure.warm_up(session)
             wire.send(("value", time.perf_counter() - began))
             while (request := wire.recv()) is not None:
@@ -54,4 +52,4 @@ def _said(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], Connection(int(sys.argv[4])), tiny=sys.argv[3] == "tiny")
+    serve(sys.argv[1], sys.argv[2], Connection(int(sys.argv[3])))

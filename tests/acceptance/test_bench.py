@@ -1,0 +1,70 @@
+"""The benchmarks' harness on real processes, with tiny sizes; and what it makes of systems that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import processes
+from benchmarks.harness import Findings, Harness
+from benchmarks.page import all_systems
+from benchmarks.peers import System
+from benchmarks.works import WORKS, Scale
+
+pytestmark = pytest.mark.acceptance
+
+TINY = Scale(
+    compute_items=2, budget=0.02, most_jobs=40, most_items=2000, most_arrays=2, samples=3,
+    long=0.02, short=0.001, sizes=(100, 1000), growth_limit=5, idle=0.2,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    with processes.adopting_orphans():
+        before = processes.descendants()
+        yield
+        assert processes.descendants() == before
+
+
+def test_taskq_and_a_pool_are_measured():
+    harness = Harness(all_systems(["taskq", "pool"]), WORKS, TINY, limit=20)
+    harness.round()
+    harness.once()
+    for found in harness.findings.values():
+        assert not found.failures
+        assert set(found.values) == {work.name for work in WORKS}
+        assert all(value > 0 for values in found.values.values() for value in values)
+        assert [step.items for step in found.growth] == [100, 1000]
+        assert found.idle is not None
+
+
+def found_of(start: str, *works: str, rounds: int = 1) -> Findings:
+    system = System("some", "Some", start, (), "")
+    harness = Harness([system], [work for work in WORKS if work.name in works], TINY, limit=0.5)
+    for _ in range(rounds):
+        harness.round()
+    return harness.findings[system]
+
+
+def test_a_system_that_is_not_installed():
+    found = found_of("nosuchmodule:start", "jobs")
+    assert found.failures == {"start": "not installed (No module named 'nosuchmodule')"}
+
+
+def test_a_system_that_hangs_costs_one_measurement():
+    found = found_of("tests.acceptance.bench_peers:hangs", "jobs", "latency", rounds=2)
+    assert found.failures == {"jobs": "no answer within 0.5 s"}
+    assert len(found.values["latency"]) == 2
+
+
+def test_a_system_that_kills_its_caller_costs_one_measurement():
+    found = found_of("tests.acceptance.bench_peers:dies", "compute", "latency")
+    assert found.failures == {"compute": "ended by itself"}
+    assert len(found.values["latency"]) == 1
+
+
+def test_a_system_that_loses_results_is_not_measured():
+    found = found_of("tests.acceptance.bench_peers:loses", "compute")
+    assert found.failures == {"compute": "WrongResultError: 1 results of 2 items"}
