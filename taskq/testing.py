@@ -93,6 +93,7 @@ def running_worker(
     """
     # Here and not above: a producer's tests that only drain need none of the workers.
     from workers.events import Event, Stop
+    from workers.rq_options import RQOptions
     from workers.service import build
     from workers.settings import Settings, worker_name
 
@@ -103,6 +104,8 @@ def running_worker(
         "processes": processes,
         "grace": 1.0,
     }
+    if isinstance(queue.connection, fakeredis.FakeRedis):  # no pool process reaches it to clean RQ's registries
+        options["rq"] = RQOptions(maintenance_interval=0)
     name = worker_name("test", 0)
     dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox,
                        new_connection or (lambda: _again(queue.connection)))  # fmt: skip

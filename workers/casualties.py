@@ -12,6 +12,8 @@ import time
 from taskq.chunk import read_header
 from taskq.map_store import Claim
 from taskq.outcome import ChunkOutcome, ItemFailure
+from workers import ending
+from workers.errands import Errand
 from workers.execution import ITEM_TIMEOUT, MapRun, PlainJob, Wounded
 from workers.lane import Lane
 from workers.settings import MAX_DEATHS
@@ -37,6 +39,8 @@ def settle(state: State, lane: Lane) -> None:
         elif isinstance(taken, PlainJob):
             taken.unread += number == unread
             _settle_job(state, lane, taken, guilty=number == guilty or taken.unread >= MAX_DEATHS)
+        elif isinstance(taken, Errand):
+            _settle_errand(state, lane, taken, guilty=number == guilty)
     lane.tasks.clear()
 
 
@@ -94,7 +98,17 @@ def _settle_timeout(state: State, lane: Lane, run: MapRun, claim: Claim) -> None
     run.ended.append((claim, outcome, state.note(lane, "timeout")))
 
 
+def _settle_errand(state: State, lane: Lane, errand: Errand, *, guilty: bool) -> None:
+    if guilty:
+        errand.lost(lane)
+    else:
+        state.errands.appendleft(errand)
+
+
 def _settle_job(state: State, lane: Lane, job: PlainJob, *, guilty: bool) -> None:
+    if job.stopped:
+        ending.stopped(state, job)
+        return
     if not guilty:
         job.submitted = False
         return
@@ -104,6 +118,8 @@ def _settle_job(state: State, lane: Lane, job: PlainJob, *, guilty: bool) -> Non
         status, name = _wait_status(lane)
         error = f"Work-horse terminated unexpectedly; waitpid returned {status}{name}; "  # RQ's own words
         state.worker.handle_work_horse_killed(job.job, lane.pid, status, None)
+        ending.killed(state, job, lane.pid, status, error)
+        return
     job.outcome = JobOutcome(error=error)
 
 

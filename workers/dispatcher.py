@@ -23,17 +23,20 @@ from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
 from taskq.outcome import ChunkRefused
-from workers import casualties, ending, intake, recovery
+from workers import casualties, commands, ending, intake, recovery
 from workers.damage import contained
+from workers.errands import Errand
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
 from workers.execution import FAST, ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob, Taken
 from workers.fetcher import Fetcher
 from workers.lane import Lane
+from workers.maintenance import Maintenance
 from workers.marker import NONE
 from workers.membership import Membership
 from workers.monitor import Monitor
 from workers.state import State
+from workers.suspension import Suspension
 from workers.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,9 @@ class Dispatcher:
         self._monitor = Monitor(state)
         self._stranded = intake.Stranded()
         self._sweep = Sweep()
+        self._maintenance = Maintenance(state)
+        self._suspension = Suspension(state)
+        self._idle_since = time.monotonic()
         self._joined = False
         self._fetched: list[Fetched] = []
         self._ask = True  # the queues may hold jobs, and a process may be free for them
@@ -83,7 +89,7 @@ class Dispatcher:
     def run(self) -> None:
         """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
         self.state.lanes.fill()
-        for fetcher in self._fetchers:
+        for fetcher in [] if self.state.settings.rq.burst else self._fetchers:  # a burst never waits for jobs
             fetcher.start()
         while not self._drained():
             self._handle(self._receive())
@@ -93,6 +99,9 @@ class Dispatcher:
                 self._redis_failed(error)
             else:
                 self._pause = 0.0
+            if self.state.finished and self._deadline is None:
+                log.info("ends: %s", self.state.finished, extra={"action": "finished"})
+                self._stop(Stop(time.monotonic() + self.state.settings.grace))
         self._leave()
 
     def _receive(self) -> list[Event]:
@@ -106,7 +115,8 @@ class Dispatcher:
             return events
 
     def _patience(self) -> float:
-        deadlines = (taken.deadline for taken in self.state.taken if taken.deadline)
+        busy: list[Taken | Errand] = [*self.state.taken, *self._errands_running()]
+        deadlines = (one.deadline for one in busy if one.deadline)
         items = (deadline for lane in self.state.lanes if (deadline := _item_deadline(lane)))
         until = [self._ticked + TICK, self._membership.due, *deadlines, *items]
         if (due := self.state.lanes.due) is not None:
@@ -129,11 +139,15 @@ class Dispatcher:
         self._top_up()
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
+            self._top_up()  # with errands
         ending.end_plain(state)
         self._begin_fetched()
+        idle = self._idle()
         exchange = Exchange(state, ask=self._ask)
         self._ask = False
         exchange.run()
+        if idle and exchange.empty:
+            self._nothing_to_do()
         if exchange.reserved:
             self._ask = True  # there may be more
             intake.begin(state, exchange.reserved)
@@ -149,6 +163,25 @@ class Dispatcher:
         self._end_maps()
         self._open_gate()
 
+    def _idle(self) -> bool:
+        """Whether nothing is left of what was begun. Remembers since when."""
+        state = self.state
+        idle = not (state.taken or state.errands or self._errands_running() or state.webhooks.busy)
+        if not idle:
+            self._idle_since = time.monotonic()
+        return idle
+
+    def _nothing_to_do(self) -> None:
+        """The queues were found empty while nothing ran."""
+        options = self.state.settings.rq
+        if options.burst:
+            self.state.finish("the queues are empty")
+        elif options.max_idle_time is not None and time.monotonic() - self._idle_since >= options.max_idle_time:
+            self.state.finish(f"idle for {options.max_idle_time:g} s")
+
+    def _errands_running(self) -> list[Errand]:
+        return [one for lane in self.state.lanes for one in lane.tasks.values() if isinstance(one, Errand)]
+
     def _begin_fetched(self) -> None:
         """Start what fetchers brought, at once; give back what can't start, for others may be free."""
         if not self._fetched:
@@ -157,6 +190,8 @@ class Dispatcher:
         room = self._room()
         for one in fetched[room:]:
             intake.give_back(self.state, one.queue, one.job_id)
+        for one in fetched[:room]:
+            self.state.order.took(one.queue)
         intake.begin(self.state, [(one.queue, one.job_id) for one in fetched[:room]])
         # Which of several queues comes next is for the reserve to say; with one, its fetcher is quicker.
         self._ask = len(self.state.queues) > 1
@@ -164,14 +199,16 @@ class Dispatcher:
 
     def _room(self) -> int:
         """How many jobs that fetchers brought can start now; for others somebody else may be free."""
-        return 0 if self.state.stopping else max(0, len(self.state.lanes.idle) - self.state.waiting)
+        if self.state.stopping or self.state.suspended:
+            return 0
+        return max(0, min(len(self.state.lanes.idle) - self.state.waiting, self.state.allowance))
 
     def _hungry(self) -> bool:
         return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if a process is free and the queues were empty when last asked."""
-        if self._room() and not self._ask:
+        if self._room() and not self._ask and not self.state.settings.rq.burst:
             self._gate.set()
         else:
             self._gate.clear()
@@ -218,10 +255,12 @@ class Dispatcher:
         return events
 
     def _done(self, event: Done) -> None:
-        taken: Taken | None = self.state.lanes.done(event.lane, event.number)
+        taken: Taken | Errand | None = self.state.lanes.done(event.lane, event.number)
         self._ask = True
         if isinstance(taken, PlainJob):
             taken.outcome = event.outcome
+        elif isinstance(taken, Errand):
+            taken.then(event.outcome)
         elif isinstance(taken, MapRun):
             claim = taken.flying.pop(event.number, None)
             if claim is None:
@@ -239,6 +278,10 @@ class Dispatcher:
         elif payload.get("command") == "taskq-look":  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
+        elif payload.get("command") == "taskq-sent":  # webhooks
+            self._ask = True
+        else:
+            commands.obey(self.state, payload)
 
     # -- lanes -----------------------------------------------------------------------------------------
 
@@ -250,6 +293,10 @@ class Dispatcher:
 
     def _give(self, lane: Lane) -> bool:
         """Give one task to a lane with room; whether there was one."""
+        if self.state.errands and lane.idle:
+            errand = self.state.errands.popleft()
+            self.state.lanes.submit(lane, errand.started(), errand)
+            return True
         taken = self.state.taken
         for _ in range(len(taken)):
             one = taken[0]
@@ -290,6 +337,8 @@ class Dispatcher:
                 ending.end_map_safely(self.state, run)
         self._top_up()  # with callbacks
         if not self.state.taken:
+            if self.state.allowance <= 0:
+                self.state.finish(f"has run {self.state.begun} jobs")
             self.state.worker.rest()
 
     def _over(self, run: MapRun) -> bool:
@@ -303,6 +352,10 @@ class Dispatcher:
 
     def _time_out(self) -> None:
         for lane in self.state.lanes:
+            errand = lane.running
+            if isinstance(errand, Errand) and errand.overdue:
+                errand.deadline = None
+                lane.kill("timeout")
             if (deadline := _item_deadline(lane)) and time.monotonic() >= deadline:
                 lane.kill(ITEM_TIMEOUT)
         for taken in list(self.state.taken):
@@ -325,6 +378,8 @@ class Dispatcher:
         self._ticked = time.monotonic()
         self._ask = True
         self._monitor.tell()
+        self._suspension.look()
+        self._maintenance.look()
         for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
             with contained(f"dependents in the queue {one.name}"):
                 ReadyJobRegistry(queue=one).cleanup()
@@ -365,10 +420,10 @@ class Dispatcher:
             return True
         for run in self.state.maps:
             run.ready.clear()  # still claimed by us; put back, with all else, when we leave
-        busy = any(not lane.idle for lane in self.state.lanes)
+        busy = any(not lane.idle for lane in self.state.lanes) or bool(self.state.errands)
         fetching = any(fetcher.is_alive() for fetcher in self._fetchers)
         unsaved = any(run.ended for run in self.state.maps) or any(job.outcome for job in self.state.plain)
-        return not (busy or fetching or unsaved)
+        return not (busy or fetching or unsaved or self.state.webhooks.busy)
 
     def _leave(self) -> None:
         """Put back what is left, at the front, and strike ourselves off."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 
-from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 
 from taskq import codec, refusals
 from taskq.errors import ResultsGoneError
@@ -16,14 +16,16 @@ from taskq.map_job import CANCELED
 from taskq.map_store import MapInfo
 from taskq.outcome import summary
 from taskq.producer import MAP_RESULT_TTL
-from taskq.rq_jobs import failure_text
+from taskq.rq_jobs import MAP_PATH, failure_text
 from taskq.signed_job import VALUE, JobSerializer
 from workers import intake
 from workers.damage import contained, is_damage
+from workers.errands import Errand
 from workers.execution import MapRun, PlainJob
+from workers.rq_worker import STOPPED
 from workers.sealed import Sealed
 from workers.state import State
-from workers.tasks import CallbackTask
+from workers.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ _MOMENT = 60  # seconds: how long keys last that are deleted in a moment
 def end_plain(state: State) -> None:
     """Record how plain jobs ended, the way RQ records it; simple successes all together."""
     ended = [job for job in state.plain if job.outcome is not None]
+    for job in ended:
+        assert job.outcome is not None
+        state.worker.take_over(job.job, job.outcome)
     simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
     if simple:
         with contained("the ends of plain jobs"):  # each is then looked at alone
@@ -53,11 +58,12 @@ def _end_alone(state: State, job: PlainJob) -> None:
     if not state.connection.exists(job.execution.key):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
     elif job.outcome.retry is not None:
-        state.worker.retry(*job.rq, job.outcome.retry)
+        state.worker.retry(*job.rq, job.outcome)
         state.ended(job, "retried")
     elif job.outcome.error is not None:
-        outcome = "retried" if job.job.should_retry else "failed"
-        state.worker.fail(*job.rq, job.outcome.error)
+        stopped = job.outcome.stopped
+        outcome = "stopped" if stopped else "retried" if job.job.should_retry else "failed"
+        state.worker.fail(*job.rq, job.outcome.error, stopped=stopped)
         state.ended(job, outcome, job.outcome.error)
     else:
         state.worker.succeed(*job.rq, _value(job))
@@ -73,6 +79,40 @@ def _is_simple(state: State, job: PlainJob) -> bool:
 def _value(job: PlainJob) -> Sealed | None:
     assert job.outcome is not None
     return None if job.outcome.value is None else Sealed(job.outcome.value)
+
+
+def stopped(state: State, job: PlainJob) -> None:
+    """A plain job was stopped, and its process, if it had one, is dead; its callback goes first, as in RQ."""
+    outcome = JobOutcome(error=STOPPED, stopped=True)
+    if not job.job._stopped_callback_name:  # noqa: SLF001 - the callback itself would be imported
+        job.outcome = outcome
+        return
+    task = StoppedTask(job.job.id, job.fields, state.name)
+    _first(state, job, task, outcome, "stopped callback", job.job.stopped_callback_timeout)
+
+
+def killed(state: State, job: PlainJob, pid: int, status: int, error: str) -> None:
+    """A plain job's process has died; the user's handler is told before that is recorded."""
+    outcome = JobOutcome(error=error)
+    if state.settings.rq.user.work_horse_killed_handler is None:
+        job.outcome = outcome
+        return
+    task = KilledTask(job.job.id, job.fields, state.name, pid, status)
+    _first(state, job, task, outcome, "work-horse-killed handler", CALLBACK_TIMEOUT)
+
+
+def _first(
+    state: State, job: PlainJob, task: StoppedTask | KilledTask, outcome: JobOutcome, what: str, timeout: float
+) -> None:
+    """Have an errand run; whatever comes of it, the job's own end is recorded then."""
+
+    def then(result: JobOutcome) -> None:
+        if result.error:
+            log.error("the %s of job %s failed: %s", what, job.job.id, result.error,
+                      extra={"action": "callback_failed", "job": job.job.id})  # fmt: skip
+        job.outcome = outcome
+
+    state.errands.append(Errand(task, then, timeout))
 
 
 def end_map(state: State, run: MapRun) -> None:
@@ -104,9 +144,12 @@ def end_map(state: State, run: MapRun) -> None:
 def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | None) -> None:
     run.summary = run.summary or (_summary(info) if info else None)
     if run.called is None and _wants_callback(run, error):
-        run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
+        if run.stopped:
+            run.callback = StoppedTask(run.job.id, run.fields, state.name)
+        else:
+            run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
         return  # the dispatcher runs it, and comes back
-    if run.called is not None and run.called.error is not None:
+    if run.called is not None and run.called.error is not None and not run.stopped:
         error = run.called.error
         refusals.count(state.connection, run.called.refusal)
     if not state.connection.exists(run.execution.key):
@@ -115,7 +158,8 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         return
     run.store.close()
     intake.withdraw_helper(state, run)
-    again = error is not None and run.job.should_retry
+    run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
+    again = error is not None and run.job.should_retry and not run.stopped
     ttl = -1 if again else _ttl(run, failed=error is not None)
     # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the job then
     # opens the map again, and that takes the time limit off.
@@ -124,7 +168,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         writer = JobSerializer(codec, VALUE, run.job.id)
         state.worker.succeed(run.job, run.queue, run.execution, Sealed(writer.dumps(run.summary)))
     else:
-        state.worker.fail(run.job, run.queue, run.execution, error)
+        state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
     run.store.tell_end(delete=not ttl)
     state.ended(run, "retried" if again else "finished" if error is None else "failed", error)
     state.drop(run)
@@ -138,6 +182,8 @@ def _summary(info: MapInfo) -> dict[str, object]:
 
 def _wants_callback(run: MapRun, error: str | None) -> bool:
     job = run.job
+    if run.stopped:
+        return bool(job._stopped_callback_name)  # noqa: SLF001 - the callback itself would be imported
     return bool(job._success_callback_name if error is None else job._failure_callback_name)  # noqa: SLF001
 
 
@@ -232,4 +278,11 @@ def time_out(state: State, run: MapRun) -> None:
     """End a map that has used up its ``job_timeout``, and what runs of it."""
     seconds = run.job.timeout
     fail_map(run, f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({seconds} seconds)")
+    let_go(state, run, kill=True)
+
+
+def stop_map(state: State, run: MapRun) -> None:
+    """End a map because somebody wants it, and what runs of it; services that help are told by ``close.lua``."""
+    run.stopped = True
+    fail_map(run, STOPPED)
     let_go(state, run, kill=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import rq
 from redis.exceptions import NoScriptError
+from rq.suspension import WORKERS_SUSPENDED
 
 from taskq.chunk import read_header
 from workers import recovery
@@ -32,11 +33,13 @@ class Exchange:
         ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
             free, so that a short job is not stuck behind a huge map.
         reserved: Job ids that were taken from the queues, to be begun by the caller.
+        empty: The queues were asked and hold nothing more, as far as this service may know.
     """
 
     state: State
     ask: bool
     reserved: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    empty: bool = False
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -132,7 +135,7 @@ class Exchange:
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping:
+        if self.state.stopping or self.state.suspended:
             return []
         handlers: list[Handler] = []
         for run, count in self._wanted():
@@ -183,20 +186,28 @@ class Exchange:
             return []
         if time.monotonic() < state.holds_back_until:
             return []
-        busy_with_maps = all(run.fast for run in state.maps)
-        room = min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken))
+        # Not behind plain jobs: nobody knows how long they take, and others may be free.
+        maps = list(state.maps)
+        busy_with_maps = bool(maps) and all(run.fast for run in maps)
+        room = min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
         if room < 1:
             return []
-        keys = [key for queue in state.queues for key in (queue.key, queue.intermediate_queue_key)]
-        state.scripts.reserve(keys, [room], pipe)
-        return [(None, self._reserved)]
+        queues = list(state.order)
+        keys = [key for queue in queues for key in (queue.key, queue.intermediate_queue_key)]
+        state.scripts.reserve([WORKERS_SUSPENDED, *keys], [room, int(state.order.alternates)], pipe)
+        return [(None, partial(self._reserved, queues, room))]
 
-    def _reserved(self, reply: list[Any]) -> None:
-        queues = self.state.queues
+    def _reserved(self, queues: list[rq.Queue], room: int, reply: list[Any] | int) -> None:
+        if isinstance(reply, int):
+            self.state.suspended = True
+            return
         self.reserved = [
             (queues[int(n)], job.decode("utf-8", "replace"))
             for n, job in zip(reply[::2], reply[1::2], strict=True)
         ]
+        self.empty = len(self.reserved) < room
+        for queue, _ in self.reserved:
+            self.state.order.took(queue)
 
 
 def _nothing(_reply: Any) -> None:

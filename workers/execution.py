@@ -16,7 +16,7 @@ from rq.job import Job
 from taskq.map_store import Claim, MapInfo, MapStore, TimelineNote
 from taskq.outcome import ChunkOutcome
 from workers.damage import is_damage
-from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask
+from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 
 FAST = 0.05
 """Seconds. Chunks that run shorter than this are claimed well ahead and queued behind running ones, so that no
@@ -60,6 +60,7 @@ class PlainJob(Taken):
 
     submitted: bool = False
     unread: int = 0  # processes that died before they had even read it
+    stopped: bool = False  # somebody wants its end
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
 
     def started(self) -> None:
@@ -121,9 +122,10 @@ class MapRun(Taken):
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
-    callback: CallbackTask | None = None  # to be run before the map ends
+    callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
     called: JobOutcome | None = None  # it has run
+    stopped: bool = False  # it was closed because somebody wants its end
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
     context: str = ""  # of the job's span: its chunks' parent
     seconds: float = 0.0  # running mean of a chunk's time

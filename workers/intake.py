@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import rq
 from redis.exceptions import ResponseError, WatchError
 from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.executions import ExecutionRegistry
 from rq.job import Job, JobStatus
 from rq.results import Result
+from rq.suspension import WORKERS_SUSPENDED
 
 from taskq import keys, tracing
 from taskq.errors import ResultsGoneError
@@ -37,21 +39,9 @@ def begin(state: State, reserved: Reserved) -> None:
     A crash before the books leaves the id in RQ's intermediate list (see ``stranded``); after them, in the
     worker's executions, where ``recovery`` finds it.
     """
-    reserved = list(reserved)
-    with state.connection.pipeline(transaction=False) as pipe:
-        for queue, job_id in reserved:
-            pipe.hgetall(Job.key_for(job_id))
-            pipe.lpos(queue.intermediate_queue_key, job_id)
-        replies = pipe.execute(raise_on_error=False)
     with state.connection.pipeline() as pipe:
         taken: list[Taken] = []
-        for (queue, job_id), found, position in zip(reserved, replies[::2], replies[1::2], strict=True):
-            raise_others([found, position], f"job {job_id}")
-            if isinstance(position, Exception):
-                continue  # in no list from which it could be begun
-            fields = {} if isinstance(found, Exception) else found  # what is there may be no job at all
-            if position is None:
-                continue  # we were away so long that another service took it for stranded
+        for queue, job_id, fields in _read(state, list(reserved)):
             job = _job(state, queue, job_id, fields)
             if job is None or _own_helper(state, fields):
                 pipe.lrem(queue.intermediate_queue_key, 1, job_id)
@@ -65,6 +55,29 @@ def begin(state: State, reserved: Reserved) -> None:
         started = _started_safely(state, one)
         if started not in state.taken:
             state.taken.append(started)
+            state.begun += not (isinstance(started, MapRun) and started.helper)
+
+
+def _read(
+    state: State, reserved: list[tuple[rq.Queue, str]]
+) -> Iterator[tuple[rq.Queue, str, dict[bytes, bytes]]]:
+    """The hashes of those that are still ours to begin; none of them, if RQ's workers are suspended."""
+    with state.connection.pipeline(transaction=False) as pipe:
+        for queue, job_id in reserved:
+            pipe.hgetall(Job.key_for(job_id))
+            pipe.lpos(queue.intermediate_queue_key, job_id)
+        pipe.exists(WORKERS_SUSPENDED)
+        *replies, suspended = pipe.execute(raise_on_error=False)
+    raise_others(replies, "the jobs")
+    if suspended == 1:  # after we had begun to wait for a job
+        state.suspended = True
+        for queue, job_id in reserved:
+            give_back(state, queue, job_id)
+        return
+    for (queue, job_id), found, position in zip(reserved, replies[::2], replies[1::2], strict=True):
+        # None: we were away so long that another service took it for stranded. An error: there is no such list.
+        if position is not None and not isinstance(position, Exception):
+            yield queue, job_id, {} if isinstance(found, Exception) else found  # it may be no job at all
 
 
 def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
@@ -196,7 +209,8 @@ def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
 
 def give_back(state: State, queue: rq.Queue, job_id: str) -> bool:
     """Put a reserved id that was not begun to the front of its queue again, unless somebody did before."""
-    keys = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id)]
+    executions = ExecutionRegistry(job_id, state.connection).key
+    keys = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id), executions]
     return bool(state.scripts.give_back(keys, [job_id]))
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from workers import marker, pool_process
+from workers import guard, marker, pool_process, signals
 from workers.marker import Marker
 from workers.preload import VARIABLE
 from workers.settings import Settings
@@ -46,7 +46,7 @@ def context(preload: tuple[str, ...] = ()) -> Any:
     _start_resource_tracker()
     forkserver = multiprocessing.get_context("forkserver")
     os.environ[VARIABLE] = " ".join(preload)
-    forkserver.set_forkserver_preload(["workers.pool_process", "workers.preload"])
+    forkserver.set_forkserver_preload(["workers.guard", "workers.pool_process", "workers.preload"])
     return forkserver
 
 
@@ -131,7 +131,7 @@ class _Pool(multiprocessing.pool.Pool):
 
         Results that the process had wholly written before are still delivered to their callbacks.
         """
-        self.process.kill()
+        signals.kill_group(self.process.pid)
         self.process.join(_JOIN)
         # The child may have died while it wrote. Nobody here writes to the out-queue while the pool runs.
         self._outqueue._wlock.acquire(False)
@@ -176,8 +176,10 @@ class Lane:
         self._on_done = on_done
         numbers = marker.allot(ctx)
         self.marker = Marker(numbers)
-        initargs = (settings.url, settings.trust, settings.logs, title, numbers, list(sys.path))
+        user = settings.rq.user
+        initargs = (settings.url, settings.trust, settings.logs, title, numbers, list(sys.path), user)
         with _bare_main():
+            guard.ensure_forkserver()
             self._pool = _Pool(ctx, lambda: on_death(self), initargs)
         self._pool.name_threads(f"lane {index}")
         self.pid: int = self._pool.process.pid
@@ -230,7 +232,7 @@ class Lane:
     def kill(self, reason: str) -> None:
         """Kill the process; its death is then reported as any other."""
         self.killed_for = reason
-        self._pool.process.kill()
+        signals.kill_group(self.pid)
 
     def discard(self) -> None:
         """Free everything; afterwards ``tasks`` holds what will never be done here."""

@@ -21,7 +21,8 @@ from taskq.connection import connect
 from workers import recovery, signals
 from workers.metrics_server import MetricsServer
 from workers.respawn import Respawn
-from workers.service import Service
+from workers.scheduler import SchedulerService
+from workers.service import FINISHED, Service
 from workers.settings import Settings, worker_prefix
 
 log = logging.getLogger(__name__)
@@ -55,24 +56,31 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         # the manager ends. A service ends by os._exit or a signal, and would leave its own behind.
         multiprocessing.util.get_temp_dir()  # type: ignore[no-untyped-call,unused-ignore]
         self._services_id = self.add(Service, workers=settings.services, args=(settings, self._name, self._ready))
+        self._others: dict[Any, int] = {}  # what is no worker: service id -> its number here
         if settings.metrics:
-            self.add(MetricsServer, args=(settings,))
+            self._others[self.add(MetricsServer, args=(settings,))] = -1
+        if settings.rq.with_scheduler and not settings.rq.burst:
+            self._others[self.add(SchedulerService, args=(settings, self._name))] = -2
+        self._finished: set[int] = set()  # services that have ended for good
         self.register_hooks(on_dead_worker=self._hand_on)
         multiprocessing.current_process().name = threading.current_thread().name = "manager"
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
     def _hand_on(self, service_id: Any, worker_id: int, exit_code: int) -> None:
         """Return a dead service's claims and jobs, before it is started again."""
+        if exit_code == FINISHED:
+            self._finished.add(worker_id)
+            return
         pause = self._respawn.died(self._number(service_id, worker_id), exit_code)
-        if service_id != self._services_id:
-            return  # the metrics': it holds nothing
+        if service_id in self._others:
+            return  # the metrics' holds nothing; the scheduler locks, which it finds again under its own name
         if exit_code:
             again = f"; starts again in {pause:.1f} s" if pause else ""
             log.error("service %d died (exit code %d)%s", worker_id, exit_code, again,
                       extra={"action": "service_died"})  # fmt: skip
         try:
             connection = connect(self._settings.url, retries=1, timeout=_HOOK_TIMEOUT)
-            recovery.recover_prefix(connection, worker_prefix(self._name, worker_id))
+            recovery.recover_prefix(connection, worker_prefix(self._name, worker_id, self._settings.rq.name))
         except RedisError as error:
             log.error("can't hand on what service %d held: %s; others do, when its lease ends", worker_id, error,
                       extra={"action": "hand_on_failed"})  # fmt: skip
@@ -85,6 +93,10 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
     def _start_worker(self, service_id: Any, worker_id: Any) -> None:
         """Called by cotyledon at the start, and when a service has died."""
         number = self._number(service_id, worker_id)
+        if number in self._finished:
+            if len(self._finished) == self._settings.services:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return
         if wait := self._respawn.wait(number):
             self._look_again(wait)
             return
@@ -92,8 +104,8 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         super()._start_worker(service_id, worker_id)
 
     def _number(self, service_id: Any, worker_id: int) -> int:
-        """Cotyledon counts each kind of service from 0; the metrics' is -1 here."""
-        return worker_id if service_id == self._services_id else -1
+        """Cotyledon counts each kind of service from 0; what is no worker has a number below 0 here."""
+        return self._others.get(service_id, worker_id)
 
     def _adjust_workers(self) -> None:
         """Start what is missing; by its number, since any of them may be waiting for its next start."""

@@ -20,7 +20,6 @@ from workers.state import HOST, State
 
 log = logging.getLogger(__name__)
 
-_HEARTBEAT = 30.0  # seconds; RQ's own interval
 _RENEWALS = 3  # of a lease, within its time
 
 
@@ -72,7 +71,7 @@ class Membership:
         if force or now >= self.due or self._state.lanes.pids != self._pids:
             self._renew()
             self._renewed = now
-        if now - self._beaten >= _HEARTBEAT:
+        if now - self._beaten >= self._state.settings.rq.job_monitoring_interval:
             self._beat()
             self._beaten = now
 

@@ -7,24 +7,43 @@ What RQ records at the start and the end of a job is recorded by RQ's own code. 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.executions import Execution
-from rq.job import Job, JobStatus, Retry
+from rq.job import Job, JobStatus
 from rq.utils import now
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq import services
-from workers.sealed import SealedSerializer
+from workers.rq_options import RQOptions
+from workers.sealed import SealedRetry, SealedSerializer
+from workers.tasks import JobOutcome
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Any)
+
+STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
+OnWebhooks = Callable[[Job, str, str | None], None]
+
+
+class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
+    """An RQ job in a service: its pickles stay sealed, and its webhooks are sent by somebody else.
+
+    Args:
+        on_webhooks: Called with the job, its status and its error, where RQ would send them.
+    """
+
+    on_webhooks: OnWebhooks
+
+    def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
+        """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""
+        if any(webhook.job_status == status for webhook in self.webhooks):
+            self.on_webhooks(self, JobStatus(status).value, exc_string)
 
 
 class RQWorker(BaseWorker):
@@ -34,12 +53,17 @@ class RQWorker(BaseWorker):
         queues: Names, in order of priority.
         name: See ``settings.worker_name``.
         connection: The dispatcher's; all methods but ``subscribe`` are for its thread only.
+        options: RQ's own.
     """
 
-    def __init__(self, queues: tuple[str, ...], name: str, connection: Any) -> None:
-        super().__init__(list(queues), name=name, connection=connection, serializer=SealedSerializer)
+    def __init__(
+        self, queues: tuple[str, ...], name: str, connection: Any, options: RQOptions | None = None
+    ) -> None:
+        arguments = (options or RQOptions()).worker_arguments()
+        super().__init__(list(queues), name=name, connection=connection, serializer=SealedSerializer, **arguments)
         self.log_result_lifespan = False
         self.on_message: Callable[[dict[str, Any]], None] = lambda _payload: None
+        self.on_webhooks: OnWebhooks = lambda _job, _status, _error: None
 
     def _set_connection(self, connection: Any) -> Any:
         return connection  # RQ would set a socket timeout of minutes, for its blocking dequeue
@@ -62,7 +86,8 @@ class RQWorker(BaseWorker):
         Raises:
             rq.exceptions.NoSuchJobError: If the hash is not a job's.
         """
-        job = Job(job_id, connection=self.connection, serializer=SealedSerializer)
+        job = ServiceJob(job_id, connection=self.connection, serializer=SealedSerializer)
+        job.on_webhooks = self.on_webhooks
         job.restore(fields)
         return job
 
@@ -111,9 +136,10 @@ class RQWorker(BaseWorker):
             pipe.multi()
             for job, _queue, execution, value in ended:
                 job._result = value
+                took = self._end(job)
                 ttl = job.get_result_ttl(self.default_result_ttl)
                 self.increment_successful_job_count(pipeline=pipe)
-                self.increment_total_working_time(self._end(job), pipe)
+                self.increment_total_working_time(took, pipe)
                 job._handle_success(
                     ttl,
                     pipeline=pipe,
@@ -136,33 +162,34 @@ class RQWorker(BaseWorker):
         self._end(job)
         job._result = value
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
-        _send_webhooks(job, job.webhooks, JobStatus.FINISHED, None)
+        job.send_webhooks(JobStatus.FINISHED)
 
-    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str) -> None:
-        """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text."""
+    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str, *, stopped: bool = False) -> None:
+        """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text.
+
+        A job that was ``stopped`` is never retried.
+        """
         self._end(job)
         log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
         before = job.retries_left, job.number_of_retries
-        webhooks, job.webhooks = job.webhooks, []
-        retried = job.should_retry
         recorded = False
+        self._stopped_job_id = job.id if stopped else None
         try:
             self.handle_job_failure(job, queue, exc_string=error, execution=execution)
             recorded = not self.connection.exists(execution.key)  # RQ only logs it if Redis has not taken it
         finally:
-            job.webhooks = webhooks
             if not recorded:
                 self.executions[execution.id] = execution
                 job.retries_left, job.number_of_retries = before  # RQ has counted this try already
         if not recorded:
             raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
-        if not retried:
-            _send_webhooks(job, webhooks, JobStatus.FAILED, error)
 
-    def retry(self, job: Job, queue: rq.Queue, execution: Execution, asked: tuple[int, list[int], bool]) -> None:
+    def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> None:
         """Record that the job returned a ``Retry``."""
         self._end(job)
-        retry = Retry(max=asked[0], interval=asked[1], enqueue_at_front=asked[2])
+        assert outcome.retry is not None
+        assert outcome.value is not None
+        retry = SealedRetry(outcome.retry, outcome.value)
         self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
 
     def forget(self, job: Job, execution: Execution, *, delete: bool) -> None:
@@ -179,16 +206,19 @@ class RQWorker(BaseWorker):
             self.set_state(WorkerStatus.IDLE)
 
     @staticmethod
+    def take_over(job: Job, outcome: JobOutcome) -> None:
+        """Let the job be as its own code has left it."""
+        for name, value in (outcome.changes or {}).items():
+            setattr(job, "data" if name == "_data" else name, value)
+        if outcome.name:
+            job._func_name = outcome.name
+        if outcome.ran:
+            job.started_at, job.ended_at = (datetime.fromtimestamp(moment, UTC) for moment in outcome.ran)
+
+    @staticmethod
     def _end(job: Job) -> timedelta:
-        """Note the job's end; returns how long it ran."""
-        job.ended_at = now()
-        job.started_at = job.started_at or job.ended_at
+        """Note the job's end, if its process did not; returns how long it ran."""
+        job.started_at = job.started_at or now()
+        if job.ended_at is None or job.ended_at < job.started_at:  # of an earlier run
+            job.ended_at = now()
         return job.ended_at - job.started_at
-
-
-def _send_webhooks(job: Job, webhooks: list[Any], status: JobStatus, error: str | None) -> None:
-    """Call the URLs that asked for it, in a thread: each may take seconds, and the dispatcher has none."""
-    if webhooks:
-        threading.Thread(
-            target=job.send_webhooks, args=(status,), kwargs={"exc_string": error}, name="webhooks", daemon=True
-        ).start()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rq.job import Retry
+
 from taskq import codec
 
 
@@ -24,6 +26,14 @@ class Sealed:
         return True
 
 
+class SealedRetry(Retry):  # type: ignore[misc,unused-ignore]
+    """The ``Retry`` that a job returned, with its pickle."""
+
+    def __init__(self, asked: tuple[int, list[int], bool], data: bytes) -> None:
+        super().__init__(max=asked[0], interval=asked[1], enqueue_at_front=asked[2])
+        self.data = data
+
+
 class SealedSerializer:
     """RQ's serializer interface: what was read is written back byte for byte."""
 
@@ -33,4 +43,4 @@ class SealedSerializer:
 
     @staticmethod
     def dumps(value: Any, /) -> bytes:
-        return value.data if isinstance(value, Sealed) else codec.dumps(value)
+        return value.data if isinstance(value, (Sealed, SealedRetry)) else codec.dumps(value)

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,10 +26,14 @@ from workers.events import Event, Fetched, Message, Stop
 from workers.fetcher import Fetcher
 from workers.lanes import Lanes
 from workers.rq_worker import RQWorker
+from workers.scheduler import enqueue_due
 from workers.settings import Settings, worker_name
 from workers.state import State
+from workers.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
+
+FINISHED = 88  # exit code of a service that has ended by itself, for good: burst, shutdown command, ...
 
 _OVERHEAD = 5.0  # seconds that handing everything back may take, after the grace
 _BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
@@ -51,7 +56,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         signals.ignore_interrupts()
         self._settings = settings
         self._title = f"taskq: service {worker_id}"
-        self._name = worker_name(manager, worker_id)
+        self._name = worker_name(manager, worker_id, settings.rq.name)
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
         self._stopping = threading.Event()
@@ -71,7 +76,10 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
                 # claims of the first time would be ours without our knowing.
                 parts = self._settings, self._name, self._title, self._inbox
-                build(*parts, lambda: connect(url, retries=0), self._say_ready).run()
+                dispatcher = build(*parts, lambda: connect(url, retries=0), self._say_ready)
+                dispatcher.run()
+                if dispatcher.state.finished:
+                    sys.exit(FINISHED)
         finally:
             telemetry.flush(spans)
             self._ended.set()
@@ -130,13 +138,16 @@ def build(
         on_ready: Called once the service is registered and its pool processes are on their way.
     """
     connection = new_connection()
-    worker = RQWorker(settings.queues, name, connection)
+    worker = RQWorker(settings.queues, name, connection, settings.rq)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()
     thread: Any = worker.pubsub_thread
     thread.name = "commands"
-    state = State(settings, connection, worker, Lanes(settings, title, inbox.put),
-                  Scripts(connection))  # fmt: skip
+    lanes = Lanes(settings, title, inbox.put)
+    webhooks = Webhooks(lambda: inbox.put(Message({"command": "taskq-sent"})))
+    if settings.rq.with_scheduler and settings.rq.burst:
+        enqueue_due(settings.queues, connection, f"{name}-scheduler")
+    state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
     gate = threading.Event()
     fetchers = [
         Fetcher(one, new_connection(), gate, lambda q, job_id: inbox.put(Fetched(q, job_id)))

@@ -12,6 +12,7 @@ from taskq import imports, signing
 from taskq.errors import OptionError
 from taskq.signing import Keyring
 from workers.logs import LogOptions
+from workers.rq_options import RQOptions
 
 MAX_DEATHS = 3
 """Processes that a chunk may kill before it is split, and an item alone before it is given up."""
@@ -65,6 +66,7 @@ class Settings:
         private: The server is one of taskq's own, which lives as long as the worker: see ``taskq.local``.
         logs: How to log; None: whoever made the process has seen to that.
         metrics: Host and port where ``/metrics`` is served; None: nowhere.
+        rq: What ``rq worker`` can be told, too.
     """
 
     url: str
@@ -79,6 +81,7 @@ class Settings:
     private: bool = False
     metrics: tuple[str, int] | None = None
     logs: LogOptions | None = None
+    rq: RQOptions = field(default_factory=RQOptions)
 
     def __post_init__(self) -> None:
         if not self.queues:
@@ -98,15 +101,15 @@ def usable_cores() -> int:
     return int(cpu_count())
 
 
-def worker_prefix(manager: str, worker_id: int) -> str:
-    """What the RQ names of all incarnations of one service begin with.
+def worker_prefix(manager: str, worker_id: int, given: str = "") -> str:
+    """What the RQ names of all incarnations of one service begin with; ``given``: by ``--name``.
 
     ``manager`` is a name that no other manager has, though host names and process ids of containers may be
     alike. The manager, which only knows the number of a dead service, finds by it what that one has left behind.
     """
-    return f"taskq-{socket.gethostname()}-{manager}-{worker_id}-"
+    return f"{given or 'taskq-' + socket.gethostname()}-{manager}-{worker_id}-"
 
 
-def worker_name(manager: str, worker_id: int) -> str:
+def worker_name(manager: str, worker_id: int, given: str = "") -> str:
     """The RQ worker name of the service that runs in this process; no other incarnation ever has it."""
-    return f"{worker_prefix(manager, worker_id)}{os.getpid()}-{os.urandom(3).hex()}"
+    return f"{worker_prefix(manager, worker_id, given)}{os.getpid()}-{os.urandom(3).hex()}"

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import rq
+from rq.job import Job
 
 from taskq import tracing
 from taskq.lua import Scripts
 from taskq.map_store import Claim, MapStore, TimelineNote
 from taskq.outcome import ChunkOutcome
+from workers.errands import Errand
 from workers.execution import MapRun, PlainJob, Taken
 from workers.lane import Lane
 from workers.lanes import Lanes
 from workers.meter import Meter
+from workers.order import QueueOrder
 from workers.rq_worker import RQWorker
 from workers.settings import Settings
+from workers.tasks import JobOutcome, WebhookTask
+from workers.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
 
 HOST = socket.gethostname()
 
@@ -30,6 +40,11 @@ class State:
 
     Args:
         taken: The jobs it runs, in the order of whose turn it is.
+        errands: What waits for an idle process, besides jobs and chunks.
+        order: In which the queues are asked for jobs.
+        begun: Jobs, so far; helping with a map is none.
+        suspended: By ``rq suspend``: nothing new is begun, of maps neither.
+        finished: Why the service ends for good, once it does.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
@@ -41,11 +56,21 @@ class State:
     worker: RQWorker
     lanes: Lanes
     scripts: Scripts
+    webhooks: Webhooks
     meter: Meter = field(default_factory=Meter)
     taken: deque[Taken] = field(default_factory=deque)
+    errands: deque[Errand] = field(default_factory=deque)
+    begun: int = 0
+    suspended: bool = False
+    finished: str = ""
     unsure: bool = False
     stopping: bool = False
     holds_back_until: float = 0.0
+    order: QueueOrder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.order = QueueOrder(self.settings.rq.dequeue_strategy, self.worker.queues)
+        self.worker.on_webhooks = self._send_webhooks
 
     @property
     def name(self) -> str:
@@ -65,13 +90,19 @@ class State:
 
     @property
     def waiting(self) -> int:
-        """Plain jobs that have no process yet."""
-        return sum(not job.submitted for job in self.plain)
+        """Plain jobs and errands that have no process yet."""
+        return len(self.errands) + sum(not job.submitted for job in self.plain)
 
     @property
     def needs_idle(self) -> bool:
         """Whether a plain job, or a chunk not known as short, waits for an idle process."""
         return self.waiting > 0 or any(run.ready and not run.fast for run in self.maps)
+
+    @property
+    def allowance(self) -> int:
+        """How many more jobs ``--max-jobs`` lets it begin."""
+        most = self.settings.rq.max_jobs
+        return sys.maxsize if most is None else most - self.begun
 
     def store(self, map_id: str) -> MapStore:
         return MapStore(map_id, self.connection, self.scripts)
@@ -94,6 +125,25 @@ class State:
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
             tracing.chunk(run.context, claim.number, outcome, attributes)
 
+    def finish(self, why: str) -> None:
+        """End the service for good, after what runs."""
+        self.finished = self.finished or why
+
+    def _send_webhooks(self, job: Job, status: str, error: str | None) -> None:
+        if self.webhooks.can_send(job):
+            self.webhooks.send(job, status, error)
+            return
+        fields = next((one.fields for one in self.taken if one.job is job), {})
+        ended = job.ended_at.timestamp() if job.ended_at else time.time()
+        task = WebhookTask(job.id, fields, self.name, status, error, ended)
+        self.errands.append(Errand(task, _ignore, sum(webhook.timeout for webhook in job.webhooks)))
+
     def note(self, lane: Lane, outcome: str = "ok") -> TimelineNote:
         """Who ran a chunk on this lane."""
         return TimelineNote(HOST, self.name, lane.pid, lane.index, outcome)
+
+
+def _ignore(outcome: JobOutcome) -> None:
+    """Webhooks are told of an end that is on record; RQ logs their failures, too, and no more."""
+    if outcome.error:
+        log.warning("webhooks: %s", outcome.error.strip().rpartition("\n")[2], extra={"action": "webhooks_failed"})

@@ -63,13 +63,58 @@ class CallbackTask:
 
 
 @dataclass(frozen=True)
+class StoppedTask:
+    """Run the callback of a job that was stopped."""
+
+    job_id: str
+    fields: dict[bytes, bytes]
+    worker: str
+
+
+@dataclass(frozen=True)
+class KilledTask:
+    """Tell the user's handler that a plain job's process has died; ``status``: what ``os.waitpid`` would say."""
+
+    job_id: str
+    fields: dict[bytes, bytes]
+    worker: str
+    pid: int
+    status: int
+
+
+@dataclass(frozen=True)
+class WebhookTask:
+    """Call the URLs that want to know how a job ended."""
+
+    job_id: str
+    fields: dict[bytes, bytes]
+    worker: str
+    status: str
+    error: str | None
+    ended: float  # Unix time
+
+
+@dataclass(frozen=True)
+class MaintenanceTask:
+    """Clean RQ's registries of these queues; ``interval``: seconds until the next time."""
+
+    queues: tuple[str, ...]
+    worker: str
+    interval: int
+
+
+@dataclass(frozen=True)
 class JobOutcome:
     """How a plain job, or a callback, ended.
 
     Args:
         value: The pickled return value; None if it returned None, or failed.
         error: The traceback's text; None: it succeeded.
-        retry: ``(max, intervals, at front)`` if the job returned an ``rq.Retry``.
+        retry: ``(max, intervals, at front)`` if the job returned an ``rq.Retry``, whose pickle is ``value``.
+        stopped: Somebody has stopped it; ``error`` says so.
+        ran: When the function began and ended, in Unix time.
+        changes: Attributes of the RQ job that its own code has changed.
+        name: Of the function, for a job with webhooks.
         refusal: See ``refusals.of``; empty if it was no matter of security.
     """
 
@@ -77,6 +122,11 @@ class JobOutcome:
     error: str | None = None
     retry: tuple[int, list[int], bool] | None = None
     refusal: str = ""
+    stopped: bool = False
+    ran: tuple[float, float] | None = None
+    changes: dict[str, Any] | None = None
+    name: str = ""
 
 
-Task = ChunkTask | JobTask | CallbackTask
+ErrandTask = StoppedTask | KilledTask | WebhookTask | MaintenanceTask
+Task = ChunkTask | JobTask | CallbackTask | ErrandTask

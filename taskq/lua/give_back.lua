@@ -1,11 +1,12 @@
 -- Put a job id that was taken from its queue, and not begun, back to the front.
 --
--- KEYS  1 rq:queue:{name}   2 rq:queue:{name}:intermediate   3 rq:job:{id}
+-- KEYS  1 rq:queue:{name}   2 rq:queue:{name}:intermediate   3 rq:job:{id}   4 rq:executions:{id}
 -- ARGV  1 job id
 -- Returns 1; 0 if the id is no longer in the intermediate list (somebody else has begun it, or given it back), or
 -- its job no longer waits, and then it is in no list any more.
 
-if not redis.call('LPOS', KEYS[2], ARGV[1]) then
+-- RQ's own worker registers the execution first, and takes the id off the list only when its horse runs.
+if not redis.call('LPOS', KEYS[2], ARGV[1]) or redis.call('EXISTS', KEYS[4]) == 1 then
     return 0
 end
 local waits = redis.call('HGET', KEYS[3], 'status') == 'queued'

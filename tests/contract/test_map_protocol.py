@@ -294,7 +294,7 @@ def items_of(payload: bytes) -> list[int]:
 
 
 def worker_reserve(scripts: Any, queue: Any) -> list[str]:
-    reply = scripts.reserve([queue.key, queue.intermediate_queue_key], [1])
+    reply = scripts.reserve(["rq:suspended", queue.key, queue.intermediate_queue_key], [1, 0])
     return [job_id.decode() for job_id in reply[1::2]]
 
 

@@ -105,11 +105,11 @@ def test_what_is_begun_while_one_is_recovered_is_not_forgotten(
     handed_on: list[str] = []
     return_execution = recovery.return_execution
 
-    def wake_up(connection: Any, name: str, composite_key: str) -> bool:
+    def wake_up(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
         if not handed_on:
             begin(second)  # the service was only stopped, and wakes up now
         handed_on.append(composite_key.partition(":")[0])
-        return return_execution(connection, name, composite_key)
+        return return_execution(connection, name, composite_key, died=died)
 
     monkeypatch.setattr(recovery, "return_execution", wake_up)
     begin(first)

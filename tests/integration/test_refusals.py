@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from rq.executions import ExecutionRegistry
 from rq.job import Job
 
 from taskq import Queue, ServerError, keys
@@ -68,8 +69,10 @@ def everything(connection: Any) -> dict[bytes, Any]:
 
 def give_back(store: MapStore) -> Any:
     queue = Queue(connection=store.connection)
+    executions = ExecutionRegistry(store.keys.id, store.connection).key
     return Scripts(store.connection).give_back(
-        [queue.key, queue.intermediate_queue_key, Job.key_for(MapKeys(store.keys.id).id)], [store.keys.id]
+        [queue.key, queue.intermediate_queue_key, Job.key_for(MapKeys(store.keys.id).id), executions],
+        [store.keys.id],
     )
 
 

@@ -13,10 +13,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def url_option(function: F) -> F:
-    """``--url``, or ``TASKQ_URL``."""
+    """``--url``, or ``TASKQ_URL``; ``RQ_REDIS_URL`` where that is not set, as RQ's commands have it."""
     return click.option(
         "--url",
-        envvar="TASKQ_URL",
+        "-u",
+        envvar=["TASKQ_URL", "RQ_REDIS_URL"],
         default=DEFAULT_URL,
         show_envvar=True,
         help=f"Redis: redis://, rediss:// or unix://. [default: {DEFAULT_URL}]",

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +17,7 @@ from taskq import signing
 from taskq.connection import connect
 from workers import logs
 from workers.cli.options import url_option
+from workers.cli.rq_options import level, read, rq_options
 from workers.logs import LogOptions
 from workers.settings import Settings, Trust, Wear, usable_cores
 
@@ -42,7 +44,8 @@ from workers.settings import Settings, Trust, Wear, usable_cores
 @click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+@click.option("--log-level", "--logging-level", "--logging_level", "log_level", default="info",
+              type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
               envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="human", envvar="TASKQ_LOG_FORMAT",
               show_envvar=True, help="Lines for people, or of JSON.")  # fmt: skip
@@ -50,13 +53,14 @@ from workers.settings import Settings, Trust, Wear, usable_cores
               help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
 @click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
               help="The address for it; 0.0.0.0 for all.")  # fmt: skip
+@rq_options
 @click.option("--until-eof", is_flag=True, hidden=True,
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
     allow_import: tuple[str, ...], log_level: str, log_format: str,
-    metrics_port: int | None, metrics_host: str, until_eof: bool,
+    metrics_port: int | None, metrics_host: str, until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
 
@@ -66,6 +70,7 @@ def worker(
     \b
     taskq worker                                        # all cores, the queue "default", local Redis
     taskq worker high default --services 2 --processes 4
+    taskq worker --burst --with-scheduler               # all options of rq worker that mean something here
     TASKQ_URL=rediss://user:secret@redis.example:6380/0 taskq worker
 
     TASKQ_SECRET_KEY (of 32 characters or more; several, for rotation, separated by commas) signs all that is
@@ -75,9 +80,11 @@ def worker(
     from workers.manager import Manager
     from workers.metrics_server import check_port
 
-    options = LogOptions(log_level, log_format)
+    options = LogOptions(level(given, log_level), log_format)
     logs.to_stderr(options)
-    sys.path.insert(0, str(Path.cwd()))  # where python -m would look: user modules of the folder it is started in
+    # Where python -m would look: user modules of the folder it is started in.
+    sys.path[:0] = [str(Path.cwd()), *given["path"]]
+    rq = read(given)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)
@@ -90,8 +97,10 @@ def worker(
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, preload, until_eof, metrics,
-        options,
+        options, rq,
     )  # fmt: skip
+    if given["pid"]:
+        Path(given["pid"]).expanduser().write_text(str(os.getpid()), encoding="ascii")
     Manager(settings).run()
 
 

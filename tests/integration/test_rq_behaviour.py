@@ -1,0 +1,259 @@
+"""What RQ's worker does with plain jobs, ours does: on a real server, with real pool processes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, ClassVar
+
+import pytest
+import rq
+from rq.command import send_command, send_kill_horse_command, send_stop_execution_command, send_stop_job_command
+from rq.executions import Execution
+from rq.job import JobStatus
+from rq.results import Result
+from rq.suspension import resume, suspend
+from rq.utils import current_timestamp
+
+from taskq import MapCanceledError, Queue
+from taskq.function import Function
+from taskq.testing import running_worker
+from tests import jobs, rq_jobs
+from tests.waiting import wait_until
+from workers.rq_options import RQOptions
+from workers.user_code import UserCode
+
+
+def name_of_worker(queue: Queue) -> str:
+    [worker] = rq.Worker.all(queue.connection)
+    return worker.name
+
+
+def wait_until_started(*started: rq.job.Job) -> None:
+    for job in started:
+        wait_until(lambda job=job: job.get_status() == JobStatus.STARTED)
+
+
+# -- commands -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_execution", [False, True])
+def test_a_stopped_job_is_gone_at_once_and_the_others_run_on(real_queue: Queue, by_execution: bool) -> None:
+    with running_worker(real_queue, processes=2) as state:
+        stopped = real_queue.enqueue(
+            jobs.nap, 60, on_stopped=rq.Callback(jobs.remember_process), retry=rq.Retry(max=3)
+        )
+        other = real_queue.enqueue(jobs.nap, 1.0)
+        wait_until_started(stopped, other)
+        if by_execution:
+            send_stop_execution_command(real_queue.connection, stopped.id, stopped.get_executions()[0].id)
+        else:
+            send_stop_job_command(real_queue.connection, stopped.id)
+        wait_until(lambda: stopped.get_status() == JobStatus.STOPPED, timeout=2.0)
+        pid = int(real_queue.connection.get(f"test:callback:{stopped.id}"))
+        assert pid in state.lanes.pids
+        assert stopped.id in real_queue.failed_job_registry.get_job_ids()
+        assert "stopped by user" in stopped.latest_result().exc_string
+        assert not stopped.get_executions()
+        wait_until(lambda: other.get_status() == JobStatus.FINISHED)
+
+
+def test_a_stopped_callback_that_fails_changes_nothing(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        job = real_queue.enqueue(jobs.nap, 60, on_stopped=rq.Callback(jobs.square))
+        wait_until_started(job)
+        send_stop_job_command(real_queue.connection, job.id)
+        wait_until(lambda: job.get_status() == JobStatus.STOPPED)
+
+
+def test_a_stopped_map_ends_at_once_in_all_services(real_queue: Queue) -> None:
+    with (
+        running_worker(real_queue, processes=1) as first,
+        running_worker(real_queue, processes=1) as second,
+    ):
+        job = real_queue.map(jobs.nap, [60.0] * 8, chunksize=1, on_stopped=rq.Callback(jobs.remember_process))
+        wait_until(lambda: sum(len(run.flying) for state in (first, second) for run in list(state.maps)) == 2)
+        pids = {*first.lanes.pids, *second.lanes.pids}
+        send_stop_job_command(real_queue.connection, job.id)
+        wait_until(lambda: job.get_status() == JobStatus.STOPPED, timeout=2.0)
+        wait_until(lambda: not pids & {*first.lanes.pids, *second.lanes.pids}, timeout=2.0)
+        assert real_queue.connection.get(f"test:callback:{job.id}") is not None
+        with pytest.raises(MapCanceledError):
+            job.get(timeout=5)
+        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=5).return_value == 9
+
+
+def test_what_is_not_running_can_not_be_stopped(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        job = real_queue.enqueue(jobs.nap, 0.3)
+        wait_until_started(job)
+        send_command(real_queue.connection, name_of_worker(real_queue), "stop-job", job_id="other")
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def test_kill_horse_fails_what_runs(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        job = real_queue.enqueue(jobs.nap, 60)
+        wait_until_started(job)
+        send_kill_horse_command(real_queue.connection, name_of_worker(real_queue))
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        assert "Work-horse terminated unexpectedly" in job.latest_result().exc_string
+
+
+# -- suspend --------------------------------------------------------------------------------------------
+
+
+def test_a_suspended_worker_begins_nothing_and_maps_pause(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1) as state:
+        mapped = real_queue.map(jobs.nap, [0.2] * 20, chunksize=1)
+        wait_until(lambda: mapped.progress.done > 0)
+        suspend(real_queue.connection)
+        wait_until(lambda: state.worker.get_state() == "suspended")
+        done = mapped.progress.done
+        plain = real_queue.enqueue(jobs.square, 3)
+        threading.Event().wait(1.2)  # more than a look of the service's
+        assert (mapped.progress.done, plain.get_status()) == (done, JobStatus.QUEUED)
+        resume(real_queue.connection)
+        wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
+        assert mapped.get(timeout=20) == [0.2] * 20
+
+
+# -- user code ------------------------------------------------------------------------------------------
+
+
+def test_exception_handlers_run_in_the_pool_process_until_one_says_no(real_queue: Queue) -> None:
+    handlers = (Function.of(rq_jobs.first_handler), Function.of(rq_jobs.second_handler))
+    with running_worker(real_queue, processes=1, rq=RQOptions(UserCode(exception_handlers=handlers))) as state:
+        job = real_queue.enqueue(jobs.invert, 0)
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        [pid] = state.lanes.pids
+        said = real_queue.connection.lrange(f"test:handlers:{job.id}", 0, -1)
+        assert said == [f"first ZeroDivisionError {pid}".encode()]
+
+
+def test_a_broken_exception_handler_hides_no_error(real_queue: Queue) -> None:
+    user = UserCode(exception_handlers=(Function.of("tests.rq_jobs.no_such_handler"),))
+    with running_worker(real_queue, processes=1, rq=RQOptions(user)):
+        job = real_queue.enqueue(jobs.invert, 0)
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        text = job.latest_result().exc_string
+        assert "ZeroDivisionError" in text
+        assert "no_such_handler" in text
+
+
+def test_the_killed_handler_is_called_before_the_failure_is_recorded(real_queue: Queue) -> None:
+    user = UserCode(work_horse_killed_handler=Function.of(rq_jobs.note_killed))
+    with running_worker(real_queue, processes=1, rq=RQOptions(user)) as state:
+        wait_until(lambda: bool(state.lanes.pids))
+        [victim] = state.lanes.pids
+        job = real_queue.enqueue(rq_jobs.die)
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        told = real_queue.connection.get(f"test:killed:{job.id}").split()
+        assert told[:3] == [str(victim).encode(), b"9", b"None"]
+        assert int(told[3]) in state.lanes.pids
+
+
+@pytest.mark.parametrize(
+    ("serializer", "given"), [("json", "json"), (rq_jobs.Upside, Function.of("tests.rq_jobs.Upside"))]
+)
+def test_custom_serializers_and_job_classes(real_queue: Queue, serializer: Any, given: Any) -> None:
+    queue = Queue("custom", connection=real_queue.connection, serializer=serializer)
+    user = UserCode(serializer=given, job_class=Function.of(rq_jobs.LoudJob))
+    with running_worker(queue, processes=1, rq=RQOptions(user)):
+        job = queue.enqueue("tests.jobs.add", 1, 2, meta={"of": "the producer"}, retry=rq.Retry(max=1))
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+        assert job.return_value(refresh=True) == "3!"
+        assert job.get_meta() == {"of": "the producer"}
+
+
+def test_async_functions(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        assert real_queue.enqueue(rq_jobs.later, 7).latest_result(timeout=5).return_value == 49
+
+
+def test_what_job_code_changes_of_its_own_job_stays(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        job = real_queue.enqueue(rq_jobs.change_itself, retry=rq.Retry(max=3))
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        job.refresh()
+        assert (job.description, job.retries_left) == ("changed", 0)
+        assert Result.count(job) == 1, "it was not retried"
+
+
+# -- registries -----------------------------------------------------------------------------------------
+
+
+def test_an_abandoned_job_is_cleaned_up_and_its_callback_runs_in_a_pool_process(real_queue: Queue) -> None:
+    job = real_queue.enqueue(jobs.square, 2, on_failure=rq.Callback(rq_jobs.note_abandoned))
+    real_queue.connection.delete(real_queue.key)  # another worker took it, and died long ago
+    with real_queue.connection.pipeline() as pipe:
+        job.prepare_for_execution("dead", pipe)
+        execution = Execution.create(job, 1, pipe, worker_name="dead")
+        pipe.execute()
+    real_queue.connection.zadd(
+        real_queue.started_job_registry.key, {execution.composite_key: current_timestamp() - 60}
+    )
+    with running_worker(real_queue, processes=1) as state:
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        [pid] = state.lanes.pids
+        told = real_queue.connection.get(f"test:abandoned:{job.id}")
+        assert told == f"AbandonedJobError {pid}".encode()
+        wait_until(lambda: not real_queue.connection.exists(real_queue.registry_cleaning_key), "the lock is free")
+
+
+def test_a_stock_worker_that_is_slow_to_begin_keeps_its_job(real_queue: Queue) -> None:
+    """RQ takes the id off the intermediate list only when its horse runs; its execution is registered before."""
+    job = real_queue.enqueue(jobs.square, 2)
+    real_queue.connection.lmove(real_queue.key, real_queue.intermediate_queue_key)
+    with real_queue.connection.pipeline() as pipe:
+        Execution.create(job, 100, pipe, worker_name="stock")
+        pipe.execute()
+    with running_worker(real_queue, processes=1) as state:
+        from workers.intake import give_back
+
+        assert not give_back(state, real_queue, job.id)
+        assert real_queue.intermediate_queue.get_job_ids() == [job.id]
+
+
+# -- webhooks -------------------------------------------------------------------------------------------
+
+
+class _Listener(BaseHTTPRequestHandler):
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_args: Any) -> None: ...
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[bytes]]]:
+    _Listener.bodies = []
+    server = HTTPServer(("127.0.0.1", 0), _Listener)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", _Listener.bodies
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("function", "status"), [("tests.rq_jobs.tick", "finished"), ("tests.jobs.invert", "failed"),
+                             ("tests.jobs.exit_process", "failed")],
+)  # fmt: skip
+def test_webhooks_name_the_function(
+    real_queue: Queue, listener: tuple[str, list[bytes]], function: str, status: Any
+) -> None:
+    url, bodies = listener
+    with running_worker(real_queue, processes=1):
+        hook = rq.Webhook(url, job_status=status, method="POST")
+        job = real_queue.enqueue(function, 0, webhooks=[hook], on_failure=None)
+        wait_until(lambda: bool(bodies))
+        assert f'"func_name": "{function}"'.encode() in bodies[0]
+        assert f'"status": "{status}"'.encode() in bodies[0]
+        assert job.get_status() == status

@@ -1,0 +1,97 @@
+"""Jobs, classes and handlers that RQ's users write, and the tests of RQ's behaviour name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rq import get_current_job
+from rq.job import Job
+
+
+class LoudJob(Job):
+    """A job class of the user's."""
+
+    def perform(self) -> Any:
+        return f"{super().perform()}!"
+
+
+class Upside:
+    """A serializer of the user's: JSON, backwards."""
+
+    @staticmethod
+    def dumps(value: Any) -> bytes:
+        return json.dumps(value).encode()[::-1]
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        return json.loads(data[::-1])
+
+
+def first_handler(job: Job, kind: type[BaseException], error: BaseException, traceback: Any) -> bool:
+    job.connection.rpush(f"test:handlers:{job.id}", f"first {kind.__name__} {os.getpid()}")
+    return False
+
+
+def second_handler(job: Job, *_exc_info: Any) -> None:
+    job.connection.rpush(f"test:handlers:{job.id}", "second")
+
+
+def note_killed(job: Job, pid: int, status: int, usage: Any) -> None:
+    job.connection.set(f"test:killed:{job.id}", f"{pid} {os.WTERMSIG(status)} {usage} {os.getpid()}")
+
+
+async def later(n: int) -> int:
+    await asyncio.sleep(0.01)
+    return n * n
+
+
+def change_itself() -> None:
+    """What RQ's work horse saves with the job: its own object."""
+    job = get_current_job()
+    assert job is not None
+    job.description, job.retries_left = "changed", 0
+    job.save()
+    raise ValueError("once is enough")
+
+
+def start_children(file: str, *, wait: float = 60.0) -> None:
+    """Start a process of multiprocessing's, a command, and a command in a session of its own; note their ids."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(120,))
+    child.start()
+    sleep = [sys.executable, "-c", "import time; time.sleep(120)"]
+    commands = [subprocess.Popen(sleep, start_new_session=new) for new in (False, True)]
+    path = Path(file)
+    path.with_suffix(".new").write_text(" ".join(str(pid) for pid in (child.pid, *(one.pid for one in commands))))
+    path.with_suffix(".new").rename(path)
+    time.sleep(wait)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def note_abandoned(job: Job, connection: Any, kind: type[BaseException], *_rest: Any) -> None:
+    connection.set(f"test:abandoned:{job.id}", f"{kind.__name__} {os.getpid()}")
+
+
+def tick(name: str) -> str:
+    """For ``rq cron``."""
+    return f"ticked {name}"
+
+
+def noted_until(ledger: str, flag: str, n: int) -> int:
+    """Leaves a line in the ledger; item 2 fails while the flag is there."""
+    with Path(f"{ledger}.{os.getpid()}").open("a") as file:
+        file.write(f"{n}\n")
+    if n == 2 and Path(flag).exists():
+        raise ValueError("not yet")
+    return n

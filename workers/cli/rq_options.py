@@ -1,0 +1,117 @@
+"""The options of ``rq worker``, spelled as it spells them; what makes no sense here is refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from rq.defaults import (
+    DEFAULT_JOB_CLASS,
+    DEFAULT_JOB_MONITORING_INTERVAL,
+    DEFAULT_MAINTENANCE_TASK_INTERVAL,
+    DEFAULT_QUEUE_CLASS,
+    DEFAULT_RESULT_TTL,
+    DEFAULT_SERIALIZER_CLASS,
+    DEFAULT_WORKER_CLASS,
+    DEFAULT_WORKER_TTL,
+)
+
+from taskq.errors import OptionError
+from taskq.function import Function
+from workers.rq_options import STRATEGIES, RQOptions
+from workers.user_code import UserCode, check
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_REFUSED = {
+    "worker_class": "taskq's services are the workers; for the order of queues there is --dequeue-strategy",
+    "connection_class": "services connect by --url",
+    "config": "settings are options or TASKQ_... variables: --url, QUEUES, --name, --log-level",
+}
+
+_OPTIONS = [
+    click.option("--burst", "-b", is_flag=True, help="End when the queues are empty."),
+    click.option("--max-jobs", type=int, help="End after so many jobs (each service; a map is one)."),
+    click.option("--max-idle-time", type=int, metavar="SECONDS", help="End after so long without a job."),
+    click.option("--with-scheduler", "-s", is_flag=True,
+                 help="Also run RQ's scheduler: enqueue_at, enqueue_in, retries with an interval."),
+    click.option("--dequeue-strategy", "-ds", type=click.Choice(STRATEGIES), default="default",
+                 help="Which of several queues comes next."),
+    click.option("--serializer", "-S", default=DEFAULT_SERIALIZER_CLASS, show_default=False,
+                 help="Of jobs: json, pickle or a dotted path. [default: taskq's, which reads all pickles]"),
+    click.option("--job-class", "-j", envvar="RQ_JOB_CLASS", default=DEFAULT_JOB_CLASS, help="Dotted path."),
+    click.option("--queue-class", envvar="RQ_QUEUE_CLASS", default=DEFAULT_QUEUE_CLASS, help="Dotted path."),
+    click.option("--exception-handler", multiple=True, help="Dotted path; may be given several times."),
+    click.option("--work-horse-killed-handler", help="Dotted path; called when a job's process has died."),
+    click.option("--disable-default-exception-handler", "-d", is_flag=True,
+                 help="Failed jobs are not put into the failed registry."),
+    click.option("--name", "-n", default="", help="Begins the names of the RQ workers."),
+    click.option("--results-ttl", type=int, default=DEFAULT_RESULT_TTL, metavar="SECONDS",
+                 help="For which results of plain jobs are kept."),
+    click.option("--worker-ttl", type=int, default=DEFAULT_WORKER_TTL, metavar="SECONDS",
+                 help="After which a silent worker is no longer shown."),
+    click.option("--maintenance-interval", type=int, default=DEFAULT_MAINTENANCE_TASK_INTERVAL, metavar="SECONDS",
+                 help="Between two cleanings of RQ's registries; 0: none."),
+    click.option("--job-monitoring-interval", type=int, default=DEFAULT_JOB_MONITORING_INTERVAL,
+                 metavar="SECONDS", help="Between two heartbeats of a running job."),
+    click.option("--path", "-P", multiple=True, help="Where else to look for modules."),
+    click.option("--pid", type=click.Path(), help="Write the manager's process id to this file."),
+    click.option("--verbose", "-v", is_flag=True, help="As --log-level debug."),
+    click.option("--quiet", "-q", is_flag=True, help="As --log-level warning."),
+    # Accepted for a command line that was written for RQ's worker; they change nothing.
+    click.option("--disable-job-desc-logging", is_flag=True, hidden=True),
+    # Refused, unless they say what is so anyway.
+    click.option("--worker-class", "-w", envvar="RQ_WORKER_CLASS", hidden=True),
+    click.option("--connection-class", envvar="RQ_CONNECTION_CLASS", hidden=True),
+    click.option("--config", "-c", envvar="RQ_CONFIG", hidden=True),
+]  # fmt: skip
+
+_OWN_WORKERS = {DEFAULT_WORKER_CLASS, "rq.worker.Worker", "rq.SimpleWorker", "rq.worker.SimpleWorker"}
+
+
+def rq_options(function: F) -> F:
+    """Add the options to a command; it gets them as the keyword arguments of ``read``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def read(given: dict[str, Any]) -> RQOptions:
+    """The options as one object; the user's classes and handlers have been tried out, in another process.
+
+    Raises:
+        OptionError: If one is refused here, or can't be loaded.
+    """
+    for name, why in _REFUSED.items():
+        harmless = _OWN_WORKERS if name == "worker_class" else {"redis.Redis"}
+        if given[name] and given[name] not in harmless:
+            raise OptionError(f"--{name.replace('_', '-')} has no place here: {why}")
+    handler = given["work_horse_killed_handler"]
+    user = UserCode(
+        serializer=None if given["serializer"] == DEFAULT_SERIALIZER_CLASS else given["serializer"],
+        job_class=_class(given["job_class"], DEFAULT_JOB_CLASS),
+        queue_class=_class(given["queue_class"], DEFAULT_QUEUE_CLASS),
+        exception_handlers=tuple(Function.of(path) for path in given["exception_handler"]),
+        work_horse_killed_handler=Function.of(handler) if handler else None,
+    )
+    check(user)
+    names = ("burst", "max_jobs", "max_idle_time", "with_scheduler", "dequeue_strategy", "name", "results_ttl",
+             "worker_ttl", "maintenance_interval", "job_monitoring_interval",
+             "disable_default_exception_handler")  # fmt: skip
+    return RQOptions(user=user, **{name: given[name] for name in names})
+
+
+def _class(path: str, default: str) -> Function | None:
+    return None if path == default else Function.of(path)
+
+
+def level(given: dict[str, Any], log_level: str) -> str:
+    """The log level that ``--verbose`` or ``--quiet`` asks for.
+
+    Raises:
+        OptionError: If both are given.
+    """
+    if given["verbose"] and given["quiet"]:
+        raise OptionError("--verbose and --quiet exclude each other")
+    return "debug" if given["verbose"] else "warning" if given["quiet"] else log_level

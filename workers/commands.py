@@ -1,0 +1,59 @@
+"""RQ's commands to a worker: stop-job, stop-execution, kill-horse, shutdown.
+
+RQ's own worker has one job at a time; here each command finds the job, or all jobs, that it means.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from workers import ending
+from workers.execution import MapRun, PlainJob, Taken
+from workers.state import State
+
+log = logging.getLogger(__name__)
+
+
+def obey(state: State, payload: dict[str, Any]) -> None:
+    """Do what a message on RQ's channel of this worker says."""
+    command = payload.get("command")
+    if command == "shutdown":
+        state.finish("was told to shut down")
+    elif command == "kill-horse":
+        _kill_horses(state)
+    elif command == "stop-job":
+        _stop(state, [one for one in state.taken if one.job.id == payload.get("job_id")], payload)
+    elif command == "stop-execution":
+        _stop(state, [one for one in state.taken if one.execution.id == payload.get("execution_id")], payload)
+    else:
+        log.warning("an unknown command: %r", payload, extra={"action": "bad_command"})
+
+
+def _kill_horses(state: State) -> None:
+    """Kill every process that runs something of the user's; jobs fail of it as under RQ's worker."""
+    for lane in state.lanes:
+        if not lane.idle:
+            lane.kill("told to by kill-horse")
+
+
+def _stop(state: State, found: list[Taken], payload: dict[str, Any]) -> None:
+    for one in found:
+        if isinstance(one, MapRun) and not one.helper:
+            ending.stop_map(state, one)
+            return
+        if isinstance(one, PlainJob) and one.outcome is None:
+            _stop_plain(state, one)
+            return
+    log.warning("runs nothing that %r could stop", payload, extra={"action": "not_stopped"})
+
+
+def _stop_plain(state: State, job: PlainJob) -> None:
+    job.stopped = True
+    for lane in state.lanes:
+        if job in lane.tasks.values():
+            lane.kill("stopped")
+            return
+    if not job.submitted:  # else its process is dead already, and it is being settled
+        job.submitted = True
+        ending.stopped(state, job)

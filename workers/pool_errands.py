@@ -1,0 +1,70 @@
+"""Runs errands inside a pool process: what they are for says ``errands.py``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from rq import worker_registration
+from rq.callbacks import execute_stopped_callback
+from rq.group import Group
+from rq.job import Job, JobStatus
+from rq.job_lifecycle import format_exc_info
+from rq.registry import clean_registries
+from rq.timeouts import UnixSignalDeathPenalty
+
+from taskq import connection
+from taskq.signed_job import signing_class
+from workers.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
+from workers.user_code import UserCode
+
+log = logging.getLogger(__name__)
+
+JobOf = Callable[[Any], Job]
+
+
+def run(task: ErrandTask, user: UserCode, job_of: JobOf) -> JobOutcome:
+    """Run one. ``job_of`` makes the RQ job of a task. Never raises."""
+    try:
+        if isinstance(task, MaintenanceTask):
+            _clean(task, user)
+        elif isinstance(task, StoppedTask):
+            execute_stopped_callback(job_of(task), UnixSignalDeathPenalty)
+        elif isinstance(task, KilledTask):
+            assert user.work_horse_killed_handler is not None
+            user.work_horse_killed_handler(job_of(task), task.pid, task.status, None)
+        else:
+            _send(task, job_of(task))
+    except BaseException:  # noqa: BLE001 - user code may do anything; the service only logs it, as RQ does
+        return JobOutcome(error=format_exc_info(sys.exc_info()))
+    return JobOutcome()
+
+
+def _send(task: WebhookTask, job: Job) -> None:
+    job._status = JobStatus(task.status)  # noqa: SLF001 - as it is on record by now
+    job.ended_at = datetime.fromtimestamp(task.ended, UTC)
+    job.send_webhooks(job._status, exc_string=task.error)  # noqa: SLF001 - as above
+
+
+def _clean(task: MaintenanceTask, user: UserCode) -> None:
+    """What RQ's ``run_maintenance_tasks`` does, but for the intermediate lists.
+
+    RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``).
+    """
+    redis = connection.connect(retries=0)
+    job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
+    handlers = [handler.load() for handler in user.exception_handlers]
+    try:
+        for name in task.queues:
+            queue = user.load_queue_class()(name, connection=redis, job_class=job_class, serializer=serializer)
+            if queue.acquire_maintenance_lock():
+                clean_registries(queue, handlers)
+                worker_registration.clean_worker_registry(queue)
+                queue.release_maintenance_lock()
+        if Group.acquire_maintenance_lock(redis, max(task.interval - 1, 1)):
+            Group.clean_registries(connection=redis)
+    finally:
+        redis.close()
