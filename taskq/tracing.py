@@ -5,8 +5,8 @@
        ├─ chunk 0      by the service that ran it, made from the chunk's outcome: pool processes know nothing of it
        └─ chunk 1
 
-A span's context travels as a field of the map's hash in Redis, or of RQ's job hash. In a process which has not
-imported ``opentelemetry.trace`` nobody can have asked for spans, so there this costs a look into ``sys.modules``.
+A span's context travels as a field of the map's hash in Redis, or of RQ's job hash. In a process in which nobody
+has set a tracer provider, nobody can have asked for spans, and there this costs next to nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ _NS = 1_000_000_000
 
 
 def _trace() -> Any:
-    """The module ``opentelemetry.trace``; None if nobody in this process uses it."""
-    return sys.modules.get("opentelemetry.trace")
+    """The module ``opentelemetry.trace``; None if nobody in this process uses it.
+
+    redis-py imports it wherever it is installed; only who has set a tracer provider wants spans.
+    """
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return None
+    return trace
 
 
 def active() -> bool:

@@ -23,7 +23,7 @@ def obey(state: State, payload: dict[str, Any]) -> None:
     elif command == "kill-horse":
         _kill_horses(state)
     elif command == "stop-job":
-        _stop(state, [one for one in state.taken if one.job.id == payload.get("job_id")], payload)
+        _stop(state, [one for one in state.taken if one.job_id == payload.get("job_id")], payload)
     elif command == "stop-execution":
         _stop(state, [one for one in state.taken if one.execution.id == payload.get("execution_id")], payload)
     else:

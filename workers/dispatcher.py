@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import rq
 from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
 from taskq.outcome import ChunkRefused
-from workers import casualties, commands, ending, intake, recovery
+from workers import casualties, commands, ending, intake, recovery, short_path
 from workers.damage import contained
 from workers.errands import Errand
 from workers.events import Died, Done, Event, Fetched, Message, Stop
@@ -42,6 +43,7 @@ from workers.sweep import Sweep
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
+GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 FETCHERS_END = 0.05  # seconds between looks at whether the fetchers have ended
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
 
@@ -81,6 +83,7 @@ class Dispatcher:
         self._fetched: list[Fetched] = []
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
+        self._gather_until = 0.0  # on the monotonic clock
         self._ticked = 0.0
         self._deadline: float | None = None  # of stopping, on the monotonic clock
 
@@ -121,6 +124,8 @@ class Dispatcher:
         until = [self._ticked + TICK, self._membership.due, *deadlines, *items]
         if (due := self.state.lanes.due) is not None:
             until.append(due)
+        if self._gather_until:
+            until.append(self._gather_until)
         if self._deadline is not None:
             until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
         return max(self._pause, min(until) - time.monotonic(), 0.0)
@@ -140,17 +145,9 @@ class Dispatcher:
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
             self._top_up()  # with errands
-        ending.end_plain(state)
-        self._begin_fetched()
-        idle = self._idle()
-        exchange = Exchange(state, ask=self._ask)
-        self._ask = False
-        exchange.run()
-        if idle and exchange.empty:
-            self._nothing_to_do()
-        if exchange.reserved:
-            self._ask = True  # there may be more
-            intake.begin(state, exchange.reserved)
+        if not self._gathers():
+            ending.end_plain(state)
+            self._exchange()
         if self._hungry():
             Exchange(state, ask=False).run()
         self._top_up()
@@ -162,6 +159,44 @@ class Dispatcher:
         self._time_out()
         self._end_maps()
         self._open_gate()
+
+    def _gathers(self) -> bool:
+        """Whether the ends of short jobs may wait a moment, since the processes have more to do."""
+        state = self.state
+        ended = waiting = 0
+        for job in state.taken:
+            if not isinstance(job, short_path.QuickJob) or (job.outcome is not None and not job.succeeded):
+                return False
+            ended += job.outcome is not None
+            waiting += not job.submitted
+        if not ended or not waiting or self._fetched or ended >= GATHER[0] or state.stopping:
+            self._gather_until = 0.0
+            return False
+        self._gather_until = self._gather_until or time.monotonic() + GATHER[1]
+        if time.monotonic() < self._gather_until:
+            return True
+        self._gather_until = 0.0
+        return False
+
+    def _exchange(self) -> None:
+        """Say to Redis what there is to say, take jobs, and begin them."""
+        state = self.state
+        fetched = self._accept_fetched()
+        idle = self._idle()
+        exchange = Exchange(state, ask=self._ask, fetched=fetched)
+        # Which of several queues comes next is for the take to say; with one, its fetcher is quicker.
+        self._ask = bool(fetched) and len(state.queues) > 1
+        exchange.run()
+        if idle and exchange.empty:
+            self._nothing_to_do()
+        if exchange.begun:
+            self._ask = True  # there may be more
+            self._top_up()
+        for one, job_id in exchange.refused:
+            intake.give_back(state, one, job_id)
+        if exchange.others:
+            self._ask = True
+            intake.begin(state, exchange.others)
 
     def _idle(self) -> bool:
         """Whether nothing is left of what was begun. Remembers since when."""
@@ -182,20 +217,17 @@ class Dispatcher:
     def _errands_running(self) -> list[Errand]:
         return [one for lane in self.state.lanes for one in lane.tasks.values() if isinstance(one, Errand)]
 
-    def _begin_fetched(self) -> None:
-        """Start what fetchers brought, at once; give back what can't start, for others may be free."""
+    def _accept_fetched(self) -> list[tuple[rq.Queue, str]]:
+        """What fetchers brought and can start; what can't is given back, for others may be free."""
         if not self._fetched:
-            return
+            return []
         fetched, self._fetched = self._fetched, []
         room = self._room()
         for one in fetched[room:]:
             intake.give_back(self.state, one.queue, one.job_id)
         for one in fetched[:room]:
             self.state.order.took(one.queue)
-        intake.begin(self.state, [(one.queue, one.job_id) for one in fetched[:room]])
-        # Which of several queues comes next is for the reserve to say; with one, its fetcher is quicker.
-        self._ask = len(self.state.queues) > 1
-        self._top_up()
+        return [(one.queue, one.job_id) for one in fetched[:room]]
 
     def _room(self) -> int:
         """How many jobs that fetchers brought can start now; for others somebody else may be free."""
@@ -259,6 +291,7 @@ class Dispatcher:
         self._ask = True
         if isinstance(taken, PlainJob):
             taken.outcome = event.outcome
+            self.state.ran(event.outcome)
         elif isinstance(taken, Errand):
             taken.then(event.outcome)
         elif isinstance(taken, MapRun):
@@ -378,13 +411,14 @@ class Dispatcher:
         self._ticked = time.monotonic()
         self._ask = True
         self._monitor.tell()
+        short_path.give_back(self.state)
         self._suspension.look()
         self._maintenance.look()
         for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
             with contained(f"dependents in the queue {one.name}"):
                 ReadyJobRegistry(queue=one).cleanup()
         with contained("the intermediate lists"):
-            self._stranded.look(self.state, {taken.job.id for taken in self.state.taken})
+            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
         with contained("the list of maps"):
             self._sweep.look(self.state)
         for run in list(self.state.maps):

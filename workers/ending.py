@@ -34,7 +34,9 @@ _MOMENT = 60  # seconds: how long keys last that are deleted in a moment
 
 def end_plain(state: State) -> None:
     """Record how plain jobs ended, the way RQ records it; simple successes all together."""
-    ended = [job for job in state.plain if job.outcome is not None]
+    ended = [job for job in state.plain if job.outcome is not None and not job.succeeded]
+    if not ended:
+        return
     for job in ended:
         assert job.outcome is not None
         state.worker.take_over(job.job, job.outcome)
@@ -47,7 +49,7 @@ def end_plain(state: State) -> None:
                 state.drop(job)
     for job in ended:
         if job in state.taken:
-            with contained(f"the end of job {job.job.id}"):
+            with contained(f"the end of job {job.job_id}"):
                 _end_alone(state, job)
             state.drop(job)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import rq
 from redis.exceptions import NoScriptError
-from rq.suspension import WORKERS_SUSPENDED
 
 from taskq.chunk import read_header
-from workers import recovery
+from workers import recovery, short_path
 from workers.damage import contained, is_damage, mend
 from workers.execution import MapRun
 from workers.settings import MAX_DEATHS
+from workers.short_path import QuickJob
 from workers.state import State
 
 MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
@@ -32,13 +32,19 @@ class Exchange:
     Args:
         ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
             free, so that a short job is not stuck behind a huge map.
-        reserved: Job ids that were taken from the queues, to be begun by the caller.
+        fetched: Job ids that fetchers have taken; to be begun.
+        others: Job ids that were taken, and are to be begun by the caller, on the long path.
+        refused: Of what was fetched, to be given back by the caller.
+        begun: Whether plain jobs were begun.
         empty: The queues were asked and hold nothing more, as far as this service may know.
     """
 
     state: State
     ask: bool
-    reserved: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    fetched: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    others: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    refused: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    begun: bool = False
     empty: bool = False
 
     def run(self) -> bool:
@@ -53,8 +59,9 @@ class Exchange:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
                 *self._queue_wounded(pipe),
+                *self._queue_finish(pipe),
                 *self._queue_claims(pipe),
-                *self._queue_reserve(pipe),
+                *self._queue_take(pipe),
             ]
             if not handlers:
                 return False
@@ -176,38 +183,69 @@ class Exchange:
         run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
-    # -- reserve ---------------------------------------------------------------------------------------
+    # -- plain jobs on the short path ------------------------------------------------------------------
 
-    def _queue_reserve(self, pipe: Any) -> list[Handler]:
-        """Take jobs for free processes; under a load of maps one at a time, as processes become free."""
+    def _queue_finish(self, pipe: Any) -> list[Handler]:
+        jobs = [job for job in self.state.plain if isinstance(job, QuickJob) and job.succeeded]
+        if not jobs:
+            return []
+        short_path.queue_finish(self.state, pipe, jobs)
+        return [(None, partial(self._finished, jobs))]
+
+    def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
+        for job, code in zip(jobs, reply, strict=True):
+            if code == short_path.NOT_SIMPLE:
+                job.long_way = True
+                continue
+            if code == short_path.DONE:
+                self.state.ended(job, "finished")
+            self.state.worker.executions.pop(job.execution.id, None)
+            self.state.drop(job)
+
+    # -- taking jobs -----------------------------------------------------------------------------------
+
+    def _queue_take(self, pipe: Any) -> list[Handler]:
+        room = self._room() if self.ask else 0
+        if room < 1 and not self.fetched:
+            return []
+        queues = list(self.state.order)
+        short_path.queue_take(self.state, pipe, queues, self.fetched, room)
+        return [(None, partial(self._taken, queues, room))]
+
+    def _room(self) -> int:
+        """How many jobs to take; under a load of maps one at a time, as processes become free."""
         state = self.state
+        if state.stopping or state.suspended or time.monotonic() < state.holds_back_until:
+            return 0
+        maps, waiting = list(state.maps), state.waiting
+        if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
+            seconds, most = short_path.AHEAD
+            ahead = state.settings.processes * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
+            room = ahead - waiting if waiting <= ahead // 2 else 0
+            return min(room, state.allowance)
         limit = max(MAX_TAKEN, state.settings.processes)
-        if not self.ask or state.stopping or state.waiting or len(state.taken) >= limit:
-            return []
-        if time.monotonic() < state.holds_back_until:
-            return []
+        if waiting:
+            return 0
         # Not behind plain jobs: nobody knows how long they take, and others may be free.
-        maps = list(state.maps)
         busy_with_maps = bool(maps) and all(run.fast for run in maps)
-        room = min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
-        if room < 1:
-            return []
-        queues = list(state.order)
-        keys = [key for queue in queues for key in (queue.key, queue.intermediate_queue_key)]
-        state.scripts.reserve([WORKERS_SUSPENDED, *keys], [room, int(state.order.alternates)], pipe)
-        return [(None, partial(self._reserved, queues, room))]
+        return min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
 
-    def _reserved(self, queues: list[rq.Queue], room: int, reply: list[Any] | int) -> None:
+    def _taken(self, queues: list[rq.Queue], room: int, reply: list[Any] | int) -> None:
+        state = self.state
         if isinstance(reply, int):
-            self.state.suspended = True
+            state.suspended = True
+            self.refused = self.fetched
             return
-        self.reserved = [
-            (queues[int(n)], job.decode("utf-8", "replace"))
-            for n, job in zip(reply[::2], reply[1::2], strict=True)
-        ]
-        self.empty = len(self.reserved) < room
-        for queue, _ in self.reserved:
-            self.state.order.took(queue)
+        begun, self.others = short_path.read_take(state, queues, reply)
+        fetched = {job_id for _queue, job_id in self.fetched}
+        new = [queue for queue, job_id in self.others if job_id not in fetched]
+        new += [job.queue for job in begun if job.job_id not in fetched]
+        self.empty = len(new) < room
+        for queue in new:
+            state.order.took(queue)
+        state.taken.extend(begun)
+        state.begun += len(begun)
+        self.begun = bool(begun)
 
 
 def _nothing(_reply: Any) -> None:

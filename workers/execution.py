@@ -45,6 +45,16 @@ class Taken:
     span: Any = None  # OpenTelemetry's, if somebody records it
 
     @property
+    def job_id(self) -> str:
+        return self.execution.job_id
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, once it has ended."""
+        job = self.job
+        return (job.ended_at - job.started_at).total_seconds() if job.started_at and job.ended_at else None
+
+    @property
     def rq(self) -> tuple[Job, rq.Queue, Execution]:
         """What RQ's bookkeeping methods take."""
         return self.job, self.queue, self.execution
@@ -63,6 +73,11 @@ class PlainJob(Taken):
     stopped: bool = False  # somebody wants its end
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether its end is recorded on the short path: see ``short_path.py``."""
+        return False
+
     def started(self) -> None:
         """Its process begins with it now: from here its time counts."""
         self.submitted = True
@@ -77,7 +92,7 @@ class PlainJob(Taken):
         self.deadline = time.monotonic() + job.timeout + callbacks + OVERTIME
 
     def task(self) -> JobTask:
-        return JobTask(self.job.id, self.fields, self.execution.worker_name)
+        return JobTask(self.job_id, self.fields, self.execution.worker_name)
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,11 @@ class Meter:
         self.observe("taskq_chunk_seconds", outcome.seconds)
         self.observe("taskq_commit_seconds", max(0.0, time.time() - outcome.started - outcome.seconds))
 
-    def job_ended(self, job: Any, kind: str, outcome: str) -> None:
+    def job_ended(self, kind: str, outcome: str, seconds: float | None) -> None:
         """An RQ job has ended here; ``kind``: map or plain, ``outcome``: finished, failed or retried."""
         self.count("taskq_jobs", kind, outcome)
-        if job.started_at and job.ended_at:
-            self.observe("taskq_job_seconds", (job.ended_at - job.started_at).total_seconds(), kind)
+        if seconds is not None:
+            self.observe("taskq_job_seconds", seconds, kind)
 
     def send(self, pipe: Any) -> None:
         """Queue what is new; to be followed by ``sent``, once the pipeline has come through."""

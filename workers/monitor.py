@@ -71,7 +71,7 @@ class Monitor:
         if isinstance(taken, MapRun):
             claim = taken.flying.get(lane.marker.task)
             return taken.store.keys.id, None if claim is None else claim.number
-        return (taken.job.id, None) if isinstance(taken, PlainJob) else ("", None)
+        return (taken.job_id, None) if isinstance(taken, PlainJob) else ("", None)
 
 
 def _usage(process: psutil.Process | None) -> tuple[int, float]:

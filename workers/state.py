@@ -32,6 +32,7 @@ from workers.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 HOST = socket.gethostname()
+LONG = 0.05  # seconds; a plain job that runs longer is not short
 
 
 @dataclass
@@ -43,6 +44,7 @@ class State:
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
         begun: Jobs, so far; helping with a map is none.
+        job_seconds: Running mean of how long plain jobs ran; None while nothing is known.
         suspended: By ``rq suspend``: nothing new is begun, of maps neither.
         finished: Why the service ends for good, once it does.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
@@ -61,6 +63,7 @@ class State:
     taken: deque[Taken] = field(default_factory=deque)
     errands: deque[Errand] = field(default_factory=deque)
     begun: int = 0
+    job_seconds: float | None = None
     suspended: bool = False
     finished: str = ""
     unsure: bool = False
@@ -109,8 +112,16 @@ class State:
 
     def ended(self, taken: Taken, outcome: str, error: str | None = None) -> None:
         """Count a job whose end is on record, and end its span."""
-        self.meter.job_ended(taken.job, "plain" if isinstance(taken, PlainJob) else "map", outcome)
+        self.meter.job_ended("plain" if isinstance(taken, PlainJob) else "map", outcome, taken.seconds)
         tracing.end_job(taken.span, error)
+
+    def ran(self, outcome: JobOutcome) -> None:
+        """Learn how long plain jobs take."""
+        if outcome.ran:
+            seconds = outcome.ran[1] - outcome.ran[0]
+            # A long one counts at once, short ones only by and by.
+            mean = max(self.job_seconds or 0.0, seconds) if seconds > LONG else self.job_seconds or seconds
+            self.job_seconds = 0.9 * mean + 0.1 * seconds
 
     def drop(self, taken: Taken) -> None:
         """Forget a job that has ended here."""

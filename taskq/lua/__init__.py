@@ -49,7 +49,8 @@ class Scripts:
         self.split = Operation(connection, "split")
         self.close = Operation(connection, "close")
         self.give_back = Operation(connection, "give_back")
-        self.reserve = Operation(connection, "reserve")
+        self.take = Operation(connection, "take")
+        self.finish = Operation(connection, "finish")
         self.depose = Operation(connection, "depose")
 
     def load(self) -> None:

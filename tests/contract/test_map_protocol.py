@@ -87,7 +87,7 @@ class Protocol(RuleBasedStateMachine):
     def take(self, name: str) -> None:
         """Whatever is first in the queue: the map's own job, or a helper job."""
         worker = self.workers[name]
-        reply = worker_reserve(self.store.scripts, self.queue)
+        reply = take(self.queue)
         for job_id in reply:
             fields = self.redis.hgetall(Job.key_for(job_id))
             if not fields:
@@ -293,9 +293,9 @@ def items_of(payload: bytes) -> list[int]:
     return [header.start + offset for offset in header.offsets]
 
 
-def worker_reserve(scripts: Any, queue: Any) -> list[str]:
-    reply = scripts.reserve(["rq:suspended", queue.key, queue.intermediate_queue_key], [1, 0])
-    return [job_id.decode() for job_id in reply[1::2]]
+def take(queue: Any) -> list[str]:
+    job_id = queue.connection.lmove(queue.key, queue.intermediate_queue_key)
+    return [job_id.decode()] if job_id else []
 
 
 Protocol.TestCase.settings = settings(

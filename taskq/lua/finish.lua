@@ -1,0 +1,54 @@
+-- Record the success of simple jobs (see take.lua), with exactly what RQ's worker writes.
+--
+-- What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs elsewhere.
+-- The job's execution tells; it is deleted here.
+--
+-- KEYS  1 rq:worker:{name}   2 rq:worker:{name}:executions
+-- ARGV  1 worker name   2, 3, 4, 5, 6, 7 what RQ's keys begin with: of jobs, of executions, of a job's list of
+--       executions, of results, of the jobs in work, of the finished ones   8 Unix time now
+--       then for each job: id, execution id, queue name, seconds to keep the result (-1: for ever), when it was
+--       started and when it ended as RQ writes it, the same in Unix time, the result (base64, '' for None)
+-- Returns for each job 1; 0 if it is not ours; 2 if it is not simple any more, and then nothing was done.
+
+local reply, count, seconds = {}, 0, 0
+for i = 9, #ARGV, 9 do
+    local id, execution, queue, ttl = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+    local name, job = id .. ':' .. execution, ARGV[2] .. id
+    local created = redis.call('HGET', ARGV[3] .. name, 'created_at')
+    if not created then
+        reply[#reply + 1] = 0
+    elseif redis.call('EXISTS', job .. ':dependents') == 1 or redis.call('EXISTS', job) == 0 then
+        reply[#reply + 1] = 2
+    else
+        local result = {'type', '1', 'worker_name', ARGV[1]}
+        if ARGV[i + 8] ~= '' then
+            result[5], result[6] = 'return_value', ARGV[i + 8]
+        end
+        for _, value in ipairs({'execution_id', execution, 'execution_started_at', created,
+            'execution_ended_at', ARGV[i + 7]}) do
+            result[#result + 1] = value
+        end
+        redis.call('XADD', ARGV[5] .. id, 'MAXLEN', '~', 10, '*', unpack(result))
+        redis.call('HSET', job, 'status', 'finished', 'started_at', ARGV[i + 4], 'ended_at', ARGV[i + 5])
+        if ttl < 0 then
+            redis.call('PERSIST', ARGV[5] .. id)
+            redis.call('ZADD', ARGV[7] .. queue, '+inf', id)
+        else
+            redis.call('EXPIRE', ARGV[5] .. id, ttl)
+            redis.call('ZADD', ARGV[7] .. queue, math.floor(ARGV[8]) + ttl, id)
+            redis.call('EXPIRE', job, ttl)
+        end
+        redis.call('DEL', ARGV[3] .. name)
+        redis.call('ZREM', ARGV[6] .. queue, name)
+        redis.call('ZREM', ARGV[4] .. id, execution)
+        redis.call('SREM', KEYS[2], name)
+        count = count + 1
+        seconds = seconds + ARGV[i + 7] - ARGV[i + 6]
+        reply[#reply + 1] = 1
+    end
+end
+if count > 0 then
+    redis.call('HINCRBY', KEYS[1], 'successful_job_count', count)
+    redis.call('HINCRBYFLOAT', KEYS[1], 'total_working_time', string.format('%.6f', seconds))
+end
+return reply
