@@ -28,6 +28,8 @@ taskq:metrics          hash    "name|labels" -> number, see metrics.py        se
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
+Pickles and error records are signed where there is a secret key: see signing.py.
+
 While a producer is still writing, a map's keys expire after ``WRITING_TTL``: a producer that dies in the
 middle leaves nothing behind. "With the job" means: as long as RQ keeps the job itself.
 """

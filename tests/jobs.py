@@ -232,6 +232,13 @@ def swallow(seconds: float) -> str:
     return "slept"
 
 
+def ask_again(max_tries: int) -> Any:
+    """Returns a ``Retry``, as RQ's jobs may."""
+    from rq import Retry
+
+    return Retry(max=max_tries)
+
+
 def echo(value: Any) -> Any:
     return value
 

@@ -10,14 +10,13 @@ import time
 
 from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 
-from taskq import codec, refusals
+from taskq import refusals
 from taskq.errors import ResultsGoneError
 from taskq.map_job import CANCELED
 from taskq.map_store import MapInfo
 from taskq.outcome import summary
 from taskq.producer import MAP_RESULT_TTL
 from taskq.rq_jobs import MAP_PATH, failure_text
-from taskq.signed_job import VALUE, JobSerializer
 from workers import intake
 from workers.damage import contained, is_damage
 from workers.errands import Errand
@@ -167,8 +166,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     # opens the map again, and that takes the time limit off.
     run.store.expire(ttl or _MOMENT)
     if error is None:
-        writer = JobSerializer(codec, VALUE, run.job.id)
-        state.worker.succeed(run.job, run.queue, run.execution, Sealed(writer.dumps(run.summary)))
+        state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
         state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
     run.store.tell_end(delete=not ttl)

@@ -28,6 +28,7 @@ from taskq import codec, connection, imports, keys, refusals
 from taskq.errors import MapFailedError
 from taskq.function import Function
 from taskq.keys import MapKeys
+from taskq.map_job import MAP, kind_of
 from taskq.map_store import function_codec
 from taskq.outcome import ChunkOutcome, ChunkRefused
 from taskq.runner import refused, run_chunk
@@ -140,7 +141,10 @@ def _introduced(task: ChunkTask) -> tuple[Function, Job]:
     new = task.introduction
     if new is not None:
         function = function_codec(new.job_id, star=task.star).loads(new.function)
-        _maps[task.key] = function, _job(new.job_id, new.fields)
+        job = _job(new.job_id, new.fields)
+        if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
+            job.check()
+        _maps[task.key] = function, job
         if len(_maps) > KNOWN_MAPS:
             _maps.popitem(last=False)
     return _maps[task.key]

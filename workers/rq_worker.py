@@ -20,7 +20,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq import services
 from workers.rq_options import RQOptions
-from workers.sealed import SealedRetry, SealedSerializer
+from workers.sealed import SealedJobSerializer, SealedRetry, SealedSerializer
 from workers.tasks import JobOutcome
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class RQWorker(BaseWorker):
         Raises:
             rq.exceptions.NoSuchJobError: If the hash is not a job's.
         """
-        job = ServiceJob(job_id, connection=self.connection, serializer=SealedSerializer)
+        job = ServiceJob(job_id, connection=self.connection, serializer=SealedJobSerializer(job_id))
         job.on_webhooks = self.on_webhooks
         job.restore(fields)
         return job

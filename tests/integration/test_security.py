@@ -72,17 +72,30 @@ def test_maps_and_jobs_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("key")
+def test_what_the_service_writes_is_signed() -> None:
+    queue = make_fake_queue()
+    with running_worker(queue):
+        again, fine = queue.enqueue(jobs.ask_again, 1), queue.map(jobs.square, [2])
+        wait_until(lambda: len(again.results()) > 1)
+        wait_until(fine.return_value)
+    kinds = {result.type.name: type(result.return_value).__name__ for result in again.results()}
+    assert kinds["RETRIED"] == "Retry"
+    assert fine.return_value()["done"] == 1
+
+
+@pytest.mark.usefixtures("key")
 def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
     queue, crater = make_fake_queue(), tmp_path / "crater"
     bomb = pickle.dumps(Bomb(crater), 5)
     connection = queue.connection
-    chunk, function, plain, moved, true, meta, called = (
-        queue.map(jobs.square, [1]), queue.map(jobs.square, [1]),
+    chunk, function, noted, plain, moved, true, meta, called = (
+        *(queue.map(jobs.square, [1], meta={"a": 1}) for _ in range(3)),
         *(queue.enqueue(jobs.square, n, meta={"n": n}) for n in (1, 2, 3, 4)),
         queue.map(jobs.square, [1], on_success=Callback(jobs.remember)),
     )  # fmt: skip
     connection.hset(chunk.store.keys.chunks, "0", b"0 1 \n" + bomb)
     connection.hset(function.store.keys.hash, "function", bomb)
+    connection.hset(noted.key, "meta", bomb)
     connection.hset(plain.key, "data", bomb)
     connection.hset(moved.key, "data", connection.hget(true.key, "data"))
     connection.hset(meta.key, "meta", bomb)
@@ -91,7 +104,7 @@ def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
     stranger.save()
     queue.push_job_id(stranger.id)
     with running_worker(queue):
-        for job in (chunk, function, plain, moved, meta, called, stranger):
+        for job in (chunk, function, noted, plain, moved, meta, called, stranger):
             assert "TASKQ_SECRET_KEY" in why(job)
         assert true.latest_result(timeout=10).return_value == 9
         assert not crater.exists()
