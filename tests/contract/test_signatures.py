@@ -18,6 +18,7 @@ from rq.serializers import JSONSerializer
 import taskq
 from taskq import MapJob, Queue, SignatureError, codec, connection, keys, refusals, signing
 from taskq.keys import MapField
+from taskq.queue import fetch
 from taskq.testing import drain
 from tests import jobs
 
@@ -311,6 +312,9 @@ def test_meta(queue: Queue, bomb: bytes) -> None:
     for forged in (bomb, queue.connection.hget(other.key, "meta")):
         queue.connection.hset(job.key, "meta", forged)
         assert queue.fetch_job(job.id).meta == {"unserialized": forged}  # RQ's way
+        found = fetch(job.id, queue.connection, codec.Serializer)  # as commands and the page do
+        assert found is not None
+        assert found.meta == {"unserialized": forged}
         with pytest.raises(SignatureError):
             job.get_meta()
 
