@@ -2,6 +2,7 @@
 #   make demo            see it work
 #   make test            the tests
 #   make check           lint, types and tests: what CI runs
+#   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
 
-.PHONY: demo test lint types check bench chaos fuzz compose-test clean
+.PHONY: demo test lint types check bench rq-suite chaos fuzz compose-test clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -32,6 +33,9 @@ check: lint types test
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+rq-suite: $(READY)
+	$(BIN)/python scripts/rq_suite.py $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,8 +18,9 @@ def url_option(function: F) -> F:
     return click.option(
         "--url",
         "-u",
-        envvar=["TASKQ_URL", "RQ_REDIS_URL"],
-        default=DEFAULT_URL,
+        envvar="TASKQ_URL",
+        default=lambda: os.environ.get("RQ_REDIS_URL", DEFAULT_URL),
+        show_default=False,
         show_envvar=True,
         help=f"Redis: redis://, rediss:// or unix://. [default: {DEFAULT_URL}]",
     )(function)
