@@ -189,7 +189,7 @@ class RQWorker(BaseWorker):
         self._end(job)
         assert outcome.retry is not None
         assert outcome.value is not None
-        retry = SealedRetry(outcome.retry, outcome.value)
+        job._result = retry = SealedRetry(outcome.retry, outcome.value)  # RQ saves it in the job's hash, too
         self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
 
     def forget(self, job: Job, execution: Execution, *, delete: bool) -> None:

@@ -1,0 +1,107 @@
+"""What a job leaves in Redis is what RQ's own worker leaves, key by key and field by field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import rq
+
+from taskq import Queue
+from taskq.testing import running_worker
+from tests import jobs, rq_jobs
+from tests.waiting import wait_until
+
+_MOMENTS = {b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat", b"execution_started_at",
+            b"execution_ended_at"}  # fmt: skip
+_NAMES = {b"worker_name", b"execution_id"}
+_SLACK = 10  # seconds by which times to live may differ
+
+Push = Callable[[rq.Queue], Any]
+
+
+def retry(queue: rq.Queue) -> Any:
+    return queue.enqueue(jobs.invert, 0, job_id="a", retry=rq.Retry(max=1, interval=[60]))
+
+
+def push_dependents(queue: rq.Queue) -> None:
+    first = queue.enqueue(jobs.invert, 0, job_id="a")
+    queue.enqueue(jobs.square, 2, job_id="b", depends_on=rq.job.Dependency([first], allow_failure=True))
+    queue.enqueue(jobs.square, 3, job_id="c", depends_on=first)
+
+
+CASES: dict[str, Push] = {
+    "success": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", meta={"x": 1}),
+    "none": lambda queue: queue.enqueue(rq_jobs.nothing, job_id="a"),
+    "short lived": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=17),
+    "for ever": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=-1, job_timeout=-1),
+    "no result kept": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=0),
+    "failure": lambda queue: queue.enqueue(jobs.invert, 0, job_id="a", failure_ttl=77),
+    "retried at once": lambda queue: queue.enqueue(jobs.invert, 0, job_id="a", retry=rq.Retry(max=2)),
+    "retried later": retry,
+    "returned retry": lambda queue: queue.enqueue(rq_jobs.again, job_id="a"),
+    "repeated": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", repeat=rq.Repeat(times=1, interval=60)),
+    "dependents": push_dependents,
+    "rate limited": lambda queue: [
+        queue.enqueue(jobs.square, n, job_id=name, rate_limit=rq.RateLimit("key", 1))
+        for n, name in enumerate("abc")
+    ],
+    "callbacks": lambda queue: queue.enqueue(
+        jobs.square, 3, job_id="a", on_success=rq.Callback(jobs.echo_callback, timeout=7)
+    ),
+    "changed": lambda queue: queue.enqueue(rq_jobs.change_itself, job_id="a"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_is_left(real_queue: Queue, case: str) -> None:
+    def left_by(work: Callable[[rq.Queue], None]) -> dict[str, Any]:
+        real_queue.connection.flushdb()
+        queue = rq.Queue(connection=real_queue.connection)
+        CASES[case](queue)
+        work(queue)
+        return contents(real_queue.connection)
+
+    theirs = left_by(lambda queue: rq.Worker([queue], connection=queue.connection).work(burst=True))
+
+    def ours(queue: rq.Queue) -> None:
+        with running_worker(real_queue, processes=1):
+            wait_until(lambda: is_done(queue))
+
+    assert left_by(ours) == theirs
+
+
+def is_done(queue: rq.Queue) -> bool:
+    """Whether nothing waits, or runs, in the same moment."""
+    with queue.connection.pipeline() as pipe:
+        pipe.exists(
+            queue.key, queue.intermediate_queue_key, queue.started_job_registry.key, queue.ready_job_registry.key
+        )
+        return pipe.execute() == [0]
+
+
+def contents(connection: Any) -> dict[str, Any]:
+    """All that RQ keeps, workers apart, with moments and names of workers masked."""
+    read: dict[bytes, Callable[[bytes], Any]] = {
+        b"hash": lambda key: masked(connection.hgetall(key)),
+        b"list": lambda key: connection.lrange(key, 0, -1),
+        b"set": connection.smembers,
+        b"zset": lambda key: connection.zrange(key, 0, -1),
+        b"stream": lambda key: [masked(fields) for _id, fields in connection.xrange(key)],
+    }
+    found = {}
+    for key in connection.keys("rq:*"):
+        if re.match(rb"rq:(worker|clean_)", key) or connection.type(key) == b"string":
+            continue
+        found[key.decode()] = read[connection.type(key)](key), round(connection.ttl(key) / _SLACK)
+    return found
+
+
+def masked(fields: dict[bytes, bytes]) -> dict[bytes, Any]:
+    shown = {name: "*" if name in _MOMENTS | _NAMES and value else value for name, value in fields.items()}
+    for name in (b"exc_string", b"exc_info"):  # the frames above the job's are the worker's
+        if shown.get(name):
+            shown[name] = "text"
+    return shown
