@@ -215,7 +215,7 @@ class Exchange:
     def _room(self) -> int:
         """How many jobs to take; under a load of maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or state.suspended or time.monotonic() < state.holds_back_until:
+        if state.stopping or time.monotonic() < state.holds_back_until:
             return 0
         maps, waiting = list(state.maps), state.waiting
         if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
@@ -232,8 +232,8 @@ class Exchange:
 
     def _taken(self, queues: list[rq.Queue], room: int, reply: list[Any] | int) -> None:
         state = self.state
+        state.suspended = isinstance(reply, int)
         if isinstance(reply, int):
-            state.suspended = True
             self.refused = self.fetched
             return
         begun, self.others = short_path.read_take(state, queues, reply)

@@ -38,8 +38,8 @@ _WIP = StartedJobRegistry.key_template.format("")
 _FINISHED = FinishedJobRegistry.key_template.format("")
 
 SHORT = 0.005
-"""Seconds. While plain jobs run shorter than this, more are begun than there are free processes, so that no process
-waits for Redis."""
+"""Seconds. While plain jobs run shorter than this, more are begun than there are free processes, so that no
+process waits for Redis."""
 
 AHEAD = (0.02, 32)
 """How many: as many as run in so many seconds, for each process, and at most so many."""

@@ -1,7 +1,7 @@
 """``rq suspend`` and ``rq resume``: a suspended service begins nothing new, of maps neither.
 
-What runs is finished. The reserve and the begin of a job ask again for themselves, so none slips through
-between two looks.
+What runs is finished. The reserve and the begin of a job ask for themselves, so none slips through; an idle
+service, which tries to reserve each second, need not ask apart from that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Suspension:
     def look(self) -> None:
         """To be called about once a second."""
         state = self._state
-        state.suspended = bool(state.connection.exists(WORKERS_SUSPENDED))
+        if next(iter(state.maps), None) is not None:
+            state.suspended = bool(state.connection.exists(WORKERS_SUSPENDED))
         if state.suspended and state.settings.rq.burst:
             state.finish("suspended in burst mode")
         if state.suspended == self._shown:
