@@ -6,6 +6,7 @@ the same as before. ``RQ_SUITE_PROCESSES`` says how many pool processes it has.
 
 from __future__ import annotations
 
+import multiprocessing
 import multiprocessing.forkserver
 import os
 import queue
@@ -140,6 +141,10 @@ class Random(Adapter):
 
 
 def _substitute() -> None:
+    original = classes.Worker
+    for function in (rq.worker_pool.run_worker, rq.worker_pool.WorkerPool.__init__):
+        defaults = function.__defaults__ or ()
+        function.__defaults__ = tuple(Adapter if one is original else one for one in defaults)
     names = {"Worker": Adapter, "SimpleWorker": Adapter, "RoundRobinWorker": RoundRobin, "RandomWorker": Random}
     for name, adapter in names.items():
         for module in (rq, rq.worker, classes, rq.worker_pool):
@@ -148,6 +153,12 @@ def _substitute() -> None:
 
 
 _substitute()
+
+def pytest_sessionfinish() -> None:
+    """End workers which a failed test has left behind; multiprocessing would wait for them."""
+    for process in multiprocessing.active_children():
+        process.kill()
+
 
 # -- which tests run, and what came of them -------------------------------------------------------------
 
