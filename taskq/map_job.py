@@ -245,7 +245,7 @@ class MapJob(SignedJob):
         """How far the map is, now."""
         info = self.store.info()
         now = info.ended or time.time()
-        busy, cores = activity.cores_on(self.connection, self.id)
+        busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
         return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
 
     # -- control -------------------------------------------------------------------------------------
