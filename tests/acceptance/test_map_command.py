@@ -187,6 +187,24 @@ def test_results_come_while_the_map_runs(url: str) -> None:
     assert f"the map {job_id} was cancelled with 1 of 2 items done" in told.stderr
 
 
+def test_ctrl_c_before_all_items_are_there(url: str) -> None:
+    with Queue(url=url).connection as connection:
+        before = connection.dbsize()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "map", "math:sqrt", "--stdin", "json"], cwd=ROOT, text=True,
+            env=environment(TASKQ_URL=url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write("4\n" * 100_000)
+        process.stdin.flush()
+        wait_until(lambda: connection.dbsize() > before, "it writes items")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=10)
+        assert (stdout, process.returncode) == ("", exits.INTERRUPTED)
+        assert stderr == "taskq: nothing was pushed, for not all items were there yet\n"
+        assert connection.dbsize() == before
+
+
 def test_detached_shown_and_killed(url: str) -> None:
     queue = Queue(url=url)
     told = taskq(url, "map", "tests.jobs:nap", "60", "--detach")

@@ -42,6 +42,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except TaskqError as error:
             raise _Message(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(exits.INTERRUPTED)
         except BrokenPipeError:  # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(exits.PIPE_CLOSED)

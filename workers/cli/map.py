@@ -70,10 +70,12 @@ def map_command(
     with reached(url) as connection:
         queue = Queue(queue_name, connection=connection)
         function = target.replace(":", ".")
-        if star:
-            job = queue.starmap(function, source, chunksize=chunksize, **given)
-        else:
-            job = queue.map(function, source, chunksize=chunksize, **given)
+        push = queue.starmap if star else queue.map
+        try:
+            job = push(function, source, chunksize=chunksize, **given)
+        except KeyboardInterrupt:
+            click.echo("taskq: nothing was pushed, for not all items were there yet", err=True)
+            raise
         if detach:
             print(job.id)
             return

@@ -8,7 +8,7 @@ import termios
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +127,11 @@ def top(url: str, interval: float, once: bool) -> None:
         if once or not sys.stdout.isatty():
             console.print(frame(snapshot))
             return
-        with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+        with (
+            suppress(KeyboardInterrupt),
+            _keys() as pressed,
+            Live(console=console, screen=True, auto_refresh=False) as live,
+        ):
             before = None
             while True:
                 live.update(frame(snapshot, before, console.height), refresh=True)
