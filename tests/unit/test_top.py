@@ -14,8 +14,8 @@ from workers.cli.tables import ago, duration
 from workers.cli.top import Snapshot, frame
 
 
-def drawn(now: Snapshot, before: Snapshot | None = None, lines: int = 60) -> str:
-    console = Console(file=io.StringIO(), width=140)
+def drawn(now: Snapshot, before: Snapshot | None = None, lines: int = 60, width: int = 140) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(frame(now, before, lines))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -50,9 +50,10 @@ def test_nothing_runs() -> None:
     assert "0/0 cores busy" in drawn(Snapshot(1000.0, 0, [], []))
 
 
+@pytest.mark.parametrize("width", [60, 80, 140])
 @pytest.mark.parametrize("lines", [10, 24, 40])
-def test_many_maps_fit_the_screen(lines: int) -> None:
-    shown = drawn(snapshot(1000.0, 0, maps=200), lines=lines)
+def test_many_maps_fit_the_screen(lines: int, width: int) -> None:
+    shown = drawn(snapshot(1000.0, 0, maps=200), lines=lines, width=width)
     assert "more" in shown
     assert len(shown.splitlines()) <= max(lines, 20)
 

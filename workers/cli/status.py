@@ -51,8 +51,10 @@ def status(url: str, as_json: bool) -> None:
         show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
 
 
-def queues_table(queues: list[QueueLine]) -> Table:
-    made = table("Queues", "queue", "waiting", "running", "finished", "failed", "deferred", "scheduled", "chunks")
+def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
+    made = table(
+        "Queues", "queue", "waiting", "running", "finished", "failed", "deferred", "scheduled", "chunks", fold=fold
+    )
     order = ("queued", "started", "finished", "failed", "deferred", "scheduled")
     return add_rows(
         made, ((one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed) for one in queues)

@@ -21,10 +21,11 @@ def show(*parts: Any) -> None:
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
 
-def table(title: str, *columns: str) -> Table:
+def table(title: str, *columns: str, fold: bool = True) -> Table:
+    """``fold``: what does not fit goes on in the next line; else it is cut."""
     made = Table(title=title, title_justify="left")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold" if fold else "ellipsis", no_wrap=not fold)
     return made
 
 

@@ -58,7 +58,7 @@ def frame(now: Snapshot, before: Snapshot | None = None, lines: int = 1000) -> G
     parts: list[Any] = [_head(now, before), _maps(shown)]
     if len(maps) > len(shown):
         parts.append(Text(f"... and {len(maps) - len(shown)} more"))
-    return Group(*parts, _services(now), queues_table(now.queues))
+    return Group(*parts, _services(now), queues_table(now.queues, fold=False))
 
 
 def _head(now: Snapshot, before: Snapshot | None) -> Text:
@@ -75,7 +75,7 @@ def _head(now: Snapshot, before: Snapshot | None) -> Text:
 
 
 def _maps(maps: list[MapLine]) -> Table:
-    made = table("Maps", "map", "function", "status", "progress", "", "failed", "items/s", "left")
+    made = table("Maps", "map", "function", "status", "progress", "", "failed", "items/s", "left", fold=False)
     for one in maps:
         progress = one.progress
         bar = ProgressBar(total=max(1, progress.total), completed=progress.ended, width=_BAR)
@@ -89,7 +89,7 @@ def _maps(maps: list[MapLine]) -> Table:
 
 def _services(now: Snapshot) -> Table:
     """A service a line; of each pool process one mark: does it run something?"""
-    made = table("Services", "host", "pid", "pool processes", "busy", "longest", "memory", "deaths")
+    made = table("Services", "host", "pid", "pool processes", "busy", "longest", "memory", "deaths", fold=False)
     for one in now.services:
         marks = Text("".join(_BUSY if process.job else _IDLE for process in one.processes), style="green")
         memory = one.memory + sum(process.memory for process in one.processes)
