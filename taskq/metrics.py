@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from taskq import activity, backlog, keys, refusals
@@ -115,8 +116,14 @@ def _counted(connection: Any) -> Iterator[Metric]:
 
     numbers: dict[str, dict[Labels, float]] = defaultdict(dict)
     for raw, value in connection.hgetall(keys.METRICS).items():
-        name, *labels = raw.decode().split("|")
-        numbers[name][tuple(labels)] = float(value)
+        name, *labels = raw.decode("utf-8", "replace").split("|")
+        wanted = (
+            COUNTERS[name][1] if name in COUNTERS else (*HISTOGRAMS[name][1], "le") if name in HISTOGRAMS else ()
+        )
+        with suppress(ValueError):  # anybody may have written there
+            number = float(value)
+            if len(labels) == len(wanted) and math.isfinite(number):
+                numbers[name][tuple(labels)] = number
     numbers["taskq_refused"] = {(kind,): float(count) for kind, count in refusals.counted(connection).items()}
     for name, (text, labels) in COUNTERS.items():
         counter = CounterMetricFamily(name, text, labels=labels)
@@ -130,6 +137,13 @@ def _counted(connection: Any) -> Iterator[Metric]:
             buckets = list(_cumulated(numbers[name], values, bounds))
             histogram.add_metric(values, buckets, numbers[name].get((*values, SUM), 0.0))
         yield histogram
+
+
+def _labels_of(name: str) -> int:
+    """How many labels a field of ``taskq:metrics`` has; of a histogram, the bucket is one."""
+    if name in HISTOGRAMS:
+        return len(HISTOGRAMS[name][1]) + 1
+    return len(COUNTERS[name][1]) if name in COUNTERS else -1
 
 
 def _zero(labels: Labels) -> dict[Labels, float]:

@@ -46,11 +46,14 @@ class Meter:
         if seconds is not None:
             self.observe("taskq_job_seconds", seconds, kind)
 
-    def send(self, pipe: Any) -> None:
-        """Queue what is new; to be followed by ``sent``, once the pipeline has come through."""
+    def send(self, pipe: Any) -> list[str]:
+        """Queue what is new; returns the fields, for ``sent``."""
         for name, number in self._new.items():
             pipe.hincrbyfloat(keys.METRICS, name, number)
+        return list(self._new)
 
-    def sent(self) -> None:
-        """Begin anew."""
-        self._new.clear()
+    def sent(self, names: list[str], replies: list[Any]) -> None:
+        """Forget what has come through; the rest is sent again."""
+        for name, reply in zip(names, replies, strict=False):
+            if not isinstance(reply, Exception):
+                del self._new[name]

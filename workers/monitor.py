@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
 import psutil
+from redis.exceptions import ResponseError
 
 from taskq import activity
 from taskq.activity import Activity, ProcessActivity
@@ -16,6 +18,8 @@ from workers.state import HOST
 if TYPE_CHECKING:
     from workers.state import State
 
+log = logging.getLogger(__name__)
+
 PACE = 1.0  # seconds
 
 
@@ -25,20 +29,32 @@ class Monitor:
     def __init__(self, state: State) -> None:
         self._state = state
         self._told = 0.0  # on the monotonic clock
+        self._refusal = ""  # the server's last one
         self._self = psutil.Process()
         self._processes: dict[int, psutil.Process | None] = {}
 
     def tell(self, *, force: bool = False) -> None:
-        """Say how things are, if that is due; ``force``: for the last time."""
+        """Say how things are, if that is due; ``force``: for the last time.
+
+        A server that refuses (no memory, or a key that holds something else) does not keep the service from its
+        work: what is counted is kept until it can be said.
+        """
         now = time.monotonic()
         if not force and now - self._told < PACE:
             return
         self._told = now
         with self._state.connection.pipeline() as pipe:
-            self._state.meter.send(pipe)
+            names = self._state.meter.send(pipe)
             activity.tell(pipe, self._activity())
-            pipe.execute()
-        self._state.meter.sent()
+            try:
+                replies = pipe.execute(raise_on_error=False)
+            except ResponseError as error:  # nothing of it was done
+                replies = [error] * (len(names) + 1)
+        self._state.meter.sent(names, replies)
+        refusal = next((str(reply) for reply in replies if isinstance(reply, Exception)), "")
+        if refusal and refusal != self._refusal:
+            log.warning("can't say what it does: %s; goes on", refusal, extra={"action": "not_told"})
+        self._refusal = refusal
 
     def _activity(self) -> Activity:
         lanes = list(self._state.lanes)

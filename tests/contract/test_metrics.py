@@ -97,3 +97,34 @@ def test_what_runs_where(real_queue: Queue) -> None:
 def test_no_metric_is_declared_twice() -> None:
     names = [*metrics.COUNTERS, *metrics.HISTOGRAMS, *metrics.GAUGES]
     assert len(names) == len(set(names))
+
+
+def counted(connection: Any, field: str) -> float:
+    return float(connection.hget("taskq:metrics", field) or 0)
+
+
+def test_a_server_that_refuses_what_is_told(real_queue: Queue) -> None:
+    """The service works on, and nothing is lost or counted twice."""
+    connection = real_queue.connection
+    with running_worker(real_queue, processes=1):
+        connection.hset("taskq:metrics", "taskq_chunks", "nonsense")
+        assert real_queue.map(jobs.square, range(6), chunksize=2).get(10)
+        wait_until(lambda: counted(connection, "taskq_items|done") == 6)
+        connection.set("taskq:activity", "of another kind")
+        assert real_queue.map(jobs.square, range(6), chunksize=2).get(10)
+        wait_until(lambda: counted(connection, "taskq_items|done") == 12)
+        connection.delete("taskq:activity")
+        connection.hdel("taskq:metrics", "taskq_chunks")
+        wait_until(lambda: counted(connection, "taskq_chunks") == 6)
+    assert counted(connection, "taskq_items|done") == 12
+    assert counted(connection, "taskq_chunks") == 6
+
+
+def test_garbage_among_the_counters(any_queue: Queue) -> None:
+    garbage = {"": 1, "taskq_chunks": "x", "taskq_items|done|more": 2, "taskq_jobs": 3, "unknown|a": 4,
+               "taskq_items|failed": "nan", b"\xff": 5, "taskq_items|done": 6}  # fmt: skip
+    any_queue.connection.hset("taskq:metrics", mapping=garbage)
+    shown = samples(any_queue.connection)
+    assert shown["taskq_items_total", "done"] == 6
+    assert [key for key in shown if key[0] == "taskq_items_total"] == [("taskq_items_total", "done")]
+    assert shown["taskq_chunks_total",] == 0
