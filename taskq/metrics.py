@@ -117,12 +117,9 @@ def _counted(connection: Any) -> Iterator[Metric]:
     numbers: dict[str, dict[Labels, float]] = defaultdict(dict)
     for raw, value in connection.hgetall(keys.METRICS).items():
         name, *labels = raw.decode("utf-8", "replace").split("|")
-        wanted = (
-            COUNTERS[name][1] if name in COUNTERS else (*HISTOGRAMS[name][1], "le") if name in HISTOGRAMS else ()
-        )
         with suppress(ValueError):  # anybody may have written there
             number = float(value)
-            if len(labels) == len(wanted) and math.isfinite(number):
+            if len(labels) == _labels_of(name) and math.isfinite(number):
                 numbers[name][tuple(labels)] = number
     numbers["taskq_refused"] = {(kind,): float(count) for kind, count in refusals.counted(connection).items()}
     for name, (text, labels) in COUNTERS.items():

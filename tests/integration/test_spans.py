@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
 
-from taskq import Queue
+from taskq import Queue, services
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until
@@ -97,12 +97,13 @@ def test_a_producer_without_spans(real_queue: Queue, spans: InMemorySpanExporter
 
 def test_a_helper_s_chunks_are_the_owner_s_children(real_queue: Queue, spans: InMemorySpanExporter) -> None:
     with running_worker(real_queue, processes=1), running_worker(real_queue, processes=1):
-        job = real_queue.map(jobs.nap, [0.1] * 12, chunksize=1)
+        wait_until(lambda: len(services.live(real_queue.connection)) == 2, "both are there")
+        job = real_queue.map(jobs.nap, [0.1] * 24, chunksize=1)
         job.wait(20)
         wait_until(lambda: named(spans, "map"))
     [run] = named(spans, "map")
     chunks = named(spans, "chunk")
-    assert len(chunks) == 12
+    assert len(chunks) == 24
     assert {parent(chunk) for chunk in chunks} == {ids(run)}
     assert len({dict(chunk.attributes or {})["taskq.worker"] for chunk in chunks}) == 2
 
