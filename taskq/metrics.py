@@ -32,7 +32,7 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
     "taskq_items": ("Items of maps that have ended, by outcome: done or failed.", ("outcome",)),
     "taskq_chunks": ("Chunks committed, and parts of chunks that were cut.", ()),
     "taskq_jobs": (
-        "Jobs that have ended, by kind (map or plain) and outcome: finished, failed or retried.",
+        "Jobs that have ended, by kind (map or plain) and outcome: finished, failed, stopped or retried.",
         ("kind", "outcome"),
     ),
     "taskq_pool_process_deaths": (

@@ -170,7 +170,8 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     else:
         state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
     run.store.tell_end(delete=not ttl)
-    state.ended(run, "retried" if again else "finished" if error is None else "failed", error)
+    failed = "stopped" if run.stopped else "retried" if again else "failed"
+    state.ended(run, "finished" if error is None else failed, error)
     state.drop(run)
     log.info("map %s ended: %s", run.job.id, "failed" if error else "finished",
              extra={"action": "map_ended", "job": run.job.id})  # fmt: skip

@@ -41,7 +41,7 @@ class Meter:
         self.observe("taskq_commit_seconds", max(0.0, time.time() - outcome.started - outcome.seconds))
 
     def job_ended(self, kind: str, outcome: str, seconds: float | None) -> None:
-        """An RQ job has ended here; ``kind``: map or plain, ``outcome``: finished, failed or retried."""
+        """An RQ job has ended here; ``kind``: map or plain, ``outcome``: as documented there."""
         self.count("taskq_jobs", kind, outcome)
         if seconds is not None:
             self.observe("taskq_job_seconds", seconds, kind)

@@ -267,9 +267,11 @@ def test_plain_jobs(url: str) -> None:
         (failed.id, "plain", "failed", None)
     ]
     assert failed.id in taskq(url, "jobs").stdout
-    runs = queue.enqueue("tests.jobs.nap", 2)
+    runs = queue.enqueue("tests.jobs.nap", 60)
     wait_until(lambda: runs.get_status(refresh=True) == "started")
     assert "--kill ends it" in taskq(url, "cancel", runs.id).stderr
+    assert taskq(url, "cancel", runs.id, "--kill").returncode == exits.OK
+    wait_until(lambda: runs.get_status(refresh=True) == "stopped")
 
 
 @pytest.mark.parametrize("command", ["show", "attach", "results", "cancel", "retry"])
