@@ -116,7 +116,8 @@ _LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what
     (r"rq:queues", _STAYS),
     (r"rq:(finished|failed|canceled):(high|default)", _STAYS),
     (re.escape(keys.TIMELINE), _STAYS),
-    (r"taskq:maps", _STAYS),
+    (re.escape(keys.MAPS), _STAYS),
+    (re.escape(keys.METRICS), _STAYS),
     (r"rq:clean_(registries:.+|groups)", _ENDS),
 )
 
