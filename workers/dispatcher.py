@@ -26,6 +26,7 @@ from rq.registry import ReadyJobRegistry
 from taskq.outcome import ChunkRefused
 from workers import casualties, commands, ending, intake, recovery, short_path
 from workers.damage import contained
+from workers.deferred import Deferred
 from workers.errands import Errand
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
@@ -75,6 +76,7 @@ class Dispatcher:
         self._membership = Membership(state)
         self._monitor = Monitor(state)
         self._stranded = intake.Stranded()
+        self._deferred = Deferred()
         self._sweep = Sweep()
         self._maintenance = Maintenance(state)
         self._suspension = Suspension(state)
@@ -421,6 +423,8 @@ class Dispatcher:
             self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
         with contained("the list of maps"):
             self._sweep.look(self.state)
+        with contained("the deferred jobs"):
+            self._deferred.look(self.state)
         for run in list(self.state.maps):
             with run.guarded():
                 if not run.closed and not run.complete:

@@ -13,7 +13,7 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Callback, Webhook
 from rq.executions import Execution
-from rq.job import JobStatus
+from rq.job import Dependency, JobStatus
 from rq.timeouts import JobTimeoutException
 
 import taskq
@@ -25,7 +25,7 @@ from taskq.testing import drain, running_worker
 from tests import jobs
 from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
 from tests.waiting import wait_until
-from workers import dispatcher, intake, recovery
+from workers import deferred, dispatcher, intake, recovery
 from workers.rq_worker import RQWorker
 
 # -- lost replies ------------------------------------------------------------------------------------
@@ -361,3 +361,36 @@ def test_callbacks_have_a_time_limit_of_their_own(
         wait_until(lambda: job.get_status() == status)
         assert real_queue.connection.get(f"test:callback:{job.id}") == b"ended"
         assert state.lanes.pids == pids, "no process was killed"
+
+
+def test_a_dependent_whose_enqueuer_died_after_a_failure_is_enqueued(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred, "INTERVAL", 0.0)
+    parent = fake_queue.enqueue(jobs.invert, 0)
+    child = fake_queue.enqueue(jobs.square, 3, depends_on=Dependency(jobs=[parent], allow_failure=True))
+    waits = fake_queue.enqueue(jobs.square, 4, depends_on=Dependency(jobs=[parent]))
+    fake_queue.remove(parent)
+    parent.set_status(JobStatus.FAILED)  # what RQ writes in one transaction; its worker died right after it
+    with running_worker(fake_queue):
+        wait_until(lambda: child.return_value(refresh=True) == 9)
+        assert waits.get_status() == JobStatus.DEFERRED
+    assert len(child.results()) == 1
+
+
+def test_a_map_can_be_cancelled_while_an_execution_of_it_ends(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = fake_queue.map(jobs.square, range(3))
+    job.set_status(JobStatus.STARTED)
+    answers: list[object] = [ValueError("Execution 98eedcd5 not found in Redis")]
+
+    def get_executions(_job: object) -> object:
+        if answers:
+            raise answers.pop()  # as RQ does if it ends between the list and the look at it
+        return []
+
+    monkeypatch.setattr(MapJob, "get_executions", get_executions)
+    job.cancel()
+    assert not answers
+    assert job.get_status() == JobStatus.CANCELED
