@@ -35,6 +35,7 @@ _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
+_TRIES = 10  # to cancel, while executions of it end
 _REDRAW = 0.1  # seconds between two looks of the progress bar
 
 Errors = Literal["raise", "return"]
@@ -274,11 +275,23 @@ class MapJob(SignedJob):
         Raises:
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
         """
-        answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+        answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
         self.store.close(CANCELED, kill=kill)
         self.store.expire(CANCELED_TTL)
         self.store.tell_end()
         return answer
+
+    def _cancel(self, *options: Any) -> dict[str, list[str]]:
+        for left in reversed(range(_TRIES)):
+            try:
+                answer: dict[str, list[str]] = super().cancel(*options)
+            except ValueError as error:
+                # RQ lists a job's executions and then reads each; one that ends between the two is "not found".
+                if not left or "not found in Redis" not in str(error):
+                    raise
+            else:
+                return answer
+        raise AssertionError
 
     def delete(
         self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
