@@ -227,11 +227,21 @@ class MapStore:
     def split(
         self, worker: str, claim: Claim, halves: tuple[Header, Header], deaths: int, pipe: Any = None
     ) -> Any:
-        """Replace a claimed chunk by two pending halves; the reply says whether the claim was held."""
+        """Replace a claimed chunk by two pending halves; the reply says whether the claim was held.
+
+        Args:
+            worker: Who holds it.
+            claim: As it is held.
+            halves: Their headers.
+            deaths: To note for both; a half of one item is noted one less, for what killed the whole may not have
+                been that item, and it may have been waiting when somebody killed its process.
+            pipe: See above.
+        """
         k = self.keys
+        noted = [max(0, deaths - (len(half.offsets) == 1)) for half in halves]
         return self.scripts.split(
             [k.hash, k.pending, k.claims, k.chunks],
-            [claim.number, f"{claim.deaths} {worker}", deaths, *map(bytes, halves)],
+            [claim.number, f"{claim.deaths} {worker}", *noted, *map(bytes, halves)],
             pipe,
         )
 
