@@ -112,8 +112,8 @@ class Load(threading.Thread):
             queue.map(function, range(order.size), chunksize=order.chunksize, retry=retry, **options)
         else:
             retry = None if order.kind == "broken" else Retry(max=_RETRIES)
-            # Without a failure_ttl RQ lets a failed job's record live as long as its registry is not cleaned.
-            queue.enqueue(function, 0, retry=retry, failure_ttl=86400, **options)
+            # The audit comes later than RQ's 500 s; and a failed job's record has no end of its own in RQ.
+            queue.enqueue(function, 0, retry=retry, result_ttl=86400, failure_ttl=86400, **options)
 
     def _look(self) -> None:
         """See which have ended; those that were not announced after all have, too."""

@@ -97,6 +97,8 @@ class Host:
     def stop(self) -> None:
         """SIGTERM, and the end of it; what does not end is found by ``parts``."""
         worker = self.workers[-1]
+        with suppress(AssertionError):  # it may have been started just now, and not be ready for signals yet
+            wait_until(lambda: worker.pid in {manager.pid for manager in self.parts().managers}, timeout=10)
         if worker.process.poll() is None:
             worker.signal(signal.SIGTERM)
             with suppress(AssertionError):
