@@ -1,4 +1,4 @@
-# One image for the workers and for the shell: `docker build -t taskq .`, then `docker run taskq worker --help`.
+# One image for workers, dashboard and shell: `docker build -t taskq .`, then `docker run taskq worker --help`.
 ARG PYTHON_VERSION=3.13
 FROM python:${PYTHON_VERSION}-slim
 
@@ -13,14 +13,14 @@ WORKDIR /src
 COPY pyproject.toml ./
 RUN --mount=type=cache,target=/var/cache/pip \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*p['dependencies'], *p['optional-dependencies']['shell'], sep='\n')" > requirements.txt \
+print(*p['dependencies'], *p['optional-dependencies']['shell'], *p['optional-dependencies']['dashboard'], sep='\n')" > requirements.txt \
  && pip install -r requirements.txt
 
 COPY README.md LICENSE ./
 COPY taskq taskq
 COPY workers workers
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install ".[shell]" && rm -rf build ./*.egg-info
+    pip install ".[shell,dashboard]" && rm -rf build ./*.egg-info
 
 # A worker runs whatever it finds in Redis; it need not be root for that. The home is for IPython's history.
 RUN useradd --create-home --uid 1000 taskq

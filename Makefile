@@ -6,6 +6,8 @@
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
+#   make browser         install Chromium for the page's tests (Debian and the like, as root)
+#   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 
 PYTHON ?= python3
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
 
-.PHONY: demo test lint types check bench rq-suite chaos fuzz compose-test clean
+.PHONY: demo test lint types check bench rq-suite chaos fuzz browser screenshots compose-test clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -43,6 +45,15 @@ chaos: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz -max_total_time=$(or $(SECONDS),60) $(ARGS)
+
+browser:
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
+	else echo "NO BROWSER: install Chromium; without it the page's tests are skipped, and fail where CI is set" >&2; fi
+
+screenshots: $(READY)
+	$(BIN)/python scripts/screenshots.py
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py

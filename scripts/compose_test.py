@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,11 +101,12 @@ class Project:
     """The services of docker-compose.yml under another name."""
 
     def __init__(self, code: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            port, self.page_port = one.getsockname()[1], other.getsockname()[1]
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("COMPOSE_", "TASKQ_"))}
         self._env |= {"TASKQ_CODE": str(code), "TASKQ_LEASE": "5", "TASKQ_PROCESSES": "2"}
         self._env |= {"TASKQ_REDIS_PASSWORD": secrets.token_hex(), "TASKQ_REDIS_PORT": str(port)}
+        self._env |= {"TASKQ_DASHBOARD_PORT": str(self.page_port)}
         self._env |= {"TASKQ_REDIS_ADMIN": ADMIN, "TASKQ_SECRET_KEY": secrets.token_hex()}
 
     def compose(self, *arguments: str, stdin: str = "") -> str:
@@ -137,6 +139,10 @@ def test_setup(project: Project) -> None:
     check("NOPERM" in ordinary, f"the user of the workers may ask for Redis's settings: {ordinary}")
     (ports,) = project.inspect("redis", ".NetworkSettings.Ports")
     check({one["HostIp"] for one in ports["6379/tcp"]} == {"127.0.0.1"}, f"Redis is published on {ports}")
+    (ports,) = project.inspect("dashboard", ".NetworkSettings.Ports")
+    check({one["HostIp"] for one in ports["8700/tcp"]} == {"127.0.0.1"}, f"the page is published on {ports}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.page_port}/", timeout=10) as page:
+        check(b"<title>taskq</title>" in page.read(), "the page does not show itself")
     check(not any(project.inspect("worker", ".NetworkSettings.Ports")), "a worker publishes ports")
     user, first = project.compose("exec", "-T", "worker", "sh", "-c", "id -un; cat /proc/1/comm").split()
     check(user == "taskq", f"the worker is {user}")

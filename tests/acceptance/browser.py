@@ -60,7 +60,7 @@ def chromium() -> Iterator[Browser]:
     """The system's browser; without one the test is skipped, loudly, but never in CI."""
     program = os.environ.get("TASKQ_CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        why = "NOT TESTED in a browser: no Chromium on the PATH. `make browser` installs it; TASKQ_CHROMIUM names one"
+        why = "NOT TESTED in a browser: there is no Chromium. `make browser` installs it, TASKQ_CHROMIUM names one"
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)
