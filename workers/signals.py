@@ -64,3 +64,9 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel knew that we want to know
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_quietly() -> None:
+    """In a process that keeps nothing (the page): SIGTERM and Ctrl-C end it with exit code 0."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: sys.exit(0))

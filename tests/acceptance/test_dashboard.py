@@ -40,18 +40,20 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture
-def dashboard(real_queue: Queue, server_url: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Starts the page; returns its address."""
-    started: list[Dashboard] = []
+@pytest.fixture(scope="module")
+def dashboard(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Starts the page, or finds one that was started in the same way; returns its address."""
+    started: dict[str, Dashboard] = {}
 
-    def start(*arguments: str, url: str = server_url, **variables: str) -> str:
-        started.append(Dashboard(url, tmp_path / f"page-{len(started)}.log", *arguments, **variables))
-        return started[-1].address or ""
+    def start(*arguments: str, **variables: str) -> str:
+        how = f"{arguments} {variables}"
+        if how not in started:
+            log = tmp_path_factory.mktemp("page") / "page.log"
+            started[how] = Dashboard(server_url, log, *arguments, **variables)
+        return started[how].address or ""
 
     yield start
-    codes = [one.stop() for one in started]
-    assert set(codes) <= {0, -signal.SIGTERM}
+    assert {one.stop() for one in started.values()} == {0}
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     expect(line_of(page, "nap").locator(".bar + .sub")).to_contain_text(re.compile(r"[1-9]\d* of 400 done"))
 
     # A process is killed: a red mark in the drawing, the same in words, and a death in the table of processes
-    assert page.locator("#timeline").evaluate(RED_PIXELS) <= 60  # at most the failed item's
+    red = page.locator("#timeline").evaluate(RED_PIXELS)
     os.kill(worker.pool_pids[0], signal.SIGKILL)
     expect(page.locator("#timeline")).to_have_attribute(
         "aria-label", re.compile("1 processes died, 1 chunks run again")
@@ -112,7 +114,7 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     page.locator("#timeline-text summary").click()
     died = page.locator("#timeline-table tr td:nth-child(5)")
     wait_until(lambda: sorted(died.all_text_contents()) == ["0", "1"])
-    assert page.locator("#timeline").evaluate(RED_PIXELS) > 60
+    wait_until(lambda: page.locator("#timeline").evaluate(RED_PIXELS) >= red + 30, "a red mark is drawn")
     expect(page.locator("#services .bad")).to_have_text("1")
 
     # Cancel, by the keyboard
@@ -133,9 +135,7 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     assert failing.get() == [0, 1, 2, 3]
 
 
-def test_it_survives_restarts(
-    dashboard: Callable[..., str], page: Page, workers: Workers, server: Server, tmp_path: Path, browser: Browser
-) -> None:
+def test_it_survives_restarts(page: Page, workers: Workers, server: Server, tmp_path: Path) -> None:
     """Of Redis, of the services and of the page itself: the same tab goes on."""
     server.start()
     queue = Queue(url=server.url)
@@ -151,13 +151,13 @@ def test_it_survives_restarts(
     expect(page.locator("#trouble")).to_be_hidden()
     assert worker.stop() == 0
     expect(page.locator("#card-cores")).to_have_text("0 of 0")
-    assert first.stop() in (0, -signal.SIGTERM)
+    assert first.stop() == 0
     expect(page.locator("#live")).to_have_text(re.compile("reconnecting|not connected"))
     second = Dashboard(server.url, tmp_path / "second.log", "--port", port)
     expect(page.locator("#live")).to_have_text("live")
     expect(page.locator("#timeline-table tr td:nth-child(3)")).to_have_text("4")
     expect(line_of(page, "nap").locator(".status")).to_have_text("finished")
-    assert second.stop() in (0, -signal.SIGTERM)
+    assert second.stop() == 0
     queue.connection.close()
 
 
@@ -201,7 +201,7 @@ def test_for_phones_and_readers(dashboard: Callable[..., str], browser: Browser,
     phone.close()
 
 
-def test_sign_in(dashboard: Callable[..., str], page: Page) -> None:
+def test_sign_in(dashboard: Callable[..., str], real_queue: Queue, page: Page) -> None:
     address = dashboard(TASKQ_DASHBOARD_TOKEN="let-me-in")  # noqa: S106
     assert get(f"{address}/jobs")[0] == 401
     assert get(f"{address}/jobs", authorization="Bearer let-me-in")[0] == 200

@@ -64,7 +64,19 @@ def test_everything_public_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize(
     "heavy",
-    ["cotyledon", "multiprocessing", "workers", "rich", "numpy", "IPython", "fakeredis", "pytest", "click", "jinja2"],
+    [
+        "cotyledon",
+        "multiprocessing",
+        "workers",
+        "rich",
+        "numpy",
+        "IPython",
+        "fakeredis",
+        "pytest",
+        "click",
+        "jinja2",
+        "starlette",
+    ],
 )
 def test_a_producer_does_not_import(heavy: str, fresh: Any) -> None:
     assert not [name for name in fresh["modules"] if name.partition(".")[0] == heavy]

@@ -7,7 +7,7 @@ import sys
 import click
 
 from taskq.errors import UsageError
-from workers import logs
+from workers import logs, signals
 from workers.cli.options import url_option
 from workers.dashboard.settings import PORT, DashboardSettings
 
@@ -53,6 +53,7 @@ def dashboard(
             f"the dashboard needs {error.name}, which is not installed: pip install 'taskq[dashboard]'"
         ) from error
     server = Server(settings, Dashboard(settings))
+    signals.end_quietly()
     server.run()
     if not server.started:
         sys.exit(1)  # uvicorn has said why
