@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -61,6 +63,7 @@ def main(
     chosen = [work for work in WORKS if not works or work.name in works]
     compared = page.all_systems([name for name in systems if name != _ALONE])
     parts = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # nothing is to be left then either
     with processes.adopting_orphans():
         if set(systems) != {_ALONE}:
             harness = Harness(compared, chosen, scale, limit)

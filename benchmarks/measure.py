@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -30,10 +31,16 @@ def seconds(work: Callable[[], Any]) -> float:
 def warm_up(session: Session) -> None:
     """Until both worker processes have been seen at work at the same time, however often that takes."""
     session.one()
-    while seconds(lambda: session.map(works.nap, [_NAP] * _NAPS, alone=True)) > _NAPS * _NAP * 0.8:
+    while not overlap(session.map(works.nap, [_NAP] * _NAPS, alone=True)):
         pass
     session.jobs(2)
     session.map(works.noop, range(2), alone=False)
+
+
+def overlap(naps: Sequence[Sequence[float]]) -> bool:
+    """Whether one began before another had ended."""
+    spans = sorted(naps)
+    return any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans))
 
 
 def compute(session: Session, scale: Scale) -> float:

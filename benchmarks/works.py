@@ -16,8 +16,11 @@ def compute(_n: int) -> int:
     return sum([random.randint(1, 100) for _ in range(1_000_000)])
 
 
-def nap(seconds: float) -> None:
+def nap(seconds: float) -> tuple[float, float]:
+    """When it began and ended, as Unix times."""
+    began = time.time()
     time.sleep(seconds)
+    return began, time.time()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ queue = RedisQueue(Redis.from_url(commands.server()), dump=pickle.dumps, load=pi
 settings = {
     "queue": queue,
     "functions": [_coroutine(function) for function in (works.noop, works.compute, works.nap, arrays.array)],
-    "concurrency": 10,
+    "concurrency": 1,
     # Whatever was taken but not begun when a sweep looks is aborted; there is nothing to sweep here.
     "timers": {"sweep": 3600, "worker_info": 1},
 }

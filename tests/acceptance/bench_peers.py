@@ -20,7 +20,7 @@ class Harmless:
         pass
 
     def map(self, _function, items, **_how):
-        return [None] * len(items)
+        return [(0, 1)] * len(items)
 
 
 class Hangs(Harmless):
@@ -33,12 +33,12 @@ class Dies(Harmless):
     def map(self, function, items, **_how):
         if function is works.compute:
             os._exit(3)
-        return [None] * len(items)
+        return [(0, 1)] * len(items)
 
 
 class Loses(Harmless):
     def map(self, _function, items, **_how):
-        return [None] * (len(items) - 1)
+        return [(0, 1)] * (len(items) - 1)
 
 
 @contextmanager

@@ -100,6 +100,12 @@ def test_names_are_told_apart():
     assert len({system.name for system in SYSTEMS}) == len(SYSTEMS)
 
 
+def test_two_workers_have_been_at_work_at_the_same_time():
+    assert measure.overlap([(3.0, 4.0), (1.0, 2.0), [1.5, 2.5]])
+    assert not measure.overlap([(3.0, 4.0), (1.0, 2.0), (2.0, 3.0)])
+    assert not measure.overlap([])
+
+
 def test_a_rate_is_measured_for_long_enough(monkeypatch):
     counts = []
 
