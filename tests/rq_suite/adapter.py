@@ -154,6 +154,7 @@ def _substitute() -> None:
 
 _substitute()
 
+
 def pytest_sessionfinish() -> None:
     """End workers which a failed test has left behind; multiprocessing would wait for them."""
     for process in multiprocessing.active_children():
