@@ -323,6 +323,8 @@ class Dispatcher:
     def _top_up(self) -> None:
         """Give each lane its next task, the jobs taking turns."""
         for lane in sorted(self.state.lanes.open, key=lambda lane: len(lane.tasks)):
+            if not lane.idle and not self.state.maps:
+                break  # nothing but chunks is queued behind what runs
             while not lane.closed and self._give(lane):
                 pass
 

@@ -243,7 +243,8 @@ class Exchange:
         self.empty = len(new) < room
         for queue in new:
             state.order.took(queue)
-        state.taken.extend(begun)
+        for job in begun:
+            state.add(job)
         state.begun += len(begun)
         self.begun = bool(begun)
 

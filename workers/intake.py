@@ -54,7 +54,7 @@ def begin(state: State, reserved: Reserved) -> None:
     for one in taken:
         started = _started_safely(state, one)
         if started not in state.taken:
-            state.taken.append(started)
+            state.add(started)
             state.begun += not (isinstance(started, MapRun) and started.helper)
 
 

@@ -109,8 +109,8 @@ def queue_take(state: State, pipe: Any, queues: list[rq.Queue], fetched: Iterabl
         ],
         [
             worker.name, room, int(state.order.alternates), int(_allowed(worker)), now.timestamp(),
-            utcformat(now), worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, len(known) // 2, *known,
-            *(uuid4().hex for _ in range(room + len(known) // 2)),
+            utcformat(now), worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, uuid4().hex[:24],
+            len(known) // 2, *known,
         ],
         pipe,
     )  # fmt: skip

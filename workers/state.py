@@ -40,7 +40,8 @@ class State:
     """One service's state.
 
     Args:
-        taken: The jobs it runs, in the order of whose turn it is.
+        taken: The jobs it runs, in the order of whose turn it is; to be changed by ``add`` and ``drop`` only.
+        maps: Those of them that are maps, for there may be many plain jobs.
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
         begun: Jobs, so far; helping with a map is none.
@@ -61,6 +62,7 @@ class State:
     webhooks: Webhooks
     meter: Meter = field(default_factory=Meter)
     taken: deque[Taken] = field(default_factory=deque)
+    maps: list[MapRun] = field(default_factory=list)
     errands: deque[Errand] = field(default_factory=deque)
     begun: int = 0
     job_seconds: float | None = None
@@ -82,10 +84,6 @@ class State:
     @property
     def queues(self) -> list[rq.Queue]:
         return self.worker.queues
-
-    @property
-    def maps(self) -> Iterator[MapRun]:
-        return (run for run in self.taken if isinstance(run, MapRun))
 
     @property
     def plain(self) -> Iterator[PlainJob]:
@@ -123,10 +121,18 @@ class State:
             mean = max(self.job_seconds or 0.0, seconds) if seconds > LONG else self.job_seconds or seconds
             self.job_seconds = 0.9 * mean + 0.1 * seconds
 
+    def add(self, taken: Taken) -> None:
+        """Run a job from now on."""
+        self.taken.append(taken)
+        if isinstance(taken, MapRun):
+            self.maps.append(taken)
+
     def drop(self, taken: Taken) -> None:
         """Forget a job that has ended here."""
         if taken in self.taken:
             self.taken.remove(taken)
+        if taken in self.maps:
+            self.maps.remove(taken)
 
     def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
         """Count a chunk that was stored just now, and record its span."""

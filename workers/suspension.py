@@ -26,7 +26,7 @@ class Suspension:
     def look(self) -> None:
         """To be called about once a second."""
         state = self._state
-        if next(iter(state.maps), None) is not None:
+        if state.maps:
             state.suspended = bool(state.connection.exists(WORKERS_SUSPENDED))
         if state.suspended and state.settings.rq.burst:
             state.finish("suspended in burst mode")

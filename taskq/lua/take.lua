@@ -11,8 +11,8 @@
 -- ARGV  1 worker name   2 how many to take at most   3 "1": one of each queue in turn; else all of the first, ...
 --       4 "1": begin the simple ones   5 Unix time now   6 the same as RQ writes it   7 seconds of RQ's monitoring
 --       8, 9, 10 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
---       11 number of jobs that a fetcher has taken before, then: number of the queue (from 0), job id of each;
---       then: as many free execution ids as jobs may be begun
+--       11 24 hex digits that nobody else has: execution ids begin with them
+--       12 number of jobs that a fetcher has taken before, then: number of the queue (from 0), job id of each
 -- Returns a list of {number of the queue, job id, execution id, {field, value, ...}}, without the last two if it
 -- was not begun; or -1 if RQ's workers are suspended, and then nothing was taken.
 
@@ -21,7 +21,6 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 
 local worker, now, monitoring = ARGV[1], math.floor(ARGV[5]), tonumber(ARGV[7])
-local free = 12 + 2 * tonumber(ARGV[11]) -- the next execution id
 local reply, begun = {}, 0
 local longest = 0
 
@@ -46,8 +45,7 @@ local function begin(number, id)
         reply[#reply + 1] = {number, id}
         return
     end
-    local execution = ARGV[free]
-    free = free + 1
+    local execution = string.format('%s%08x', ARGV[11], begun)
     local name = id .. ':' .. execution
     local timeout = tonumber(fields['timeout']) or 0
     local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + 60
@@ -67,7 +65,7 @@ local function begin(number, id)
     reply[#reply + 1] = {number, id, execution, flat}
 end
 
-for i = 12, free - 1, 2 do
+for i = 13, #ARGV, 2 do
     local number = tonumber(ARGV[i])
     -- Not if we were away so long that another service took it for stranded.
     if redis.call('LPOS', KEYS[6 + 3 * number], ARGV[i + 1]) then
