@@ -27,6 +27,7 @@ from taskq.server import private_server
 
 _START = 60.0  # seconds a system may take until both of its workers have worked
 _STOP = 15.0  # seconds it may take to end
+_SETTLE = 1.0  # seconds until a system that has worked is idle
 _SAMPLE = 0.05  # seconds between two looks at the memory
 
 
@@ -126,6 +127,7 @@ class Running:
 
     def idle(self, seconds: float) -> Idle:
         """What it costs while nothing is to be done."""
+        time.sleep(_SETTLE)
         mine = processes.descendants() - self._spared
         commands, cpu = self._commands(), processes.cpu(mine)
         time.sleep(seconds)

@@ -39,7 +39,7 @@ def warm_up(session: Session) -> None:
 
 def overlap(naps: Sequence[Sequence[float]]) -> bool:
     """Whether one began before another had ended."""
-    spans = sorted(naps)
+    spans = sorted(naps, key=lambda nap: nap[0])
     return any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans))
 
 

@@ -100,8 +100,8 @@ def fairness(systems: Sequence[System]) -> str:
 def write(path: Path, rounds: int, parts: Sequence[str]) -> None:
     intro = f"""# Benchmarks
 
-Written by `make bench`: medians of {rounds} rounds, on {machine()}. Ratios hold from machine to machine, absolute
-numbers do not.
+Written by `make bench`: medians of {rounds} rounds. Measured on {machine()}. Ratios
+hold from machine to machine, absolute numbers do not.
 
 """
     path.write_text(intro + "\n".join(parts))

@@ -46,6 +46,7 @@ def _bars(axes: Any, findings: Mapping[System, Findings], work: Work) -> None:
     if known:
         axes.set_xscale("log")
         axes.set_xlim(min(known) / 2, max(known) * 8)
+        axes.xaxis.set_ticks([])  # each bar says its number
     _plain(axes)
 
 
@@ -66,5 +67,6 @@ def _lines(axes: Any, findings: Mapping[System, Findings]) -> None:
 
 
 def _plain(axes: Any) -> None:
+    axes.minorticks_off()
+    axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(which="minor", length=0)

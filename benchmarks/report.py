@@ -22,7 +22,12 @@ def number(value: float) -> str:
     """Three significant digits, and no exponent."""
     if value >= 1000:  # noqa: PLR2004
         return f"{value:,.0f}"
-    return f"{float(f'{value:.3g}'):g}"
+    return f"{float(f'{value:.3g}'):.10f}".rstrip("0").rstrip(".")
+
+
+def times(value: float) -> str:
+    """A ratio; small ones as a fraction, which is easier to read."""
+    return f"{number(value)}x" if value >= 0.1 else f"1/{number(1 / value)}"  # noqa: PLR2004
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], *, more_is_better: bool) -> float | None:
@@ -75,7 +80,7 @@ class Comparison:
             self._ours.values.get(work.name, []), found.values[work.name], more_is_better=work.more_is_better
         )
         if compared is not None and found is not self._ours:
-            text += f" ({number(compared)}x)"
+            text += f" ({times(compared)})"
         return text + note
 
     def growth(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import measure
 from benchmarks.harness import Findings, Growth, Idle
 from benchmarks.peers import SYSTEMS, System
-from benchmarks.report import Comparison, middle, number, ratio, table
+from benchmarks.report import Comparison, middle, number, ratio, table, times
 from benchmarks.works import FULL, QUICK, WORKS, Work
 
 MORE = Work("map", "map", "items/s", more_is_better=True, explained="")
@@ -24,10 +24,22 @@ def findings(**values: dict[str, list[float]]) -> dict[System, Findings]:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0012345, "0.00123"), (1.0, "1"), (37.26, "37.3"), (999.4, "999"), (1234567.8, "1,234,568")],
+    [
+        (0.0012345, "0.00123"),
+        (0.0000836, "0.0000836"),
+        (1.0, "1"),
+        (37.26, "37.3"),
+        (999.4, "999"),
+        (1234567.8, "1,234,568"),
+    ],
 )
 def test_numbers_have_three_digits(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(2.5, "2.5x"), (0.1, "0.1x"), (0.0000836, "1/11,962")])
+def test_small_ratios_are_fractions(value, text):
+    assert times(value) == text
 
 
 def test_a_ratio_is_the_median_of_the_rounds_own():
