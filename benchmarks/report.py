@@ -95,8 +95,9 @@ class Comparison:
                 if (step := steps.get(size)) else "no"
                 for size in sizes
             ]  # fmt: skip
-            if len(steps) < len(sizes):
-                cells[len(steps)] += self._note(system, found, "growth")
+            if cells and ("growth" in found.failures or len(steps) < len(sizes)):
+                # All columns are filled where no system came further.
+                cells[min(len(steps), len(sizes) - 1)] += self._note(system, found, "growth")
             rows.append((system.title, *cells))
         return table(head, rows) + self._take_notes()
 

@@ -68,7 +68,7 @@ class Scale:
     long: float = 1.0  # seconds
     short: float = 0.05
     sizes: tuple[int, ...] = tuple(10**n for n in range(3, 8))  # of growing maps
-    growth_limit: float = 15.0  # seconds a map of the next size may be expected to take
+    growth_limit: float = 30.0  # seconds a map of the next size may be expected to take
     idle: float = 5.0  # seconds
 
     @property

@@ -85,6 +85,14 @@ def test_growth_says_where_a_system_stopped():
     assert lines[5] == "1. Slow: 10,000 items would take about 60 s"
 
 
+def test_growth_says_so_too_where_nobody_came_further():
+    found = findings(taskq={})
+    only = found[next(iter(found))]
+    only.growth = [Growth(1000, 0.001, 8000)]
+    only.failures["growth"] = "10,000 items would take about 60 s"
+    assert "| Taskq | 1 µs, 8 B [1] |" in Comparison(found, []).growth()
+
+
 def test_idle():
     found = findings(taskq={})
     found[next(iter(found))].idle = Idle(0.0042, 5.5)
