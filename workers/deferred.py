@@ -50,5 +50,5 @@ def _enqueue_ready(state: State, ids: list[str]) -> None:
             # RQ's own way, which looks again and moves each dependent once; a live worker may be about to do it.
             queue = rq.Queue(parent.origin, connection=state.connection, serializer=SealedSerializer)
             if any(job.id in moved for moved in queue.enqueue_dependents(parent).values()):
-                extra = {"action": "left_deferred", "job": job.id}
-                log.warning("job %s was left deferred, enqueued", job.id, extra=extra)
+                log.warning("job %s was left deferred, enqueued", job.id,
+                            extra={"action": "left_deferred", "job": job.id})  # fmt: skip

@@ -87,11 +87,11 @@ class Exchange:
             raise refused
         return True
 
-    @staticmethod
-    def _damaged(run: MapRun | None, error: Exception) -> None:
+    def _damaged(self, run: MapRun | None, error: Exception) -> None:
         if run is not None:
             run.break_off(error)
             return
+        self.state.unsure = True  # a script may have come half way
         with contained("a queue"):
             raise error
 
@@ -247,6 +247,8 @@ class Exchange:
             state.add(job)
         state.begun += len(begun)
         self.begun = bool(begun)
+        if begun:
+            state.worker.is_busy()
 
 
 def _nothing(_reply: Any) -> None:

@@ -200,6 +200,10 @@ class RQWorker(BaseWorker):
                 pipe.delete(job.key)
             pipe.execute()
 
+    def is_busy(self) -> None:
+        """Redis has just been told that jobs run; see take.lua."""
+        self._state = WorkerStatus.BUSY
+
     def rest(self) -> None:
         """Nothing runs."""
         if self.get_state() == WorkerStatus.BUSY:

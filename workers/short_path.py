@@ -69,7 +69,11 @@ class QuickJob(PlainJob):
 
     @cached_property
     def job(self) -> Job:  # type: ignore[override]
-        job = self._worker.job_of(self.job_id, self.fields)
+        try:
+            job = self._worker.job_of(self.job_id, self.fields)
+        except Exception:  # noqa: BLE001 - the hash may hold anything: its pool process says what, and it fails
+            known = {b"data": self.fields[b"data"], b"origin": self.queue.name.encode()}
+            job = self._worker.job_of(self.job_id, known)
         job.worker_name = self._worker.name
         job.started_at = job.last_heartbeat = self.execution.created_at
         job._status = rq.job.JobStatus.STARTED  # noqa: SLF001 - as prepare_for_execution leaves it

@@ -11,41 +11,49 @@
 -- Returns for each job 1; 0 if it is not ours; 2 if it is not simple any more, and then nothing was done.
 
 local reply, count, seconds = {}, 0, 0
-for i = 9, #ARGV, 9 do
-    local id, execution, queue, ttl = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
-    local name, job = id .. ':' .. execution, ARGV[2] .. id
+
+local function finish(at)
+    local id, execution, queue, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+    local name, job, results = id .. ':' .. execution, ARGV[2] .. id, ARGV[5] .. id
     local created = redis.call('HGET', ARGV[3] .. name, 'created_at')
     if not created then
-        reply[#reply + 1] = 0
-    elseif redis.call('EXISTS', job .. ':dependents') == 1 or redis.call('EXISTS', job) == 0 then
-        reply[#reply + 1] = 2
-    else
-        local result = {'type', '1', 'worker_name', ARGV[1]}
-        if ARGV[i + 8] ~= '' then
-            result[5], result[6] = 'return_value', ARGV[i + 8]
-        end
-        for _, value in ipairs({'execution_id', execution, 'execution_started_at', created,
-            'execution_ended_at', ARGV[i + 7]}) do
-            result[#result + 1] = value
-        end
-        redis.call('XADD', ARGV[5] .. id, 'MAXLEN', '~', 10, '*', unpack(result))
-        redis.call('HSET', job, 'status', 'finished', 'started_at', ARGV[i + 4], 'ended_at', ARGV[i + 5])
-        if ttl < 0 then
-            redis.call('PERSIST', ARGV[5] .. id)
-            redis.call('ZADD', ARGV[7] .. queue, '+inf', id)
-        else
-            redis.call('EXPIRE', ARGV[5] .. id, ttl)
-            redis.call('ZADD', ARGV[7] .. queue, math.floor(ARGV[8]) + ttl, id)
-            redis.call('EXPIRE', job, ttl)
-        end
-        redis.call('DEL', ARGV[3] .. name)
-        redis.call('ZREM', ARGV[6] .. queue, name)
-        redis.call('ZREM', ARGV[4] .. id, execution)
-        redis.call('SREM', KEYS[2], name)
-        count = count + 1
-        seconds = seconds + ARGV[i + 7] - ARGV[i + 6]
-        reply[#reply + 1] = 1
+        return 0
     end
+    local kind = redis.call('TYPE', results)
+    kind = kind.ok or kind
+    if redis.call('EXISTS', job .. ':dependents') == 1 or redis.call('EXISTS', job) == 0
+        or (kind ~= 'none' and kind ~= 'stream') then
+        return 2
+    end
+    local result = {'type', '1', 'worker_name', ARGV[1]}
+    if ARGV[at + 8] ~= '' then
+        result[5], result[6] = 'return_value', ARGV[at + 8]
+    end
+    for _, value in ipairs({'execution_id', execution, 'execution_started_at', created,
+        'execution_ended_at', ARGV[at + 7]}) do
+        result[#result + 1] = value
+    end
+    redis.call('XADD', results, 'MAXLEN', '~', 10, '*', unpack(result)) -- first, for without memory it fails
+    redis.call('HSET', job, 'status', 'finished', 'started_at', ARGV[at + 4], 'ended_at', ARGV[at + 5])
+    if ttl < 0 then
+        redis.call('PERSIST', results)
+        redis.call('ZADD', ARGV[7] .. queue, '+inf', id)
+    else
+        redis.call('EXPIRE', results, ttl)
+        redis.call('ZADD', ARGV[7] .. queue, math.floor(ARGV[8]) + ttl, id)
+        redis.call('EXPIRE', job, ttl)
+    end
+    redis.call('DEL', ARGV[3] .. name)
+    redis.call('ZREM', ARGV[6] .. queue, name)
+    redis.pcall('ZREM', ARGV[4] .. id, execution) -- whatever that key is by now
+    redis.call('SREM', KEYS[2], name)
+    count = count + 1
+    seconds = seconds + ARGV[at + 7] - ARGV[at + 6]
+    return 1
+end
+
+for at = 9, #ARGV, 9 do
+    reply[#reply + 1] = finish(at)
 end
 if count > 0 then
     redis.call('HINCRBY', KEYS[1], 'successful_job_count', count)

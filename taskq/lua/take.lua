@@ -41,7 +41,9 @@ local function begin(number, id)
     for i = 1, #flat, 2 do
         fields[flat[i]] = flat[i + 1]
     end
-    if ARGV[4] ~= '1' or flat.err or not simple(fields) then
+    local kind = redis.call('TYPE', ARGV[10] .. id)
+    kind = kind.ok or kind
+    if ARGV[4] ~= '1' or flat.err or not simple(fields) or (kind ~= 'none' and kind ~= 'zset') then
         reply[#reply + 1] = {number, id}
         return
     end

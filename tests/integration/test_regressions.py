@@ -31,7 +31,7 @@ from workers.rq_worker import RQWorker
 # -- lost replies ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", ["claim", "commit", "reserve"])
+@pytest.mark.parametrize("operation", ["claim", "commit", "take"])
 def test_a_lost_reply_loses_nothing(fake_queue: Queue, operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[str] = []
 

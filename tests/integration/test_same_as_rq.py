@@ -79,7 +79,11 @@ def is_done(queue: rq.Queue) -> bool:
         pipe.exists(
             queue.key, queue.intermediate_queue_key, queue.started_job_registry.key, queue.ready_job_registry.key
         )
-        return pipe.execute() == [0]
+        if pipe.execute() != [0]:
+            return False
+    # Between the end of one and the start of the next, which waited for its rate limit, there is nothing either.
+    jobs = (queue.connection.hget(key, "status") for key in queue.connection.keys("rq:job:?"))
+    return not {b"queued", b"started", b"rate_limited"} & set(jobs)
 
 
 def contents(connection: Any) -> dict[str, Any]:
