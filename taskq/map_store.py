@@ -15,6 +15,7 @@ from typing import Any
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
+from rq.job import Job
 
 from taskq import codec, keys
 from taskq.chunk import COUNTABLE, Header, read_header
@@ -142,7 +143,17 @@ class MapStore:
         """Become the owner; None if the map is gone. See open.lua."""
         k = self.keys
         reply = self.scripts.open(
-            keys=[k.hash, k.chunks, k.pending, k.claims, k.errors, k.results, k.spans, keys.LEASES],
+            keys=[
+                k.hash,
+                k.chunks,
+                k.pending,
+                k.claims,
+                k.errors,
+                k.results,
+                k.spans,
+                keys.LEASES,
+                Job.key_for(k.id),
+            ],
             args=[owner, time.time()],
         )
         if not reply[0]:

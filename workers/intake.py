@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _HOLD_BACK = 0.2  # seconds which a call for help has to reach an idle service, before we take jobs ourselves again
 
+_TRIES = 5  # to begin jobs which others change at the same time
+
 Reserved = Iterable[tuple[rq.Queue, str]]
 
 
@@ -39,9 +41,32 @@ def begin(state: State, reserved: Reserved) -> None:
     A crash before the books leaves the id in RQ's intermediate list (see ``stranded``); after them, in the
     worker's executions, where ``recovery`` finds it.
     """
+    reserved = list(reserved)
+    for _ in range(_TRIES):
+        try:
+            taken = _begin(state, reserved)
+            break
+        except WatchError:  # somebody has just changed one of them: cancelled it, perhaps
+            continue
+    else:
+        for queue, job_id in reserved:
+            give_back(state, queue, job_id)
+        return
+    for one in taken:
+        started = _started_safely(state, one)
+        if started not in state.taken:
+            state.add(started)
+            state.begun += not (isinstance(started, MapRun) and started.helper)
+
+
+def _begin(state: State, reserved: list[tuple[rq.Queue, str]]) -> list[Taken]:
+    taken: list[Taken] = []
     with state.connection.pipeline() as pipe:
-        taken: list[Taken] = []
-        for queue, job_id, fields in _read(state, list(reserved)):
+        # A job that is cancelled between our look and the books must not be brought back to life by them.
+        pipe.watch(*(Job.key_for(job_id) for _queue, job_id in reserved))
+        found = list(_read(state, reserved))
+        pipe.multi()
+        for queue, job_id, fields in found:
             job = _job(state, queue, job_id, fields)
             if job is None or _own_helper(state, fields):
                 pipe.lrem(queue.intermediate_queue_key, 1, job_id)
@@ -50,12 +75,13 @@ def begin(state: State, reserved: Reserved) -> None:
                 continue
             execution = state.worker.begin(job, queue, pipe)
             taken.append(Taken(job, queue, execution, fields))
-        raise_others(pipe.execute(raise_on_error=False), "the beginning of jobs")
-    for one in taken:
-        started = _started_safely(state, one)
-        if started not in state.taken:
-            state.add(started)
-            state.begun += not (isinstance(started, MapRun) and started.helper)
+        try:
+            raise_others(pipe.execute(raise_on_error=False), "the beginning of jobs")
+        except WatchError:
+            for one in taken:
+                state.worker.executions.pop(one.execution.id, None)
+            raise
+    return taken
 
 
 def _read(
@@ -84,8 +110,8 @@ def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes])
     """The job, if it can be begun."""
     if not fields:
         return None  # deleted or expired while it waited; RQ passes over these silently, too
-    if fields.get(b"status") in (b"canceled", b"stopped"):
-        return None  # between our taking it and now
+    if fields.get(b"status") in (b"canceled", b"stopped", b"failed"):
+        return None  # between our taking it and now; failed: it can't be read, and that is on record
     try:
         return state.worker.job_of(job_id, fields)
     except Exception as error:  # noqa: BLE001 - the hash may hold anything, and must not stop the service
@@ -152,6 +178,7 @@ def _started(state: State, one: Taken) -> Taken:
     run = run or MapRun(*books, store=store, info=info, helper=helper)
     run.deadline = None if helper else deadline
     run.complete = info.complete and not helper
+    run.look = info.state != "open"  # cancelled just now
     _trace(state, run, info)
     return run
 

@@ -6,12 +6,17 @@
 -- claims of workers without a lease go back, so that live helpers keep theirs.
 --
 -- KEYS  1 taskq:{id}   2 :chunks   3 :pending   4 :claims   5 :errors   6 :results   7 :spans   8 taskq:leases
+--       9 rq:job:{id}
 -- ARGV  1 name of the worker that becomes the owner   2 Unix time now
 -- Returns {state before, flat fields of the hash}; {false} if there is no such map.
 
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then
     return {false}
+end
+local status = redis.call('HGET', KEYS[9], 'status')
+if state == 'closed' and (status == 'canceled' or status == 'stopped') then
+    return {state, redis.call('HGETALL', KEYS[1])} -- in this very moment; it must stay so
 end
 if state == 'closed' then
     redis.call('HSET', KEYS[1], 'failed', 0)
@@ -32,7 +37,7 @@ else
         end
     end
 end
-for i = 1, #KEYS - 1 do
+for i = 1, 7 do
     redis.call('PERSIST', KEYS[i])
 end
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[1])

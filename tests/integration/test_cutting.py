@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taskq import MapCanceledError, Queue, keys
+from taskq.map_store import MapStore
 from taskq.testing import running_worker
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
+from workers.rq_worker import RQWorker
 
 
 def sizes(queue: Queue) -> list[int]:
@@ -87,3 +90,27 @@ def test_a_stopping_service_ends_its_chunks_early_and_loses_nothing(fake_queue: 
     with running_worker(fake_queue, processes=2):
         assert job.get(timeout=20) == list(range(60))
     assert runs_of(tmp_path / "ledger") == list(range(60)), "no item ran twice"
+
+
+@pytest.mark.parametrize("moment", ["before it is begun", "before it is opened"])
+def test_a_map_that_is_cancelled_as_it_begins_stays_so(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    job = fake_queue.map(jobs.nap, [0.01] * 4, chunksize=1)
+    place, name = (RQWorker, "begin") if moment == "before it is begun" else (MapStore, "open")
+    original = getattr(place, name)
+
+    def just_before(*arguments: Any) -> Any:
+        monkeypatch.setattr(place, name, original)
+        job.cancel()
+        return original(*arguments)
+
+    monkeypatch.setattr(place, name, just_before)
+    with running_worker(fake_queue, processes=1) as state:
+        wait_until(lambda: getattr(place, name) is original)
+        assert fake_queue.map(jobs.square, [3]).get(timeout=10) == [9]
+        wait_until(lambda: not state.taken)
+    assert job.get_status() == "canceled"
+    with pytest.raises(MapCanceledError):
+        job.get(timeout=1)
+    assert len(job.result_list) == 0
