@@ -46,12 +46,15 @@ class Membership:
         )  # fmt: skip
 
     def join(self) -> None:
-        """Register with RQ and take the lease; may be called again if Redis went away in its middle."""
-        self._register(WorkerStatus.IDLE)
+        """Take the lease and register with RQ; may be called again if Redis went away in its middle.
+
+        The lease comes first: if the host is lost between the two, others strike off what there is when it ends.
+        """
         mend(self._state.connection)
         with self._state.connection.pipeline() as pipe:
             services.renew(pipe, self.info, self._state.settings.lease)
             pipe.execute()
+        self._register(WorkerStatus.IDLE)
         self.keep(force=True)
 
     def _register(self, status: WorkerStatus) -> None:

@@ -17,7 +17,7 @@ from rq.job import Dependency, JobStatus
 from rq.timeouts import JobTimeoutException
 
 import taskq
-from taskq import MapJob, Queue, services
+from taskq import MapJob, Queue, keys, services
 from taskq.keys import MapField
 from taskq.map_job import HelperJob
 from taskq.rq_jobs import HELP_PATH
@@ -394,3 +394,17 @@ def test_a_map_can_be_cancelled_while_an_execution_of_it_ends(
     job.cancel()
     assert not answers
     assert job.get_status() == JobStatus.CANCELED
+
+
+def test_who_is_registered_has_a_lease(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases: list[object] = []
+    register_birth = RQWorker.register_birth
+
+    def register(worker: RQWorker) -> None:
+        leases.append(worker.connection.zscore(keys.LEASES, worker.name))  # else nobody would strike it off
+        register_birth(worker)
+
+    monkeypatch.setattr(RQWorker, "register_birth", register)
+    with running_worker(fake_queue):
+        wait_until(lambda: services.live(fake_queue.connection) and leases)
+    assert None not in leases
