@@ -23,7 +23,7 @@ from taskq.connection import connect
 from tests.acceptance.worker import ROOT, Server, environment, kill_all
 from tests.waiting import wait_until
 
-ITEMS = 60  # of one round
+ITEMS = 30  # of one round
 SECONDS = 0.1  # of one item
 
 
