@@ -151,7 +151,7 @@ def report(browser: Browser, queue: taskq.Queue, job: taskq.MapJob) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "report.html")
         file.write_text(done.stdout, encoding="utf-8")
-        page = browser.new_page(viewport={"width": 1000, "height": 800})
+        page = browser.new_page(viewport={"width": 1100, "height": 800})
         page.goto(file.as_uri())
         page.screenshot(path=str(IMAGES / "report.png"), full_page=True)
 
