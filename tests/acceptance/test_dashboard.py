@@ -53,7 +53,7 @@ def dashboard(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         return started[how].address or ""
 
     yield start
-    assert {one.stop() for one in started.values()} == {0}
+    assert {one.stop() for one in started.values()} <= {0}
 
 
 @pytest.fixture
