@@ -189,7 +189,7 @@ class Dispatcher:
         # Which of several queues comes next is for the take to say; with one, its fetcher is quicker.
         self._ask = bool(fetched) and len(state.queues) > 1
         exchange.run()
-        if idle and exchange.empty:
+        if idle and exchange.empty and not (exchange.begun or exchange.others):
             self._nothing_to_do()
         if exchange.begun:
             self._ask = True  # there may be more
