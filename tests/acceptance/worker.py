@@ -145,7 +145,9 @@ class Worker:
     def wait_until_ready(self) -> Worker:
         def ready() -> bool:
             assert self.process.poll() is None, self.output
-            return len(self.infos) == self.services
+            # The lease comes first, RQ's register after it.
+            known = self._connection.smembers("rq:workers")
+            return sum(f"rq:worker:{info.name}".encode() in known for info in self.infos) == self.services
 
         wait_until(ready, "all services are registered")
         return self
