@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.connection import SSLConnection
+from redis.connection import HiredisRespSerializer, SSLConnection
 from redis.retry import Retry
 
 from taskq.errors import OptionError
@@ -17,6 +17,7 @@ from taskq.patience import Patience
 DEFAULT_URL = "redis://localhost:6379/0"
 SOCKET_TIMEOUT = 30.0  # seconds a reply may take
 CONNECT_TIMEOUT = 5.0  # seconds
+_NUMBERS = (int, float)  # these alone: a bool is no argument, and hiredis says so
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
@@ -48,10 +49,23 @@ def connect(
             socket_connect_timeout=CONNECT_TIMEOUT,
             retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
             health_check_interval=30,
+            command_packer=_Packer(),
         )
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
+
+
+class _Packer(HiredisRespSerializer):
+    """Numbers are made text before hiredis gets them.
+
+    It asks CPython for their text, which is a moment where Ctrl-C or an alarm may raise, and does not look whether
+    it got one (``src/pack.c`` of hiredis-py 3.5): the interpreter would die of a segmentation fault.
+    """
+
+    def pack(self, *args: Any) -> Any:
+        plain: list[Any] = [repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args]
+        return super().pack(*plain)
 
 
 def use_in_worker(url: str) -> None:

@@ -390,10 +390,11 @@ class MapStore:
     def failures_at(self, indexes: range) -> list[ItemFailure | None]:
         """The error records of these items; None for an item that has none."""
         reader = self._error_codec
-        raw = self.connection.hmget(self.keys.errors, indexes) if indexes else []
+        fields = [b"%d" % index for index in indexes]  # text also for a connection that is not ours: see _Packer
+        raw = self.connection.hmget(self.keys.errors, fields) if fields else []
         return [
-            None if data is None else self._failure(reader, b"%d" % index, data)
-            for index, data in zip(indexes, raw, strict=True)
+            None if data is None else self._failure(reader, field, data)
+            for field, data in zip(fields, raw, strict=True)
         ]
 
     def each_failure(self) -> Iterator[ItemFailure]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from taskq import OptionError, Queue, connection
@@ -104,3 +107,35 @@ def test_another_worker_another_connection() -> None:
 )  # fmt: skip
 def test_what_to_call_a_connection(url: str, called: str) -> None:
     assert connection.url_of(connection.connect(url)) == called
+
+
+INTERRUPTED = """
+import signal, sys
+from taskq.connection import connect
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+pack = connect("redis://nowhere").connection_pool.make_connection().pack_command
+for number in range(200):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0003 + number * 1e-5)
+        while True:
+            pack("HMGET", "key", *range(10_000), 0.5)
+    except KeyboardInterrupt:
+        pass
+print("alive")
+"""
+
+
+def test_an_interrupt_while_numbers_are_sent_does_not_crash_the_interpreter() -> None:
+    told = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "alive\n"), told.stderr
+
+
+def test_numbers_are_sent_as_redis_py_sends_them() -> None:
+    [packed] = (
+        connection.connect("redis://nowhere").connection_pool.make_connection().pack_command("SET", "key", 7, 0.5)
+    )
+    assert packed == b"*4\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\n7\r\n$3\r\n0.5\r\n"
