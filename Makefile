@@ -15,6 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
+TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
 .PHONY: demo test lint types check bench rq-suite chaos fuzz browser screenshots compose-test clean
 
@@ -22,7 +23,7 @@ demo: $(READY)
 	$(BIN)/taskq demo
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTERS) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

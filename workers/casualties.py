@@ -110,7 +110,7 @@ def _settle_job(state: State, lane: Lane, job: PlainJob, *, guilty: bool) -> Non
         ending.stopped(state, job)
         return
     if not guilty:
-        job.submitted = False
+        state.wait_again(job)
         return
     if lane.killed_for == "timeout":
         error = f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({job.job.timeout} seconds)"
@@ -120,7 +120,7 @@ def _settle_job(state: State, lane: Lane, job: PlainJob, *, guilty: bool) -> Non
         state.worker.handle_work_horse_killed(job.job, lane.pid, status, None)
         ending.killed(state, job, lane.pid, status, error)
         return
-    job.outcome = JobOutcome(error=error)
+    state.note_end(job, JobOutcome(error=error))
 
 
 def _wait_status(lane: Lane) -> tuple[int, str]:

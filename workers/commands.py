@@ -52,8 +52,12 @@ def _stop_plain(state: State, job: PlainJob) -> None:
     job.stopped = True
     for lane in state.lanes:
         if job in lane.tasks.values():
-            lane.kill("stopped")
+            if lane.recall_due is None:
+                lane.kill("stopped")
+            else:
+                lane.recall()  # first, that no other job begins before the kill: see ``Dispatcher._recall``
             return
     if not job.submitted:  # else its process is dead already, and it is being settled
         job.submitted = True
+        state.ready.remove(job)
         ending.stopped(state, job)

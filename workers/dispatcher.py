@@ -24,22 +24,22 @@ from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
 from taskq.outcome import ChunkRefused
-from workers import casualties, commands, ending, intake, recovery, short_path
+from workers import casualties, commands, deadlines, ending, feeding, intake, recovery, short_path
 from workers.damage import contained
 from workers.deferred import Deferred
 from workers.errands import Errand
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
-from workers.execution import FAST, ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob, Taken
+from workers.execution import MapRun, PlainJob, Taken
 from workers.fetcher import Fetcher
 from workers.lane import Lane
 from workers.maintenance import Maintenance
-from workers.marker import NONE
 from workers.membership import Membership
 from workers.monitor import Monitor
 from workers.state import State
 from workers.suspension import Suspension
 from workers.sweep import Sweep
+from workers.tasks import NOT_RUN
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +120,7 @@ class Dispatcher:
             return events
 
     def _patience(self) -> float:
-        busy: list[Taken | Errand] = [*self.state.taken, *self._errands_running()]
-        deadlines = (one.deadline for one in busy if one.deadline)
-        items = (deadline for lane in self.state.lanes if (deadline := _item_deadline(lane)))
-        until = [self._ticked + TICK, self._membership.due, *deadlines, *items]
+        until = [self._ticked + TICK, self._membership.due, *deadlines.due(self.state)]
         if (due := self.state.lanes.due) is not None:
             until.append(due)
         if self._gather_until:
@@ -143,35 +140,34 @@ class Dispatcher:
             resolve_doubt(state)
         state.lanes.fill()
         self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
-        self._top_up()
+        self._recall()
+        feeding.top_up(state)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
-            self._top_up()  # with errands
+            feeding.top_up(state)  # with errands
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
         if self._hungry():
             Exchange(state, ask=False).run()
-        self._top_up()
+        feeding.top_up(self.state)
         for run in state.maps:
             if not run.asked:  # at once for a new one; from then on with the ticks
                 run.asked = True
                 with run.guarded():
                     self._ask_for_help(run)
-        self._time_out()
+        deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
 
     def _gathers(self) -> bool:
         """Whether the ends of short jobs may wait a moment, since the processes have more to do."""
         state = self.state
-        ended = waiting = 0
-        for job in state.taken:
-            if not isinstance(job, short_path.QuickJob) or (job.outcome is not None and not job.succeeded):
-                return False
-            ended += job.outcome is not None
-            waiting += not job.submitted
-        if not ended or not waiting or self._fetched or ended >= GATHER[0] or state.stopping:
+        ended = state.unrecorded
+        if (
+            not 0 < len(ended) < GATHER[0] or not state.ready or state.maps or self._fetched or state.stopping
+            or not all(job.succeeded for job in ended)
+        ):  # fmt: skip
             self._gather_until = 0.0
             return False
         self._gather_until = self._gather_until or time.monotonic() + GATHER[1]
@@ -193,7 +189,7 @@ class Dispatcher:
             self._nothing_to_do()
         if exchange.begun:
             self._ask = True  # there may be more
-            self._top_up()
+            feeding.top_up(self.state)
         for one, job_id in exchange.refused:
             intake.give_back(state, one, job_id)
         if exchange.others:
@@ -263,7 +259,9 @@ class Dispatcher:
             dead: list[Lane] = []
             for event in events:
                 if isinstance(event, Done):
-                    self._done(event)
+                    self._ask = True
+                    for number, outcome in event.ends:
+                        self._done(event.lane, number, outcome)
                 elif isinstance(event, Died):
                     dead += [] if event.lane.discarded else [event.lane]
                 elif isinstance(event, Fetched):
@@ -288,24 +286,36 @@ class Dispatcher:
             events.append(self._inbox.get_nowait())
         return events
 
-    def _done(self, event: Done) -> None:
-        taken: Taken | Errand | None = self.state.lanes.done(event.lane, event.number)
-        self._ask = True
+    def _done(self, lane: Lane, number: int, outcome: Any) -> None:
+        taken: Taken | Errand | None = self.state.lanes.done(lane, number)
         if isinstance(taken, PlainJob):
-            taken.outcome = event.outcome
-            self.state.ran(event.outcome)
-        elif isinstance(taken, Errand):
-            taken.then(event.outcome)
-        elif isinstance(taken, MapRun):
-            claim = taken.flying.pop(event.number, None)
-            if claim is None:
-                taken.called, taken.calling = event.outcome, False
-            elif isinstance(event.outcome, ChunkRefused):
-                if not taken.closed:
-                    taken.closed, taken.refusal = event.outcome.reason, event.outcome.refusal
+            if outcome == NOT_RUN:
+                feeding.not_run(self.state, taken)
             else:
-                taken.ran(event.outcome)
-                taken.ended.append((claim, event.outcome, self.state.note(event.lane)))
+                self.state.note_end(taken, outcome)
+                self.state.ran(outcome)
+        elif isinstance(taken, Errand):
+            taken.then(outcome)
+        elif isinstance(taken, MapRun):
+            claim = taken.flying.pop(number, None)
+            if claim is None:
+                taken.called, taken.calling = outcome, False
+            elif isinstance(outcome, ChunkRefused):
+                if not taken.closed:
+                    taken.closed, taken.refusal = outcome.reason, outcome.refusal
+            else:
+                taken.ran(outcome)
+                taken.ended.append((claim, outcome, self.state.note(lane)))
+
+    def _recall(self) -> None:
+        """Free jobs that were given to a process together with one which turns out to be long."""
+        for lane in self.state.lanes:
+            if lane.recall_due is None or time.monotonic() < lane.recall_due:
+                continue
+            for number, outcome in lane.recall():
+                self._done(lane, number, outcome)
+            if len(lane.tasks) == 1 and isinstance(lane.running, PlainJob) and lane.running.stopped:
+                lane.kill("stopped")  # only now, when nothing else can have begun there
 
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":
@@ -318,51 +328,6 @@ class Dispatcher:
         else:
             commands.obey(self.state, payload)
 
-    # -- lanes -----------------------------------------------------------------------------------------
-
-    def _top_up(self) -> None:
-        """Give each lane its next task, the jobs taking turns."""
-        for lane in sorted(self.state.lanes.open, key=lambda lane: len(lane.tasks)):
-            if not lane.idle and not self.state.maps:
-                break  # nothing but chunks is queued behind what runs
-            while not lane.closed and self._give(lane):
-                pass
-
-    def _give(self, lane: Lane) -> bool:
-        """Give one task to a lane with room; whether there was one."""
-        if self.state.errands and lane.idle:
-            errand = self.state.errands.popleft()
-            self.state.lanes.submit(lane, errand.started(), errand)
-            return True
-        taken = self.state.taken
-        for _ in range(len(taken)):
-            one = taken[0]
-            taken.rotate(-1)
-            if isinstance(one, PlainJob):
-                if lane.idle and not one.submitted and one.outcome is None:
-                    one.started()
-                    self.state.lanes.submit(lane, one.task(), one)
-                    return True
-            elif isinstance(one, MapRun) and self._give_of_map(lane, one):
-                return True
-        return False
-
-    def _give_of_map(self, lane: Lane, run: MapRun) -> bool:
-        if run.callback is not None and not run.calling and run.called is None:
-            if lane.idle:
-                run.calling = True
-                self.state.lanes.submit(lane, run.callback, run)
-            return lane.idle and run.calling
-        # A second task keeps the process from idling while its first result travels. Only short chunks are
-        # queued so, behind short ones, and none while something waits for a process: it must not wait for two.
-        room = lane.idle or (run.fast and _soon_free(lane) and not self.state.needs_idle)
-        if not room or not run.ready or run.closed:
-            return False
-        claim = run.ready.popleft()
-        number = self.state.lanes.submit(lane, run.task(claim, lane.knows(run.key)), run)
-        run.flying[number] = claim
-        return True
-
     # -- ends ------------------------------------------------------------------------------------------
 
     def _end_maps(self) -> None:
@@ -372,7 +337,7 @@ class Dispatcher:
                     ending.look(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
-        self._top_up()  # with callbacks
+        feeding.top_up(self.state)  # with callbacks
         if not self.state.taken:
             if self.state.allowance <= 0:
                 self.state.finish(f"has run {self.state.begun} jobs")
@@ -386,29 +351,6 @@ class Dispatcher:
         if run.helper:
             return not run.in_hand and (run.complete or not run.pending)
         return run.complete
-
-    def _time_out(self) -> None:
-        for lane in self.state.lanes:
-            errand = lane.running
-            if isinstance(errand, Errand) and errand.overdue:
-                errand.deadline = None
-                lane.kill("timeout")
-            if (deadline := _item_deadline(lane)) and time.monotonic() >= deadline:
-                lane.kill(ITEM_TIMEOUT)
-        for taken in list(self.state.taken):
-            if not taken.overdue:
-                continue
-            if isinstance(taken, MapRun) and not taken.closed and not taken.complete:
-                with taken.guarded():
-                    ending.time_out(self.state, taken)
-            taken.deadline = None
-            if isinstance(taken, PlainJob) and taken.outcome is None:
-                for lane in self.state.lanes:
-                    if lane.running is taken:
-                        lane.kill("timeout")
-                        break
-                else:
-                    taken.deadline = time.monotonic() + TICK  # its process has not begun with it yet
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
@@ -462,7 +404,7 @@ class Dispatcher:
             run.ready.clear()  # still claimed by us; put back, with all else, when we leave
         busy = any(not lane.idle for lane in self.state.lanes) or bool(self.state.errands)
         fetching = any(fetcher.is_alive() for fetcher in self._fetchers)
-        unsaved = any(run.ended for run in self.state.maps) or any(job.outcome for job in self.state.plain)
+        unsaved = any(run.ended for run in self.state.maps) or bool(self.state.unrecorded)
         return not (busy or fetching or unsaved or self.state.webhooks.busy)
 
     def _leave(self) -> None:
@@ -479,20 +421,3 @@ class Dispatcher:
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
                       extra={"action": "leave_failed"})  # fmt: skip
-
-
-def _item_deadline(lane: Lane) -> float | None:
-    """When the item that runs on this lane is to be killed, on the monotonic clock; None: never."""
-    run = lane.running
-    if not isinstance(run, MapRun) or not run.info.item_timeout:
-        return None
-    index, since = lane.marker.running_item
-    return None if index == NONE else since + run.info.item_timeout + OVERTIME
-
-
-def _soon_free(lane: Lane) -> bool:
-    """Whether all that the lane has is one short chunk, which has not run for long yet."""
-    [*tasks] = lane.tasks.values()
-    if len(tasks) != 1 or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
-        return False
-    return lane.running is None or lane.marker.seconds < FAST

@@ -33,7 +33,7 @@ _MOMENT = 60  # seconds: how long keys last that are deleted in a moment
 
 def end_plain(state: State) -> None:
     """Record how plain jobs ended, the way RQ records it; simple successes all together."""
-    ended = [job for job in state.plain if job.outcome is not None and not job.succeeded]
+    ended = [job for job in state.unrecorded if not job.succeeded]
     if not ended:
         return
     for job in ended:
@@ -86,7 +86,7 @@ def stopped(state: State, job: PlainJob) -> None:
     """A plain job was stopped, and its process, if it had one, is dead; its callback goes first, as in RQ."""
     outcome = JobOutcome(error=STOPPED, stopped=True)
     if not job.job._stopped_callback_name:  # noqa: SLF001 - the callback itself would be imported
-        job.outcome = outcome
+        state.note_end(job, outcome)
         return
     task = StoppedTask(job.job.id, job.fields, state.name)
     _first(state, job, task, outcome, "stopped callback", job.job.stopped_callback_timeout)
@@ -96,7 +96,7 @@ def killed(state: State, job: PlainJob, pid: int, status: int, error: str) -> No
     """A plain job's process has died; the user's handler is told before that is recorded."""
     outcome = JobOutcome(error=error)
     if state.settings.rq.user.work_horse_killed_handler is None:
-        job.outcome = outcome
+        state.note_end(job, outcome)
         return
     task = KilledTask(job.job.id, job.fields, state.name, pid, status)
     _first(state, job, task, outcome, "work-horse-killed handler", CALLBACK_TIMEOUT)
@@ -111,7 +111,7 @@ def _first(
         if result.error:
             log.error("the %s of job %s failed: %s", what, job.job.id, result.error,
                       extra={"action": "callback_failed", "job": job.job.id})  # fmt: skip
-        job.outcome = outcome
+        state.note_end(job, outcome)
 
     state.errands.append(Errand(task, then, timeout))
 

@@ -12,11 +12,14 @@ from workers.lane import Lane
 
 @dataclass(frozen=True)
 class Done:
-    """A pool process has finished a task."""
+    """A pool process has finished a task, or all of a batch.
+
+    Args:
+        ends: Of each task its number, and its ``ChunkOutcome``, ``ChunkRefused`` or ``JobOutcome``.
+    """
 
     lane: Lane
-    number: int
-    outcome: Any  # ChunkOutcome, ChunkRefused or JobOutcome
+    ends: list[tuple[int, Any]]
 
 
 @dataclass(frozen=True)

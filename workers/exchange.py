@@ -186,7 +186,7 @@ class Exchange:
     # -- plain jobs on the short path ------------------------------------------------------------------
 
     def _queue_finish(self, pipe: Any) -> list[Handler]:
-        jobs = [job for job in self.state.plain if isinstance(job, QuickJob) and job.succeeded]
+        jobs = [job for job in self.state.unrecorded if isinstance(job, QuickJob) and job.succeeded]
         if not jobs:
             return []
         short_path.queue_finish(self.state, pipe, jobs)
@@ -261,8 +261,8 @@ def resolve_doubt(state: State) -> None:
     members = recovery.executions_of(state.connection, state.name)
     for member in members - executions:
         recovery.return_safely(state.connection, state.name, member)
-    for job in list(state.plain):
-        if job.outcome is not None and job.execution.composite_key not in members:
+    for job in list(state.unrecorded):
+        if job.execution.composite_key not in members:
             state.drop(job)  # its end was recorded, and only the reply was lost
     for run in list(state.maps):
         with run.guarded():

@@ -29,6 +29,9 @@ process is free, so that idle services get their share."""
 AHEAD = (0.02, 3, 32)
 """How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 3 and 32."""
 
+BATCH = (0.004, 32)
+"""Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""
+
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT = "item timeout"  # what a process is killed for
 

@@ -16,24 +16,29 @@ import multiprocessing.pool
 import os
 import signal
 import sys
+import time
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
 import psutil
 
-from workers import guard, marker, pool_process, signals
+from workers import guard, ledger, marker, pool_process, signals
+from workers.ledger import Ledger
 from workers.marker import Marker
 from workers.preload import VARIABLE
 from workers.settings import Settings
-from workers.tasks import ChunkTask, Task
+from workers.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, Task
 
 _JOIN = 5.0  # seconds; bound of every wait for something that has been killed
 
-OnDone = Callable[["Lane", int, Any], None]
+_RECALL = 0.02  # seconds after which a batch is asked to end with the job that runs
+_SETTLED = 0.005  # seconds after which what was asked, and what was said before, has been seen by the other side
+
+OnDone = Callable[["Lane", list[tuple[int, Any]]], None]
 OnDeath = Callable[["Lane"], None]
 
 
@@ -159,7 +164,8 @@ class Lane:
         index: Its number in the service, from 0.
         ctx: From ``context()``.
         settings: The worker's: what its process must know of them.
-        on_done: Called (in a thread of the Pool) with the lane, the task's number and its outcome.
+        on_done: Called (in a thread of the Pool) with the lane, and of each task that has ended its number and
+            outcome.
         on_death: Called (in a thread of the Pool) when the process is found dead.
     """
 
@@ -174,10 +180,13 @@ class Lane:
         self.closed = False  # it is to be replaced, and gets no more tasks
         self._known_maps: OrderedDict[str, None] = OrderedDict()
         self._on_done = on_done
-        numbers = marker.allot(ctx)
-        self.marker = Marker(numbers)
+        numbers, memory = marker.allot(ctx), ledger.allot(ctx)
+        self.marker, self._ledger = Marker(numbers), Ledger(memory)
+        self._batch = 0  # the number of the one that runs; 0: none
+        self._recall_at = 0.0  # on the monotonic clock: when to look after it
+        self._recalled = False  # it was asked to end
         user = settings.rq.user
-        initargs = (settings.url, settings.trust, settings.logs, title, numbers, list(sys.path), user)
+        initargs = (settings.url, settings.trust, settings.logs, title, numbers, memory, list(sys.path), user)
         with _bare_main():
             guard.ensure_forkserver()
             self._pool = _Pool(ctx, lambda: on_death(self), initargs)
@@ -198,7 +207,7 @@ class Lane:
 
     def say_when_ready(self) -> None:
         """Have a task of no meaning, numbered 0, reported as done when the process has come up."""
-        self._pool.apply_async(pool_process.hello, callback=lambda _none: self._on_done(self, 0, None))
+        self._pool.apply_async(pool_process.hello, callback=lambda _none: self._on_done(self, [(0, None)]))
 
     def knows(self, key: str) -> bool:
         """Whether its process has been introduced to this map; counts along with ``pool_process``."""
@@ -215,14 +224,61 @@ class Lane:
         self._pool.apply_async(
             pool_process.run,
             (number, task),
-            callback=lambda outcome: self._on_done(self, number, outcome),
+            callback=lambda outcome: self._on_done(self, [(number, outcome)]),
             # Only if Pool can't bring the outcome here: nobody would ever hear of the task again.
-            error_callback=lambda error: self.kill(f"its outcome could not be sent: {error!r:.200}"),
+            error_callback=self._unheard,
         )
+
+    def submit_batch(self, batch: BatchTask, notes: Sequence[Any]) -> None:
+        """Give it several jobs at once, as it has nothing to do; ``notes``: of each, as for ``submit``."""
+        numbers = [number for number, _task in batch.jobs]
+        self.tasks.update(zip(numbers, notes, strict=True))
+        self.given += len(numbers)
+        self._batch, self._recall_at, self._recalled = batch.number, time.monotonic() + _RECALL, False
+        self._pool.apply_async(
+            pool_process.run_batch,
+            (batch,),
+            callback=lambda unkept: self._batch_ended(numbers, unkept),
+            error_callback=self._unheard,
+        )
+
+    def _batch_ended(self, numbers: list[int], unkept: list[tuple[int, JobOutcome]]) -> None:
+        ends = dict.fromkeys(numbers, NOT_RUN) | dict(self._ledger.read()) | dict(unkept)
+        self._on_done(self, [*reversed(ends.items())])  # so that each not run can go to the front of a queue
+
+    def _unheard(self, error: BaseException) -> None:
+        self.kill(f"its outcome could not be sent: {error!r:.200}")
+
+    @property
+    def recall_due(self) -> float | None:
+        """When to call ``recall``, on the monotonic clock; None: nothing waits behind a job."""
+        return self._recall_at if self._batch and len(self.tasks) > 1 else None
+
+    def recall(self) -> list[tuple[int, JobOutcome]]:
+        """Part with all but the job that runs, for that one is not as short as was thought.
+
+        Returns:
+            As for ``on_done``, the ends of those before it, and of those behind it that they will not be run here;
+            the last one first. Empty at first, when the process has only been asked to begin nothing more; call
+            again when it is due.
+        """
+        if not self._recalled:
+            self.marker.stop(self._batch)
+            self._recalled, self._recall_at = True, time.monotonic() + _SETTLED
+            return []
+        if time.monotonic() < self._recall_at:
+            return []
+        running = max(self.marker.task, self._batch)  # the first one stays until the process answers
+        ends = {number: NOT_RUN for number in self.tasks if number > running}
+        before = {number: end for number, end in self._ledger.read() if number < running and number in self.tasks}
+        return [*reversed((before | ends).items())]
 
     def done(self, number: int) -> Any:
         """Forget a task; returns its note, None if there is none."""
-        return self.tasks.pop(number, None)
+        note = self.tasks.pop(number, None)
+        if not self.tasks:
+            self._batch = 0
+        return note
 
     @property
     def running(self) -> Any:
@@ -239,6 +295,8 @@ class Lane:
         if not self.discarded:
             self.discarded = True  # its death may be reported all the same, if it was alive until now
             self._pool.discard()
+            if self._batch:  # what it had run of it is not lost with the process
+                self._on_done(self, [(number, end) for number, end in self._ledger.read() if number in self.tasks])
 
     def cause_of_death(self) -> str:
         """E.g. "SIGKILL" or "exit code 3", once it is dead."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from workers.events import Died, Done, Event
+from workers.execution import BATCH, PlainJob
 from workers.lane import Lane, context
 from workers.settings import Settings
-from workers.tasks import Task
+from workers.tasks import BatchTask, Task
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,14 @@ class Lanes:
         self._note_wear(lane, submitted=True)
         return number
 
+    def submit_batch(self, lane: Lane, jobs: list[PlainJob]) -> None:
+        """Give a lane several jobs at once, which it runs one after the other."""
+        first = self._next
+        self._next += len(jobs)
+        tasks = tuple((number, job.task()) for number, job in enumerate(jobs, first))
+        lane.submit_batch(BatchTask(first, tasks, BATCH[0]), jobs)
+        self._note_wear(lane, submitted=True)
+
     def done(self, lane: Lane, number: int) -> Any:
         """A lane has ended a task; returns its note, None if it was forgotten before."""
         note = lane.done(number)
@@ -159,8 +168,8 @@ class Lanes:
             lane.discard()
         self._row.clear()
 
-    def _on_done(self, lane: Lane, number: int, outcome: Any) -> None:
-        self._post(Done(lane, number, outcome))
+    def _on_done(self, lane: Lane, ends: list[tuple[int, Any]]) -> None:
+        self._post(Done(lane, ends))
 
     def _on_death(self, lane: Lane) -> None:
         self._post(Died(lane))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from rq import worker_registration
 from rq.callbacks import execute_stopped_callback
@@ -18,29 +16,32 @@ from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq import connection
 from taskq.signed_job import signing_class
+from workers.pool_jobs import job_of, user_code
 from workers.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
-from workers.user_code import UserCode
 
 log = logging.getLogger(__name__)
 
-JobOf = Callable[[Any], Job]
 
-
-def run(task: ErrandTask, user: UserCode, job_of: JobOf) -> JobOutcome:
-    """Run one. ``job_of`` makes the RQ job of a task. Never raises."""
+def run(task: ErrandTask) -> JobOutcome:
+    """Run one. Never raises."""
     try:
         if isinstance(task, MaintenanceTask):
-            _clean(task, user)
+            _clean(task)
         elif isinstance(task, StoppedTask):
-            execute_stopped_callback(job_of(task), UnixSignalDeathPenalty)
+            execute_stopped_callback(_job_of(task), UnixSignalDeathPenalty)
         elif isinstance(task, KilledTask):
-            assert user.work_horse_killed_handler is not None
-            user.work_horse_killed_handler(job_of(task), task.pid, task.status, None)
+            handler = user_code().work_horse_killed_handler
+            assert handler is not None
+            handler(_job_of(task), task.pid, task.status, None)
         else:
-            _send(task, job_of(task))
+            _send(task, _job_of(task))
     except BaseException:  # noqa: BLE001 - user code may do anything; the service only logs it, as RQ does
         return JobOutcome(error=format_exc_info(sys.exc_info()))
     return JobOutcome()
+
+
+def _job_of(task: StoppedTask | KilledTask | WebhookTask) -> Job:
+    return job_of(task.job_id, task.fields, task.worker)
 
 
 def _send(task: WebhookTask, job: Job) -> None:
@@ -49,12 +50,12 @@ def _send(task: WebhookTask, job: Job) -> None:
     job.send_webhooks(job._status, exc_string=task.error)  # noqa: SLF001 - as above
 
 
-def _clean(task: MaintenanceTask, user: UserCode) -> None:
+def _clean(task: MaintenanceTask) -> None:
     """What RQ's ``run_maintenance_tasks`` does, but for the intermediate lists.
 
     RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``).
     """
-    redis = connection.connect(retries=0)
+    user, redis = user_code(), connection.connect(retries=0)
     job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
     handlers = [handler.load() for handler in user.exception_handlers]
     try:

@@ -2,7 +2,7 @@
 
 RQ's own code takes some 57 commands and 2 ms for a job; most jobs need none of what makes up the difference. A job
 is simple if its success means no more than storing its result (``take.lua`` says exactly when). What is written is
-what RQ writes, field by field: tests/integration/test_short_path.py compares. As soon as anything else happens to
+what RQ writes, field by field: tests/integration/test_same_as_rq.py compares. As soon as anything else happens to
 such a job, a failure, a kill, a dependent, RQ's own code takes over.
 """
 
@@ -144,8 +144,8 @@ def read_take(
 
 def give_back(state: State) -> None:
     """Give jobs back that were begun ahead and have waited for a process too long: others may be free."""
-    for job in [job for job in state.plain if isinstance(job, QuickJob) and not job.submitted]:
-        if job.outcome is None and time.time() - job.execution.created_at.timestamp() > _PATIENCE:
+    for job in [job for job in state.ready if isinstance(job, QuickJob)]:
+        if time.time() - job.execution.created_at.timestamp() > _PATIENCE:
             recovery.return_safely(state.connection, state.name, job.execution.composite_key)
             state.worker.executions.pop(job.execution.id, None)
             state.drop(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import sys
 import time
@@ -40,8 +41,12 @@ class State:
     """One service's state.
 
     Args:
-        taken: The jobs it runs, in the order of whose turn it is; to be changed by ``add`` and ``drop`` only.
-        maps: Those of them that are maps, for there may be many plain jobs.
+        taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
+        maps: Those of them that are maps, in the order of whose turn it is.
+        ready: The plain ones that wait for a process, in their order.
+        unrecorded: The plain ones that have ended, until Redis knows.
+        jobs_turn: The next idle process is for a plain job, if there is one; else for a chunk.
+        due: On the monotonic clock: no plain job is over its time before.
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
         begun: Jobs, so far; helping with a map is none.
@@ -61,8 +66,12 @@ class State:
     scripts: Scripts
     webhooks: Webhooks
     meter: Meter = field(default_factory=Meter)
-    taken: deque[Taken] = field(default_factory=deque)
-    maps: list[MapRun] = field(default_factory=list)
+    taken: dict[Taken, None] = field(default_factory=dict)
+    maps: deque[MapRun] = field(default_factory=deque)
+    ready: deque[PlainJob] = field(default_factory=deque)
+    unrecorded: dict[PlainJob, None] = field(default_factory=dict)
+    jobs_turn: bool = True
+    due: float = math.inf
     errands: deque[Errand] = field(default_factory=deque)
     begun: int = 0
     job_seconds: float | None = None
@@ -92,7 +101,7 @@ class State:
     @property
     def waiting(self) -> int:
         """Plain jobs and errands that have no process yet."""
-        return len(self.errands) + sum(not job.submitted for job in self.plain)
+        return len(self.errands) + len(self.ready)
 
     @property
     def needs_idle(self) -> bool:
@@ -123,16 +132,34 @@ class State:
 
     def add(self, taken: Taken) -> None:
         """Run a job from now on."""
-        self.taken.append(taken)
+        self.taken[taken] = None
         if isinstance(taken, MapRun):
             self.maps.append(taken)
+        elif isinstance(taken, PlainJob):
+            self.ready.append(taken)
+
+    def wait_again(self, job: PlainJob) -> None:
+        """A plain job was not begun by the process that it had been given to: it is the next one's."""
+        if job in self.taken and job.outcome is None:
+            job.submitted, job.deadline = False, None
+            self.ready.appendleft(job)
+
+    def note_end(self, job: PlainJob, outcome: JobOutcome) -> None:
+        """A plain job has ended; that is recorded with the next exchange."""
+        job.outcome = outcome
+        if job in self.taken:
+            self.unrecorded[job] = None
 
     def drop(self, taken: Taken) -> None:
         """Forget a job that has ended here."""
-        if taken in self.taken:
-            self.taken.remove(taken)
-        if taken in self.maps:
-            self.maps.remove(taken)
+        self.taken.pop(taken, None)
+        if isinstance(taken, MapRun):
+            if taken in self.maps:
+                self.maps.remove(taken)
+        elif isinstance(taken, PlainJob):
+            self.unrecorded.pop(taken, None)
+            if not taken.submitted and taken in self.ready:
+                self.ready.remove(taken)
 
     def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
         """Count a chunk that was stored just now, and record its span."""

@@ -52,6 +52,21 @@ class JobTask:
 
 
 @dataclass(frozen=True)
+class BatchTask:
+    """Run several plain jobs, one after the other.
+
+    Args:
+        number: Of the batch, for the marker; that of its first job.
+        jobs: Each with its own number.
+        seconds: After so many no further job is begun.
+    """
+
+    number: int
+    jobs: tuple[tuple[int, JobTask], ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class CallbackTask:
     """Run the success or failure callback of a map."""
 
@@ -127,6 +142,9 @@ class JobOutcome:
     changes: dict[str, Any] | None = None
     name: str = ""
 
+
+NOT_RUN = JobOutcome(error="not run")
+"""How a job of a batch ended that has not even begun; it is to be run again."""
 
 ErrandTask = StoppedTask | KilledTask | WebhookTask | MaintenanceTask
 Task = ChunkTask | JobTask | CallbackTask | ErrandTask

@@ -453,7 +453,7 @@ STORED: list[dict[str, Any]] = [
 OURS = {"data", "created_at", "enqueued_at", "taskq"}
 
 
-@pytest.mark.parametrize("options", STORED, ids=str)
+@pytest.mark.parametrize("options", STORED, ids=lambda options: ",".join(options) or "none")
 def test_options_are_stored_as_rq_stores_them(any_queue: Queue, options: dict[str, Any]) -> None:
     defaults = {"job_timeout": -1, "result_ttl": MAP_RESULT_TTL, "failure_ttl": DEFAULT_FAILURE_TTL}
     both = {**defaults, "description": "x", "job_id": "same", **options}

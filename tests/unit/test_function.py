@@ -51,6 +51,11 @@ def traveled(target: Any) -> Function:
     return arrived
 
 
+def named(case: Any) -> str:
+    """A test's name that is the same in each process of a run."""
+    return str(case).partition(" at 0x")[0]
+
+
 BY_NAME = [
     (jobs.square, 3, 9), (len, "abc", 3), (np.sqrt, 9.0, 3.0), (Scale(2).times, 3, 6), (Scale(2), 3, 6),
     (functools.partial(jobs.add, 1), 2, 3), (operator.itemgetter(1), "ab", "b"), (int, "7", 7), (Scale.make, 4, 4),
@@ -62,7 +67,7 @@ BY_VALUE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("target", "argument", "result"), BY_NAME, ids=lambda case: str(case)[:30])
+@pytest.mark.parametrize(("target", "argument", "result"), BY_NAME, ids=named)
 def test_by_name(target: Any, argument: Any, result: Any) -> None:
     function = traveled(target)
     assert not function.by_value
@@ -181,7 +186,7 @@ def test_display_names(target: Any, name: str) -> None:
         7,
         np.sqrt,
     ],
-    ids=str,
+    ids=named,
 )
 def test_rq_gets_what_it_can_import_as_it_is(target: Any) -> None:
     assert for_rq(target) is target

@@ -1,0 +1,177 @@
+"""Short plain jobs, of which a process gets several at once: as safe as if each had come alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rq.command import send_stop_job_command
+from rq.job import Job, JobStatus
+
+from taskq import Queue
+from taskq.testing import running_worker
+from tests import jobs
+from tests.integration.test_deaths import runs_of
+from tests.waiting import wait_until
+from workers import lane, ledger
+from workers.lane import Lane
+from workers.state import State
+from workers.tasks import BatchTask
+
+Batches = list[list[str]]  # of each its job ids
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
+    """What was given to processes as a batch."""
+    seen: Batches = []
+    submit = Lane.submit_batch
+
+    def note(self: Lane, batch: BatchTask, notes: Any) -> None:
+        seen.append([task.job_id for _number, task in batch.jobs])
+        submit(self, batch, notes)
+
+    monkeypatch.setattr(Lane, "submit_batch", note)
+    monkeypatch.setattr(State, "ran", lambda _state, _outcome: None)  # they stay as short as ``enqueue`` says
+    return seen
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is taken back by itself."""
+    monkeypatch.setattr(lane, "_RECALL", 60.0)
+
+
+def enqueue(queue: Queue, state: Any, *calls: tuple[Callable[..., Any], tuple[Any, ...]]) -> list[Job]:
+    """Queue calls all at once, where jobs are known as short."""
+    known = queue.enqueue(jobs.square, 0)
+    wait_until(lambda: has_ended(known))
+    state.job_seconds = 0.0001
+    return queue.enqueue_many([queue.prepare_data(function, arguments) for function, arguments in calls])
+
+
+def has_ended(job: Job) -> bool:
+    return job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED)
+
+
+def behind(batches: Batches, job: Job) -> list[str]:
+    """Of the last batch that the job was in: what comes after it."""
+    [*_, batch] = [batch for batch in batches if job.id in batch]
+    return batch[batch.index(job.id) + 1 :]
+
+
+def test_a_job_that_kills_its_process_costs_no_other_a_run(
+    real_queue: Queue, tmp_path: Path, batches: Batches
+) -> None:
+    calls: list[tuple[Any, Any]] = [(jobs.run_once, (str(tmp_path / "ledger"), n, 0)) for n in range(60)]
+    calls[20] = (jobs.exit_process, (7,))
+    calls[40] = (jobs.die_at_3, (3,))
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *calls)
+        wait_until(lambda: all(has_ended(job) for job in queued))
+    failed = {n: job.latest_result().exc_string for n, job in enumerate(queued) if job.get_status() == "failed"}
+    assert list(failed) == [20, 40]
+    assert "waitpid returned 1792" in failed[20]
+    assert "signal 9" in failed[40]
+    assert runs_of(tmp_path / "ledger") == [n for n in range(60) if n not in failed]
+    assert [job.return_value() for n, job in enumerate(queued) if n not in failed] == [
+        n * n for n in range(60) if n not in failed
+    ]
+    assert batches
+
+
+def test_a_process_that_dies_at_any_moment_costs_only_the_job_that_ran(real_queue: Queue, tmp_path: Path) -> None:
+    calls = [(jobs.run_once, (str(tmp_path / "ledger"), n, 0.0005)) for n in range(600)]
+    killed = set()
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *calls)
+        done = real_queue.finished_job_registry
+        for step in range(50, 550, 50):
+            wait_until(lambda step=step: done.get_job_count(cleanup=False) >= step)
+            pid = state.lanes.pids[0]
+            if pid not in killed:
+                killed.add(pid)
+                os.kill(pid, 9)
+        wait_until(lambda: all(has_ended(job) for job in queued), timeout=30)
+    failed = [n for n, job in enumerate(queued) if job.get_status() == "failed"]
+    assert len(killed) > 3
+    assert len(failed) <= len(killed)
+    ran = runs_of(tmp_path / "ledger")
+    assert len(ran) == len(set(ran)), "one ran twice"
+    assert set(range(600)) - set(ran) <= set(failed)
+
+
+def test_what_waits_behind_a_long_job_goes_to_another_process(real_queue: Queue, batches: Batches) -> None:
+    calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(60)]
+    calls[10] = (jobs.nap, (60,))
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *calls)
+        wait_until(lambda: sum(has_ended(job) for job in queued) == 59)
+        assert behind(batches, queued[10])
+        assert queued[10].get_status() == "started"
+        send_stop_job_command(real_queue.connection, queued[10].id)
+        wait_until(lambda: queued[10].get_status() == "stopped")
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_job_that_waits_in_a_batch_is_stopped_alone(real_queue: Queue, batches: Batches) -> None:
+    calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(30)]
+    calls[10] = (jobs.nap, (1,))
+    with running_worker(real_queue, processes=1) as state:
+        queued = enqueue(real_queue, state, *calls)
+        wait_until(lambda: any(one.running and one.running.job_id == queued[10].id for one in state.lanes))
+        waits = Job.fetch(behind(batches, queued[10])[0], connection=real_queue.connection)
+        send_stop_job_command(real_queue.connection, waits.id)
+        wait_until(lambda: waits.get_status() == "stopped")
+        assert queued[10].get_status() == "started"
+        wait_until(lambda: sum(job.get_status() == "finished" for job in queued) == 29)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_running_job_of_a_batch_is_stopped_alone(real_queue: Queue, batches: Batches) -> None:
+    calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(30)]
+    calls[10] = (jobs.nap, (60,))
+    with running_worker(real_queue, processes=1) as state:
+        queued = enqueue(real_queue, state, *calls)
+        wait_until(lambda: any(one.running and one.running.job_id == queued[10].id for one in state.lanes))
+        assert behind(batches, queued[10])
+        send_stop_job_command(real_queue.connection, queued[10].id)
+        wait_until(lambda: queued[10].get_status() == "stopped")
+        wait_until(lambda: sum(job.get_status() == "finished" for job in queued) == 29)
+
+
+def test_a_job_over_its_time_is_the_only_one_that_fails(real_queue: Queue, batches: Batches) -> None:
+    calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(30)]
+    with running_worker(real_queue, processes=1) as state:
+        enqueue(real_queue, state)
+        datas = [real_queue.prepare_data(function, arguments) for function, arguments in calls]
+        datas[10] = real_queue.prepare_data(jobs.sleep_in_c, (60,), timeout=1)
+        queued = real_queue.enqueue_many(datas)
+        wait_until(lambda: all(has_ended(job) for job in queued))
+    assert [n for n, job in enumerate(queued) if job.get_status() != "finished"] == [10]
+    assert "JobTimeoutException" in queued[10].latest_result().exc_string
+    assert any(queued[10].id in batch for batch in batches)
+
+
+def test_results_too_large_for_the_ledger_arrive(real_queue: Queue, batches: Batches) -> None:
+    sizes = [10, ledger.SIZE, ledger.SIZE // 3, ledger.SIZE // 3, ledger.SIZE // 3, 20] * 5
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *[(jobs.big, (size,)) for size in sizes])
+        wait_until(lambda: all(has_ended(job) for job in queued))
+    assert [len(job.return_value()) for job in queued] == sizes
+    assert batches
+
+
+def test_a_stopping_worker_leaves_in_the_queue_what_it_has_not_begun(real_queue: Queue, tmp_path: Path) -> None:
+    calls = [(jobs.run_once, (str(tmp_path / "ledger"), n, 0.002)) for n in range(500)]
+    done = real_queue.finished_job_registry
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *calls)
+        wait_until(lambda: done.get_job_count(cleanup=False) > 20)
+    finished = {n for n, job in enumerate(queued) if job.get_status() == "finished"}
+    assert runs_of(tmp_path / "ledger") == sorted(finished)
+    assert set(real_queue.job_ids) == {job.id for n, job in enumerate(queued) if n not in finished}
+    assert 20 < len(finished) < 500
