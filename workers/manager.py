@@ -51,7 +51,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         # Process id of each service that has registered, written by itself.
         self._ready: Any = self.mp_context.RawArray("q", settings.services)  # type: ignore[attr-defined,unused-ignore]
         self._to_reload: deque[int] = deque()
-        self._reloading: tuple[int, float] | None = None  # a service's number, and when to wait no more
+        self._reloading: tuple[int, int, float] | None = None  # a service's number, its pid, until when to wait
         # The folder of the forkservers' sockets: made here it is inherited by all services, and removed when
         # the manager ends. A service ends by os._exit or a signal, and would leave its own behind.
         multiprocessing.util.get_temp_dir()  # type: ignore[no-untyped-call,unused-ignore]
@@ -146,8 +146,8 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
     def _reload_next(self) -> None:
         """Hang up on the next service, once the one before has been replaced."""
         if self._reloading is not None:
-            worker_id, deadline = self._reloading
-            if not self._is_ready(worker_id) and time.monotonic() < deadline:
+            worker_id, pid, deadline = self._reloading
+            if not self._is_replaced(worker_id, pid) and time.monotonic() < deadline:
                 self._look_again(_RELOAD_LOOK)
                 return
             self._reloading = None
@@ -155,8 +155,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             worker_id = self._to_reload.popleft()
             process = self._process(worker_id)
             if process is not None and process.pid and process.is_alive():
-                self._ready[worker_id] = 0
-                self._reloading = worker_id, time.monotonic() + self._settings.grace + _OVERHEAD
+                self._reloading = worker_id, process.pid, time.monotonic() + self._settings.grace + _OVERHEAD
                 os.kill(process.pid, signal.SIGHUP)
                 self._look_again(_RELOAD_LOOK)
 
@@ -166,9 +165,10 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
                 return process
         return None
 
-    def _is_ready(self, worker_id: int) -> bool:
+    def _is_replaced(self, worker_id: int, pid: int) -> bool:
+        """Whether another process than this one is ready in its place."""
         process = self._process(worker_id)
-        return process is not None and process.pid == self._ready[worker_id]
+        return process is not None and process.pid == self._ready[worker_id] != pid
 
     def _kill(self) -> None:
         for process in self._child_processes:
