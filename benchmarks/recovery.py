@@ -23,6 +23,7 @@ from pathlib import Path
 
 from rq.defaults import DEFAULT_MAINTENANCE_TASK_INTERVAL
 
+from benchmarks import bad_items
 from benchmarks.ledger import Ledger
 from benchmarks.systems import Celery, Rq, System, Taskq
 from tests.acceptance.worker import Server
@@ -103,6 +104,9 @@ def of_taskq(server: Server, folder: Path, rounds: int) -> list[Row]:
     rows.append(
         (f"host lost, lease {LEASE:.0f} s", "taskq", "the other host works on", f"lease + {cell(agains, LEASE)}")
     )
+    rows += [
+        (what, "taskq", f"the error {cell(times)} after `map`", "") for what, times in bad_items.times(rounds)
+    ]
     return rows
 
 

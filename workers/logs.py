@@ -28,10 +28,12 @@ class LogOptions:
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``human`` or ``json``.
+        date_format: Of the time in human lines, as ``time.strftime`` has it; None: ISO, with milliseconds.
     """
 
     level: str = "info"
     form: str = "human"
+    date_format: str | None = None
 
 
 def at(**fields: Any) -> None:
@@ -42,7 +44,8 @@ def at(**fields: Any) -> None:
 def to_stderr(options: LogOptions) -> None:
     """Send all records of this process to stderr."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_json() if options.form == "json" else logging.Formatter(_HUMAN))
+    human = logging.Formatter(_HUMAN, options.date_format)
+    handler.setFormatter(_json() if options.form == "json" else human)
     handler.addFilter(_complete)
     root = logging.getLogger()
     for old in list(root.handlers):

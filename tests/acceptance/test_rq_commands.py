@@ -209,7 +209,7 @@ def test_user_classes_and_handlers_by_name(real_queue: Queue, server_url: str) -
         ("--job-class", "tests.rq_jobs.Upside", "subclass of rq.job.Job"),
         ("--serializer", "no.such_serializer", "no"),
         ("--worker-class", "my.Worker", "no place here"),
-        ("--config", "settings", "no place here"),
+        ("--config", "no_such_settings", "can't be imported"),
         ("--max-jobs", "0", "max_jobs"),
         ("--name", "with space", "letters"),
     ],

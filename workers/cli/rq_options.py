@@ -27,7 +27,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _REFUSED = {
     "worker_class": "taskq's services are the workers; for the order of queues there is --dequeue-strategy",
     "connection_class": "services connect by --url",
-    "config": "settings are options or TASKQ_... variables: --url, QUEUES, --name, --log-level",
 }
 
 _OPTIONS = [
@@ -55,6 +54,9 @@ _OPTIONS = [
                  help="Between two cleanings of RQ's registries; 0: none."),
     click.option("--job-monitoring-interval", type=int, default=DEFAULT_JOB_MONITORING_INTERVAL,
                  metavar="SECONDS", help="Between two heartbeats of a running job."),
+    click.option("--config", "-c", envvar="RQ_CONFIG", metavar="MODULE",
+                 help="RQ's settings module: of REDIS_URL (or REDIS_HOST, ...), QUEUES and NAME."),
+    click.option("--date-format", metavar="FORMAT", help="Of the time in the log's lines, as strftime has it."),
     click.option("--path", "-P", multiple=True, help="Where else to look for modules."),
     click.option("--pid", type=click.Path(), help="Write the manager's process id to this file."),
     click.option("--verbose", "-v", is_flag=True, help="As --log-level debug."),
@@ -64,7 +66,6 @@ _OPTIONS = [
     # Refused, unless they say what is so anyway.
     click.option("--worker-class", "-w", envvar="RQ_WORKER_CLASS", hidden=True),
     click.option("--connection-class", envvar="RQ_CONNECTION_CLASS", hidden=True),
-    click.option("--config", "-c", envvar="RQ_CONFIG", hidden=True),
 ]  # fmt: skip
 
 _OWN_WORKERS = {DEFAULT_WORKER_CLASS, "rq.worker.Worker", "rq.SimpleWorker", "rq.worker.SimpleWorker"}

@@ -17,6 +17,7 @@ from taskq import signing
 from taskq.connection import connect
 from workers import logs
 from workers.cli.options import url_option
+from workers.cli.rq_config import read_config
 from workers.cli.rq_options import level, read, rq_options
 from workers.logs import LogOptions
 from workers.settings import Settings, Trust, Wear, usable_cores
@@ -80,10 +81,14 @@ def worker(
     from workers.manager import Manager
     from workers.metrics_server import check_port
 
-    options = LogOptions(level(given, log_level), log_format)
+    options = LogOptions(level(given, log_level), log_format, given["date_format"])
     logs.to_stderr(options)
     # Where python -m would look: user modules of the folder it is started in.
     sys.path[:0] = [str(Path.cwd()), *given["path"]]
+    if given["config"]:
+        found = read_config(click.get_current_context(), given["config"])
+        url, queues = found.get("url", url), found.get("queues", queues)
+        given["name"] = found.get("name", given["name"])
     rq = read(given)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:

@@ -1,0 +1,63 @@
+"""RQ's settings modules."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import click
+import pytest
+
+from taskq import OptionError
+from workers.cli.rq_config import read_config
+from workers.cli.worker import worker
+
+
+def parsed(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], *arguments: str) -> dict[str, Any]:
+    """What comes of a module with these settings, and this command line."""
+    module = types.ModuleType("their_settings")
+    vars(module).update(settings)
+    monkeypatch.setitem(sys.modules, "their_settings", module)
+    ctx: click.Context = worker.make_context("worker", list(arguments))
+    return read_config(ctx, "their_settings")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TASKQ_URL", "TASKQ_QUEUES", "RQ_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, {}),
+        ({"REDIS_URL": "redis://there/1", "other": 1}, {"url": "redis://there/1"}),
+        ({"QUEUES": ["high", "low"], "NAME": "mine"}, {"queues": ("high", "low"), "name": "mine"}),
+        ({"REDIS_HOST": "there"}, {"url": "redis://there:6379/0"}),
+        (
+            {"REDIS_HOST": "there", "REDIS_PORT": 7, "REDIS_DB": 2, "REDIS_PASSWORD": "a@b"},
+            {"url": "redis://:a%40b@there:7/2"},
+        ),
+        (
+            {"REDIS_HOST": "there", "REDIS_SSL": "yes", "REDIS_SSL_CA_CERTS": "/ca.pem"},
+            {"url": "rediss://there:6379/0?ssl_ca_certs=%2Fca.pem"},
+        ),
+    ],
+)
+def test_what_is_read(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], found: dict[str, Any]) -> None:
+    assert parsed(monkeypatch, settings) == found
+
+
+def test_command_line_and_environment_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"REDIS_URL": "redis://there", "QUEUES": ["low"], "NAME": "theirs"}
+    assert parsed(monkeypatch, settings, "high", "--url", "redis://here", "--name", "mine") == {}
+    monkeypatch.setenv("RQ_REDIS_URL", "redis://elsewhere")
+    assert parsed(monkeypatch, settings) == {"queues": ("low",), "name": "theirs"}
+
+
+@pytest.mark.parametrize("name", ["SENTINEL", "DICT_CONFIG"])
+def test_what_can_not_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(OptionError, match=name):
+        parsed(monkeypatch, {name: {"a": 1}})
