@@ -148,6 +148,10 @@ class Dispatcher:
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
+            if any(not job.succeeded for job in state.unrecorded):  # it was no simple one, after all
+                ending.end_plain(state)
+                self._ask = True  # its dependents may be in the queues now
+                self._exchange()
         if self._hungry():
             Exchange(state, ask=False).run()
         feeding.top_up(self.state)

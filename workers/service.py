@@ -110,7 +110,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
             except (RedisError, OSError) as error:
                 hint = " Check user and password." if isinstance(error, AuthenticationError) else ""
                 url = hide_password(self._settings.url)
-                log.error("no Redis at %s: %s.%s Next try in %.1f s", url, error, hint, pause,
+                log.error("no Redis at %s: %s.%s Next try in %.1f s", url, str(error).rstrip("."), hint, pause,
                           extra={"action": "no_redis"})  # fmt: skip
                 self._stopping.wait(pause)
                 pause = min(pause * 2, _BACK_OFF[1])

@@ -21,6 +21,7 @@ from taskq.function import Function
 from taskq.testing import running_worker
 from tests import jobs, rq_jobs
 from tests.waiting import wait_until
+from workers import dispatcher
 from workers.rq_options import RQOptions
 from workers.user_code import UserCode
 
@@ -257,3 +258,13 @@ def test_webhooks_name_the_function(
         assert f'"func_name": "{function}"'.encode() in bodies[0]
         assert f'"status": "{status}"'.encode() in bodies[0]
         assert job.get_status() == status
+
+
+def test_the_dependent_of_a_simple_job_does_not_wait_for_a_tick(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "TICK", 60.0)
+    with running_worker(real_queue, processes=1):
+        first = real_queue.enqueue(jobs.nap, 0.2)
+        second = real_queue.enqueue(jobs.square, 3, depends_on=first)
+        wait_until(lambda: second.get_status() == JobStatus.FINISHED, timeout=3.0)
