@@ -293,7 +293,7 @@ class Dispatcher:
     def _done(self, lane: Lane, number: int, outcome: Any) -> None:
         taken: Taken | Errand | None = self.state.lanes.done(lane, number)
         if isinstance(taken, PlainJob):
-            if outcome == NOT_RUN:
+            if outcome is NOT_RUN:
                 feeding.not_run(self.state, taken)
             else:
                 self.state.note_end(taken, outcome)

@@ -31,9 +31,9 @@ def _give(state: State, lane: Lane) -> bool:
 
 
 def _give_job(state: State, lane: Lane) -> bool:
-    if not lane.idle or not state.ready:
+    if not lane.idle or not state.ready or state.stopping:  # what is not begun goes back when we leave
         return False
-    jobs = _batch(state)
+    jobs = _batch(state, lane)
     for job in jobs:
         job.started()
         state.due = min(state.due, job.deadline or math.inf)
@@ -45,12 +45,14 @@ def _give_job(state: State, lane: Lane) -> bool:
     return True
 
 
-def _batch(state: State) -> list[PlainJob]:
+def _batch(state: State, lane: Lane) -> list[PlainJob]:
     """The job whose turn it is; where jobs are short, those behind it too, shared fairly among the processes."""
     ready, seconds = state.ready, state.job_seconds
     size = 1
     if seconds is not None and seconds < short_path.SHORT:
         most = min(BATCH[1], int(BATCH[0] / max(seconds, 1e-6)))
+        if limit := state.settings.wear.tasks:
+            most = min(most, limit - lane.given)
         size = max(1, min(most, -(-len(ready) // len(state.lanes.open))))
     jobs = [ready.popleft()]
     while len(jobs) < size and ready and isinstance(jobs[0], QuickJob) and isinstance(ready[0], QuickJob):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
 from workers import lane, ledger
 from workers.lane import Lane
+from workers.settings import Wear
 from workers.state import State
 from workers.tasks import BatchTask
 
@@ -168,10 +171,19 @@ def test_results_too_large_for_the_ledger_arrive(real_queue: Queue, batches: Bat
 def test_a_stopping_worker_leaves_in_the_queue_what_it_has_not_begun(real_queue: Queue, tmp_path: Path) -> None:
     calls = [(jobs.run_once, (str(tmp_path / "ledger"), n, 0.002)) for n in range(500)]
     done = real_queue.finished_job_registry
-    with running_worker(real_queue) as state:
+    with running_worker(real_queue, grace=60.0) as state:
         queued = enqueue(real_queue, state, *calls)
         wait_until(lambda: done.get_job_count(cleanup=False) > 20)
+        stopped = time.monotonic()
+    assert time.monotonic() - stopped < 5, "it did not wait for its grace to end"
     finished = {n for n, job in enumerate(queued) if job.get_status() == "finished"}
     assert runs_of(tmp_path / "ledger") == sorted(finished)
     assert set(real_queue.job_ids) == {job.id for n, job in enumerate(queued) if n not in finished}
     assert 20 < len(finished) < 500
+
+
+def test_a_process_gets_no_more_than_it_may_run(real_queue: Queue) -> None:
+    with running_worker(real_queue, wear=Wear(tasks=3)) as state:
+        queued = enqueue(real_queue, state, *[(jobs.process_id, (n,)) for n in range(20)])
+        wait_until(lambda: all(has_ended(job) for job in queued))
+    assert max(Counter(job.return_value() for job in queued).values()) <= 3
