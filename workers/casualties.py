@@ -38,6 +38,7 @@ def settle(state: State, lane: Lane) -> None:
             _settle_chunk(state, lane, taken, number, guilty=number in (guilty, unread))
         elif isinstance(taken, PlainJob):
             taken.unread += number == unread
+            taken.alone = taken.alone or unread != 0  # whose arguments it died of, another death shows
             _settle_job(state, lane, taken, guilty=number == guilty or taken.unread >= MAX_DEATHS)
         elif isinstance(taken, Errand):
             _settle_errand(state, lane, taken, guilty=number == guilty)

@@ -291,9 +291,12 @@ class Dispatcher:
         return events
 
     def _done(self, lane: Lane, number: int, outcome: Any) -> None:
+        first = lane.is_first_of_batch(number)
         taken: Taken | Errand | None = self.state.lanes.done(lane, number)
         if isinstance(taken, PlainJob):
             if outcome is NOT_RUN:
+                # Not even the first was begun in time: it goes where nobody recalls it, or that might go on for ever.
+                taken.alone = taken.alone or first
                 feeding.not_run(self.state, taken)
             else:
                 self.state.note_end(taken, outcome)
@@ -416,6 +419,9 @@ class Dispatcher:
         self._handle(self._waiting())  # a fetcher may have brought something in its last moment
         self.state.lanes.close()
         try:
+            self._handle(self._waiting())  # what had ended in processes that were killed just now
+            ending.end_plain(self.state)
+            Exchange(self.state, ask=False).run()
             for one in self._fetched:
                 intake.give_back(self.state, one.queue, one.job_id)
             for taken in self.state.taken:

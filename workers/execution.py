@@ -32,6 +32,9 @@ AHEAD = (0.02, 3, 32)
 BATCH = (0.004, 32)
 """Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""
 
+BATCH_BYTES = 1 << 16
+"""Of arguments in a batch; else reading it takes longer than running it."""
+
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT = "item timeout"  # what a process is killed for
 
@@ -74,6 +77,7 @@ class PlainJob(Taken):
     submitted: bool = False
     unread: int = 0  # processes that died before they had even read it
     stopped: bool = False  # somebody wants its end
+    alone: bool = False  # it may be at fault for what came of a batch: no other job is to suffer from it again
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
 
     @property

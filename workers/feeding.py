@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from workers import ending, short_path
-from workers.execution import BATCH, FAST, MapRun, PlainJob
+from workers.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from workers.lane import Lane
 from workers.short_path import QuickJob
 from workers.state import State
@@ -55,9 +55,22 @@ def _batch(state: State, lane: Lane) -> list[PlainJob]:
             most = min(most, limit - lane.given)
         size = max(1, min(most, -(-len(ready) // len(state.lanes.open))))
     jobs = [ready.popleft()]
-    while len(jobs) < size and ready and isinstance(jobs[0], QuickJob) and isinstance(ready[0], QuickJob):
+    room = BATCH_BYTES - _weight(jobs[0])
+    while len(jobs) < size and ready and _travels(jobs[0]) and _travels(ready[0]):
+        room -= _weight(ready[0])
+        if room < 0:
+            break
         jobs.append(ready.popleft())
     return jobs
+
+
+def _travels(job: PlainJob) -> bool:
+    """Whether it may travel with others."""
+    return isinstance(job, QuickJob) and not job.alone
+
+
+def _weight(job: PlainJob) -> int:
+    return len(job.fields.get(b"data", b""))
 
 
 def _give_chunk(state: State, lane: Lane) -> bool:

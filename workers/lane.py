@@ -249,6 +249,10 @@ class Lane:
     def _unheard(self, error: BaseException) -> None:
         self.kill(f"its outcome could not be sent: {error!r:.200}")
 
+    def is_first_of_batch(self, number: int) -> bool:
+        """Whether this is the first job of the batch that the process has."""
+        return number == self._batch
+
     @property
     def recall_due(self) -> float | None:
         """When to call ``recall``, on the monotonic clock; None: nothing waits behind a job."""

@@ -21,7 +21,7 @@ from workers.tasks import JobOutcome
 SIZE = 1 << 17
 """Bytes, for all ends of a batch; one that has no room travels as a single job's does, and ends the batch."""
 
-_FRONT = struct.Struct("=Q")
+_FRONT = 8  # bytes
 _ENTRY = struct.Struct("=QQ")
 
 
@@ -34,28 +34,30 @@ class Ledger:
 
     def __init__(self, memory: Any) -> None:
         self._bytes = memoryview(memory).cast("B")
+        # Assigned to in one store; struct.pack_into would write zeros first, and a kill may come in between.
+        self._front = self._bytes[:_FRONT].cast("Q")
 
     def clear(self) -> None:
         """A batch begins."""
-        _FRONT.pack_into(self._bytes, 0, _FRONT.size)
+        self._front[0] = _FRONT
 
     def add(self, number: int, outcome: JobOutcome) -> bool:
         """Note how a task ended; False if there is no room for it."""
         data = pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
-        (at,) = _FRONT.unpack_from(self._bytes)
+        at = self._front[0]
         start = at + _ENTRY.size
         end = start + len(data)
         if end > SIZE:
             return False
         _ENTRY.pack_into(self._bytes, at, number, len(data))
         self._bytes[start:end] = data
-        _FRONT.pack_into(self._bytes, 0, end)
+        self._front[0] = end
         return True
 
     def read(self) -> Iterator[tuple[int, JobOutcome]]:
         """Each task's number and how it ended, in the order in which they ran."""
-        (end,) = _FRONT.unpack_from(self._bytes)
-        at = _FRONT.size
+        end = self._front[0]
+        at = _FRONT
         while at < end:
             number, length = _ENTRY.unpack_from(self._bytes, at)
             at += _ENTRY.size

@@ -115,6 +115,9 @@ class Membership:
                     taken.store.release(state.name)  # what it has claimed since
             else:  # begun since; the index of executions may be gone
                 state.connection.sadd(state.worker.executions_key, taken.execution.composite_key)
+        for lane in state.lanes:
+            if lane.recall_due is not None:
+                lane.recall()  # what it has not begun of a batch was handed on with the rest
         state.unsure = True
 
     def has_company(self) -> bool:

@@ -89,11 +89,19 @@ def _said(job: Job | None, before: list[Any]) -> dict[str, Any]:
         return {}
     changed = {name: value for name, old in zip(_CARRIED, before, strict=True)
                if (value := getattr(job, name)) is not old and value != old}  # fmt: skip
+    changed = {name: value if _is_plain(value) else str(value) for name, value in changed.items()}
     if "_data" in changed:
         changed["_data"] = job.data  # arguments were assigned: pickled anew
     known = isinstance(job._func_name, str)  # noqa: SLF001 - the accessor would try to unpickle again
     name = job.func_name if known and job.webhooks else ""
     return {"changes": changed or None, "name": name}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the service can unpickle it: by RQ's intent these are numbers, texts and lists of them."""
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str, bytes)
 
 
 def _check(job: SignedJob) -> None:

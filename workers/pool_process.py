@@ -104,13 +104,16 @@ def run_batch(batch: BatchTask) -> list[tuple[int, JobOutcome]]:
     """Run jobs one after the other; what is not in the ledger at the end, nor returned, has not been run."""
     until = time.monotonic() + batch.seconds
     _ledger.clear()
+    before = 0
     for number, task in batch.jobs:
         # First said, then asked: who has seen what we said a moment after it wanted us to stop, knows that no job
         # with a higher number is ever begun here.
         _marker.begin(number)
         if _marker.stops(batch.number) or time.monotonic() > until:
+            _marker.begin(before)  # a death from now on is not this one's
             break
         outcome = _run(number, task)
+        before = number
         if not _ledger.add(number, outcome):
             return [(number, outcome)]
     return []

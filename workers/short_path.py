@@ -62,7 +62,7 @@ class QuickJob(PlainJob):
         self.fields = fields
         self.deadline = None
         self.span = None
-        self.submitted = self.stopped = False
+        self.submitted = self.stopped = self.alone = False
         self.long_way = False  # its end is for RQ's own code to record
         self.unread = 0
         self.outcome = None

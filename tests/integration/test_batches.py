@@ -18,7 +18,7 @@ from taskq.testing import running_worker
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
-from workers import lane, ledger
+from workers import feeding, lane, ledger
 from workers.lane import Lane
 from workers.settings import Wear
 from workers.state import State
@@ -187,3 +187,22 @@ def test_a_process_gets_no_more_than_it_may_run(real_queue: Queue) -> None:
         queued = enqueue(real_queue, state, *[(jobs.process_id, (n,)) for n in range(20)])
         wait_until(lambda: all(has_ended(job) for job in queued))
     assert max(Counter(job.return_value() for job in queued).values()) <= 3
+
+
+def test_jobs_whose_reading_takes_longer_than_their_running_get_on(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "_RECALL", 0.0)  # each batch is recalled before it is read
+    monkeypatch.setattr(lane, "_SETTLED", 0.0)
+    monkeypatch.setattr(feeding, "BATCH_BYTES", 1 << 30)
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *[(len, (os.urandom(300_000),)) for _ in range(40)])
+        wait_until(lambda: all(has_ended(job) for job in queued))
+    assert {job.return_value() for job in queued} == {300_000}
+
+
+def test_large_arguments_do_not_travel_together(real_queue: Queue, batches: Batches) -> None:
+    with running_worker(real_queue) as state:
+        queued = enqueue(real_queue, state, *[(len, (os.urandom(50_000),)) for _ in range(20)])
+        wait_until(lambda: all(has_ended(job) for job in queued))
+    assert not batches
