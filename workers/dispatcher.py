@@ -295,7 +295,7 @@ class Dispatcher:
         taken: Taken | Errand | None = self.state.lanes.done(lane, number)
         if isinstance(taken, PlainJob):
             if outcome is NOT_RUN:
-                # Not even the first was begun in time: it goes where nobody recalls it, or that might go on for ever.
+                # Not even the first was begun in time: it goes where nobody recalls it, or this might never end.
                 taken.alone = taken.alone or first
                 feeding.not_run(self.state, taken)
             else:

@@ -190,7 +190,7 @@ def test_a_process_gets_no_more_than_it_may_run(real_queue: Queue) -> None:
 
 
 def test_jobs_whose_reading_takes_longer_than_their_running_get_on(
-    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+    real_queue: Queue, batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane, "_RECALL", 0.0)  # each batch is recalled before it is read
     monkeypatch.setattr(lane, "_SETTLED", 0.0)
@@ -199,6 +199,8 @@ def test_jobs_whose_reading_takes_longer_than_their_running_get_on(
         queued = enqueue(real_queue, state, *[(len, (os.urandom(300_000),)) for _ in range(40)])
         wait_until(lambda: all(has_ended(job) for job in queued))
     assert {job.return_value() for job in queued} == {300_000}
+    firsts = Counter(batch[0] for batch in batches)
+    assert max(firsts.values()) == 1, "not even the first of a batch was begun, and it was put first again"
 
 
 def test_large_arguments_do_not_travel_together(real_queue: Queue, batches: Batches) -> None:
