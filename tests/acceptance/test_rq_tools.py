@@ -29,7 +29,9 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
     known = {one.name: one for one in rq.Worker.all(real_queue.connection)}
     assert set(known) == {info.name for info in worker.infos}
     assert {one.pid for one in known.values()} == set(worker.service_pids)
-    assert {one.get_state() for one in known.values()} <= {"idle", "started"}
+    wait_until(
+        lambda: {one.get_state() for one in known.values()} <= {"idle", "started"}
+    )  # "?": as at RQ's own birth
 
     job = real_queue.map(jobs.nap, [0.8], chunksize=1)
     last = [real_queue.enqueue(jobs.nap, 0.8) for _ in range(2)]
