@@ -7,6 +7,7 @@
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
+#   make promtool        fetch the checker of deploy/prometheus (Debian and the like)
 #   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 
@@ -17,7 +18,7 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 TESTERS ?= 3  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench rq-suite chaos fuzz browser screenshots compose-test clean
+.PHONY: demo test lint types check bench rq-suite chaos fuzz browser promtool screenshots compose-test clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -52,6 +53,15 @@ browser:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
 	else echo "NO BROWSER: install Chromium; without it the page's tests are skipped, and fail where CI is set" >&2; fi
+
+# The checker of Prometheus's own, out of Debian's package; nothing is installed.
+promtool: $(READY)
+	@if command -v promtool >/dev/null || [ -x $(BIN)/promtool ]; then :; \
+	elif command -v apt-get >/dev/null; then \
+		cd $(VENV) && { apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }; } && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 -C bin ./usr/bin/promtool && \
+		rm prometheus_*.deb; \
+	else echo "NO PROMTOOL: install Prometheus; without it deploy/prometheus is checked less, which fails where CI is set" >&2; fi
 
 screenshots: $(READY)
 	$(BIN)/python scripts/screenshots.py

@@ -23,9 +23,9 @@ from rq.job import Job
 import taskq
 from benchmarks import works
 from taskq import keys
-from taskq.map_store import TimelineNote
 from taskq.outcome import ChunkOutcome
 from taskq.server import private_server
+from taskq.timeline import TimelineNote
 from workers.dashboard.app import Dashboard
 from workers.dashboard.server import Server
 from workers.dashboard.settings import DashboardSettings

@@ -19,7 +19,8 @@ from taskq.errors import (
     ResultsGoneError,
     WaitTimeoutError,
 )
-from taskq.map_store import MapInfo, MapStore
+from taskq.map_info import MapInfo
+from taskq.map_store import MapStore
 from taskq.outcome import ItemFailure
 from taskq.patience import clear_errors
 from taskq.progress import Progress

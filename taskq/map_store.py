@@ -6,7 +6,6 @@ their command there, and its reply is read by the static method named beside it.
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +16,15 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.job import Job
 
-from taskq import codec, keys
-from taskq.chunk import COUNTABLE, Header, read_header
+from taskq import codec, keys, timeline
+from taskq.chunk import Header, read_header
 from taskq.codec import Codec
 from taskq.errors import DamagedError, ResultsGoneError
 from taskq.keys import MapField, MapKeys
 from taskq.lua import Scripts
+from taskq.map_info import MapInfo, read_info
 from taskq.outcome import ChunkOutcome, ItemFailure, Totals
+from taskq.timeline import TimelineNote
 
 _READ_BATCH = 10_000  # results read in one round trip
 _END = "end"
@@ -45,43 +46,6 @@ class ClaimReply:
     state: str
     pending: int  # chunks that are still pending
     claims: list[Claim]
-
-
-@dataclass(frozen=True)
-class MapInfo:
-    """What the map's hash says."""
-
-    name: str
-    function: bytes
-    star: bool
-    total: int
-    done: int
-    failed: int
-    limit: int
-    state: str
-    reason: str
-    started: float  # Unix time; 0.0: not yet
-    ended: float = 0.0
-    item_timeout: float = 0.0  # seconds; 0.0: none
-    adapt: bool = False
-    kill: bool = False
-    trace: str = ""  # context of the producer's span
-    span: str = ""  # of the job's
-
-    @property
-    def complete(self) -> bool:
-        return self.done + self.failed >= self.total
-
-
-@dataclass(frozen=True)
-class TimelineNote:
-    """Who ran a chunk, and how that ended, for the timeline."""
-
-    host: str
-    worker: str
-    pid: int
-    lane: int
-    outcome: str = "ok"  # or "killed", "timeout"
 
 
 class MapStore:
@@ -159,7 +123,7 @@ class MapStore:
         if not reply[0]:
             return None
         flat = reply[1]
-        return _info(dict(zip(flat[::2], flat[1::2], strict=True)))
+        return read_info(dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def claim(self, worker: str, count: int, pipe: Any = None) -> Any:
         """Claim up to ``count`` chunks; the reply is for ``read_claims``."""
@@ -181,7 +145,7 @@ class MapStore:
         if outcome.failures:
             header = read_header(claim.payload)
             left = bytes(header.keeping(failure.index - header.start for failure in outcome.failures))
-        timeline = _timeline(self.keys.id, claim, outcome, note)
+        entry = timeline.fields(self.keys.id, claim.number, claim.deaths, outcome, note)
         return self.scripts.commit(
             keys=[k.hash, k.chunks, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending],
             args=[
@@ -195,8 +159,8 @@ class MapStore:
                 PUBSUB_CHANNEL_TEMPLATE,
                 len(outcome.rest),
                 claim.deaths,
-                len(timeline),
-                *timeline,
+                2 * len(entry),
+                *(part for pair in entry.items() for part in pair),
                 *(f"{start}:{count}" for start, count in outcome.spans),
                 *self._records(outcome.failures),
                 *outcome.rest,
@@ -208,8 +172,7 @@ class MapStore:
     def note_death(self, claim: Claim, note: TimelineNote, began: float, pipe: Any) -> None:
         """Queue a timeline entry for a run of the chunk that ended in the death of its process."""
         lost = ChunkOutcome([], [], [], began, time.time() - began)
-        flat = _timeline(self.keys.id, claim, lost, note)
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        fields = timeline.fields(self.keys.id, claim.number, claim.deaths, lost, note)
         pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
 
     def _records(self, failures: list[ItemFailure]) -> Iterator[Any]:
@@ -288,7 +251,7 @@ class MapStore:
             pipe.llen(k.pending)
             pipe.hlen(k.claims)
             fields, pending, claimed = pipe.execute()
-        info = _info(fields)
+        info = read_info(fields)
         if fields and info.state == "open" and not (info.complete or pending or claimed):
             missing = info.total - info.done - info.failed
             raise DamagedError(
@@ -341,7 +304,7 @@ class MapStore:
             raise ResultsGoneError(
                 f"the map {self.keys.id} has no keys in Redis: its results expired (result_ttl), or it was deleted"
             )
-        return _info(fields)
+        return read_info(fields)
 
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
@@ -416,71 +379,3 @@ class MapStore:
 def function_codec(job_id: str, *, star: bool) -> Codec:
     """For the pickled function of a map; how it is called is a part of the place for which it is signed."""
     return codec.at("function", job_id, "star" if star else "")
-
-
-def _info(fields: Mapping[bytes, bytes]) -> MapInfo:
-    """What the fields of the hash say.
-
-    Raises:
-        DamagedError: If a number is none.
-    """
-    try:
-        return _read_info(fields)
-    except ValueError as error:
-        raise DamagedError(f"the map's hash holds what taskq does not write there: {error}") from error
-
-
-def _seconds(text: str) -> float:
-    value = float(text or 0.0)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no number of seconds")
-    return value
-
-
-def _read_info(fields: Mapping[bytes, bytes]) -> MapInfo:
-    def number(field: str) -> int:
-        value = int(fields.get(field.encode(), 0))
-        if not 0 <= value < COUNTABLE:
-            raise ValueError(f"{field} is {value}")
-        return value
-
-    def text(field: str) -> str:
-        return fields.get(field.encode(), b"").decode("utf-8", "replace")
-
-    return MapInfo(
-        name=text(MapField.NAME),
-        function=fields.get(MapField.FUNCTION.encode(), b""),
-        star=text(MapField.STAR) == "1",
-        total=number(MapField.TOTAL),
-        done=number(MapField.DONE),
-        failed=number(MapField.FAILED),
-        limit=number(MapField.LIMIT),
-        state=text(MapField.STATE),
-        reason=text(MapField.REASON),
-        started=_seconds(text(MapField.STARTED)),
-        ended=_seconds(text(MapField.ENDED)),
-        item_timeout=_seconds(text(MapField.ITEM_TIMEOUT)),
-        adapt=text(MapField.ADAPT) == "1",
-        kill=text(MapField.KILL) == "1",
-        trace=text(MapField.TRACE),
-        span=text(MapField.SPAN),
-    )
-
-
-def _timeline(job_id: str, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> list[Any]:
-    """The fields of one timeline entry; a row of the core timeline is (host, worker, lane)."""
-    entry = {
-        "job": job_id,
-        "chunk": claim.number,
-        "start": f"{outcome.started:.6f}",
-        "end": f"{outcome.started + outcome.seconds:.6f}",
-        "host": note.host,
-        "worker": note.worker,
-        "lane": note.lane,
-        "pid": note.pid,
-        "items": len(outcome.values) + len(outcome.failures),
-        "failed": len(outcome.failures),
-        "deaths": claim.deaths,
-        "outcome": note.outcome,
-    }
-    return [part for pair in entry.items() for part in pair]

@@ -21,9 +21,11 @@ from taskq import refusals
 from taskq.errors import MapFailedError
 from taskq.function import Function
 from taskq.keys import MapField
-from taskq.map_store import MapInfo, MapStore, TimelineNote, function_codec
+from taskq.map_info import MapInfo
+from taskq.map_store import MapStore, function_codec
 from taskq.outcome import ChunkRefused, summary
 from taskq.runner import refused, run_chunk
+from taskq.timeline import TimelineNote
 from taskq.waiting import Events
 
 RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)

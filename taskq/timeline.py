@@ -1,6 +1,6 @@
-"""Reading ``taskq:timeline``: which pool process ran which chunk, when, and what became of it.
+"""The entries of ``taskq:timeline``: which pool process ran which chunk, when, and what became of it.
 
-It is written in the commit itself (``map_store.py``), and capped: old entries go as new ones come.
+Written in the commit itself (``map_store.py``), and capped: old entries go as new ones come.
 """
 
 from __future__ import annotations
@@ -11,9 +11,21 @@ from math import isfinite
 from typing import Any
 
 from taskq import keys
+from taskq.outcome import ChunkOutcome
 
 OK, KILLED, TIMEOUT = "ok", "killed", "timeout"
 _BATCH = 1000  # entries read in one round trip
+
+
+@dataclass(frozen=True)
+class TimelineNote:
+    """Who ran a chunk, and how that ended, for the timeline."""
+
+    host: str
+    worker: str
+    pid: int
+    lane: int
+    outcome: str = OK
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,24 @@ class TimelineEntry:
     def row(self) -> tuple[str, str, int]:
         """Whose row in a drawing it belongs to; a service that was restarted goes on in its old rows."""
         return self.host, place_of(self.worker), self.lane
+
+
+def fields(job_id: str, chunk: int, deaths: int, outcome: ChunkOutcome, note: TimelineNote) -> dict[str, Any]:
+    """What is written of one run of a chunk, which had killed so many processes before."""
+    return {
+        "job": job_id,
+        "chunk": chunk,
+        "start": f"{outcome.started:.6f}",
+        "end": f"{outcome.started + outcome.seconds:.6f}",
+        "host": note.host,
+        "worker": note.worker,
+        "lane": note.lane,
+        "pid": note.pid,
+        "items": len(outcome.values) + len(outcome.failures),
+        "failed": len(outcome.failures),
+        "deaths": deaths,
+        "outcome": note.outcome,
+    }
 
 
 def place_of(worker: str) -> str:

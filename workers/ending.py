@@ -12,8 +12,8 @@ from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 
 from taskq import refusals
 from taskq.errors import ResultsGoneError
+from taskq.map_info import MapInfo
 from taskq.map_job import CANCELED
-from taskq.map_store import MapInfo
 from taskq.outcome import summary
 from taskq.producer import MAP_RESULT_TTL
 from taskq.rq_jobs import MAP_PATH, failure_text

@@ -13,8 +13,10 @@ import rq
 from rq.executions import Execution
 from rq.job import Job
 
-from taskq.map_store import Claim, MapInfo, MapStore, TimelineNote
+from taskq.map_info import MapInfo
+from taskq.map_store import Claim, MapStore
 from taskq.outcome import ChunkOutcome
+from taskq.timeline import TimelineNote
 from workers.damage import is_damage
 from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 

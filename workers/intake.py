@@ -18,8 +18,9 @@ from rq.suspension import WORKERS_SUSPENDED
 from taskq import keys, tracing
 from taskq.errors import ResultsGoneError
 from taskq.keys import MapField
+from taskq.map_info import MapInfo
 from taskq.map_job import HELPER, HelperJob, kind_of
-from taskq.map_store import MapInfo, MapStore
+from taskq.map_store import MapStore
 from taskq.rq_jobs import HELP_PATH
 from workers.damage import contained, is_damage, raise_others
 from workers.execution import MapRun, PlainJob, Taken

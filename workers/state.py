@@ -17,8 +17,9 @@ from rq.job import Job
 
 from taskq import tracing
 from taskq.lua import Scripts
-from taskq.map_store import Claim, MapStore, TimelineNote
+from taskq.map_store import Claim, MapStore
 from taskq.outcome import ChunkOutcome
+from taskq.timeline import TimelineNote
 from workers.errands import Errand
 from workers.execution import MapRun, PlainJob, Taken
 from workers.lane import Lane

@@ -7,8 +7,9 @@ import pytest
 from taskq import Queue, arrivals, codec
 from taskq.arrivals import Arrivals
 from taskq.function import Function
-from taskq.map_store import Claim, MapStore, TimelineNote
+from taskq.map_store import Claim, MapStore
 from taskq.runner import run_chunk
+from taskq.timeline import TimelineNote
 from tests import jobs
 
 NOTE = TimelineNote("here", "w", 1, 0)

@@ -14,8 +14,8 @@ from rq.job import Job
 from taskq import Queue, activity, keys, services
 from taskq.activity import Activity, ProcessActivity
 from taskq.errors import ResultsGoneError, UsageError
-from taskq.map_store import TimelineNote
 from taskq.testing import drain
+from taskq.timeline import TimelineNote
 from tests import jobs
 from workers import report
 from workers.dashboard import queues

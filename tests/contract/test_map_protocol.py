@@ -21,11 +21,12 @@ from rq.job import Job, JobStatus
 from taskq import codec, services
 from taskq.chunk import Header, read_header
 from taskq.map_job import HELPER, HelperJob, kind_of
-from taskq.map_store import Claim, TimelineNote
+from taskq.map_store import Claim
 from taskq.outcome import ChunkOutcome, ItemFailure
 from taskq.rq_jobs import HELP_PATH
 from taskq.services import ServiceInfo
 from taskq.testing import make_fake_queue
+from taskq.timeline import TimelineNote
 from tests import jobs
 from workers import recovery
 from workers.rq_worker import RQWorker

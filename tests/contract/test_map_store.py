@@ -10,8 +10,9 @@ import pytest
 
 from taskq import Queue, codec, keys, services
 from taskq.chunk import Header, read_header, read_items
-from taskq.map_store import Claim, ClaimReply, MapStore, TimelineNote
+from taskq.map_store import Claim, ClaimReply, MapStore
 from taskq.outcome import ChunkOutcome, ItemFailure, Totals
+from taskq.timeline import TimelineNote
 from tests import jobs
 
 NOTE = TimelineNote("host", "worker-a", 17, 3)

@@ -16,8 +16,8 @@ os.environ["TASKQ_SECRET_KEY"] = "a key of at least thirty-two characters"  # no
 
 with atheris.instrument_imports(include=["taskq", "json"]):
     from taskq import TaskqError, chunk, codec, services
+    from taskq.map_info import read_info
     from taskq.map_job import kind_of
-    from taskq.map_store import _info
     from taskq.outcome import ItemFailure
     from taskq.signing import Keyring
 
@@ -29,7 +29,7 @@ _TARGETS = (
     ItemFailure.from_json,
     services._read,
     lambda data: kind_of({b"taskq": data}),
-    lambda data: _info(dict(zip((fields := data.split(b"\0"))[::2], fields[1::2], strict=False))),
+    lambda data: read_info(dict(zip((fields := data.split(b"\0"))[::2], fields[1::2], strict=False))),
     lambda data: Keyring.parse(data.decode("utf-8", "replace")),
 )
 

@@ -17,10 +17,11 @@ from taskq.chunk import read_header
 from taskq.connection import connect
 from taskq.keys import MapKeys
 from taskq.lua import Scripts
-from taskq.map_store import Claim, MapStore, TimelineNote
+from taskq.map_store import Claim, MapStore
 from taskq.outcome import ChunkOutcome
 from taskq.server import private_server
 from taskq.testing import running_worker
+from taskq.timeline import TimelineNote
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until

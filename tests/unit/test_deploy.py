@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -111,11 +114,19 @@ def test_the_scrape_configuration() -> None:
     assert [(DEPLOY / "prometheus" / name).exists() for name in configuration["rule_files"]] == [True]
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool here")
 def test_what_prometheus_itself_says() -> None:
-    folder = DEPLOY / "prometheus"
-    command = [shutil.which("promtool") or "", "check", "config", str(folder / "prometheus.yml")]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    places = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+    promtool = shutil.which("promtool", path=places)
+    if promtool is None:
+        why = "NOT CHECKED by Prometheus itself: there is no promtool. `make promtool` fetches it"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    command = [promtool, "check", "config", str(DEPLOY / "prometheus" / "prometheus.yml")]
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "alerts.yml" in told.stdout
+    assert "rules found" in told.stdout
 
 
 def test_the_deployment_and_its_scaling() -> None:

@@ -14,8 +14,9 @@ from rq.utils import as_text
 from taskq import timeline
 from taskq.error_groups import ErrorGroup, group_errors
 from taskq.errors import UsageError
+from taskq.map_info import MapInfo
 from taskq.map_job import ENDED, MapJob
-from taskq.map_store import MapInfo, MapStore
+from taskq.map_store import MapStore
 from taskq.queue import fetch
 from taskq.timeline import OK, TimelineEntry
 from workers.sealed import SealedSerializer
