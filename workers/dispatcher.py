@@ -23,14 +23,13 @@ import rq
 from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
-from taskq.outcome import ChunkRefused
-from workers import casualties, commands, deadlines, ending, feeding, intake, recovery, short_path
+from workers import casualties, commands, deadlines, ending, feeding, intake, outcomes, recovery, short_path
 from workers.damage import contained
 from workers.deferred import Deferred
 from workers.errands import Errand
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
-from workers.execution import MapRun, PlainJob, Taken
+from workers.execution import MapRun
 from workers.fetcher import Fetcher
 from workers.lane import Lane
 from workers.maintenance import Maintenance
@@ -39,7 +38,6 @@ from workers.monitor import Monitor
 from workers.state import State
 from workers.suspension import Suspension
 from workers.sweep import Sweep
-from workers.tasks import NOT_RUN
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +138,7 @@ class Dispatcher:
             resolve_doubt(state)
         state.lanes.fill()
         self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
-        self._recall()
+        outcomes.recall(state)
         feeding.top_up(state)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
@@ -265,7 +263,7 @@ class Dispatcher:
                 if isinstance(event, Done):
                     self._ask = True
                     for number, outcome in event.ends:
-                        self._done(event.lane, number, outcome)
+                        outcomes.arrived(self.state, event.lane, number, outcome)
                 elif isinstance(event, Died):
                     dead += [] if event.lane.discarded else [event.lane]
                 elif isinstance(event, Fetched):
@@ -289,40 +287,6 @@ class Dispatcher:
         while not self._inbox.empty():
             events.append(self._inbox.get_nowait())
         return events
-
-    def _done(self, lane: Lane, number: int, outcome: Any) -> None:
-        first = lane.is_first_of_batch(number)
-        taken: Taken | Errand | None = self.state.lanes.done(lane, number)
-        if isinstance(taken, PlainJob):
-            if outcome is NOT_RUN:
-                # Not even the first was begun in time: it goes where nobody recalls it, or this might never end.
-                taken.alone = taken.alone or first
-                feeding.not_run(self.state, taken)
-            else:
-                self.state.note_end(taken, outcome)
-                self.state.ran(outcome)
-        elif isinstance(taken, Errand):
-            taken.then(outcome)
-        elif isinstance(taken, MapRun):
-            claim = taken.flying.pop(number, None)
-            if claim is None:
-                taken.called, taken.calling = outcome, False
-            elif isinstance(outcome, ChunkRefused):
-                if not taken.closed:
-                    taken.closed, taken.refusal = outcome.reason, outcome.refusal
-            else:
-                taken.ran(outcome)
-                taken.ended.append((claim, outcome, self.state.note(lane)))
-
-    def _recall(self) -> None:
-        """Free jobs that were given to a process together with one which turns out to be long."""
-        for lane in self.state.lanes:
-            if lane.recall_due is None or time.monotonic() < lane.recall_due:
-                continue
-            for number, outcome in lane.recall():
-                self._done(lane, number, outcome)
-            if len(lane.tasks) == 1 and isinstance(lane.running, PlainJob) and lane.running.stopped:
-                lane.kill("stopped")  # only now, when nothing else can have begun there
 
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":

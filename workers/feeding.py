@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from workers import ending, short_path
+from workers import short_path
 from workers.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from workers.lane import Lane
 from workers.short_path import QuickJob
@@ -106,11 +106,3 @@ def _soon_free(lane: Lane) -> bool:
     if len(tasks) != 1 or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
         return False
     return lane.running is None or lane.marker.seconds < FAST
-
-
-def not_run(state: State, job: PlainJob) -> None:
-    """A job was given to a process, which will never begin it."""
-    if job.stopped:
-        ending.stopped(state, job)
-    else:
-        state.wait_again(job)

@@ -120,29 +120,20 @@ def test_what_waits_behind_a_long_job_goes_to_another_process(real_queue: Queue,
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_job_that_waits_in_a_batch_is_stopped_alone(real_queue: Queue, batches: Batches) -> None:
+@pytest.mark.parametrize(("running", "seconds"), [(True, 60), (False, 1)])
+def test_a_job_of_a_batch_is_stopped_alone(
+    real_queue: Queue, batches: Batches, running: bool, seconds: float
+) -> None:
     calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(30)]
-    calls[10] = (jobs.nap, (1,))
+    calls[10] = (jobs.nap, (seconds,))
     with running_worker(real_queue, processes=1) as state:
         queued = enqueue(real_queue, state, *calls)
         wait_until(lambda: any(one.running and one.running.job_id == queued[10].id for one in state.lanes))
         waits = Job.fetch(behind(batches, queued[10])[0], connection=real_queue.connection)
-        send_stop_job_command(real_queue.connection, waits.id)
-        wait_until(lambda: waits.get_status() == "stopped")
-        assert queued[10].get_status() == "started"
-        wait_until(lambda: sum(job.get_status() == "finished" for job in queued) == 29)
-
-
-@pytest.mark.usefixtures("patient")
-def test_a_running_job_of_a_batch_is_stopped_alone(real_queue: Queue, batches: Batches) -> None:
-    calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(30)]
-    calls[10] = (jobs.nap, (60,))
-    with running_worker(real_queue, processes=1) as state:
-        queued = enqueue(real_queue, state, *calls)
-        wait_until(lambda: any(one.running and one.running.job_id == queued[10].id for one in state.lanes))
-        assert behind(batches, queued[10])
-        send_stop_job_command(real_queue.connection, queued[10].id)
-        wait_until(lambda: queued[10].get_status() == "stopped")
+        stopped = queued[10] if running else waits
+        send_stop_job_command(real_queue.connection, stopped.id)
+        wait_until(lambda: stopped.get_status() == "stopped")
+        assert running or queued[10].get_status() == "started"
         wait_until(lambda: sum(job.get_status() == "finished" for job in queued) == 29)
 
 

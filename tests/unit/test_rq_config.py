@@ -42,7 +42,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             {"REDIS_HOST": "there", "REDIS_SSL": "yes", "REDIS_SSL_CA_CERTS": "/ca.pem"},
-            {"url": "rediss://there:6379/0?ssl_ca_certs=%2Fca.pem"},
+            {"url": "rediss://there:6379/0?ssl_ca_certs=%2Fca.pem&ssl_cert_reqs=required"},
         ),
     ],
 )
@@ -57,7 +57,7 @@ def test_command_line_and_environment_go_first(monkeypatch: pytest.MonkeyPatch) 
     assert parsed(monkeypatch, settings) == {"queues": ("low",), "name": "theirs"}
 
 
-@pytest.mark.parametrize("name", ["SENTINEL", "DICT_CONFIG"])
-def test_what_can_not_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    with pytest.raises(OptionError, match=name):
-        parsed(monkeypatch, {name: {"a": 1}})
+@pytest.mark.parametrize("settings", [{"SENTINEL": {"a": 1}}, {"DICT_CONFIG": {"a": 1}}, {"REDIS_SSL": "perhaps"}])
+def test_what_can_not_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(settings))):
+        parsed(monkeypatch, settings)

@@ -8,13 +8,12 @@ from urllib.parse import quote, urlencode
 
 import click
 from click.core import ParameterSource
-from rq.cli.helpers import read_config_file
+from rq.cli.helpers import get_redis_from_config, read_config_file
 
+from taskq.connection import url_of
 from taskq.errors import OptionError
 
-_TLS = {"REDIS_SSL_CA_CERTS": "ssl_ca_certs", "REDIS_SSL_CA_DATA": "ssl_ca_data",
-        "REDIS_SSL_CERT_REQS": "ssl_cert_reqs", "REDIS_SSL_KEYFILE": "ssl_keyfile",
-        "REDIS_SSL_CERTFILE": "ssl_certfile"}  # fmt: skip
+_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
 _WHY_NOT = {
     "SENTINEL": "services connect by a URL; give --url of the present master, or of a proxy that follows it",
     "DICT_CONFIG": "the worker's own log is set by --log-level and --log-format",
@@ -41,7 +40,11 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
     for name, why in _WHY_NOT.items():
         if settings.get(name):
             raise OptionError(f"--config {module} sets {name}: {why}")
-    found = {"url": _url(settings), "queues": tuple(settings.get("QUEUES") or ()), "name": settings.get("NAME")}
+    try:
+        url = _url(settings)
+    except ValueError as error:
+        raise OptionError(f"--config {module}: {error}") from error
+    found = {"url": url, "queues": tuple(settings.get("QUEUES") or ()), "name": settings.get("NAME")}
     if "RQ_REDIS_URL" in os.environ:
         del found["url"]
     return {
@@ -52,15 +55,16 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
 
 
 def _url(settings: dict[str, Any]) -> str | None:
-    """Where the settings say that Redis is; None if they do not."""
+    """Where the settings say that Redis is, as RQ reads them; None if they do not.
+
+    Raises:
+        ValueError: If RQ can't read them.
+    """
     if settings.get("REDIS_URL") or not any(name.startswith("REDIS_") for name in settings):
         return settings.get("REDIS_URL")
-    tls = str(settings.get("REDIS_SSL", False)).lower() in ("y", "yes", "t", "true")
-    password = settings.get("REDIS_PASSWORD")
-    secret = f":{quote(str(password), safe='')}@" if password else ""
-    host, port = settings.get("REDIS_HOST", "localhost"), settings.get("REDIS_PORT", 6379)
-    options = urlencode({option: settings[name] for name, option in _TLS.items() if settings.get(name)})
-    return (
-        f"{'rediss' if tls else 'redis'}://{secret}{host}:{port}/{settings.get('REDIS_DB', 0)}"
-        f"{'?' + options if tls and options else ''}"
-    )
+    redis = get_redis_from_config(settings)
+    url, options = url_of(redis), redis.connection_pool.connection_kwargs
+    if password := options.get("password"):
+        url = url.replace("//", f"//:{quote(str(password), safe='')}@", 1)
+    tls = {name: options[name] for name in _TLS if options.get(name)} if url.startswith("rediss:") else {}
+    return f"{url}?{urlencode(tls)}" if tls else url

@@ -1,0 +1,66 @@
+"""What becomes of a task that a pool process has ended; what of those of a dead one, says ``casualties.py``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from taskq.outcome import ChunkRefused
+from workers import ending
+from workers.errands import Errand
+from workers.execution import MapRun, PlainJob, Taken
+from workers.lane import Lane
+from workers.state import State
+from workers.tasks import NOT_RUN, JobOutcome
+
+
+def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
+    """Note how one task of a lane ended; nothing, if it was forgotten before."""
+    first = lane.is_first_of_batch(number)
+    taken: Taken | Errand | None = state.lanes.done(lane, number)
+    if isinstance(taken, PlainJob):
+        if outcome is NOT_RUN:
+            # Not even the first was begun in time: it goes where nobody recalls it, or this might never end.
+            taken.alone = taken.alone or first
+            _not_run(state, taken)
+        else:
+            _has_run(state, taken, outcome)
+    elif isinstance(taken, Errand):
+        taken.then(outcome)
+    elif isinstance(taken, MapRun):
+        _of_map(state, lane, taken, number, outcome)
+
+
+def _not_run(state: State, job: PlainJob) -> None:
+    if job.stopped:
+        ending.stopped(state, job)
+    else:
+        state.wait_again(job)
+
+
+def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
+    state.note_end(job, outcome)
+    state.ran(outcome)
+
+
+def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) -> None:
+    claim = run.flying.pop(number, None)
+    if claim is None:
+        run.called, run.calling = outcome, False
+    elif isinstance(outcome, ChunkRefused):
+        if not run.closed:
+            run.closed, run.refusal = outcome.reason, outcome.refusal
+    else:
+        run.ran(outcome)
+        run.ended.append((claim, outcome, state.note(lane)))
+
+
+def recall(state: State) -> None:
+    """Free jobs that were given to a process together with one which turns out to be long."""
+    for lane in state.lanes:
+        if lane.recall_due is None or time.monotonic() < lane.recall_due:
+            continue
+        for number, outcome in lane.recall():
+            arrived(state, lane, number, outcome)
+        if len(lane.tasks) == 1 and isinstance(lane.running, PlainJob) and lane.running.stopped:
+            lane.kill("stopped")  # only now, when nothing else can have begun there
