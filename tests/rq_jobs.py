@@ -104,3 +104,13 @@ def nothing() -> None:
 def again() -> Retry:
     """Asks to be run again; RQ gives up after the second time."""
     return Retry(max=1)
+
+
+def describe_oddly() -> None:
+    """Leaves on its job what only this process could unpickle."""
+
+    class Odd:
+        def __str__(self) -> str:
+            return "odd"
+
+    get_current_job().description = Odd()

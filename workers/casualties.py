@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
-    guilty = lane.marker.task
+    guilty = lane.unheard or lane.marker.task  # it may be at the next one by the time it is killed
     unread = next(iter(lane.tasks), 0) if guilty not in lane.tasks else 0
     if lane.tasks:
         log.warning(

@@ -96,6 +96,12 @@ class _Vacancy:
         return False
 
 
+class _Mute:
+    """Stands where Pool would say that it has nothing more to do, which matters to one that is to be closed."""
+
+    def put(self, _nothing: None) -> None: ...
+
+
 class _Pool(multiprocessing.pool.Pool):
     """A Pool of one process, which reports its death instead of replacing it."""
 
@@ -115,6 +121,15 @@ class _Pool(multiprocessing.pool.Pool):
         self.process: Any = None
         self._report_death = on_death
         super().__init__(1, pool_process.start, initargs, context=ctx)
+        self._cache.notifier = _Mute()  # it would wake the same thread at the end of each task
+
+    def _get_sentinels(self) -> list[Any]:
+        """What wakes the thread that looks after the process, besides its death: only our own word.
+
+        In Pool's own list are the results, too, as they arrive; as long as one is not read, that thread runs in
+        circles, and keeps the interpreter from the thread which would read it, for milliseconds.
+        """
+        return [self._change_notifier._reader]
 
     def Process(self, ctx: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # noqa: N802
         """Pool's hook: called once at the start, then whenever the process was found dead."""
@@ -175,6 +190,7 @@ class Lane:
         self.index = index
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
         self.killed_for = ""  # why the service killed it; "" if it did not
+        self.unheard = 0  # the task for which it was killed, as its outcome could not be sent
         self.given = 0  # tasks, so far
         self.discarded = False
         self.closed = False  # it is to be replaced, and gets no more tasks
@@ -226,7 +242,7 @@ class Lane:
             (number, task),
             callback=lambda outcome: self._on_done(self, [(number, outcome)]),
             # Only if Pool can't bring the outcome here: nobody would ever hear of the task again.
-            error_callback=self._unheard,
+            error_callback=lambda error: self._unheard(error, number),
         )
 
     def submit_batch(self, batch: BatchTask, notes: Sequence[Any]) -> None:
@@ -246,7 +262,8 @@ class Lane:
         ends = dict.fromkeys(numbers, NOT_RUN) | dict(self._ledger.read()) | dict(unkept)
         self._on_done(self, [*reversed(ends.items())])  # so that each not run can go to the front of a queue
 
-    def _unheard(self, error: BaseException) -> None:
+    def _unheard(self, error: BaseException, number: int = 0) -> None:
+        self.unheard = number
         self.kill(f"its outcome could not be sent: {error!r:.200}")
 
     def is_first_of_batch(self, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""All that runs inside a pool process: its start, and the three kinds of task.
+"""All that runs inside a pool process: its start, and what it does with each kind of task.
 
 A pool process has no connection of ours to Redis. User code may open one (``ResultList``,
 ``get_current_job().save_meta()``): it connects to the worker's server when first used.

@@ -199,3 +199,16 @@ def test_large_arguments_do_not_travel_together(real_queue: Queue, batches: Batc
         queued = enqueue(real_queue, state, *[(len, (os.urandom(50_000),)) for _ in range(20)])
         wait_until(lambda: all(has_ended(job) for job in queued))
     assert not batches
+
+
+def test_a_service_without_grace_records_what_has_ended(real_queue: Queue, tmp_path: Path) -> None:
+    calls = [(jobs.run_once, (str(tmp_path / "ledger"), n, 0.003)) for n in range(300)]
+    done = real_queue.finished_job_registry
+    with running_worker(real_queue, grace=0.0) as state:
+        queued = enqueue(real_queue, state, *calls)
+        wait_until(lambda: done.get_job_count(cleanup=False) > 20)
+    finished = {n for n, job in enumerate(queued) if job.get_status() == "finished"}
+    ran = runs_of(tmp_path / "ledger")
+    assert len(ran) == len(set(ran))
+    assert len(set(ran) - finished) <= 2, "more runs again than what the two processes were in the middle of"
+    assert set(real_queue.job_ids) == {job.id for n, job in enumerate(queued) if n not in finished}

@@ -271,3 +271,14 @@ def test_the_dependent_of_a_simple_job_does_not_wait_for_a_tick(
         first = real_queue.enqueue(jobs.nap, 0.2)
         second = real_queue.enqueue(jobs.square, 3, depends_on=first)
         wait_until(lambda: second.get_status() == JobStatus.FINISHED, timeout=3.0)
+
+
+def test_an_odd_attribute_of_the_current_job_is_saved_as_text(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1) as state:
+        wait_until(lambda: len(state.lanes.pids) == 1)
+        before = tuple(state.lanes.pids)
+        job = real_queue.enqueue(rq_jobs.describe_oddly)
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+        assert tuple(state.lanes.pids) == before, "it took no process with it"
+    job.refresh()
+    assert job.description == "odd"

@@ -1,0 +1,57 @@
+"""A batch inside its pool process, without a service."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+
+from taskq import codec
+from tests import jobs
+from workers import ledger, marker, pool_process
+from workers.ledger import Ledger
+from workers.marker import Marker
+from workers.tasks import BatchTask, JobTask
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> tuple[Marker, Ledger]:
+    """The service's view of what this process, as a pool process, says."""
+    ctx = multiprocessing.get_context("forkserver")
+    numbers, memory = marker.allot(ctx), ledger.allot(ctx)
+    monkeypatch.setattr(pool_process, "_marker", Marker(numbers), raising=False)
+    monkeypatch.setattr(pool_process, "_ledger", Ledger(memory), raising=False)
+    return Marker(numbers), Ledger(memory)
+
+
+def batch(numbers: range, seconds: float = 60.0) -> BatchTask:
+    data = codec.Serializer.dumps(("tests.jobs.square", None, (3,), {}))
+    fields = {
+        b"created_at": b"2026-01-01T00:00:00.000000Z",
+        b"data": data,
+        b"timeout": b"-1",
+        b"origin": b"default",
+    }
+    return BatchTask(numbers[0], tuple((n, JobTask(f"job-{n}", fields, "worker")) for n in numbers), seconds)
+
+
+def test_each_end_is_in_the_ledger(service: tuple[Marker, Ledger]) -> None:
+    told, ends = service
+    assert pool_process.run_batch(batch(range(5, 8))) == []
+    assert [(number, codec.Serializer.loads(end.value or b"")) for number, end in ends.read()] == [
+        (number, jobs.square(3)) for number in range(5, 8)
+    ]
+    assert told.task == 7
+
+
+def test_a_batch_that_is_recalled_before_it_was_read_blames_nobody(service: tuple[Marker, Ledger]) -> None:
+    told, ends = service
+    told.stop(5)
+    assert pool_process.run_batch(batch(range(5, 8))) == []
+    assert (told.task, list(ends.read())) == (0, [])
+
+
+def test_what_is_not_begun_in_time_is_not_to_blame(service: tuple[Marker, Ledger]) -> None:
+    told, ends = service
+    assert pool_process.run_batch(batch(range(5, 8), seconds=-1.0)) == []
+    assert (told.task, list(ends.read())) == (0, [])
