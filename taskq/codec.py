@@ -68,15 +68,19 @@ def loads(data: bytes) -> Any:
 
     Raises:
         SignatureError: If the bytes are signed, and this process has no key.
-        DamagedError: If they are no pickle.
+        DamagedError: If they are no pickle, or what it says can't be done.
         Exception: Whatever the classes of the value raise, or the import of their modules.
     """
     try:
         return pickle.loads(data)
-    except (pickle.UnpicklingError, EOFError, MemoryError) as error:
+    except (ImportError, AttributeError):
+        raise
+    except Exception as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # by Python code, so by a class of the value
         if data.startswith(signing.MAGIC):
             raise SignatureError(f"it is signed, and {signing.VARIABLE} is not set here") from None
-        raise DamagedError(f"not a pickle: {error or type(error).__name__}") from error
+        raise DamagedError(f"can't be unpickled: {error or type(error).__name__}") from error
 
 
 class Codec(Protocol):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import taskq
 from taskq import PickleError, TaskqError, codec
 from tests import jobs
 from tests.unit import source
@@ -38,6 +39,30 @@ def test_round_trip(value: Any) -> None:
 
 def test_plain_pickle_reads_what_was_written() -> None:
     assert pickle.loads(codec.dumps([1, "two"])) == [1, "two"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no", b"\x80\x06", b"\x80\x05K", b"h\x05.", b"I9x\n.", b"\x8d" + b"\xff" * 8]
+)
+def test_what_is_no_pickle_is_damage(data: bytes) -> None:
+    with pytest.raises(taskq.DamagedError, match="unpickled"):
+        codec.loads(data)
+
+
+class Fails:
+    """Can't be unpickled, and says so with an error of its own."""
+
+    def __reduce__(self) -> Any:
+        return Fails.fail, ()
+
+    @staticmethod
+    def fail() -> None:
+        raise ValueError("not me")
+
+
+def test_an_error_of_the_values_class_is_its_own() -> None:
+    with pytest.raises(ValueError, match="not me"):
+        codec.loads(codec.dumps(Fails()))
 
 
 def test_importable_functions_travel_as_a_name() -> None:
