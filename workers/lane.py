@@ -4,172 +4,42 @@ One ``Pool(N)`` is faster at tiny tasks, but its processes share a lock and a pi
 who held what, and the whole pool has to go. Of a ``Pool(1)`` it is known which task ran (a number in shared
 memory) and which ones wait behind it, and a lock that is held is held by the dead. A lane whose process has
 died is discarded, never repaired: without taking any lock, in a few milliseconds.
-
-Pool replaces a dead process by itself, through its ``Process`` hook. ``_Pool`` turns just that hook into the
-notice of death, and fills the place with nothing.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.pool
-import os
 import signal
 import sys
 import time
-import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
 
-from workers import guard, ledger, marker, pool_process, signals
+from workers import ledger, marker, pool_process, signals
 from workers.ledger import Ledger
+from workers.lone_pool import LonePool
 from workers.marker import Marker
-from workers.preload import VARIABLE
 from workers.settings import Settings
-from workers.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, Task
-
-_JOIN = 5.0  # seconds; bound of every wait for something that has been killed
+from workers.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
 
 _RECALL = 0.02  # seconds after which a batch is asked to end with the job that runs
 _SETTLED = 0.005  # seconds after which what was asked, and what was said before, has been seen by the other side
+
+_AT_ONCE = 3000  # bytes in a task; a pipe's buffer may be as small as two pages
 
 OnDone = Callable[["Lane", list[tuple[int, Any]]], None]
 OnDeath = Callable[["Lane"], None]
 
 
-def context(preload: tuple[str, ...] = ()) -> Any:
-    """How pool processes are started: by a forkserver of the service's own, which has imported ``preload``.
-
-    It imports what they need once, forks from one clean thread, inherits neither locks nor signal handlers
-    of the service, and its end is their end.
-    """
-    _start_resource_tracker()
-    forkserver = multiprocessing.get_context("forkserver")
-    os.environ[VARIABLE] = " ".join(preload)
-    forkserver.set_forkserver_preload(["workers.guard", "workers.pool_process", "workers.preload"])
-    return forkserver
-
-
-def _start_resource_tracker() -> None:
-    """Start multiprocessing's janitor, which frees the locks of a killed service, without its warning of them."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        os.environ.pop("PYTHONWARNINGS")
-        if before is not None:
-            os.environ["PYTHONWARNINGS"] = before
-
-
-@contextmanager
-def _bare_main() -> Iterator[None]:
-    """Keep multiprocessing from running this program's main module again in each pool process.
-
-    It would only cost time there, and let a pickle's reference to ``__main__`` find the wrong program.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-class _Vacancy:
-    """Stands where Pool would put a replacement; without a sentinel, Pool never asks after it again."""
-
-    name = "Process-vacant"
-    daemon = True
-    exitcode = None
-    pid = None
-
-    def start(self) -> None: ...
-    def terminate(self) -> None: ...
-    def join(self, timeout: float | None = None) -> None: ...
-    def is_alive(self) -> bool:
-        return False
-
-
-class _Mute:
-    """Stands where Pool would say that it has nothing more to do, which matters to one that is to be closed."""
-
-    def put(self, _nothing: None) -> None: ...
-
-
-class _Pool(multiprocessing.pool.Pool):
-    """A Pool of one process, which reports its death instead of replacing it."""
-
-    # Pool's own, which typeshed keeps to itself.
-    _cache: Any
-    _change_notifier: Any
-    _inqueue: Any
-    _outqueue: Any
-    _quick_get: Any
-    _quick_put: Any
-    _result_handler: Any
-    _task_handler: Any
-    _terminate: Any
-    _worker_handler: Any
-
-    def __init__(self, ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> None:
-        self.process: Any = None
-        self._report_death = on_death
-        super().__init__(1, pool_process.start, initargs, context=ctx)
-        self._cache.notifier = _Mute()  # it would wake the same thread at the end of each task
-
-    def _get_sentinels(self) -> list[Any]:
-        """What wakes the thread that looks after the process, besides its death: only our own word.
-
-        In Pool's own list are the results, too, as they arrive; as long as one is not read, that thread runs in
-        circles, and keeps the interpreter from the thread which would read it, for milliseconds.
-        """
-        return [self._change_notifier._reader]
-
-    def Process(self, ctx: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # noqa: N802
-        """Pool's hook: called once at the start, then whenever the process was found dead."""
-        if self.process is None:
-            kwargs["target"] = pool_process.work
-            self.process = ctx.Process(*args, **kwargs)
-            return self.process
-        self._report_death()
-        return _Vacancy()
-
-    def name_threads(self, name: str) -> None:
-        """Name Pool's three threads, for logs and debuggers."""
-        self._worker_handler.name = f"{name}: process"
-        self._task_handler.name = f"{name}: tasks"
-        self._result_handler.name = f"{name}: results"
-
-    def discard(self) -> None:
-        """Kill the process and end the three threads, whatever state they and their locks are in.
-
-        Results that the process had wholly written before are still delivered to their callbacks.
-        """
-        signals.kill_group(self.process.pid)
-        self.process.join(_JOIN)
-        # The child may have died while it wrote. Nobody here writes to the out-queue while the pool runs.
-        self._outqueue._wlock.acquire(False)
-        self._outqueue._wlock.release()
-        self._state = multiprocessing.pool.TERMINATE
-        self._terminate.cancel()
-        self._terminate = None
-        handlers = (self._worker_handler, self._task_handler, self._result_handler)
-        self._worker_handler._state = self._task_handler._state = multiprocessing.pool.TERMINATE
-        self._change_notifier.put(None)
-        # Our copies of the dead process's ends: without them a blocked writer gets EPIPE, a reader EOF.
-        self._inqueue._reader.close()
-        self._outqueue._writer.close()
-        for handler in handlers:
-            handler.join(_JOIN)
-        # Free locks and pipes now: left to the garbage collector, they may go in the middle of anything.
-        self._inqueue = self._outqueue = self._change_notifier = self._quick_get = self._quick_put = None
-        self._worker_handler = self._task_handler = self._result_handler = self._cache.notifier = None
+def _bytes_in(task: Task) -> int:
+    """About how many bytes the task has when it travels, if it is one of those which wait for nothing."""
+    if isinstance(task, JobTask):
+        return sum(map(len, task.fields.values()))
+    if isinstance(task, ChunkTask) and task.introduction is None:
+        return len(task.payload)
+    return sys.maxsize
 
 
 class Lane:
@@ -203,9 +73,7 @@ class Lane:
         self._recalled = False  # it was asked to end
         user = settings.rq.user
         initargs = (settings.url, settings.trust, settings.logs, title, numbers, memory, list(sys.path), user)
-        with _bare_main():
-            guard.ensure_forkserver()
-            self._pool = _Pool(ctx, lambda: on_death(self), initargs)
+        self._pool = LonePool(ctx, lambda: on_death(self), initargs)
         self._pool.name_threads(f"lane {index}")
         self.pid: int = self._pool.process.pid
 
@@ -237,7 +105,9 @@ class Lane:
                 self._known_maps.popitem(last=False)
         self.tasks[number] = note
         self.given += 1
-        self._pool.apply_async(
+        at_once = self._pool.idle and _bytes_in(task) <= _AT_ONCE
+        give = self._pool.apply_at_once if at_once else self._pool.apply_async
+        give(
             pool_process.run,
             (number, task),
             callback=lambda outcome: self._on_done(self, [(number, outcome)]),

@@ -9,7 +9,8 @@ from typing import Any
 
 from workers.events import Died, Done, Event
 from workers.execution import BATCH, PlainJob
-from workers.lane import Lane, context
+from workers.lane import Lane
+from workers.lone_pool import context
 from workers.settings import Settings
 from workers.tasks import BatchTask, Task
 

@@ -46,6 +46,11 @@ class Meter:
         if seconds is not None:
             self.observe("taskq_job_seconds", seconds, kind)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to send; it must then arrive all or not at all."""
+        return bool(self._new)
+
     def send(self, pipe: Any) -> list[str]:
         """Queue what is new; returns the fields, for ``sent``."""
         for name, number in self._new.items():

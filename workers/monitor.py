@@ -43,7 +43,7 @@ class Monitor:
         if not force and now - self._told < PACE:
             return
         self._told = now
-        with self._state.connection.pipeline() as pipe:
+        with self._state.connection.pipeline(transaction=self._state.meter.has_news) as pipe:
             names = self._state.meter.send(pipe)
             activity.tell(pipe, self._activity())
             try:

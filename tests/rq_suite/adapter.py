@@ -30,7 +30,7 @@ from taskq.connection import connect
 from taskq.function import Function
 from workers import fetcher, guard
 from workers.events import Event, Stop
-from workers.lane import context
+from workers.lone_pool import context
 from workers.rq_options import RQOptions
 from workers.service import build
 from workers.settings import Settings

@@ -1,0 +1,168 @@
+"""A ``multiprocessing.Pool`` of one process, which reports its death, and how its process is started.
+
+Pool replaces a dead process by itself, through its ``Process`` hook. ``LonePool`` turns just that hook into the
+notice of death, and fills the place with nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.pool
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Any
+
+from workers import guard, pool_process, signals
+from workers.preload import VARIABLE
+
+_JOIN = 5.0  # seconds; bound of every wait for something that has been killed
+
+
+def context(preload: tuple[str, ...] = ()) -> Any:
+    """How pool processes are started: by a forkserver of the service's own, which has imported ``preload``.
+
+    It imports what they need once, forks from one clean thread, inherits neither locks nor signal handlers
+    of the service, and its end is their end.
+    """
+    _start_resource_tracker()
+    forkserver = multiprocessing.get_context("forkserver")
+    os.environ[VARIABLE] = " ".join(preload)
+    forkserver.set_forkserver_preload(["workers.guard", "workers.pool_process", "workers.preload"])
+    return forkserver
+
+
+def _start_resource_tracker() -> None:
+    """Start multiprocessing's janitor, which frees the locks of a killed service, without its warning of them."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+@contextmanager
+def _bare_main() -> Iterator[None]:
+    """Keep multiprocessing from running this program's main module again in each pool process.
+
+    It would only cost time there, and let a pickle's reference to ``__main__`` find the wrong program.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _Vacancy:
+    """Stands where Pool would put a replacement; without a sentinel, Pool never asks after it again."""
+
+    name = "Process-vacant"
+    daemon = True
+    exitcode = None
+    pid = None
+
+    def start(self) -> None: ...
+    def terminate(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def is_alive(self) -> bool:
+        return False
+
+
+class _Mute:
+    """Stands where Pool would say that it has nothing more to do, which matters to one that is to be closed."""
+
+    def put(self, _nothing: None) -> None: ...
+
+
+class LonePool(multiprocessing.pool.Pool):
+    """A Pool of one process, which reports its death instead of replacing it."""
+
+    # Pool's own, which typeshed keeps to itself.
+    _cache: Any
+    _change_notifier: Any
+    _inqueue: Any
+    _outqueue: Any
+    _quick_get: Any
+    _quick_put: Any
+    _result_handler: Any
+    _task_handler: Any
+    _terminate: Any
+    _worker_handler: Any
+
+    def __init__(self, ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> None:
+        self.process: Any = None
+        self._report_death = on_death
+        with _bare_main():
+            guard.ensure_forkserver()
+            super().__init__(1, pool_process.start, initargs, context=ctx)
+        self._cache.notifier = _Mute()  # it would wake the same thread at the end of each task
+
+    def _get_sentinels(self) -> list[Any]:
+        """What wakes the thread that looks after the process, besides its death: only our own word.
+
+        In Pool's own list are the results, too, as they arrive; as long as one is not read, that thread runs in
+        circles, and keeps the interpreter from the thread which would read it, for milliseconds.
+        """
+        return [self._change_notifier._reader]
+
+    def Process(self, ctx: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # noqa: N802
+        """Pool's hook: called once at the start, then whenever the process was found dead."""
+        if self.process is None:
+            kwargs["target"] = pool_process.work
+            self.process = ctx.Process(*args, **kwargs)
+            return self.process
+        self._report_death()
+        return _Vacancy()
+
+    def name_threads(self, name: str) -> None:
+        """Name Pool's three threads, for logs and debuggers."""
+        self._worker_handler.name = f"{name}: process"
+        self._task_handler.name = f"{name}: tasks"
+        self._result_handler.name = f"{name}: results"
+
+    def apply_at_once(self, func: Any, args: Any, callback: Any, error_callback: Any) -> None:
+        """As ``apply_async``, without the way through the thread that hands tasks on.
+
+        Only while the process has nothing to do, so that nobody else writes to its pipe, which is empty, and only
+        with what any pipe has room for.
+        """
+        result: Any = multiprocessing.pool.ApplyResult(self, callback, error_callback)
+        self._quick_put((result._job, 0, func, args, {}))
+
+    @property
+    def idle(self) -> bool:
+        """Whether every task it was given has been answered."""
+        return not self._cache
+
+    def discard(self) -> None:
+        """Kill the process and end the three threads, whatever state they and their locks are in.
+
+        Results that the process had wholly written before are still delivered to their callbacks.
+        """
+        signals.kill_group(self.process.pid)
+        self.process.join(_JOIN)
+        # The child may have died while it wrote. Nobody here writes to the out-queue while the pool runs.
+        self._outqueue._wlock.acquire(False)
+        self._outqueue._wlock.release()
+        self._state = multiprocessing.pool.TERMINATE
+        self._terminate.cancel()
+        self._terminate = None
+        handlers = (self._worker_handler, self._task_handler, self._result_handler)
+        self._worker_handler._state = self._task_handler._state = multiprocessing.pool.TERMINATE
+        self._change_notifier.put(None)
+        # Our copies of the dead process's ends: without them a blocked writer gets EPIPE, a reader EOF.
+        self._inqueue._reader.close()
+        self._outqueue._writer.close()
+        for handler in handlers:
+            handler.join(_JOIN)
+        # Free locks and pipes now: left to the garbage collector, they may go in the middle of anything.
+        self._inqueue = self._outqueue = self._change_notifier = self._quick_get = self._quick_put = None
+        self._worker_handler = self._task_handler = self._result_handler = self._cache.notifier = None
