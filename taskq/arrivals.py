@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from taskq.map_store import MapStore
 from taskq.outcome import ItemFailure
 
-_BATCH = 1000  # values fetched in one round trip
+_BATCH = 1000  # failures fetched in one round trip
 _SPANS = 10_000  # spans read in one round trip
 _FAILURES = 1000  # up to so many are looked through again and again; more are told at the end
 
@@ -37,6 +37,7 @@ class Arrivals:
 
     def __init__(self, store: MapStore, *, in_order: bool = True) -> None:
         self._store = store
+        self._results = store.results
         self._in_order = in_order
         self._spans = 0  # read so far
         self._position = 0  # in the result list: where the next span to be read begins
@@ -98,10 +99,8 @@ class Arrivals:
                 return
 
     def _values(self, start: int, position: int, count: int) -> Iterator[Arrival]:
-        for offset in range(0, count, _BATCH):
-            size = min(_BATCH, count - offset)
-            for number, data in enumerate(self._store.batch(position + offset, size), start + offset):
-                yield Arrival(number, data)
+        for number, data in enumerate(self._results.read(position, position + count), start):
+            yield Arrival(number, data)
 
     def _as_completed(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         more = True

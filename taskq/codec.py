@@ -38,9 +38,17 @@ def dumps(value: Any, what: str = "value") -> bytes:
         data = pickle.dumps(value, PROTOCOL)
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything; cloudpickle has the last word
         return dumps_by_value(value, what)
+    if is_array(value):
+        return data
     if _MAIN in data or cloudpickle.list_registry_pickle_by_value():
         return dumps_by_value(value, what)
     return data
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is a NumPy array of numbers: large, and always readable, so its bytes need not be searched."""
+    dtype = getattr(value, "dtype", None) if type(value).__module__ == "numpy" else None
+    return dtype is not None and not dtype.hasobject
 
 
 def dumps_by_value(value: Any, what: str = "value") -> bytes:

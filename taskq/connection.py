@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import Any
 
+import hiredis
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import HiredisRespSerializer, SSLConnection
@@ -17,7 +19,8 @@ from taskq.patience import Patience
 DEFAULT_URL = "redis://localhost:6379/0"
 SOCKET_TIMEOUT = 30.0  # seconds a reply may take
 CONNECT_TIMEOUT = 5.0  # seconds
-_NUMBERS = (int, float)  # these alone: a bool is no argument, and hiredis says so
+_NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hiredis says so
+_PACKED = frozenset([bytes, str])  # what hiredis packs by itself
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
@@ -64,8 +67,25 @@ class _Packer(HiredisRespSerializer):
     """
 
     def pack(self, *args: Any) -> Any:
-        plain: list[Any] = [repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args]
-        return super().pack(*plain)
+        kinds = set(map(type, args))
+        if not kinds.isdisjoint(_NUMBERS):
+            args = tuple(repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args)
+        if memoryview in kinds:
+            return self._around(args)
+        return [hiredis.pack_command(args)] if kinds <= _PACKED and " " not in args[0] else super().pack(*args)
+
+    def _around(self, args: tuple[Any, ...]) -> list[Any]:
+        """As ``pack``, in pieces, so that what memoryviews show is sent from where it is."""
+        pieces: list[Any] = []
+        before = f"*{len(args)}\r\n".encode()
+        for shown, run in itertools.groupby(args, key=lambda arg: type(arg) is memoryview):
+            if not shown:
+                before += super().pack(*[b"", *run])[0].split(b"\r\n", 3)[3]
+                continue
+            for view in run:
+                pieces += [before + f"${view.nbytes}\r\n".encode(), view]
+                before = b"\r\n"
+        return [*pieces, before]
 
 
 def use_in_worker(url: str) -> None:

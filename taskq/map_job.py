@@ -169,7 +169,7 @@ class MapJob(SignedJob):
         if len(self.result_list) + len(failures) < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
         results = in_order(
-            self.store.keys.results, info.total, self.store.spans(), self.store.values(),
+            self.store.keys.results, info.total, self.store.spans(), self.store.results.read(),
             unreadable=errors == "return",
         )  # fmt: skip
         for index, failure in failures.items():
@@ -196,7 +196,7 @@ class MapJob(SignedJob):
         with Events(self.connection, self.store.keys.events) as events:
             while True:
                 ended = self.ready()  # asked before reading: nothing is added after the end
-                if batch := self.store.batch(position):
+                if batch := self.store.results.batch(position):
                     self._batch = position, batch
                     return self._read(batch[0])
                 if ended:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
@@ -21,12 +22,12 @@ from taskq.chunk import Header, read_header
 from taskq.codec import Codec
 from taskq.errors import DamagedError, ResultsGoneError
 from taskq.keys import MapField, MapKeys
+from taskq.list_reader import ListReader
 from taskq.lua import Scripts
 from taskq.map_info import MapInfo, read_info
 from taskq.outcome import ChunkOutcome, ItemFailure, Totals
 from taskq.timeline import TimelineNote
 
-_READ_BATCH = 10_000  # results read in one round trip
 _END = "end"
 
 
@@ -309,16 +310,10 @@ class MapStore:
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
 
-    def batch(self, start: int, count: int = _READ_BATCH) -> list[bytes]:
-        """Up to ``count`` pickled results from position ``start`` of the result list."""
-        return list(self.connection.lrange(self.keys.results, start, start + count - 1))
-
-    def values(self) -> Iterator[bytes]:
-        """All pickled results, in the order of the result list; one batch is in memory at a time."""
-        start = 0
-        while batch := self.batch(start):
-            yield from batch
-            start += len(batch)
+    @cached_property
+    def results(self) -> ListReader:
+        """Reads the pickled results, in the order of the result list."""
+        return ListReader(self.connection, self.keys.results)
 
     def spans(self, first: int = 0, count: int = 0) -> list[tuple[int, int]]:
         """``(first item index, count)`` for each run of results, in the order of the result list.

@@ -103,7 +103,7 @@ class ChunkOutcome:
             become chunks of their own.
     """
 
-    values: list[bytes]
+    values: list[bytes | memoryview]
     spans: list[tuple[int, int]]
     failures: list[ItemFailure]
     started: float

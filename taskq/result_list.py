@@ -12,10 +12,11 @@ from itertools import islice
 from typing import Any, overload
 
 from taskq import connection
+from taskq.list_reader import ListReader
 from taskq.patience import clear_errors
 from taskq.results import codec_of
 
-_BATCH = 1000  # elements read or written in one round trip
+_BATCH = 1000  # elements written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for
 
 
@@ -102,12 +103,9 @@ class ResultList(Sequence[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """The elements in order, a batch in memory at a time; ends where the list ends when that is reached."""
-        start = 0
         reader = codec_of(self.key)
-        while batch := self.connection.lrange(self.key, start, start + _BATCH - 1):
-            for data in batch:
-                yield reader.loads(data)
-            start += len(batch)
+        for data in ListReader(self.connection, self.key).read():
+            yield reader.loads(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ResultList, (self.key,)

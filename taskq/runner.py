@@ -11,7 +11,6 @@ import base64
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol
 
 from taskq import chunk, codec, refusals, results
@@ -22,7 +21,9 @@ from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
 from taskq.time_limit import Expired, limited
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
+HELD = 3 << 20  # bytes of results with which it is, too
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
+_REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
 _GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
 _NEVER = float("inf")
 
@@ -55,8 +56,8 @@ def run_chunk(
         payload: As ``chunk.Chunker`` made it.
         limit: Bytes a pickled result may have; a larger one fails its item.
         item_timeout: Seconds an item may run; 0: no limit.
-        adapt: Whether a chunk that turns out to run long may be cut: then it ends after ``SLICE`` seconds, and the
-            rest is part of the outcome, in chunks of about that length.
+        adapt: Whether a chunk that turns out to run long may be cut: then it ends after ``SLICE`` seconds, or
+            with ``HELD`` bytes of results, and the rest is part of the outcome, in chunks of about that size.
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
 
@@ -71,8 +72,7 @@ def run_chunk(
     if item_timeout:
         call = limited(call, item_timeout)
     pace = _Pace(watch, item_timeout, adapt, len(header.offsets))
-    outcome = _run(call, star, header, items, limit, pace, passing, keys.id)
-    return replace(outcome, values=results.sealed(keys.results, outcome.values, outcome.spans))
+    return _run(call, star, header, items, limit, pace, passing, keys)
 
 
 class _Pace:
@@ -85,6 +85,8 @@ class _Pace:
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
         self._glance = 0.0 if item_timeout else _GLANCE
+        self.held = 0  # bytes of results
+        self.most = HELD if adapt else _NEVER
         self._slice = SLICE if adapt else _NEVER
         self._count = count
 
@@ -93,13 +95,13 @@ class _Pace:
         self.next_look = now + self._glance
         if self._watch and self._watch.begins(index):
             return True
-        spent = now - self.began
-        if spent < self._slice or not position:
+        share = max((now - self.began) / self._slice, self.held / self.most)  # of what a chunk may take
+        if share < 1 or not position:
             return False
-        each = spent / position
-        if (self._count - position) * each < self._slice / 2:
-            return False  # a small rest is not worth another journey
-        self.size = max(1, int(self._slice * 0.75 / each))
+        each = share / position
+        if (self._count - position) * each < _REST:
+            return False
+        self.size = max(1, int(0.75 / each))
         return True
 
 
@@ -111,7 +113,7 @@ def _run(
     limit: int,
     pace: _Pace,
     passing: tuple[type[BaseException], ...],
-    job_id: str,
+    keys: MapKeys,
 ) -> ChunkOutcome:
     started, clock = time.time(), time.perf_counter
     rest: list[bytes] = []
@@ -122,16 +124,11 @@ def _run(
     for position, (offset, item) in enumerate(_to_do(header, items)):
         index = header.start + offset
         if (now := clock()) >= pace.next_look and pace.stops(index, position, now):
-            rest = chunk.cut(job_id, header, items, position, pace.size)
+            rest = chunk.cut(keys.id, header, items, position, pace.size)
             break
         try:
             value = call(*item) if star else call(item)
-            data = _pickled_result(value, index)
-            if len(data) > limit:
-                raise TooLargeError(
-                    f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
-                    "Store it elsewhere and return where, or raise the limit: Queue(payload_limit=...)."
-                )
+            data = _pickled_result(value, index, limit)
         except passing:
             raise
         except Expired as error:
@@ -145,16 +142,25 @@ def _run(
                 spans.append((first, next_index - first))
             first = index
         values.append(data)
+        pace.held += len(data)
+        if pace.held >= pace.most:
+            pace.next_look = 0.0
         next_index = index + 1
     if next_index > first:
         spans.append((first, next_index - first))
-    return ChunkOutcome(values, spans, failures, started, clock() - pace.began, rest)
+    sealed = results.sealed(keys.results, values, spans)
+    return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, rest)
 
 
-def _pickled_result(value: Any, index: int) -> bytes:
+def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
     data = codec.dumps(value, "the result")
-    if _GLOBAL in data and not _is_array(value):  # else there are only plain values in it, which any reader knows
+    if len(data) > limit:
+        raise TooLargeError(
+            f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
+            "Store it elsewhere and return where, or raise the limit: Queue(payload_limit=...)."
+        )
+    if _GLOBAL in data and not codec.is_array(value):  # else only plain values are in it, which any reader knows
         try:
             codec.loads(data)
         except Exception as error:
@@ -163,12 +169,6 @@ def _pickled_result(value: Any, index: int) -> bytes:
                 f"{type(error).__name__}: {error}"
             ) from error
     return data
-
-
-def _is_array(value: Any) -> bool:
-    """Whether it is a NumPy array of numbers: always readable, and large."""
-    dtype = getattr(value, "dtype", None) if type(value).__module__ == "numpy" else None
-    return dtype is not None and not dtype.hasobject
 
 
 def _to_do(header: chunk.Header, items: Any) -> Any:

@@ -64,6 +64,16 @@ def big(n: int) -> bytes:
     return bytes(n)
 
 
+def large(n: int) -> bytes:
+    """A mebibyte that says whose it is."""
+    return n.to_bytes(8, "big") * (1 << 17)
+
+
+def large_until_3(n: int) -> bytes:
+    die_at_3(n)
+    return large(n)
+
+
 def die_at_3(n: int) -> int:
     if n == 3:
         os.kill(os.getpid(), signal.SIGKILL)

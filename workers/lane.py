@@ -17,12 +17,13 @@ from typing import Any
 
 import psutil
 
-from workers import ledger, marker, pool_process, signals
+from workers import ledger, marker, pool_process, signals, tray
 from workers.ledger import Ledger
 from workers.lone_pool import LonePool
 from workers.marker import Marker
 from workers.settings import Settings
 from workers.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
+from workers.tray import Clearing
 
 _RECALL = 0.02  # seconds after which a batch is asked to end with the job that runs
 _SETTLED = 0.005  # seconds after which what was asked, and what was said before, has been seen by the other side
@@ -72,8 +73,13 @@ class Lane:
         self._recall_at = 0.0  # on the monotonic clock: when to look after it
         self._recalled = False  # it was asked to end
         user = settings.rq.user
-        initargs = (settings.url, settings.trust, settings.logs, title, numbers, memory, list(sys.path), user)
+        laid = tray.allot()
+        self.clearing = Clearing(laid)
+        trust, logs = settings.trust, settings.logs
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, list(sys.path), user)
         self._pool = LonePool(ctx, lambda: on_death(self), initargs)
+        if laid is not None:
+            laid.handed_over()
         self._pool.name_threads(f"lane {index}")
         self.pid: int = self._pool.process.pid
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
-from taskq.outcome import ChunkRefused
+from taskq.outcome import ChunkOutcome, ChunkRefused
 from workers import ending
 from workers.errands import Errand
 from workers.execution import MapRun, PlainJob, Taken
@@ -16,6 +17,8 @@ from workers.tasks import NOT_RUN, JobOutcome
 
 def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
     """Note how one task of a lane ended; nothing, if it was forgotten before."""
+    if isinstance(outcome, ChunkOutcome):
+        outcome = replace(outcome, values=lane.clearing.take(outcome.values))
     first = lane.is_first_of_batch(number)
     taken: Taken | Errand | None = state.lanes.done(lane, number)
     if isinstance(taken, PlainJob):

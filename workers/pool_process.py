@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 from rq.job import Job, _current_job
@@ -31,6 +32,7 @@ from workers.logs import LogOptions
 from workers.marker import Marker
 from workers.settings import Trust
 from workers.tasks import BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
+from workers.tray import Memory, Tray
 from workers.user_code import UserCode
 
 KNOWN_MAPS = 8
@@ -38,15 +40,16 @@ KNOWN_MAPS = 8
 
 _marker: Marker  # shared with the service
 _ledger: Ledger  # shared with the service
+_tray: Tray  # shared with the service
 _maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
 
 
 def start(
-    url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, path: list[str],
-    user: UserCode,
+    url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
+    path: list[str], user: UserCode,
 ) -> None:  # fmt: skip
     """Initializer of the Pool: run once, before the first task."""
-    global _marker, _ledger  # noqa: PLW0603 - the pool gives its processes no other place
+    global _marker, _ledger, _tray  # noqa: PLW0603 - the pool gives its processes no other place
     pool_jobs.use(user)
     os.setpgid(0, 0)  # so that what job code starts can be killed with us
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 - or it may start none
@@ -58,7 +61,7 @@ def start(
     multiprocessing.current_process().name = title
     if log is not None:
         logs.to_stderr(log)
-    _ledger = Ledger(ledger)
+    _ledger, _tray = Ledger(ledger), Tray(memory)
     _marker = Marker(numbers)
     _marker.begin(0)
 
@@ -137,12 +140,13 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
         return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
     try:
-        return run_chunk(
+        outcome = run_chunk(
             function, MapKeys(job.id), task.star, task.payload, task.limit,
             item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
         )  # fmt: skip
     finally:
         _current_job.reset(token)
+    return outcome if isinstance(outcome, ChunkRefused) else replace(outcome, values=_tray.lay(outcome.values))
 
 
 def _introduced(task: ChunkTask) -> tuple[Function, Job]:

@@ -74,7 +74,7 @@ def _map_problems(queue: Queue, one: Pushed, status: str, blamed: set[Item]) -> 
     problems = _counts(store, one)
     failures = store.failures()
     results: dict[int, Any] = {}
-    values = store.values()
+    values = store.results.read()
     for start, count in store.spans():
         for index in range(start, start + count):
             results[index] = codec.loads(next(values, codec.dumps("missing")))

@@ -91,7 +91,7 @@ def test_results_can_be_had_again_and_again(any_queue: Queue) -> None:
 
 
 def test_results_in_many_batches(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskq.map_store._READ_BATCH", 7)
+    monkeypatch.setattr("taskq.list_reader._MOST", 7)
     job = pushed(any_queue, jobs.square, range(50))
     assert job.get(timeout=5) == list(job) == [n * n for n in range(50)]
 

@@ -241,7 +241,7 @@ class Protocol(RuleBasedStateMachine):
     @invariant()
     def collected_once(self) -> None:
         """I1: results, spans and counters tell of each accepted item once."""
-        results = [codec.loads(value) for value in self.store.values()]
+        results = [codec.loads(value) for value in self.store.results.read()]
         placed = [index for start, count in self.store.spans() for index in range(start, start + count)]
         assert results == self.expected
         assert [index for index, _run in results] == placed

@@ -62,7 +62,7 @@ def pending(store: MapStore) -> list[bytes]:
 
 
 def results(store: MapStore) -> list[Any]:
-    return [codec.loads(data) for data in store.values()]
+    return [codec.loads(data) for data in store.results.read()]
 
 
 def numbers(claims: Iterable[Claim]) -> list[int]:
@@ -247,7 +247,7 @@ def test_results_may_be_any_bytes(any_queue: Queue) -> None:
     (claimed,) = claim(store)
     values = [b"", b"\0\n\r\n", bytes(range(256))]
     store.commit(A, claimed, ChunkOutcome(values, [(0, 3)], [], 1.0, 0.5), NOTE)
-    assert list(store.values()) == values
+    assert list(store.results.read()) == values
 
 
 def test_payloads_may_hold_anything(any_queue: Queue) -> None:
@@ -547,10 +547,12 @@ def test_expire(store: MapStore, ttl: int, left: int) -> None:
 
 
 def test_batches_of_results(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskq.map_store._READ_BATCH", 4)
-    store = any_queue.map(abs, range(10), chunksize=10).store
+    monkeypatch.setattr("taskq.list_reader._BYTES", 4 * len(codec.dumps(1)))
+    store = any_queue.map(abs, range(30), chunksize=30).store
     store.open(A)
     commit(store, claim(store)[0])
-    assert [codec.loads(data) for data in store.batch(8)] == [8, 9]
-    assert store.batch(10) == []
-    assert results(store) == list(range(10))
+    reader = store.results
+    sizes = [len(reader.batch(0)), len(reader.batch(16)), len(reader.batch(28)), len(reader.batch(30))]
+    assert sizes == [16, 4, 2, 0], "the first ones tell how large they are"
+    assert [codec.loads(data) for data in reader.read(3, 12)] == list(range(3, 12))
+    assert results(store) == list(range(30))

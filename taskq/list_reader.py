@@ -1,0 +1,42 @@
+"""Reads a long list from Redis in round trips of about the same size, however large its elements are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_BYTES = 8 << 20  # of one round trip: more takes longer, as it no longer fits a processor's cache
+_FIRST = 16  # elements of the first one, while nothing is known of their size
+_MOST = 10_000  # elements of one round trip
+
+
+class ListReader:
+    """Remembers how large the elements of one list are.
+
+    Args:
+        connection: A redis-py connection.
+        key: Of the list.
+    """
+
+    def __init__(self, connection: Any, key: str) -> None:
+        self._connection = connection
+        self._key = key
+        self._count = _FIRST
+
+    def batch(self, start: int, end: int | None = None) -> list[bytes]:
+        """Some elements from position ``start`` to before ``end``: none only if there is none there."""
+        stop = start + self._count if end is None else min(start + self._count, end)
+        batch: list[bytes] = self._connection.lrange(self._key, start, stop - 1) if start < stop else []
+        if batch:
+            size = sum(map(len, batch)) / len(batch)
+            self._count = max(1, min(_MOST, int(_BYTES / max(size, 1))))
+        return batch
+
+    def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The elements from position ``start`` to before ``end``, or to where the list ends when that is reached.
+
+        A batch is in memory at a time.
+        """
+        while batch := self.batch(start, end):
+            start += len(batch)
+            yield from batch

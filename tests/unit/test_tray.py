@@ -1,0 +1,93 @@
+"""Large results in shared memory: what is laid down, where, and when its place is free again."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers import tray
+from workers.tray import Clearing, Laid, Memory, Tray
+
+QUARTER = tray.SIZE // 4
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return allotted()
+
+
+def allotted() -> Memory:
+    memory = tray.allot()
+    if memory is None:
+        pytest.skip("this system has no memory without a file: results go through the pipe")
+    memory.handed_over()
+    return memory
+
+
+def test_small_results_are_left_alone(memory: Memory) -> None:
+    values = [b"x" * (tray.LARGE - 1), b""]
+    assert Tray(memory).lay(values) == values
+    assert Tray(memory).lay([]) == []
+
+
+def test_large_ones_are_seen_where_they_lie(memory: Memory) -> None:
+    value = os.urandom(tray.LARGE)
+    laid = Tray(memory).lay([b"small", value])
+    assert laid == [b"small", Laid(0, len(value))]
+    small, view = Clearing(memory).take(laid)
+    assert (small, bytes(view)) == (b"small", value)
+
+
+def test_without_such_memory_everything_goes_through_the_pipe() -> None:
+    values = [b"x" * tray.LARGE]
+    assert Tray(None).lay(values) is values
+    assert Clearing(None).take(values) == values
+
+
+def test_what_finds_no_room_goes_through_the_pipe(memory: Memory) -> None:
+    sender, values = Tray(memory), [bytes(QUARTER)] * 6
+    assert [type(one) for one in sender.lay(values)] == [Laid] * 4 + [bytes] * 2
+    assert sender.lay([bytes(tray.SIZE + 1)]) == [bytes(tray.SIZE + 1)]
+
+
+def test_a_place_is_free_when_nobody_looks_at_it_any_more(memory: Memory) -> None:
+    sender, receiver = Tray(memory), Clearing(memory)
+    first, second, *rest = receiver.take(sender.lay([bytes(QUARTER)] * 4))
+    assert isinstance(sender.lay([bytes(QUARTER)])[0], bytes)
+    del second
+    assert isinstance(sender.lay([bytes(QUARTER)])[0], bytes), "the one before it is still in the way"
+    del first
+    assert [type(one) for one in sender.lay([bytes(QUARTER)] * 3)] == [Laid, Laid, bytes]
+    assert len(rest) == 2
+
+
+def test_the_memory_outlives_its_lane(memory: Memory) -> None:
+    value = os.urandom(tray.LARGE)
+    receiver = Clearing(memory)
+    [view] = receiver.take(Tray(memory).lay([value]))
+    del receiver, memory
+    gc.collect()
+    assert bytes(view) == value
+
+
+@given(st.lists(st.tuples(st.integers(tray.LARGE, 3 * QUARTER), st.integers(0, 3))), st.randoms())
+def test_nothing_is_overwritten_while_somebody_looks_at_it(steps: list[tuple[int, int]], random: object) -> None:
+    memory = allotted()
+    sender, receiver = Tray(memory), Clearing(memory)
+    held: deque[tuple[bytes, memoryview | bytes]] = deque()
+    for number, (size, forget) in enumerate(steps):
+        value = number.to_bytes(8, "big") * (size // 8)
+        [got] = receiver.take(sender.lay([value]))
+        held.append((value, got))
+        for _ in range(min(forget, len(held))):
+            held.rotate(random.randrange(len(held)))  # type: ignore[attr-defined]
+            held.pop()
+        assert all(value[:64] == got[:64] and value[-64:] == got[-64:] for value, got in held)
+    got = b""
+    del got, held
+    assert isinstance(sender.lay([bytes(tray.SIZE // 2)])[0], Laid), "all is free again"

@@ -1,0 +1,120 @@
+"""Large results on their way from a pool process to its service, in memory that both see.
+
+Through Pool's pipe a megabyte goes in sixteen pieces, and it is copied five times until it is on its way to Redis.
+Here the process lays it down once, and the service sends it from where it lies.
+
+A ring of bytes. What is laid down gets the next position, a number that only grows; the service says up to which
+position it needs nothing any more. What finds no room travels through the pipe, as all that is small does.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing import reduction
+from typing import Any
+
+SIZE = 8 << 20
+"""Bytes; real memory only where something was laid down."""
+
+LARGE = 1 << 16
+"""Bytes of a result that is laid down here; what is smaller goes through the pipe in one piece."""
+
+_FRONT = mmap.PAGESIZE  # bytes before the ring
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Travels instead of what was laid down. ``at``: its position."""
+
+    at: int
+    length: int
+
+
+class Memory:
+    """What both sides share; can be handed to a process at its start, as an argument."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.bytes = memoryview(mmap.mmap(descriptor, _FRONT + SIZE))
+        self.freed = self.bytes[:8].cast("Q")
+        self.ring = self.bytes[_FRONT:]
+
+    def __reduce__(self) -> Any:
+        return _received, (reduction.DupFd(self._descriptor),)
+
+    def handed_over(self) -> None:
+        """The process has started: the mapping is all that is needed from now on."""
+        os.close(self._descriptor)
+
+
+def _received(descriptor: Any) -> Memory:
+    memory = Memory(descriptor.detach())
+    memory.handed_over()
+    return memory
+
+
+def allot() -> Memory | None:
+    """Memory for one lane; None where the system has none that needs no file."""
+    if not hasattr(os, "memfd_create"):
+        return None
+    descriptor = os.memfd_create("taskq-tray")
+    os.ftruncate(descriptor, _FRONT + SIZE)
+    return Memory(descriptor)
+
+
+class Tray:
+    """The pool process's side."""
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory
+        self._next = 0  # position
+
+    def lay(self, values: list[Any]) -> list[Any]:
+        """The values, with ``Laid`` instead of those that are large, as long as there is room."""
+        memory = self._memory
+        if memory is None or max(map(len, values), default=0) < LARGE:
+            return values
+        return [value if len(value) < LARGE else self._lay(memory, value) or value for value in values]
+
+    def _lay(self, memory: Memory, value: bytes) -> Laid | None:
+        length = len(value)
+        start = self._next % SIZE
+        skipped = SIZE - start if start + length > SIZE else 0  # it lies in one piece
+        if self._next + skipped + length > memory.freed[0] + SIZE:
+            return None
+        at = self._next + skipped
+        memory.ring[at % SIZE : at % SIZE + length] = value
+        self._next = at + length
+        return Laid(at, length)
+
+
+class Clearing:
+    """The service's side; used by one thread only."""
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory
+        self._ends: deque[int] = deque()  # of what was taken, in order
+        self._free: set[int] = set()
+
+    def take(self, values: list[Any]) -> list[Any]:
+        """The values, with a view of what was laid down, which stays there until nobody has the view any more."""
+        return [self._view(value) if isinstance(value, Laid) else value for value in values]
+
+    def _view(self, laid: Laid) -> memoryview:
+        assert self._memory is not None
+        start, end = laid.at % SIZE, laid.at + laid.length
+        view = self._memory.ring[start : start + laid.length]
+        self._ends.append(end)
+        weakref.finalize(view, self._forget, end).atexit = False
+        return view
+
+    def _forget(self, end: int) -> None:
+        assert self._memory is not None
+        self._free.add(end)
+        while self._ends and self._ends[0] in self._free:
+            self._free.discard(self._ends[0])
+            self._memory.freed[0] = self._ends.popleft()
