@@ -10,7 +10,7 @@ from typing import Any
 import hiredis
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.connection import HiredisRespSerializer, SSLConnection
+from redis.connection import ConnectionPool, HiredisRespSerializer, SSLConnection
 from redis.retry import Retry
 
 from taskq.errors import OptionError
@@ -31,7 +31,12 @@ def default_url() -> str:
 
 
 def connect(
-    url: str | None = None, *, retries: int = 3, patience: float | None = 0.0, timeout: float = SOCKET_TIMEOUT
+    url: str | None = None,
+    *,
+    retries: int = 3,
+    patience: float | None = 0.0,
+    timeout: float = SOCKET_TIMEOUT,
+    pool: type[ConnectionPool] = ConnectionPool,
 ) -> Redis:
     """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
 
@@ -40,13 +45,14 @@ def connect(
         retries: How often a command is tried again after the connection broke.
         patience: Instead of ``retries``, if it is not 0: see ``Patience``.
         timeout: Seconds a reply may take.
+        pool: The class that keeps its connections.
 
     Raises:
         OptionError: If the URL is none that redis-py knows.
     """
     url = url or default_url()
     try:
-        return Redis.from_url(
+        connections = pool.from_url(
             url,
             socket_timeout=timeout,
             socket_connect_timeout=CONNECT_TIMEOUT,
@@ -54,6 +60,7 @@ def connect(
             health_check_interval=30,
             command_packer=_Packer(),
         )
+        return Redis.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None

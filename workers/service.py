@@ -25,6 +25,7 @@ from workers.dispatcher import Dispatcher
 from workers.events import Event, Fetched, Message, Stop
 from workers.fetcher import Fetcher
 from workers.lanes import Lanes
+from workers.lean_pool import LeanPool
 from workers.rq_worker import RQWorker
 from workers.scheduler import enqueue_due
 from workers.settings import Settings, worker_name
@@ -76,7 +77,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
                 # claims of the first time would be ours without our knowing.
                 parts = self._settings, self._name, self._title, self._inbox
-                dispatcher = build(*parts, lambda: connect(url, retries=0), self._say_ready)
+                dispatcher = build(*parts, lambda: connect(url, retries=0, pool=LeanPool), self._say_ready)
                 dispatcher.run()
                 if dispatcher.state.finished:
                     sys.exit(FINISHED)

@@ -9,12 +9,12 @@ such a job, a failure, a kill, a dependent, RQ's own code takes over.
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
-from uuid import uuid4
 
 import rq
 from rq.executions import Execution, ExecutionRegistry
@@ -22,7 +22,6 @@ from rq.job import Job
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
-from rq.utils import utcformat
 
 from taskq import keys, tracing
 from workers import recovery
@@ -103,7 +102,7 @@ def queue_take(state: State, pipe: Any, queues: list[rq.Queue], fetched: Iterabl
                room: int) -> None:  # fmt: skip
     """Queue the script which begins what was fetched, and takes up to ``room`` jobs more."""
     worker = state.worker
-    now = datetime.now(UTC)
+    now = time.time()
     known = [part for queue, job_id in fetched for part in (queues.index(queue), job_id)]
     state.scripts.take(
         [
@@ -112,8 +111,8 @@ def queue_take(state: State, pipe: Any, queues: list[rq.Queue], fetched: Iterabl
               for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}")),
         ],
         [
-            worker.name, room, int(state.order.alternates), int(_allowed(worker)), now.timestamp(),
-            utcformat(now), worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, uuid4().hex[:24],
+            worker.name, room, int(state.order.alternates), int(_allowed(worker)), now,
+            _formatted(now), worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, os.urandom(12).hex(),
             len(known) // 2, *known,
         ],
         pipe,
@@ -167,4 +166,5 @@ def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
 
 
 def _formatted(moment: float) -> str:
-    return utcformat(datetime.fromtimestamp(moment, UTC))
+    """As RQ's ``utcformat``, which takes five times as long."""
+    return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
