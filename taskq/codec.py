@@ -22,6 +22,8 @@ PROTOCOL = 5
 DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
 
 _MAIN = b"__main__"
+_ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they hold, it names nothing
+_LONG = 1 << 14  # bytes which it costs time to search
 
 
 def dumps(value: Any, what: str = "value") -> bytes:
@@ -34,11 +36,13 @@ def dumps(value: Any, what: str = "value") -> bytes:
     Raises:
         PickleError: If neither can serialize it.
     """
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, PROTOCOL)
     try:
         data = pickle.dumps(value, PROTOCOL)
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything; cloudpickle has the last word
         return dumps_by_value(value, what)
-    if is_array(value):
+    if len(data) > _LONG and is_array(value):
         return data
     if _MAIN in data or cloudpickle.list_registry_pickle_by_value():
         return dumps_by_value(value, what)

@@ -79,7 +79,9 @@ class _Packer(HiredisRespSerializer):
             args = tuple(repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args)
         if memoryview in kinds:
             return self._around(args)
-        return [hiredis.pack_command(args)] if kinds <= _PACKED and " " not in args[0] else super().pack(*args)
+        if kinds - _NUMBERS <= _PACKED and " " not in args[0]:
+            return [hiredis.pack_command(args)]
+        return super().pack(*args)
 
     def _around(self, args: tuple[Any, ...]) -> list[Any]:
         """As ``pack``, in pieces, so that what memoryviews show is sent from where it is."""

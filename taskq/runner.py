@@ -120,6 +120,7 @@ def _run(
     values: list[bytes] = []
     spans: list[tuple[int, int]] = []
     failures: list[ItemFailure] = []
+    held, most = 0, pace.most
     first = next_index = header.start + (header.only[0] if header.only else 0)
     for position, (offset, item) in enumerate(_to_do(header, items)):
         index = header.start + offset
@@ -142,9 +143,9 @@ def _run(
                 spans.append((first, next_index - first))
             first = index
         values.append(data)
-        pace.held += len(data)
-        if pace.held >= pace.most:
-            pace.next_look = 0.0
+        held += len(data)
+        if held >= most:
+            pace.held, pace.next_look = held, 0.0
         next_index = index + 1
     if next_index > first:
         spans.append((first, next_index - first))

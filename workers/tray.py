@@ -102,7 +102,9 @@ class Clearing:
 
     def take(self, values: list[Any]) -> list[Any]:
         """The values, with a view of what was laid down, which stays there until nobody has the view any more."""
-        return [self._view(value) if isinstance(value, Laid) else value for value in values]
+        if Laid not in set(map(type, values)):
+            return values
+        return [self._view(value) if type(value) is Laid else value for value in values]
 
     def _view(self, laid: Laid) -> memoryview:
         assert self._memory is not None
