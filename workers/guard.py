@@ -7,7 +7,7 @@ A pool process that dies takes its process group along (``signals.kill_group``).
 service is killed: nobody is left to see it, and what has made itself a session of its own is in no group of ours.
 But each process inherits the environment, so the mark is found in ``/proc`` (Linux; elsewhere just groups die).
 
-The forkserver imports this module before all others (``lane.context``), and that sets it up.
+The forkserver imports this module before all others (``lone_pool.context``), and that sets it up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from pathlib import Path
+from types import TracebackType
 
 from workers import signals
 
@@ -111,6 +113,13 @@ def _stand_guard() -> None:
         with suppress(OSError):
             os.setpgid(0, 0)  # a signal to the service's whole group must not reach the one who cleans up
         atexit.register(_clean_up, token, pid)
+        sys.excepthook = _say_why
+
+
+def _say_why(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print what the forkserver, or what it starts, ends by; not that the service was killed while it asked."""
+    if not issubclass(kind, EOFError):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _clean_up(token: str, pid: int) -> None:

@@ -36,7 +36,7 @@ KILLED = 130  # exit code after a second Ctrl-C, as shells have it
 class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
     """Supervises the services of one host. ``run()`` returns never: it ends the process.
 
-    Services are forked: a new one runs after 20 ms. (Pool processes are not, see ``lane.py``.)
+    Services are forked: a new one runs after 20 ms. (Pool processes are not, see ``lone_pool.py``.)
     """
 
     def __init__(self, settings: Settings) -> None:
