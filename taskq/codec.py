@@ -85,9 +85,7 @@ def loads(data: bytes) -> Any:
     """
     try:
         return pickle.loads(data)
-    except (ImportError, AttributeError):
-        raise
-    except Exception as error:
+    except (pickle.UnpicklingError, EOFError, MemoryError, ValueError, OverflowError, LookupError) as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # by Python code, so by a class of the value
         if data.startswith(signing.MAGIC):

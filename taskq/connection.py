@@ -20,6 +20,7 @@ DEFAULT_URL = "redis://localhost:6379/0"
 SOCKET_TIMEOUT = 30.0  # seconds a reply may take
 CONNECT_TIMEOUT = 5.0  # seconds
 _NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hiredis says so
+_WITH_VIEWS = ("EVALSHA", "EVAL")  # commands in which we send them, as other names may be two words
 _PACKED = frozenset([bytes, str])  # what hiredis packs by itself
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
@@ -77,11 +78,10 @@ class _Packer(HiredisRespSerializer):
         kinds = set(map(type, args))
         if not kinds.isdisjoint(_NUMBERS):
             args = tuple(repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args)
-        if memoryview in kinds:
+        if memoryview in kinds and args[0] in _WITH_VIEWS:
             return self._around(args)
-        if kinds - _NUMBERS <= _PACKED and " " not in args[0]:
-            return [hiredis.pack_command(args)]
-        return super().pack(*args)
+        plain = kinds - _NUMBERS <= _PACKED and type(args[0]) is str and " " not in args[0]
+        return [hiredis.pack_command(args)] if plain else super().pack(*args)
 
     def _around(self, args: tuple[Any, ...]) -> list[Any]:
         """As ``pack``, in pieces, so that what memoryviews show is sent from where it is."""

@@ -1,4 +1,4 @@
-"""Reads a long list from Redis in round trips of about the same size, however large its elements are."""
+"""Reads a long list from Redis in round trips of bounded size, as far as the last elements tell of the next."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 _BYTES = 8 << 20  # of one round trip: more takes longer, as it no longer fits a processor's cache
 _FIRST = 16  # elements of the first one, while nothing is known of their size
 _MOST = 10_000  # elements of one round trip
+_GROWTH = 4  # times as many as in the one before, at most
 
 
 class ListReader:
@@ -29,7 +30,8 @@ class ListReader:
         batch: list[bytes] = self._connection.lrange(self._key, start, stop - 1) if start < stop else []
         if batch:
             size = sum(map(len, batch)) / len(batch)
-            self._count = max(1, min(_MOST, int(_BYTES / max(size, 1))))
+            fitting = int(_BYTES / max(size, 1))
+            self._count = max(1, min(_MOST, _GROWTH * self._count, fitting))  # the next ones may be larger
         return batch
 
     def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:

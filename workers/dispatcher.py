@@ -38,6 +38,7 @@ from workers.monitor import Monitor
 from workers.state import State
 from workers.suspension import Suspension
 from workers.sweep import Sweep
+from workers.tray import let_go
 
 log = logging.getLogger(__name__)
 
@@ -247,6 +248,7 @@ class Dispatcher:
 
     def _redis_failed(self, error: Exception) -> None:
         """Keep everything, wait a little longer each time, and try again."""
+        let_go(error)
         self._gate.clear()
         self.state.unsure = True
         self.state.meter.count("taskq_redis_errors")

@@ -17,9 +17,8 @@ from typing import Any
 
 import psutil
 
-from workers import ledger, marker, pool_process, signals, tray
+from workers import ledger, lone_pool, marker, pool_process, signals, tray
 from workers.ledger import Ledger
-from workers.lone_pool import LonePool
 from workers.marker import Marker
 from workers.settings import Settings
 from workers.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
@@ -28,14 +27,12 @@ from workers.tray import Clearing
 _RECALL = 0.02  # seconds after which a batch is asked to end with the job that runs
 _SETTLED = 0.005  # seconds after which what was asked, and what was said before, has been seen by the other side
 
-_AT_ONCE = 3000  # bytes in a task; a pipe's buffer may be as small as two pages
-
 OnDone = Callable[["Lane", list[tuple[int, Any]]], None]
 OnDeath = Callable[["Lane"], None]
 
 
 def _bytes_in(task: Task) -> int:
-    """About how many bytes the task has when it travels, if it is one of those which wait for nothing."""
+    """How many bytes the task has at least when it travels, if it is one of those which wait for nothing."""
     if isinstance(task, JobTask):
         return sum(map(len, task.fields.values()))
     if isinstance(task, ChunkTask) and task.introduction is None:
@@ -77,9 +74,11 @@ class Lane:
         self.clearing = Clearing(laid)
         trust, logs = settings.trust, settings.logs
         initargs = (settings.url, trust, logs, title, numbers, memory, laid, list(sys.path), user)
-        self._pool = LonePool(ctx, lambda: on_death(self), initargs)
-        if laid is not None:
-            laid.handed_over()
+        try:
+            self._pool = lone_pool.start(ctx, lambda: on_death(self), initargs)
+        finally:
+            if laid is not None:
+                laid.handed_over()
         self._pool.name_threads(f"lane {index}")
         self.pid: int = self._pool.process.pid
 
@@ -111,7 +110,8 @@ class Lane:
                 self._known_maps.popitem(last=False)
         self.tasks[number] = note
         self.given += 1
-        at_once = self._pool.idle and _bytes_in(task) <= _AT_ONCE
+        self.clearing.sweep()
+        at_once = self._pool.idle and _bytes_in(task) <= lone_pool.AT_ONCE
         give = self._pool.apply_at_once if at_once else self._pool.apply_async
         give(
             pool_process.run,

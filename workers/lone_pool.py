@@ -14,10 +14,14 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from workers import guard, pool_process, signals
 from workers.preload import VARIABLE
+
+AT_ONCE = 4000
+"""Bytes of a task that is small; a pipe's buffer may be as small as two pages."""
 
 _JOIN = 5.0  # seconds; bound of every wait for something that has been killed
 
@@ -94,15 +98,14 @@ class LonePool(multiprocessing.pool.Pool):
     _quick_put: Any
     _result_handler: Any
     _task_handler: Any
+    _taskqueue: Any
     _terminate: Any
     _worker_handler: Any
 
     def __init__(self, ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> None:
         self.process: Any = None
         self._report_death = on_death
-        with _bare_main():
-            guard.ensure_forkserver()
-            super().__init__(1, pool_process.start, initargs, context=ctx)
+        super().__init__(1, pool_process.start, initargs, context=ctx)
         self._cache.notifier = _Mute()  # it would wake the same thread at the end of each task
 
     def _get_sentinels(self) -> list[Any]:
@@ -129,13 +132,18 @@ class LonePool(multiprocessing.pool.Pool):
         self._result_handler.name = f"{name}: results"
 
     def apply_at_once(self, func: Any, args: Any, callback: Any, error_callback: Any) -> None:
-        """As ``apply_async``, without the way through the thread that hands tasks on.
+        """As ``apply_async``, without the way through the thread that hands tasks on, if the task is small.
 
-        Only while the process has nothing to do, so that nobody else writes to its pipe, which is empty, and only
-        with what any pipe has room for.
+        Only while the process has nothing to do, so that nobody else writes to its pipe, which is empty. What any
+        pipe has room for is written without waiting, also if the process has just died.
         """
         result: Any = multiprocessing.pool.ApplyResult(self, callback, error_callback)
-        self._quick_put((result._job, 0, func, args, {}))
+        task: Any = (result._job, 0, func, args, {})
+        data = ForkingPickler.dumps(task)
+        if len(data) <= AT_ONCE:
+            self._inqueue._writer.send_bytes(data)
+        else:
+            self._taskqueue.put(([task], None))
 
     @property
     def idle(self) -> bool:
@@ -166,3 +174,26 @@ class LonePool(multiprocessing.pool.Pool):
         # Free locks and pipes now: left to the garbage collector, they may go in the middle of anything.
         self._inqueue = self._outqueue = self._change_notifier = self._quick_get = self._quick_put = None
         self._worker_handler = self._task_handler = self._result_handler = self._cache.notifier = None
+        # And let go of the lane, which need not wait for that collector either, nor what lies in its memory.
+        self._cache.clear()
+        self._report_death = _nothing
+
+
+def start(ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> LonePool:
+    """Start a process, and the forkserver before it, if it does not run.
+
+    Args:
+        ctx: From ``context()``.
+        on_death: Called (in a thread of the Pool) when the process is found dead.
+        initargs: For ``pool_process.start``.
+
+    Raises:
+        OSError, EOFError: If the process can't be started.
+    """
+    with _bare_main():
+        guard.ensure_forkserver()
+        return LonePool(ctx, on_death, initargs)
+
+
+def _nothing() -> None:
+    """Whoever would be told of a death knows of it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import traceback
 import weakref
 from collections import deque
 from dataclasses import dataclass
@@ -59,11 +60,16 @@ def _received(descriptor: Any) -> Memory:
 
 def allot() -> Memory | None:
     """Memory for one lane; None where the system has none that needs no file."""
-    if not hasattr(os, "memfd_create"):
+    try:
+        descriptor = os.memfd_create("taskq-tray")
+    except (AttributeError, OSError):  # not Linux, or not allowed
         return None
-    descriptor = os.memfd_create("taskq-tray")
-    os.ftruncate(descriptor, _FRONT + SIZE)
-    return Memory(descriptor)
+    try:
+        os.ftruncate(descriptor, _FRONT + SIZE)
+        return Memory(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 class Tray:
@@ -82,9 +88,10 @@ class Tray:
 
     def _lay(self, memory: Memory, value: bytes) -> Laid | None:
         length = len(value)
-        start = self._next % SIZE
+        freed, start = memory.freed[0], self._next % SIZE
         skipped = SIZE - start if start + length > SIZE else 0  # it lies in one piece
-        if self._next + skipped + length > memory.freed[0] + SIZE:
+        needed = length if freed == self._next else skipped + length  # where nothing lies, all is free
+        if self._next + needed > freed + SIZE:
             return None
         at = self._next + skipped
         memory.ring[at % SIZE : at % SIZE + length] = value
@@ -93,15 +100,19 @@ class Tray:
 
 
 class Clearing:
-    """The service's side; used by one thread only."""
+    """The service's side; for its dispatcher's thread only."""
 
     def __init__(self, memory: Memory | None) -> None:
         self._memory = memory
         self._ends: deque[int] = deque()  # of what was taken, in order
         self._free: set[int] = set()
+        # Ends of what nobody looks at any more. A view may go in any thread, and in the middle of anything, by the
+        # garbage collector: then no more is done than to note it.
+        self._gone: deque[int] = deque()
 
     def take(self, values: list[Any]) -> list[Any]:
         """The values, with a view of what was laid down, which stays there until nobody has the view any more."""
+        self.sweep()
         if Laid not in set(map(type, values)):
             return values
         return [self._view(value) if type(value) is Laid else value for value in values]
@@ -111,12 +122,21 @@ class Clearing:
         start, end = laid.at % SIZE, laid.at + laid.length
         view = self._memory.ring[start : start + laid.length]
         self._ends.append(end)
-        weakref.finalize(view, self._forget, end).atexit = False
+        weakref.finalize(view, self._gone.append, end).atexit = False
         return view
 
-    def _forget(self, end: int) -> None:
-        assert self._memory is not None
-        self._free.add(end)
-        while self._ends and self._ends[0] in self._free:
-            self._free.discard(self._ends[0])
-            self._memory.freed[0] = self._ends.popleft()
+    def sweep(self) -> None:
+        """Give back the places that nobody looks at any more, and nobody at those before them."""
+        while self._gone:
+            self._free.add(self._gone.popleft())
+        while self._memory is not None and self._ends and self._ends[0] in self._free:
+            end = self._ends.popleft()
+            self._free.discard(end)
+            self._memory.freed[0] = end
+
+
+def let_go(error: BaseException | None) -> None:
+    """Free what the calls that failed still hold: a view would keep its place until the garbage collector runs."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import fakeredis
 import pytest
 
@@ -11,7 +13,7 @@ from tests import jobs
 from tests.waiting import wait_until
 from workers.tray import Clearing, Laid
 
-pytestmark = pytest.mark.usefixtures("laid")
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="elsewhere all goes through the pipe")
 
 
 @pytest.fixture
@@ -33,6 +35,17 @@ def test_they_arrive_whole_and_in_order(any_queue: Queue, laid: list[Laid]) -> N
         job = any_queue.map(jobs.large, range(60))
         assert job.get(timeout=30) == [jobs.large(n) for n in range(60)]
     assert len(laid) > 30, "more than the memory of two processes has room for at once"
+
+
+def test_they_are_sent_again_when_the_connection_breaks(real_queue: Queue, laid: list[Laid]) -> None:
+    with running_worker(real_queue):
+        job = real_queue.map(jobs.large, range(60), chunksize=1)
+        for done in range(5, 60, 5):
+            wait_until(lambda done=done: job.progress.done >= done)
+            real_queue.connection.client_kill_filter(_type="normal", skipme=True)
+        assert job.get(timeout=30) == [jobs.large(n) for n in range(60)]
+        assert len(job.result_list) == 60
+    assert laid
 
 
 def test_a_chunk_ends_where_its_results_are_many(real_queue: Queue) -> None:
@@ -58,15 +71,16 @@ def test_signed_ones(real_queue: Queue, laid: list[Laid], monkeypatch: pytest.Mo
     assert laid
 
 
-def test_what_was_laid_down_by_a_process_that_died_is_not_lost(real_queue: Queue) -> None:
+def test_what_was_laid_down_by_a_process_that_died_is_not_lost(real_queue: Queue, laid: list[Laid]) -> None:
     with running_worker(real_queue, processes=1):
         job = real_queue.map(jobs.large_until_3, range(6), chunksize=1)
         (*results,) = job.get(timeout=30, errors="return")
     assert isinstance(results.pop(3), WorkerLostError)
     assert results == [jobs.large(n) for n in (0, 1, 2, 4, 5)]
+    assert laid
 
 
-def test_they_wait_until_redis_is_back() -> None:
+def test_they_wait_until_redis_is_back(laid: list[Laid]) -> None:
     server = fakeredis.FakeServer()
     queue = Queue(connection=fakeredis.FakeRedis(server=server))
     with running_worker(queue) as state:
@@ -78,3 +92,4 @@ def test_they_wait_until_redis_is_back() -> None:
             server.connected = True
         assert job.get(timeout=30) == [jobs.large(n) for n in range(60)]
         assert len(job.result_list) == 60
+    assert laid

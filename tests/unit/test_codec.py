@@ -60,6 +60,21 @@ class Fails:
         raise ValueError("not me")
 
 
+class Grown:
+    """Needs more arguments than it was pickled with."""
+
+    def __init__(self, *_: int) -> None: ...
+    def __reduce__(self) -> Any:
+        return Grown, ()
+
+
+def test_a_class_that_has_changed_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = codec.dumps(Grown())
+    monkeypatch.setattr(Grown, "__init__", lambda _self, _needed: None)
+    with pytest.raises(TypeError):  # raised before any line of it runs
+        codec.loads(data)
+
+
 def test_an_error_of_the_values_class_is_its_own() -> None:
     with pytest.raises(ValueError, match="not me"):
         codec.loads(codec.dumps(Fails()))

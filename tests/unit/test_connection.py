@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from redis.connection import HiredisRespSerializer
 
 from taskq import OptionError, Queue, connection
 
@@ -139,3 +140,16 @@ def test_numbers_are_sent_as_redis_py_sends_them() -> None:
         connection.connect("redis://nowhere").connection_pool.make_connection().pack_command("SET", "key", 7, 0.5)
     )
     assert packed == b"*4\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\n7\r\n$3\r\n0.5\r\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (b"GET", "key"), ("CONFIG GET", "x"), (b"CONFIG GET", "x"), ("SET", b"key", bytearray(b"value"), "PX", 7),
+        ("SET", "key", memoryview(b"value")), ("EVALSHA", "sha", 0, memoryview(b"one"), memoryview(b""), 5, "x"),
+    ],
+)  # fmt: skip
+def test_every_command_is_packed_as_by_redis_py(command: tuple[object, ...]) -> None:
+    made = connection.connect("redis://nowhere").connection_pool.make_connection()
+    assert b"".join(made.pack_command(*command)) == b"".join(HiredisRespSerializer().pack(*command))
+    assert b"".join(made.pack_commands([command])) == b"".join(HiredisRespSerializer().pack(*command))

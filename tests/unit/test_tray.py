@@ -60,10 +60,39 @@ def test_a_place_is_free_when_nobody_looks_at_it_any_more(memory: Memory) -> Non
     first, second, *rest = receiver.take(sender.lay([bytes(QUARTER)] * 4))
     assert isinstance(sender.lay([bytes(QUARTER)])[0], bytes)
     del second
+    receiver.sweep()
     assert isinstance(sender.lay([bytes(QUARTER)])[0], bytes), "the one before it is still in the way"
     del first
+    receiver.sweep()
     assert [type(one) for one in sender.lay([bytes(QUARTER)] * 3)] == [Laid, Laid, bytes]
     assert len(rest) == 2
+
+
+def test_an_empty_ring_has_room_for_all_that_fits(memory: Memory) -> None:
+    sender, receiver = Tray(memory), Clearing(memory)
+    for size in (QUARTER + 8, 3 * QUARTER, 3 * QUARTER, tray.SIZE, QUARTER):
+        [laid] = sender.lay([bytes(size)])
+        assert isinstance(laid, Laid)
+        receiver.take([laid])
+        receiver.sweep()
+
+
+def test_a_failed_call_does_not_keep_its_views(memory: Memory) -> None:
+    sender, receiver = Tray(memory), Clearing(memory)
+
+    def fail() -> None:
+        views = receiver.take(sender.lay([bytes(tray.SIZE)]))
+        refused = ValueError(len(views))
+        raise refused
+
+    gc.disable()
+    try:
+        fail()
+    except ValueError as error:
+        tray.let_go(error)
+    receiver.sweep()
+    gc.enable()
+    assert isinstance(sender.lay([bytes(tray.SIZE)])[0], Laid)
 
 
 def test_the_memory_outlives_its_lane(memory: Memory) -> None:
@@ -90,4 +119,5 @@ def test_nothing_is_overwritten_while_somebody_looks_at_it(steps: list[tuple[int
         assert all(value[:64] == got[:64] and value[-64:] == got[-64:] for value, got in held)
     got = b""
     del got, held
+    receiver.sweep()
     assert isinstance(sender.lay([bytes(tray.SIZE // 2)])[0], Laid), "all is free again"

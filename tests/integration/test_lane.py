@@ -1,0 +1,81 @@
+"""A lane by itself: what it leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.waiting import wait_until
+from workers import guard, lone_pool
+from workers.lane import Lane
+from workers.settings import Settings
+from workers.tasks import JobTask
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def lane(ends: queue.SimpleQueue[Any]) -> Lane:
+    settings = Settings(url="redis://127.0.0.1:1")
+    return Lane(0, lone_pool.context(), settings, "lane", lambda *end: ends.put(end), lambda _lane: None)
+
+
+def trays() -> int:
+    """How many of them are open in this process."""
+    found = 0
+    for name in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += "taskq-tray" in str(name.readlink())
+    return found
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_discarded_lane_is_gone_at_once_with_its_memory() -> None:
+    ends: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    one = lane(ends)
+    one.say_when_ready()
+    left = weakref.ref(one)
+    ends.get(timeout=10)
+    one.discard()
+    del one
+    wait_until(lambda: left() is None, timeout=5.0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_a_lane_that_can_not_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("no forkserver")
+
+    monkeypatch.setattr(guard, "ensure_forkserver", fail)
+    gc.collect()
+    before = trays()
+    for _ in range(3):
+        with pytest.raises(OSError, match="no forkserver"):
+            lane(queue.SimpleQueue())
+    gc.collect()
+    assert trays() == before
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_task_with_a_long_name_does_not_wait_for_a_dead_process() -> None:
+    ends: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    one = lane(ends)
+    one.say_when_ready()
+    ends.get(timeout=10)
+    wait_until(lambda: one._pool.idle)
+    one.kill("a test")
+    wait_until(lambda: one._pool.process.exitcode is not None)
+    one.submit(1, JobTask("x" * 200_000, {b"data": b""}, "worker"), None)  # else it hangs here
+    one.discard()
+    assert list(one.tasks) == [1]
