@@ -80,8 +80,9 @@ def loads(data: bytes) -> Any:
 
     Raises:
         SignatureError: If the bytes are signed, and this process has no key.
-        DamagedError: If they are no pickle, or what it says can't be done.
-        Exception: Whatever the classes of the value raise, or the import of their modules.
+        DamagedError: If they are no pickle. A ValueError or LookupError of a class that is written in C can't be
+            told from it, and is its cause.
+        Exception: Whatever else the classes of the value raise, or the import of their modules.
     """
     try:
         return pickle.loads(data)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import platform
 import sys
-from types import FunctionType
 from typing import Any
 
-import cloudpickle
 from rq.utils import import_attribute
 
 from taskq import codec, imports
@@ -117,14 +115,6 @@ def display_name(target: Any) -> str:
     return str(name).replace("<locals>.", "")
 
 
-def _is_plain(target: Any) -> bool:
-    """Whether it is a function at the top of a module; pickle would find the same, in ten times the time."""
-    if type(target) is not FunctionType or target.__module__ == "__main__":
-        return False
-    found = getattr(sys.modules.get(target.__module__), target.__qualname__, None)
-    return found is target and not cloudpickle.list_registry_pickle_by_value()
-
-
 def for_rq(target: Any) -> Any:
     """The function as ``rq.Queue.enqueue`` should get it: itself where RQ can import it by name.
 
@@ -133,8 +123,6 @@ def for_rq(target: Any) -> Any:
     """
     if isinstance(target, (str, Function, type)) or not callable(target):
         return target  # RQ says what it thinks of a class or a non-callable
-    if _is_plain(target):
-        return target
     if not inspect.isroutine(target) and getattr(target, "__module__", None) != "__main__":
         return target  # a callable object: RQ sends it as an instance, through our codec
     function = Function.of(target)

@@ -51,9 +51,8 @@ def job_of(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> SignedJ
     serializer = codec.Serializer if keys.JOB_KIND.encode() in fields else _user.load_serializer()
     kind: Any = signing_class(_user.load_job_class())
     job: SignedJob = kind(job_id, connection=connection.shared())
-    job.serializer = (
-        serializer  # else RQ looks each time whether it is one: an eighth of all it takes to run a job
-    )
+    # Given to the constructor, RQ would look each time whether it is one: a fifth of all it takes to run a no-op.
+    job.serializer = serializer
     job.restore(fields)
     job.worker_name = worker or job.worker_name
     return job

@@ -22,6 +22,7 @@ from rq.job import Job
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
+from rq.utils import utcformat
 
 from taskq import keys, tracing
 from workers import recovery
@@ -166,5 +167,4 @@ def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
 
 
 def _formatted(moment: float) -> str:
-    """As RQ's ``utcformat``, which takes five times as long."""
-    return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return utcformat(datetime.fromtimestamp(moment, UTC))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 
 import fakeredis
 import pytest
@@ -13,7 +13,7 @@ from tests import jobs
 from tests.waiting import wait_until
 from workers.tray import Clearing, Laid
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="elsewhere all goes through the pipe")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all goes through the pipe")
 
 
 @pytest.fixture
