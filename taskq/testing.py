@@ -107,8 +107,8 @@ def running_worker(
     if isinstance(queue.connection, fakeredis.FakeRedis):  # no pool process reaches it to clean RQ's registries
         options["rq"] = RQOptions(maintenance_interval=0)
     name = worker_name("test", 0)
-    dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox,
-                       new_connection or (lambda: _again(queue.connection)))  # fmt: skip
+    connect = new_connection or (lambda: _again(queue.connection))
+    dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox, connect(), connect)
     thread = threading.Thread(target=dispatcher.run, name=name, daemon=True)
     thread.start()
     try:

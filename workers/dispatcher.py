@@ -187,7 +187,12 @@ class Dispatcher:
         exchange = Exchange(state, ask=self._ask, fetched=fetched)
         # Which of several queues comes next is for the take to say; with one, its fetcher is quicker.
         self._ask = bool(fetched) and len(state.queues) > 1
-        exchange.run()
+        try:
+            exchange.run()
+        except RedisError:
+            # They lie in the intermediate list; those that were begun do not, and the script looks.
+            self._fetched += [Fetched(one, job_id) for one, job_id in {*fetched, *exchange.others}]
+            raise
         if idle and exchange.empty and not (exchange.begun or exchange.others):
             self._nothing_to_do()
         if exchange.begun:
@@ -202,7 +207,8 @@ class Dispatcher:
     def _idle(self) -> bool:
         """Whether nothing is left of what was begun. Remembers since when."""
         state = self.state
-        idle = not (state.taken or state.errands or self._errands_running() or state.webhooks.busy)
+        errand_runs = any(isinstance(one, Errand) for lane in state.lanes for one in lane.tasks.values())
+        idle = not (state.taken or state.errands or errand_runs or state.webhooks.busy)
         if not idle:
             self._idle_since = time.monotonic()
         return idle
@@ -214,9 +220,6 @@ class Dispatcher:
             self.state.finish("the queues are empty")
         elif options.max_idle_time is not None and time.monotonic() - self._idle_since >= options.max_idle_time:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
-
-    def _errands_running(self) -> list[Errand]:
-        return [one for lane in self.state.lanes for one in lane.tasks.values() if isinstance(one, Errand)]
 
     def _accept_fetched(self) -> list[tuple[rq.Queue, str]]:
         """What fetchers brought and can start; what can't is given back, for others may be free."""

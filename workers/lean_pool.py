@@ -28,6 +28,8 @@ class LeanPool(ConnectionPool):
         return connection
 
     def release(self, connection: Any) -> None:
+        if not connection.is_connected:  # it has broken, and so have the others
+            self.disconnect(inuse_connections=False)
         with self._lock:
             if connection in self._in_use_connections:
                 self._in_use_connections.remove(connection)

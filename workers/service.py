@@ -77,7 +77,12 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
                 # claims of the first time would be ours without our knowing.
                 parts = self._settings, self._name, self._title, self._inbox
-                dispatcher = build(*parts, lambda: connect(url, retries=0, pool=LeanPool), self._say_ready)
+                dispatcher = build(
+                    *parts,
+                    connect(url, retries=0, pool=LeanPool),
+                    lambda: connect(url, retries=0),
+                    self._say_ready,
+                )
                 dispatcher.run()
                 if dispatcher.state.finished:
                     sys.exit(FINISHED)
@@ -125,6 +130,7 @@ def build(
     name: str,
     title: str,
     inbox: queue.SimpleQueue[Event],
+    connection: Any,
     new_connection: Callable[[], Any],
     on_ready: Callable[[], object] = lambda: None,
 ) -> Dispatcher:
@@ -135,10 +141,10 @@ def build(
         name: Of the RQ worker.
         title: Begins the titles of the pool processes.
         inbox: The dispatcher's.
-        new_connection: Makes connections: one for the dispatcher, one for each fetcher.
+        connection: The dispatcher's.
+        new_connection: Makes one for each fetcher.
         on_ready: Called once the service is registered and its pool processes are on their way.
     """
-    connection = new_connection()
     worker = RQWorker(settings.queues, name, connection, settings.rq)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()

@@ -9,6 +9,8 @@ from typing import Any
 import fakeredis
 import pytest
 import rq
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq import Callback
 from rq.job import JobStatus
 
 from taskq import Queue, services
@@ -16,6 +18,8 @@ from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until
 from workers import recovery
+from workers.exchange import Exchange
+from workers.intake import Stranded
 from workers.rq_worker import RQWorker
 
 
@@ -136,3 +140,22 @@ def test_a_job_id_stranded_between_queue_and_worker_is_put_back(queue: Queue) ->
     with running_worker(queue):
         wait_until(lambda: job.return_value(refresh=True) == 9)
     assert queue.connection.llen(queue.intermediate_queue_key) == 0
+
+
+@pytest.mark.parametrize("simple", [True, False])
+def test_a_job_that_was_fetched_as_redis_went_away_need_not_be_found(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch, simple: bool
+) -> None:
+    run, failed = Exchange.run, []
+
+    def fail_once(self: Exchange) -> bool:
+        if self.fetched and not failed:
+            failed.append(self.fetched)
+            raise RedisConnectionError("a test")
+        return run(self)
+
+    monkeypatch.setattr(Exchange, "run", fail_once)
+    with running_worker(real_queue):
+        while not failed:  # the dispatcher itself may be quicker than its fetcher
+            job = real_queue.enqueue(jobs.square, 3, on_success=None if simple else Callback(jobs.remember))
+            wait_until(lambda job=job: job.get_status() == JobStatus.FINISHED, timeout=Stranded.AFTER - 0.5)

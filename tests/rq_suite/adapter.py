@@ -75,7 +75,9 @@ class Adapter(classes.Worker):
             dequeue_strategy=(self.strategy or DequeueStrategy(dequeue_strategy)).value,
         )  # fmt: skip
         settings = Settings(url, tuple(self.queue_names()), processes=PROCESSES, grace=_LONG, rq=options)
-        dispatcher = build(settings, self.name, "rq-suite:", inbox, lambda: connect(url, retries=0))
+        dispatcher = build(
+            settings, self.name, "rq-suite:", inbox, connect(url, retries=0), lambda: connect(url, retries=0)
+        )
         restore = self._catch_signals(inbox, dispatcher)
         try:
             dispatcher.run()
