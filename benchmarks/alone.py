@@ -94,7 +94,7 @@ def idle(q: taskq.Queue, scale: Scale) -> list[Row]:
     time.sleep(2 * scale.idle)
     took = time.perf_counter() - began
     return [
-        ("idle service, of a core", f"{(processes.cpu(tree) - cpu) / took:.2%}"),
+        ("idle service, of a core", f"{processes.used_since(cpu) / took:.2%}"),
         ("idle service, Redis commands/s", number((commands() - seen - 1) / took)),
     ]
 

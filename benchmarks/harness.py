@@ -131,7 +131,7 @@ class Running:
         mine = processes.descendants() - self._spared
         commands, cpu = self._commands(), processes.cpu(mine)
         time.sleep(seconds)
-        used = processes.cpu(mine) - cpu
+        used = processes.used_since(cpu)
         return Idle(used / seconds, (self._commands() - commands - 1) / seconds)  # one is our own
 
     def _commands(self) -> int:

@@ -51,11 +51,16 @@ def memory(processes: set[psutil.Process]) -> int:
     return total
 
 
-def cpu(processes: set[psutil.Process]) -> float:
-    """Seconds of a core they used so far, all together."""
-    total = 0.0
+def cpu(processes: set[psutil.Process]) -> dict[psutil.Process, float]:
+    """Seconds of a core that each has used so far; without those that have ended."""
+    used = {}
     for process in processes:
         with suppress(psutil.Error):
             times = process.cpu_times()
-            total += times.user + times.system
-    return total
+            used[process] = times.user + times.system
+    return used
+
+
+def used_since(before: dict[psutil.Process, float]) -> float:
+    """Seconds of a core which they have used since, all together; of those that have ended nothing is known."""
+    return sum(seconds - before[process] for process, seconds in cpu(set(before)).items())
