@@ -12,6 +12,7 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import ConnectionPool, HiredisRespSerializer, SSLConnection
 from redis.retry import Retry
+from rq.job import JobStatus
 
 from taskq.errors import OptionError
 from taskq.patience import Patience
@@ -21,7 +22,7 @@ SOCKET_TIMEOUT = 30.0  # seconds a reply may take
 CONNECT_TIMEOUT = 5.0  # seconds
 _NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hiredis says so
 _WITH_VIEWS = ("EVALSHA", "EVAL")  # commands in which we send them, as other names may be two words
-_PACKED = frozenset([bytes, str])  # what hiredis packs by itself
+_PACKED = frozenset([bytes, str, JobStatus])  # what hiredis packs by itself
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
@@ -38,6 +39,7 @@ def connect(
     patience: float | None = 0.0,
     timeout: float = SOCKET_TIMEOUT,
     pool: type[ConnectionPool] = ConnectionPool,
+    client: type[Redis] = Redis,
 ) -> Redis:
     """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
 
@@ -47,6 +49,7 @@ def connect(
         patience: Instead of ``retries``, if it is not 0: see ``Patience``.
         timeout: Seconds a reply may take.
         pool: The class that keeps its connections.
+        client: The class of the connection itself.
 
     Raises:
         OptionError: If the URL is none that redis-py knows.
@@ -61,7 +64,7 @@ def connect(
             health_check_interval=30,
             command_packer=_Packer(),
         )
-        return Redis.from_pool(connections)
+        return client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None

@@ -18,6 +18,10 @@ taskq:{id}:events      channel "progress" at each commit, "end" at the end    co
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
                                workers/sweep.py
+taskq:fetched:{worker}:{queue}
+                       list    ids on their way from the queue to the worker  fetcher           -
+                               (empty but for an instant): see
+                               workers/fetcher.py
 taskq:leases           zset    worker name -> Unix time its lease ends; 0:    service           -
                                given up for dead
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
@@ -124,6 +128,11 @@ class MapKeys:
     def all(self) -> tuple[str, ...]:
         """Every key that holds data, in the order above."""
         return (self.hash, self.chunks, self.pending, self.claims, self.results, self.spans, self.errors)
+
+
+def fetched(worker: str, queue: str) -> str:
+    """The key of the list through which jobs go from this queue to this worker."""
+    return f"taskq:fetched:{worker}:{queue}"
 
 
 def free_list(name: str) -> str:

@@ -148,7 +148,10 @@ class Queue(rq.Queue):
         Raises:
             PickleError: If the function or an argument can't be pickled; nothing was written.
         """
-        f = for_rq(f)
+        if (
+            getattr(f, "__module__", None) == "__main__"
+        ):  # RQ would refuse it; all others are seen to by create_job
+            f = for_rq(f)
         return super().enqueue(f, *args, **_named(f, kwargs))
 
     def enqueue_at(self, datetime: datetime, f: Any, *args: Any, **kwargs: Any) -> Job:

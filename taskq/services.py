@@ -87,6 +87,12 @@ def all_known(connection: Any) -> list[ServiceInfo]:
     return [info for name in sorted(raw) if (info := _read(raw[name]))]
 
 
+def known(connection: Any, name: str) -> ServiceInfo | None:
+    """What this service has said of itself, if it is registered; it may be dead."""
+    data = connection.hget(keys.SERVICES, name)
+    return _read(data) if data else None
+
+
 def lost(connection: Any, now: float) -> list[str]:
     """Names of the workers whose lease ended before ``now``."""
     names = []

@@ -10,6 +10,7 @@ is signed, and none is imported before that signature was found right.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from rq.exceptions import DeserializationError
@@ -21,6 +22,9 @@ from taskq.errors import DamagedError
 T = TypeVar("T")
 
 DATA, META, VALUE = "data", "meta", "return value"
+
+_DATES = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
+_DATE_LENGTH = len("2026-01-01T00:00:00.000000Z")
 
 
 class JobSerializer:
@@ -94,16 +98,26 @@ class SignedJob(Job):
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         """As RQ's. Meta that is not signed for this job is left unread, as RQ leaves what it can't read."""
         if not signing.keyring():
-            super().restore(raw_data)
+            self._restore(raw_data)
             return
         fields = dict(raw_data)
         meta = fields.pop(b"meta", None)
-        super().restore(fields)
+        self._restore(fields)
         if meta:
             try:
                 self.meta = self._as(META, lambda: self.serializer.loads(meta))
             except Exception:  # noqa: BLE001 - as in RQ: whatever the serializer raises
                 self.meta, self._unreadable_meta = {"unserialized": meta}, meta
+
+    def _restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        """RQ's ``restore``; without its way of reading dates, which is a quarter of what a no-op job takes."""
+        dates = {name: text for name in _DATES if len(text := raw_data.get(name, b"")) == _DATE_LENGTH}
+        if type(self) is not SignedJob or not all(text.endswith(b"Z") for text in dates.values()):
+            super().restore(raw_data)  # a user's class gets all that there is, and RQ says what it can't read
+            return
+        super().restore({name: value for name, value in raw_data.items() if name not in dates})
+        for name, text in dates.items():
+            setattr(self, name.decode(), datetime.fromisoformat(text.decode()))
 
     def get_meta(self, refresh: bool = True) -> dict[str, Any]:
         return self._as(META, lambda: super(SignedJob, self).get_meta(refresh))

@@ -157,18 +157,20 @@ def remember_process(job: Any, connection: Any, *args: Any) -> None:
 
 
 def _on_sending(act: Any) -> None:
-    """Have this process call ``act`` the next time it sends an outcome, instead of pickling it."""
-    from multiprocessing import queues
+    """Have this process call ``act`` the next time it sends an outcome, instead of sending it."""
+    from workers import pool_process
 
-    pickler: Any = queues._ForkingPickler
+    pickler: Any = pool_process.pickle
 
     class Once:
+        loads = staticmethod(pickler.loads)
+
         @staticmethod
-        def dumps(_value: Any) -> None:
-            queues._ForkingPickler = pickler
+        def dumps(_answer: Any) -> None:
+            pool_process.pickle = pickler
             act()
 
-    queues._ForkingPickler = Once
+    pool_process.pickle = Once  # type: ignore[assignment]
 
 
 def die_sending(n: int) -> int:

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import rq
 from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
@@ -30,7 +28,7 @@ from workers.errands import Errand
 from workers.events import Died, Done, Event, Fetched, Message, Stop
 from workers.exchange import Exchange, resolve_doubt
 from workers.execution import MapRun
-from workers.fetcher import Fetcher
+from workers.fetching import Fetching
 from workers.lane import Lane
 from workers.maintenance import Maintenance
 from workers.membership import Membership
@@ -44,6 +42,7 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
+COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 FETCHERS_END = 0.05  # seconds between looks at whether the fetchers have ended
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
 
@@ -54,8 +53,7 @@ class Dispatcher:
     Args:
         state: The service's state; from now on this object's own.
         inbox: Where events arrive.
-        gate: Open while fetchers should wait for jobs.
-        fetchers: One for each queue, not started yet.
+        fetching: Of jobs, not started yet.
         on_ready: Called once the service is registered.
     """
 
@@ -63,14 +61,12 @@ class Dispatcher:
         self,
         state: State,
         inbox: queue.SimpleQueue[Event],
-        gate: threading.Event,
-        fetchers: list[Fetcher],
+        fetching: Fetching,
         on_ready: Callable[[], object],
     ) -> None:
         self.state = state
         self._inbox = inbox
-        self._gate = gate
-        self._fetchers = fetchers
+        self._fetching = fetching
         self._on_ready = on_ready
         self._membership = Membership(state)
         self._monitor = Monitor(state)
@@ -78,10 +74,10 @@ class Dispatcher:
         self._deferred = Deferred()
         self._sweep = Sweep()
         self._maintenance = Maintenance(state)
+        self._compared = time.monotonic()
         self._suspension = Suspension(state)
         self._idle_since = time.monotonic()
         self._joined = False
-        self._fetched: list[Fetched] = []
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
         self._gather_until = 0.0  # on the monotonic clock
@@ -93,10 +89,13 @@ class Dispatcher:
     def run(self) -> None:
         """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
         self.state.lanes.fill()
-        for fetcher in [] if self.state.settings.rq.burst else self._fetchers:  # a burst never waits for jobs
-            fetcher.start()
+        if not self.state.settings.rq.burst:  # that never waits for jobs
+            self._fetching.start()
         while not self._drained():
-            self._handle(self._receive())
+            events = self._receive()
+            self._handle(events)
+            if events and not self._fetching.unsettled and all(isinstance(event, Fetched) for event in events):
+                continue  # what came runs; its end must not wait for a turn in which there is nothing to do
             try:
                 self._turn()
             except RedisError as error:
@@ -119,6 +118,8 @@ class Dispatcher:
             return events
 
     def _patience(self) -> float:
+        if self._fetching.due is not None and not self._pause:  # so soon that nothing else needs to be asked
+            return max(self._fetching.due - time.monotonic(), 0.0)
         until = [self._ticked + TICK, self._membership.due, *deadlines.due(self.state)]
         if (due := self.state.lanes.due) is not None:
             until.append(due)
@@ -139,6 +140,7 @@ class Dispatcher:
             resolve_doubt(state)
         state.lanes.fill()
         self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
+        self._ask = self._fetching.settle() or self._ask
         outcomes.recall(state)
         feeding.top_up(state)
         if time.monotonic() - self._ticked >= TICK:
@@ -168,7 +170,7 @@ class Dispatcher:
         state = self.state
         ended = state.unrecorded
         if (
-            not 0 < len(ended) < GATHER[0] or not state.ready or state.maps or self._fetched or state.stopping
+            not 0 < len(ended) < GATHER[0] or not state.ready or state.maps or state.stopping
             or not all(job.succeeded for job in ended)
         ):  # fmt: skip
             self._gather_until = 0.0
@@ -181,28 +183,19 @@ class Dispatcher:
 
     def _exchange(self) -> None:
         """Say to Redis what there is to say, take jobs, and begin them."""
-        state = self.state
-        fetched = self._accept_fetched()
         idle = self._idle()
-        exchange = Exchange(state, ask=self._ask, fetched=fetched)
-        # Which of several queues comes next is for the take to say; with one, its fetcher is quicker.
-        self._ask = bool(fetched) and len(state.queues) > 1
+        exchange = Exchange(self.state, ask=self._ask)
+        self._ask = False
         try:
             exchange.run()
-        except RedisError:
-            # They lie in the intermediate list; those that were begun do not, and the script looks.
-            self._fetched += [Fetched(one, job_id) for one, job_id in {*fetched, *exchange.others}]
-            raise
+        finally:
+            self._fetching.in_hand += exchange.others
         if idle and exchange.empty and not (exchange.begun or exchange.others):
             self._nothing_to_do()
         if exchange.begun:
-            self._ask = True  # there may be more
             feeding.top_up(self.state)
-        for one, job_id in exchange.refused:
-            intake.give_back(state, one, job_id)
-        if exchange.others:
-            self._ask = True
-            intake.begin(state, exchange.others)
+        if exchange.begun or exchange.others:
+            self._ask = self._fetching.settle() or not exchange.empty
 
     def _idle(self) -> bool:
         """Whether nothing is left of what was begun. Remembers since when."""
@@ -221,38 +214,20 @@ class Dispatcher:
         elif options.max_idle_time is not None and time.monotonic() - self._idle_since >= options.max_idle_time:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
 
-    def _accept_fetched(self) -> list[tuple[rq.Queue, str]]:
-        """What fetchers brought and can start; what can't is given back, for others may be free."""
-        if not self._fetched:
-            return []
-        fetched, self._fetched = self._fetched, []
-        room = self._room()
-        for one in fetched[room:]:
-            intake.give_back(self.state, one.queue, one.job_id)
-        for one in fetched[:room]:
-            self.state.order.took(one.queue)
-        return [(one.queue, one.job_id) for one in fetched[:room]]
-
-    def _room(self) -> int:
-        """How many jobs that fetchers brought can start now; for others somebody else may be free."""
-        if self.state.stopping or self.state.suspended:
-            return 0
-        return max(0, min(len(self.state.lanes.idle) - self.state.waiting, self.state.allowance))
-
     def _hungry(self) -> bool:
         return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
 
     def _open_gate(self) -> None:
-        """Let the fetchers wait for jobs, if a process is free and the queues were empty when last asked."""
-        if self._room() and not self._ask and not self.state.settings.rq.burst:
-            self._gate.set()
+        """Let the fetchers wait for jobs, if the queues were empty when last asked."""
+        if self._ask or self.state.settings.rq.burst:
+            self._fetching.pause()
         else:
-            self._gate.clear()
+            self._fetching.wait()
 
     def _redis_failed(self, error: Exception) -> None:
         """Keep everything, wait a little longer each time, and try again."""
         let_go(error)
-        self._gate.clear()
+        self._fetching.pause()
         self.state.unsure = True
         self.state.meter.count("taskq_redis_errors")
         self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
@@ -266,13 +241,13 @@ class Dispatcher:
             dead: list[Lane] = []
             for event in events:
                 if isinstance(event, Done):
-                    self._ask = True
+                    self._ask = self._ask or not self._fetching.waits
                     for number, outcome in event.ends:
                         outcomes.arrived(self.state, event.lane, number, outcome)
                 elif isinstance(event, Died):
                     dead += [] if event.lane.discarded else [event.lane]
                 elif isinstance(event, Fetched):
-                    self._fetched.append(event)
+                    self._fetching.came(event)
                 elif isinstance(event, Message):
                     self._command(event.payload)
                 else:
@@ -331,9 +306,9 @@ class Dispatcher:
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
-        self._ask = True
+        self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
         self._monitor.tell()
-        short_path.give_back(self.state)
+        short_path.give_back_late(self.state)
         self._suspension.look()
         self._maintenance.look()
         for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
@@ -345,6 +320,8 @@ class Dispatcher:
             self._sweep.look(self.state)
         with contained("the deferred jobs"):
             self._deferred.look(self.state)
+        if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
+            self._compared, self.state.unsure = self._ticked, True
         for run in list(self.state.maps):
             with run.guarded():
                 if not run.closed and not run.complete:
@@ -363,11 +340,9 @@ class Dispatcher:
     def _stop(self, event: Stop) -> None:
         self.state.stopping = True
         self._deadline = event.deadline
-        self._gate.clear()
         for lane in self.state.lanes:
             lane.marker.stop_all()  # chunks end with the item that runs, and what is left of them goes back
-        for fetcher in self._fetchers:
-            fetcher.stop()
+        self._fetching.stop()
         log.info("stops: finishes what runs, %.0f s at most", event.deadline - time.monotonic(),
                  extra={"action": "stopping"})  # fmt: skip
 
@@ -379,9 +354,8 @@ class Dispatcher:
         for run in self.state.maps:
             run.ready.clear()  # still claimed by us; put back, with all else, when we leave
         busy = any(not lane.idle for lane in self.state.lanes) or bool(self.state.errands)
-        fetching = any(fetcher.is_alive() for fetcher in self._fetchers)
         unsaved = any(run.ended for run in self.state.maps) or bool(self.state.unrecorded)
-        return not (busy or fetching or unsaved or self.state.webhooks.busy)
+        return not (busy or unsaved or self.state.webhooks.busy) and self._fetching.ended
 
     def _leave(self) -> None:
         """Put back what is left, at the front, and strike ourselves off."""
@@ -391,8 +365,7 @@ class Dispatcher:
             self._handle(self._waiting())  # what had ended in processes that were killed just now
             ending.end_plain(self.state)
             Exchange(self.state, ask=False).run()
-            for one in self._fetched:
-                intake.give_back(self.state, one.queue, one.job_id)
+            self._fetching.settle()
             for taken in self.state.taken:
                 recovery.return_safely(self.state.connection, self.state.name, taken.execution.composite_key)
             self._monitor.tell(force=True)

@@ -31,10 +31,16 @@ class Died:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A job id was moved from a queue to its intermediate list, for us."""
+    """A fetcher has taken jobs from its queue, or can't know whether it has.
+
+    Args:
+        ticket: With it the ids of their executions begin; see ``State.tickets``.
+        reply: For ``short_path.read_take``; None: it was lost.
+    """
 
     queue: rq.Queue
-    job_id: str
+    ticket: str
+    reply: list[Any] | int | None
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,14 @@ class Exchange:
     Args:
         ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
             free, so that a short job is not stuck behind a huge map.
-        fetched: Job ids that fetchers have taken; to be begun.
         others: Job ids that were taken, and are to be begun by the caller, on the long path.
-        refused: Of what was fetched, to be given back by the caller.
         begun: Whether plain jobs were begun.
         empty: The queues were asked and hold nothing more, as far as this service may know.
     """
 
     state: State
     ask: bool
-    fetched: list[tuple[rq.Queue, str]] = field(default_factory=list)
     others: list[tuple[rq.Queue, str]] = field(default_factory=list)
-    refused: list[tuple[rq.Queue, str]] = field(default_factory=list)
     begun: bool = False
     empty: bool = False
 
@@ -206,11 +202,14 @@ class Exchange:
 
     def _queue_take(self, pipe: Any) -> list[Handler]:
         room = self._room() if self.ask else 0
-        if room < 1 and not self.fetched:
+        if room < 1:
             return []
-        queues = list(self.state.order)
-        short_path.queue_take(self.state, pipe, queues, self.fetched, room)
-        return [(None, partial(self._taken, queues, room))]
+        state, queues = self.state, list(self.state.order)
+        short_path.queue_take(
+            pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
+            now=time.time(), room=room, alternates=state.order.alternates,
+        )  # fmt: skip
+        return [(None, partial(self._taken, queues))]
 
     def _room(self) -> int:
         """How many jobs to take; under a load of maps one at a time, as processes become free."""
@@ -230,25 +229,17 @@ class Exchange:
         busy_with_maps = bool(maps) and all(run.fast for run in maps)
         return min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
 
-    def _taken(self, queues: list[rq.Queue], room: int, reply: list[Any] | int) -> None:
+    def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
         state = self.state
         state.suspended = isinstance(reply, int)
         if isinstance(reply, int):
-            self.refused = self.fetched
             return
         begun, self.others = short_path.read_take(state, queues, reply)
-        fetched = {job_id for _queue, job_id in self.fetched}
-        new = [queue for queue, job_id in self.others if job_id not in fetched]
-        new += [job.queue for job in begun if job.job_id not in fetched]
-        self.empty = len(new) < room
-        for queue in new:
-            state.order.took(queue)
-        for job in begun:
-            state.add(job)
-        state.begun += len(begun)
+        self.empty = not reply or reply[0] == 0
         self.begun = bool(begun)
-        if begun:
-            state.worker.is_busy()
+        state.begin(begun)
+        for queue, _job_id in self.others:
+            state.order.took(queue)
 
 
 def _nothing(_reply: Any) -> None:
@@ -260,7 +251,8 @@ def resolve_doubt(state: State) -> None:
     executions = {taken.execution.composite_key for taken in state.taken}
     members = recovery.executions_of(state.connection, state.name)
     for member in members - executions:
-        recovery.return_safely(state.connection, state.name, member)
+        if member.rpartition(":")[2][: short_path.TICKET] not in state.tickets:
+            recovery.return_safely(state.connection, state.name, member)
     for job in list(state.unrecorded):
         if job.execution.composite_key not in members:
             state.drop(job)  # its end was recorded, and only the reply was lost

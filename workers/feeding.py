@@ -13,6 +13,8 @@ from workers.state import State
 
 def top_up(state: State) -> None:
     """Give each lane its next task, the jobs taking turns."""
+    if not (state.ready or state.maps or state.errands):
+        return
     for lane in sorted(state.lanes.open, key=lambda lane: len(lane.tasks)):
         if not lane.idle and not state.maps:
             break  # nothing but chunks is queued behind what runs

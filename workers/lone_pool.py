@@ -9,12 +9,12 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.pool
 import os
+import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from workers import guard, pool_process, signals
@@ -86,6 +86,21 @@ class _Mute:
     def put(self, _nothing: None) -> None: ...
 
 
+class _Answer(multiprocessing.pool.ApplyResult):  # type: ignore[type-arg]
+    """One on which nobody waits: no more than what Pool wants of it."""
+
+    def __init__(self, pool: Any, callback: Callable[[Any], None], error_callback: Callable[[Any], None]) -> None:
+        self._job = next(multiprocessing.pool.job_counter)  # type: ignore[attr-defined]
+        self._cache = pool._cache
+        self._callbacks = error_callback, callback
+        self._cache[self._job] = self
+
+    def _set(self, _number: int, outcome: tuple[bool, Any]) -> None:
+        succeeded, value = outcome
+        del self._cache[self._job]
+        self._callbacks[succeeded](value)
+
+
 class LonePool(multiprocessing.pool.Pool):
     """A Pool of one process, which reports its death instead of replacing it."""
 
@@ -137,9 +152,8 @@ class LonePool(multiprocessing.pool.Pool):
         Only while the process has nothing to do, so that nobody else writes to its pipe, which is empty. What any
         pipe has room for is written without waiting, also if the process has just died.
         """
-        result: Any = multiprocessing.pool.ApplyResult(self, callback, error_callback)
-        task: Any = (result._job, 0, func, args, {})
-        data = ForkingPickler.dumps(task)
+        task: Any = (_Answer(self, callback, error_callback)._job, 0, func, args, {})
+        data = pickle.dumps(task)  # Pool's own pickler has more to do; a small task holds nothing but plain data
         if len(data) <= AT_ONCE:
             self._inqueue._writer.send_bytes(data)
         else:
@@ -157,9 +171,6 @@ class LonePool(multiprocessing.pool.Pool):
         """
         signals.kill_group(self.process.pid)
         self.process.join(_JOIN)
-        # The child may have died while it wrote. Nobody here writes to the out-queue while the pool runs.
-        self._outqueue._wlock.acquire(False)
-        self._outqueue._wlock.release()
         self._state = multiprocessing.pool.TERMINATE
         self._terminate.cancel()
         self._terminate = None

@@ -60,7 +60,9 @@ def job_of(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> SignedJ
 
 def run_job(task: JobTask) -> JobOutcome:
     """What RQ's work horse does, up to the point where the result is to be stored."""
-    os.environ["RQ_WORKER_ID"], os.environ["RQ_JOB_ID"] = task.worker, task.job_id
+    os.environ["RQ_JOB_ID"] = task.job_id
+    if os.environ.get("RQ_WORKER_ID") != task.worker:
+        os.environ["RQ_WORKER_ID"] = task.worker
     job: SignedJob | None = None
     began = time.time()
     before: list[Any] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.pool
 import os
+import pickle
 import signal
 import sys
 import time
@@ -70,10 +71,23 @@ def hello() -> None:
     """A task whose end tells that the process is ready."""
 
 
-def work(*args: Any) -> None:
+class _Pipe:
+    """As the queues of a Pool, for its only process: without their locks, which a death would leave locked."""
+
+    def __init__(self, queue: Any) -> None:
+        self._reader, self._writer = queue._reader, queue._writer  # noqa: SLF001 - Pool's own attributes
+
+    def get(self) -> Any:
+        return pickle.loads(self._reader.recv_bytes())
+
+    def put(self, answer: Any) -> None:
+        self._writer.send_bytes(pickle.dumps(answer))  # Pool's own pickler is slower: ours are plain data
+
+
+def work(tasks: Any, answers: Any, *args: Any) -> None:
     """What the process runs: Pool's own loop, until the service ends it, or is gone."""
     try:
-        multiprocessing.pool.worker(*args)  # type: ignore[attr-defined]
+        multiprocessing.pool.worker(_Pipe(tasks), _Pipe(answers), *args)  # type: ignore[attr-defined]
     except BrokenPipeError:
         os._exit(1)  # the service was killed, and so are we in a moment: there is nobody to tell
 

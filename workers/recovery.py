@@ -12,12 +12,13 @@ from typing import Any
 import rq
 from redis.exceptions import WatchError
 from rq import worker_registration
-from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
 from rq.utils import now, utcformat
 from rq.worker.base import BaseWorker
 
 from taskq import keys, metrics, services
+from taskq.lua import Scripts
 from taskq.map_job import HELPER, MAP, kind_of
 from taskq.map_store import MapStore
 from workers.damage import is_damage
@@ -35,7 +36,7 @@ def recover(connection: Any, name: str) -> int:
     Returns:
         How many jobs went back to their queues.
     """
-    returned = 0
+    returned = _return_fetched(connection, name)
     for _ in range(_TRIES):
         if _strike_off(connection, name):
             break
@@ -43,6 +44,21 @@ def recover(connection: Any, name: str) -> int:
         returned += sum(return_safely(connection, name, member, died=True) for member in members)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
+    return returned
+
+
+def _return_fetched(connection: Any, name: str) -> int:
+    """Return what the server has moved for a fetcher of this worker, and did not come to begin; how many."""
+    info = services.known(connection, name)
+    scripts, returned = Scripts(connection), 0
+    for queue in (rq.Queue(one, connection=connection) for one in (info.queues if info else ())):
+        key = keys.fetched(name, queue.name)
+        if connection.type(key) != b"list":
+            connection.delete(key)
+        for job_id in reversed(connection.lrange(key, 0, -1)):
+            text = job_id.decode("utf-8", "replace")
+            executions = ExecutionRegistry(text, connection).key
+            returned += scripts.give_back([queue.key, key, Job.key_for(text), executions], [job_id])
     return returned
 
 

@@ -22,10 +22,11 @@ from taskq.connection import connect, hide_password
 from taskq.lua import Scripts
 from workers import logs, server_check, signals, telemetry
 from workers.dispatcher import Dispatcher
-from workers.events import Event, Fetched, Message, Stop
+from workers.events import Event, Message, Stop
 from workers.fetcher import Fetcher
+from workers.fetching import Fetching
 from workers.lanes import Lanes
-from workers.lean_pool import LeanPool
+from workers.lean import LeanPool, LeanRedis
 from workers.rq_worker import RQWorker
 from workers.scheduler import enqueue_due
 from workers.settings import Settings, worker_name
@@ -79,8 +80,8 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 parts = self._settings, self._name, self._title, self._inbox
                 dispatcher = build(
                     *parts,
-                    connect(url, retries=0, pool=LeanPool),
-                    lambda: connect(url, retries=0),
+                    connect(url, retries=0, pool=LeanPool, client=LeanRedis),
+                    lambda: connect(url, retries=0, client=LeanRedis),
                     self._say_ready,
                 )
                 dispatcher.run()
@@ -156,8 +157,5 @@ def build(
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
     gate = threading.Event()
-    fetchers = [
-        Fetcher(one, new_connection(), gate, lambda q, job_id: inbox.put(Fetched(q, job_id)))
-        for one in worker.queues
-    ]
-    return Dispatcher(state, inbox, gate, fetchers, on_ready)
+    fetchers = [Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.put) for one in worker.queues]
+    return Dispatcher(state, inbox, Fetching(state, gate, fetchers), on_ready)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -25,6 +24,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import utcformat
 
 from taskq import keys, tracing
+from taskq.lua import Scripts
 from workers import recovery
 from workers.execution import OVERTIME, PlainJob
 from workers.rq_worker import RQWorker
@@ -46,6 +46,8 @@ AHEAD = (0.02, 32)
 
 
 _PATIENCE = 0.5  # seconds for which a job that was begun ahead waits for a process
+
+TICKET = 24
 
 DONE, NOT_OURS, NOT_SIMPLE = 1, 0, 2  # what finish.lua says of a job
 
@@ -99,22 +101,47 @@ class QuickJob(PlainJob):
         return ran[1] - ran[0] if ran else None
 
 
-def queue_take(state: State, pipe: Any, queues: list[rq.Queue], fetched: Iterable[tuple[rq.Queue, str]],
-               room: int) -> None:  # fmt: skip
-    """Queue the script which begins what was fetched, and takes up to ``room`` jobs more."""
-    worker = state.worker
-    now = time.time()
-    known = [part for queue, job_id in fetched for part in (queues.index(queue), job_id)]
-    state.scripts.take(
+def new_ticket() -> str:
+    """What nobody else has, ``TICKET`` characters; see take.lua."""
+    return os.urandom(TICKET // 2).hex()
+
+
+def queue_take(
+    pipe: Any,
+    scripts: Scripts,
+    worker: RQWorker,
+    queues: list[rq.Queue],
+    ticket: str,
+    *,
+    room: int = 0,
+    alternates: bool = False,
+    now: float | None = None,
+    ahead: float = 0.0,
+) -> None:
+    """Queue the script which takes what was moved for this worker, and up to ``room`` jobs more.
+
+    Args:
+        pipe: Where to.
+        scripts: Of the same connection.
+        worker: For whom.
+        queues: In the order in which they are asked.
+        ticket: From ``new_ticket``.
+        room: See above.
+        alternates: Whether the queues take turns.
+        now: Unix time; None: it is not known when the script will run.
+        ahead: Seconds by which our clock is ahead of the server's, which then tells.
+    """
+    clock = (ahead, 1) if now is None else (now, 0)
+    scripts.take(
         [
             WORKERS_SUSPENDED, keys.LEASES, worker.key, worker.executions_key,
             *(key for queue in queues
-              for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}")),
+              for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}",
+                          keys.fetched(worker.name, queue.name))),
         ],
         [
-            worker.name, room, int(state.order.alternates), int(_allowed(worker)), now,
-            _formatted(now), worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, os.urandom(12).hex(),
-            len(known) // 2, *known,
+            worker.name, room, int(alternates), int(_allowed(worker)), *clock,
+            worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, ticket,
         ],
         pipe,
     )  # fmt: skip
@@ -130,7 +157,7 @@ def read_take(
 ) -> tuple[list[QuickJob], list[tuple[rq.Queue, str]]]:
     """What was begun, and what is still to be begun by RQ's own code."""
     begun, others = [], []
-    for number, raw_id, *rest in reply:
+    for number, raw_id, *rest in reply[1:]:
         queue, job_id = queues[int(number)], raw_id.decode("utf-8", "replace")
         if not rest:
             others.append((queue, job_id))
@@ -142,13 +169,18 @@ def read_take(
     return begun, others
 
 
-def give_back(state: State) -> None:
+def give_back_late(state: State) -> None:
     """Give jobs back that were begun ahead and have waited for a process too long: others may be free."""
     for job in [job for job in state.ready if isinstance(job, QuickJob)]:
         if time.time() - job.execution.created_at.timestamp() > _PATIENCE:
-            recovery.return_safely(state.connection, state.name, job.execution.composite_key)
-            state.worker.executions.pop(job.execution.id, None)
-            state.drop(job)
+            give_back(state, job)
+
+
+def give_back(state: State, job: QuickJob) -> None:
+    """Let go of a job that was begun, and has not run."""
+    recovery.return_safely(state.connection, state.name, job.execution.composite_key)
+    state.worker.executions.pop(job.execution.id, None)
+    state.drop(job)
 
 
 def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:

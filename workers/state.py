@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,8 @@ class State:
         job_seconds: Running mean of how long plain jobs ran; None while nothing is known.
         suspended: By ``rq suspend``: nothing new is begun, of maps neither.
         finished: Why the service ends for good, once it does.
+        tickets: Of the fetchers' waits that have no end yet: executions whose ids begin with one of them are on
+            their way here. Fetchers add, the dispatcher removes.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
@@ -78,6 +80,7 @@ class State:
     job_seconds: float | None = None
     suspended: bool = False
     finished: str = ""
+    tickets: set[str] = field(default_factory=set)
     unsure: bool = False
     stopping: bool = False
     holds_back_until: float = 0.0
@@ -138,6 +141,15 @@ class State:
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
             self.ready.append(taken)
+
+    def begin(self, jobs: Sequence[PlainJob]) -> None:
+        """Run jobs that the take script has begun."""
+        for job in jobs:
+            self.order.took(job.queue)
+            self.add(job)
+        self.begun += len(jobs)
+        if jobs:
+            self.worker.is_busy()
 
     def wait_again(self, job: PlainJob) -> None:
         """A plain job was not begun by the process that it had been given to: it is the next one's."""

@@ -7,22 +7,54 @@
 -- RQ's keys of a job can't be named in KEYS, for nobody knows the job before.
 --
 -- KEYS  1 rq:suspended   2 taskq:leases   3 rq:worker:{name}   4 rq:worker:{name}:executions
---       5.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}
--- ARGV  1 worker name   2 how many to take at most   3 "1": one of each queue in turn; else all of the first, ...
---       4 "1": begin the simple ones   5 Unix time now   6 the same as RQ writes it   7 seconds of RQ's monitoring
+--       5.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}, taskq:fetched:{worker}:{name}
+-- ARGV  1 worker name   2 how many to take at most, besides what a fetcher has just moved to the last of these keys
+--       3 "1": one of each queue in turn; else all of the first, ...   4 "1": begin the simple ones
+--       5 Unix time now, or, if 6 is "1", by how many seconds the worker's clock is ahead of the server's
+--       7 seconds of RQ's monitoring
 --       8, 9, 10 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
 --       11 24 hex digits that nobody else has: execution ids begin with them
---       12 number of jobs that a fetcher has taken before, then: number of the queue (from 0), job id of each
--- Returns a list of {number of the queue, job id, execution id, {field, value, ...}}, without the last two if it
--- was not begun; or -1 if RQ's workers are suspended, and then nothing was taken.
+-- Returns an empty list if there was no job. Else how many are left in the queues, and of each job {number of the
+-- queue, job id, execution id, {field, value, ...}}, without the last two if it was not begun.
+-- Or -1 if RQ's workers are suspended, and then nothing was taken.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
+    for i = 5, #KEYS, 4 do
+        repeat
+            local back = redis.call('LMOVE', KEYS[i + 3], KEYS[i], 'RIGHT', 'LEFT')
+        until not back
+    end
     return -1
 end
-
-local worker, now, monitoring = ARGV[1], math.floor(ARGV[5]), tonumber(ARGV[7])
+local worker, monitoring = ARGV[1], tonumber(ARGV[7])
 local reply, begun = {}, 0
 local longest = 0
+local exact, written, now -- Unix time, as a text too; as RQ writes it; in whole seconds
+
+-- UTC, as RQ writes it. The calendar is Howard Hinnant's, "chrono-Compatible Low-Level Date Algorithms".
+local function formatted(micros)
+    local second = math.floor(micros / 1e6)
+    local z = math.floor(second / 86400) + 719468
+    local era = math.floor(z / 146097)
+    local doe = z - era * 146097
+    local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+    local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+    local mp = math.floor((5 * doy + 2) / 153)
+    local month = mp < 10 and mp + 3 or mp - 9
+    return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+        doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(second / 3600) % 24, math.floor(second / 60) % 60,
+        second % 60, micros % 1e6)
+end
+
+local function look_at_the_clock()
+    local micros = ARGV[5] * 1e6
+    if ARGV[6] == '1' then
+        local server = redis.call('TIME')
+        micros = micros + server[1] * 1e6 + server[2]
+    end
+    micros = math.floor(micros + 0.5)
+    exact, written, now = string.format('%.6f', micros / 1e6), formatted(micros), math.floor(micros / 1e6)
+end
 
 local function simple(fields)
     local function empty(name)
@@ -47,44 +79,49 @@ local function begin(number, id)
         reply[#reply + 1] = {number, id}
         return
     end
+    if not now then
+        look_at_the_clock()
+    end
     local execution = string.format('%s%08x', ARGV[11], begun)
     local name = id .. ':' .. execution
     local timeout = tonumber(fields['timeout']) or 0
     local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + 60
     longest = math.max(longest, ttl)
-    redis.call('HSET', ARGV[9] .. name, 'id', execution, 'job_id', id, 'created_at', ARGV[5], 'last_heartbeat', ARGV[5],
+    redis.call('HSET', ARGV[9] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
         'worker_name', worker)
     redis.call('EXPIRE', ARGV[9] .. name, ttl)
     redis.call('ZADD', ARGV[10] .. id, now + ttl + 60, execution)
     redis.call('EXPIRE', ARGV[10] .. id, ttl + 60)
-    redis.call('ZADD', KEYS[7 + 3 * number], now + ttl, name)
+    redis.call('ZADD', KEYS[7 + 4 * number], now + ttl, name)
     redis.call('SADD', KEYS[4], name)
-    redis.call('HSET', ARGV[8] .. id, 'last_heartbeat', ARGV[6], 'status', 'started', 'started_at', ARGV[6],
+    redis.call('HSET', ARGV[8] .. id, 'last_heartbeat', written, 'status', 'started', 'started_at', written,
         'worker_name', worker)
     redis.call('PERSIST', ARGV[8] .. id)
-    redis.call('LREM', KEYS[6 + 3 * number], 1, id)
+    redis.call('LREM', KEYS[6 + 4 * number], 1, id)
     begun = begun + 1
     reply[#reply + 1] = {number, id, execution, flat}
 end
 
-for i = 13, #ARGV, 2 do
-    local number = tonumber(ARGV[i])
-    -- Not if we were away so long that another service took it for stranded.
-    if redis.call('LPOS', KEYS[6 + 3 * number], ARGV[i + 1]) then
-        begin(number, ARGV[i + 1])
-    end
+-- What was moved by a BLMOVE whose reply never came, too.
+for i = 5, #KEYS, 4 do
+    repeat
+        local id = redis.call('LMOVE', KEYS[i + 3], KEYS[i + 1], 'LEFT', 'RIGHT')
+        if id then
+            begin((i - 5) / 4, id)
+        end
+    until not id
 end
 
 local left, found = tonumber(ARGV[2]), nil
 repeat
     found = false
-    for i = 5, #KEYS, 3 do
+    for i = 5, #KEYS, 4 do
         while left > 0 do
             local id = redis.call('LMOVE', KEYS[i], KEYS[i + 1], 'LEFT', 'RIGHT')
             if not id then
                 break
             end
-            begin((i - 5) / 3, id)
+            begin((i - 5) / 4, id)
             left = left - 1
             found = true
             if ARGV[3] == '1' then
@@ -98,5 +135,12 @@ if begun > 0 then
     redis.call('ZADD', KEYS[2], 'NX', 0, worker) -- so that somebody looks after them, if we were given up for dead
     redis.call('EXPIRE', KEYS[4], longest + 60)
     redis.call('HSET', KEYS[3], 'state', 'busy')
+end
+if #reply > 0 then
+    local waiting = 0
+    for i = 5, #KEYS, 4 do
+        waiting = waiting + redis.call('LLEN', KEYS[i])
+    end
+    table.insert(reply, 1, waiting)
 end
 return reply

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskq import keys
-from taskq.keys import MapKeys, free_list
+from taskq.keys import MapKeys, fetched, free_list
 from tests.unit import source
 
 KEY = re.compile(r"taskq:(?!\s|$)")
@@ -60,12 +60,12 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *map(free_list, names)}
+    others = {*SINGLE, *map(free_list, names), *(fetched(name, name) for name in names)}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
 
 
 def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
-    made = {*MapKeys("id").all, MapKeys("id").events, free_list("name"), *SINGLE}
+    made = {*MapKeys("id").all, MapKeys("id").events, free_list("name"), fetched("{worker}", "{queue}"), *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from taskq.connection import connect
-from workers.lean_pool import LeanPool
+from workers.lean import LeanPool
 
 
 def test_one_connection_serves_commands_and_pipelines(server_url: str) -> None:

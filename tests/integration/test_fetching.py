@@ -1,0 +1,162 @@
+"""Jobs that come while a service waits for them: begun by the server itself, each once, whatever is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq import Callback
+from rq.job import JobStatus
+from rq.suspension import resume, suspend
+
+from taskq import Queue, keys, services
+from taskq.testing import running_worker
+from tests import jobs
+from tests.integration.pretence import announce
+from tests.integration.test_deaths import runs_of
+from tests.waiting import wait_until
+from workers import dispatcher, recovery
+from workers.events import Fetched
+from workers.fetcher import Fetcher
+from workers.state import State
+
+SOON = 2.5  # seconds: less than after which a job is looked for that is in nobody's hands
+
+
+@pytest.fixture(autouse=True)
+def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes does not come by a look that is taken each second anyway."""
+    monkeypatch.setattr(dispatcher, "TICK", 60.0)
+
+
+def waits(state: State, queue: Queue) -> bool:
+    """Whether the worker's fetcher is blocked in the server."""
+    return bool(state.tickets) and "blmove" in {client["cmd"] for client in queue.connection.client_list()}
+
+
+def has_ended(job: Any) -> Callable[[], bool]:
+    return lambda: job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED)
+
+
+def test_a_job_that_comes_while_another_runs_begins_at_once(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=2) as state:
+        wait_until(lambda: waits(state, real_queue))
+        first = real_queue.enqueue(jobs.nap, 60)
+        wait_until(lambda: first.get_status() == JobStatus.STARTED)
+        second = real_queue.enqueue(jobs.square, 3)
+        wait_until(has_ended(second))
+        assert first.get_status() == JobStatus.STARTED
+
+
+def test_one_whose_beginning_is_not_heard_of_goes_back_and_runs_once(
+    real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, lost = Fetcher._take, []
+
+    def deaf(self: Fetcher, ticket: str) -> Any:
+        reply = take(self, ticket)
+        if reply and not lost:
+            lost.append(reply)
+            raise RedisConnectionError("a test")
+        return reply
+
+    monkeypatch.setattr(Fetcher, "_take", deaf)
+    with running_worker(real_queue) as state:
+        wait_until(lambda: waits(state, real_queue))
+        job = real_queue.enqueue(jobs.run_once, str(tmp_path / "ledger"), 3, 0)
+        wait_until(has_ended(job), timeout=SOON)
+    assert lost
+    assert runs_of(tmp_path / "ledger") == [3]
+    assert len(job.results()) == 1
+
+
+def test_one_that_is_on_its_way_is_not_taken_for_lost(
+    real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold(self: Fetcher, event: Fetched) -> None:
+        held.set()
+        release.wait()
+        post(self, event)
+
+    post: Any = None
+
+    class Holding(Fetcher):
+        def run(self) -> None:
+            nonlocal post
+            inner = self._post
+            post = lambda _self, event: inner(event)  # noqa: E731
+            self._post = lambda event: hold(self, event)
+            super().run()
+
+    monkeypatch.setattr("workers.service.Fetcher", Holding)
+    monkeypatch.setattr(dispatcher, "TICK", 0.05)
+    try:
+        with running_worker(real_queue) as state:
+            wait_until(lambda: waits(state, real_queue))
+            job = real_queue.enqueue(jobs.run_once, str(tmp_path / "ledger"), 3, 0)
+            assert held.wait(10)
+            state.unsure = True
+            wait_until(lambda: not state.unsure)
+            assert job.get_status() == JobStatus.STARTED
+            release.set()
+            wait_until(has_ended(job))
+    finally:
+        release.set()
+    assert runs_of(tmp_path / "ledger") == [3]
+
+
+@pytest.mark.parametrize("simple", [True, False])
+def test_one_that_the_server_has_only_moved_is_begun_with_the_next_wait(any_queue: Queue, simple: bool) -> None:
+    with running_worker(any_queue) as state:
+        wait_until(lambda: services.live(any_queue.connection))
+        job = any_queue.create_job(jobs.square, (3,), on_success=None if simple else Callback(jobs.remember))
+        job.save()
+        job.set_status(JobStatus.QUEUED)
+        any_queue.connection.rpush(keys.fetched(state.name, any_queue.name), job.id)
+        wait_until(has_ended(job), timeout=SOON)
+    assert any_queue.connection.llen(any_queue.intermediate_queue_key) == 0
+
+
+def test_one_that_was_moved_for_a_service_that_died_goes_back(any_queue: Queue) -> None:
+    announce(any_queue, "dead")
+    first, second = any_queue.enqueue(jobs.square, 2), any_queue.enqueue(jobs.square, 3)
+    key = keys.fetched("dead", any_queue.name)
+    for _ in range(2):
+        any_queue.connection.lmove(any_queue.key, key)
+    assert recovery.recover(any_queue.connection, "dead") == 2
+    assert any_queue.job_ids == [first.id, second.id]
+    assert not any_queue.connection.exists(key)
+
+
+def test_one_for_which_there_is_no_process_goes_back(real_queue: Queue, tmp_path: Path) -> None:
+    """Two queues, each with its own fetcher, and one process."""
+    other = Queue("other", connection=real_queue.connection)
+    names = (real_queue.name, other.name)
+    with running_worker(real_queue, processes=1, queues=names) as state:
+        wait_until(lambda: len(state.tickets) == 2)
+        with real_queue.connection.pipeline() as pipe:
+            queued = [
+                one.enqueue_call(jobs.run_once, (str(tmp_path / "ledger"), n, 0.3), pipeline=pipe)
+                for n, one in enumerate((real_queue, other))
+            ]
+            pipe.execute()
+        wait_until(lambda: sorted(job.get_status() for job in queued) == [JobStatus.QUEUED, JobStatus.STARTED])
+        wait_until(lambda: all(has_ended(job)() for job in queued))
+    assert runs_of(tmp_path / "ledger") == [0, 1]
+
+
+def test_one_that_comes_just_after_the_suspension_goes_back(real_queue: Queue) -> None:
+    with running_worker(real_queue) as state:
+        wait_until(lambda: waits(state, real_queue))
+        suspend(real_queue.connection)
+        job = real_queue.enqueue(jobs.square, 3)
+        wait_until(lambda: state.suspended)
+        assert (real_queue.job_ids, job.get_status()) == ([job.id], JobStatus.QUEUED)
+        resume(real_queue.connection)
+        state.suspended = False

@@ -1,0 +1,124 @@
+"""What a service's fetchers bring, and when they wait for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import rq
+
+from workers import feeding, intake, short_path
+from workers.events import Fetched
+from workers.fetcher import Fetcher
+from workers.short_path import QuickJob
+from workers.state import State
+
+QUIET = 0.002
+"""Seconds after a job has come in which the fetchers are left alone: if it is a short one that came by itself,
+waiting for another would only hold up its end."""
+
+
+class Fetching:
+    """For the dispatcher's thread only.
+
+    Args:
+        state: The service's.
+        gate: Open while fetchers should wait for jobs.
+        fetchers: One for each queue, not started yet.
+    """
+
+    def __init__(self, state: State, gate: threading.Event, fetchers: list[Fetcher]) -> None:
+        self._state = state
+        self._gate = gate
+        self._fetchers = fetchers
+        self.in_hand: list[tuple[rq.Queue, str]] = []  # in the intermediate list, to be begun by RQ's own code
+        self._surplus: list[QuickJob | tuple[rq.Queue, str]] = []  # there is no room for them
+        self._left = False
+        self.due: float | None = None  # when to call ``wait`` again, on the monotonic clock
+
+    def start(self) -> None:
+        for fetcher in self._fetchers:
+            fetcher.start()
+
+    def stop(self) -> None:
+        """Ask the fetchers to end; until they have, they may still bring something."""
+        self.pause()
+        for fetcher in self._fetchers:
+            fetcher.stop()
+
+    @property
+    def ended(self) -> bool:
+        return not any(fetcher.is_alive() for fetcher in self._fetchers)
+
+    # -- the gate --------------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """Whether a job that is pushed now comes by itself, or will in a moment."""
+        return self._gate.is_set() or self.due is not None
+
+    def wait(self) -> None:
+        """Let the fetchers wait for jobs, if a process is free."""
+        if self.due is not None and self._state.taken and time.monotonic() < self.due:
+            return
+        self.due = None
+        if self._room():
+            self._gate.set()
+        else:
+            self._gate.clear()
+
+    def pause(self) -> None:
+        self._gate.clear()
+        self.due = None
+
+    def _room(self) -> int:
+        """How many jobs can start now; for others somebody else may be free."""
+        state = self._state
+        if state.stopping or state.suspended:
+            return 0
+        return max(0, min(len(state.lanes.idle) - state.waiting, state.allowance))
+
+    # -- what comes ------------------------------------------------------------------------------------
+
+    def came(self, event: Fetched) -> None:
+        """Give what has begun to a process, before anything else is done; nothing is said to Redis."""
+        state, reply = self._state, event.reply
+        state.tickets.discard(event.ticket)
+        if reply is None:
+            state.unsure = True
+            return
+        state.suspended = isinstance(reply, int)
+        if isinstance(reply, int):
+            return
+        begun, others = short_path.read_take(state, [event.queue], reply)
+        self._left = self._left or reply[0] > 0
+        self.due = time.monotonic() + QUIET
+        room = self._room()
+        state.begin(begun[:room])
+        feeding.top_up(state)
+        more = max(0, room - len(begun))
+        for queue, _job_id in others[:more]:
+            state.order.took(queue)
+        self.in_hand += others[:more]
+        self._surplus += [*begun[room:], *others[more:]]
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is left to be said to Redis about what has come."""
+        return bool(self._surplus or self.in_hand or self._left or self._state.unsure or self._state.suspended)
+
+    def settle(self) -> bool:
+        """Begin and give back what needs Redis for it; whether it is known that the queues hold more."""
+        state = self._state
+        while self._surplus:
+            one = self._surplus[0]
+            if isinstance(one, QuickJob):
+                short_path.give_back(state, one)
+            else:
+                intake.give_back(state, *one)
+            del self._surplus[0]
+        if self.in_hand:
+            intake.begin(state, self.in_hand)
+            self.in_hand = []
+        left, self._left = self._left, False
+        return left
