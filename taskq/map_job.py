@@ -19,6 +19,7 @@ from taskq.errors import (
     ResultsGoneError,
     WaitTimeoutError,
 )
+from taskq.gathering import Gathering
 from taskq.map_info import MapInfo
 from taskq.map_store import MapStore
 from taskq.outcome import ItemFailure
@@ -26,7 +27,7 @@ from taskq.patience import clear_errors
 from taskq.progress import Progress
 from taskq.progress_bar import Show, bar
 from taskq.result_list import ResultList
-from taskq.results import codec_of, in_order, not_read
+from taskq.results import codec_of, not_read
 from taskq.signed_job import SignedJob
 from taskq.waiting import Events
 
@@ -38,6 +39,7 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _TRIES = 10  # to cancel, while executions of it end
 _REDRAW = 0.1  # seconds between two looks of the progress bar
+_READ = 0.05  # seconds between two looks at whether there are new results
 
 Errors = Literal["raise", "return"]
 
@@ -140,6 +142,8 @@ class MapJob(SignedJob):
     def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
+        Results are read while the map still runs, unless an item has failed and its error is to be raised.
+
         Args:
             timeout: Seconds to wait; None: for ever.
             errors: ``"raise"`` the first failed item's exception, with the remote traceback as its cause;
@@ -157,7 +161,8 @@ class MapJob(SignedJob):
             Exception: Whatever the first failed item raised.
         """
         _check_errors(errors)
-        if not self.wait(timeout):
+        gathering = self._gather(timeout, despite_failures=errors == "return")
+        if gathering is None:
             raise WaitTimeoutError(
                 f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
             )
@@ -168,13 +173,24 @@ class MapJob(SignedJob):
             raise self._early_end(info)
         if len(self.result_list) + len(failures) < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        results = in_order(
-            self.store.keys.results, info.total, self.store.spans(), self.store.results.read(),
-            unreadable=errors == "return",
-        )  # fmt: skip
+        gathering.read_all()
+        if errors == "raise" and gathering.unreadable:
+            raise gathering.unreadable
         for index, failure in failures.items():
-            results[index] = failure.exception()
-        return results
+            gathering.results[index] = failure.exception()
+        return gathering.results
+
+    def _gather(self, timeout: float | None, *, despite_failures: bool) -> Gathering | None:
+        """Wait, and read results as they come meanwhile; None if the map has not ended in time."""
+        gathering = Gathering(self.store, self.store.info().total)
+        with Events(self.connection, self.store.keys.events, timeout) as events:
+            while not self.ready():
+                if not events.next(pace=_READ):
+                    return gathering if self.ready() else None
+                if despite_failures or not self.store.failed():
+                    while gathering.read_some() and not events.over:
+                        pass
+        return gathering
 
     @clear_errors
     def __getitem__(self, position: int) -> Any:

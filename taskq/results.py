@@ -7,7 +7,8 @@ put in another's place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -33,41 +34,15 @@ def sealed(key: str, values: list[bytes], spans: Spans) -> list[bytes]:
     return [close(data + number) for data, number in zip(values, _numbers(spans), strict=True)]
 
 
-def in_order(
-    key: str, total: int, spans: Spans, values: Iterator[bytes], *, unreadable: bool = False
-) -> list[Any]:
-    """The results in the order of the items, None where there is none.
+def reader(key: str) -> Callable[[bytes, int], Any]:
+    """What makes values of a list's elements: called with one of them, and its item's number.
 
-    Args:
-        key: Of the result list.
-        total: How many items there are.
-        spans: ``(first item, count)`` for each run of elements.
-        values: The elements.
-        unreadable: Put an ``ItemError`` in the place of a result that can't be unpickled here, and go on.
-
-    Raises:
-        ItemError: If a result can't be unpickled here; its cause says why.
-        SignatureError: If there is a secret key, and an element is not signed for its item.
-        DamagedError: If spans and elements don't fit each other.
+    It raises SignatureError if there is a secret key, and the element is not signed for its item; else as
+    ``codec.loads``.
     """
-    results: list[Any] = [None] * total
-    signed, reader = bool(signing.keyring()), codec_of(key)
-    for start, count in spans:
-        if not 0 <= start <= start + count <= total:
-            raise DamagedError(f"a run of {count} results begins at item {start}, of {total} items")
-        for index in range(start, start + count):
-            data = next(values, None)
-            if data is None:
-                raise DamagedError(f"{key} has fewer elements than its spans say")
-            try:
-                results[index] = _of_item(reader, data, index) if signed else codec.loads(data)
-            except DamagedError:
-                raise
-            except Exception as error:  # whatever the classes of the value raise, or the import of their modules
-                results[index] = not_read(f"item {index}", error)
-                if not unreadable:
-                    raise results[index] from error
-    return results
+    if not signing.keyring():
+        return lambda element, _index: codec.loads(element)
+    return partial(_of_item, codec_of(key))
 
 
 def not_read(what: str, error: Exception) -> ItemError:
@@ -83,17 +58,16 @@ def value_of(key: str, index: int, element: bytes) -> Any:
         SignatureError: If there is a secret key, and the element is not signed for this item.
         ItemError: If it can't be unpickled in this process.
     """
-    reader = codec_of(key)
     try:
-        return _of_item(reader, element, index) if signing.keyring() else codec.loads(element)
+        return reader(key)(element, index)
     except (SignatureError, DamagedError):
         raise
     except Exception as error:
         raise not_read(f"item {index}", error) from error
 
 
-def _of_item(reader: Codec, data: bytes, index: int) -> Any:
-    pickled = reader.open(data)
+def _of_item(codec_here: Codec, data: bytes, index: int) -> Any:
+    pickled = codec_here.open(data)
     if not pickled.endswith(index.to_bytes(_NUMBER, "big")):
         raise SignatureError(f"what stands where the result of item {index} should be was signed for another one")
     return codec.loads(pickled)

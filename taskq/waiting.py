@@ -57,7 +57,12 @@ class Events:
                 return True
             if not ends_only:
                 until = min(until, time.monotonic() + pace)
-        return self._deadline is None or time.monotonic() < self._deadline
+        return not self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether the timeout is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _drain(self) -> None:
         while self._pubsub.get_message(timeout=0):

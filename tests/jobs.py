@@ -101,6 +101,12 @@ def run_once(ledger: str, n: int, seconds: float) -> int:
     return n * n
 
 
+def fail_first(n: int) -> float:
+    """Item 0 fails at once, the others take their time."""
+    time.sleep(0.1 if n else 0)
+    return 1 / n
+
+
 def fail_until(flag: str, n: int) -> int:
     """Fails while the flag is there."""
     if n == 2 and Path(flag).exists():

@@ -1,0 +1,84 @@
+"""Gathers a map's results in the order of the items, while it runs: when it ends, little is left to be read."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from taskq import results
+from taskq.errors import DamagedError, ItemError
+from taskq.map_store import MapStore
+
+_SPANS = 10_000  # spans read in one round trip
+
+
+class Gathering:
+    """The results so far.
+
+    Args:
+        store: The map's.
+        total: How many items it has.
+    """
+
+    def __init__(self, store: MapStore, total: int) -> None:
+        self.results: list[object] = [
+            None
+        ] * total  # None: it has not come; an ``ItemError``: it can't be unpickled here
+        self.unreadable: ItemError | None = None  # the first one of these that was read
+        self._store = store
+        self._read = results.reader(store.keys.results)
+        self._runs: deque[tuple[int, int]] = deque()  # first item and count of elements that have not been read
+        self._spans = 0  # read so far
+        self._position = 0  # in the result list
+        self._end = 0  # of what the spans tell of it
+
+    def read_all(self) -> None:
+        """Read all that has come."""
+        while self.read_some():
+            pass
+
+    def read_some(self) -> bool:
+        """Read a batch of what has come; False if there is nothing new.
+
+        Raises:
+            SignatureError: If there is a secret key, and an element is not signed for its item.
+            DamagedError: If spans and elements don't fit each other, or one is no pickle.
+        """
+        if not self._runs:
+            self._look()
+        if not self._runs:
+            return False
+        batch = self._store.results.batch(self._position, self._end)
+        if not batch:
+            raise DamagedError(f"{self._store.keys.results} has fewer elements than its spans say")
+        self._position += len(batch)
+        begin = 0
+        while begin < len(batch):
+            start, count = self._runs.popleft()
+            part = batch[begin : begin + count]
+            begin += len(part)
+            if len(part) < count:
+                self._runs.appendleft((start + len(part), count - len(part)))
+            self._put(start, part)
+        return True
+
+    def _look(self) -> None:
+        """Learn of which items the next elements are."""
+        spans = self._store.spans(self._spans, _SPANS)
+        self._spans += len(spans)
+        for start, count in spans:
+            if not 0 <= start <= start + count <= len(self.results):
+                raise DamagedError(
+                    f"a run of {count} results begins at item {start}, of {len(self.results)} items"
+                )
+        self._runs.extend(span for span in spans if span[1])
+        self._end += sum(count for _start, count in spans)
+
+    def _put(self, start: int, elements: list[bytes]) -> None:
+        for index, data in enumerate(elements, start):
+            try:
+                self.results[index] = self._read(data, index)
+            except DamagedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise, or their import
+                self.results[index] = unreadable = results.not_read(f"item {index}", error)
+                self.unreadable = self.unreadable or unreadable

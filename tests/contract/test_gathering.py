@@ -1,0 +1,90 @@
+"""Results are gathered in input order while the map runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from taskq import Queue, WaitTimeoutError, list_reader
+from taskq.errors import DamagedError
+from taskq.gathering import Gathering
+from taskq.map_job import MapJob
+from taskq.testing import running_worker
+from tests import jobs
+from tests.contract.test_arrivals import Map
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each batch that is read: whether the map had ended by then."""
+    seen: list[bool] = []
+    put = Gathering._put
+
+    def note(self: Gathering, start: int, elements: list[bytes]) -> None:
+        seen.append(MapJob(self._store.keys.id, connection=self._store.connection).ready())
+        put(self, start, elements)
+
+    monkeypatch.setattr(Gathering, "_put", note)
+    return seen
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_as_they_come(any_queue: Queue, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """A batch may end in the middle of a run, and hold several."""
+    monkeypatch.setattr(list_reader, "_FIRST", batch)
+    monkeypatch.setattr(list_reader, "_MOST", batch)
+    made = Map(any_queue)
+    gathering = Gathering(made.store, 8)
+    assert not gathering.read_some()
+    made.commit(2)
+    made.commit(1)
+    gathering.read_all()
+    assert gathering.results == [None, None, 1 / 2, 1 / 3, 1 / 4, 1 / 5, None, None]
+    made.commit(0)
+    made.commit(3)
+    gathering.read_all()
+    assert gathering.results == [None, 1.0, *(1 / n for n in range(2, 8))]
+    assert not gathering.read_some()
+
+
+def test_a_list_that_has_lost_elements(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    made.commit(1)
+    any_queue.connection.delete(made.store.keys.results)
+    with pytest.raises(DamagedError, match="fewer elements"):
+        Gathering(made.store, 8).read_some()
+
+
+def test_get_reads_while_the_map_runs(any_queue: Queue, read: list[bool]) -> None:
+    with running_worker(any_queue, processes=1):
+        job = any_queue.map(jobs.nap, [0.1] * 6, chunksize=1)
+        assert job.get(timeout=20) == [0.1] * 6
+    assert False in read
+
+
+def test_but_not_what_it_will_not_return(any_queue: Queue, read: list[bool]) -> None:
+    with running_worker(any_queue, processes=1):
+        job = any_queue.map(jobs.fail_first, range(6), chunksize=1)
+        with pytest.raises(ZeroDivisionError):
+            job.get(timeout=20)
+        assert read == []
+        assert len(job.get(errors="return")) == 6
+    assert read
+
+
+def test_a_timeout_holds_while_it_reads(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_some = Gathering.read_some
+    more: Any = threading.Event()
+
+    def endless(self: Gathering) -> bool:
+        return read_some(self) or not more.wait(0.01)
+
+    monkeypatch.setattr(Gathering, "read_some", endless)
+    with running_worker(any_queue, processes=1):
+        job = any_queue.map(jobs.nap, [0.0, 0.0, 1.5], chunksize=1)
+        with pytest.raises(WaitTimeoutError):
+            job.get(timeout=0.3)
+        more.set()
+        assert job.get(timeout=20) == [0.0, 0.0, 1.5]
