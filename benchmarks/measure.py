@@ -14,7 +14,6 @@ from benchmarks.works import Scale
 
 _FIRST = 20  # jobs of the first attempt at a rate; the slowest system needs less than a second for them
 _STEP = 30  # how many times more the next attempt may do
-_PAUSE = 0.01  # seconds between two latencies, in which the worker becomes idle again
 _NAPS, _NAP = 8, 0.1  # of the warm-up
 
 
@@ -52,13 +51,21 @@ def uneven(session: Session, scale: Scale) -> float:
 
 
 def latency(session: Session, scale: Scale) -> float:
+    return _latency(session, scale, 0.0)
+
+
+def rested(session: Session, scale: Scale) -> float:
+    return _latency(session, scale, scale.rest)
+
+
+def _latency(session: Session, scale: Scale, pause: float) -> float:
     """The median, in ms."""
     for _ in range(5):
         session.one()
     times: list[float] = []
     deadline = time.perf_counter() + 2 * scale.budget
     while len(times) < scale.samples and time.perf_counter() < deadline:
-        time.sleep(_PAUSE)
+        time.sleep(pause)
         times.append(seconds(session.one))
     return statistics.median(times) * 1000
 
@@ -118,6 +125,7 @@ MEASURES: dict[str, Callable[[Session, Scale], float]] = {
     "compute": compute,
     "jobs": jobs,
     "latency": latency,
+    "rested": rested,
     "map": map_,
     "uneven": uneven,
     "arrays": arrays,

@@ -11,6 +11,7 @@ from benchmarks.peers import System
 from benchmarks.report import OURS, middle, number
 from benchmarks.works import Work
 
+_COLUMNS = 3
 _OURS, _OTHERS, _TEXT = "#c2410c", "#94a3b8", "#334155"
 
 
@@ -22,11 +23,12 @@ def draw(findings: Mapping[System, Findings], works: Sequence[Work], path: Path)
     style = {"svg.fonttype": "none", "svg.hashsalt": "taskq", "font.size": 8, "text.color": _TEXT,
              "axes.labelcolor": _TEXT, "xtick.color": _TEXT, "ytick.color": _TEXT}  # fmt: skip
     with mpl.rc_context(style):
-        figure = Figure(figsize=(11, 8.5), layout="constrained", facecolor="white")
-        grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 1.1))
+        rows = -(-len(works) // _COLUMNS)
+        figure = Figure(figsize=(11, 2.8 * (rows + 1)), layout="constrained", facecolor="white")
+        grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[1] * rows + [1.1])
         for number_, work in enumerate(works):
-            _bars(figure.add_subplot(grid[divmod(number_, 3)]), findings, work)
-        _lines(figure.add_subplot(grid[2, :]), findings)
+            _bars(figure.add_subplot(grid[divmod(number_, _COLUMNS)]), findings, work)
+        _lines(figure.add_subplot(grid[rows, :]), findings)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

@@ -43,7 +43,12 @@ WORKS = (
                    "all are done; their results are kept",
          tiny=True),
     Work("latency", "latency", "ms", more_is_better=False,
-         explained="one no-op job on an idle worker, from enqueue to the result in the caller's hands",
+         explained="one no-op job on an idle worker, from enqueue to the result in the caller's hands; the next "
+                   "one comes as soon as that is there",
+         tiny=True),
+    Work("rested", "latency after a rest", "ms", more_is_better=False,
+         explained="the same with {rest:g} s between two jobs, after which a processor has forgotten most of what "
+                   "it needs",
          tiny=True),
     Work("map", "no-op map", "items/s", more_is_better=True,
          explained="a map of no-op items, up to {most_items:,} of them, the list of results in the caller's hands",
@@ -64,7 +69,8 @@ class Scale:
     most_jobs: int = 20_000
     most_items: int = 1_000_000
     most_arrays: int = 200
-    samples: int = 150  # of the latency
+    samples: int = 300  # of the latency
+    rest: float = 0.01  # seconds between two of those after a rest
     long: float = 1.0  # seconds
     short: float = 0.05
     sizes: tuple[int, ...] = tuple(10**n for n in range(3, 8))  # of growing maps
