@@ -359,6 +359,7 @@ class Dispatcher:
 
     def _leave(self) -> None:
         """Put back what is left, at the front, and strike ourselves off."""
+        self._fetching.join()
         self._handle(self._waiting())  # a fetcher may have brought something in its last moment
         self.state.lanes.close()
         try:
@@ -366,6 +367,8 @@ class Dispatcher:
             ending.end_plain(self.state)
             Exchange(self.state, ask=False).run()
             self._fetching.settle()
+            if self.state.unsure:
+                resolve_doubt(self.state)
             for taken in self.state.taken:
                 recovery.return_safely(self.state.connection, self.state.name, taken.execution.composite_key)
             self._monitor.tell(force=True)

@@ -11,6 +11,7 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
+from taskq import keys
 from taskq.chunk import read_header
 from workers import recovery, short_path
 from workers.damage import contained, is_damage, mend
@@ -248,6 +249,8 @@ def _nothing(_reply: Any) -> None:
 
 def resolve_doubt(state: State) -> None:
     """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
+    for one in state.queues:
+        recovery.keep_only(state.connection, keys.fetched(state.name, one.name), b"list")
     executions = {taken.execution.composite_key for taken in state.taken}
     members = recovery.executions_of(state.connection, state.name)
     for member in members - executions:

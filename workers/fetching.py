@@ -7,7 +7,7 @@ import time
 
 import rq
 
-from workers import feeding, intake, short_path
+from workers import feeding, fetcher, intake, short_path
 from workers.events import Fetched
 from workers.fetcher import Fetcher
 from workers.short_path import QuickJob
@@ -37,18 +37,24 @@ class Fetching:
         self.due: float | None = None  # when to call ``wait`` again, on the monotonic clock
 
     def start(self) -> None:
-        for fetcher in self._fetchers:
-            fetcher.start()
+        for one in self._fetchers:
+            one.start()
 
     def stop(self) -> None:
         """Ask the fetchers to end; until they have, they may still bring something."""
         self.pause()
-        for fetcher in self._fetchers:
-            fetcher.stop()
+        for one in self._fetchers:
+            one.stop()
+
+    def join(self) -> None:
+        """Give the fetchers the time of one wait to end."""
+        for one in self._fetchers:
+            if one.is_alive():
+                one.join(fetcher.BLOCK)
 
     @property
     def ended(self) -> bool:
-        return not any(fetcher.is_alive() for fetcher in self._fetchers)
+        return not any(one.is_alive() for one in self._fetchers)
 
     # -- the gate --------------------------------------------------------------------------------------
 
@@ -85,7 +91,7 @@ class Fetching:
         state, reply = self._state, event.reply
         state.tickets.discard(event.ticket)
         if reply is None:
-            state.unsure = True
+            state.unsure = self._left = True  # what this fetcher can't bring, others have to ask for
             return
         state.suspended = isinstance(reply, int)
         if isinstance(reply, int):

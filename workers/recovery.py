@@ -53,8 +53,7 @@ def _return_fetched(connection: Any, name: str) -> int:
     scripts, returned = Scripts(connection), 0
     for queue in (rq.Queue(one, connection=connection) for one in (info.queues if info else ())):
         key = keys.fetched(name, queue.name)
-        if connection.type(key) != b"list":
-            connection.delete(key)
+        keep_only(connection, key, b"list")
         for job_id in reversed(connection.lrange(key, 0, -1)):
             text = job_id.decode("utf-8", "replace")
             executions = ExecutionRegistry(text, connection).key
@@ -93,9 +92,7 @@ def _strike_off(connection: Any, name: str) -> bool:
 def executions_of(connection: Any, name: str) -> set[str]:
     """The executions in the worker's index; what can't be one is removed."""
     key, members = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name), set()
-    if connection.type(key) not in (b"set", b"none"):
-        log.error("%s was no set, and is deleted", key, extra={"action": "damage"})
-        connection.delete(key)
+    keep_only(connection, key, b"set")
     for member in connection.smembers(key):
         text = member.decode("utf-8", "replace")
         if text.encode() == member and text.count(":") == 1:
@@ -103,6 +100,13 @@ def executions_of(connection: Any, name: str) -> set[str]:
         else:
             connection.srem(key, member)
     return members
+
+
+def keep_only(connection: Any, key: str, kind: bytes) -> None:
+    """Delete what a worker can't work with; the key comes back by itself."""
+    if connection.type(key) not in (kind, b"none"):
+        log.error("%s was no %s, and is deleted", key, kind.decode(), extra={"action": "damage"})
+        connection.delete(key)
 
 
 def return_safely(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:

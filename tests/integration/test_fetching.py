@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
 from rq import Callback
 from rq.job import JobStatus
 from rq.suspension import resume, suspend
@@ -18,6 +19,7 @@ from taskq.testing import running_worker
 from tests import jobs
 from tests.integration.pretence import announce
 from tests.integration.test_deaths import runs_of
+from tests.integration.test_garbage import put
 from tests.waiting import wait_until
 from workers import dispatcher, recovery
 from workers.events import Fetched
@@ -160,3 +162,46 @@ def test_one_that_comes_just_after_the_suspension_goes_back(real_queue: Queue) -
         assert (real_queue.job_ids, job.get_status()) == ([job.id], JobStatus.QUEUED)
         resume(real_queue.connection)
         state.suspended = False
+
+
+@pytest.mark.parametrize("kind", ["string", "hash", "zset"])
+def test_garbage_in_the_way_is_removed(any_queue: Queue, kind: str) -> None:
+    with running_worker(any_queue) as state:
+        wait_until(lambda: services.live(any_queue.connection))
+        put(any_queue.connection, keys.fetched(state.name, any_queue.name), kind, b"x")
+        job = any_queue.enqueue(jobs.square, 3)
+        wait_until(has_ended(job))
+    assert job.return_value() == 9
+
+
+def test_who_can_t_wait_asks(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E.g. as its Redis user may not."""
+
+    def refused(self: Fetcher, ticket: str) -> Any:
+        raise NoPermissionError("a test")
+
+    monkeypatch.setattr(Fetcher, "_take", refused)
+    with running_worker(real_queue):
+        wait_until(lambda: services.live(real_queue.connection))
+        for _ in range(3):
+            job = real_queue.enqueue(jobs.square, 3)
+            wait_until(has_ended(job), timeout=SOON)
+
+
+def test_one_that_comes_as_the_service_stops_goes_back(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if nothing is heard of it, and the time to stop is over."""
+    take, states = Fetcher._take, []
+
+    def deaf(self: Fetcher, ticket: str) -> Any:
+        if take(self, ticket):
+            wait_until(lambda: states[0].stopping)
+            raise RedisConnectionError("a test")
+        return []
+
+    monkeypatch.setattr(Fetcher, "_take", deaf)
+    with running_worker(real_queue, grace=0.0) as state:
+        states.append(state)
+        wait_until(lambda: waits(state, real_queue))
+        job = real_queue.enqueue(jobs.square, 3)
+        wait_until(lambda: job.get_status() == JobStatus.STARTED)
+    assert (real_queue.job_ids, job.get_status()) == ([job.id], JobStatus.QUEUED)
