@@ -40,6 +40,7 @@ class Gathering:
         """Read a batch of what has come; False if there is nothing new.
 
         Raises:
+            ResultsGoneError: If the map's keys are gone.
             SignatureError: If there is a secret key, and an element is not signed for its item.
             DamagedError: If spans and elements don't fit each other, or one is no pickle.
         """
@@ -49,6 +50,7 @@ class Gathering:
             return False
         batch = self._store.results.batch(self._position, self._end)
         if not batch:
+            self._store.info()  # raises, if the map is gone
             raise DamagedError(f"{self._store.keys.results} has fewer elements than its spans say")
         self._position += len(batch)
         begin = 0

@@ -142,7 +142,8 @@ class MapJob(SignedJob):
     def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
-        Results are read while the map still runs, unless an item has failed and its error is to be raised.
+        Without a timeout, results are read while the map still runs, unless an item has failed and its error is to
+        be raised.
 
         Args:
             timeout: Seconds to wait; None: for ever.
@@ -181,15 +182,17 @@ class MapJob(SignedJob):
         return gathering.results
 
     def _gather(self, timeout: float | None, *, despite_failures: bool) -> Gathering | None:
-        """Wait, and read results as they come meanwhile; None if the map has not ended in time."""
+        """Wait, and read results as they come meanwhile; None if the map has not ended in time.
+
+        With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
+        """
         gathering = Gathering(self.store, self.store.info().total)
         with Events(self.connection, self.store.keys.events, timeout) as events:
             while not self.ready():
                 if not events.next(pace=_READ):
                     return gathering if self.ready() else None
-                if despite_failures or not self.store.failed():
-                    while gathering.read_some() and not events.over:
-                        pass
+                if timeout is None and (despite_failures or not self.store.failed()):
+                    gathering.read_all()
         return gathering
 
     @clear_errors

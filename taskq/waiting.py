@@ -57,12 +57,7 @@ class Events:
                 return True
             if not ends_only:
                 until = min(until, time.monotonic() + pace)
-        return not self.over
-
-    @property
-    def over(self) -> bool:
-        """Whether the timeout is over."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return self._deadline is None or time.monotonic() < self._deadline
 
     def _drain(self) -> None:
         while self._pubsub.get_message(timeout=0):

@@ -241,7 +241,8 @@ class Dispatcher:
             dead: list[Lane] = []
             for event in events:
                 if isinstance(event, Done):
-                    self._ask = self._ask or not self._fetching.waits
+                    # Of several queues the script takes in their order; fetchers take what comes first.
+                    self._ask = self._ask or len(self.state.queues) > 1 or not self._fetching.waits
                     for number, outcome in event.ends:
                         outcomes.arrived(self.state, event.lane, number, outcome)
                 elif isinstance(event, Died):
@@ -367,6 +368,7 @@ class Dispatcher:
             ending.end_plain(self.state)
             Exchange(self.state, ask=False).run()
             self._fetching.settle()
+            recovery.return_fetched(self.state.connection, self.state.name, self.state.settings.queues)
             if self.state.unsure:
                 resolve_doubt(self.state)
             for taken in self.state.taken:

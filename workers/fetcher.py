@@ -66,12 +66,12 @@ class Fetcher(threading.Thread):
         self._tickets = tickets
         self._post = post
         self._stopped = threading.Event()
-        self._look = True  # the list may hold something: look before waiting
+        self._look = False  # the list may hold something: look, whether jobs are wanted or not
         self._ahead, self._clock_due = 0.0, 0.0
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            if self._gate.wait(BLOCK):
+            if self._look or self._gate.wait(BLOCK):
                 self._fetch()
 
     def _fetch(self) -> None:

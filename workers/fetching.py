@@ -61,7 +61,7 @@ class Fetching:
     @property
     def waits(self) -> bool:
         """Whether a job that is pushed now comes by itself, or will in a moment."""
-        return self._gate.is_set() or self.due is not None
+        return (self._gate.is_set() or self.due is not None) and all(one.is_alive() for one in self._fetchers)
 
     def wait(self) -> None:
         """Let the fetchers wait for jobs, if a process is free."""
@@ -99,7 +99,7 @@ class Fetching:
         begun, others = short_path.read_take(state, [event.queue], reply)
         self._left = self._left or reply[0] > 0
         self.due = time.monotonic() + QUIET
-        room = self._room()
+        room = max(0, self._room() - len(self.in_hand))
         state.begin(begun[:room])
         feeding.top_up(state)
         more = max(0, room - len(begun))

@@ -7,6 +7,7 @@ same time. Every step may be done twice, so it does not matter if whoever recove
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import rq
@@ -36,7 +37,8 @@ def recover(connection: Any, name: str) -> int:
     Returns:
         How many jobs went back to their queues.
     """
-    returned = _return_fetched(connection, name)
+    info = services.known(connection, name)
+    returned = return_fetched(connection, name, info.queues if info else ())
     for _ in range(_TRIES):
         if _strike_off(connection, name):
             break
@@ -47,11 +49,10 @@ def recover(connection: Any, name: str) -> int:
     return returned
 
 
-def _return_fetched(connection: Any, name: str) -> int:
+def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
     """Return what the server has moved for a fetcher of this worker, and did not come to begin; how many."""
-    info = services.known(connection, name)
     scripts, returned = Scripts(connection), 0
-    for queue in (rq.Queue(one, connection=connection) for one in (info.queues if info else ())):
+    for queue in (rq.Queue(one, connection=connection) for one in queues):
         key = keys.fetched(name, queue.name)
         keep_only(connection, key, b"list")
         for job_id in reversed(connection.lrange(key, 0, -1)):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-
 import pytest
 
 from taskq import Queue, WaitTimeoutError, list_reader
-from taskq.errors import DamagedError
+from taskq.errors import DamagedError, ResultsGoneError
 from taskq.gathering import Gathering
 from taskq.map_job import MapJob
 from taskq.testing import running_worker
@@ -60,7 +57,7 @@ def test_a_list_that_has_lost_elements(any_queue: Queue) -> None:
 def test_get_reads_while_the_map_runs(any_queue: Queue, read: list[bool]) -> None:
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.nap, [0.1] * 6, chunksize=1)
-        assert job.get(timeout=20) == [0.1] * 6
+        assert job.get() == [0.1] * 6
     assert False in read
 
 
@@ -68,23 +65,26 @@ def test_but_not_what_it_will_not_return(any_queue: Queue, read: list[bool]) -> 
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.fail_first, range(6), chunksize=1)
         with pytest.raises(ZeroDivisionError):
-            job.get(timeout=20)
+            job.get()
         assert read == []
         assert len(job.get(errors="return")) == 6
     assert read
 
 
-def test_a_timeout_holds_while_it_reads(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    read_some = Gathering.read_some
-    more: Any = threading.Event()
-
-    def endless(self: Gathering) -> bool:
-        return read_some(self) or not more.wait(0.01)
-
-    monkeypatch.setattr(Gathering, "read_some", endless)
+def test_nothing_is_read_ahead_that_a_timeout_would_throw_away(any_queue: Queue, read: list[bool]) -> None:
     with running_worker(any_queue, processes=1):
-        job = any_queue.map(jobs.nap, [0.0, 0.0, 1.5], chunksize=1)
+        job = any_queue.map(jobs.nap, [0.1] * 6, chunksize=1)
         with pytest.raises(WaitTimeoutError):
-            job.get(timeout=0.3)
-        more.set()
-        assert job.get(timeout=20) == [0.0, 0.0, 1.5]
+            job.get(timeout=0.35)
+        assert read == []
+        assert job.get() == [0.1] * 6
+
+
+def test_a_map_that_is_deleted_while_it_is_read(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    made.commit(1)
+    gathering = Gathering(made.store, 8)
+    gathering._look()
+    made.job.delete()
+    with pytest.raises(ResultsGoneError):
+        gathering.read_some()

@@ -24,6 +24,7 @@ from tests.waiting import wait_until
 from workers import dispatcher, recovery
 from workers.events import Fetched
 from workers.fetcher import Fetcher
+from workers.rq_options import RQOptions
 from workers.state import State
 
 SOON = 2.5  # seconds: less than after which a job is looked for that is in nobody's hands
@@ -205,3 +206,47 @@ def test_one_that_comes_as_the_service_stops_goes_back(real_queue: Queue, monkey
         job = real_queue.enqueue(jobs.square, 3)
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
     assert (real_queue.job_ids, job.get_status()) == ([job.id], JobStatus.QUEUED)
+
+
+def test_one_that_was_only_moved_as_the_service_stops_goes_back(any_queue: Queue) -> None:
+    job = any_queue.create_job(jobs.square, (3,))
+    job.save()
+    job.set_status(JobStatus.QUEUED)
+    with running_worker(any_queue) as state, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fetcher, "_fetch", lambda _self: None)
+        wait_until(lambda: services.live(any_queue.connection))
+        state.stopping = True  # it takes nothing any more
+        any_queue.connection.rpush(keys.fetched(state.name, any_queue.name), job.id)
+    assert any_queue.job_ids == [job.id]
+
+
+def test_one_that_was_moved_is_not_left_where_nobody_looks(real_queue: Queue) -> None:
+    """The only process is busy for long: others are to have it."""
+    with running_worker(real_queue, processes=1) as state:
+        wait_until(lambda: waits(state, real_queue))
+        first = real_queue.enqueue(jobs.nap, 60)
+        wait_until(lambda: first.get_status() == JobStatus.STARTED)
+        wait_until(lambda: not state.tickets)
+        other = Queue("other", connection=real_queue.connection)
+        with running_worker(real_queue, processes=1, queues=(other.name, real_queue.name)) as idle:
+            wait_until(lambda: len(idle.tickets) == 2)
+            real_queue.connection.script_flush()
+            job = real_queue.enqueue(jobs.square, 3)
+            wait_until(has_ended(job))
+
+
+@pytest.mark.parametrize("simple", [True, False])
+def test_of_several_queues_no_more_is_begun_than_there_may_be(real_queue: Queue, simple: bool) -> None:
+    other = Queue("other", connection=real_queue.connection)
+    done = None if simple else Callback(jobs.remember)
+    options = RQOptions(max_jobs=1)
+    with running_worker(real_queue, processes=2, queues=(real_queue.name, other.name), rq=options) as state:
+        wait_until(lambda: len(state.tickets) == 2)
+        with real_queue.connection.pipeline() as pipe:
+            queued = [
+                one.enqueue_call(jobs.square, (3,), on_success=done, pipeline=pipe) for one in (real_queue, other)
+            ]
+            pipe.execute()
+        wait_until(lambda: state.finished)
+    assert sorted(job.get_status() for job in queued) == [JobStatus.FINISHED, JobStatus.QUEUED]
+    assert state.begun == 1
