@@ -39,7 +39,7 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _TRIES = 10  # to cancel, while executions of it end
 _REDRAW = 0.1  # seconds between two looks of the progress bar
-_READ = 0.05  # seconds between two looks at whether there are new results
+_READ = (0.05, 1.0, 0.01)  # seconds between two looks for new results: from, to; and how long a look is worth it
 
 Errors = Literal["raise", "return"]
 
@@ -186,13 +186,16 @@ class MapJob(SignedJob):
 
         With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
         """
-        gathering = Gathering(self.store, self.store.info().total)
+        gathering, pace = Gathering(self.store, self.store.info().total), _READ[0]
         with Events(self.connection, self.store.keys.events, timeout) as events:
             while not self.ready():
-                if not events.next(pace=_READ):
+                if not events.next(pace=pace):
                     return gathering if self.ready() else None
                 if timeout is None and (despite_failures or not self.store.failed()):
+                    began = time.monotonic()
                     gathering.read_all()
+                    # What is read in no time can wait: the look itself takes time from those who work.
+                    pace = _READ[0] if time.monotonic() - began > _READ[2] else min(2 * pace, _READ[1])
         return gathering
 
     @clear_errors
