@@ -20,9 +20,8 @@ class Gathering:
     """
 
     def __init__(self, store: MapStore, total: int) -> None:
-        self.results: list[object] = [
-            None
-        ] * total  # None: it has not come; an ``ItemError``: it can't be unpickled here
+        # None where nothing has come; an ``ItemError`` for what can't be unpickled here.
+        self.results: list[object] = [None] * total
         self.unreadable: ItemError | None = None  # the first one of these that was read
         self._store = store
         self._read = results.reader(store.keys.results)

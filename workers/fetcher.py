@@ -8,7 +8,8 @@ Under load the dispatcher takes jobs by itself, in the order of the queues.
 
 If the reply is lost, nobody knows at first whether a job was begun. Its execution tells: it is on the worker's
 list, and its id begins with this wait's ticket (``exchange.resolve_doubt``). And should the server have come to
-the first half only, the next take, or whoever recovers a dead service, finds the id in the list.
+the first half only, the fetcher finds the id in the list when it looks again, at once; or whoever recovers the
+service does.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from workers.rq_worker import RQWorker
 log = logging.getLogger(__name__)
 
 BLOCK = 1.0  # seconds of one BLMOVE: how long the gate may be closed before the thread notices
+TIMEOUT = (
+    BLOCK + 5.0
+)  # seconds a reply may take; the dispatcher believes that somebody waits, and does not ask itself
 _PAUSE = 0.5  # seconds until the next try, if the server refuses
 _NOT_BLOCKING = 0.02  # seconds to pause if the server (fakeredis) answers an empty BLMOVE at once
 _CLOCK = 60.0  # seconds between two looks at the server's clock

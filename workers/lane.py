@@ -2,8 +2,8 @@
 
 One ``Pool(N)`` is faster at tiny tasks, but its processes share a lock and a pipe: after a death nobody knows
 who held what, and the whole pool has to go. Of a ``Pool(1)`` it is known which task ran (a number in shared
-memory) and which ones wait behind it, and a lock that is held is held by the dead. A lane whose process has
-died is discarded, never repaired: without taking any lock, in a few milliseconds.
+memory) and which ones wait behind it; and with nobody else at the other end of its pipes, it takes no lock that a
+death could leave locked. A lane whose process has died is discarded, never repaired, in a few milliseconds.
 """
 
 from __future__ import annotations

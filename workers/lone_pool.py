@@ -165,7 +165,7 @@ class LonePool(multiprocessing.pool.Pool):
         return not self._cache
 
     def discard(self) -> None:
-        """Kill the process and end the three threads, whatever state they and their locks are in.
+        """Kill the process and end the three threads, whatever state they are in.
 
         Results that the process had wholly written before are still delivered to their callbacks.
         """

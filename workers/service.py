@@ -20,7 +20,7 @@ from setproctitle import setproctitle
 from taskq import exposure
 from taskq.connection import connect, hide_password
 from taskq.lua import Scripts
-from workers import logs, server_check, signals, telemetry
+from workers import fetcher, logs, server_check, signals, telemetry
 from workers.dispatcher import Dispatcher
 from workers.events import Event, Message, Stop
 from workers.fetcher import Fetcher
@@ -81,7 +81,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 dispatcher = build(
                     *parts,
                     connect(url, retries=0, pool=LeanPool, client=LeanRedis),
-                    lambda: connect(url, retries=0, client=LeanRedis),
+                    lambda: connect(url, retries=0, timeout=fetcher.TIMEOUT, client=LeanRedis),
                     self._say_ready,
                 )
                 dispatcher.run()

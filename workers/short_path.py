@@ -118,7 +118,7 @@ def queue_take(
     now: float | None = None,
     ahead: float = 0.0,
 ) -> None:
-    """Queue the script which takes what was moved for this worker, and up to ``room`` jobs more.
+    """Queue the script which takes up to ``room`` jobs; or, for a fetcher, what was moved for it.
 
     Args:
         pipe: Where to.
@@ -128,16 +128,17 @@ def queue_take(
         ticket: From ``new_ticket``.
         room: See above.
         alternates: Whether the queues take turns.
-        now: Unix time; None: it is not known when the script will run.
+        now: Unix time; None: it is for the fetcher of the only queue, and nobody knows when it will run.
         ahead: Seconds by which our clock is ahead of the server's, which then tells.
     """
     clock = (ahead, 1) if now is None else (now, 0)
+    moved = [keys.fetched(worker.name, queue.name) for queue in queues] if now is None else []
     scripts.take(
         [
             WORKERS_SUSPENDED, keys.LEASES, worker.key, worker.executions_key,
             *(key for queue in queues
-              for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}",
-                          keys.fetched(worker.name, queue.name))),
+              for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}")),
+            *moved,
         ],
         [
             worker.name, room, int(alternates), int(_allowed(worker)), *clock,

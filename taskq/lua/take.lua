@@ -7,10 +7,12 @@
 -- RQ's keys of a job can't be named in KEYS, for nobody knows the job before.
 --
 -- KEYS  1 rq:suspended   2 taskq:leases   3 rq:worker:{name}   4 rq:worker:{name}:executions
---       5.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}, taskq:fetched:{worker}:{name}
--- ARGV  1 worker name   2 how many to take at most, besides what a fetcher has just moved to the last of these keys
+--       5.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}
+--       after that of a fetcher: taskq:fetched:{worker}:{name}, which it has just moved an id to
+-- ARGV  1 worker name   2 how many to take at most, besides what was moved
 --       3 "1": one of each queue in turn; else all of the first, ...   4 "1": begin the simple ones
---       5 Unix time now, or, if 6 is "1", by how many seconds the worker's clock is ahead of the server's
+--       5 Unix time now; from a fetcher, by how many seconds the worker's clock is ahead of the server's   6 "1": it
+--       comes from a fetcher, which waits, and does not know when the script will run
 --       7 seconds of RQ's monitoring
 --       8, 9, 10 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
 --       11 24 hex digits that nobody else has: execution ids begin with them
@@ -18,11 +20,12 @@
 -- queue, job id, execution id, {field, value, ...}}, without the last two if it was not begun.
 -- Or -1 if RQ's workers are suspended, and then nothing was taken.
 
+local waited = ARGV[6] == '1'
+local moved = waited and KEYS[#KEYS]
+local queues = waited and #KEYS - 1 or #KEYS
+
 if redis.call('EXISTS', KEYS[1]) == 1 then
-    for i = 5, #KEYS, 4 do
-        repeat
-            local back = redis.call('LMOVE', KEYS[i + 3], KEYS[i], 'RIGHT', 'LEFT')
-        until not back
+    while waited and redis.call('LMOVE', moved, KEYS[5], 'RIGHT', 'LEFT') do
     end
     return -1
 end
@@ -48,7 +51,7 @@ end
 
 local function look_at_the_clock()
     local micros = ARGV[5] * 1e6
-    if ARGV[6] == '1' then
+    if waited then
         local server = redis.call('TIME')
         micros = micros + server[1] * 1e6 + server[2]
     end
@@ -92,36 +95,32 @@ local function begin(number, id)
     redis.call('EXPIRE', ARGV[9] .. name, ttl)
     redis.call('ZADD', ARGV[10] .. id, now + ttl + 60, execution)
     redis.call('EXPIRE', ARGV[10] .. id, ttl + 60)
-    redis.call('ZADD', KEYS[7 + 4 * number], now + ttl, name)
+    redis.call('ZADD', KEYS[7 + 3 * number], now + ttl, name)
     redis.call('SADD', KEYS[4], name)
     redis.call('HSET', ARGV[8] .. id, 'last_heartbeat', written, 'status', 'started', 'started_at', written,
         'worker_name', worker)
     redis.call('PERSIST', ARGV[8] .. id)
-    redis.call('LREM', KEYS[6 + 4 * number], 1, id)
+    redis.call('LREM', KEYS[6 + 3 * number], 1, id)
     begun = begun + 1
     reply[#reply + 1] = {number, id, execution, flat}
 end
 
--- What was moved by a BLMOVE whose reply never came, too.
-for i = 5, #KEYS, 4 do
-    repeat
-        local id = redis.call('LMOVE', KEYS[i + 3], KEYS[i + 1], 'LEFT', 'RIGHT')
-        if id then
-            begin((i - 5) / 4, id)
-        end
-    until not id
+local id = waited and redis.call('LMOVE', moved, KEYS[6], 'LEFT', 'RIGHT')
+while id do -- also what was moved by a BLMOVE behind which no script came
+    begin(0, id)
+    id = redis.call('LMOVE', moved, KEYS[6], 'LEFT', 'RIGHT')
 end
 
 local left, found = tonumber(ARGV[2]), nil
 repeat
     found = false
-    for i = 5, #KEYS, 4 do
+    for i = 5, queues, 3 do
         while left > 0 do
             local id = redis.call('LMOVE', KEYS[i], KEYS[i + 1], 'LEFT', 'RIGHT')
             if not id then
                 break
             end
-            begin((i - 5) / 4, id)
+            begin((i - 5) / 3, id)
             left = left - 1
             found = true
             if ARGV[3] == '1' then
@@ -138,7 +137,7 @@ if begun > 0 then
 end
 if #reply > 0 then
     local waiting = 0
-    for i = 5, #KEYS, 4 do
+    for i = 5, queues, 3 do
         waiting = waiting + redis.call('LLEN', KEYS[i])
     end
     table.insert(reply, 1, waiting)
