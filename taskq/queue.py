@@ -148,9 +148,8 @@ class Queue(rq.Queue):
         Raises:
             PickleError: If the function or an argument can't be pickled; nothing was written.
         """
-        if (
-            getattr(f, "__module__", None) == "__main__"
-        ):  # RQ would refuse it; all others are seen to by create_job
+        # RQ would refuse what is of __main__; all others are seen to by create_job.
+        if getattr(f, "__module__", None) == "__main__":
             f = for_rq(f)
         return super().enqueue(f, *args, **_named(f, kwargs))
 

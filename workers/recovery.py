@@ -13,7 +13,7 @@ from typing import Any
 import rq
 from redis.exceptions import WatchError
 from rq import worker_registration
-from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution, ExecutionRegistry
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job, JobStatus
 from rq.utils import now, utcformat
 from rq.worker.base import BaseWorker
@@ -56,9 +56,8 @@ def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
         key = keys.fetched(name, queue.name)
         keep_only(connection, key, b"list")
         for job_id in reversed(connection.lrange(key, 0, -1)):
-            text = job_id.decode("utf-8", "replace")
-            executions = ExecutionRegistry(text, connection).key
-            returned += scripts.give_back([queue.key, key, Job.key_for(text), executions], [job_id])
+            job = Job.key_for(job_id.decode("utf-8", "replace"))
+            returned += scripts.give_back([queue.key, key, job], [job_id])
     return returned
 
 

@@ -132,6 +132,7 @@ def test_one_that_was_moved_for_a_service_that_died_goes_back(any_queue: Queue) 
     key = keys.fetched("dead", any_queue.name)
     for _ in range(2):
         any_queue.connection.lmove(any_queue.key, key)
+    any_queue.connection.zadd(f"rq:executions:{first.id}", {"of an earlier run": 1})
     assert recovery.recover(any_queue.connection, "dead") == 2
     assert any_queue.job_ids == [first.id, second.id]
     assert not any_queue.connection.exists(key)
