@@ -14,7 +14,7 @@ from taskq.map_store import Claim
 from taskq.outcome import ChunkOutcome, ItemFailure
 from workers import ending
 from workers.errands import Errand
-from workers.execution import ITEM_TIMEOUT, MapRun, PlainJob, Wounded
+from workers.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded
 from workers.lane import Lane
 from workers.settings import MAX_DEATHS
 from workers.state import State
@@ -27,6 +27,7 @@ def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
     guilty = lane.unheard or lane.marker.task  # it may be at the next one by the time it is killed
     unread = next(iter(lane.tasks), 0) if guilty not in lane.tasks else 0
+    told = lane.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
     if lane.tasks:
         log.warning(
             "pool process %d died by %s%s", lane.pid, lane.cause_of_death(),
@@ -39,7 +40,12 @@ def settle(state: State, lane: Lane) -> None:
         elif isinstance(taken, PlainJob):
             taken.unread += number == unread
             taken.alone = taken.alone or unread != 0  # whose arguments it died of, another death shows
-            _settle_job(state, lane, taken, guilty=number == guilty or taken.unread >= MAX_DEATHS)
+            _settle_job(
+                state,
+                lane,
+                taken,
+                guilty=number == guilty or taken.unread >= MAX_DEATHS or (told and number == unread),
+            )
         elif isinstance(taken, Errand):
             _settle_errand(state, lane, taken, guilty=number == guilty)
     lane.tasks.clear()

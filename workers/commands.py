@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 from workers import ending
-from workers.execution import MapRun, PlainJob, Taken
+from workers.execution import KILL_HORSE, MapRun, PlainJob, Taken
 from workers.state import State
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def _kill_horses(state: State) -> None:
     """Kill every process that runs something of the user's; jobs fail of it as under RQ's worker."""
     for lane in state.lanes:
         if not lane.idle:
-            lane.kill("told to by kill-horse")
+            lane.kill(KILL_HORSE)
 
 
 def _stop(state: State, found: list[Taken], payload: dict[str, Any]) -> None:

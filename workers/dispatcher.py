@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
+HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 FETCHERS_END = 0.05  # seconds between looks at whether the fetchers have ended
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
 
@@ -81,6 +83,7 @@ class Dispatcher:
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
         self._gather_until = 0.0  # on the monotonic clock
+        self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._ticked = 0.0
         self._deadline: float | None = None  # of stopping, on the monotonic clock
 
@@ -94,6 +97,7 @@ class Dispatcher:
         while not self._drained():
             events = self._receive()
             self._handle(events)
+            self._obey()
             if events and not self._fetching.unsettled and all(isinstance(event, Fetched) for event in events):
                 continue  # what came runs; its end must not wait for a turn in which there is nothing to do
             try:
@@ -125,6 +129,8 @@ class Dispatcher:
             until.append(due)
         if self._gather_until:
             until.append(self._gather_until)
+        if self._commands:
+            until.append(self._commands[0][0])
         if self._deadline is not None:
             until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
         return max(self._pause, min(until) - time.monotonic(), 0.0)
@@ -278,7 +284,13 @@ class Dispatcher:
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:
-            commands.obey(self.state, payload)
+            # Who sends it may have seen that a job has begun before the fetcher has brought it here.
+            wait = HEARD if self.state.tickets else 0.0
+            self._commands.append((time.monotonic() + wait, payload))
+
+    def _obey(self) -> None:
+        while self._commands and self._commands[0][0] <= time.monotonic():
+            commands.obey(self.state, self._commands.popleft()[1])
 
     # -- ends ------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ BATCH_BYTES = 1 << 16
 """Of arguments in a batch; else reading it takes longer than running it."""
 
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
-ITEM_TIMEOUT = "item timeout"  # what a process is killed for
+ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
 
 
 @dataclass(eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 from rq import Callback
+from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import JobStatus
 from rq.suspension import resume, suspend
 
@@ -43,6 +46,25 @@ def waits(state: State, queue: Queue) -> bool:
 
 def has_ended(job: Any) -> Callable[[], bool]:
     return lambda: job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED)
+
+
+def hold_what_comes(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Keep what fetchers bring from the dispatcher; returns what says that it is held, and what sets it free."""
+    held, release = threading.Event(), threading.Event()
+
+    class Holding(Fetcher):
+        def __init__(self, *arguments: Any) -> None:
+            *others, post = arguments
+
+            def hold(event: Fetched) -> None:
+                held.set()
+                release.wait()
+                post(event)
+
+            super().__init__(*others, hold)
+
+    monkeypatch.setattr("workers.service.Fetcher", Holding)
+    return held, release
 
 
 def test_a_job_that_comes_while_another_runs_begins_at_once(real_queue: Queue) -> None:
@@ -80,24 +102,7 @@ def test_one_whose_beginning_is_not_heard_of_goes_back_and_runs_once(
 def test_one_that_is_on_its_way_is_not_taken_for_lost(
     real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, release = threading.Event(), threading.Event()
-
-    def hold(self: Fetcher, event: Fetched) -> None:
-        held.set()
-        release.wait()
-        post(self, event)
-
-    post: Any = None
-
-    class Holding(Fetcher):
-        def run(self) -> None:
-            nonlocal post
-            inner = self._post
-            post = lambda _self, event: inner(event)  # noqa: E731
-            self._post = lambda event: hold(self, event)
-            super().run()
-
-    monkeypatch.setattr("workers.service.Fetcher", Holding)
+    held, release = hold_what_comes(monkeypatch)
     monkeypatch.setattr(dispatcher, "TICK", 0.05)
     try:
         with running_worker(real_queue) as state:
@@ -251,3 +256,35 @@ def test_of_several_queues_no_more_is_begun_than_there_may_be(real_queue: Queue,
         wait_until(lambda: state.finished)
     assert sorted(job.get_status() for job in queued) == [JobStatus.FINISHED, JobStatus.QUEUED]
     assert state.begun == 1
+
+
+def test_a_job_can_be_stopped_as_soon_as_it_is_seen_to_have_begun(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, release = hold_what_comes(monkeypatch)
+    monkeypatch.setattr(dispatcher, "HEARD", 1.0)
+    try:
+        with running_worker(real_queue) as state:
+            heard, on_message = threading.Event(), state.worker.on_message
+            state.worker.on_message = lambda payload: (on_message(payload), heard.set())
+            wait_until(lambda: waits(state, real_queue))
+            job = real_queue.enqueue(jobs.nap, 60)
+            assert held.wait(10)
+            send_stop_job_command(real_queue.connection, job.id)
+            assert heard.wait(10)
+            threading.Timer(0.1, release.set).start()  # time enough for the message to be obeyed
+            wait_until(lambda: job.get_status() == JobStatus.STOPPED)
+    finally:
+        release.set()
+
+
+def test_kill_horse_costs_also_what_the_process_had_not_come_to(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1) as state:
+        wait_until(lambda: waits(state, real_queue))
+        [lane] = state.lanes
+        wait_until(lambda: not lane.marker.stillborn)
+        os.kill(lane.pid, signal.SIGSTOP)
+        job = real_queue.enqueue(jobs.nap, 60)
+        wait_until(lambda: not lane.idle)
+        send_kill_horse_command(real_queue.connection, state.name)
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
