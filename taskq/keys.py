@@ -14,7 +14,8 @@ taskq:{id}:claims      hash    chunk number -> "deaths worker-name"           wo
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
-taskq:{id}:events      channel "progress" at each commit, "end" at the end    commit, worker    -
+taskq:{id}:events      channel "progress" at each commit                      commit            -
+taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
                                workers/sweep.py
@@ -123,6 +124,10 @@ class MapKeys:
     @property
     def events(self) -> str:
         return f"{self.hash}:events"
+
+    @property
+    def end(self) -> str:
+        return f"{self.hash}:end"
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -120,11 +120,11 @@ class MapJob(SignedJob):
             return ended
 
     def _wait(self, timeout: float | None, on_progress: Callable[[], object] | None = None) -> bool:
-        with Events(self.connection, self.store.keys.events, timeout) as events:
+        with Events(self.connection, self.store.keys, timeout, progress=on_progress is not None) as events:
             while not self.ready():
                 if on_progress:
                     on_progress()
-                if not events.next(ends_only=on_progress is None, pace=_REDRAW):
+                if not events.next(pace=_REDRAW):
                     return self.ready()
         return True
 
@@ -187,9 +187,9 @@ class MapJob(SignedJob):
         With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
         """
         gathering, pace = Gathering(self.store, self.store.info().total), _READ[0]
-        with Events(self.connection, self.store.keys.events, timeout) as events:
+        with Events(self.connection, self.store.keys, timeout, progress=False) as events:
             while not self.ready():
-                if not events.next(pace=pace):
+                if not events.next(look_again=pace):
                     return gathering if self.ready() else None
                 if timeout is None and (despite_failures or not self.store.failed()):
                     began = time.monotonic()
@@ -215,7 +215,7 @@ class MapJob(SignedJob):
         first, batch = self._batch
         if first <= position < first + len(batch):
             return self._read(batch[position - first])
-        with Events(self.connection, self.store.keys.events) as events:
+        with Events(self.connection, self.store.keys) as events:
             while True:
                 ended = self.ready()  # asked before reading: nothing is added after the end
                 if batch := self.store.results.batch(position):

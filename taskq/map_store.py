@@ -290,7 +290,7 @@ class MapStore:
         """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept."""
         if delete:
             self.expire(0)
-        self.connection.publish(self.keys.events, _END)
+        self.connection.publish(self.keys.end, _END)
 
     # -- reader --------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ def run_map() -> dict[str, Any]:
 
 def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     """Work until every item was tried, by whomever, or somebody closed the map."""
-    with Events(store.connection, store.keys.events) as events:
+    with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
             _work(store, worker)
             info = store.info()

@@ -1,4 +1,4 @@
-"""Waiting for a map without polling: its channel in Redis says when there is something to look at."""
+"""Waiting for a map without polling: its channels in Redis say when there is something to look at."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from taskq.keys import MapKeys
+
 _LOOK_AGAIN = 1.0  # seconds: bound of one wait, in case a message was lost with a connection
 _END = b"end"
 
 
 class Events:
-    """A subscription to a map's channel.
+    """A subscription to a map's channels.
 
     Subscribed before the caller looks at the state, so no change between look and wait is missed.
 
     Args:
         connection: Anything redis-py compatible.
-        channel: ``MapKeys.events``.
+        keys: Of the map.
         timeout: Seconds until ``next`` gives up altogether; None: never.
+        progress: Hear of each commit, too. Of a fast map there are a thousand a second, and to be told of each
+            costs a caller more than to look now and then.
     """
 
-    def __init__(self, connection: Any, channel: str, timeout: float | None = None) -> None:
+    def __init__(
+        self, connection: Any, keys: MapKeys, timeout: float | None = None, *, progress: bool = True
+    ) -> None:
         self._pubsub = connection.pubsub()
-        self._channel = channel
+        self._channels = [keys.end, keys.events] if progress else [keys.end]
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def __enter__(self) -> Self:
-        self._pubsub.subscribe(self._channel)
+        self._pubsub.subscribe(*self._channels)
         return self
 
     def __exit__(
@@ -35,28 +41,27 @@ class Events:
     ) -> None:
         self._pubsub.close()
 
-    def next(self, ends_only: bool = False, pace: float = 0.0) -> bool:
-        """Wait for a message (all that have come are taken as one), at most a second.
+    def next(self, pace: float = 0.0, look_again: float = _LOOK_AGAIN) -> bool:
+        """Wait for a message; all that have come are taken as one.
 
         Args:
-            ends_only: Sleep on over mere progress.
             pace: Seconds to let pass after a message of progress, so that there are fewer looks.
+            look_again: Seconds to wait at most.
 
         Returns:
             False if the timeout is over; True: look again.
         """
-        until = time.monotonic() + _LOOK_AGAIN
+        until = time.monotonic() + look_again
         if self._deadline is not None:
             until = min(until, self._deadline)
         while (left := until - time.monotonic()) > 0:
             message = self._pubsub.get_message(timeout=left)
             if not message or message["type"] != "message":
                 continue
-            if message["data"] == _END or (not ends_only and not pace):
+            if message["data"] == _END or not pace:
                 self._drain()
                 return True
-            if not ends_only:
-                until = min(until, time.monotonic() + pace)
+            until = min(until, time.monotonic() + pace)
         return self._deadline is None or time.monotonic() < self._deadline
 
     def _drain(self) -> None:

@@ -127,7 +127,7 @@ def _tools(server: Server, queue: Queue) -> None:
     connection.info("memory")
     list(connection.scan_iter("rq:job:*"))
     with connection.pubsub() as pubsub:
-        pubsub.subscribe("taskq:{a}:events")
+        pubsub.subscribe("taskq:{a}:events", "taskq:{a}:end")
         pubsub.psubscribe("taskq:*")
 
 

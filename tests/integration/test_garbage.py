@@ -223,6 +223,7 @@ def test_messages(fake_queue: Queue) -> None:
         for value in (*NASTY, *commands):
             fake_queue.connection.publish(channel, value)
             fake_queue.connection.publish(keys.MapKeys("x").events, value)
+            fake_queue.connection.publish(keys.MapKeys("x").end, value)
         serves(fake_queue, state)
         assert any("pubsub" in thread.name.lower() or "PubSub" in type(thread).__name__
                    for thread in threading.enumerate()), "RQ's thread for commands has ended"  # fmt: skip

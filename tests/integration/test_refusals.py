@@ -185,7 +185,7 @@ def test_waiting_for_results_may_outlast_the_server(tmp_path: Path) -> None:
         waiting = threading.Thread(target=lambda: got.append(job.get(timeout=20)))
         waiting.start()
         connection = connect(url)
-        wait_until(lambda: connection.pubsub_numsub(job.store.keys.events)[0][1] == 1)
+        wait_until(lambda: connection.pubsub_numsub(job.store.keys.end)[0][1] == 1)
         connection.client_kill_filter(_type="pubsub")
         connection.client_kill_filter(_type="normal", skipme=True)
         with running_worker(Queue(url=url)):

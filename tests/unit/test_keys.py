@@ -42,7 +42,8 @@ def test_no_key_is_spelled_in_lua(path: Path) -> None:
 
 
 def test_all_keys_of_a_map_share_a_hash_slot() -> None:
-    assert all("{a-1}" in key for key in (*MapKeys("a-1").all, MapKeys("a-1").events))
+    keys_of = MapKeys("a-1")
+    assert all("{a-1}" in key for key in (*keys_of.all, keys_of.events, keys_of.end))
 
 
 def test_the_keys_of_a_map() -> None:
@@ -67,5 +68,7 @@ def test_maps_and_lists_cannot_meet() -> None:
 
 def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
-    made = {*MapKeys("id").all, MapKeys("id").events, free_list("name"), fetched("{worker}", "{queue}"), *SINGLE}
+    of_map = MapKeys("id")
+    channels = {of_map.events, of_map.end}
+    made = {*of_map.all, *channels, free_list("name"), fetched("{worker}", "{queue}"), *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -62,7 +62,7 @@ class Following:
     def _follow(self, job: MapJob) -> None:
         reading = Arrivals(job.store, in_order=not self.as_completed)
         show = self.progress if self.wait else False
-        with bar(job.store.info().name, show) as move, Events(job.connection, job.store.keys.events) as events:
+        with bar(job.store.info().name, show) as move, Events(job.connection, job.store.keys) as events:
             if self.wait:
                 _warn_if_nobody_listens(job)
             while True:
