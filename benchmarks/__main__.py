@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import alone, page, plot, processes
+from benchmarks import alone, page, pairs, plot, processes
 from benchmarks.harness import FailedError, Harness
 from benchmarks.peers import SYSTEMS
 from benchmarks.report import table
@@ -90,6 +90,7 @@ def by_itself(scale: Scale, rounds: int) -> str:
         with alone.queue() as q:
             for measured in (alone.idle, alone.latency, alone.enqueue):
                 rows += measured(q, scale)
+            paired = pairs.beside_pool(q, scale)
             memory = alone.memory(q, scale)
             gaps = alone.gaps(q, rounds)
     except FailedError as error:
@@ -98,6 +99,11 @@ def by_itself(scale: Scale, rounds: int) -> str:
     return f"""## taskq by itself
 
 {table(("what", "measured"), rows)}
+### CPU-bound maps, in turn with a bare Pool
+
+The same map by both, one right after the other: what the machine does to one pair hardly changes their median.
+
+{table(pairs.HEAD, paired)}
 ### Memory of a huge map
 
 {table(("when", "service", "Redis"), memory)}

@@ -23,12 +23,12 @@ def draw(findings: Mapping[System, Findings], works: Sequence[Work], path: Path)
     style = {"svg.fonttype": "none", "svg.hashsalt": "taskq", "font.size": 8, "text.color": _TEXT,
              "axes.labelcolor": _TEXT, "xtick.color": _TEXT, "ytick.color": _TEXT}  # fmt: skip
     with mpl.rc_context(style):
-        rows = -(-len(works) // _COLUMNS)
-        figure = Figure(figsize=(11, 2.8 * (rows + 1)), layout="constrained", facecolor="white")
-        grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[1] * rows + [1.1])
+        last, used = divmod(len(works), _COLUMNS)  # the lines fill what the bars leave of the last row
+        figure = Figure(figsize=(11, 2.8 * (last + 1)), layout="constrained", facecolor="white")
+        grid = figure.add_gridspec(last + 1, _COLUMNS)
         for number_, work in enumerate(works):
             _bars(figure.add_subplot(grid[divmod(number_, _COLUMNS)]), findings, work)
-        _lines(figure.add_subplot(grid[rows, :]), findings)
+        _lines(figure.add_subplot(grid[last, used:]), findings)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

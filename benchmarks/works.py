@@ -16,6 +16,11 @@ def compute(_n: int) -> int:
     return sum([random.randint(1, 100) for _ in range(1_000_000)])
 
 
+def compute_briefly(_n: int) -> int:
+    """The same in about 10 ms."""
+    return sum([random.randint(1, 100) for _ in range(30_000)])
+
+
 def nap(seconds: float) -> tuple[float, float]:
     """When it began and ended, as Unix times."""
     began = time.time()
@@ -65,6 +70,8 @@ class Scale:
     """How much of it is done. Rates are compared, so slow systems get fewer jobs in the same time."""
 
     compute_items: int = 8
+    brief_items: int = 200
+    pairs: int = 40  # of maps by taskq and by a Pool
     budget: float = 1.5  # seconds for which a rate is measured
     most_jobs: int = 20_000
     most_items: int = 1_000_000
@@ -85,6 +92,6 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    compute_items=2, budget=0.2, most_jobs=2000, most_items=100_000, most_arrays=20, samples=20,
-    long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
+    compute_items=2, brief_items=20, pairs=2, budget=0.2, most_jobs=2000, most_items=100_000, most_arrays=20,
+    samples=20, long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
 )  # fmt: skip

@@ -1,0 +1,59 @@
+"""CPU-bound maps by taskq and by a bare Pool, one right after the other, many times.
+
+In the table beside others minutes lie between two systems, in which a machine may become half as fast. Within a
+pair it is a second, and what happens to one pair or the other hardly changes the median of all.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+import taskq
+from benchmarks import works
+from benchmarks.measure import seconds
+from benchmarks.peers import pool
+from benchmarks.report import Row
+from benchmarks.works import Scale
+
+HEAD = ("items", "pairs", "taskq's time / the Pool's, median", "middle half", "fastest / fastest")
+
+Run = Callable[[], object]
+
+
+def beside_pool(q: taskq.Queue, scale: Scale) -> list[Row]:
+    """How much longer taskq takes; the Pool gets a chunk size where that is better for it, taskq none."""
+    rows = []
+    with pool.start("") as bare:
+        for what, function, count, alone in (
+            ("of the seed", works.compute, scale.compute_items, True),
+            ("of 10 ms", works.compute_briefly, scale.brief_items, False),
+        ):
+            items = range(count)
+            ours, theirs = _in_turn(
+                lambda: q.map(function, items).get(),  # noqa: B023 - called before the next turn of the loop
+                lambda: bare.map(function, items, alone=alone),  # noqa: B023 - as above
+                scale.pairs,
+            )
+            rows.append((f"{count} {what}", str(scale.pairs), *_compared(ours, theirs)))
+    return rows
+
+
+def _in_turn(one: Run, other: Run, pairs: int) -> tuple[list[float], list[float]]:
+    """The seconds that each took, each being the first of every second pair."""
+    one()
+    other()  # these don't count: they import what they need
+    ones, others = [], []
+    for number in range(pairs):
+        if number % 2:
+            ones.append(seconds(one))
+            others.append(seconds(other))
+        else:
+            others.append(seconds(other))
+            ones.append(seconds(one))
+    return ones, others
+
+
+def _compared(ours: list[float], theirs: list[float]) -> tuple[str, str, str]:
+    low, median, high = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
+    return f"{median:.3f}", f"{low:.2f} to {high:.2f}", f"{min(ours) / min(theirs):.3f}"
