@@ -288,3 +288,31 @@ def test_kill_horse_costs_also_what_the_process_had_not_come_to(real_queue: Queu
         wait_until(lambda: not lane.idle)
         send_kill_horse_command(real_queue.connection, state.name)
         wait_until(lambda: job.get_status() == JobStatus.FAILED)
+
+
+def test_what_waits_is_begun_in_the_order_of_the_queues(real_queue: Queue, tmp_path: Path) -> None:
+    """But for the first of each, which two fetchers bring at the same moment."""
+    low = Queue("low", connection=real_queue.connection)
+    with running_worker(real_queue, processes=1, queues=(real_queue.name, low.name)) as state:
+        for turn in range(10):
+            wait_until(lambda: len(state.tickets) == 2)
+            ledger = tmp_path / str(turn)
+            with real_queue.connection.pipeline() as pipe:
+                queued = [
+                    one.enqueue_call(jobs.run_once, (str(ledger), n, 0), pipeline=pipe)
+                    for n, one in enumerate([low] * 4 + [real_queue] * 4)
+                ]
+                pipe.execute()
+            wait_until(lambda queued=queued: all(has_ended(job)() for job in queued))
+            [written] = tmp_path.glob(f"{turn}.*")
+            ran = [int(line) for line in written.read_text().split()]
+            assert [n for n in ran if n not in (0, 4)] == [5, 6, 7, 1, 2, 3]
+
+
+def test_a_fetcher_that_has_ended_is_missed_by_nobody(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fetcher, "run", lambda _self: None)
+    monkeypatch.setattr(dispatcher, "TICK", 0.1)
+    with running_worker(real_queue):
+        for _ in range(3):
+            job = real_queue.enqueue(jobs.square, 3)
+            wait_until(has_ended(job), timeout=SOON)
