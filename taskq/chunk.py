@@ -23,7 +23,10 @@ MAX_ITEMS = 4096  # of a chunk whose size taskq picks: one commit stays a few mi
 SOFT_BYTES = 1024 * 1024  # of a chunk whose size taskq picks, unless a single item is larger
 COUNTABLE = 2**53  # items that Lua, too, can count
 MAX_PARTS = 256  # into which a chunk is cut at a time
-CHUNKS_PER_CORE = 16  # of a map whose chunk size taskq picks: the last chunks end close together
+CHUNKS_PER_CORE = (8, 32)
+"""Of a map whose chunk size taskq picks: so many if all were as large as the first, and if all were as small as
+the last. Large ones cost less, and small ones let the cores end close together."""
+_UNKNOWN = 16  # the same, of what came so far, where nobody knows how much is to come
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,26 @@ def cut(job_id: str, header: Header, items: Any, first: int, size: int | None = 
         return whole
 
 
-def size_for(total: int, cores: int) -> int:
-    """Items per chunk where the user gives no ``chunksize``.
+def size_for(seen: int, total: int | None, cores: int) -> int:
+    """Items of the next chunk where the user gives no ``chunksize``; at most ``MAX_ITEMS``.
 
-    Each core gets about ``CHUNKS_PER_CORE`` chunks, and no chunk more than ``MAX_ITEMS`` items.
+    A chunk is half of a core's share of what is left, as in factoring (Hummel, Schonberg and Flynn, "Factoring: a
+    method for scheduling parallel loops", 1992), between the bounds of ``CHUNKS_PER_CORE``. The first ones are not
+    larger, for nobody knows how long an item takes, nor how many cores will come; and until the first item of a
+    chunk has ended, the others of it are with one process.
+
+    Args:
+        seen: Items before it.
+        total: Of the map; None: unknown.
+        cores: Of all workers that are alive.
     """
-    return max(1, min(MAX_ITEMS, total // (max(1, cores) * CHUNKS_PER_CORE)))
+    cores = max(1, cores)
+    if total is None:
+        size = seen // (cores * _UNKNOWN)
+    else:
+        few, many = (total // (cores * count) for count in CHUNKS_PER_CORE)
+        size = min(few, max(many, (total - seen) // (2 * cores)))
+    return max(1, min(MAX_ITEMS, size))
 
 
 @dataclass(frozen=True)
@@ -145,8 +162,7 @@ class Chunker:
 
     Args:
         job_id: Of the map.
-        chunksize: Items per chunk; None: ``size_for`` the length, or where there is none, for what came so
-            far (so the chunks of a generator grow as it goes on).
+        chunksize: Items per chunk; None: as ``size_for`` says (so the chunks of a generator grow as it goes on).
         cores: For ``size_for``.
         limit: Bytes a payload may have.
     """
@@ -172,13 +188,15 @@ class Chunker:
     def _runs(self, items: Iterable[Any]) -> Iterator[Any]:
         total = len(items) if isinstance(items, Sized) else None
         if total is not None and _slices_alike(items):
-            step = self.chunksize or size_for(total, self.cores)
-            for start in range(0, total, step):
-                yield items[start : start + step]  # type: ignore[index]
+            start = 0
+            while start < total:
+                end = start + (self.chunksize or size_for(start, total, self.cores))
+                yield items[start:end]  # type: ignore[index]
+                start = end
             return
         iterator = iter(items)
         seen = 0
-        while run := list(itertools.islice(iterator, self.chunksize or size_for(total or seen, self.cores))):
+        while run := list(itertools.islice(iterator, self.chunksize or size_for(seen, total, self.cores))):
             seen += len(run)
             yield run
 

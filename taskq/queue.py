@@ -86,9 +86,10 @@ class Queue(rq.Queue):
                 shortest ends. Generators are written as they come, in bounded memory; nothing runs before
                 the last item is there.
             chunksize: Items that are reserved, run and committed together; at least 1. None: each core of
-                the live workers gets about 16 chunks, of at most 4096 items and 1 MiB each; those that turn out
-                to run longer than 0.1 s, or to have more than 3 MiB of results, are cut into chunks of about that
-                size. Of a chunk whose size is given, a worker holds all results until the last is there.
+                the live workers gets about 11 chunks, of at most 4096 items and 1 MiB each, the last ones smaller
+                than the first; those that turn out to run longer than 0.1 s, or to have more than 3 MiB of
+                results, are cut into chunks of about that size. Of a chunk whose size is given, a worker holds
+                all results until the last is there.
             options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
                 fails alone), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a

@@ -24,6 +24,7 @@ SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 HELD = 3 << 20  # bytes of results with which it is, too
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 _REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
+_PART = 0.9  # of the same: what each part of the rest takes, if its items are like those before
 _GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
 _NEVER = float("inf")
 
@@ -101,7 +102,7 @@ class _Pace:
         each = share / position
         if (self._count - position) * each < _REST:
             return False
-        self.size = max(1, int(0.75 / each))
+        self.size = max(1, int(_PART / each))
         return True
 
 

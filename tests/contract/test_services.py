@@ -115,7 +115,7 @@ def test_a_lease_without_a_record_is_not_listed(any_queue: Queue) -> None:
 @pytest.mark.parametrize("processes", [1, 5, 25])
 def test_live_cores_decide_the_size_of_chunks(any_queue: Queue, processes: int) -> None:
     renew(any_queue, info("a", processes=processes))
-    total = 100 * CHUNKS_PER_CORE * processes
+    total = 100 * CHUNKS_PER_CORE[0] * processes
     job = any_queue.map(jobs.square, range(total))
     payloads = any_queue.connection.hvals(job.store.keys.chunks)
-    assert {read_header(payload).count for payload in payloads} == {100}
+    assert max(read_header(payload).count for payload in payloads) == 100

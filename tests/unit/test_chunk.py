@@ -87,23 +87,41 @@ def test_a_whole_header_has_all_offsets() -> None:
 # -- sizes -----------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 10**9), st.integers(0, 1000))
-def test_size_rule(total: int, cores: int) -> None:
-    size = size_for(total, cores)
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 1000))
+def test_size_rule(seen: int, total: int, cores: int) -> None:
+    size = size_for(seen, total, cores)
     assert 1 <= size <= MAX_ITEMS
     if 1 < size < MAX_ITEMS:
-        assert total // size >= max(1, cores) * CHUNKS_PER_CORE
+        assert CHUNKS_PER_CORE[0] <= total / size / max(1, cores) < 2 * CHUNKS_PER_CORE[1]
 
 
 @pytest.mark.parametrize(
-    ("total", "cores", "size"), [(0, 4, 1), (8, 2, 1), (3200, 2, 100), (10**9, 2, MAX_ITEMS), (160, 0, 10)]
+    ("seen", "total", "cores", "size"),
+    [
+        (0, 0, 4, 1),
+        (0, 8, 2, 1),
+        (0, 3200, 2, 200),
+        (2800, 3200, 2, 100),
+        (3199, 3200, 2, 50),
+        (0, 10**9, 2, MAX_ITEMS),
+        (0, 160, 0, 20),
+        (0, None, 2, 1),
+        (3200, None, 2, 100),
+        (5000, 10, 2, 1),
+    ],
 )
-def test_sizes(total: int, cores: int, size: int) -> None:
-    assert size_for(total, cores) == size
+def test_sizes(seen: int, total: int | None, cores: int, size: int) -> None:
+    assert size_for(seen, total, cores) == size
 
 
-def test_the_rule_is_used_where_there_is_a_length() -> None:
-    assert counts(cut(range(3200), cores=2)) == [100] * 32
+@pytest.mark.parametrize("items", [range(3200), set(range(3200))], ids=["sliced", "iterated"])
+def test_where_there_is_a_length_the_last_chunks_are_the_smallest(items: Any) -> None:
+    sizes = counts(cut(items, cores=2))
+    assert sum(sizes) == 3200
+    assert sizes[:12] == [200] * 12
+    assert sizes[11:-1] == sorted(sizes[11:-1], reverse=True)
+    assert set(sizes[-4:-1]) == {50}
+    assert len(sizes) == 21
 
 
 def test_chunks_of_a_generator_grow() -> None:
