@@ -54,7 +54,7 @@ def test_a_chunk_ends_where_its_results_are_many(real_queue: Queue) -> None:
         job.wait(timeout=30)
         spans = job.store.spans()
     assert sorted(n for start, count in spans for n in range(start, start + count)) == list(range(200))
-    assert max(count for _start, count in spans) <= runner.HELD >> 20
+    assert max(count for _start, count in spans) <= 1.5 * runner.HELD / 2**20, "half as much more is let through"
 
 
 def test_a_chunk_of_a_given_size_is_left_whole(real_queue: Queue) -> None:
