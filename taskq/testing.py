@@ -26,6 +26,8 @@ from typing import Any
 
 import fakeredis
 import pytest
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import SimpleWorker
 
 from taskq.connection import url_of
@@ -107,7 +109,12 @@ def running_worker(
     if isinstance(queue.connection, fakeredis.FakeRedis):  # no pool process reaches it to clean RQ's registries
         options["rq"] = RQOptions(maintenance_interval=0)
     name = worker_name("test", 0)
-    connect = new_connection or (lambda: _again(queue.connection))
+    opened: list[Any] = []
+
+    def connect() -> Any:
+        opened.append(new_connection() if new_connection else _again(queue.connection))
+        return opened[-1]
+
     dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox, connect(), connect)
     thread = threading.Thread(target=dispatcher.run, name=name, daemon=True)
     thread.start()
@@ -118,10 +125,16 @@ def running_worker(
         thread.join(_STOP)
         dispatcher.state.worker.unsubscribe()
         assert not thread.is_alive(), "the worker did not stop"
+        for connection in opened:
+            connection.close()
 
 
 def _again(connection: Any) -> Any:
-    """Another connection to the same server."""
+    """Another connection to the same server, as a service has it: redis-py says nothing twice."""
+    from workers.lean import LeanPool, LeanRedis  # here, as above
+
+    pool = connection.connection_pool
     if isinstance(connection, fakeredis.FakeRedis):
-        return fakeredis.FakeRedis(connection_pool=connection.connection_pool)
-    return type(connection)(connection_pool=connection.connection_pool)
+        return fakeredis.FakeRedis(connection_pool=pool)
+    options = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+    return LeanRedis.from_pool(LeanPool(pool.connection_class, **options))

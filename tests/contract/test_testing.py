@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from taskq import Queue
-from taskq.testing import drain, make_fake_queue
+from taskq.testing import _again, drain, make_fake_queue
 from tests import jobs
 
 
@@ -54,3 +55,14 @@ def test_drain_gives_the_signals_back(any_queue: Queue, signum: signal.Signals) 
         assert signal.getsignal(signum) is signal.default_int_handler
     finally:
         signal.signal(signum, original)
+
+
+def test_a_worker_says_nothing_twice(real_queue: Queue) -> None:
+    """As a real service: claims of which it has not heard would be its own for good."""
+    connection = _again(real_queue.connection)
+    connection.ping()
+    real_queue.connection.client_kill_filter(_type="normal", skipme=True)
+    with pytest.raises(RedisConnectionError):
+        connection.ping()
+    assert connection.ping()
+    connection.close()
