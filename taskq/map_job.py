@@ -186,16 +186,19 @@ class MapJob(SignedJob):
 
         With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
         """
-        gathering, pace = Gathering(self.store, self.store.info().total), _READ[0]
+        first, last, worth = _READ
+        gathering, pace = Gathering(self.store, self.store.info().total), first if timeout is None else last
         with Events(self.connection, self.store.keys, timeout, progress=False) as events:
             while not self.ready():
                 if not events.next(look_again=pace):
                     return gathering if self.ready() else None
-                if timeout is None and (despite_failures or not self.store.failed()):
-                    began = time.monotonic()
-                    gathering.read_all()
-                    # What is read in no time can wait: the look itself takes time from those who work.
-                    pace = _READ[0] if time.monotonic() - began > _READ[2] else min(2 * pace, _READ[1])
+                if timeout is not None or (self.store.failed() and not despite_failures):
+                    pace = last  # nothing is to be read before the end
+                    continue
+                began = time.monotonic()
+                gathering.read_all()
+                # What is read in no time can wait: the look itself takes time from those who work.
+                pace = first if time.monotonic() - began > worth else min(2 * pace, last)
         return gathering
 
     @clear_errors

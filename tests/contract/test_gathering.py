@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 
 from taskq import Queue, WaitTimeoutError, list_reader
@@ -88,3 +91,17 @@ def test_a_map_that_is_deleted_while_it_is_read(any_queue: Queue) -> None:
     made.job.delete()
     with pytest.raises(ResultsGoneError):
         gathering.read_some()
+
+
+@pytest.mark.parametrize(("items", "options"), [([0.5], {"timeout": 20.0}), ([None, 0.5], {})])
+def test_get_looks_seldom_where_nothing_is_to_be_read(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, items: list[Any], options: dict[str, Any]
+) -> None:
+    looks: list[None] = []
+    ready = MapJob.ready
+    monkeypatch.setattr(MapJob, "ready", lambda self: (looks.append(None), ready(self))[1])
+    with running_worker(any_queue, processes=1):
+        job = any_queue.map(jobs.nap, items, chunksize=1)
+        with nullcontext() if options else pytest.raises(TypeError):
+            job.get(**options)
+    assert len(looks) <= 4
