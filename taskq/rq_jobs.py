@@ -104,6 +104,7 @@ def _work(store: MapStore, worker: str) -> None:
             claims[0].payload,
             info.limit,
             item_timeout=info.item_timeout,
+            adapt=info.adapt,
             passing=RQ_INTERRUPTS,
         )
         if isinstance(outcome, ChunkRefused):
