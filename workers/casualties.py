@@ -40,12 +40,8 @@ def settle(state: State, lane: Lane) -> None:
         elif isinstance(taken, PlainJob):
             taken.unread += number == unread
             taken.alone = taken.alone or unread != 0  # whose arguments it died of, another death shows
-            _settle_job(
-                state,
-                lane,
-                taken,
-                guilty=number == guilty or taken.unread >= MAX_DEATHS or (told and number == unread),
-            )
+            killed = number == guilty or (told and number == unread)
+            _settle_job(state, lane, taken, guilty=killed or taken.unread >= MAX_DEATHS)
         elif isinstance(taken, Errand):
             _settle_errand(state, lane, taken, guilty=number == guilty)
     lane.tasks.clear()

@@ -32,9 +32,8 @@ from workers.rq_worker import RQWorker
 log = logging.getLogger(__name__)
 
 BLOCK = 1.0  # seconds of one BLMOVE: how long the gate may be closed before the thread notices
-TIMEOUT = (
-    BLOCK + 5.0
-)  # seconds a reply may take; the dispatcher believes that somebody waits, and does not ask itself
+TIMEOUT = BLOCK + 5.0
+"""Seconds a reply may take; until then the dispatcher believes that somebody waits, and does not ask itself."""
 _PAUSE = 0.5  # seconds until the next try, if the server refuses
 _NOT_BLOCKING = 0.02  # seconds to pause if the server (fakeredis) answers an empty BLMOVE at once
 _CLOCK = 60.0  # seconds between two looks at the server's clock
