@@ -90,9 +90,9 @@ def by_itself(scale: Scale, rounds: int) -> str:
         with alone.queue() as q:
             for measured in (alone.idle, alone.latency, alone.enqueue):
                 rows += measured(q, scale)
-            paired = pairs.beside_pool(q, scale)
             memory = alone.memory(q, scale)
             gaps = alone.gaps(q, rounds)
+        paired = pairs.beside_pool(scale)
     except FailedError as error:
         return f"## taskq by itself\n\nFailed: {error}\n"
     killed = ("killed", "gap, median", "gap, worst", "results lost", "results doubled")

@@ -1,7 +1,9 @@
 """CPU-bound maps by taskq and by a bare Pool, one right after the other, many times.
 
 In the table beside others minutes lie between two systems, in which a machine may become half as fast. Within a
-pair it is a second, and what happens to one pair or the other hardly changes the median of all.
+pair it is a second, and what happens to one pair or the other hardly changes the median of all. And as a Python
+process may be a tenth faster than another for as long as it lives, by where its memory lies, both sides are started
+anew several times.
 """
 
 from __future__ import annotations
@@ -9,34 +11,37 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-import taskq
-from benchmarks import works
+from benchmarks import alone, works
 from benchmarks.measure import seconds
 from benchmarks.peers import pool
 from benchmarks.report import Row
 from benchmarks.works import Scale
 
-HEAD = ("items", "pairs", "taskq's time / the Pool's, median", "middle half", "fastest / fastest")
+HEAD = ("items", "starts x pairs", "taskq's time / the Pool's, median", "middle half", "fastest / fastest")
 
 Run = Callable[[], object]
 
 
-def beside_pool(q: taskq.Queue, scale: Scale) -> list[Row]:
+def beside_pool(scale: Scale) -> list[Row]:
     """How much longer taskq takes; the Pool gets a chunk size where that is better for it, taskq none."""
-    rows = []
-    with pool.start("") as bare:
-        for what, function, count, alone in (
-            ("of the seed", works.compute, scale.compute_items, True),
-            ("of 10 ms", works.compute_briefly, scale.brief_items, False),
-        ):
-            items = range(count)
-            ours, theirs = _in_turn(
-                lambda: q.map(function, items).get(),  # noqa: B023 - called before the next turn of the loop
-                lambda: bare.map(function, items, alone=alone),  # noqa: B023 - as above
+    return [
+        _row(scale, "of the seed", works.compute, scale.compute_items, one_each=True),
+        _row(scale, "of 10 ms", works.compute_briefly, scale.brief_items, one_each=False),
+    ]
+
+
+def _row(scale: Scale, what: str, function: Callable[[int], int], count: int, *, one_each: bool) -> Row:
+    ours, theirs = [], []
+    for _ in range(scale.starts):
+        with pool.start("") as bare, alone.queue() as q:
+            one, other = _in_turn(
+                lambda: q.map(function, range(count)).get(),
+                lambda: bare.map(function, range(count), alone=one_each),
                 scale.pairs,
             )
-            rows.append((f"{count} {what}", str(scale.pairs), *_compared(ours, theirs)))
-    return rows
+        ours += one
+        theirs += other
+    return f"{count} {what}", f"{scale.starts} x {scale.pairs}", *_compared(ours, theirs)
 
 
 def _in_turn(one: Run, other: Run, pairs: int) -> tuple[list[float], list[float]]:

@@ -71,7 +71,8 @@ class Scale:
 
     compute_items: int = 8
     brief_items: int = 200
-    pairs: int = 40  # of maps by taskq and by a Pool
+    pairs: int = 12  # of maps by taskq and by a Pool
+    starts: int = 6  # of both, with so many pairs each
     budget: float = 1.5  # seconds for which a rate is measured
     most_jobs: int = 20_000
     most_items: int = 1_000_000
@@ -92,6 +93,6 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    compute_items=2, brief_items=20, pairs=2, budget=0.2, most_jobs=2000, most_items=100_000, most_arrays=20,
-    samples=20, long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
+    compute_items=2, brief_items=20, pairs=2, starts=1, budget=0.2, most_jobs=2000, most_items=100_000,
+    most_arrays=20, samples=20, long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
 )  # fmt: skip
