@@ -1,9 +1,8 @@
 """CPU-bound maps by taskq and by a bare Pool, one right after the other, many times.
 
 In the table beside others minutes lie between two systems, in which a machine may become half as fast. Within a
-pair it is a second, and what happens to one pair or the other hardly changes the median of all. And as a Python
-process may be a tenth faster than another for as long as it lives, by where its memory lies, both sides are started
-anew several times.
+pair it is a second, and what happens to one pair or the other hardly changes the median of all. And as a process may
+be a tenth faster than another for as long as it lives, both sides are started anew several times.
 """
 
 from __future__ import annotations
@@ -33,7 +32,10 @@ def beside_pool(scale: Scale) -> list[Row]:
 def _row(scale: Scale, what: str, function: Callable[[int], int], count: int, *, one_each: bool) -> Row:
     ours, theirs = [], []
     for _ in range(scale.starts):
-        with pool.start("") as bare, alone.queue() as q:
+        with (
+            pool.start("") as bare,
+            alone.queue() as q,
+        ):  # in this order: the queue leaves no process that came later
             one, other = _in_turn(
                 lambda: q.map(function, range(count)).get(),
                 lambda: bare.map(function, range(count), alone=one_each),
