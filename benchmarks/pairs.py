@@ -1,8 +1,8 @@
 """CPU-bound maps by taskq and by a bare Pool, one right after the other, many times.
 
 In the table beside others minutes lie between two systems, in which a machine may become half as fast. Within a
-pair it is a second, and what happens to one pair or the other hardly changes the median of all. And as a process may
-be a tenth faster than another for as long as it lives, both sides are started anew several times.
+pair it is a second, and what happens to one pair or the other hardly changes the median of all. And as a process
+may be a tenth faster than another for as long as it lives, both sides are started anew several times.
 """
 
 from __future__ import annotations
