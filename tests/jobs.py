@@ -35,6 +35,13 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def wait_for(flag: str) -> str:
+    """Lasts until the flag is there; an empty one always is."""
+    while flag and not Path(flag).exists():
+        time.sleep(0.005)
+    return flag
+
+
 def exit_at_3(n: int) -> int:
     if n == 3:
         sys.exit("three")

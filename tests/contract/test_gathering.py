@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,11 +58,20 @@ def test_a_list_that_has_lost_elements(any_queue: Queue) -> None:
         Gathering(made.store, 8).read_some()
 
 
-def test_get_reads_while_the_map_runs(any_queue: Queue, read: list[bool]) -> None:
+def test_get_reads_while_the_map_runs(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, read: list[bool]
+) -> None:
+    flag, put = tmp_path / "read", Gathering._put
+
+    def let_end(self: Gathering, start: int, elements: list[bytes]) -> None:
+        put(self, start, elements)
+        flag.touch()
+
+    monkeypatch.setattr(Gathering, "_put", let_end)
     with running_worker(any_queue, processes=1):
-        job = any_queue.map(jobs.nap, [0.1] * 6, chunksize=1)
-        assert job.get() == [0.1] * 6
-    assert False in read
+        job = any_queue.map(jobs.wait_for, ["", "", str(flag)], chunksize=1)
+        assert job.get() == ["", "", str(flag)]
+    assert not read[0]
 
 
 def test_but_not_what_it_will_not_return(any_queue: Queue, read: list[bool]) -> None:
@@ -74,13 +84,17 @@ def test_but_not_what_it_will_not_return(any_queue: Queue, read: list[bool]) -> 
     assert read
 
 
-def test_nothing_is_read_ahead_that_a_timeout_would_throw_away(any_queue: Queue, read: list[bool]) -> None:
+def test_nothing_is_read_ahead_that_a_timeout_would_throw_away(
+    any_queue: Queue, tmp_path: Path, read: list[bool]
+) -> None:
     with running_worker(any_queue, processes=1):
-        job = any_queue.map(jobs.nap, [0.1] * 6, chunksize=1)
+        job = any_queue.map(jobs.wait_for, ["", "", str(tmp_path / "flag")], chunksize=1)
         with pytest.raises(WaitTimeoutError):
-            job.get(timeout=0.35)
+            job.get(timeout=1.2)
+        assert job.progress.done == 2
         assert read == []
-        assert job.get() == [0.1] * 6
+        (tmp_path / "flag").touch()
+        assert len(job.get()) == 3
 
 
 def test_a_map_that_is_deleted_while_it_is_read(any_queue: Queue) -> None:
