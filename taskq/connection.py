@@ -80,11 +80,13 @@ class _Packer(HiredisRespSerializer):
     def pack(self, *args: Any) -> Any:
         kinds = set(map(type, args))
         if not kinds.isdisjoint(_NUMBERS):
-            args = tuple(repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args)
+            args = tuple([repr(arg).encode() if type(arg) in _NUMBERS else arg for arg in args])
+            kinds -= _NUMBERS
+        if kinds <= _PACKED and type(args[0]) is str and " " not in args[0]:
+            return [hiredis.pack_command(args)]
         if memoryview in kinds and args[0] in _WITH_VIEWS:
             return self._around(args)
-        plain = kinds - _NUMBERS <= _PACKED and type(args[0]) is str and " " not in args[0]
-        return [hiredis.pack_command(args)] if plain else super().pack(*args)
+        return super().pack(*args)
 
     def _around(self, args: tuple[Any, ...]) -> list[Any]:
         """As ``pack``, in pieces, so that what memoryviews show is sent from where it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -194,12 +195,23 @@ class Queue(rq.Queue):
             kwargs["depends_on"] = [kwargs["depends_on"]]
         try:
             func = for_rq(func)
-            job = super().create_job(func, *args, **_named(func, kwargs))
+            job = self._create(func, *args, **_named(func, kwargs))
         except ValueError as error:
             if "Job ID" in str(error):
                 raise OptionError(f"{error}: {kwargs.get('job_id')!r}") from error
             raise
         _ = job.data  # pickled here, while nothing is written yet
+        return job
+
+    def _create(self, *args: Any, **kwargs: Any) -> Job:
+        if self.job_class is not Job:
+            return super().create_job(*args, **kwargs)
+        # Whatever is given to a job's constructor, RQ looks each time whether it is a serializer: a fifth of
+        # the time that ``enqueue_many`` takes.
+        bare: Any = copy(self)
+        bare.serializer = None
+        job = super(Queue, bare).create_job(*args, **kwargs)
+        job.serializer = self.serializer
         return job
 
 

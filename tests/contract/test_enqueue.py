@@ -121,6 +121,32 @@ def test_a_description_names_the_function(any_queue: Queue, way: str, function: 
     assert WAYS[way](any_queue, function).description == description
 
 
+@pytest.mark.parametrize(
+    ("given", "begin"), [(None, b"\x80\x05"), ("json", b"["), (rq.serializers.JSONSerializer, b"[")]
+)
+def test_a_job_has_its_queues_serializer(any_queue: Queue, given: Any, begin: bytes) -> None:
+    queue = Queue("other", connection=any_queue.connection, serializer=given)
+    job = queue.enqueue(jobs.square, 3)
+    assert job.serializer is queue.serializer
+    assert job.data.startswith(begin)
+    assert queue.jobs[0].args in ((3,), [3])
+
+
+class EarlyJob(Job):
+    """Reads its arguments' bytes while it is made."""
+
+    @classmethod
+    def create(cls, *args: Any, **options: Any) -> Any:
+        job = super().create(*args, **options)
+        assert job.data.startswith(b"[")
+        return job
+
+
+def test_a_job_class_of_ones_own_has_it_from_the_start(any_queue: Queue) -> None:
+    queue = Queue("other", connection=any_queue.connection, serializer="json", job_class=EarlyJob)
+    assert type(queue.enqueue(jobs.square, 3)) is EarlyJob
+
+
 def test_a_description_of_ones_own(any_queue: Queue) -> None:
     assert any_queue.enqueue(lambda: 1, description="mine").description == "mine"
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -198,6 +199,18 @@ def test_rq_gets_a_function_for_all_else(target: Any) -> None:
     assert isinstance(function, Function)
     assert function.by_value
     assert for_rq(function) is function
+
+
+def test_rq_gets_a_function_whose_name_means_another_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    was = jobs.square
+    monkeypatch.setattr(jobs, "square", jobs.add)
+    assert for_rq(was).by_value
+
+
+def test_rq_gets_what_is_registered_by_value(request: pytest.FixtureRequest) -> None:
+    cloudpickle.register_pickle_by_value(jobs)
+    request.addfinalizer(lambda: cloudpickle.unregister_pickle_by_value(jobs))
+    assert for_rq(jobs.square).by_value
 
 
 def test_a_partial_of_the_shell_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
