@@ -19,6 +19,7 @@ from taskq import codec, connection, imports, keys, refusals
 from taskq.errors import MapFailedError
 from taskq.function import Function
 from taskq.signed_job import SignedJob, signing_class
+from workers.late_job import LateJob
 from workers.tasks import CallbackTask, JobOutcome, JobTask
 from workers.user_code import UserCode
 
@@ -67,8 +68,10 @@ def run_job(task: JobTask) -> JobOutcome:
     began = time.time()
     before: list[Any] = []
     try:
-        job = job_of(task.job_id, task.fields, task.worker)
-        before = [getattr(job, name) for name in _CARRIED]
+        job = _late_job(task)
+        if job is None:
+            job = job_of(task.job_id, task.fields, task.worker)
+            before = _carried(job)
         job.started_at = now()
         job._status = JobStatus.STARTED  # noqa: SLF001 - as restored from Redis a moment later
         with UnixSignalDeathPenalty(_alarm(job.timeout), JobTimeoutException, job_id=job.id):
@@ -78,19 +81,33 @@ def run_job(task: JobTask) -> JobOutcome:
         ran = began, time.time()
         if isinstance(value, Retry):
             retry = (value.max, value.intervals, value.enqueue_at_front)
-            return JobOutcome(_result(job, value), retry=retry, ran=ran, **_said(job, before))
+            return JobOutcome(_result(job, value), retry=retry, ran=ran, **_said(task, job, before))
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
         execute_success_callback(job, UnixSignalDeathPenalty, value)
-        return JobOutcome(_result(job, value), ran=ran, **_said(job, before))
+        return JobOutcome(_result(job, value), ran=ran, **_said(task, job, before))
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         ran = began, time.time()
-        return replace(_failed(job, sys.exc_info()), ran=ran, **_said(job, before))
+        return replace(_failed(job, sys.exc_info()), ran=ran, **_said(task, job, before))
 
 
-def _said(job: Job | None, before: list[Any]) -> dict[str, Any]:
-    """What else the service must know of the job: what its code has changed, and its name for webhooks."""
-    if job is None or not before:
+def _late_job(task: JobTask) -> LateJob | None:
+    if _user.job_class is not None or keys.JOB_KIND.encode() in task.fields:
+        return None
+    return LateJob.of(task.job_id, task.fields, _user.load_serializer(), task.worker)
+
+
+def _carried(job: Job) -> list[Any]:
+    return [getattr(job, name) for name in _CARRIED]
+
+
+def _said(task: JobTask, job: Job | None, before: list[Any]) -> dict[str, Any]:
+    """What else the service must know of the job: what its code has changed, and its name for webhooks.
+
+    ``before`` is what was carried before it; nothing, of a job which was a late one.
+    """
+    if job is None or (isinstance(job, LateJob) and job.unchanged(_CARRIED)):
         return {}
+    before = before or _carried(job_of(task.job_id, task.fields, task.worker))
     changed = {name: value for name, old in zip(_CARRIED, before, strict=True)
                if (value := getattr(job, name)) is not old and value != old}  # fmt: skip
     changed = {name: value if _is_plain(value) else str(value) for name, value in changed.items()}

@@ -1,0 +1,75 @@
+"""A plain job of which no more has been read than running it needs.
+
+To read all of its hash takes RQ longer than a no-op job runs, and most functions never ask for the rest.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from rq.job import UNEVALUATED
+from rq.utils import parse_timeout
+
+from taskq import connection, signing
+from taskq.signed_job import SignedJob
+
+_NOTHING = object()
+_CALLBACKS = (b"success_callback_name", b"failure_callback_name", b"stopped_callback_name")
+
+
+class LateJob(SignedJob):
+    """What user code sees as the current job, until it asks for more: then it becomes a ``SignedJob``.
+
+    RQ's own code restores it then; what was set before stays.
+    """
+
+    @classmethod
+    def of(cls, job_id: str, fields: Mapping[bytes, bytes], serializer: Any, worker: str) -> Self | None:
+        """The job; None if it has callbacks or webhooks, which need more of it, or a signature, which needs all.
+
+        Raises:
+            rq.exceptions.TimeoutFormatError: If its timeout is none.
+        """
+        data = fields.get(b"data")
+        if data is None or b"webhooks" in fields or signing.keyring() or any(map(fields.get, _CALLBACKS)):
+            return None
+        with suppress(zlib.error):  # as in RQ: they may be as they are
+            data = zlib.decompress(data)
+        job = cls.__new__(cls)
+        own = {
+            "_id": job_id, "connection": connection.shared(), "_inner": serializer, "worker_name": worker,
+            "timeout": parse_timeout(fields.get(b"timeout") or None),  # type: ignore[arg-type] # bytes will do
+            "_data": data, "_func_name": UNEVALUATED, "_instance": UNEVALUATED, "_args": UNEVALUATED,
+            "_kwargs": UNEVALUATED, "_success_callback_name": None, "_success_callback": UNEVALUATED,
+        }  # fmt: skip
+        vars(job).update(own, _first=own, _fields=fields)
+        return job
+
+    def unchanged(self, names: Iterable[str]) -> bool:
+        """Whether none of these attributes was set since."""
+        own, first = vars(self), self._first
+        return all(own.get(name, _NOTHING) is first.get(name, _NOTHING) for name in names)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_fields" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._become_whole()
+        return getattr(self, name)
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        """As RQ's."""
+        self._become_whole()
+        self.restore(raw_data)
+
+    def _become_whole(self) -> None:
+        own = vars(self).copy()
+        fields = own.pop("_fields")
+        whole = SignedJob(own["_id"], connection=own["connection"])
+        whole.serializer = own["_inner"]
+        whole.restore(fields)
+        del own["_first"]
+        self.__dict__ = vars(whole) | own  # at once: other threads may look at it
+        self.__class__ = SignedJob  # type: ignore[assignment]
