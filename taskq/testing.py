@@ -16,7 +16,6 @@ Needs the extra ``taskq[testing]`` (fakeredis with Lua, pytest).
 
 from __future__ import annotations
 
-import queue as queues
 import signal
 import threading
 import time
@@ -94,12 +93,13 @@ def running_worker(
         The service's state, for looking at.
     """
     # Here and not above: a producer's tests that only drain need none of the workers.
-    from workers.events import Event, Stop
+    from workers.events import Stop
+    from workers.inbox import Inbox
     from workers.rq_options import RQOptions
     from workers.service import build
     from workers.settings import Settings, worker_name
 
-    inbox: queues.SimpleQueue[Event] = queues.SimpleQueue()
+    inbox = Inbox()
     options: dict[str, Any] = {
         "url": url_of(queue.connection),
         "queues": (queue.name,),

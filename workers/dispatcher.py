@@ -1,4 +1,4 @@
-"""The heart of a service: one loop, one inbox, one owner of all state, and so no locks.
+"""The heart of a service: one loop, one inbox, one thread at a time that owns all state, and so no locks.
 
     fetchers ──Fetched──┐                               ┌ commits ┐
     lanes ──Done, Died──┼─> inbox ─> one turn:          ├ claims  ┼─ one pipeline ─> Redis
@@ -13,7 +13,6 @@ memory of a service does not grow with the size of a map.
 from __future__ import annotations
 
 import logging
-import queue
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,10 +25,11 @@ from workers import casualties, commands, deadlines, ending, feeding, intake, ou
 from workers.damage import contained
 from workers.deferred import Deferred
 from workers.errands import Errand
-from workers.events import Died, Done, Event, Fetched, Message, Stop
+from workers.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
 from workers.exchange import Exchange, resolve_doubt
 from workers.execution import MapRun
 from workers.fetching import Fetching
+from workers.inbox import Inbox
 from workers.lane import Lane
 from workers.maintenance import Maintenance
 from workers.membership import Membership
@@ -62,7 +62,7 @@ class Dispatcher:
     def __init__(
         self,
         state: State,
-        inbox: queue.SimpleQueue[Event],
+        inbox: Inbox,
         fetching: Fetching,
         on_ready: Callable[[], object],
     ) -> None:
@@ -85,45 +85,63 @@ class Dispatcher:
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._ticked = 0.0
+        self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._deadline: float | None = None  # of stopping, on the monotonic clock
 
     # -- the loop --------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
+        self._inbox.open(self.act)
         self.state.lanes.fill()
         if not self.state.settings.rq.burst:  # that never waits for jobs
             self._fetching.start()
         while not self._drained():
-            events = self._receive()
-            self._handle(events)
-            self._obey()
-            if events and not self._fetching.unsettled and all(isinstance(event, Fetched) for event in events):
-                continue  # what came runs; its end must not wait for a turn in which there is nothing to do
-            try:
-                self._turn()
-            except RedisError as error:
-                self._redis_failed(error)
-            else:
-                self._pause = 0.0
-            if self.state.finished and self._deadline is None:
-                log.info("ends: %s", self.state.finished, extra={"action": "finished"})
-                self._stop(Stop(time.monotonic() + self.state.settings.grace))
+            patience = self._patience()
+            self._wakes_at = time.monotonic() + patience
+            self._step(self._inbox.wait(patience))
         self._leave()
 
-    def _receive(self) -> list[Event]:
-        """Everything in the inbox; waits for the first event, but never longer than a tick."""
-        events: list[Event] = []
+    def act(self, event: Event) -> bool:
+        """Act on an event in the thread which brings it, as ``Inbox`` lets it; whether that was done."""
+        if not self._is_brief(event):
+            return False
         try:
-            events.append(self._inbox.get(timeout=self._patience()))
-            while True:
-                events.append(self._inbox.get_nowait())
-        except queue.Empty:
-            return events
+            self._step([event])
+            if time.monotonic() + self._patience() < self._wakes_at:
+                self._inbox.ring()
+        except BaseException as error:  # noqa: BLE001 - raised again where it ends the service
+            self._inbox.put(Broken(error))
+        return True
+
+    def _is_brief(self, event: Event) -> bool:
+        """Whether it is a job that comes by itself, or its end; all else may take long, or end its very thread."""
+        state = self.state
+        if self._pause or not self._joined or self._deadline is not None or self._commands:
+            return False
+        if state.maps or state.errands or state.ready or len(state.taken) > state.settings.processes:
+            return False
+        if state.lanes.changing or time.monotonic() >= self._wakes_at:
+            return False
+        return isinstance(event, Done) or (isinstance(event, Fetched) and isinstance(event.reply, list))
+
+    def _step(self, events: list[Event]) -> None:
+        self._handle(events)
+        self._obey()
+        if events and not self._fetching.unsettled and all(isinstance(event, Fetched) for event in events):
+            return  # what came runs; its end must not wait for a turn in which there is nothing to do
+        try:
+            self._turn()
+        except RedisError as error:
+            self._redis_failed(error)
+        else:
+            self._pause = 0.0
+        if self.state.finished and self._deadline is None:
+            log.info("ends: %s", self.state.finished, extra={"action": "finished"})
+            self._stop(Stop(time.monotonic() + self.state.settings.grace))
 
     def _patience(self) -> float:
-        if self._fetching.due is not None and not self._pause:  # so soon that nothing else needs to be asked
-            return max(self._fetching.due - time.monotonic(), 0.0)
+        """Seconds until something is to be done that no event tells of; a tick at most."""
         until = [self._ticked + TICK, self._membership.due, *deadlines.due(self.state)]
         if (due := self.state.lanes.due) is not None:
             until.append(due)
@@ -244,36 +262,35 @@ class Dispatcher:
     def _handle(self, events: list[Event]) -> None:
         buried: list[Lane] = []
         while events:
-            dead: list[Lane] = []
             for event in events:
-                if isinstance(event, Done):
-                    # Of several queues the script takes in their order; fetchers take what comes first.
-                    self._ask = self._ask or len(self.state.queues) > 1 or not self._fetching.waits
-                    for number, outcome in event.ends:
-                        outcomes.arrived(self.state, event.lane, number, outcome)
-                elif isinstance(event, Died):
-                    dead += [] if event.lane.discarded else [event.lane]
-                elif isinstance(event, Fetched):
-                    self._fetching.came(event)
-                elif isinstance(event, Message):
-                    self._command(event.payload)
-                else:
-                    self._stop(event)
+                self._note(event)
+            dead = [event.lane for event in events if isinstance(event, Died) and not event.lane.discarded]
             # What a dead process had finished reaches the inbox while its lane is buried; only then is it
             # known what was lost with it.
             events = []
             for lane in dead:
                 self.state.lanes.bury(lane)
-                events += self._waiting()
+                events += self._inbox.take()
             buried += dead
         for lane in buried:
             casualties.settle(self.state, lane)
 
-    def _waiting(self) -> list[Event]:
-        events: list[Event] = []
-        while not self._inbox.empty():
-            events.append(self._inbox.get_nowait())
-        return events
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Done):
+            # Of several queues the script takes in their order; fetchers take what comes first.
+            self._ask = self._ask or len(self.state.queues) > 1 or not self._fetching.waits
+            for number, outcome in event.ends:
+                outcomes.arrived(self.state, event.lane, number, outcome)
+        elif isinstance(event, Fetched):
+            self._fetching.came(event)
+        elif isinstance(event, Quiet):
+            self._fetching.end_quiet()
+        elif isinstance(event, Message):
+            self._command(event.payload)
+        elif isinstance(event, Stop):
+            self._stop(event)
+        elif isinstance(event, Broken):
+            raise event.error
 
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":
@@ -373,10 +390,10 @@ class Dispatcher:
     def _leave(self) -> None:
         """Put back what is left, at the front, and strike ourselves off."""
         self._fetching.join()
-        self._handle(self._waiting())  # a fetcher may have brought something in its last moment
+        self._handle(self._inbox.take())  # a fetcher may have brought something in its last moment
         self.state.lanes.close()
         try:
-            self._handle(self._waiting())  # what had ended in processes that were killed just now
+            self._handle(self._inbox.take())  # what had ended in processes that were killed just now
             ending.end_plain(self.state)
             Exchange(self.state, ask=False).run()
             self._fetching.settle()

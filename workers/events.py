@@ -44,6 +44,18 @@ class Fetched:
 
 
 @dataclass(frozen=True)
+class Quiet:
+    """Nothing has come for a moment after something was fetched; the fetcher may wait for the next."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Somebody who acted in the dispatcher's place came upon what should not be."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True)
 class Message:
     """Something came on RQ's command channel."""
 
@@ -57,4 +69,4 @@ class Stop:
     deadline: float
 
 
-Event = Done | Died | Fetched | Message | Stop
+Event = Done | Died | Fetched | Quiet | Broken | Message | Stop

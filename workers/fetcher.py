@@ -26,7 +26,7 @@ from redis.exceptions import NoScriptError, RedisError
 from taskq import keys
 from taskq.lua import Scripts
 from workers import short_path
-from workers.events import Fetched
+from workers.events import Event, Fetched, Quiet
 from workers.rq_worker import RQWorker
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 BLOCK = 1.0  # seconds of one BLMOVE: how long the gate may be closed before the thread notices
 TIMEOUT = BLOCK + 5.0
 """Seconds a reply may take; until then the dispatcher believes that somebody waits, and does not ask itself."""
+QUIET = 0.002
+"""Seconds after a job has come in which nobody waits for the next: if it is a short one that came by itself, that
+would only hold up its end."""
 _PAUSE = 0.5  # seconds until the next try, if the server refuses
 _NOT_BLOCKING = 0.02  # seconds to pause if the server (fakeredis) answers an empty BLMOVE at once
 _CLOCK = 60.0  # seconds between two looks at the server's clock
@@ -58,7 +61,7 @@ class Fetcher(threading.Thread):
         connection: Any,
         gate: threading.Event,
         tickets: set[str],
-        post: Callable[[Fetched], object],
+        post: Callable[[Event], object],
     ) -> None:
         super().__init__(name=f"fetcher-{queue.name}", daemon=True)
         self._queue = queue
@@ -91,6 +94,8 @@ class Fetcher(threading.Thread):
         if reply:
             self._gate.clear()  # one at a time: whether there is room for another is not ours to say
             self._post(Fetched(self._queue, ticket, reply))
+            if not self._gate.wait(QUIET):
+                self._post(Quiet())
             return
         self._tickets.discard(ticket)
         if not look and time.monotonic() - began < BLOCK / 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import rq
 
@@ -12,10 +11,6 @@ from workers.events import Fetched
 from workers.fetcher import Fetcher
 from workers.short_path import QuickJob
 from workers.state import State
-
-QUIET = 0.002
-"""Seconds after a job has come in which the fetchers are left alone: if it is a short one that came by itself,
-waiting for another would only hold up its end."""
 
 
 class Fetching:
@@ -34,7 +29,7 @@ class Fetching:
         self.in_hand: list[tuple[rq.Queue, str]] = []  # in the intermediate list, to be begun by RQ's own code
         self._surplus: list[QuickJob | tuple[rq.Queue, str]] = []  # there is no room for them
         self._left = False
-        self.due: float | None = None  # when to call ``wait`` again, on the monotonic clock
+        self._quiet = False  # since a job has come; then its fetcher says when it may wait again
 
     def start(self) -> None:
         for one in self._fetchers:
@@ -61,13 +56,13 @@ class Fetching:
     @property
     def waits(self) -> bool:
         """Whether a job that is pushed now comes by itself, or will in a moment."""
-        return (self._gate.is_set() or self.due is not None) and all(one.is_alive() for one in self._fetchers)
+        return (self._gate.is_set() or self._quiet) and all(one.is_alive() for one in self._fetchers)
 
     def wait(self) -> None:
         """Let the fetchers wait for jobs, if a process is free."""
-        if self.due is not None and self._state.taken and time.monotonic() < self.due:
+        if self._quiet and self._state.taken:
             return
-        self.due = None
+        self._quiet = False
         if self._room():
             self._gate.set()
         else:
@@ -75,7 +70,11 @@ class Fetching:
 
     def pause(self) -> None:
         self._gate.clear()
-        self.due = None
+        self._quiet = False
+
+    def end_quiet(self) -> None:
+        """The fetcher that brought the last job has been left alone for long enough."""
+        self._quiet = False
 
     def _room(self) -> int:
         """How many jobs can start now; for others somebody else may be free."""
@@ -98,7 +97,7 @@ class Fetching:
             return
         begun, others = short_path.read_take(state, [event.queue], reply)
         self._left = self._left or reply[0] > 0
-        self.due = time.monotonic() + QUIET
+        self._quiet = True
         room = max(0, self._room() - len(self.in_hand))
         state.begin(begun[:room])
         feeding.top_up(state)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from workers.events import Died, Done, Event
+from workers.events import Died, Done
 from workers.execution import BATCH, PlainJob
+from workers.inbox import Inbox
 from workers.lane import Lane
 from workers.lone_pool import context
 from workers.settings import Settings
@@ -27,13 +28,13 @@ class Lanes:
     Args:
         settings: The worker's.
         title: Begins the processes' titles.
-        post: Puts an event into the dispatcher's inbox; called from the Pools' threads.
+        inbox: The dispatcher's; used from the Pools' threads.
     """
 
-    def __init__(self, settings: Settings, title: str, post: Callable[[Event], None]) -> None:
+    def __init__(self, settings: Settings, title: str, inbox: Inbox) -> None:
         self._settings = settings
         self._title = title
-        self._post = post
+        self._inbox = inbox
         self._ctx = context(settings.preload)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
@@ -62,6 +63,11 @@ class Lanes:
     @property
     def pids(self) -> tuple[int, ...]:
         return tuple(lane.pid for lane in self)
+
+    @property
+    def changing(self) -> bool:
+        """Whether a lane is being replaced by another."""
+        return bool(self._worn or self._successors or self._leaving)
 
     @property
     def due(self) -> float | None:
@@ -170,7 +176,7 @@ class Lanes:
         self._row.clear()
 
     def _on_done(self, lane: Lane, ends: list[tuple[int, Any]]) -> None:
-        self._post(Done(lane, ends))
+        self._inbox.hand(Done(lane, ends))
 
     def _on_death(self, lane: Lane) -> None:
-        self._post(Died(lane))
+        self._inbox.put(Died(lane))

@@ -6,18 +6,35 @@ To read all of its hash takes RQ longer than a no-op job runs, and most function
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Self
 
 from rq.job import UNEVALUATED
-from rq.utils import parse_timeout
 
 from taskq import connection, signing
 from taskq.signed_job import SignedJob
 
 _NOTHING = object()
-_CALLBACKS = (b"success_callback_name", b"failure_callback_name", b"stopped_callback_name")
+
+
+def _refuse(value: bytes) -> None:
+    raise ValueError(value)
+
+
+def _date(value: bytes) -> None:
+    datetime.fromisoformat(value.decode())
+
+
+_FIELDS: dict[bytes, Callable[[bytes], object]] = {
+    b"data": len, b"status": len, b"meta": len, b"timeout": int, b"result_ttl": int, b"failure_ttl": int,
+    b"created_at": _date, b"enqueued_at": _date, b"started_at": _date, b"ended_at": _date,
+    b"last_heartbeat": _date, b"origin": bytes.decode, b"description": bytes.decode, b"worker_name": bytes.decode,
+    b"group_id": bytes.decode, b"success_callback_name": _refuse, b"failure_callback_name": _refuse,
+    b"stopped_callback_name": _refuse,
+}  # fmt: skip
+"""What a simple job may have; of what is not empty, that RQ will be able to read it."""
 
 
 class LateJob(SignedJob):
@@ -28,20 +45,16 @@ class LateJob(SignedJob):
 
     @classmethod
     def of(cls, job_id: str, fields: Mapping[bytes, bytes], serializer: Any, worker: str) -> Self | None:
-        """The job; None if it has callbacks or webhooks, which need more of it, or a signature, which needs all.
-
-        Raises:
-            rq.exceptions.TimeoutFormatError: If its timeout is none.
-        """
+        """The job; None if it is not as simple as that, or damaged, or to be checked: then RQ reads all of it."""
         data = fields.get(b"data")
-        if data is None or b"webhooks" in fields or signing.keyring() or any(map(fields.get, _CALLBACKS)):
+        if data is None or signing.keyring() or not _is_simple(fields):
             return None
         with suppress(zlib.error):  # as in RQ: they may be as they are
             data = zlib.decompress(data)
         job = cls.__new__(cls)
         own = {
             "_id": job_id, "connection": connection.shared(), "_inner": serializer, "worker_name": worker,
-            "timeout": parse_timeout(fields.get(b"timeout") or None),  # type: ignore[arg-type] # bytes will do
+            "timeout": int(timeout) if (timeout := fields.get(b"timeout")) else None,
             "_data": data, "_func_name": UNEVALUATED, "_instance": UNEVALUATED, "_args": UNEVALUATED,
             "_kwargs": UNEVALUATED, "_success_callback_name": None, "_success_callback": UNEVALUATED,
         }  # fmt: skip
@@ -73,3 +86,13 @@ class LateJob(SignedJob):
         del own["_first"]
         self.__dict__ = vars(whole) | own  # at once: other threads may look at it
         self.__class__ = SignedJob  # type: ignore[assignment]
+
+
+def _is_simple(fields: Mapping[bytes, bytes]) -> bool:
+    try:
+        for name, value in fields.items():
+            if value:
+                _FIELDS[name](value)
+    except (KeyError, ValueError):
+        return False
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import queue
 import sys
 import threading
 import time
@@ -22,9 +21,10 @@ from taskq.connection import connect, hide_password
 from taskq.lua import Scripts
 from workers import fetcher, logs, server_check, signals, telemetry
 from workers.dispatcher import Dispatcher
-from workers.events import Event, Message, Stop
+from workers.events import Message, Stop
 from workers.fetcher import Fetcher
 from workers.fetching import Fetching
+from workers.inbox import Inbox
 from workers.lanes import Lanes
 from workers.lean import LeanPool, LeanRedis
 from workers.rq_worker import RQWorker
@@ -59,7 +59,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._settings = settings
         self._title = f"taskq: service {worker_id}"
         self._name = worker_name(manager, worker_id, settings.rq.name)
-        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -130,7 +130,7 @@ def build(
     settings: Settings,
     name: str,
     title: str,
-    inbox: queue.SimpleQueue[Event],
+    inbox: Inbox,
     connection: Any,
     new_connection: Callable[[], Any],
     on_ready: Callable[[], object] = lambda: None,
@@ -151,11 +151,11 @@ def build(
     worker.subscribe()
     thread: Any = worker.pubsub_thread
     thread.name = "commands"
-    lanes = Lanes(settings, title, inbox.put)
+    lanes = Lanes(settings, title, inbox)
     webhooks = Webhooks(lambda: inbox.put(Message({"command": "taskq-sent"})))
     if settings.rq.with_scheduler and settings.rq.burst:
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
     gate = threading.Event()
-    fetchers = [Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.put) for one in worker.queues]
+    fetchers = [Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues]
     return Dispatcher(state, inbox, Fetching(state, gate, fetchers), on_ready)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.forkserver
 import os
-import queue
 import signal
 import threading
 import time
@@ -29,7 +28,8 @@ from rq.worker import DequeueStrategy
 from taskq.connection import connect
 from taskq.function import Function
 from workers import fetcher, guard
-from workers.events import Event, Stop
+from workers.events import Stop
+from workers.inbox import Inbox
 from workers.lone_pool import context
 from workers.rq_options import RQOptions
 from workers.service import build
@@ -65,7 +65,7 @@ class Adapter(classes.Worker):
         del logging_level, date_format, log_format
         worked[0] += 1
         _share_forkserver()
-        inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        inbox = Inbox()
         url = url_of(self.connection)
         options = RQOptions(
             user=self._user_code(), results_ttl=self.default_result_ttl, worker_ttl=self.worker_ttl,
