@@ -190,7 +190,10 @@ class Exchange:
         return [(None, partial(self._finished, jobs))]
 
     def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
-        for job, code in zip(jobs, reply, strict=True):
+        *codes, idle = reply
+        if idle:
+            self.state.worker.is_idle()
+        for job, code in zip(jobs, codes, strict=True):
             if code == short_path.NOT_SIMPLE:
                 job.long_way = True
                 continue

@@ -204,6 +204,10 @@ class RQWorker(BaseWorker):
         """Redis has just been told that jobs run; see take.lua."""
         self._state = WorkerStatus.BUSY
 
+    def is_idle(self) -> None:
+        """Redis has just noted that nothing runs; see finish.lua."""
+        self._state = WorkerStatus.IDLE
+
     def rest(self) -> None:
         """Nothing runs."""
         if self.get_state() == WorkerStatus.BUSY:

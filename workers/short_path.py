@@ -185,7 +185,7 @@ def give_back(state: State, job: QuickJob) -> None:
 
 
 def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
-    """Queue the script which records these successes; its reply has a number for each: see finish.lua."""
+    """Queue the script which records these successes; for its reply see finish.lua."""
     args = [state.name, _JOB, _EXECUTION, _EXECUTIONS, _RESULTS, _WIP, _FINISHED, time.time()]
     for job in jobs:
         outcome = job.outcome

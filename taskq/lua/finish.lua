@@ -8,7 +8,8 @@
 --       executions, of results, of the jobs in work, of the finished ones   8 Unix time now
 --       then for each job: id, execution id, queue name, seconds to keep the result (-1: for ever), when it was
 --       started and when it ended as RQ writes it, the same in Unix time, the result (base64, '' for None)
--- Returns for each job 1; 0 if it is not ours; 2 if it is not simple any more, and then nothing was done.
+-- Returns for each job 1; 0 if it is not ours; 2 if it is not simple any more, and then nothing was done. And then 1 if
+-- the worker has nothing left to do, and was noted as idle; else 0.
 
 local reply, count, seconds = {}, 0, 0
 
@@ -55,8 +56,14 @@ end
 for at = 9, #ARGV, 9 do
     reply[#reply + 1] = finish(at)
 end
+local idle = 0
 if count > 0 then
     redis.call('HINCRBY', KEYS[1], 'successful_job_count', count)
     redis.call('HINCRBYFLOAT', KEYS[1], 'total_working_time', string.format('%.6f', seconds))
+    if redis.call('EXISTS', KEYS[2]) == 0 then
+        redis.call('HSET', KEYS[1], 'state', 'idle') -- in a word of its own it would take as long as all of this
+        idle = 1
+    end
 end
+reply[#reply + 1] = idle
 return reply

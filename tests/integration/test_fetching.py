@@ -24,10 +24,11 @@ from tests.integration.pretence import announce
 from tests.integration.test_deaths import runs_of
 from tests.integration.test_garbage import put
 from tests.waiting import wait_until
-from workers import dispatcher, recovery
-from workers.events import Fetched
+from workers import dispatcher, feeding, recovery
+from workers.events import Done, Event, Fetched
 from workers.fetcher import Fetcher
 from workers.rq_options import RQOptions
+from workers.rq_worker import RQWorker
 from workers.state import State
 
 SOON = 2.5  # seconds: less than after which a job is looked for that is in nobody's hands
@@ -75,6 +76,83 @@ def test_a_job_that_comes_while_another_runs_begins_at_once(real_queue: Queue) -
         second = real_queue.enqueue(jobs.square, 3)
         wait_until(has_ended(second))
         assert first.get_status() == JobStatus.STARTED
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[type, str]]:
+    """For each event of a job that was acted on: what it was, and in which thread."""
+    seen: list[tuple[type, str]] = []
+    note = dispatcher.Dispatcher._note
+
+    def noted(self: dispatcher.Dispatcher, event: Event) -> None:
+        if isinstance(event, Fetched | Done):
+            seen.append((type(event), threading.current_thread().name))
+        note(self, event)
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "_note", noted)
+    return seen
+
+
+def test_who_brings_news_of_a_job_that_comes_by_itself_acts_on_it(
+    real_queue: Queue, steps: list[tuple[type, str]]
+) -> None:
+    with running_worker(real_queue, processes=1) as state:
+
+        def have_both() -> bool:  # unless the dispatcher itself was awake just then
+            wait_until(lambda: waits(state, real_queue))
+            assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=10)
+            return {(Fetched, f"fetcher-{real_queue.name}"), (Done, "lane 0: results")} <= {*steps}
+
+        wait_until(have_both)
+
+
+def test_who_breaks_in_the_dispatcher_s_place_ends_the_service(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[str] = []
+    run = dispatcher.Dispatcher.run
+
+    def noted_run(self: dispatcher.Dispatcher) -> None:
+        try:
+            run(self)
+        except ZeroDivisionError:
+            broken.append(threading.current_thread().name)
+            self._fetching.stop()
+            self.state.lanes.close()
+
+    def top_up(state: State) -> None:
+        1 / (0 if state.ready else 1)
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "run", noted_run)
+    with running_worker(real_queue, processes=1) as state:
+        wait_until(lambda: waits(state, real_queue))
+        monkeypatch.setattr(feeding, "top_up", top_up)
+        real_queue.enqueue(jobs.square, 3)
+        wait_until(lambda: broken)
+    assert broken == [state.name]  # not in the fetcher's thread
+
+
+def test_the_last_job_s_end_says_that_the_worker_is_idle(
+    real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+
+    def state_of(worker: State) -> Any:
+        return real_queue.connection.hget(worker.worker.key, "state")
+
+    with running_worker(real_queue, processes=2) as worker:
+        wait_until(lambda: waits(worker, real_queue))
+        monkeypatch.setattr(RQWorker, "set_state", lambda _self, *state, **_options: said.append(state))
+        long = real_queue.enqueue(jobs.wait_for, str(tmp_path / "flag"))
+        wait_until(lambda: long.get_status() == JobStatus.STARTED)
+        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=10)
+        wait_until(lambda: len(worker.taken) == 1)
+        assert state_of(worker) == b"busy"
+        (tmp_path / "flag").touch()
+        assert long.latest_result(timeout=10)
+        wait_until(lambda: not worker.taken)
+        assert state_of(worker) == b"idle"
+        assert said == []
 
 
 def test_one_whose_beginning_is_not_heard_of_goes_back_and_runs_once(
