@@ -107,7 +107,7 @@ class Dispatcher:
         if not self._is_brief(event):
             return False
         try:
-            self._step([event])
+            self._step([event], alone=True)
             if time.monotonic() + self._patience() < self._wakes_at:
                 self._inbox.ring()
         except BaseException as error:  # noqa: BLE001 - raised again where it ends the service
@@ -125,12 +125,14 @@ class Dispatcher:
             return False
         return isinstance(event, Done) or (isinstance(event, Fetched) and isinstance(event.reply, list))
 
-    def _step(self, events: list[Event]) -> None:
+    def _step(self, events: list[Event], *, alone: bool = False) -> None:
         self._handle(events)
         self._obey()
         if events and not self._fetching.unsettled and all(isinstance(event, Fetched) for event in events):
             return  # what came runs; its end must not wait for a turn in which there is nothing to do
         try:
+            if alone and not (self._ask or self.state.unsure):
+                Exchange(self.state, ask=False).run()  # somebody waits for this end; all else may come after it
             self._turn()
         except RedisError as error:
             self._redis_failed(error)

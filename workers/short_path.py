@@ -21,7 +21,6 @@ from rq.job import Job
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
-from rq.utils import utcformat
 
 from taskq import keys, tracing
 from taskq.lua import Scripts
@@ -200,4 +199,5 @@ def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
 
 
 def _formatted(moment: float) -> str:
-    return utcformat(datetime.fromtimestamp(moment, UTC))
+    # As RQ's ``utcformat``, whose strftime takes longer than all else that is said of an end.
+    return f"{datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
