@@ -14,7 +14,7 @@ from workers.state import State
 
 
 class Fetching:
-    """For the dispatcher's thread only.
+    """For the thread that has the turn.
 
     Args:
         state: The service's.

@@ -23,7 +23,7 @@ _NO_START = 0.2  # seconds until the next try where a process can't be started: 
 
 
 class Lanes:
-    """Makes, fills and replaces lanes; used by the dispatcher's thread only.
+    """Makes, fills and replaces lanes; used by the thread that has the turn.
 
     Args:
         settings: The worker's.

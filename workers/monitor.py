@@ -24,7 +24,7 @@ PACE = 1.0  # seconds
 
 
 class Monitor:
-    """Looks at one service; called by its dispatcher's thread only."""
+    """Looks at one service; called by the thread that has its turn."""
 
     def __init__(self, state: State) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""All that one service knows; owned by the dispatcher's thread, handed to the parts of its turn."""
+"""All that one service knows; owned by the thread that has the turn, and handed to the parts of it."""
 
 from __future__ import annotations
 

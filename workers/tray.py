@@ -100,7 +100,7 @@ class Tray:
 
 
 class Clearing:
-    """The service's side; for its dispatcher's thread only."""
+    """The service's side; for the thread that has its turn."""
 
     def __init__(self, memory: Memory | None) -> None:
         self._memory = memory
