@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -130,6 +131,24 @@ def test_a_job_has_its_queues_serializer(any_queue: Queue, given: Any, begin: by
     assert job.serializer is queue.serializer
     assert job.data.startswith(begin)
     assert queue.jobs[0].args in ((3,), [3])
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_garbage_collector_rests_while_many_are_enqueued(
+    any_queue: Queue, request: pytest.FixtureRequest, *, collects: bool
+) -> None:
+    request.addfinalizer(gc.enable)
+    seen: list[bool] = []
+
+    def datas(function: Any) -> Iterator[Any]:
+        yield any_queue.prepare_data(function, (3,))
+        seen.append(gc.isenabled())
+
+    (gc.enable if collects else gc.disable)()
+    any_queue.enqueue_many(datas(jobs.square))
+    with pytest.raises(PickleError):
+        any_queue.enqueue_many(datas(locked()))
+    assert (seen, gc.isenabled(), len(any_queue)) == ([False, False], collects, 1)
 
 
 class EarlyJob(Job):
