@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
-TESTERS ?= 5  # processes that run tests: most of the time, tests wait
+TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
 .PHONY: demo test lint types check bench rq-suite chaos fuzz browser promtool screenshots compose-test clean
 

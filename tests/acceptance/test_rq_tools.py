@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import rq
@@ -24,7 +25,7 @@ def stock(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url: str) -> None:
+def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url: str, tmp_path: Path) -> None:
     worker = workers.ready(services=2, processes=1)
     known = {one.name: one for one in rq.Worker.all(real_queue.connection)}
     assert set(known) == {info.name for info in worker.infos}
@@ -33,8 +34,9 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
         lambda: {one.get_state() for one in known.values()} <= {"idle", "started"}
     )  # "?": as at RQ's own birth
 
-    job = real_queue.map(jobs.nap, [0.8], chunksize=1)
-    last = [real_queue.enqueue(jobs.nap, 0.8) for _ in range(2)]
+    flag = tmp_path / "flag"
+    job = real_queue.map(jobs.wait_for, [str(flag)], chunksize=1)
+    last = [real_queue.enqueue(jobs.wait_for, str(flag)) for _ in range(2)]
     wait_until(lambda: real_queue.started_job_registry.get_job_count(cleanup=False) == 2)
     assert {one.get_state() for one in rq.Worker.all(real_queue.connection)} == {"busy"}
     told = stock(server_url, "info", "--raw").stdout
@@ -45,6 +47,7 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
     current = {one.get_current_job_id() for one in rq.Worker.all(real_queue.connection)}
     assert current == {job.id, last[0].id}
 
+    flag.touch()
     for one in (*last, job):
         wait_until(lambda one=one: one.get_status() == "finished")
     wait_until(lambda: {one.get_state() for one in rq.Worker.all(real_queue.connection)} == {"idle"})
