@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,5 +30,7 @@ class PoolSession:
 
 @contextmanager
 def start(_url: str) -> Iterator[PoolSession]:
-    with multiprocessing.Pool(PROCESSES) as pool:
+    # Its processes would inherit a handler of this one's; told to end in the moment before they wait for a lock,
+    # they would never come to it, and the end of the Pool waits for them for ever.
+    with multiprocessing.Pool(PROCESSES, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
         yield PoolSession(pool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from benchmarks import processes
 from benchmarks.harness import Findings, Harness
 from benchmarks.page import all_systems
-from benchmarks.peers import System
+from benchmarks.peers import System, pool
 from benchmarks.works import WORKS, Scale
 
 pytestmark = pytest.mark.acceptance
@@ -68,3 +70,13 @@ def test_a_system_that_kills_its_caller_costs_one_measurement():
 def test_a_system_that_loses_results_is_not_measured():
     found = found_of("tests.acceptance.bench_peers:loses", "compute")
     assert found.failures == {"compute": "WrongResultError: 1 results of 2 items"}
+
+
+def test_a_bare_pool_ends_at_once_whatever_this_process_does_with_the_signal():
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        with pool.start("") as session:
+            handlers = session.map(signal.getsignal, [signal.SIGTERM] * 8, alone=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert handlers == [signal.SIG_DFL] * 8

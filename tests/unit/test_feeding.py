@@ -1,0 +1,56 @@
+"""Who gets the next chunk."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from taskq.map_store import Claim
+from workers import feeding
+from workers.execution import MapRun
+
+
+class Lanes:
+    """Two, each with one short chunk that has just begun."""
+
+    def __init__(self, run: MapRun) -> None:
+        self.run = run
+        self.open: list[Any] = [self._lane(), self._lane()]
+        self.submitted = 0
+
+    def _lane(self) -> Any:
+        return SimpleNamespace(
+            tasks={1: self.run}, idle=False, closed=False, running=self.run,
+            marker=SimpleNamespace(seconds=0.0), knows=lambda _key: True,
+        )  # fmt: skip
+
+    def submit(self, lane: Any, _task: object, run: MapRun) -> int:
+        self.submitted += 1
+        lane.tasks[1 + self.submitted] = run
+        return 1 + self.submitted
+
+
+@pytest.mark.parametrize(
+    ("ready", "pending", "queued"),
+    [
+        (3, 0, 1),  # then two are left, one for each process
+        (2, 0, 0),
+        (2, 1, 1),
+        (3, 100, 2),  # one behind each
+    ],
+)
+def test_the_last_chunks_wait_for_whoever_is_free_first(ready: int, pending: int, queued: int) -> None:
+    run = MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(), seconds=0.01, pending=pending)
+    run.ready = deque(Claim(number, 0, b"") for number in range(ready))
+    lanes = Lanes(run)
+    state: Any = SimpleNamespace(
+        ready=deque(), maps=deque([run]), errands=deque(), lanes=lanes, jobs_turn=False, needs_idle=False,
+        stopping=False,
+    )  # fmt: skip
+    feeding.top_up(state)
+    assert lanes.submitted == queued
+    assert len(run.ready) == ready - queued
