@@ -133,6 +133,11 @@ class Dispatcher:
         try:
             if alone and not (self._ask or self.state.unsure):
                 Exchange(self.state, ask=False).run()  # somebody waits for this end; all else may come after it
+            if (
+                alone and self.state.lanes.changing
+            ):  # by what came; who discards a lane waits for its threads' ends
+                self._inbox.ring()
+                return
             self._turn()
         except RedisError as error:
             self._redis_failed(error)

@@ -66,8 +66,9 @@ class Lanes:
 
     @property
     def changing(self) -> bool:
-        """Whether a lane is being replaced by another."""
-        return bool(self._worn or self._successors or self._leaving)
+        """Whether a lane is missing, or is being replaced by another."""
+        missing = len(self._row) < self._settings.processes
+        return bool(missing or self._worn or self._successors or self._leaving)
 
     @property
     def due(self) -> float | None:

@@ -11,6 +11,8 @@ from taskq import OptionError, Queue
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until
+from workers.lane import Lane
+from workers.lanes import Lanes
 from workers.settings import Settings, Wear
 
 
@@ -41,6 +43,27 @@ def test_after_so_much_memory(fake_queue: Queue) -> None:
         wait_until(lambda: len(state.lanes.pids) == 1 and before not in state.lanes.pids)
         [after] = state.lanes.pids
         assert fake_queue.map(jobs.process_id, [0]).get(timeout=10) == [after]
+
+
+def test_after_so_much_memory_of_plain_jobs(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Lanes._new
+
+    def ready(lanes: Lanes, index: int) -> Lane:
+        lane = make(lanes, index)
+        wait_until(lambda: not lane.marker.stillborn)  # so quickly that its place is taken in the same turn
+        return lane
+
+    monkeypatch.setattr(Lanes, "_new", ready)
+    with running_worker(fake_queue, processes=2, wear=Wear(memory=1)):  # raises what breaks the dispatcher
+        seen: set[int] = set()
+
+        def replaced() -> bool:
+            result = fake_queue.enqueue(jobs.process_id, 1).latest_result(timeout=10)
+            assert result is not None
+            seen.add(result.return_value)
+            return len(seen) > 6
+
+        wait_until(replaced)
 
 
 def test_a_successor_that_is_killed_is_replaced(fake_queue: Queue) -> None:
