@@ -14,7 +14,7 @@ from typing import Any, Self
 from rq.job import UNEVALUATED
 
 from taskq import connection, signing
-from taskq.signed_job import SignedJob
+from taskq.signed_job import SignedJob, is_date
 
 _NOTHING = object()
 
@@ -24,6 +24,8 @@ def _refuse(value: bytes) -> None:
 
 
 def _date(value: bytes) -> None:
+    if not is_date(value):
+        raise ValueError(value)
     datetime.fromisoformat(value.decode())
 
 
@@ -67,25 +69,32 @@ class LateJob(SignedJob):
         return all(own.get(name, _NOTHING) is first.get(name, _NOTHING) for name in names)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_fields" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._become_whole()
-        return getattr(self, name)
+        if not name.startswith("__"):
+            LateJob._become_whole(self)  # it may be one already: other threads ask, too
+        return object.__getattribute__(self, name)
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         """As RQ's."""
-        self._become_whole()
-        self.restore(raw_data)
+        LateJob._become_whole(self)
+        SignedJob.restore(self, raw_data)
 
     def _become_whole(self) -> None:
-        own = vars(self).copy()
-        fields = own.pop("_fields")
+        """In place, and so that any number of threads may be at it: who comes second changes nothing.
+
+        An alarm may end it anywhere; then it is late as before.
+        """
+        own = vars(self)
+        fields = own.get("_fields")
+        if fields is None:
+            return
         whole = SignedJob(own["_id"], connection=own["connection"])
         whole.serializer = own["_inner"]
         whole.restore(fields)
-        del own["_first"]
-        self.__dict__ = vars(whole) | own  # at once: other threads may look at it
+        for name, value in vars(whole).items():
+            own.setdefault(name, value)
         self.__class__ = SignedJob  # type: ignore[assignment]
+        own.pop("_fields", None)
+        own.pop("_first", None)
 
 
 def _is_simple(fields: Mapping[bytes, bytes]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import rq
+from redis.client import Pipeline
 from rq.job import Job, JobStatus
 from rq.scheduler import RQScheduler
 
@@ -133,22 +134,63 @@ def test_a_job_has_its_queues_serializer(any_queue: Queue, given: Any, begin: by
     assert queue.jobs[0].args in ((3,), [3])
 
 
+class Seen:
+    """An argument that notes whether Python's garbage collector is at work while it is pickled."""
+
+    def __init__(self, noted: list[bool]) -> None:
+        self.noted = noted
+
+    def __reduce__(self) -> Any:
+        self.noted.append(gc.isenabled())
+        return int, (3,)
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collecting")
 @pytest.mark.parametrize("collects", [True, False])
-def test_the_garbage_collector_rests_while_many_are_enqueued(
-    any_queue: Queue, request: pytest.FixtureRequest, *, collects: bool
+@pytest.mark.parametrize("given", [True, False])
+def test_the_garbage_collector_rests_while_many_are_made(
+    any_queue: Queue,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    collects: bool,
+    given: bool,
 ) -> None:
     request.addfinalizer(gc.enable)
-    seen: list[bool] = []
+    made: list[bool] = []
+    asked: list[bool] = []
+    sent: list[bool] = []
+    execute = Pipeline.execute
+
+    def noting(pipe: Pipeline, *args: Any, **options: Any) -> Any:
+        sent.append(gc.isenabled())
+        return execute(pipe, *args, **options)
 
     def datas(function: Any) -> Iterator[Any]:
-        yield any_queue.prepare_data(function, (3,))
-        seen.append(gc.isenabled())
+        asked.append(gc.isenabled())
+        yield any_queue.prepare_data(function, (Seen(made),))
 
     (gc.enable if collects else gc.disable)()
-    any_queue.enqueue_many(datas(jobs.square))
+    monkeypatch.setattr(Pipeline, "execute", noting)
+    pipe = any_queue.connection.pipeline()
+    any_queue.enqueue_many(datas(jobs.square), pipe if given else None)
+    pipe.execute()
     with pytest.raises(PickleError):
         any_queue.enqueue_many(datas(locked()))
-    assert (seen, gc.isenabled(), len(any_queue)) == ([False, False], collects, 1)
+    assert (set(made), set(asked), set(sent)) == ({False}, {collects}, {collects})
+    assert (gc.isenabled(), len(any_queue)) == (collects, 1)
+
+
+def test_jobs_that_run_at_once_have_a_garbage_collector(any_queue: Queue) -> None:
+    here = Queue("here", connection=any_queue.connection, is_async=False)
+    [job] = here.enqueue_many([here.prepare_data(gc.isenabled)])
+    assert job.return_value() is True
 
 
 class EarlyJob(Job):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import threading
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from rq import get_current_job
 from rq.job import Job, JobStatus
+from rq.timeouts import JobTimeoutException
 
-from taskq import codec, signing
+from taskq import Queue, codec, signing
 from taskq.signed_job import SignedJob
 from taskq.signing import Keyring
 from tests import jobs
@@ -79,6 +82,42 @@ def test_a_copy_is_late_too() -> None:
     assert job.meta == {"by": "hand"}
 
 
+def test_threads_that_ask_at_the_same_time_have_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, all_there = late(), threading.Barrier(3)
+    restore = SignedJob.restore
+
+    def together(one: SignedJob, fields: Any) -> None:
+        restore(one, fields)
+        all_there.wait(20.0)
+
+    monkeypatch.setattr(SignedJob, "restore", together)
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda n: job.meta.update({n: n}), range(3)))
+    assert job.meta == {"by": "hand", 0: 0, 1: 1, 2: 2}
+
+
+def test_an_alarm_leaves_it_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = late()
+
+    def alarm(_job: SignedJob, _fields: Any) -> None:
+        raise JobTimeoutException
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SignedJob, "restore", alarm)
+        with pytest.raises(JobTimeoutException):
+            _ = job.meta
+    assert job.unchanged(["meta", "timeout"])
+    assert job.meta == {"by": "hand"}
+
+
+def test_its_class_finds_other_jobs(fake_queue: Queue) -> None:
+    sent = fake_queue.enqueue(jobs.square, 3, meta={"by": "hand"})
+    found = late().fetch(sent.id, connection=fake_queue.connection)
+    assert (found.args, found.meta, found.origin) == ((3,), {"by": "hand"}, fake_queue.name)
+    found.refresh()
+    assert found.get_status() == "queued"
+
+
 def test_restored_anew() -> None:
     job = late()
     job.restore(FIELDS | {b"description": b"another"})
@@ -88,7 +127,8 @@ def test_restored_anew() -> None:
 @pytest.mark.parametrize(
     "fields",
     [{b"success_callback_name": b"a.b"}, {b"failure_callback_name": b"a.b"}, {b"stopped_callback_name": b"a.b"},
-     {b"webhooks": b"[]"}, {b"retry_intervals": b"1"}, {b"created_at": b"long ago"}, {b"description": b"\xff"},
+     {b"webhooks": b"[]"}, {b"retry_intervals": b"1"}, {b"created_at": b"long ago"},
+     {b"created_at": b"2026-01-01"}, {b"enqueued_at": b"2026-01-01T00:00:00.0000011"}, {b"description": b"\xff"},
      {b"timeout": b"soon"}, {b"result_ttl": b"?"}, {b"of a later RQ": b"1"}],
 )  # fmt: skip
 def test_not_with_more_to_do_nor_damaged(fields: dict[bytes, bytes]) -> None:
