@@ -60,7 +60,7 @@ local idle = 0
 if count > 0 then
     redis.call('HINCRBY', KEYS[1], 'successful_job_count', count)
     redis.call('HINCRBYFLOAT', KEYS[1], 'total_working_time', string.format('%.6f', seconds))
-    if redis.call('EXISTS', KEYS[2]) == 0 then
+    if redis.call('EXISTS', KEYS[2]) == 0 and redis.call('HGET', KEYS[1], 'state') == 'busy' then -- not "suspended"
         redis.call('HSET', KEYS[1], 'state', 'idle') -- in a word of its own it would take as long as all of this
         idle = 1
     end

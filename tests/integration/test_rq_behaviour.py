@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -106,6 +107,17 @@ def test_kill_horse_fails_what_runs(real_queue: Queue) -> None:
 
 
 # -- suspend --------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_job_makes_no_suspended_worker_idle(real_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(real_queue, processes=1) as state:
+        job = real_queue.enqueue(jobs.wait_for, str(flag))
+        wait_until_started(job)
+        real_queue.connection.hset(state.worker.key, "state", "suspended")  # in the turn in which it also ends
+        flag.touch()
+        assert job.latest_result(timeout=10).return_value
+        assert real_queue.connection.hget(state.worker.key, "state") == b"suspended"
 
 
 def test_a_suspended_worker_begins_nothing_and_maps_pause(real_queue: Queue) -> None:
