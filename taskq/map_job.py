@@ -39,7 +39,8 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _TRIES = 10  # to cancel, while executions of it end
 _REDRAW = 0.1  # seconds between two looks of the progress bar
-_READ = (0.05, 1.0, 0.01)  # seconds between two looks for new results: from, to; and how long a look is worth it
+_READ = (0.02, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
+_MUCH = 0.01  # seconds it takes to read
 
 Errors = Literal["raise", "return"]
 
@@ -186,7 +187,7 @@ class MapJob(SignedJob):
 
         With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
         """
-        first, last, worth = _READ
+        first, again, last = _READ
         gathering, pace = Gathering(self.store, self.store.info().total), first if timeout is None else last
         with Events(self.connection, self.store.keys, timeout, progress=False) as events:
             while not self.ready():
@@ -198,7 +199,7 @@ class MapJob(SignedJob):
                 began = time.monotonic()
                 gathering.read_all()
                 # What is read in no time can wait: the look itself takes time from those who work.
-                pace = first if time.monotonic() - began > worth else min(2 * pace, last)
+                pace = again if time.monotonic() - began > _MUCH else min(2 * pace, last)
         return gathering
 
     @clear_errors
