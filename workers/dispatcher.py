@@ -1,4 +1,4 @@
-"""The heart of a service: one loop, one inbox, one thread at a time that owns all state, and so no locks.
+"""The heart of a service: one loop, one inbox, one thread at a time that owns all state, and no lock but that.
 
     fetchers ──Fetched──┐                               ┌ commits ┐
     lanes ──Done, Died──┼─> inbox ─> one turn:          ├ claims  ┼─ one pipeline ─> Redis

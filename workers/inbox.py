@@ -51,7 +51,10 @@ class Inbox:
         self._act = act
 
     def wait(self, timeout: float) -> list[Event]:
-        """Let others have the turn until something comes, or for so many seconds; all that has come."""
+        """Let others have the turn until something comes, or for so many seconds; all that has come.
+
+        Who has the turn then keeps it no longer than Redis may take to answer, or to be found away.
+        """
         self._turn.release()
         try:
             self._bell.get(timeout=timeout)

@@ -48,7 +48,7 @@ class LeanPipeline(Pipeline):
 
 
 class LeanPool(ConnectionPool):
-    """redis-py's pool for the connection of one thread, which is at hand without further questions.
+    """redis-py's pool for the connection of one thread at a time, which is at hand without further questions.
 
     A connection that has gone bad is noticed all the same: the command fails, and its caller tries again. Not for
     threads in which an exception may come from outside, such as Ctrl-C: one in the middle of a reply leaves the

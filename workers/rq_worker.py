@@ -52,7 +52,7 @@ class RQWorker(BaseWorker):
     Args:
         queues: Names, in order of priority.
         name: See ``settings.worker_name``.
-        connection: The dispatcher's; all methods but ``subscribe`` are for its thread only.
+        connection: The dispatcher's; all methods but ``subscribe`` are for who has the turn.
         options: RQ's own.
     """
 
