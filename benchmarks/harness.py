@@ -60,13 +60,18 @@ class Findings:
     failures: dict[str, str] = field(default_factory=dict)  # work, or "start" -> reason
 
 
+# Celery's results are published, too: by default the server drops a client which 32 MiB of them wait for, and
+# Celery then waits for ever.
+_UNLIMITED = ("--client-output-buffer-limit", "pubsub", "0", "0", "0")
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """URL of a private server, on loopback: not all systems speak to unix sockets, so none does here.
 
     Anybody on this machine could reach it, so it has a password.
     """
-    with private_server() as url, connect(url) as connection:
+    with private_server(*_UNLIMITED) as url, connect(url) as connection:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -145,7 +150,7 @@ class Running:
     def _receive(self, wait: float, limit: float | None = None) -> float:
         if not self._wire.poll(wait):
             self._process.kill()
-            raise FailedError(f"no answer within {limit or wait:g} s{self._last_words()}")
+            raise FailedError(f"no answer within {limit or wait:g} s")
         try:
             kind, answer = self._wire.recv()
         except (EOFError, ConnectionError):

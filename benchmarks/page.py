@@ -84,7 +84,8 @@ def fairness(systems: Sequence[System]) -> str:
 
 - Every system has {PROCESSES} worker processes that run one job at a time each; where not, the table says so.
 - In each round every system runs all works, one system after the other, each with a server of its own that
-  is empty, and no process of another system is left. So a drift of the machine meets all.
+  is empty, and no process of another system is left. So a drift of the machine meets all. The servers keep nothing
+  on disk, and don't limit what may wait for a subscriber, which Celery's large results need.
 - Work begins when both worker processes have been seen at work at the same time; starting is not measured.
 - A rate is measured over about the same time for all, so slow systems do fewer jobs.
 - Each system is used as its documentation says is best for the work; results are kept and fetched. taskq gets no
