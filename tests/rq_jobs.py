@@ -114,3 +114,43 @@ def describe_oddly() -> None:
             return "odd"
 
     get_current_job().description = Odd()
+
+
+def count_in_meta(how: str, *, save: bool) -> Any:
+    """Counts its runs in its meta, and ends as told: ``fail``, ``again`` or well."""
+    job = get_current_job()
+    assert job is not None
+    note_in_meta(job, save=save)
+    if how == "fail":
+        raise ValueError("counted")
+    return Retry(max=2) if how == "again" else None
+
+
+def note_in_meta(job: Job, *_rest: Any, save: bool = False, name: str = "runs") -> None:
+    """Also a callback."""
+    job.meta[name] = job.meta.get(name, 0) + 1
+    if save:
+        job.save_meta()
+
+
+def note_and_save(job: Job, *_rest: Any) -> None:
+    """A callback, or an exception handler."""
+    note_in_meta(job, save=True, name="calls")
+
+
+def empty_meta(*, save: bool) -> None:
+    """Fails, and leaves no meta."""
+    job = get_current_job()
+    assert job is not None
+    job.meta.clear()
+    if save:
+        job.save_meta()
+    raise ValueError("emptied")
+
+
+def spoil_meta() -> None:
+    """Leaves in its meta what no pickle takes, and fails."""
+    job = get_current_job()
+    assert job is not None
+    job.meta["odd"] = (i for i in range(3))
+    raise ValueError("spoilt")

@@ -165,6 +165,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the job then
     # opens the map again, and that takes the time limit off.
     run.store.expire(ttl or _MOMENT)
+    run.job.meta = {}  # not written then: items and callbacks may have stored theirs, each in its own process
     if error is None:
         state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:

@@ -81,13 +81,13 @@ def run_job(task: JobTask) -> JobOutcome:
         ran = began, time.time()
         if isinstance(value, Retry):
             retry = (value.max, value.intervals, value.enqueue_at_front)
-            return JobOutcome(_result(job, value), retry=retry, ran=ran, **_said(task, job, before))
+            return _told(task, job, before, JobOutcome(_result(job, value), retry=retry, ran=ran))
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
         execute_success_callback(job, UnixSignalDeathPenalty, value)
-        return JobOutcome(_result(job, value), ran=ran, **_said(task, job, before))
+        return _told(task, job, before, JobOutcome(_result(job, value), ran=ran))
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         ran = began, time.time()
-        return replace(_failed(job, sys.exc_info()), ran=ran, **_said(task, job, before))
+        return _told(task, job, before, replace(_failed(job, sys.exc_info()), ran=ran))
 
 
 def _late_job(task: JobTask) -> LateJob | None:
@@ -100,22 +100,42 @@ def _carried(job: Job) -> list[Any]:
     return [getattr(job, name) for name in _CARRIED]
 
 
-def _said(task: JobTask, job: Job | None, before: list[Any]) -> dict[str, Any]:
-    """What else the service must know of the job: what its code has changed, and its name for webhooks.
+def _told(task: JobTask, job: Job | None, before: list[Any], outcome: JobOutcome) -> JobOutcome:
+    """Add what else the service must know of the job: what its code has changed, and its name for webhooks.
 
     ``before`` is what was carried before it; nothing, of a job which was a late one.
     """
-    if job is None or (isinstance(job, LateJob) and job.unchanged(_CARRIED)):
-        return {}
+    names = _CARRIED if outcome.retry is None else (*_CARRIED, "meta")
+    if job is None or (isinstance(job, LateJob) and job.unchanged(names)):
+        return outcome
     before = before or _carried(job_of(task.job_id, task.fields, task.worker))
     changed = {name: value for name, old in zip(_CARRIED, before, strict=True)
                if (value := getattr(job, name)) is not old and value != old}  # fmt: skip
     changed = {name: value if _is_plain(value) else str(value) for name, value in changed.items()}
     if "_data" in changed:
         changed["_data"] = job.data  # arguments were assigned: pickled anew
+    changed |= _meta(task, job, outcome)
     known = isinstance(job._func_name, str)  # noqa: SLF001 - the accessor would try to unpickle again
-    name = job.func_name if known and job.webhooks else ""
-    return {"changes": changed or None, "name": name}
+    name = (job.func_name or "") if known and job.webhooks else ""
+    return replace(outcome, changes=changed or None, name=name)
+
+
+def _meta(task: JobTask, job: Job, outcome: JobOutcome) -> dict[str, bytes]:
+    """The pickled meta, if the job is to run again and it is not as it was when read.
+
+    Only then does RQ save it with the job, and only if there is any: else it leaves alone what is stored.
+    """
+    failed = outcome.error is not None
+    again = job.should_retry if failed else outcome.retry is not None or bool(job.repeats_left)
+    if not again:
+        return {}
+    try:
+        meta = job._serialize_meta() if job.meta else b""  # noqa: SLF001 - signed, where there is a key
+    except Exception:
+        if not failed:
+            raise  # as in RQ: now it has
+        return {}
+    return {} if meta == task.fields.get(b"meta", b"") else {"meta": meta}
 
 
 def _is_plain(value: Any) -> bool:

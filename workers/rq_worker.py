@@ -20,7 +20,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq import services
 from workers.rq_options import RQOptions
-from workers.sealed import SealedJobSerializer, SealedRetry, SealedSerializer
+from workers.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
 from workers.tasks import JobOutcome
 
 log = logging.getLogger(__name__)
@@ -216,7 +216,10 @@ class RQWorker(BaseWorker):
     @staticmethod
     def take_over(job: Job, outcome: JobOutcome) -> None:
         """Let the job be as its own code has left it."""
-        for name, value in (outcome.changes or {}).items():
+        changes = dict(outcome.changes or {})
+        if "meta" in changes:
+            changes["meta"] = Sealed(changes["meta"]) if changes["meta"] else {}  # RQ leaves what is stored then
+        for name, value in changes.items():
             setattr(job, "data" if name == "_data" else name, value)
         if outcome.name:
             job._func_name = outcome.name

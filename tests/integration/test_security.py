@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rq import Callback
+from rq import Callback, Retry
 from rq.job import Job, JobStatus
 
 import taskq
 from taskq import Queue, refusals, signing
 from taskq.signing import Keyring
 from taskq.testing import make_fake_queue, running_worker
-from tests import jobs
+from tests import jobs, rq_jobs
 from tests.waiting import wait_until
 from workers.settings import Settings, Trust
 
@@ -45,6 +45,15 @@ def why(job: Job) -> str:
     latest = job.latest_result()
     assert latest is not None
     return latest.exc_string or ""
+
+
+@pytest.mark.usefixtures("key")
+def test_meta_of_a_job_that_runs_again_is_signed() -> None:
+    queue = make_fake_queue()
+    with running_worker(queue, processes=1):
+        job = queue.enqueue(rq_jobs.count_in_meta, "fail", save=False, meta={"a": 1}, retry=Retry(max=2))
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        assert job.get_meta() == {"a": 1, "runs": 2}  # RQ, too, saves it for a retry only
 
 
 @pytest.mark.usefixtures("key")
