@@ -154,3 +154,9 @@ def spoil_meta() -> None:
     assert job is not None
     job.meta["odd"] = (i for i in range(3))
     raise ValueError("spoilt")
+
+
+def wait_to_be_told(job: Job, connection: Any, _value: Any) -> None:
+    """A success callback that lasts until somebody says so."""
+    connection.rpush(f"test:called:{job.id}", "yes")
+    assert connection.blpop(f"test:go:{job.id}", timeout=30)

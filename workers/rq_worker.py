@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Any)
 
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
+_HEARTBEAT_GRACE = 60  # seconds for which the next heartbeat may be late; RQ's
 OnWebhooks = Callable[[Job, str, str | None], None]
 
 
@@ -90,6 +91,14 @@ class RQWorker(BaseWorker):
         job.on_webhooks = self.on_webhooks
         job.restore(fields)
         return job
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 - RQ's signature
+        """As RQ's for a job without a timeout, whatever its timeout is.
+
+        RQ's shrinks with the time left, below zero while a long callback runs, and so an execution would expire
+        here, and its end be dropped as somebody else's. Whether a job is over its time the service sees itself.
+        """
+        return int(self.job_monitoring_interval) + _HEARTBEAT_GRACE
 
     def begin(self, job: Job, queue: rq.Queue, pipe: Any) -> Execution:
         """Queue what RQ's worker and its horse write before a job runs, in one transaction of the caller's."""

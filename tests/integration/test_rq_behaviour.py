@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,11 +20,12 @@ from rq.utils import current_timestamp
 
 from taskq import MapCanceledError, Queue
 from taskq.function import Function
-from taskq.testing import running_worker
+from taskq.testing import make_fake_queue, running_worker
 from tests import jobs, rq_jobs
 from tests.waiting import wait_until
 from workers import dispatcher
 from workers.rq_options import RQOptions
+from workers.rq_worker import RQWorker
 from workers.user_code import UserCode
 
 
@@ -133,6 +135,32 @@ def test_a_suspended_worker_begins_nothing_and_maps_pause(real_queue: Queue) -> 
         resume(real_queue.connection)
         wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
         assert mapped.get(timeout=20) == [0.2] * 20
+
+
+def test_a_callback_that_lasts_far_longer_than_the_job_may_is_waited_for(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1, rq=RQOptions(job_monitoring_interval=1)) as state:
+        callback = rq.Callback(rq_jobs.wait_to_be_told, timeout=200)
+        job = real_queue.enqueue(jobs.square, 3, job_timeout=5, on_success=callback)
+        wait_until(lambda: real_queue.connection.exists(f"test:called:{job.id}"))
+        [taken] = state.taken
+        taken.job.started_at -= timedelta(seconds=85)
+        seen = real_queue.connection.hget(taken.execution.key, "last_heartbeat")
+        # RQ's own way of it would have it expire now: then the field is gone.
+        wait_until(lambda: real_queue.connection.hget(taken.execution.key, "last_heartbeat") != seen)
+        assert real_queue.connection.ttl(taken.execution.key) > 0
+        assert real_queue.started_job_registry.get_job_ids() == [job.id]
+        real_queue.connection.rpush(f"test:go:{job.id}", "go")
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+        assert job.return_value() == 9
+
+
+@pytest.mark.parametrize("timeout", [1, 5, 3600, -1, None])
+@pytest.mark.parametrize("interval", [1, 30, 600])
+def test_no_execution_expires_between_two_heartbeats(timeout: int | None, interval: int) -> None:
+    connection = make_fake_queue().connection
+    worker = RQWorker(("default",), "name", connection, RQOptions(job_monitoring_interval=interval))
+    job = rq.job.Job.create(jobs.square, timeout=timeout, connection=connection)
+    assert worker.get_heartbeat_ttl(job, working_time=10_000.0) > interval
 
 
 # -- user code ------------------------------------------------------------------------------------------
