@@ -57,6 +57,12 @@ TIMELINE_LENGTH = 10_000  # entries kept, roughly
 JOB_TRACE = "taskq_trace"
 """Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
 
+JOB_DEATHS = "taskq_deaths"
+"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at"; see suspect.py."""
+
+EXECUTION_BEGUN = "taskq_begun"
+"""Field of RQ's execution hash of such a job: "1" once a process was given it again."""
+
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``map_job.kind_of``."""
 

@@ -80,6 +80,7 @@ class PlainJob(Taken):
     unread: int = 0  # processes that died before they had even read it
     stopped: bool = False  # somebody wants its end
     alone: bool = False  # it may be at fault for what came of a batch: no other job is to suffer from it again
+    deaths: int = 0  # of workers that ran it: see ``suspect.py``
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from workers import short_path
+from workers import short_path, suspect
 from workers.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from workers.lane import Lane
 from workers.short_path import QuickJob
@@ -35,12 +35,13 @@ def _give(state: State, lane: Lane) -> bool:
 def _give_job(state: State, lane: Lane) -> bool:
     if not lane.idle or not state.ready or state.stopping:  # what is not begun goes back when we leave
         return False
+    suspect.note_begun(state, state.ready[0])  # no suspect travels with others
     jobs = _batch(state, lane)
     for job in jobs:
         job.started()
         state.due = min(state.due, job.deadline or math.inf)
     if len(jobs) == 1:
-        state.lanes.submit(lane, jobs[0].task(), jobs[0])
+        state.lanes.submit(lane, suspect.task_of(jobs[0]), jobs[0])
     else:
         state.lanes.submit_batch(lane, jobs)
     state.jobs_turn = False

@@ -22,6 +22,7 @@ from taskq.map_info import MapInfo
 from taskq.map_job import HELPER, HelperJob, kind_of
 from taskq.map_store import MapStore
 from taskq.rq_jobs import HELP_PATH
+from workers import suspect
 from workers.damage import contained, is_damage, raise_others
 from workers.execution import MapRun, PlainJob, Taken
 from workers.sealed import SealedSerializer
@@ -157,7 +158,7 @@ def _started(state: State, one: Taken) -> Taken:
     deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
     books = (one.job, one.queue, one.execution, one.fields)
     if not kind:
-        plain = PlainJob(*books)
+        plain = PlainJob(*books, deaths=suspect.deaths_of(one.fields))
         parent = one.fields.get(keys.JOB_TRACE.encode(), b"").decode("utf-8", "replace")
         plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
         return plain

@@ -27,12 +27,12 @@ from taskq.map_job import MAP, kind_of
 from taskq.map_store import function_codec
 from taskq.outcome import ChunkOutcome, ChunkRefused
 from taskq.runner import refused, run_chunk
-from workers import logs, pool_errands, pool_jobs, signals
+from workers import logs, pool_abandoned, pool_errands, pool_jobs, signals
 from workers.ledger import Ledger
 from workers.logs import LogOptions
 from workers.marker import Marker
 from workers.settings import Trust
-from workers.tasks import BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
+from workers.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from workers.tray import Memory, Tray
 from workers.user_code import UserCode
 
@@ -109,6 +109,8 @@ def _run(number: int, task: Task) -> Any:
         logs.at(job=getattr(task, "job_id", None), chunk=None, worker=task.worker)
         if isinstance(task, JobTask):
             return pool_jobs.run_job(task)
+        if isinstance(task, AbandonedTask):
+            return pool_abandoned.run(task)
         if isinstance(task, CallbackTask):
             return pool_jobs.run_callback(task)
         return pool_errands.run(task)

@@ -1,7 +1,8 @@
 """Takes over what a dead worker held: its claims go back to pending, its RQ jobs to the front of their queues.
 
 Called by the manager when a service of its own has died, and by any service when a lease is over; also at the
-same time. Every step may be done twice, so it does not matter if whoever recovers dies as well.
+same time. Every step may be done twice, so it does not matter if whoever recovers dies as well. A plain job goes
+back with one death more; who takes it then fails it if these are too many (``suspect.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from taskq import keys, metrics, services
 from taskq.lua import Scripts
 from taskq.map_job import HELPER, MAP, kind_of
 from taskq.map_store import MapStore
+from workers import suspect
 from workers.damage import is_damage
 from workers.sealed import SealedSerializer
 
@@ -144,11 +146,14 @@ def return_execution(connection: Any, name: str, composite_key: str, *, died: bo
         pipe.watch(execution.worker_executions_key)
         if not pipe.sismember(execution.worker_executions_key, composite_key):
             return False
+        deaths = suspect.one_more(pipe, execution.key, fields) if died and started and not kind else {}
         pipe.multi()
         execution.delete(job=job, pipeline=pipe)
         if kind == HELPER:
             pipe.delete(job.key)
         elif started:
+            if deaths:
+                pipe.hset(job.key, mapping=deaths)
             # It may have had its side effects already: worse to lose a job than to run it twice.
             job.set_status(JobStatus.QUEUED, pipeline=pipe)
             queue = rq.Queue(job.origin, connection=connection)

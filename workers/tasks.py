@@ -52,6 +52,22 @@ class JobTask:
 
 
 @dataclass(frozen=True)
+class AbandonedTask:
+    """Fail a plain job of which too many workers have died: see ``suspect.py``.
+
+    Args:
+        error: Why, as its result is to say.
+        tell: Call its failure callback, and the exception handlers.
+    """
+
+    job_id: str
+    fields: dict[bytes, bytes]
+    worker: str
+    error: str
+    tell: bool
+
+
+@dataclass(frozen=True)
 class BatchTask:
     """Run several plain jobs, one after the other.
 
@@ -147,4 +163,4 @@ NOT_RUN = JobOutcome(error="not run")
 """How a job of a batch ended that has not even begun; it is to be run again."""
 
 ErrandTask = StoppedTask | KilledTask | WebhookTask | MaintenanceTask
-Task = ChunkTask | JobTask | CallbackTask | ErrandTask
+Task = ChunkTask | JobTask | AbandonedTask | CallbackTask | ErrandTask

@@ -52,6 +52,7 @@ class Scripts:
         self.take = Operation(connection, "take")
         self.finish = Operation(connection, "finish")
         self.depose = Operation(connection, "depose")
+        self.begun = Operation(connection, "begun")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

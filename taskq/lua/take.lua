@@ -2,7 +2,7 @@
 -- are simple, with exactly what RQ's worker and its work horse write before a job runs.
 --
 -- A job is simple if its success means no more than storing its result: no map, no callback, dependency, repeat,
--- rate limit or webhook. All others stay in the intermediate list and are begun by RQ's own code.
+-- rate limit or webhook; and if no worker has died while it ran. All others stay in the intermediate list and are begun by RQ's own code.
 --
 -- RQ's keys of a job can't be named in KEYS, for nobody knows the job before.
 --
@@ -64,6 +64,7 @@ local function simple(fields)
         return not fields[name] or fields[name] == ''
     end
     return fields['data'] and fields['status'] == 'queued' and not fields['taskq'] and not fields['taskq_trace']
+        and not fields['taskq_deaths']
         and empty('success_callback_name') and empty('failure_callback_name') and empty('stopped_callback_name')
         and empty('dependency_ids') and empty('dependency_id') and empty('webhooks') and empty('rate_limit_key')
         and empty('repeats_left') and fields['result_ttl'] ~= '0'

@@ -11,9 +11,10 @@ import pytest
 import rq
 
 from taskq import MapJob, Queue
-from tests import jobs
+from tests import jobs, rq_jobs
 from tests.acceptance.worker import Worker, Workers, alive, repeated, runs_in, runs_of
 from tests.waiting import wait_until
+from workers.settings import MAX_DEATHS
 
 pytestmark = pytest.mark.acceptance
 
@@ -143,6 +144,42 @@ def test_plain_job_of_a_killed_service_is_run_again(workers: Workers, real_queue
     assert runs_of(ledger) == [7, 7]
     assert len(job.results()) == 1
     check_registers(real_queue, worker)
+
+
+def test_plain_job_that_takes_its_service_down_each_time_is_given_up(
+    workers: Workers, real_queue: Queue, ledger: Path
+) -> None:
+    worker = workers.ready(processes=1)
+    callback = rq.Callback(rq_jobs.note_abandoned)
+    job = real_queue.enqueue(jobs.run_once, str(ledger), 7, 60.0, on_failure=callback)
+    behind = [real_queue.enqueue(jobs.square, n) for n in range(50)]
+    for death in range(MAX_DEATHS):
+        wait_until(lambda runs=death + 1: len(runs_of(ledger)) == runs)
+        [service] = worker.infos
+        os.kill(service.pid, signal.SIGKILL)
+        wait_until(lambda pid=service.pid: all(info.pid != pid for info in worker.infos))
+    wait_until(lambda: job.get_status() == "failed")
+    wait_until(lambda: [one.return_value(refresh=True) for one in behind] == [n * n for n in range(50)])
+    assert runs_of(ledger) == [7] * MAX_DEATHS
+    assert f"{MAX_DEATHS} workers, one after the other, died" in (job.latest_result().exc_string or "")
+    told, pid = (real_queue.connection.get(f"test:abandoned:{job.id}") or b"").decode().split()
+    assert told == "AbandonedJobError"
+    assert int(pid) in worker.pool_pids
+    check_registers(real_queue, worker)
+
+
+def test_plain_job_that_takes_the_whole_tree_down_each_time_is_given_up(
+    workers: Workers, real_queue: Queue, ledger: Path
+) -> None:
+    job = real_queue.enqueue(jobs.run_once, str(ledger), 7, 60.0)
+    for death in range(MAX_DEATHS):
+        worker = workers.ready(1, "--lease", "1")
+        wait_until(lambda runs=death + 1: len(runs_of(ledger)) == runs)
+        worker.kill_tree()
+    last = workers.ready(1, "--lease", "1")
+    wait_until(lambda: job.get_status() == "failed")
+    assert runs_of(ledger) == [7] * MAX_DEATHS
+    check_registers(real_queue, last)
 
 
 def test_manager(workers: Workers, real_queue: Queue, ledger: Path) -> None:

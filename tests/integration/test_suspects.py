@@ -1,0 +1,183 @@
+"""Plain jobs that take their whole worker down: put back a few times, then given up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rq
+from rq import Callback, Retry
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+
+from taskq import Queue, keys
+from taskq.function import Function
+from taskq.lua import Scripts
+from taskq.testing import running_worker
+from tests import jobs, rq_jobs
+from tests.integration.test_deaths import runs_of
+from tests.waiting import wait_until
+from workers import recovery, suspect
+from workers.execution import PlainJob
+from workers.rq_options import RQOptions
+from workers.rq_worker import RQWorker
+from workers.settings import MAX_DEATHS
+from workers.tasks import AbandonedTask, JobTask
+from workers.user_code import UserCode
+
+
+def begin(queue: Queue, name: str, *, run: bool = True) -> Job:
+    """Let a worker with this name begin the job at the front, and give it to a process."""
+    worker = RQWorker((queue.name,), name, queue.connection)
+    worker.register_birth()
+    job_id = queue.connection.lmove(queue.key, queue.intermediate_queue_key).decode()
+    fields = queue.connection.hgetall(Job.key_for(job_id))
+    with queue.connection.pipeline() as pipe:
+        execution = worker.begin(worker.job_of(job_id, fields), worker.queues[0], pipe)
+        pipe.execute()
+    if run and suspect.deaths_of(fields):
+        assert Scripts(queue.connection).begun([execution.key], [keys.EXECUTION_BEGUN])
+    return queue.fetch_job(job_id)
+
+
+def die(queue: Queue, times: int, *, run: bool = True) -> None:
+    """Let so many workers die, one after the other, while they run the job at the front."""
+    for n in range(times):
+        job = begin(queue, f"dead-{n}", run=run)
+        assert recovery.recover(queue.connection, f"dead-{n}") == 1
+        assert queue.job_ids[0] == job.id
+
+
+def deaths(job: Job) -> int:
+    return suspect.deaths_of(job.connection.hgetall(job.key))
+
+
+def test_a_job_of_which_too_many_workers_die_is_given_up(any_queue: Queue, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    job, other = any_queue.enqueue(jobs.run_once, str(ledger), 7, 0.0), any_queue.enqueue(jobs.square, 3)
+    die(any_queue, MAX_DEATHS)
+    assert deaths(job) == MAX_DEATHS
+    with running_worker(any_queue):
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        wait_until(lambda: other.return_value(refresh=True) == 9)
+    assert runs_of(ledger) == []
+    assert job.id in any_queue.failed_job_registry.get_job_ids()
+    [result] = job.results()
+    assert "AbandonedJobError: 3 workers, one after the other, died" in result.exc_string
+    assert f"rq requeue --queue default {job.id}" in result.exc_string
+    assert not any_queue.connection.keys("rq:execution*")
+
+
+def test_one_death_fewer_and_it_runs(any_queue: Queue) -> None:
+    job = any_queue.enqueue(jobs.square, 3)
+    die(any_queue, MAX_DEATHS - 1)
+    with running_worker(any_queue):
+        wait_until(lambda: job.return_value(refresh=True) == 9)
+    assert len(job.results()) == 1
+
+
+def test_its_callback_and_the_handlers_run_in_a_pool_process(real_queue: Queue) -> None:
+    job = real_queue.enqueue(jobs.square, 3, on_failure=Callback(rq_jobs.note_abandoned))
+    die(real_queue, MAX_DEATHS)
+    user = UserCode(exception_handlers=(Function.of(rq_jobs.first_handler),))
+    with running_worker(real_queue, processes=1, rq=RQOptions(user=user)) as state:
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+        assert real_queue.connection.get(f"test:abandoned:{job.id}") == (
+            f"AbandonedJobError {state.lanes.pids[0]}".encode()
+        )
+        [told] = real_queue.connection.lrange(f"test:handlers:{job.id}", 0, -1)
+        assert told.startswith(b"first AbandonedJobError")
+
+
+def test_a_retry_is_honoured_and_counts_anew(any_queue: Queue) -> None:
+    job = any_queue.enqueue(jobs.square, 3, retry=Retry(max=1))
+    die(any_queue, MAX_DEATHS)
+    with running_worker(any_queue):
+        wait_until(lambda: job.return_value(refresh=True) == 9)
+    job.refresh()
+    assert job.retries_left == 0
+    assert deaths(job) == 0
+
+
+def test_requeued_by_hand_it_counts_anew(any_queue: Queue) -> None:
+    job = any_queue.enqueue(jobs.square, 3)
+    die(any_queue, MAX_DEATHS)
+    with running_worker(any_queue):
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+    job.requeue()
+    assert deaths(job) == 0
+    with running_worker(any_queue):
+        wait_until(lambda: job.return_value(refresh=True) == 9)
+
+
+def test_what_only_waited_for_a_process_is_blamed_once_at_most(any_queue: Queue) -> None:
+    job = any_queue.enqueue(jobs.square, 3)
+    die(any_queue, MAX_DEATHS + 2, run=False)
+    assert deaths(job) == 1
+    with running_worker(any_queue):
+        wait_until(lambda: job.return_value(refresh=True) == 9)
+
+
+def test_a_suspect_notes_that_it_runs(any_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    job = any_queue.enqueue(jobs.wait_for, str(flag))
+    die(any_queue, 1)
+    with running_worker(any_queue) as state:
+        wait_until(lambda: job.get_status() == JobStatus.STARTED)
+        [execution] = job.get_executions()
+        wait_until(lambda: any_queue.connection.hexists(execution.key, keys.EXECUTION_BEGUN))
+        assert recovery.recover(any_queue.connection, state.name) == 1
+        flag.touch()
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+    assert deaths(job) == 2
+
+
+def test_a_clean_stop_is_no_death(any_queue: Queue) -> None:
+    job = any_queue.enqueue(jobs.nap, 60)
+    for _ in range(2):
+        with running_worker(any_queue, grace=0.2):
+            wait_until(lambda: job.get_status() == JobStatus.STARTED)
+        assert job.get_status() == JobStatus.QUEUED
+    assert not any_queue.connection.hexists(job.key, keys.JOB_DEATHS)
+
+
+def test_two_who_recover_the_same_worker_count_one_death(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    any_queue.enqueue(jobs.square, 3)
+    job = begin(any_queue, "dead")
+    original = Execution.delete
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(Execution, "delete", original)
+        assert recovery.recover(any_queue.connection, "dead") == 1
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(Execution, "delete", meanwhile)
+    assert recovery.recover(any_queue.connection, "dead") == 0
+    assert any_queue.job_ids == [job.id]
+    assert deaths(job) == 1
+
+
+def test_an_execution_that_is_gone_does_not_come_back(any_queue: Queue) -> None:
+    assert Scripts(any_queue.connection).begun(["rq:execution:gone"], [keys.EXECUTION_BEGUN]) == 0
+    assert not any_queue.connection.exists("rq:execution:gone")
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"9" * 5000, b"-1", b"3"])
+def test_a_count_that_is_none_is_no_count(damage: bytes) -> None:
+    fields = {b"enqueued_at": b"now", keys.JOB_DEATHS.encode(): damage + b" now"}
+    assert suspect.deaths_of(fields) == (3 if damage == b"3" else 0)
+    assert suspect.deaths_of({**fields, b"enqueued_at": b"later"}) == 0
+
+
+@pytest.mark.parametrize(("count", "given_up", "tell"), [(2, False, None), (3, True, True), (6, True, False)])
+def test_a_callback_that_takes_workers_down_is_not_called_for_ever(
+    fake_queue: Queue, count: int, given_up: bool, tell: bool | None
+) -> None:
+    job = fake_queue.enqueue(jobs.square, 3)
+    execution = Execution("id", job.id, fake_queue.connection, "worker")
+    task = suspect.task_of(PlainJob(job, rq.Queue("default", fake_queue.connection), execution, {}, deaths=count))
+    assert isinstance(task, AbandonedTask if given_up else JobTask)
+    assert getattr(task, "tell", None) is tell
