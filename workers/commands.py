@@ -59,5 +59,5 @@ def _stop_plain(state: State, job: PlainJob) -> None:
             return
     if not job.submitted:  # else its process is dead already, and it is being settled
         job.submitted = True
-        state.ready.remove(job)
+        (state.held if job in state.held else state.ready).remove(job)
         ending.stopped(state, job)

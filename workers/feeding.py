@@ -13,6 +13,8 @@ from workers.state import State
 
 def top_up(state: State) -> None:
     """Give each lane its next task, the jobs taking turns."""
+    if state.held:
+        suspect.let_go(state)
     if not (state.ready or state.maps or state.errands):
         return
     for lane in sorted(state.lanes.open, key=lambda lane: len(lane.tasks)):
@@ -34,6 +36,8 @@ def _give(state: State, lane: Lane) -> bool:
 
 def _give_job(state: State, lane: Lane) -> bool:
     if not lane.idle or not state.ready or state.stopping:  # what is not begun goes back when we leave
+        return False
+    if not suspect.hold_back(state):
         return False
     suspect.note_begun(state, state.ready[0])  # no suspect travels with others
     jobs = _batch(state, lane)

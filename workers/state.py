@@ -45,6 +45,7 @@ class State:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
         maps: Those of them that are maps, in the order of whose turn it is.
         ready: The plain ones that wait for a process, in their order.
+        held: The plain ones that wait until another has ended: see ``suspect.py``.
         unrecorded: The plain ones that have ended, until Redis knows.
         jobs_turn: The next idle process is for a plain job, if there is one; else for a chunk.
         due: On the monotonic clock: no plain job is over its time before.
@@ -72,6 +73,7 @@ class State:
     taken: dict[Taken, None] = field(default_factory=dict)
     maps: deque[MapRun] = field(default_factory=deque)
     ready: deque[PlainJob] = field(default_factory=deque)
+    held: deque[PlainJob] = field(default_factory=deque)
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     jobs_turn: bool = True
     due: float = math.inf
@@ -171,8 +173,9 @@ class State:
                 self.maps.remove(taken)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
-            if not taken.submitted and taken in self.ready:
-                self.ready.remove(taken)
+            for queue in (self.ready, self.held):
+                if not taken.submitted and taken in queue:
+                    queue.remove(taken)
 
     def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
         """Count a chunk that was stored just now, and record its span."""

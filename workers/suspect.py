@@ -3,7 +3,8 @@
 How often is kept in the job's own hash, with the time at which it was enqueued: so the count begins anew when the
 job is retried or requeued, whoever does that. The first time, nothing in Redis tells what a process had begun from
 what only waited for one, so all that the worker had are suspected. A suspect is begun by the long path, alone, and
-its execution notes that a process is given it; only then is the next death its own. ``recovery`` counts.
+its execution notes that a process is given it; only then is the next death its own. ``recovery`` counts. Of those
+with one chance left a service runs one at a time.
 """
 
 from __future__ import annotations
@@ -51,6 +52,27 @@ def note_begun(state: State, job: PlainJob) -> None:
     """
     if job.deaths:
         state.scripts.begun([job.execution.key], [keys.EXECUTION_BEGUN])
+
+
+def hold_back(state: State) -> bool:
+    """Take those out of the ready ones for which it is not the time; whether a job is at their front then.
+
+    Of the jobs that the next death is to end, one runs at a time: so an innocent one survives its neighbour.
+    """
+    while state.ready and state.ready[0].deaths >= MAX_DEATHS - 1 and _last_chance_runs(state):
+        state.held.append(state.ready.popleft())
+    return bool(state.ready)
+
+
+def let_go(state: State) -> None:
+    """The next one of those that were held back has its turn, if there is none before it any more."""
+    if not _last_chance_runs(state):
+        state.ready.appendleft(state.held.popleft())
+
+
+def _last_chance_runs(state: State) -> bool:
+    tasks = (one for lane in state.lanes for one in lane.tasks.values())
+    return any(isinstance(one, PlainJob) and one.deaths >= MAX_DEATHS - 1 for one in tasks)
 
 
 def task_of(job: PlainJob) -> JobTask | AbandonedTask:

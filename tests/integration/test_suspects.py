@@ -123,14 +123,31 @@ def test_a_suspect_notes_that_it_runs(any_queue: Queue, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     job = any_queue.enqueue(jobs.wait_for, str(flag))
     die(any_queue, 1)
-    with running_worker(any_queue) as state:
+    with running_worker(any_queue):
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
         [execution] = job.get_executions()
         wait_until(lambda: any_queue.connection.hexists(execution.key, keys.EXECUTION_BEGUN))
-        assert recovery.recover(any_queue.connection, state.name) == 1
         flag.touch()
         wait_until(lambda: job.get_status() == JobStatus.FINISHED)
-    assert deaths(job) == 2
+    assert not any_queue.connection.exists(execution.key)
+
+
+def test_of_those_with_one_chance_left_one_runs_at_a_time(any_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    two = [any_queue.enqueue(jobs.wait_for, str(flag)) for _ in range(2)]
+    for n in range(MAX_DEATHS - 1):
+        names = [f"dead-{n}-{k}" for k in range(2)]
+        for name in names:
+            begin(any_queue, name)
+        assert [recovery.recover(any_queue.connection, name) for name in names] == [1, 1]
+    with running_worker(any_queue) as state:
+        wait_until(lambda: len(state.held) == 1)
+        other = any_queue.enqueue(jobs.square, 3)
+        wait_until(lambda: other.return_value(refresh=True) == 9, "it goes past those that wait")
+        assert len(state.held) == 1
+        flag.touch()
+        wait_until(lambda: all(job.get_status() == JobStatus.FINISHED for job in two))
+        assert not state.held
 
 
 def test_a_clean_stop_is_no_death(any_queue: Queue) -> None:

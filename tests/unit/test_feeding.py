@@ -48,7 +48,8 @@ def test_the_last_chunks_wait_for_whoever_is_free_first(ready: int, pending: int
     run.ready = deque(Claim(number, 0, b"") for number in range(ready))
     lanes = Lanes(run)
     state: Any = SimpleNamespace(
-        ready=deque(), maps=deque([run]), errands=deque(), lanes=lanes, jobs_turn=False, needs_idle=False,
+        ready=deque(), held=deque(), maps=deque([run]), errands=deque(), lanes=lanes, jobs_turn=False,
+        needs_idle=False,
         stopping=False,
     )  # fmt: skip
     feeding.top_up(state)
