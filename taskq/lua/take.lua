@@ -2,7 +2,8 @@
 -- are simple, with exactly what RQ's worker and its work horse write before a job runs.
 --
 -- A job is simple if its success means no more than storing its result: no map, no callback, dependency, repeat,
--- rate limit or webhook; and if no worker has died while it ran. All others stay in the intermediate list and are begun by RQ's own code.
+-- rate limit or webhook; and if no worker has died while it ran. All others stay in the intermediate list and are
+-- begun by RQ's own code.
 --
 -- RQ's keys of a job can't be named in KEYS, for nobody knows the job before.
 --
