@@ -39,7 +39,7 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _TRIES = 10  # to cancel, while executions of it end
 _REDRAW = 0.1  # seconds between two looks of the progress bar
-_READ = (0.02, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
+_READ = (0.05, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
 _MUCH = 0.01  # seconds it takes to read
 
 Errors = Literal["raise", "return"]

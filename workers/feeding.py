@@ -98,8 +98,9 @@ def _give_of_map(state: State, lane: Lane, run: MapRun) -> bool:
         return lane.idle and run.calling
     # A second task keeps the process from idling while its first result travels. Only short chunks are
     # queued so, behind short ones, and none while something waits for a process: it must not wait for two.
-    # Nor are the last ones: another process may be free sooner, and everybody waits for these.
-    many = len(run.ready) + run.pending > len(state.lanes.open)
+    # Nor are the last ones: another process may be free sooner, and everybody waits for these. Beside another map
+    # they are, for its chunks would be in every process before a process is idle.
+    many = len(state.maps) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed:
         return False

@@ -34,6 +34,17 @@ class Lanes:
         return 1 + self.submitted
 
 
+def short_chunks(pending: int) -> MapRun:
+    return MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(), seconds=0.01, pending=pending)
+
+
+def state_of(lanes: Lanes, *runs: MapRun) -> Any:
+    return SimpleNamespace(
+        ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, jobs_turn=False,
+        needs_idle=False, stopping=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("ready", "pending", "queued"),
     [
@@ -44,14 +55,17 @@ class Lanes:
     ],
 )
 def test_the_last_chunks_wait_for_whoever_is_free_first(ready: int, pending: int, queued: int) -> None:
-    run = MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(), seconds=0.01, pending=pending)
+    run = short_chunks(pending)
     run.ready = deque(Claim(number, 0, b"") for number in range(ready))
     lanes = Lanes(run)
-    state: Any = SimpleNamespace(
-        ready=deque(), held=deque(), maps=deque([run]), errands=deque(), lanes=lanes, jobs_turn=False,
-        needs_idle=False,
-        stopping=False,
-    )  # fmt: skip
-    feeding.top_up(state)
+    feeding.top_up(state_of(lanes, run))
     assert lanes.submitted == queued
     assert len(run.ready) == ready - queued
+
+
+def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() -> None:
+    run = short_chunks(pending=0)
+    run.ready = deque([Claim(0, 0, b"")])
+    lanes = Lanes(run)
+    feeding.top_up(state_of(lanes, run, short_chunks(pending=100)))
+    assert lanes.submitted == 1
