@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from typing import Any
@@ -10,6 +11,7 @@ import click
 import pytest
 
 from taskq import OptionError
+from taskq.connection import DEFAULT_URL
 from workers.cli.rq_config import read_config
 from workers.cli.worker import worker
 
@@ -25,16 +27,19 @@ def parsed(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], *arguments
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TASKQ_URL", "TASKQ_QUEUES", "RQ_REDIS_URL"):
+    for name in ("TASKQ_URL", "TASKQ_QUEUES", "RQ_REDIS_URL", *(name for name in os.environ if "REDIS_" in name)):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
-        ({}, {}),
+        ({}, {"url": DEFAULT_URL}),
         ({"REDIS_URL": "redis://there/1", "other": 1}, {"url": "redis://there/1"}),
-        ({"QUEUES": ["high", "low"], "NAME": "mine"}, {"queues": ("high", "low"), "name": "mine"}),
+        (
+            {"QUEUES": ["high", "low"], "NAME": "mine"},
+            {"url": DEFAULT_URL, "queues": ("high", "low"), "name": "mine"},
+        ),
         ({"REDIS_HOST": "there"}, {"url": "redis://there:6379/0"}),
         (
             {"REDIS_HOST": "there", "REDIS_PORT": 7, "REDIS_DB": 2, "REDIS_PASSWORD": "a@b"},
@@ -61,3 +66,36 @@ def test_command_line_and_environment_go_first(monkeypatch: pytest.MonkeyPatch) 
 def test_what_can_not_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(settings))):
         parsed(monkeypatch, settings)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, DEFAULT_URL),
+        ({"REDIS_URL": "redis://there/1", "REDIS_HOST": "elsewhere"}, "redis://there/1"),
+        ({"REDIS_HOST": "there", "REDIS_PORT": "7", "REDIS_DB": "2"}, "redis://there:7/2"),
+        ({"REDIS_PASSWORD": "a@b", "REDIS_URL": ""}, "redis://:a%40b@localhost:6379/0"),
+        ({"REDIS_HOST": "there", "SENTINEL": "is some other program's"}, "redis://there:6379/0"),
+        ({"REDIS_SERVICE_HOST": "is Kubernetes'"}, DEFAULT_URL),
+        ({"RQ_REDIS_URL": "redis://first", "REDIS_URL": "redis://there"}, "redis://first"),
+        ({"TASKQ_URL": "redis://ours", "RQ_REDIS_URL": "redis://first"}, "redis://ours"),
+        ({"RQ_REDIS_URL": "", "REDIS_URL": "redis://there"}, "redis://there"),
+    ],
+)
+def test_the_environment(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert worker.make_context("worker", []).params["url"] == url
+    assert worker.make_context("worker", ["--url", "redis://given"]).params["url"] == "redis://given"
+
+
+def test_beside_a_module_the_environment_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    assert parsed(monkeypatch, {"REDIS_HOST": "there"}) == {"url": "redis://there:6379/0"}
+    assert parsed(monkeypatch, {}) == {"url": DEFAULT_URL}
+
+
+def test_an_environment_that_rq_can_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_SSL", "perhaps")
+    with pytest.raises(OptionError, match="REDIS_SSL"):
+        worker.make_context("worker", [])

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from taskq.connection import DEFAULT_URL
+from workers.cli.rq_config import url_of_environment
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def url_option(function: F) -> F:
-    """``--url``, or ``TASKQ_URL``; ``RQ_REDIS_URL`` where that is not set, as RQ's commands have it."""
+    """``--url``, or ``TASKQ_URL``; where that is not set, what RQ's commands read of the environment."""
     return click.option(
         "--url",
         "-u",
         envvar="TASKQ_URL",
-        default=lambda: os.environ.get("RQ_REDIS_URL", DEFAULT_URL),
+        default=url_of_environment,
         show_default=False,
         show_envvar=True,
         help=f"Redis: redis://, rediss:// or unix://. [default: {DEFAULT_URL}]",

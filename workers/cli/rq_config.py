@@ -1,8 +1,9 @@
-"""The settings module of ``rq worker --config``: what of it means something here."""
+"""What RQ's commands are told by their environment, and by the settings module of ``--config``."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,14 +11,34 @@ import click
 from click.core import ParameterSource
 from rq.cli.helpers import get_redis_from_config, read_config_file
 
-from taskq.connection import url_of
+from taskq.connection import DEFAULT_URL, url_of
 from taskq.errors import OptionError
 
 _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
+_READ = {
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_DB",
+    "REDIS_PASSWORD",
+    "REDIS_SSL",
+}  # of the environment others mean else
 _WHY_NOT = {
     "SENTINEL": "services connect by a URL; give --url of the present master, or of a proxy that follows it",
     "DICT_CONFIG": "the worker's own log is set by --log-level and --log-format",
 }
+
+
+def url_of_environment() -> str:
+    """Where RQ's commands look without ``--url`` and ``--config``; a variable that is empty is none.
+
+    Raises:
+        OptionError: If RQ can't read what is there.
+    """
+    given = {name: value for name, value in os.environ.items() if value}
+    try:
+        return given.get("RQ_REDIS_URL") or _url(given) or DEFAULT_URL
+    except ValueError as error:
+        raise OptionError(f"the environment: {error}") from error
 
 
 def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
@@ -44,8 +65,13 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
         url = _url(settings)
     except ValueError as error:
         raise OptionError(f"--config {module}: {error}") from error
-    found = {"url": url, "queues": tuple(settings.get("QUEUES") or ()), "name": settings.get("NAME")}
-    if "RQ_REDIS_URL" in os.environ:
+    # Where there is a module, RQ reads nothing of this from the environment, whatever the module says.
+    found = {
+        "url": url or DEFAULT_URL,
+        "queues": tuple(settings.get("QUEUES") or ()),
+        "name": settings.get("NAME"),
+    }
+    if os.environ.get("RQ_REDIS_URL"):
         del found["url"]
     return {
         name: value
@@ -54,15 +80,15 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
     }
 
 
-def _url(settings: dict[str, Any]) -> str | None:
-    """Where the settings say that Redis is, as RQ reads them; None if they do not.
+def _url(settings: Mapping[str, Any]) -> str | None:
+    """Where the settings, or the environment, say that Redis is, as RQ reads them; None if they do not.
 
     Raises:
         ValueError: If RQ can't read them.
     """
-    if settings.get("REDIS_URL") or not any(name.startswith("REDIS_") for name in settings):
+    if settings.get("REDIS_URL") or _READ.isdisjoint(settings):
         return settings.get("REDIS_URL")
-    redis = get_redis_from_config(settings)
+    redis = get_redis_from_config({**settings, "SENTINEL": None})
     url, options = url_of(redis), redis.connection_pool.connection_kwargs
     if password := options.get("password"):
         url = url.replace("//", f"//:{quote(str(password), safe='')}@", 1)
