@@ -110,7 +110,7 @@ class Membership:
         for taken in list(state.taken):
             if not state.connection.exists(taken.execution.key):
                 state.worker.executions.pop(taken.execution.id, None)
-                state.drop(taken)
+                state.let_go(taken)
                 if isinstance(taken, MapRun):
                     taken.store.release(state.name)  # what it has claimed since
             else:  # begun since; the index of executions may be gone

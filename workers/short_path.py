@@ -174,13 +174,14 @@ def give_back_late(state: State) -> None:
     for job in [job for job in state.ready if isinstance(job, QuickJob)]:
         if time.time() - job.execution.created_at.timestamp() > _PATIENCE:
             give_back(state, job)
+            state.job_seconds = max(state.job_seconds or 0.0, _PATIENCE)  # else it would be taken again at once
 
 
 def give_back(state: State, job: QuickJob) -> None:
     """Let go of a job that was begun, and has not run."""
     recovery.return_safely(state.connection, state.name, job.execution.composite_key)
     state.worker.executions.pop(job.execution.id, None)
-    state.drop(job)
+    state.let_go(job)
 
 
 def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:

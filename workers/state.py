@@ -177,6 +177,12 @@ class State:
                 if not taken.submitted and taken in queue:
                     queue.remove(taken)
 
+    def let_go(self, taken: Taken) -> None:
+        """Forget a job that goes back to its queue; one that no process was given counts for nothing."""
+        if isinstance(taken, PlainJob) and taken in self.ready:
+            self.begun -= 1
+        self.drop(taken)
+
     def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
         """Count a chunk that was stored just now, and record its span."""
         self.meter.committed(outcome)

@@ -22,6 +22,7 @@ from taskq import MapCanceledError, Queue
 from taskq.function import Function
 from taskq.testing import make_fake_queue, running_worker
 from tests import jobs, rq_jobs
+from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
 from workers import dispatcher
 from workers.rq_options import RQOptions
@@ -322,3 +323,20 @@ def test_an_odd_attribute_of_the_current_job_is_saved_as_text(real_queue: Queue)
         assert tuple(state.lanes.pids) == before, "it took no process with it"
     job.refresh()
     assert job.description == "odd"
+
+
+def test_what_goes_back_unrun_is_still_allowed(real_queue: Queue, tmp_path: Path) -> None:
+    """Short jobs are begun ahead; behind long ones they wait too long for a process, and go back."""
+    ledger = tmp_path / "ledger"
+    with running_worker(real_queue, processes=2, rq=RQOptions(max_jobs=40)) as state:
+        wait_until(lambda: state.tickets and len(state.lanes.idle) == 2 and not state.errands)
+        state.job_seconds = 0.001
+        with real_queue.connection.pipeline() as pipe:
+            for n in range(60):
+                real_queue.enqueue_call(jobs.run_once, (str(ledger), n, 0.0 if n > 1 else 2.0), pipeline=pipe)
+            pipe.execute()
+        wait_until(lambda: state.begun == 40)
+        wait_until(lambda: len(real_queue) == 58, "what was begun ahead has gone back")
+        wait_until(lambda: state.finished)
+    runs = runs_of(ledger)
+    assert len(runs) == len(set(runs)) == real_queue.finished_job_registry.count == 40
