@@ -33,6 +33,9 @@ class Membership:
         self._patient_until = 0.0
         self._given_up = False
         self._pids: tuple[int, ...] = ()
+        options = state.settings.rq
+        # RQ's worker beats as often as the second, while it waits for jobs, and as the first, while one runs.
+        self._pace = min(options.job_monitoring_interval, state.worker.dequeue_timeout)
         self._started = time.time()
 
     @property
@@ -74,7 +77,7 @@ class Membership:
         if force or now >= self.due or self._state.lanes.pids != self._pids:
             self._renew()
             self._renewed = now
-        if now - self._beaten >= self._state.settings.rq.job_monitoring_interval:
+        if now - self._beaten >= self._pace:
             self._beat()
             self._beaten = now
 

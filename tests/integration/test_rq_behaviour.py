@@ -164,6 +164,18 @@ def test_no_execution_expires_between_two_heartbeats(timeout: int | None, interv
     assert worker.get_heartbeat_ttl(job, working_time=10_000.0) > interval
 
 
+# -- registered -----------------------------------------------------------------------------------------
+
+
+def test_an_idle_worker_beats_before_its_key_expires(real_queue: Queue) -> None:
+    options = RQOptions(worker_ttl=1, job_monitoring_interval=75)
+    with running_worker(real_queue, processes=1, rq=options) as state:
+        wait_until(lambda: real_queue.connection.hexists(state.worker.key, "queues"))
+        first = real_queue.connection.hget(state.worker.key, "last_heartbeat")
+        wait_until(lambda: real_queue.connection.hget(state.worker.key, "last_heartbeat") != first)
+        assert 0 < real_queue.connection.ttl(state.worker.key) <= 61
+
+
 # -- user code ------------------------------------------------------------------------------------------
 
 
