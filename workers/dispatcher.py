@@ -171,6 +171,8 @@ class Dispatcher:
             resolve_doubt(state)
         state.lanes.fill()
         self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
+        if self._deadline is not None:
+            self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
         outcomes.recall(state)
         feeding.top_up(state)
@@ -377,6 +379,7 @@ class Dispatcher:
     def _stop(self, event: Stop) -> None:
         self.state.stopping = True
         self._deadline = event.deadline
+        self._membership.note_stop()
         for lane in self.state.lanes:
             lane.marker.stop_all()  # chunks end with the item that runs, and what is left of them goes back
         self._fetching.stop()

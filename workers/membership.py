@@ -8,7 +8,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import suppress
+from datetime import datetime
 
+from redis.exceptions import ResponseError
+from rq.utils import now
 from rq.worker.base import WorkerStatus
 
 from taskq import services
@@ -32,6 +36,8 @@ class Membership:
         self._renewed_at = 0.0  # on the wall clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
         self._given_up = False
+        self._stop_at: datetime | None = None
+        self._stop_unsaid = False
         self._pids: tuple[int, ...] = ()
         options = state.settings.rq
         # RQ's worker beats as often as the second, while it waits for jobs, and as the first, while one runs.
@@ -73,13 +79,13 @@ class Membership:
 
     def keep(self, *, force: bool = False) -> None:
         """Renew what is due; cheap when nothing is."""
-        now = time.monotonic()
-        if force or now >= self.due or self._state.lanes.pids != self._pids:
+        moment = time.monotonic()
+        if force or moment >= self.due or self._state.lanes.pids != self._pids:
             self._renew()
-            self._renewed = now
-        if now - self._beaten >= self._pace:
+            self._renewed = moment
+        if moment - self._beaten >= self._pace:
             self._beat()
-            self._beaten = now
+            self._beaten = moment
 
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
@@ -133,6 +139,18 @@ class Membership:
         self._state.worker.heartbeat()
         for taken in self._state.taken:
             self._state.worker.maintain_heartbeats(taken.job, taken.execution)
+
+    def note_stop(self) -> None:
+        """The service stops; as RQ's worker, it says since when, if something runs. Redis may be away just now."""
+        if self._state.taken and not self._stop_at:
+            self._stop_at, self._stop_unsaid = now(), True
+
+    def say_stop(self) -> None:
+        """Say what ``note_stop`` has noted, once."""
+        if self._stop_unsaid and self._stop_at:
+            with suppress(ResponseError):  # of a server without memory; the stop is worth more than its date
+                self._state.worker.say_stop(self._stop_at)
+            self._stop_unsaid = False
 
     def leave(self) -> None:
         """Strike the service from all registers."""

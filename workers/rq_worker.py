@@ -217,6 +217,11 @@ class RQWorker(BaseWorker):
         """Redis has just noted that nothing runs; see finish.lua."""
         self._state = WorkerStatus.IDLE
 
+    def say_stop(self, requested: datetime) -> None:
+        """Write when a shutdown was asked for, while something runs."""
+        self._shutdown_requested_date = requested
+        self.set_shutdown_requested_date()
+
     def rest(self) -> None:
         """Nothing runs."""
         if self.get_state() == WorkerStatus.BUSY:

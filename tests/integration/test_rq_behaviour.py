@@ -11,7 +11,13 @@ from typing import Any, ClassVar
 
 import pytest
 import rq
-from rq.command import send_command, send_kill_horse_command, send_stop_execution_command, send_stop_job_command
+from rq.command import (
+    send_command,
+    send_kill_horse_command,
+    send_shutdown_command,
+    send_stop_execution_command,
+    send_stop_job_command,
+)
 from rq.executions import Execution
 from rq.job import JobStatus
 from rq.results import Result
@@ -174,6 +180,23 @@ def test_an_idle_worker_beats_before_its_key_expires(real_queue: Queue) -> None:
         first = real_queue.connection.hget(state.worker.key, "last_heartbeat")
         wait_until(lambda: real_queue.connection.hget(state.worker.key, "last_heartbeat") != first)
         assert 0 < real_queue.connection.ttl(state.worker.key) <= 61
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_when_a_shutdown_was_requested_is_said_while_something_runs(real_queue: Queue, runs: bool) -> None:
+    with running_worker(real_queue, processes=1, grace=30.0) as state:
+        wait_until(lambda: state.tickets)
+        if runs:
+            job = real_queue.enqueue(jobs.nap, 1.5)
+            wait_until_started(job)
+        send_shutdown_command(real_queue.connection, state.name)
+        if runs:
+            wait_until(lambda: real_queue.connection.hexists(state.worker.key, "shutdown_requested_date"))
+            assert not real_queue.connection.hexists(state.worker.key, "death")
+        wait_until(lambda: real_queue.connection.hexists(state.worker.key, "death"))
+        worker = rq.Worker.find_by_key(state.worker.key, real_queue.connection)
+        assert (worker.shutdown_requested_date is not None) == runs
+        assert not runs or job.get_status() == JobStatus.FINISHED
 
 
 # -- user code ------------------------------------------------------------------------------------------

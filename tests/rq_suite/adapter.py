@@ -109,7 +109,6 @@ class Adapter(classes.Worker):
                 self._shutdown_requested_date = rq.worker.base.now()
                 if dispatcher.state.taken:
                     self._stop_requested = True
-                    self.set_shutdown_requested_date()
                 inbox.put(Stop(time.monotonic() + _LONG))
             elif time.monotonic() - first[0] >= _SECOND_SIGNAL:
                 dispatcher.state.lanes.close()
