@@ -5,6 +5,8 @@
 -- rate limit or webhook; and if no worker has died while it ran. All others stay in the intermediate list and are
 -- begun by RQ's own code.
 --
+-- A job that has failed, was stopped or cancelled, and is no map, waits again: somebody has pushed its id.
+--
 -- RQ's keys of a job can't be named in KEYS, for nobody knows the job before.
 --
 -- KEYS  1 rq:suspended   2 taskq:leases   3 rq:worker:{name}   4 rq:worker:{name}:executions
@@ -72,11 +74,22 @@ local function simple(fields)
         and (empty('timeout') or tonumber(fields['timeout'])) and (empty('result_ttl') or tonumber(fields['result_ttl']))
 end
 
+local ENDED = {failed = true, stopped = true, canceled = true}
+
 local function begin(number, id)
     local flat = redis.pcall('HGETALL', ARGV[8] .. id)
     local fields = {}
     for i = 1, #flat, 2 do
         fields[flat[i]] = flat[i + 1]
+    end
+    -- Its id was pushed again since it ended (RQ takes it off the queue as it cancels it), and RQ's worker would run
+    -- it. One that is found so from now on was cancelled meanwhile.
+    if ENDED[fields['status']] and not fields['taskq'] then
+        redis.call('HSET', ARGV[8] .. id, 'status', 'queued')
+        fields['status'] = 'queued'
+        for i = 1, #flat, 2 do
+            flat[i + 1] = fields[flat[i]]
+        end
     end
     local kind = redis.call('TYPE', ARGV[10] .. id)
     kind = kind.ok or kind

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import rq
+from rq.job import JobStatus
 
 from taskq import Queue
 from taskq.testing import running_worker
@@ -32,6 +33,23 @@ def push_dependents(queue: rq.Queue) -> None:
     queue.enqueue(jobs.square, 3, job_id="c", depends_on=first)
 
 
+def push_again(status: JobStatus, *, simple: bool) -> Push:
+    """An id in a queue whose job has ended already, or was not to be run, as ``push_job_id`` puts it there."""
+
+    def push(queue: rq.Queue) -> None:
+        done = None if simple else rq.Callback(jobs.echo_callback)
+        job = queue.enqueue(jobs.square, 3, job_id="a", on_success=done)
+        if status == JobStatus.CANCELED:
+            job.cancel()
+        else:
+            queue.remove(job)
+            job.set_status(status)
+            queue.failed_job_registry.add(job, ttl=500)
+        queue.push_job_id(job.id)
+
+    return push
+
+
 CASES: dict[str, Push] = {
     "success": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", meta={"x": 1}),
     "none": lambda queue: queue.enqueue(rq_jobs.nothing, job_id="a"),
@@ -52,6 +70,10 @@ CASES: dict[str, Push] = {
         jobs.square, 3, job_id="a", on_success=rq.Callback(jobs.echo_callback, timeout=7)
     ),
     "changed": lambda queue: queue.enqueue(rq_jobs.change_itself, job_id="a"),
+    "failed before": push_again(JobStatus.FAILED, simple=True),
+    "stopped before": push_again(JobStatus.STOPPED, simple=False),
+    "canceled before": push_again(JobStatus.CANCELED, simple=True),
+    "canceled before, with a callback": push_again(JobStatus.CANCELED, simple=False),
 }
 
 
