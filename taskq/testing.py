@@ -107,7 +107,7 @@ def running_worker(
         "grace": 1.0,
     }
     if isinstance(queue.connection, fakeredis.FakeRedis):  # no pool process reaches it to clean RQ's registries
-        options["rq"] = RQOptions(maintenance_interval=0)
+        options["rq"] = RQOptions(maintenance_interval=None)
     name = worker_name("test", 0)
     opened: list[Any] = []
 

@@ -13,6 +13,7 @@ from typing import Any
 
 FIELDS = ("action", "job", "chunk", "worker")
 FORMATS = ("human", "json")
+LEVELS = ("debug", "info", "warn", "warning", "error", "critical", "fatal", "notset")  # as RQ takes them
 
 _HUMAN = "%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s"
 _RENAMED = {"levelname": "level", "name": "logger", "processName": "process_name", "threadName": "thread"}
@@ -26,8 +27,8 @@ class LogOptions:
     """How to log.
 
     Args:
-        level: ``debug``, ``info``, ``warning`` or ``error``.
-        form: ``human`` or ``json``.
+        level: One of ``LEVELS``.
+        form: One of ``FORMATS``, or what ``logging.Formatter`` takes with ``%``.
         date_format: Of the time in human lines, as ``time.strftime`` has it; None: ISO, with milliseconds.
     """
 
@@ -44,8 +45,8 @@ def at(**fields: Any) -> None:
 def to_stderr(options: LogOptions) -> None:
     """Send all records of this process to stderr."""
     handler = logging.StreamHandler()
-    human = logging.Formatter(_HUMAN, options.date_format)
-    handler.setFormatter(_json() if options.form == "json" else human)
+    text = _HUMAN if options.form == "human" else options.form
+    handler.setFormatter(_json() if options.form == "json" else logging.Formatter(text, options.date_format))
     handler.addFilter(_complete)
     root = logging.getLogger()
     for old in list(root.handlers):

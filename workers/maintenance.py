@@ -28,9 +28,9 @@ class Maintenance:
 
     def look(self) -> None:
         """To be called about once a second."""
-        if self._runs or self._state.stopping or not self._interval or time.monotonic() < self._due:
-            return
         state = self._state
+        if self._interval is None or self._runs or state.stopping or time.monotonic() < self._due:
+            return
         task = MaintenanceTask(state.settings.queues, state.name, self._interval)
         self._runs, self._due = True, time.monotonic() + self._interval
         state.errands.append(Errand(task, self._done, _TIMEOUT))

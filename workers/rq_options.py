@@ -24,7 +24,7 @@ _LEAST = {
     "max_jobs": 1,
     "max_idle_time": 0,
 }
-_NAME = re.compile(r"[\w.-]{1,100}")
+_NAME = re.compile(r"[\w.@+-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RQOptions:
         name: Begins the names of the RQ workers, which also say the host's service and its incarnation.
         results_ttl: Seconds a plain job's result is kept, unless the job says otherwise.
         worker_ttl: Seconds after which an RQ worker without a heartbeat is no longer shown.
-        maintenance_interval: Seconds between two cleanings of RQ's registries; 0: never.
+        maintenance_interval: Seconds between two cleanings of RQ's registries; None: never.
         job_monitoring_interval: Seconds between two heartbeats of a running job.
         disable_default_exception_handler: A failed job gets no place among the failed ones.
         burst: End when the queues are empty.
@@ -50,7 +50,7 @@ class RQOptions:
     name: str = ""
     results_ttl: int = DEFAULT_RESULT_TTL
     worker_ttl: int = DEFAULT_WORKER_TTL
-    maintenance_interval: int = DEFAULT_MAINTENANCE_TASK_INTERVAL
+    maintenance_interval: int | None = DEFAULT_MAINTENANCE_TASK_INTERVAL
     job_monitoring_interval: int = DEFAULT_JOB_MONITORING_INTERVAL
     disable_default_exception_handler: bool = False
     burst: bool = False
@@ -61,7 +61,7 @@ class RQOptions:
 
     def __post_init__(self) -> None:
         if self.name and not _NAME.fullmatch(self.name):
-            raise OptionError(f"a worker's name may hold letters, digits and _.- only, not {self.name!r}")
+            raise OptionError(f"a worker's name may hold letters, digits and _.@+- only, not {self.name!r}")
         if self.dequeue_strategy not in STRATEGIES:
             raise OptionError(
                 f"dequeue_strategy must be one of {', '.join(STRATEGIES)}, not {self.dequeue_strategy!r}"

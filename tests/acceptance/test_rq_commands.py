@@ -202,6 +202,25 @@ def test_user_classes_and_handlers_by_name(real_queue: Queue, server_url: str) -
     assert real_queue.connection.get(f"test:killed:{killed.id}").split()[1] == b"9"
 
 
+def test_what_rq_worker_may_be_told(real_queue: Queue, server_url: str) -> None:
+    good, bad = real_queue.enqueue(jobs.square, 3), real_queue.enqueue(jobs.invert, 0)
+    waits = real_queue.enqueue(jobs.square, 4)
+    first = run(
+        "worker", "-u", server_url, "--max-jobs", "0", "--name", "w@host:a b", "--worker-ttl", "0",
+        "-w", "rq.worker.worker_classes.Worker", "--connection-class", "redis.StrictRedis", "--processes", "1",
+    )  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    assert good.latest_result().worker_name.startswith("w@host_a_b-")
+    assert bad.get_status() == JobStatus.QUEUED
+    second = run(
+        "worker", "-u", server_url, "-b", "--logging_level", "WARN", "--log-format", "<%(name)s> %(message)s"
+    )
+    assert second.returncode == 0, second.stderr
+    assert f"<workers.rq_worker> job {bad.id} failed" in second.stderr
+    assert "<workers.dispatcher>" not in second.stderr
+    assert waits.get_status() == JobStatus.FINISHED
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -210,8 +229,10 @@ def test_user_classes_and_handlers_by_name(real_queue: Queue, server_url: str) -
         ("--serializer", "no.such_serializer", "no"),
         ("--worker-class", "my.Worker", "no place here"),
         ("--config", "no_such_settings", "can't be imported"),
-        ("--max-jobs", "0", "max_jobs"),
-        ("--name", "with space", "letters"),
+        ("--worker-class", "rq.Queue", "no place here"),
+        ("--worker-class", "rq.worker.NoSuch", "no place here"),
+        ("--connection-class", "my.Redis", "no place here"),
+        ("--worker-ttl", "-1", "worker_ttl"),
     ],
 )
 def test_what_can_not_be_is_said_at_the_start(server_url: str, option: str, value: str, words: str) -> None:

@@ -261,6 +261,15 @@ def test_what_job_code_changes_of_its_own_job_stays(real_queue: Queue) -> None:
         assert Result.count(job) == 1, "it was not retried"
 
 
+def test_maintenance_without_a_pause(real_queue: Queue) -> None:
+    """RQ's worker whose interval is 0 cleans whenever it looks for a job."""
+    registry = real_queue.finished_job_registry
+    with running_worker(real_queue, processes=1, rq=RQOptions(maintenance_interval=0)):
+        for name in ("first", "second"):
+            real_queue.connection.zadd(registry.key, {name: 1})
+            wait_until(lambda: not real_queue.connection.exists(registry.key))
+
+
 # -- registries -----------------------------------------------------------------------------------------
 
 

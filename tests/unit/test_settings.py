@@ -6,9 +6,13 @@ import dataclasses
 import os
 from typing import Any
 
+import click
 import pytest
 
 from taskq import OptionError
+from workers.cli.rq_options import read
+from workers.cli.worker import worker
+from workers.rq_options import RQOptions
 from workers.settings import Settings, usable_cores, worker_name, worker_prefix
 
 URL = "redis://me:secret@host:6379/0"
@@ -65,3 +69,39 @@ def test_names_of_one_service_are_found_by_its_prefix() -> None:
 def test_a_name_has_no_colon() -> None:
     """RQ's keys are split at colons to find the name."""
     assert ":" not in worker_name("17", 1)
+
+
+def options(*arguments: str) -> RQOptions:
+    return read(worker.make_context("worker", ["--url", URL, *arguments]).params)
+
+
+@pytest.mark.parametrize(
+    ("path", "strategy"),
+    [
+        ("rq.Worker", "default"),
+        ("rq.worker.Worker", "default"),
+        ("rq.SpawnWorker", "default"),
+        ("rq.worker.HerokuWorker", "default"),
+        ("rq.worker.RoundRobinWorker", "round_robin"),
+        ("rq.worker.worker_classes.RandomWorker", "random"),
+    ],
+)
+def test_the_worker_classes_of_rq(path: str, strategy: str) -> None:
+    assert options("-w", path).dequeue_strategy == strategy
+
+
+@pytest.mark.parametrize("given", ["w@host", "a:b", "with space", "*" * 300])
+def test_any_name(given: str) -> None:
+    name = options("--name", given).name
+    assert name.startswith(given[:1].replace("*", "_"))
+    assert not set(name) & set(": *")
+
+
+def test_numbers_as_rq_reads_them() -> None:
+    found = options("--max-jobs", "0", "--worker-ttl", "0", "--maintenance-interval", "0")
+    assert (found.max_jobs, found.worker_ttl, found.maintenance_interval) == (1, 420, 0)
+
+
+def test_no_format() -> None:
+    with pytest.raises(click.BadParameter, match="human"):
+        options("--log-format", "nonsense")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+import redis
+import rq.worker
 from rq.defaults import (
     DEFAULT_JOB_CLASS,
     DEFAULT_JOB_MONITORING_INTERVAL,
@@ -13,12 +17,13 @@ from rq.defaults import (
     DEFAULT_QUEUE_CLASS,
     DEFAULT_RESULT_TTL,
     DEFAULT_SERIALIZER_CLASS,
-    DEFAULT_WORKER_CLASS,
     DEFAULT_WORKER_TTL,
 )
+from rq.utils import import_attribute
 
 from taskq.errors import OptionError
 from taskq.function import Function
+from workers import logs
 from workers.rq_options import STRATEGIES, RQOptions
 from workers.user_code import UserCode, check
 
@@ -51,7 +56,7 @@ _OPTIONS = [
     click.option("--worker-ttl", type=int, default=DEFAULT_WORKER_TTL, metavar="SECONDS",
                  help="After which a silent worker is no longer shown."),
     click.option("--maintenance-interval", type=int, default=DEFAULT_MAINTENANCE_TASK_INTERVAL, metavar="SECONDS",
-                 help="Between two cleanings of RQ's registries; 0: none."),
+                 help="Between two cleanings of RQ's registries; 0: no pause."),
     click.option("--job-monitoring-interval", type=int, default=DEFAULT_JOB_MONITORING_INTERVAL,
                  metavar="SECONDS", help="Between two heartbeats of a running job."),
     click.option("--config", "-c", envvar="RQ_CONFIG", metavar="MODULE",
@@ -68,7 +73,10 @@ _OPTIONS = [
     click.option("--connection-class", envvar="RQ_CONNECTION_CLASS", hidden=True),
 ]  # fmt: skip
 
-_OWN_WORKERS = {DEFAULT_WORKER_CLASS, "rq.worker.Worker", "rq.SimpleWorker", "rq.worker.SimpleWorker"}
+_STRATEGY_OF = {rq.worker.RoundRobinWorker: "round_robin", rq.worker.RandomWorker: "random"}
+_OWN_WORKERS = {rq.Worker, rq.SimpleWorker, rq.SpawnWorker, rq.worker.HerokuWorker, *_STRATEGY_OF}
+_NOT_IN_NAMES = re.compile(r"[^\w.@+-]")  # it is part of keys, which are split at colons, and of patterns
+_LONGEST_NAME = 100
 
 
 def rq_options(function: F) -> F:
@@ -84,10 +92,7 @@ def read(given: dict[str, Any]) -> RQOptions:
     Raises:
         OptionError: If one is refused here, or can't be loaded.
     """
-    for name, why in _REFUSED.items():
-        harmless = _OWN_WORKERS if name == "worker_class" else {"redis.Redis"}
-        if given[name] and given[name] not in harmless:
-            raise OptionError(f"--{name.replace('_', '-')} has no place here: {why}")
+    given = {**given, **_in_our_words(given)}
     handler = given["work_horse_killed_handler"]
     user = UserCode(
         serializer=None if given["serializer"] == DEFAULT_SERIALIZER_CLASS else given["serializer"],
@@ -103,6 +108,36 @@ def read(given: dict[str, Any]) -> RQOptions:
     return RQOptions(user=user, **{name: given[name] for name in names})
 
 
+def _in_our_words(given: dict[str, Any]) -> dict[str, Any]:
+    """What means something to RQ that the services are told differently."""
+    _own(given["connection_class"], "connection_class", {redis.Redis})
+    strategy = _STRATEGY_OF.get(_own(given["worker_class"], "worker_class", _OWN_WORKERS))
+    most = given["max_jobs"]
+    return {
+        "dequeue_strategy": strategy or given["dequeue_strategy"],
+        "name": _NOT_IN_NAMES.sub("_", str(given["name"] or ""))[:_LONGEST_NAME],
+        "max_jobs": most if most is None else max(1, most),  # RQ's worker looks after its first job
+        "worker_ttl": given["worker_ttl"] or DEFAULT_WORKER_TTL,
+    }
+
+
+def _own(path: str | None, option: str, known: set[Any]) -> Any:
+    """The class, if there is a path; one that is not RQ's or redis-py's own is not even imported.
+
+    Raises:
+        OptionError: If it is none of the ``known``.
+    """
+    if not path:
+        return None
+    try:
+        found = import_attribute(path) if path.startswith(("rq.", "redis.")) else None
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if found not in known:
+        raise OptionError(f"--{option.replace('_', '-')} has no place here: {_REFUSED[option]}")
+    return found
+
+
 def _class(path: str, default: str) -> Function | None:
     return None if path == default else Function.of(path)
 
@@ -116,3 +151,13 @@ def level(given: dict[str, Any], log_level: str) -> str:
     if given["verbose"] and given["quiet"]:
         raise OptionError("--verbose and --quiet exclude each other")
     return "debug" if given["verbose"] else "warning" if given["quiet"] else log_level
+
+
+def log_form(_ctx: click.Context, _option: click.Parameter, given: str) -> str:
+    """``--log-format``, if there can be such a format."""
+    try:
+        if given not in logs.FORMATS:
+            logging.Formatter(given)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; or {' or '.join(logs.FORMATS)}") from error
+    return given

@@ -18,7 +18,7 @@ from taskq.connection import connect
 from workers import logs
 from workers.cli.options import url_option
 from workers.cli.rq_config import read_config
-from workers.cli.rq_options import level, read, rq_options
+from workers.cli.rq_options import level, log_form, read, rq_options
 from workers.logs import LogOptions
 from workers.settings import Settings, Trust, Wear, usable_cores
 
@@ -46,10 +46,10 @@ from workers.settings import Settings, Trust, Wear, usable_cores
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
 @click.option("--log-level", "--logging-level", "--logging_level", "log_level", default="info",
-              type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+              type=click.Choice(logs.LEVELS, case_sensitive=False),
               envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
-@click.option("--log-format", type=click.Choice(logs.FORMATS), default="human", envvar="TASKQ_LOG_FORMAT",
-              show_envvar=True, help="Lines for people, or of JSON.")  # fmt: skip
+@click.option("--log-format", callback=log_form, default="human", envvar="TASKQ_LOG_FORMAT", show_envvar=True,
+              help="human, for people; json; or a format such as '%(asctime)s %(message)s'.")  # fmt: skip
 @click.option("--metrics-port", type=click.IntRange(1, 65535), envvar="TASKQ_METRICS_PORT", show_envvar=True,
               help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
 @click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
