@@ -179,7 +179,7 @@ class State:
 
     def let_go(self, taken: Taken) -> None:
         """Forget a job that goes back to its queue; one that no process was given counts for nothing."""
-        if isinstance(taken, PlainJob) and taken in self.ready:
+        if isinstance(taken, PlainJob) and (taken in self.ready or taken in self.held):
             self.begun -= 1
         self.drop(taken)
 
