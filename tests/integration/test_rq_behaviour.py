@@ -23,6 +23,7 @@ from rq.job import JobStatus
 from rq.results import Result
 from rq.suspension import resume, suspend
 from rq.utils import current_timestamp
+from rq.worker.base import WorkerStatus
 
 from taskq import MapCanceledError, Queue
 from taskq.function import Function
@@ -123,7 +124,9 @@ def test_the_end_of_a_job_makes_no_suspended_worker_idle(real_queue: Queue, tmp_
     with running_worker(real_queue, processes=1) as state:
         job = real_queue.enqueue(jobs.wait_for, str(flag))
         wait_until_started(job)
-        real_queue.connection.hset(state.worker.key, "state", "suspended")  # in the turn in which it also ends
+        # As the service sets it, which it may in the turn in which the job also ends.
+        state.worker._state = WorkerStatus.SUSPENDED
+        real_queue.connection.hset(state.worker.key, "state", "suspended")
         flag.touch()
         assert job.latest_result(timeout=10).return_value
         assert real_queue.connection.hget(state.worker.key, "state") == b"suspended"
