@@ -15,13 +15,8 @@ from taskq.connection import DEFAULT_URL, url_of
 from taskq.errors import OptionError
 
 _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
-_READ = {
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_DB",
-    "REDIS_PASSWORD",
-    "REDIS_SSL",
-}  # of the environment others mean else
+# Other programs' names begin with REDIS_ too, and say something else.
+_READ = {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD", "REDIS_SSL"}
 _WHY_NOT = {
     "SENTINEL": "services connect by a URL; give --url of the present master, or of a proxy that follows it",
     "DICT_CONFIG": "the worker's own log is set by --log-level and --log-format",
