@@ -12,7 +12,6 @@ from collections.abc import Callable
 from rq.callbacks import execute_failure_callback
 from rq.exceptions import AbandonedJobError
 from rq.job import Job, JobStatus
-from rq.job_lifecycle import call_exception_handlers
 from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq import refusals
@@ -48,5 +47,4 @@ def _call_back(job: Job) -> None:
 
 
 def _call_handlers(job: Job) -> None:
-    handlers = [handler.load() for handler in user_code().exception_handlers]
-    call_exception_handlers(handlers, job, AbandonedJobError, AbandonedJobError(), None)
+    user_code().call_exception_handlers(job, AbandonedJobError, AbandonedJobError(), None)

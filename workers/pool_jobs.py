@@ -11,7 +11,7 @@ from typing import Any
 from rq.callbacks import execute_failure_callback, execute_success_callback
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 from rq.job import Job, JobStatus, Retry
-from rq.job_lifecycle import call_exception_handlers, format_exc_info
+from rq.job_lifecycle import format_exc_info
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 
@@ -166,8 +166,7 @@ def _failed(job: Job | None, exc_info: Any) -> JobOutcome:
         except BaseException:  # noqa: BLE001 - as in RQ: a failing callback replaces the job's exception
             exc_info = sys.exc_info()
         try:
-            handlers = [handler.load() for handler in _user.exception_handlers]
-            call_exception_handlers(handlers, job, *exc_info)
+            _user.call_exception_handlers(job, *exc_info)
         except BaseException:  # noqa: BLE001 - RQ's work horse dies of it, and the job's own exception is lost
             note = "\nAn exception handler failed:\n" + format_exc_info(sys.exc_info())
     return JobOutcome(error=format_exc_info(exc_info) + note, refusal=refusals.of(exc_info[1]))

@@ -14,6 +14,7 @@ from typing import Any
 
 from rq import Queue
 from rq.job import Job
+from rq.job_lifecycle import call_exception_handlers
 from rq.serializers import resolve_serializer
 
 from taskq import codec
@@ -53,6 +54,10 @@ class UserCode:
 
     def load_queue_class(self) -> type[Queue]:
         return Queue if self.queue_class is None else self.queue_class.load()
+
+    def call_exception_handlers(self, job: Job, *exc_info: Any) -> None:
+        """Raises whatever a handler raises, or its import."""
+        call_exception_handlers([handler.load() for handler in self.exception_handlers], job, *exc_info)
 
     def load_all(self) -> None:
         """Load everything.
