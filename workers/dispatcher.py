@@ -21,9 +21,10 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
-from workers import casualties, commands, deadlines, ending, feeding, intake, outcomes, recovery, short_path
+from workers import casualties, commands, deadlines, ending, feeding, intake, outcomes, short_path
 from workers.damage import contained
 from workers.deferred import Deferred
+from workers.departure import Departure
 from workers.errands import Errand
 from workers.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
 from workers.exchange import Exchange, resolve_doubt
@@ -45,7 +46,6 @@ TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
-FETCHERS_END = 0.05  # seconds between looks at whether the fetchers have ended
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
 
 
@@ -86,7 +86,7 @@ class Dispatcher:
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._ticked = 0.0
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
-        self._deadline: float | None = None  # of stopping, on the monotonic clock
+        self._departure = Departure(state, fetching, self._membership, self._monitor)
 
     # -- the loop --------------------------------------------------------------------------------------
 
@@ -96,11 +96,11 @@ class Dispatcher:
         self.state.lanes.fill()
         if not self.state.settings.rq.burst:  # that never waits for jobs
             self._fetching.start()
-        while not self._drained():
+        while not self._departure.due:
             patience = self._patience()
             self._wakes_at = time.monotonic() + patience
             self._step(self._inbox.wait(patience))
-        self._leave()
+        self._departure.leave(lambda: self._handle(self._inbox.take()))
 
     def act(self, event: Event) -> bool:
         """Act on an event in the thread which brings it, as ``Inbox`` lets it; whether that was done."""
@@ -117,7 +117,7 @@ class Dispatcher:
     def _is_brief(self, event: Event) -> bool:
         """Whether it is a job that comes by itself, or its end; all else may take long, or end its very thread."""
         state = self.state
-        if self._pause or not self._joined or self._deadline is not None or self._commands:
+        if self._pause or not self._joined or self.state.stopping or self._commands:
             return False
         if state.maps or state.errands or state.ready or len(state.taken) > state.settings.processes:
             return False
@@ -143,9 +143,9 @@ class Dispatcher:
             self._redis_failed(error)
         else:
             self._pause = 0.0
-        if self.state.finished and self._deadline is None:
+        if self.state.finished and not self.state.stopping:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
-            self._stop(Stop(time.monotonic() + self.state.settings.grace))
+            self._departure.begin(time.monotonic() + self.state.settings.grace)
 
     def _patience(self) -> float:
         """Seconds until something is to be done that no event tells of; a tick at most."""
@@ -156,8 +156,8 @@ class Dispatcher:
             until.append(self._gather_until)
         if self._commands:
             until.append(self._commands[0][0])
-        if self._deadline is not None:
-            until = [min(self._deadline, time.monotonic() + FETCHERS_END)]
+        if (leaves := self._departure.next_look) is not None:
+            until = [leaves]
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
     def _turn(self) -> None:
@@ -171,7 +171,7 @@ class Dispatcher:
             resolve_doubt(state)
         state.lanes.fill()
         self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
-        if self._deadline is not None:
+        if state.stopping:
             self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
         outcomes.recall(state)
@@ -297,7 +297,7 @@ class Dispatcher:
         elif isinstance(event, Message):
             self._command(event.payload)
         elif isinstance(event, Stop):
-            self._stop(event)
+            self._departure.begin(event.deadline)
         elif isinstance(event, Broken):
             raise event.error
 
@@ -373,47 +373,3 @@ class Dispatcher:
             return
         if self._membership.has_company():
             intake.ask_for_help(self.state, run)
-
-    # -- stopping --------------------------------------------------------------------------------------
-
-    def _stop(self, event: Stop) -> None:
-        self.state.stopping = True
-        self._deadline = event.deadline
-        self._membership.note_stop()
-        for lane in self.state.lanes:
-            lane.marker.stop_all()  # chunks end with the item that runs, and what is left of them goes back
-        self._fetching.stop()
-        log.info("stops: finishes what runs, %.0f s at most", event.deadline - time.monotonic(),
-                 extra={"action": "stopping"})  # fmt: skip
-
-    def _drained(self) -> bool:
-        if self._deadline is None:
-            return False
-        if time.monotonic() >= self._deadline:
-            return True
-        for run in self.state.maps:
-            run.ready.clear()  # still claimed by us; put back, with all else, when we leave
-        busy = any(not lane.idle for lane in self.state.lanes) or bool(self.state.errands)
-        unsaved = any(run.ended for run in self.state.maps) or bool(self.state.unrecorded)
-        return not (busy or unsaved or self.state.webhooks.busy) and self._fetching.ended
-
-    def _leave(self) -> None:
-        """Put back what is left, at the front, and strike ourselves off."""
-        self._fetching.join()
-        self._handle(self._inbox.take())  # a fetcher may have brought something in its last moment
-        self.state.lanes.close()
-        try:
-            self._handle(self._inbox.take())  # what had ended in processes that were killed just now
-            ending.end_plain(self.state)
-            Exchange(self.state, ask=False).run()
-            self._fetching.settle()
-            recovery.return_fetched(self.state.connection, self.state.name, self.state.settings.queues)
-            if self.state.unsure:
-                resolve_doubt(self.state)
-            for taken in self.state.taken:
-                recovery.return_safely(self.state.connection, self.state.name, taken.execution.composite_key)
-            self._monitor.tell(force=True)
-            self._membership.leave()
-        except RedisError as error:
-            log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
-                      extra={"action": "leave_failed"})  # fmt: skip
