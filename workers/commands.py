@@ -55,7 +55,7 @@ def _stop_plain(state: State, job: PlainJob) -> None:
             if lane.recall_due is None:
                 lane.kill("stopped")
             else:
-                lane.recall()  # first, that no other job begins before the kill: see ``outcomes.recall``
+                lane.recall()  # first, that no other job begins before the kill: see ``recall.look``
             return
     if not job.submitted:  # else its process is dead already, and it is being settled
         job.submitted = True

@@ -28,8 +28,6 @@ def due(state: State) -> Iterator[float]:
             yield errand.deadline
         if deadline := _item_deadline(lane):
             yield deadline
-        if deadline := lane.recall_due:
-            yield deadline
 
 
 def enforce(state: State) -> None:

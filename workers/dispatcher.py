@@ -21,7 +21,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
-from workers import casualties, commands, deadlines, ending, feeding, intake, outcomes, short_path
+from workers import casualties, commands, deadlines, ending, feeding, intake, outcomes, recall, short_path
 from workers.damage import contained
 from workers.deferred import Deferred
 from workers.departure import Departure
@@ -149,8 +149,9 @@ class Dispatcher:
 
     def _patience(self) -> float:
         """Seconds until something is to be done that no event tells of; a tick at most."""
-        until = [self._ticked + TICK, self._membership.due, *deadlines.due(self.state)]
-        if (due := self.state.lanes.due) is not None:
+        state = self.state
+        until = [self._ticked + TICK, self._membership.due, *deadlines.due(state), *recall.due(state)]
+        if (due := state.lanes.due) is not None:
             until.append(due)
         if self._gather_until:
             until.append(self._gather_until)
@@ -174,7 +175,6 @@ class Dispatcher:
         if state.stopping:
             self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
-        outcomes.recall(state)
         feeding.top_up(state)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
@@ -188,12 +188,10 @@ class Dispatcher:
                 self._exchange()
         if self._hungry():
             Exchange(state, ask=False).run()
-        feeding.top_up(self.state)
-        for run in state.maps:
-            if not run.asked:  # at once for a new one; from then on with the ticks
-                run.asked = True
-                with run.guarded():
-                    self._ask_for_help(run)
+        feeding.top_up(state)
+        if recall.look(state):  # only now: a process that has nothing to do has got nothing of what there was
+            feeding.top_up(state)
+        self._ask_for_help()
         deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
@@ -365,11 +363,15 @@ class Dispatcher:
             with run.guarded():
                 if not run.closed and not run.complete:
                     ending.look(self.state, run)
-                self._ask_for_help(run)
+            run.asked = False
 
-    def _ask_for_help(self, run: MapRun) -> None:
+    def _ask_for_help(self) -> None:
+        """Ask other services to join in: for a new map at once, from then on with the ticks."""
         enough = self.state.settings.processes
-        if self.state.stopping or run.closed or run.pending <= enough:
-            return
-        if self._membership.has_company():
-            intake.ask_for_help(self.state, run)
+        for run in [run for run in self.state.maps if not run.asked]:
+            run.asked = True
+            if self.state.stopping or run.closed or run.pending <= enough:
+                continue
+            with run.guarded():
+                if self._membership.has_company():
+                    intake.ask_for_help(self.state, run)

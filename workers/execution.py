@@ -20,16 +20,16 @@ from taskq.timeline import TimelineNote
 from workers.damage import is_damage
 from workers.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 
-FAST = 0.05
-"""Seconds. Chunks that run shorter than this are claimed well ahead and queued behind running ones, so that no
-process waits for Redis, nor for the service."""
+FAST = 0.12
+"""Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
+waits for Redis, nor for the service. Those of which taskq picks the size do, but for items that take longer."""
 
 BRISK = 0.5
 """Seconds. Of chunks shorter than this one for each process is claimed ahead; longer ones are only claimed when a
 process is free, so that idle services get their share."""
 
-AHEAD = (0.02, 3, 32)
-"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 3 and 32."""
+AHEAD = (0.02, 2, 32)
+"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 2 and 32."""
 
 BATCH = (0.004, 32)
 """Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""

@@ -15,7 +15,7 @@ def top_up(state: State) -> None:
     """Give each lane its next task, the jobs taking turns."""
     if state.held:
         suspect.let_go(state)
-    if not (state.ready or state.maps or state.errands):
+    if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
     for lane in sorted(state.lanes.open, key=lambda lane: len(lane.tasks)):
         if not lane.idle and not state.maps:

@@ -8,6 +8,7 @@ death could leave locked. A lane whose process has died is discarded, never repa
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -24,7 +25,7 @@ from workers.settings import Settings
 from workers.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
 from workers.tray import Clearing
 
-_RECALL = 0.02  # seconds after which a batch is asked to end with the job that runs
+_RECALL = 0.02  # seconds after which what waits behind a running task may be asked back
 _SETTLED = 0.005  # seconds after which what was asked, and what was said before, has been seen by the other side
 
 OnDone = Callable[["Lane", list[tuple[int, Any]]], None]
@@ -67,8 +68,8 @@ class Lane:
         numbers, memory = marker.allot(ctx), ledger.allot(ctx)
         self.marker, self._ledger = Marker(numbers), Ledger(memory)
         self._batch = 0  # the number of the one that runs; 0: none
-        self._recall_at = 0.0  # on the monotonic clock: when to look after it
-        self._recalled = False  # it was asked to end
+        self._recall_at = 0.0  # on the monotonic clock: when to look after what waits behind a task
+        self._recalled = False  # the process was asked not to begin it
         user = settings.rq.user
         laid = tray.allot()
         self.clearing = Clearing(laid)
@@ -108,10 +109,11 @@ class Lane:
             self._known_maps[task.key] = None
             if len(self._known_maps) > pool_process.KNOWN_MAPS:
                 self._known_maps.popitem(last=False)
+        at_once = self._has_read_all and _bytes_in(task) <= lone_pool.AT_ONCE
         self.tasks[number] = note
+        self._recall_at, self._recalled = time.monotonic() + _RECALL, False
         self.given += 1
         self.clearing.sweep()
-        at_once = self._pool.idle and _bytes_in(task) <= lone_pool.AT_ONCE
         give = self._pool.apply_at_once if at_once else self._pool.apply_async
         give(
             pool_process.run,
@@ -120,6 +122,12 @@ class Lane:
             # Only if Pool can't bring the outcome here: nobody would ever hear of the task again.
             error_callback=lambda error: self._unheard(error, number),
         )
+
+    @property
+    def _has_read_all(self) -> bool:
+        """Whether nothing that was given to the process is still on its way there."""
+        waiting = self._pool.unanswered
+        return not waiting or (waiting == len(self.tasks) == 1 and self.marker.task in self.tasks)
 
     def submit_batch(self, batch: BatchTask, notes: Sequence[Any]) -> None:
         """Give it several jobs at once, as it has nothing to do; ``notes``: of each, as for ``submit``."""
@@ -147,24 +155,35 @@ class Lane:
         return number == self._batch
 
     @property
-    def recall_due(self) -> float | None:
-        """When to call ``recall``, on the monotonic clock; None: nothing waits behind a job."""
-        return self._recall_at if self._batch and len(self.tasks) > 1 else None
+    def has_batch(self) -> bool:
+        """Whether what it has is a batch; else it has at most one task besides the one that runs."""
+        return self._batch > 0
 
-    def recall(self) -> list[tuple[int, JobOutcome]]:
-        """Part with all but the job that runs, for that one is not as short as was thought.
+    @property
+    def recall_due(self) -> float | None:
+        """When ``recall`` may be called, on the monotonic clock; None: nothing waits behind a task."""
+        return self._recall_at if len(self.tasks) > 1 else None
+
+    def recall(self) -> list[tuple[int, Any]]:
+        """Part with all but the task that runs.
 
         Returns:
-            As for ``on_done``, the ends of those before it, and of those behind it that they will not be run here;
-            the last one first. Empty at first, when the process has only been asked to begin nothing more; call
+            As for ``on_done``, that these tasks will not be run here, the last one first; and the ends of those of
+            a batch that have run. Empty at first, when the process has only been asked to begin nothing more; call
             again when it is due.
         """
+        last = next(reversed(self.tasks))
+        if not self._batch and self.marker.task >= last:
+            self._recall_at = math.inf  # it runs already, and its predecessor's end is on the way
+            return []
         if not self._recalled:
-            self.marker.stop(self._batch)
+            self.marker.stop(self._batch or last)
             self._recalled, self._recall_at = True, time.monotonic() + _SETTLED
             return []
         if time.monotonic() < self._recall_at:
             return []
+        if not self._batch:
+            return [(last, NOT_RUN)]
         running = max(self.marker.task, self._batch)  # the first one stays until the process answers
         ends = {number: NOT_RUN for number in self.tasks if number > running}
         before = {number: end for number, end in self._ledger.read() if number < running and number in self.tasks}

@@ -149,8 +149,8 @@ class LonePool(multiprocessing.pool.Pool):
     def apply_at_once(self, func: Any, args: Any, callback: Any, error_callback: Any) -> None:
         """As ``apply_async``, without the way through the thread that hands tasks on, if the task is small.
 
-        Only while the process has nothing to do, so that nobody else writes to its pipe, which is empty. What any
-        pipe has room for is written without waiting, also if the process has just died.
+        Only while the process has read all that it was given, so that nobody else writes to its pipe, which is
+        empty. What any pipe has room for is written without waiting, also if the process has just died.
         """
         task: Any = (_Answer(self, callback, error_callback)._job, 0, func, args, {})
         data = pickle.dumps(task)  # Pool's own pickler has more to do; a small task holds nothing but plain data
@@ -160,9 +160,9 @@ class LonePool(multiprocessing.pool.Pool):
             self._taskqueue.put(([task], None))
 
     @property
-    def idle(self) -> bool:
-        """Whether every task it was given has been answered."""
-        return not self._cache
+    def unanswered(self) -> int:
+        """How many of the tasks it was given it has not answered."""
+        return len(self._cache)
 
     def discard(self) -> None:
         """Kill the process and end the three threads, whatever state they are in.

@@ -126,7 +126,7 @@ class Membership:
                 state.connection.sadd(state.worker.executions_key, taken.execution.composite_key)
         for lane in state.lanes:
             if lane.recall_due is not None:
-                lane.recall()  # what it has not begun of a batch was handed on with the rest
+                lane.recall()  # what it has not begun was handed on with the rest
         state.unsure = True
 
     def has_company(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -50,20 +49,12 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
     claim = run.flying.pop(number, None)
     if claim is None:
         run.called, run.calling = outcome, False
+    elif outcome is NOT_RUN:
+        if not run.closed:
+            run.ready.appendleft(claim)
     elif isinstance(outcome, ChunkRefused):
         if not run.closed:
             run.closed, run.refusal = outcome.reason, outcome.refusal
     else:
         run.ran(outcome)
         run.ended.append((claim, outcome, state.note(lane)))
-
-
-def recall(state: State) -> None:
-    """Free jobs that were given to a process together with one which turns out to be long."""
-    for lane in state.lanes:
-        if lane.recall_due is None or time.monotonic() < lane.recall_due:
-            continue
-        for number, outcome in lane.recall():
-            arrived(state, lane, number, outcome)
-        if len(lane.tasks) == 1 and isinstance(lane.running, PlainJob) and lane.running.stopped:
-            lane.kill("stopped")  # only now, when nothing else can have begun there
