@@ -8,7 +8,7 @@ from taskq import results
 from taskq.errors import DamagedError, ItemError
 from taskq.map_store import MapStore
 
-_SPANS = 10_000  # spans read in one round trip
+SPANS = 10_000  # read in one round trip
 
 
 class Gathering:
@@ -26,13 +26,26 @@ class Gathering:
         self._store = store
         self._read = results.reader(store.keys.results)
         self._runs: deque[tuple[int, int]] = deque()  # first item and count of elements that have not been read
-        self._spans = 0  # read so far
+        self.spans = 0  # read so far
         self._position = 0  # in the result list
         self._end = 0  # of what the spans tell of it
 
     def read_all(self) -> None:
         """Read all that has come."""
         while self.read_some():
+            pass
+
+    def read_rest(self, spans: list[tuple[int, int]]) -> None:
+        """Read all that is left of a map that has ended.
+
+        Args:
+            spans: The next ones, up to ``SPANS`` of them.
+
+        Raises:
+            As ``read_some``.
+        """
+        self._note(spans)
+        while (self._runs or len(spans) == SPANS) and self.read_some():
             pass
 
     def read_some(self) -> bool:
@@ -44,7 +57,7 @@ class Gathering:
             DamagedError: If spans and elements don't fit each other, or one is no pickle.
         """
         if not self._runs:
-            self._look()
+            self._note(self._store.spans(self.spans, SPANS))
         if not self._runs:
             return False
         batch = self._store.results.batch(self._position, self._end)
@@ -62,10 +75,9 @@ class Gathering:
             self._put(start, part)
         return True
 
-    def _look(self) -> None:
+    def _note(self, spans: list[tuple[int, int]]) -> None:
         """Learn of which items the next elements are."""
-        spans = self._store.spans(self._spans, _SPANS)
-        self._spans += len(spans)
+        self.spans += len(spans)
         for start, count in spans:
             if not 0 <= start <= start + count <= len(self.results):
                 raise DamagedError(

@@ -19,7 +19,7 @@ from taskq.errors import (
     ResultsGoneError,
     WaitTimeoutError,
 )
-from taskq.gathering import Gathering
+from taskq.gathering import SPANS, Gathering
 from taskq.map_info import MapInfo
 from taskq.map_store import MapStore
 from taskq.outcome import ItemFailure
@@ -168,14 +168,15 @@ class MapJob(SignedJob):
             raise WaitTimeoutError(
                 f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
             )
-        info, failures = self.store.info(), self.store.failures()
+        end = self.store.at_end(gathering.spans, SPANS)
+        info, failures = end.info, end.failures
         if errors == "raise" and failures:
             raise next(iter(failures.values())).exception()
         if not info.complete:
             raise self._early_end(info)
-        if len(self.result_list) + len(failures) < info.total:
+        if end.results + len(failures) < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        gathering.read_all()
+        gathering.read_rest(end.spans)
         if errors == "raise" and gathering.unreadable:
             raise gathering.unreadable
         for index, failure in failures.items():
@@ -193,6 +194,8 @@ class MapJob(SignedJob):
             while not self.ready():
                 if not events.next(look_again=pace):
                     return gathering if self.ready() else None
+                if events.told_end:
+                    continue  # what is left is read together with what else there is to know then
                 if timeout is not None or (self.store.failed() and not despite_failures):
                     pace = last  # nothing is to be read before the end
                     continue

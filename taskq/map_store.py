@@ -49,6 +49,16 @@ class ClaimReply:
     claims: list[Claim]
 
 
+@dataclass(frozen=True)
+class AtEnd:
+    """What is known of a map that has ended."""
+
+    info: MapInfo
+    failures: dict[int, ItemFailure]
+    results: int  # in the result list
+    spans: list[tuple[int, int]]
+
+
 class MapStore:
     """The keys of one map.
 
@@ -300,12 +310,33 @@ class MapStore:
         Raises:
             ResultsGoneError: If there is no such map (any more).
         """
-        fields = self.connection.hgetall(self.keys.hash)
+        return self._info(self.connection.hgetall(self.keys.hash))
+
+    def _info(self, fields: dict[bytes, bytes]) -> MapInfo:
         if not fields:
             raise ResultsGoneError(
                 f"the map {self.keys.id} has no keys in Redis: its results expired (result_ttl), or it was deleted"
             )
         return read_info(fields)
+
+    def at_end(self, first: int, count: int) -> AtEnd:
+        """All that there is to know of a map that has ended, but its results, in one round trip.
+
+        Args:
+            first: Number of the first span that is wanted.
+            count: Spans that are wanted at most.
+
+        Raises:
+            As ``info``, ``failures`` and ``spans``.
+        """
+        k = self.keys
+        with self.connection.pipeline() as pipe:
+            pipe.hgetall(k.hash)
+            pipe.hgetall(k.errors)
+            pipe.llen(k.results)
+            pipe.lrange(k.spans, first, first + count - 1)
+            fields, failures, results, spans = pipe.execute()
+        return AtEnd(self._info(fields), self._failures(failures), results, self._spans(spans))
 
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
@@ -323,7 +354,9 @@ class MapStore:
         Raises:
             DamagedError: If one is no span.
         """
-        raw = self.connection.lrange(self.keys.spans, first, first + count - 1 if count else -1)
+        return self._spans(self.connection.lrange(self.keys.spans, first, first + count - 1 if count else -1))
+
+    def _spans(self, raw: list[bytes]) -> list[tuple[int, int]]:
         try:
             return [(int(start), int(count)) for start, count in (span.split(b":") for span in raw)]
         except ValueError as error:
@@ -336,8 +369,10 @@ class MapStore:
             SignatureError: If there is a secret key, and one is not signed for this map.
             DamagedError: If one is no record of the item at which it stands.
         """
+        return self._failures(self.connection.hgetall(self.keys.errors))
+
+    def _failures(self, raw: dict[bytes, bytes]) -> dict[int, ItemFailure]:
         reader = self._error_codec
-        raw = self.connection.hgetall(self.keys.errors)
         found = [self._failure(reader, field, data) for field, data in raw.items()]
         return {failure.index: failure for failure in sorted(found, key=lambda failure: failure.index)}
 

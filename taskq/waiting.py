@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+
+from redis.exceptions import RedisError
 
 from taskq.keys import MapKeys
 
@@ -31,6 +34,7 @@ class Events:
         self._pubsub = connection.pubsub()
         self._channels = [keys.end, keys.events] if progress else [keys.end]
         self._deadline = None if timeout is None else time.monotonic() + timeout
+        self.told_end = False  # by the last message
 
     def __enter__(self) -> Self:
         self._pubsub.subscribe(*self._channels)
@@ -39,7 +43,28 @@ class Events:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._pubsub.close()
+        try:
+            if kind is None:
+                with suppress(RedisError):  # it is broken then, and closed as any other
+                    self._give_back()
+        finally:
+            self._pubsub.close()
+
+    def _give_back(self) -> None:
+        """Return the connection as it came, once it hears of nothing any more.
+
+        redis-py's ``close`` disconnects it, and the next command has to log in again, which takes several times as
+        long as to end a subscription.
+        """
+        pubsub = self._pubsub
+        pubsub.unsubscribe()
+        until = time.monotonic() + _LOOK_AGAIN
+        while pubsub.subscribed and (left := until - time.monotonic()) > 0:
+            pubsub.get_message(timeout=left)
+        if not pubsub.subscribed:
+            connection, pubsub.connection = pubsub.connection, None
+            connection.deregister_connect_callback(pubsub.on_connect)
+            pubsub.connection_pool.release(connection)
 
     def next(self, pace: float = 0.0, look_again: float = _LOOK_AGAIN) -> bool:
         """Wait for a message; all that have come are taken as one.
@@ -51,6 +76,7 @@ class Events:
         Returns:
             False if the timeout is over; True: look again.
         """
+        self.told_end = False
         until = time.monotonic() + look_again
         if self._deadline is not None:
             until = min(until, self._deadline)
@@ -58,7 +84,8 @@ class Events:
             message = self._pubsub.get_message(timeout=left)
             if not message or message["type"] != "message":
                 continue
-            if message["data"] == _END or not pace:
+            self.told_end = message["data"] == _END
+            if self.told_end or not pace:
                 self._drain()
                 return True
             until = min(until, time.monotonic() + pace)

@@ -15,6 +15,7 @@ from taskq.map_job import MapJob
 from taskq.testing import running_worker
 from tests import jobs
 from tests.contract.test_arrivals import Map
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_map_that_is_deleted_while_it_is_read(any_queue: Queue) -> None:
     made = Map(any_queue)
     made.commit(1)
     gathering = Gathering(made.store, 8)
-    gathering._look()
+    gathering._note(made.store.spans())
     made.job.delete()
     with pytest.raises(ResultsGoneError):
         gathering.read_some()
@@ -116,6 +117,7 @@ def test_get_looks_seldom_where_nothing_is_to_be_read(
     monkeypatch.setattr(MapJob, "ready", lambda self: (looks.append(None), ready(self))[1])
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.nap, items, chunksize=1)
+        wait_until(lambda: options or job.store.failed(), "the failure is known")
         with nullcontext() if options else pytest.raises(TypeError):
             job.get(**options)
     assert len(looks) <= 4
