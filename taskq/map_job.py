@@ -176,7 +176,7 @@ class MapJob(SignedJob):
             raise self._early_end(info)
         if end.results + len(failures) < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        gathering.read_rest(end.spans)
+        gathering.read_rest(end.spans, end.results)
         if errors == "raise" and gathering.unreadable:
             raise gathering.unreadable
         for index, failure in failures.items():

@@ -138,6 +138,10 @@ def end_map(state: State, run: MapRun) -> None:
     except ResultsGoneError:
         run.closed = "gone"  # deleted at its end; the next turn says so to RQ
         return
+    if not info.complete:
+        # Redis has died since and come back as it was some moments before (appendfsync everysec): it goes on.
+        run.complete, state.unsure = False, True
+        return
     error = failure_text(run.store, info) if info.failed else None
     _end_owned(state, run, info, error)
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskq import Queue, WaitTimeoutError, list_reader
 from taskq.errors import DamagedError, ResultsGoneError
-from taskq.gathering import Gathering
+from taskq.gathering import SPANS, Gathering
 from taskq.map_job import MapJob
 from taskq.testing import running_worker
 from tests import jobs
@@ -56,7 +56,44 @@ def test_a_list_that_has_lost_elements(any_queue: Queue) -> None:
     made.commit(1)
     any_queue.connection.delete(made.store.keys.results)
     with pytest.raises(DamagedError, match="fewer elements"):
-        Gathering(made.store, 8).read_some()
+        Gathering(made.store, 8).read_all()
+
+
+def test_spans_that_tell_twice_of_an_item(any_queue: Queue) -> None:
+    made = Map(any_queue)
+    made.commit(1)
+    any_queue.connection.rpush(made.store.keys.spans, "3:1")
+    with pytest.raises(DamagedError, match="tells twice of items from 3 on"):
+        Gathering(made.store, 8).read_rest([], 3)
+
+
+@pytest.mark.parametrize("before", ["2", "21", "210"])
+@pytest.mark.parametrize("after", ["2103", "2130", "2031", "3021"])
+def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) -> None:
+    """As after a server's death: what was read is no more the beginning of what there is."""
+    made = Map(any_queue)
+    for chunk in range(4):
+        made.commit(chunk)
+    keys, connection = made.store.keys, any_queue.connection
+    elements = connection.lrange(keys.results, 0, -1)
+    of_chunk = {"0": elements[:1], "1": elements[1:3], "2": elements[3:5], "3": elements[5:]}
+    spans = dict(zip("0123", connection.lrange(keys.spans, 0, -1), strict=True))
+
+    def have(chunks: str) -> None:
+        connection.delete(keys.results, keys.spans)
+        for chunk in chunks:
+            connection.rpush(keys.results, *of_chunk[chunk])
+            connection.rpush(keys.spans, spans[chunk])
+
+    for meanwhile in range(4):
+        have(before)
+        gathering = Gathering(made.store, 8)
+        gathering.read_all()
+        have(after[:meanwhile])
+        gathering.read_some()
+        have(after)
+        gathering.read_rest(made.store.spans(gathering.spans, SPANS), 7)
+        assert gathering.results == [None, 1.0, *(1 / n for n in range(2, 8))], meanwhile
 
 
 def test_get_reads_while_the_map_runs(
