@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
 from taskq import activity, keys
@@ -305,11 +306,20 @@ class MapJob(SignedJob):
         Raises:
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
         """
-        answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+        try:
+            answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+        except InvalidJobOperation:
+            # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
+            if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
+                self._end_canceled(kill=kill)
+            raise
+        self._end_canceled(kill=kill)
+        return answer
+
+    def _end_canceled(self, *, kill: bool) -> None:
         self.store.close(CANCELED, kill=kill)
         self.store.expire(CANCELED_TTL)
         self.store.tell_end()
-        return answer
 
     def _cancel(self, *options: Any) -> dict[str, list[str]]:
         for left in reversed(range(_TRIES)):

@@ -166,9 +166,10 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
     again = error is not None and run.job.should_retry and not run.stopped
     ttl = -1 if again else _ttl(run, failed=error is not None)
-    # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the job then
-    # opens the map again, and that takes the time limit off.
-    run.store.expire(ttl or _MOMENT)
+    if not again:
+        # Before RQ's own record, so that a crash between the two leaves nothing for ever: whoever gets the job
+        # then opens the map again, and that takes the time limit off.
+        run.store.expire(ttl or _MOMENT)
     run.job.meta = {}  # not written then: items and callbacks may have stored theirs, each in its own process
     if error is None:
         state.worker.succeed(run.job, run.queue, run.execution, run.summary)

@@ -132,11 +132,20 @@ class Load(threading.Thread):
             return
 
     def _cancel(self, one: Pushed) -> None:
-        job = self._queues[one.order.queue].fetch_job(one.id)
-        if job is not None:
-            one.cancelled = True
-            with suppress(InvalidJobOperation):
-                job.cancel()
+        """Cancel until it is answered: a call that hears no reply may have done the first half of it."""
+        for _ in range(1_000):
+            try:
+                job = self._queues[one.order.queue].fetch_job(one.id)
+                if job is not None:
+                    one.cancelled = True
+                    job.cancel()
+            except InvalidJobOperation:
+                return
+            except _AWAY:
+                time.sleep(_PAUSE)
+            else:
+                return
+        raise AssertionError(f"{one.id} could not be cancelled")
 
     def _abandon(self) -> None:
         """What a producer leaves that is killed in mid-map."""

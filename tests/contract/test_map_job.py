@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import redis
 import rq
 from rq.exceptions import InvalidJobOperation
 from rq.job import Callback, Dependency, Job, JobStatus, Retry  # type: ignore[attr-defined]
@@ -27,6 +29,8 @@ from taskq import (
     WaitTimeoutError,
 )
 from taskq.errors import RemoteTraceback
+from taskq.map_job import CANCELED
+from taskq.map_store import MapStore
 from taskq.testing import drain
 from tests import jobs
 
@@ -440,6 +444,19 @@ def test_cancel_twice(any_queue: Queue) -> None:
     job.cancel()
     with pytest.raises(InvalidJobOperation):
         job.cancel()
+
+
+def test_cancel_again_what_was_half_cancelled(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = any_queue.map(jobs.square, range(5))
+    with monkeypatch.context() as broken:
+        broken.setattr(MapStore, "close", Mock(side_effect=redis.ConnectionError))
+        with pytest.raises(redis.ConnectionError):
+            job.cancel()
+    assert any_queue.connection.ttl(job.store.keys.hash) == -1
+    with pytest.raises(InvalidJobOperation):
+        job.cancel()
+    assert job.store.info().reason == CANCELED
+    assert all(0 < ttl <= 24 * 3600 for ttl in map_keys(any_queue).values())
 
 
 @pytest.mark.parametrize("options", [{}, {"retry": Retry(max=2)}], ids=["plain", "retry"])
