@@ -31,7 +31,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[Server]:
-    """Not started yet."""
-    server = Server(folder, "--appendonly", "yes")
+    """Not started yet; what it has acknowledged survives kill -9, however slow the disk is."""
+    server = Server(folder, "--appendonly", "yes", "--appendfsync", "always")
     yield server
     server.kill()

@@ -194,7 +194,7 @@ def test_results_come_while_the_map_runs(url: str) -> None:
 
 def test_ctrl_c_before_all_items_are_there(url: str) -> None:
     with Queue(url=url).connection as connection:
-        before = connection.dbsize()
+        before = set(connection.keys("taskq:{*"))
         process = subprocess.Popen(
             [sys.executable, "-m", "workers", "map", "math:sqrt", "--stdin", "json"], cwd=ROOT, text=True,
             env=environment(TASKQ_URL=url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -202,12 +202,12 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
         assert process.stdin is not None
         process.stdin.write("4\n" * 100_000)
         process.stdin.flush()
-        wait_until(lambda: connection.dbsize() > before, "it writes items")
+        wait_until(lambda: connection.keys("taskq:{*}:pending"), "it writes items")
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=10)
         assert (stdout, process.returncode) == ("", exits.INTERRUPTED)
         assert stderr == "taskq: nothing was pushed, for not all items were there yet\n"
-        assert connection.dbsize() == before
+        assert not set(connection.keys("taskq:{*")) - before
 
 
 def test_detached_shown_and_killed(url: str) -> None:
