@@ -87,6 +87,8 @@ def fairness(systems: Sequence[System]) -> str:
   is empty, and no process of another system is left. So a drift of the machine meets all. The servers keep nothing
   on disk, and don't limit what may wait for a subscriber, which Celery's large results need.
 - Work begins when both worker processes have been seen at work at the same time; starting is not measured.
+- Before each work a GiB of memory is used and given back: a virtual machine may first have to get it from its
+  host, which would be counted to whoever needs it first.
 - A rate is measured over about the same time for all, so slow systems do fewer jobs.
 - Each system is used as its documentation says is best for the work; results are kept and fetched. taskq gets no
   hints. If you know a better way to use one, it is a few lines in `benchmarks/peers/`.

@@ -8,7 +8,7 @@ may be a tenth faster than another for as long as it lives, both sides are start
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks import alone, works
 from benchmarks.measure import seconds
@@ -20,16 +20,25 @@ HEAD = ("items", "starts x pairs", "taskq's time / the Pool's, median", "middle 
 
 Run = Callable[[], object]
 
+_CALIBRATION, _TIMES = 30_000, 20  # integers, and how often: the fastest time is one that nothing disturbed
+
 
 def beside_pool(scale: Scale) -> list[Row]:
     """How much longer taskq takes; the Pool gets a chunk size where that is better for it, taskq none."""
+    brief = [_integers(scale.brief)] * scale.brief_items
     return [
-        _row(scale, "of the seed", works.compute, scale.compute_items, one_each=True),
-        _row(scale, "of 10 ms", works.compute_briefly, scale.brief_items, one_each=False),
+        _row(scale, "of the seed", works.compute, range(scale.compute_items), one_each=True),
+        _row(scale, f"of {scale.brief * 1000:g} ms", works.compute_some, brief, one_each=False),
     ]
 
 
-def _row(scale: Scale, what: str, function: Callable[[int], int], count: int, *, one_each: bool) -> Row:
+def _integers(wanted: float) -> int:
+    """How many ``compute_some`` gets through in so many seconds on this machine."""
+    count = _CALIBRATION
+    return int(wanted * count / min(seconds(lambda: works.compute_some(count)) for _ in range(_TIMES)))
+
+
+def _row(scale: Scale, what: str, function: Callable[[int], int], items: Sequence[int], *, one_each: bool) -> Row:
     ours, theirs = [], []
     for _ in range(scale.starts):
         with (
@@ -37,13 +46,13 @@ def _row(scale: Scale, what: str, function: Callable[[int], int], count: int, *,
             alone.queue() as q,
         ):  # in this order: the queue leaves no process that came later
             one, other = _in_turn(
-                lambda: q.map(function, range(count)).get(),
-                lambda: bare.map(function, range(count), alone=one_each),
+                lambda: q.map(function, items).get(),
+                lambda: bare.map(function, items, alone=one_each),
                 scale.pairs,
             )
         ours += one
         theirs += other
-    return f"{count} {what}", f"{scale.starts} x {scale.pairs}", *_compared(ours, theirs)
+    return f"{len(items)} {what}", f"{scale.starts} x {scale.pairs}", *_compared(ours, theirs)
 
 
 def _in_turn(one: Run, other: Run, pairs: int) -> tuple[list[float], list[float]]:

@@ -16,9 +16,9 @@ def compute(_n: int) -> int:
     return sum([random.randint(1, 100) for _ in range(1_000_000)])
 
 
-def compute_briefly(_n: int) -> int:
-    """The same in about 10 ms."""
-    return sum([random.randint(1, 100) for _ in range(30_000)])
+def compute_some(count: int) -> int:
+    """The same of so many integers."""
+    return sum([random.randint(1, 100) for _ in range(count)])
 
 
 def nap(seconds: float) -> tuple[float, float]:
@@ -71,6 +71,7 @@ class Scale:
 
     compute_items: int = 8
     brief_items: int = 200
+    brief: float = 0.01  # seconds that each of them takes
     pairs: int = 12  # of maps by taskq and by a Pool
     starts: int = 6  # of both, with so many pairs each
     budget: float = 1.5  # seconds for which a rate is measured
@@ -84,6 +85,7 @@ class Scale:
     sizes: tuple[int, ...] = tuple(10**n for n in range(3, 8))  # of growing maps
     growth_limit: float = 30.0  # seconds a map of the next size may be expected to take
     idle: float = 5.0  # seconds
+    memory: int = 2**30  # bytes that are made ready before a work
 
     @property
     def ideal(self) -> float:
@@ -95,4 +97,5 @@ FULL = Scale()
 QUICK = Scale(
     compute_items=2, brief_items=20, pairs=2, starts=1, budget=0.2, most_jobs=2000, most_items=100_000,
     most_arrays=20, samples=20, long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
+    memory=2**26,
 )  # fmt: skip
