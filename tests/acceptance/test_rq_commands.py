@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -174,6 +175,15 @@ def test_max_jobs(real_queue: Queue, server_url: str) -> None:
     all_of_them = [real_queue.enqueue(jobs.square, n) for n in range(5)]
     assert run("worker", "-u", server_url, "--max-jobs", "2", "--processes", "4").returncode == 0
     assert [job.get_status() for job in all_of_them] == [JobStatus.FINISHED] * 2 + [JobStatus.QUEUED] * 3
+
+
+def test_max_idle_time_counts_from_the_end_of_the_last_job(real_queue: Queue, server_url: str) -> None:
+    last = real_queue.enqueue(jobs.nap, 1.5)
+    result = run("worker", "-u", server_url, "--max-idle-time", "1", "--processes", "1", "--services", "1")
+    ended = time.time()
+    assert result.returncode == 0, result.stderr
+    assert last.get_status(refresh=True) == JobStatus.FINISHED
+    assert ended - last.latest_result().created_at.timestamp() >= 1
 
 
 def test_round_robin_over_queues(real_queue: Queue, server_url: str) -> None:

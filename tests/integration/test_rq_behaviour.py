@@ -19,6 +19,7 @@ from rq.command import (
     send_stop_job_command,
 )
 from rq.executions import Execution
+from rq.group import Group
 from rq.job import JobStatus
 from rq.results import Result
 from rq.suspension import resume, suspend
@@ -274,6 +275,20 @@ def test_maintenance_without_a_pause(real_queue: Queue) -> None:
 
 
 # -- registries -----------------------------------------------------------------------------------------
+
+
+def test_a_group_runs_and_forgets_the_jobs_that_are_gone(real_queue: Queue) -> None:
+    group = Group.create(real_queue.connection, "mine")
+    kept, gone = group.enqueue_many(
+        real_queue, [rq.Queue.prepare_data(jobs.square, [n], result_ttl=ttl) for n, ttl in ((3, 60), (4, 0))]
+    )
+    with running_worker(real_queue, processes=2, rq=RQOptions(maintenance_interval=0)):
+        assert kept.latest_result(timeout=5).return_value == 9
+        wait_until(lambda: real_queue.connection.smembers(group.key) == {kept.id.encode()})
+        assert rq.job.Job.fetch(kept.id, real_queue.connection).group_id == "mine"
+        kept.delete()
+        wait_until(lambda: not real_queue.connection.exists(group.key, Group.REDIS_GROUP_KEY))
+    assert not rq.job.Job.exists(gone.id, real_queue.connection)
 
 
 def test_an_abandoned_job_is_cleaned_up_and_its_callback_runs_in_a_pool_process(real_queue: Queue) -> None:
