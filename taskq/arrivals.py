@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 from taskq.outcome import ItemFailure
 
 _BATCH = 1000  # failures fetched in one round trip
@@ -35,7 +35,7 @@ class Arrivals:
         in_order: Item 0 first; else as completed, values before the failures of the same look.
     """
 
-    def __init__(self, store: MapStore, *, in_order: bool = True) -> None:
+    def __init__(self, store: MapReader, *, in_order: bool = True) -> None:
         self._store = store
         self._results = store.results
         self._in_order = in_order

@@ -6,7 +6,7 @@ from collections import deque
 
 from taskq import results
 from taskq.errors import DamagedError, ItemError
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 
 SPANS = 10_000  # read in one round trip
 _TRIES = 3  # to read all again
@@ -23,7 +23,7 @@ class Gathering:
         total: How many items it has.
     """
 
-    def __init__(self, store: MapStore, total: int) -> None:
+    def __init__(self, store: MapReader, total: int) -> None:
         self.unreadable: ItemError | None = None  # the first ``ItemError`` among the results
         self._store = store
         self._read = results.reader(store.keys.results)

@@ -11,7 +11,7 @@ from typing import Any
 
 from taskq import Queue, codec, keys
 from taskq.keys import MapKeys
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 from tests.chaos import works
 from tests.chaos.load import Pushed
 from tests.chaos.site import QUEUES
@@ -26,7 +26,7 @@ def job_problems(queue: Queue, one: Pushed, runs: dict[Item, int], blamed: set[I
     if status is None:
         return [] if not one.sure else [f"{one.id} is gone"]
     if one.cancelled and status == b"canceled":
-        return _counts(MapStore(one.id, queue.connection), one) if one.is_map else []
+        return _counts(MapReader(one.id, queue.connection), one) if one.is_map else []
     check = _map_problems if one.is_map else _plain_problems
     return [*check(queue, one, status.decode(), blamed), *_not_run(one, runs)]
 
@@ -49,7 +49,7 @@ def _plain_problems(queue: Queue, one: Pushed, status: str, _blamed: Any) -> Pro
     return [] if ends == [value] else [f"{one.id}: returned {ends}, not just {value}"]
 
 
-def _counts(store: MapStore, one: Pushed) -> Problems:
+def _counts(store: MapReader, one: Pushed) -> Problems:
     """Counters agree with lists, spans cover each item at most once, and no chunk is in anybody's hands."""
     info = store.info()
     connection, k = store.connection, store.keys
@@ -70,7 +70,7 @@ def _counts(store: MapStore, one: Pushed) -> Problems:
 
 
 def _map_problems(queue: Queue, one: Pushed, status: str, blamed: set[Item]) -> Problems:
-    store, kind = MapStore(one.id, queue.connection), one.order.kind
+    store, kind = MapReader(one.id, queue.connection), one.order.kind
     problems = _counts(store, one)
     failures = store.failures()
     results: dict[int, Any] = {}
@@ -99,7 +99,7 @@ def given_up(connection: Any, pushed: list[Pushed]) -> int:
     count = 0
     for one in pushed:
         if one.is_map:
-            for n, failure in MapStore(one.id, connection).failures().items():
+            for n, failure in MapReader(one.id, connection).failures().items():
                 count += failure.type == "WorkerLostError" and not works.failure_of(one.order.kind, n)
     return count
 

@@ -10,7 +10,7 @@ from rq.job import Job
 
 from taskq.error_groups import ErrorGroup, group_errors
 from taskq.errors import UsageError
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 from workers.cli.job_view import JobView, views
 from workers.cli.lines import error_of, to_json
 from workers.cli.options import url_option
@@ -50,7 +50,7 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
 
 
 def _map(connection: Any, view: JobView) -> dict[str, Any]:
-    store = MapStore(view.id, connection)
+    store = MapReader(view.id, connection)
     if not store.exists():
         return {"function": "", "reason": "its keys are gone", "chunks": None, "workers": {}, "errors": []}
     info = store.info()

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from taskq.error_groups import ErrorGroup, Frame, group_errors
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 
 MAPS = 10  # newest maps with failed items that are looked at
 RECORDS = 500  # error records of one map that are read at most
@@ -43,7 +43,7 @@ class Errors:
 
 def groups_of(connection: Any, map_id: str) -> list[dict[str, Any]]:
     """One map's failures in groups. Only text is read: the pickled exceptions stay closed."""
-    failures = islice(MapStore(map_id, connection).each_failure(), RECORDS)
+    failures = islice(MapReader(map_id, connection).each_failure(), RECORDS)
     return [_row(group) for group in group_errors(failures)[:GROUPS]]
 
 

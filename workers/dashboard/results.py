@@ -12,7 +12,7 @@ from typing import Any
 from taskq import exposure, signing
 from taskq.arrivals import Arrivals
 from taskq.errors import UsageError
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 from taskq.results import value_of
 from workers.cli.lines import line_of
 
@@ -36,7 +36,7 @@ def check(connection: Any, map_id: str) -> None:
     )
 
 
-def lines(store: MapStore) -> Iterator[str]:
+def lines(store: MapReader) -> Iterator[str]:
     """A line for each result, in the order of completion, then one for each failed item: as of ``taskq results``.
 
     A result that can't be read here (its class is not installed, say) is a text that says so.

@@ -16,7 +16,7 @@ from taskq.error_groups import ErrorGroup, group_errors
 from taskq.errors import UsageError
 from taskq.map_info import MapInfo
 from taskq.map_job import ENDED, MapJob
-from taskq.map_store import MapStore
+from taskq.map_reader import MapReader
 from taskq.queue import fetch
 from taskq.timeline import OK, TimelineEntry
 from workers.sealed import SealedSerializer
@@ -127,7 +127,7 @@ def read(connection: Any, map_id: str) -> MapReport:
         UsageError: If there is a job with this id, and it is no map.
         ResultsGoneError: If there is no such map (any more).
     """
-    store, now = MapStore(map_id, connection), time.time()
+    store, now = MapReader(map_id, connection), time.time()
     job = fetch(map_id, connection, SealedSerializer)
     if job is not None and not isinstance(job, MapJob):
         raise UsageError(f"{map_id} is a plain job: there are reports of maps only")
