@@ -106,6 +106,15 @@ def again() -> Retry:
     return Retry(max=1)
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt("by its own code")
+
+
+def rest(*_told: Any) -> None:
+    """A callback that takes long."""
+    time.sleep(60)
+
+
 def describe_oddly() -> None:
     """Leaves on its job what only this process could unpickle."""
 

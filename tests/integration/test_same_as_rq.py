@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import sys
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import rq
+from rq.group import Group
 from rq.job import JobStatus
 
 from taskq import Queue
@@ -69,6 +73,25 @@ CASES: dict[str, Push] = {
     "callbacks": lambda queue: queue.enqueue(
         jobs.square, 3, job_id="a", on_success=rq.Callback(jobs.echo_callback, timeout=7)
     ),
+    "broken callbacks": lambda queue: [
+        queue.enqueue(jobs.square, 3, job_id="a", on_success=rq.Callback(rq_jobs.note_killed)),
+        queue.enqueue(jobs.invert, 0, job_id="b", on_failure=rq.Callback(rq_jobs.note_killed)),
+    ],
+    "slow callback": lambda queue: queue.enqueue(
+        jobs.square, 3, job_id="a", on_success=rq.Callback(rq_jobs.rest, timeout=1)
+    ),
+    "too long": lambda queue: queue.enqueue(jobs.nap, 60, job_id="a", job_timeout=1),
+    "async": lambda queue: queue.enqueue(rq_jobs.later, 3, job_id="a"),
+    "exits": lambda queue: [queue.enqueue(sys.exit, 3, job_id="a"), queue.enqueue(rq_jobs.interrupt, job_id="b")],
+    "not found": lambda queue: [
+        queue.enqueue(name, job_id=id_) for name, id_ in (("tests.jobs.none_such", "a"), ("none.such", "b"))
+    ],
+    "bad call": lambda queue: queue.enqueue(jobs.square, job_id="a"),
+    "unserializable": lambda queue: queue.enqueue(iter, [], job_id="a"),
+    "group": lambda queue: Group.create(queue.connection, "mine").enqueue_many(
+        queue, [rq.Queue.prepare_data(jobs.square, [n], job_id=id_) for n, id_ in enumerate("ab")]
+    ),
+    "unique": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", unique=True),
     "changed": lambda queue: queue.enqueue(rq_jobs.change_itself, job_id="a"),
     "failed before": push_again(JobStatus.FAILED, simple=True),
     "stopped before": push_again(JobStatus.STOPPED, simple=False),
@@ -129,5 +152,5 @@ def masked(fields: dict[bytes, bytes]) -> dict[bytes, Any]:
     shown = {name: "*" if name in _MOMENTS | _NAMES and value else value for name, value in fields.items()}
     for name in (b"exc_string", b"exc_info"):  # the frames above the job's are the worker's
         if shown.get(name):
-            shown[name] = "text"
+            shown[name] = zlib.decompress(base64.b64decode(shown[name])).splitlines()[-1]
     return shown
