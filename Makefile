@@ -29,6 +29,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(READY)
 	$(BIN)/mypy
@@ -87,4 +88,4 @@ $(BENCH)/.ready: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) build *.egg-info
+	rm -rf $(VENV) $(BENCH) build *.egg-info .import_linter_cache

@@ -20,7 +20,7 @@ from benchmarks.peers import PROCESSES
 from benchmarks.peers.taskq import worker
 from benchmarks.report import Row, number
 from benchmarks.works import Scale
-from taskq import keys, services
+from taskq.redis import keys, services
 
 _GONE = 15.0  # seconds a worker may take to end
 _HANG = 60.0  # seconds after which something that should happen does not

@@ -22,14 +22,14 @@ from rq.job import Job
 
 import taskq
 from benchmarks import works
-from taskq import keys
-from taskq.outcome import ChunkOutcome
-from taskq.server import private_server
-from taskq.timeline import TimelineNote
-from workers.dashboard.app import Dashboard
-from workers.dashboard.server import Server
-from workers.dashboard.settings import DashboardSettings
-from workers.dashboard.snapshot import Reader
+from taskq.payload.outcome import ChunkOutcome
+from taskq.redis import keys
+from taskq.redis.server import private_server
+from taskq.views.timeline import TimelineNote
+from taskq_workers.dashboard.app import Dashboard
+from taskq_workers.dashboard.server import Server
+from taskq_workers.dashboard.settings import DashboardSettings
+from taskq_workers.dashboard.snapshot import Reader
 
 JOBS, MAPS, UPDATES = 200_000, 50, 50
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

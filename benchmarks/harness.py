@@ -22,8 +22,8 @@ from typing import Any, Self
 from benchmarks import processes
 from benchmarks.peers import System
 from benchmarks.works import Scale, Work
-from taskq.connection import connect
-from taskq.server import private_server
+from taskq.redis.connection import connect
+from taskq.redis.server import private_server
 
 _START = 60.0  # seconds a system may take until both of its workers have worked
 _STOP = 15.0  # seconds it may take to end

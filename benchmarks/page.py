@@ -15,7 +15,7 @@ from benchmarks.harness import Findings, server
 from benchmarks.peers import PROCESSES, SYSTEMS, System
 from benchmarks.report import Comparison
 from benchmarks.works import Scale, Work
-from taskq.connection import connect
+from taskq.redis.connection import connect
 
 
 def machine() -> str:

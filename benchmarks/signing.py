@@ -11,7 +11,7 @@ import statistics
 
 import taskq
 from benchmarks import measure, works
-from taskq import signing
+from taskq.payload import signing
 
 ITEMS = 1_000_000
 

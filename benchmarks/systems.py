@@ -18,8 +18,9 @@ import rq
 from rq import Retry
 
 from benchmarks.ledger import step
-from taskq import Queue, services
-from taskq.connection import connect
+from taskq import Queue
+from taskq.redis import services
+from taskq.redis.connection import connect
 from tests.acceptance.worker import ROOT, Server, environment, kill_all
 from tests.waiting import wait_until
 
@@ -107,7 +108,7 @@ class Taskq(System):
     def __init__(self, server: Server, folder: Path, *options: str, hosts: int = 1) -> None:
         super().__init__(server, folder)
         self._queue = Queue(connection=self.connection)
-        command = [sys.executable, "-m", "workers", "worker", "--processes", "2", "--grace", "5", *options]
+        command = [sys.executable, "-m", "taskq", "worker", "--processes", "2", "--grace", "5", *options]
         self.hosts = [Supervised(command, folder / f"taskq-{n}.log", TASKQ_URL=server.url) for n in range(hosts)]
         wait_until(lambda: len(services.live(self.connection)) == hosts)
         self._job: Any = None

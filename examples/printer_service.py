@@ -23,7 +23,7 @@ import psutil
 from processes import find, kill, tree
 
 import taskq
-from taskq import services
+from taskq.redis import services
 
 
 class PrinterService(cotyledon.Service):

@@ -16,7 +16,7 @@ import threading
 import time
 
 import taskq
-from taskq.connection import url_of
+from taskq.redis.connection import url_of
 
 
 def print_something(something: str) -> str:

@@ -25,7 +25,7 @@ def main() -> None:
     if not installed("--editable", ".[embedded]"):
         sys.exit("taskq itself can't be installed; see above")
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["bench"]
-    left_out = [name for name in extra if not name.startswith("taskq[") and not installed(name)]
+    left_out = [name for name in extra if not name.startswith("taskq-pool[") and not installed(name)]
     print("Left out: " + (", ".join(left_out) or "nothing"), file=sys.stderr)
 
 

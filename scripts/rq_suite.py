@@ -19,7 +19,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from taskq.server import private_server
+from taskq.redis.server import private_server
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = ROOT / "tests" / "rq_suite"
@@ -77,7 +77,7 @@ def _write_rqworker(folder: Path) -> None:
     """RQ's old name of its worker's command, which some tests start: here it is ours."""
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "rqworker"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m workers worker "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m taskq worker "$@"\n')
     script.chmod(0o755)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 import taskq
-from taskq import activity
+from taskq.views import activity
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -85,7 +85,7 @@ def work(queue: taskq.Queue) -> taskq.MapJob:
 @contextmanager
 def page_of(url: str) -> Iterator[str]:
     """The page for this Redis; yields its address."""
-    command = [sys.executable, "-m", "workers", "dashboard", "--url", url, "--port", "0", "--allow-actions"]
+    command = [sys.executable, "-m", "taskq", "dashboard", "--url", url, "--port", "0", "--allow-actions"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
@@ -146,7 +146,7 @@ def queue_url(queue: taskq.Queue) -> str:
 
 
 def report(browser: Browser, queue: taskq.Queue, job: taskq.MapJob) -> None:
-    done = subprocess.run([sys.executable, "-m", "workers", "report", job.id, "--url", queue_url(queue)],
+    done = subprocess.run([sys.executable, "-m", "taskq", "report", job.id, "--url", queue_url(queue)],
                           cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "report.html")

@@ -31,11 +31,11 @@ from taskq.errors import (
     WorkerLostError,
 )
 from taskq.local import local
-from taskq.map_job import MapJob
-from taskq.outcome import ItemFailure
-from taskq.progress import Progress
+from taskq.maps.job import MapJob
+from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 from taskq.result_list import ResultList
+from taskq.views.progress import Progress
 
 __version__ = "0.1.0"
 

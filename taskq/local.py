@@ -12,13 +12,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from taskq import services, signing
 from taskq.errors import ServerError
+from taskq.payload import signing
 from taskq.queue import Queue
-from taskq.server import private_server
+from taskq.redis import services
+from taskq.redis.server import private_server
 
 _START = 30.0  # seconds the workers may take to be ready
 _GRACE = 2.0  # seconds which running items get at the end
+
+_PROGRAM = """
+import os, sys
+sys.path += [folder for folder in sys.argv.pop(1).split(os.pathsep) if folder not in sys.path]
+from taskq_workers.cli import main
+main()
+"""
+"""The command ``taskq``, found where this program would find it, and not in a project that has a ``queue.py``."""
 
 
 @contextmanager
@@ -59,13 +68,15 @@ def local(
 def _workers(
     url: str, queue: str, processes: int | None, count: int, log_level: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "workers", "worker", queue, "--url", url, "--services", str(count),
+    path = [folder or str(Path.cwd()) for folder in sys.path]
+    command = [sys.executable, "-P", "-c", _PROGRAM, os.pathsep.join(path),
+               "worker", queue, "--url", url, "--services", str(count),
                "--grace", str(_GRACE), "--log-level", log_level, "--until-eof"]  # fmt: skip
+    command += [part for folder in path for part in ("--path", folder)]
     if processes is not None:
         command += ["--processes", str(processes)]
     kept = (signing.VARIABLE,)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
-    environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     try:
         _wait_until_ready(process, url, count)
@@ -83,7 +94,7 @@ def _workers(
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, count: int) -> None:
-    from taskq.connection import connect
+    from taskq.redis.connection import connect
 
     deadline = time.monotonic() + _START
     with connect(url) as connection:

@@ -13,16 +13,21 @@ import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from taskq import codec, exposure, keys, signing, tracing
-from taskq.chunk import check_chunksize
-from taskq.connection import connect
 from taskq.errors import OptionError
-from taskq.function import Function, for_rq
-from taskq.map_job import MAP, MapJob, kind_of
-from taskq.patience import clear_errors
-from taskq.producer import Items, MapOptions, check_iterable, push_map
+from taskq.maps.chunk import check_chunksize
+from taskq.maps.items import Items, check_iterable
+from taskq.maps.job import MapJob
+from taskq.maps.options import MapOptions
+from taskq.maps.producer import push_map
+from taskq.payload import codec, signing
+from taskq.payload.function import Function, for_rq
+from taskq.payload.signed_job import signing_class
+from taskq.redis import exposure, keys
+from taskq.redis.connection import connect
+from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.patience import clear_errors
 from taskq.result_list import ResultList
-from taskq.signed_job import signing_class
+from taskq.views import tracing
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
@@ -72,7 +77,7 @@ class Queue(rq.Queue):
         self.payload_limit = payload_limit
         options["serializer"] = options.get("serializer") or codec.Serializer
         super().__init__(name, connection=connection or connect(url, patience=patience), **options)
-        exposure.warn(self.connection)
+        exposure.warn(self.connection, signed=bool(signing.keyring()), variable=signing.VARIABLE)
         if signing.keyring():
             self.job_class = signing_class(self.job_class)
 

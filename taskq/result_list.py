@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, overload
 
-from taskq import connection
-from taskq.list_reader import ListReader
-from taskq.patience import clear_errors
-from taskq.results import codec_of
+from taskq.payload.results import codec_of
+from taskq.redis import connection
+from taskq.redis.list_reader import ListReader
+from taskq.redis.patience import clear_errors
 
 _BATCH = 1000  # elements written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for

@@ -11,7 +11,7 @@
         with running_worker(fake_queue, processes=2):
             assert fake_queue.map(render, pages).get(timeout=10) == [...]
 
-Needs the extra ``taskq[testing]`` (fakeredis with Lua, pytest).
+Needs the extra ``taskq-pool[testing]`` (fakeredis with Lua, pytest).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import SimpleWorker
 
-from taskq.connection import url_of
 from taskq.queue import Queue
+from taskq.redis.connection import url_of
 
 _STOP = 10.0  # seconds a worker may take to end
 
@@ -87,17 +87,17 @@ def running_worker(
         queue: Where it gets its jobs.
         processes: Pool processes.
         new_connection: Makes its connections; default: to the queue's own server, fake or real.
-        settings: Others of ``workers.settings.Settings``.
+        settings: Others of ``taskq_workers.settings.Settings``.
 
     Yields:
         The service's state, for looking at.
     """
     # Here and not above: a producer's tests that only drain need none of the workers.
-    from workers.events import Stop
-    from workers.inbox import Inbox
-    from workers.rq_options import RQOptions
-    from workers.service import build
-    from workers.settings import Settings, worker_name
+    from taskq_workers.rq_options import RQOptions
+    from taskq_workers.service.core.events import Stop
+    from taskq_workers.service.core.inbox import Inbox
+    from taskq_workers.service.service import build
+    from taskq_workers.settings import Settings, worker_name
 
     inbox = Inbox()
     options: dict[str, Any] = {
@@ -131,7 +131,7 @@ def running_worker(
 
 def _again(connection: Any) -> Any:
     """Another connection to the same server, as a service has it: redis-py says nothing twice."""
-    from workers.lean import LeanPool, LeanRedis  # here, as above
+    from taskq_workers.service.rq.lean import LeanPool, LeanRedis  # here, as above
 
     pool = connection.connection_pool
     if isinstance(connection, fakeredis.FakeRedis):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from taskq import Queue
-from taskq.connection import connect
-from taskq.server import private_server
+from taskq.redis.connection import connect
+from taskq.redis.server import private_server
 
 pytest_plugins = ["taskq.testing"]
 

@@ -171,19 +171,19 @@ def remember_process(job: Any, connection: Any, *args: Any) -> None:
 
 def _on_sending(act: Any) -> None:
     """Have this process call ``act`` the next time it sends an outcome, instead of sending it."""
-    from workers import pool_process
+    from taskq_workers.process import process
 
-    pickler: Any = pool_process.pickle
+    pickler: Any = process.pickle
 
     class Once:
         loads = staticmethod(pickler.loads)
 
         @staticmethod
         def dumps(_answer: Any) -> None:
-            pool_process.pickle = pickler
+            process.pickle = pickler
             act()
 
-    pool_process.pickle = Once  # type: ignore[assignment]
+    process.pickle = Once  # type: ignore[assignment]
 
 
 def die_sending(n: int) -> int:

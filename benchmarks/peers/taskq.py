@@ -20,7 +20,7 @@ class TaskqSession(rq.RQSession):
 
 def worker(url: str, *options: str) -> list[str]:
     """The command."""
-    return [sys.executable, "-m", "workers", "worker", "--url", url, "--services", "1",
+    return [sys.executable, "-m", "taskq", "worker", "--url", url, "--services", "1",
             "--processes", str(PROCESSES), "--log-level", "warning", *options]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class Dashboard:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers", "dashboard", "--url", url, "--port", "0", *arguments],
+                [sys.executable, "-m", "taskq", "dashboard", "--url", url, "--port", "0", *arguments],
                 cwd=ROOT, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip

@@ -20,7 +20,7 @@ from rq.suspension import resume, suspend
 
 import taskq
 from taskq import Queue
-from taskq.connection import connect
+from taskq.redis.connection import connect
 from tests import jobs
 from tests.acceptance.compose import redis_conf
 from tests.acceptance.worker import ROOT, Server, Workers, run

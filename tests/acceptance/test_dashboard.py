@@ -257,17 +257,18 @@ def test_the_report_command(workers: Workers, real_queue: Queue, server_url: str
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_the_extra(missing: str) -> None:
-    program = f"import sys; sys.modules[{missing!r}] = None; from workers.cli import main; main()"
+    program = f"import sys; sys.modules[{missing!r}] = None; from taskq_workers.cli import main; main()"
     told = subprocess.run([sys.executable, "-c", program, "dashboard"], cwd=ROOT, env=environment(),
                           capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
     assert told.returncode == 1
-    assert "pip install 'taskq[dashboard]'" in told.stderr
+    assert "pip install 'taskq-pool[dashboard]'" in told.stderr
     assert "Traceback" not in told.stderr
 
 
 def test_the_other_commands_do_without_it() -> None:
     program = (
-        "import sys, workers.cli, workers.manager; print({'starlette', 'uvicorn', 'jinja2'} & {*sys.modules})"
+        "import sys, taskq_workers.cli, taskq_workers.manager.manager; "
+        "print({'starlette', 'uvicorn', 'jinja2'} & {*sys.modules})"
     )
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment(), capture_output=True,
                           text=True, timeout=30, check=True)  # fmt: skip

@@ -11,10 +11,10 @@ import pytest
 import rq
 
 from taskq import MapJob, Queue
+from taskq_workers.settings import MAX_DEATHS
 from tests import jobs, rq_jobs
 from tests.acceptance.worker import Worker, Workers, alive, repeated, runs_in, runs_of
 from tests.waiting import wait_until
-from workers.settings import MAX_DEATHS
 
 pytestmark = pytest.mark.acceptance
 

@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner
 
 from taskq import MapJob, Queue
+from taskq_workers.cli import cli, exits
 from tests import jobs
 from tests.acceptance.worker import ROOT, Workers, environment, run
 from tests.waiting import wait_until
-from workers.cli import cli, exits
 
 pytestmark = pytest.mark.acceptance
 
@@ -60,7 +60,7 @@ def taskq(url: str, *arguments: str, stdin: str = "") -> Told:
 
 def start(url: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "workers", *arguments], cwd=ROOT, env=environment(TASKQ_URL=url), text=True,
+        [sys.executable, "-m", "taskq", *arguments], cwd=ROOT, env=environment(TASKQ_URL=url), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -196,7 +196,7 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
     with Queue(url=url).connection as connection:
         before = set(connection.keys("taskq:{*"))
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "map", "math:sqrt", "--stdin", "json"], cwd=ROOT, text=True,
+            [sys.executable, "-m", "taskq", "map", "math:sqrt", "--stdin", "json"], cwd=ROOT, text=True,
             env=environment(TASKQ_URL=url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert process.stdin is not None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from taskq import Queue, services
-from taskq.lua import Scripts
+from taskq import Queue
+from taskq.redis import services
+from taskq.redis.lua import Scripts
 from tests import jobs
 from tests.acceptance.worker import Workers
 from tests.waiting import wait_until

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import taskq
-from taskq import Queue, signing
+from taskq import Queue
+from taskq.payload import signing
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, run, title
 from tests.waiting import wait_until

@@ -22,11 +22,11 @@ import click
 import pytest
 
 from taskq import Queue
+from taskq_workers.cli import cli, exits
+from taskq_workers.logs import FIELDS
 from tests import jobs
 from tests.acceptance.worker import ROOT, Server, Workers, environment, run
 from tests.waiting import wait_until
-from workers.cli import cli, exits
-from workers.logs import FIELDS
 
 pytestmark = pytest.mark.acceptance
 
@@ -55,7 +55,7 @@ def test_the_examples_in_the_help_run(workers: Workers, real_queue: Queue, serve
     bin_ = folder / "bin"
     bin_.mkdir()
     script = bin_ / "taskq"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m workers "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m taskq "$@"\n')
     script.chmod(0o755)
     # Of the jobs that the examples speak of: three that have ended, so that everything can be done with them.
     failed = [real_queue.map(jobs.invert, [0, 1]) for _ in range(2)]
@@ -88,7 +88,7 @@ def test_completion(server_url: str, real_queue: Queue) -> None:
         subprocess.run([bash, "-n"], input=told.stdout, text=True, check=True)
     job = real_queue.map(jobs.square, [1])
     variables = {"_TASKQ_COMPLETE": "bash_complete", "COMP_WORDS": "taskq can", "COMP_CWORD": "1"}
-    command = [sys.executable, "-c", "from workers.cli import cli; cli(prog_name='taskq')"]
+    command = [sys.executable, "-c", "from taskq_workers.cli import cli; cli(prog_name='taskq')"]
     for words, position, found in (("taskq can", "1", "plain,cancel"), ("taskq cancel ", "2", f"plain,{job.id}")):
         variables |= {"COMP_WORDS": words, "COMP_CWORD": position}
         done = subprocess.run(
@@ -106,7 +106,7 @@ def test_top_on_a_terminal(workers: Workers, real_queue: Queue, server_url: str)
     if pid == 0:
         os.chdir(ROOT)
         variables = environment(TASKQ_URL=server_url, TERM="xterm", COLUMNS="140", LINES="40")
-        os.execve(sys.executable, [sys.executable, "-m", "workers", "top", "--interval", "0.2"], variables)  # noqa: S606
+        os.execve(sys.executable, [sys.executable, "-m", "taskq", "top", "--interval", "0.2"], variables)  # noqa: S606
     shown = ""
 
     def read(words: str) -> None:

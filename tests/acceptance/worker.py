@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import redis
 
-from taskq import services
-from taskq.connection import connect
-from taskq.server import find_program
-from taskq.services import ServiceInfo
+from taskq.redis import services
+from taskq.redis.connection import connect
+from taskq.redis.server import find_program
+from taskq.redis.services import ServiceInfo
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def environment(**variables: str) -> dict[str, str]:
 def run(*arguments: str, stdin: str = "", cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command of taskq's, to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "workers", *arguments],
+        [sys.executable, "-m", "taskq", *arguments],
         input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=30,
         check=False,
     )  # fmt: skip
@@ -95,7 +95,7 @@ class Worker:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers", "worker", *arguments],
+                [sys.executable, "-m", "taskq", "worker", *arguments],
                 cwd=ROOT, env=environment(TASKQ_URL=url, **variables), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip

@@ -9,9 +9,11 @@ import re
 from collections import Counter
 from typing import Any
 
-from taskq import Queue, codec, keys
-from taskq.keys import MapKeys
-from taskq.map_reader import MapReader
+from taskq import Queue
+from taskq.maps.reader import MapReader
+from taskq.payload import codec
+from taskq.redis import keys
+from taskq.redis.keys import MapKeys
 from tests.chaos import works
 from tests.chaos.load import Pushed
 from tests.chaos.site import QUEUES

@@ -17,7 +17,7 @@ from rq.job import Dependency
 
 from taskq import Queue
 from taskq.errors import MapError, ServerError
-from taskq.map_store import MapStore
+from taskq.maps.store import MapStore
 from tests.chaos import works
 from tests.chaos.schedule import Order
 from tests.chaos.site import QUEUES

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 from redis.exceptions import RedisError
 
-from taskq.connection import connect
+from taskq.redis.connection import connect
 from tests.chaos.schedule import Deed
 from tests.chaos.site import Host, Parts, Site, pool_of
 

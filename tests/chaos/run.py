@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taskq import Queue, keys
-from taskq.connection import connect
-from taskq.map_store import MapStore
+from taskq import Queue
+from taskq.maps.store import MapStore
+from taskq.redis import keys
+from taskq.redis.connection import connect
 from tests.chaos import audit, schedule, works
 from tests.chaos.load import Load, Pushed
 from tests.chaos.monkey import Monkey

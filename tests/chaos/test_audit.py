@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from taskq import MapJob, Queue, codec
-from taskq.map_store import MapStore
+from taskq import MapJob, Queue
+from taskq.maps.store import MapStore
+from taskq.payload import codec
 from taskq.testing import drain
 from tests import jobs
 from tests.chaos import audit, works

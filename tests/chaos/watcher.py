@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from taskq import keys
-from taskq.connection import connect
+from taskq.redis import keys
+from taskq.redis.connection import connect
 from tests.chaos.load import Pushed
 
 _PAUSE = 0.1  # seconds between looks

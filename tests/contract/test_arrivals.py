@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from taskq import Queue, arrivals, codec
-from taskq.arrivals import Arrivals
-from taskq.function import Function
-from taskq.map_store import Claim, MapStore
-from taskq.runner import run_chunk
-from taskq.timeline import TimelineNote
+from taskq import Queue
+from taskq.maps import arrivals
+from taskq.maps.arrivals import Arrivals
+from taskq.maps.runner import run_chunk
+from taskq.maps.store import Claim, MapStore
+from taskq.payload import codec
+from taskq.payload.function import Function
+from taskq.views.timeline import TimelineNote
 from tests import jobs
 
 NOTE = TimelineNote("here", "w", 1, 0)

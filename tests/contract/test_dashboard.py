@@ -11,18 +11,20 @@ import pytest
 import rq
 from rq.job import Job
 
-from taskq import Queue, activity, keys, services
-from taskq.activity import Activity, ProcessActivity
+from taskq import Queue
 from taskq.errors import ResultsGoneError, UsageError
+from taskq.redis import keys, services
 from taskq.testing import drain
-from taskq.timeline import TimelineNote
+from taskq.views import activity
+from taskq.views.activity import Activity, ProcessActivity
+from taskq.views.timeline import TimelineNote
+from taskq_workers import report
+from taskq_workers.dashboard import queues
+from taskq_workers.dashboard.actions import ActionError, cancel, retry
+from taskq_workers.dashboard.errors import groups_of
+from taskq_workers.dashboard.results import DownloadRefusedError, check, lines
+from taskq_workers.dashboard.snapshot import Reader
 from tests import jobs
-from workers import report
-from workers.dashboard import queues
-from workers.dashboard.actions import ActionError, cancel, retry
-from workers.dashboard.errors import groups_of
-from workers.dashboard.results import DownloadRefusedError, check, lines
-from workers.dashboard.snapshot import Reader
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -80,7 +82,7 @@ def test_what_is_new_of_the_timeline(any_queue: Queue) -> None:
 
 
 def test_a_running_map_is_shown_however_old_it_is(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.dashboard.snapshot.NEWEST", 2)
+    monkeypatch.setattr("taskq_workers.dashboard.snapshot.NEWEST", 2)
     old = any_queue.map(jobs.square, range(4), chunksize=1)
     any_queue.connection.zadd(keys.MAPS, {old.id: 1.0})
     for _ in range(3):

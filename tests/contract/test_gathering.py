@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from taskq import Queue, WaitTimeoutError, list_reader
+from taskq import Queue, WaitTimeoutError
 from taskq.errors import DamagedError, ResultsGoneError
-from taskq.gathering import SPANS, Gathering
-from taskq.map_job import MapJob
+from taskq.maps.gathering import SPANS, Gathering
+from taskq.maps.job import MapJob
+from taskq.redis import list_reader
 from taskq.testing import running_worker
 from tests import jobs
 from tests.contract.test_arrivals import Map

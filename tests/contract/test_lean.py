@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from taskq.connection import connect
-from workers.lean import LeanPool
+from taskq.redis.connection import connect
+from taskq_workers.service.rq.lean import LeanPool
 
 
 def test_one_connection_serves_commands_and_pipelines(server_url: str) -> None:

@@ -29,8 +29,8 @@ from taskq import (
     WaitTimeoutError,
 )
 from taskq.errors import RemoteTraceback
-from taskq.map_job import CANCELED
-from taskq.map_store import MapStore
+from taskq.maps.job import CANCELED
+from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
 
@@ -95,7 +95,7 @@ def test_results_can_be_had_again_and_again(any_queue: Queue) -> None:
 
 
 def test_results_in_many_batches(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskq.list_reader._MOST", 7)
+    monkeypatch.setattr("taskq.redis.list_reader._MOST", 7)
     job = pushed(any_queue, jobs.square, range(50))
     assert job.get(timeout=5) == list(job) == [n * n for n in range(50)]
 

@@ -18,19 +18,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from rq.job import Job, JobStatus
 
-from taskq import codec, services
-from taskq.chunk import Header, read_header
-from taskq.map_job import HELPER, HelperJob, kind_of
-from taskq.map_store import Claim
-from taskq.outcome import ChunkOutcome, ItemFailure
-from taskq.rq_jobs import HELP_PATH
-from taskq.services import ServiceInfo
+from taskq.maps.chunk import Header, read_header
+from taskq.maps.job import HelperJob
+from taskq.maps.rq_jobs import HELP_PATH
+from taskq.maps.store import Claim
+from taskq.payload import codec
+from taskq.payload.outcome import ChunkOutcome, ItemFailure
+from taskq.redis import services
+from taskq.redis.kinds import HELPER, kind_of
+from taskq.redis.services import ServiceInfo
 from taskq.testing import make_fake_queue
-from taskq.timeline import TimelineNote
+from taskq.views.timeline import TimelineNote
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import recovery
+from taskq_workers.settings import MAX_DEATHS
 from tests import jobs
-from workers import recovery
-from workers.rq_worker import RQWorker
-from workers.settings import MAX_DEATHS
 
 NAMES = ("ann", "bob")
 _FAR = 1000.0  # seconds: a lease that does not end by itself here

@@ -24,10 +24,10 @@ from taskq import (
     Queue,
     TooLargeError,
 )
-from taskq.chunk import SOFT_BYTES, read_header
-from taskq.keys import MAPS, WRITING_TTL
-from taskq.map_store import MapStore
-from taskq.producer import MAP_RESULT_TTL
+from taskq.maps.chunk import SOFT_BYTES, read_header
+from taskq.maps.options import MAP_RESULT_TTL
+from taskq.maps.store import MapStore
+from taskq.redis.keys import MAPS, WRITING_TTL
 from taskq.testing import drain
 from tests import jobs
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from taskq import Queue, codec, keys, services
-from taskq.chunk import Header, read_header, read_items
-from taskq.map_store import Claim, ClaimReply, MapStore
-from taskq.outcome import ChunkOutcome, ItemFailure, Totals
-from taskq.timeline import TimelineNote
+from taskq import Queue
+from taskq.maps.chunk import Header, read_header, read_items
+from taskq.maps.store import Claim, ClaimReply, MapStore
+from taskq.payload import codec
+from taskq.payload.outcome import ChunkOutcome, ItemFailure, Totals
+from taskq.redis import keys, services
+from taskq.views.timeline import TimelineNote
 from tests import jobs
 
 NOTE = TimelineNote("host", "worker-a", 17, 3)
@@ -547,7 +549,7 @@ def test_expire(store: MapStore, ttl: int, left: int) -> None:
 
 
 def test_batches_of_results(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskq.list_reader._BYTES", 4 * len(codec.dumps(1)))
+    monkeypatch.setattr("taskq.redis.list_reader._BYTES", 4 * len(codec.dumps(1)))
     store = any_queue.map(abs, range(30), chunksize=30).store
     store.open(A)
     commit(store, claim(store)[0])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from taskq import Queue, activity, backlog, metrics
+from taskq import Queue
 from taskq.testing import running_worker
+from taskq.views import activity, backlog, metrics
 from tests import jobs
 from tests.waiting import wait_until
 

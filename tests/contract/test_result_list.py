@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskq import OptionError, PickleError, Queue, ResultList, connection
+from taskq import OptionError, PickleError, Queue, ResultList
+from taskq.redis import connection
 from taskq.testing import drain
 from tests import jobs
 

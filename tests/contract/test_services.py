@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from taskq import Queue, keys, services
-from taskq.chunk import CHUNKS_PER_CORE, read_header
-from taskq.lua import Scripts
-from taskq.services import ServiceInfo
+from taskq import Queue
+from taskq.maps.chunk import CHUNKS_PER_CORE, read_header
+from taskq.redis import keys, services
+from taskq.redis.lua import Scripts
+from taskq.redis.services import ServiceInfo
 from tests import jobs
 
 

@@ -16,9 +16,11 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 import taskq
-from taskq import MapJob, Queue, SignatureError, codec, connection, keys, refusals, signing
-from taskq.keys import MapField
+from taskq import MapJob, Queue, SignatureError
+from taskq.payload import codec, signing
 from taskq.queue import fetch
+from taskq.redis import connection, keys, refusals
+from taskq.redis.keys import MapField
 from taskq.testing import drain
 from tests import jobs
 

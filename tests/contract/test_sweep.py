@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from rq.job import Job, JobStatus
 
-from taskq import MapJob, Queue, keys
-from taskq.map_job import CANCELED_TTL
-from taskq.map_store import MapStore
+from taskq import MapJob, Queue
+from taskq.maps.job import CANCELED_TTL
+from taskq.maps.store import MapStore
+from taskq.redis import keys
+from taskq_workers.service.upkeep.sweep import Sweep
 from tests import jobs
-from workers.sweep import Sweep
 
 
 def sweep(queue: Queue) -> None:

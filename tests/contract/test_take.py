@@ -11,10 +11,10 @@ from rq.executions import Execution
 from rq.job import JobStatus
 
 from taskq import Queue
-from taskq.lua import Scripts
+from taskq.redis.lua import Scripts
+from taskq_workers.service.jobs import short_path
+from taskq_workers.service.rq.worker import RQWorker
 from tests import jobs
-from workers import short_path
-from workers.rq_worker import RQWorker
 
 FEW = timedelta(microseconds=3)  # which a float may lose
 LEAP = datetime(2096, 2, 29, 23, 59, 59, tzinfo=UTC)

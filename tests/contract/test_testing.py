@@ -7,8 +7,9 @@ import signal
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from taskq import Queue, producer
-from taskq.chunk import read_header
+from taskq import Queue
+from taskq.maps import producer
+from taskq.maps.chunk import read_header
 from taskq.testing import _again, drain, make_fake_queue
 from tests import jobs
 

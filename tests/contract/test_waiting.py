@@ -9,8 +9,8 @@ import redis
 from redis.client import PubSub
 
 from taskq import Queue
-from taskq.keys import MapKeys
-from taskq.waiting import Events
+from taskq.maps.waiting import Events
+from taskq.redis.keys import MapKeys
 
 KEYS = MapKeys("some")
 

@@ -1,4 +1,4 @@
-"""Fuzz everything that reads bytes from Redis: ``make fuzz SECONDS=60`` (needs the extra ``taskq[fuzz]``).
+"""Fuzz everything that reads bytes from Redis: ``make fuzz SECONDS=60`` (needs the extra ``taskq-pool[fuzz]``).
 
 Guided by coverage, unlike the tests with hypothesis. It goes on until the time is over, or something is raised
 that is no error of ours. What it reads is never unpickled: everything in this process is read with a key.
@@ -15,11 +15,14 @@ import atheris
 os.environ["TASKQ_SECRET_KEY"] = "a key of at least thirty-two characters"  # noqa: S105 - of nothing
 
 with atheris.instrument_imports(include=["taskq", "json"]):
-    from taskq import TaskqError, chunk, codec, services
-    from taskq.map_info import read_info
-    from taskq.map_job import kind_of
-    from taskq.outcome import ItemFailure
-    from taskq.signing import Keyring
+    from taskq import TaskqError
+    from taskq.maps import chunk
+    from taskq.maps.info import read_info
+    from taskq.payload import codec
+    from taskq.payload.outcome import ItemFailure
+    from taskq.payload.signing import Keyring
+    from taskq.redis import services
+    from taskq.redis.kinds import kind_of
 
 _TARGETS = (
     lambda data: codec.at("chunk", "id").loads(data),

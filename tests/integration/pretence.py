@@ -9,9 +9,10 @@ import fakeredis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from taskq import MapJob, Queue, services
-from taskq.keys import MapField
-from taskq.services import ServiceInfo
+from taskq import MapJob, Queue
+from taskq.redis import services
+from taskq.redis.keys import MapField
+from taskq.redis.services import ServiceInfo
 
 
 def announce(queue: Queue, name: str) -> None:

@@ -15,14 +15,16 @@ from rq.job import Job, JobStatus
 
 from taskq import Queue
 from taskq.testing import running_worker
+from taskq_workers.lanes import lane
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.link import ledger
+from taskq_workers.link.tasks import BatchTask
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import feeding
+from taskq_workers.settings import Wear
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
-from workers import feeding, lane, ledger
-from workers.lane import Lane
-from workers.settings import Wear
-from workers.state import State
-from workers.tasks import BatchTask
 
 Batches = list[list[str]]  # of each its job ids
 

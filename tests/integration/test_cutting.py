@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from taskq import MapCanceledError, Queue, keys
-from taskq.map_store import MapStore
+from taskq import MapCanceledError, Queue
+from taskq.maps.store import MapStore
+from taskq.redis import keys
 from taskq.testing import running_worker
+from taskq_workers.service.rq.worker import RQWorker
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
-from workers.rq_worker import RQWorker
 
 
 def sizes(queue: Queue) -> list[int]:

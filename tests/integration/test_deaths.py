@@ -13,7 +13,8 @@ from rq import Retry
 from rq.job import JobStatus
 
 import taskq
-from taskq import Queue, services
+from taskq import Queue
+from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until

@@ -17,19 +17,22 @@ from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import JobStatus
 from rq.suspension import resume, suspend
 
-from taskq import Queue, keys, services
+from taskq import Queue
+from taskq.redis import keys, services
 from taskq.testing import running_worker
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.service import dispatcher
+from taskq_workers.service.core.events import Done, Event, Fetched
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import feeding
+from taskq_workers.service.jobs.fetcher import Fetcher
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import recovery
 from tests import jobs
 from tests.integration.pretence import announce
 from tests.integration.test_deaths import runs_of
 from tests.integration.test_garbage import put
 from tests.waiting import wait_until
-from workers import dispatcher, feeding, recovery
-from workers.events import Done, Event, Fetched
-from workers.fetcher import Fetcher
-from workers.rq_options import RQOptions
-from workers.rq_worker import RQWorker
-from workers.state import State
 
 SOON = 2.5  # seconds: less than after which a job is looked for that is in nobody's hands
 
@@ -64,7 +67,7 @@ def hold_what_comes(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, t
 
             super().__init__(*others, hold)
 
-    monkeypatch.setattr("workers.service.Fetcher", Holding)
+    monkeypatch.setattr("taskq_workers.service.service.Fetcher", Holding)
     return held, release
 
 
@@ -360,7 +363,7 @@ def test_kill_horse_costs_also_what_the_process_had_not_come_to(real_queue: Queu
     with running_worker(real_queue, processes=1) as state:
         wait_until(lambda: waits(state, real_queue))
         [lane] = state.lanes
-        wait_until(lambda: not lane.marker.stillborn)
+        wait_until(lambda: not lane.stillborn)
         os.kill(lane.pid, signal.SIGSTOP)
         job = real_queue.enqueue(jobs.nap, 60)
         wait_until(lambda: not lane.idle)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.results import Result
 
-from taskq import MapJob, Queue, TaskqError, keys, services
+from taskq import MapJob, Queue, TaskqError
+from taskq.redis import keys, services
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until

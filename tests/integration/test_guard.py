@@ -8,8 +8,8 @@ import sys
 ASKED_BY_NOBODY = """
 import os, socket
 from multiprocessing import forkserver
-from workers import guard
-from workers.lone_pool import context
+from taskq_workers.lanes import guard
+from taskq_workers.lanes.lone_pool import context
 
 context()
 guard.ensure_forkserver()

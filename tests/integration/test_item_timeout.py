@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from taskq import ItemTimeoutError, OptionError, Queue, keys
+from taskq import ItemTimeoutError, OptionError, Queue
+from taskq.redis import keys
 from taskq.testing import drain, running_worker
 from tests import jobs
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from taskq_workers.lanes import guard, lone_pool
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.link.tasks import JobTask
+from taskq_workers.settings import Settings
 from tests.waiting import wait_until
-from workers import guard, lone_pool
-from workers.lane import Lane
-from workers.settings import Settings
-from workers.tasks import JobTask
 
 
 @pytest.fixture

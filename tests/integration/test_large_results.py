@@ -7,11 +7,12 @@ import sys
 import fakeredis
 import pytest
 
-from taskq import Queue, WorkerLostError, runner
+from taskq import Queue, WorkerLostError
+from taskq.maps import runner
 from taskq.testing import running_worker
+from taskq_workers.link.tray import Clearing, Laid
 from tests import jobs
 from tests.waiting import wait_until
-from workers.tray import Clearing, Laid
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all goes through the pipe")
 

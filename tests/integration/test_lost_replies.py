@@ -11,12 +11,13 @@ from redis.client import Pipeline
 from rq import Retry
 from rq.job import JobStatus
 
-from taskq import Queue, services
+from taskq import Queue
+from taskq.redis import services
 from taskq.testing import running_worker
+from taskq_workers.service.rq.worker import RQWorker
 from tests import jobs
 from tests.integration.pretence import Deaf, deaf
 from tests.waiting import wait_until
-from workers.rq_worker import RQWorker
 
 # -- lost replies ------------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ def test_a_function_that_the_worker_cannot_load_fails_the_map_as_a_whole(fake_qu
 
 
 def test_code_of_another_python_is_refused_in_words(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskq import function
+    from taskq.payload import function
 
     monkeypatch.setattr(function, "_HERE", "3.9")
     made_by_39 = function.Function("square", function.codec.dumps(lambda n: n), by_value=True, python="3.9")

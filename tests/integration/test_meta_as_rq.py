@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import rq
 
-from taskq import Queue, codec
-from taskq.function import Function
+from taskq import Queue
+from taskq.payload import codec
+from taskq.payload.function import Function
 from taskq.testing import running_worker
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_same_as_rq import masked
 from tests.waiting import wait_until
-from workers.rq_options import RQOptions
-from workers.user_code import UserCode
 
 Options = dict[str, Any]
 

@@ -8,10 +8,10 @@ import pytest
 
 from taskq import Queue
 from taskq.testing import running_worker
+from taskq_workers.service.core.state import State
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
-from workers.state import State
 
 
 @pytest.mark.parametrize("kind", ["map", "plain"])

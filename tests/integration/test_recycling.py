@@ -9,11 +9,11 @@ import pytest
 
 from taskq import OptionError, Queue
 from taskq.testing import running_worker
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.settings import Settings, Wear
 from tests import jobs
 from tests.waiting import wait_until
-from workers.lane import Lane
-from workers.lanes import Lanes
-from workers.settings import Settings, Wear
 
 
 def test_after_so_many_tasks(fake_queue: Queue) -> None:
@@ -50,7 +50,7 @@ def test_after_so_much_memory_of_plain_jobs(fake_queue: Queue, monkeypatch: pyte
 
     def ready(lanes: Lanes, index: int) -> Lane:
         lane = make(lanes, index)
-        wait_until(lambda: not lane.marker.stillborn)  # so quickly that its place is taken in the same turn
+        wait_until(lambda: not lane.stillborn)  # so quickly that its place is taken in the same turn
         return lane
 
     monkeypatch.setattr(Lanes, "_new", ready)

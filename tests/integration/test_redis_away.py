@@ -13,14 +13,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Callback
 from rq.job import JobStatus
 
-from taskq import Queue, services
+from taskq import Queue
+from taskq.redis import services
 from taskq.testing import running_worker
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import intake
+from taskq_workers.service.jobs.intake import Stranded
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import recovery
 from tests import jobs
 from tests.waiting import wait_until
-from workers import intake, recovery
-from workers.intake import Stranded
-from workers.rq_worker import RQWorker
-from workers.state import State
 
 
 @pytest.fixture

@@ -12,16 +12,17 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from rq.executions import ExecutionRegistry
 from rq.job import Job
 
-from taskq import Queue, ServerError, keys
-from taskq.chunk import read_header
-from taskq.connection import connect
-from taskq.keys import MapKeys
-from taskq.lua import Scripts
-from taskq.map_store import Claim, MapStore
-from taskq.outcome import ChunkOutcome
-from taskq.server import private_server
+from taskq import Queue, ServerError
+from taskq.maps.chunk import read_header
+from taskq.maps.store import Claim, MapStore
+from taskq.payload.outcome import ChunkOutcome
+from taskq.redis import keys
+from taskq.redis.connection import connect
+from taskq.redis.keys import MapKeys
+from taskq.redis.lua import Scripts
+from taskq.redis.server import private_server
 from taskq.testing import running_worker
-from taskq.timeline import TimelineNote
+from taskq.views.timeline import TimelineNote
 from tests import jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until

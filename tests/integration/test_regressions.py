@@ -17,16 +17,19 @@ from rq.job import Dependency, JobStatus
 from rq.timeouts import JobTimeoutException
 
 import taskq
-from taskq import MapJob, Queue, keys, services
-from taskq.keys import MapField
-from taskq.map_job import HelperJob
-from taskq.rq_jobs import HELP_PATH
+from taskq import MapJob, Queue
+from taskq.maps.job import HelperJob
+from taskq.maps.rq_jobs import HELP_PATH
+from taskq.redis import keys, services
+from taskq.redis.keys import MapField
 from taskq.testing import drain, running_worker
+from taskq_workers.service import dispatcher
+from taskq_workers.service.jobs import intake
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import deferred, recovery
 from tests import jobs
 from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
 from tests.waiting import wait_until
-from workers import deferred, dispatcher, intake, recovery
-from workers.rq_worker import RQWorker
 
 # -- lost replies ------------------------------------------------------------------------------------
 
@@ -36,7 +39,7 @@ def test_a_lost_reply_loses_nothing(fake_queue: Queue, operation: str, monkeypat
     lost: list[str] = []
 
     def lose(pipe: Pipeline) -> bool:
-        sha = getattr(taskq.lua.Scripts(fake_queue.connection), operation)._script.sha
+        sha = getattr(taskq.redis.lua.Scripts(fake_queue.connection), operation)._script.sha
         if not lost and any(sha in command[0] for command in pipe.command_stack):
             lost.append(operation)
             return True

@@ -27,15 +27,15 @@ from rq.utils import current_timestamp
 from rq.worker.base import WorkerStatus
 
 from taskq import MapCanceledError, Queue
-from taskq.function import Function
+from taskq.payload.function import Function
 from taskq.testing import make_fake_queue, running_worker
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.service import dispatcher
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
-from workers import dispatcher
-from workers.rq_options import RQOptions
-from workers.rq_worker import RQWorker
-from workers.user_code import UserCode
 
 
 def name_of_worker(queue: Queue) -> str:
@@ -317,7 +317,7 @@ def test_a_stock_worker_that_is_slow_to_begin_keeps_its_job(real_queue: Queue) -
         Execution.create(job, 100, pipe, worker_name="stock")
         pipe.execute()
     with running_worker(real_queue, processes=1) as state:
-        from workers.intake import give_back
+        from taskq_workers.service.jobs.intake import give_back
 
         assert not give_back(state, real_queue, job.id)
         assert real_queue.intermediate_queue.get_job_ids() == [job.id]

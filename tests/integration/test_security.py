@@ -13,12 +13,14 @@ from rq import Callback, Retry
 from rq.job import Job, JobStatus
 
 import taskq
-from taskq import Queue, refusals, signing
-from taskq.signing import Keyring
+from taskq import Queue
+from taskq.payload import signing
+from taskq.payload.signing import Keyring
+from taskq.redis import refusals
 from taskq.testing import make_fake_queue, running_worker
+from taskq_workers.settings import Settings, Trust
 from tests import jobs, rq_jobs
 from tests.waiting import wait_until
-from workers.settings import Settings, Trust
 
 KEY = "a key of at least thirty-two characters"
 

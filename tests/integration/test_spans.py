@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
 
-from taskq import Queue, services
+from taskq import Queue
+from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until

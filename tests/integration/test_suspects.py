@@ -11,20 +11,21 @@ from rq import Callback, Retry
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 
-from taskq import Queue, keys
-from taskq.function import Function
-from taskq.lua import Scripts
+from taskq import Queue
+from taskq.payload.function import Function
+from taskq.redis import keys
+from taskq.redis.lua import Scripts
 from taskq.testing import running_worker
+from taskq_workers.link.tasks import AbandonedTask, JobTask
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.service.core.execution import PlainJob
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import recovery, suspect
+from taskq_workers.settings import MAX_DEATHS
+from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
 from tests.waiting import wait_until
-from workers import recovery, suspect
-from workers.execution import PlainJob
-from workers.rq_options import RQOptions
-from workers.rq_worker import RQWorker
-from workers.settings import MAX_DEATHS
-from workers.tasks import AbandonedTask, JobTask
-from workers.user_code import UserCode
 
 
 def begin(queue: Queue, name: str, *, run: bool = True) -> Job:

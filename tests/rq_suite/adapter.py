@@ -25,16 +25,17 @@ from rq.job import Job
 from rq.serializers import DefaultSerializer
 from rq.worker import DequeueStrategy
 
-from taskq.connection import connect
-from taskq.function import Function
-from workers import fetcher, guard
-from workers.events import Stop
-from workers.inbox import Inbox
-from workers.lone_pool import context
-from workers.rq_options import RQOptions
-from workers.service import build
-from workers.settings import Settings
-from workers.user_code import UserCode
+from taskq.payload.function import Function
+from taskq.redis.connection import connect
+from taskq_workers.lanes import guard
+from taskq_workers.lanes.lone_pool import context
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.service.core.events import Stop
+from taskq_workers.service.core.inbox import Inbox
+from taskq_workers.service.jobs import fetcher
+from taskq_workers.service.service import build
+from taskq_workers.settings import Settings
+from taskq_workers.user_code import UserCode
 
 PROCESSES = int(os.environ.get("RQ_SUITE_PROCESSES", "1"))
 _LONG = 3600.0  # seconds of grace: RQ's worker waits for its horse as long as it takes

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskq import OptionError, PickleError, TooLargeError, codec
-from taskq.chunk import (
+from taskq import OptionError, PickleError, TooLargeError
+from taskq.maps.chunk import (
     CHUNKS_PER_CORE,
     MAX_ITEMS,
     SOFT_BYTES,
@@ -24,6 +24,7 @@ from taskq.chunk import (
     read_items,
     size_for,
 )
+from taskq.payload import codec
 
 headers = st.builds(
     lambda start, offsets, whole: Header(start, max(offsets) + 1, () if whole else tuple(sorted(offsets))),

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import taskq
-from taskq import PickleError, TaskqError, codec
+from taskq import PickleError, TaskqError
+from taskq.payload import codec
 from tests import jobs
 from tests.unit import source
 

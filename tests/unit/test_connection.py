@@ -8,7 +8,8 @@ import sys
 import pytest
 from redis.connection import HiredisRespSerializer
 
-from taskq import OptionError, Queue, connection
+from taskq import OptionError, Queue
+from taskq.redis import connection
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_what_to_call_a_connection(url: str, called: str) -> None:
 
 INTERRUPTED = """
 import signal, sys
-from taskq.connection import connect
+from taskq.redis.connection import connect
 
 def interrupt(*_):
     raise KeyboardInterrupt

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from taskq.timeline import TimelineEntry
-from workers.dashboard.feed import Feed
-from workers.dashboard.snapshot import Snapshot
+from taskq.views.timeline import TimelineEntry
+from taskq_workers.dashboard.feed import Feed
+from taskq_workers.dashboard.snapshot import Snapshot
 
 LIMIT = 5.0  # seconds
 

@@ -10,8 +10,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from taskq.errors import OptionError
-from workers.dashboard.guard import COOKIE, HEADERS, Guard, session, sign_in
-from workers.dashboard.settings import DashboardSettings
+from taskq_workers.dashboard.guard import COOKIE, HEADERS, Guard, session, sign_in
+from taskq_workers.dashboard.settings import DashboardSettings
 
 OPEN = DashboardSettings("redis://localhost")
 TOKEN = DashboardSettings("redis://localhost", host="0.0.0.0", token="secret")  # noqa: S104, S106

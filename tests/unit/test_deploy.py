@@ -18,9 +18,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from taskq import metrics
+from taskq.views import metrics
+from taskq_workers.cli import cli
 from tests.unit import source
-from workers.cli import cli
 
 DEPLOY = source.ROOT / "deploy"
 

@@ -8,9 +8,9 @@ import click
 import pytest
 import yaml
 
-from taskq import metrics
+from taskq.views import metrics
+from taskq_workers.cli import cli, exits
 from tests.unit import source
-from workers.cli import cli, exits
 
 COMMANDS = (source.ROOT / "docs/commands.md").read_text(encoding="utf-8")
 OPERATIONS = (source.ROOT / "docs/operations.md").read_text(encoding="utf-8")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from taskq.error_groups import ErrorGroup, Frame, group_errors, last_frame
-from taskq.outcome import ItemFailure
-from taskq.runner import failure_of
+from taskq.maps.runner import failure_of
+from taskq.payload.outcome import ItemFailure
+from taskq.views.error_groups import ErrorGroup, Frame, group_errors, last_frame
 
 
 def fails(n: int) -> None:

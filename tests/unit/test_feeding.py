@@ -9,9 +9,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from taskq.map_store import Claim
-from workers import feeding
-from workers.execution import MapRun
+from taskq.maps.store import Claim
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.jobs import feeding
 
 
 class Lanes:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from taskq import FunctionError, OptionError, PickleError
-from taskq.function import Function, display_name, for_rq
+from taskq.payload.function import Function, display_name, for_rq
 from tests import jobs
 from tests.unit import source
 

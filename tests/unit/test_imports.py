@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from taskq import FunctionError, codec, imports, refusals
+from taskq import FunctionError
 from taskq.errors import ImportRefusedError
-from taskq.function import Function
+from taskq.payload import codec, imports
+from taskq.payload.function import Function
+from taskq.redis import refusals
 from tests import jobs
 
 

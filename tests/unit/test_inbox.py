@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from taskq_workers.service.core.events import Event, Message, Stop
+from taskq_workers.service.core.inbox import Inbox
 from tests.waiting import wait_until
-from workers.events import Event, Message, Stop
-from workers.inbox import Inbox
 
 FIRST, SECOND = Stop(1.0), Stop(2.0)
 

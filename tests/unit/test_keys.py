@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from taskq import keys
-from taskq.keys import MapKeys, fetched, free_list
+from taskq.redis import keys
+from taskq.redis.keys import MapKeys, fetched, free_list
 from tests.unit import source
 
 KEY = re.compile(r"taskq:(?!\s|$)")
@@ -32,10 +32,10 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 )
 def test_no_key_is_spelled_elsewhere(path: Path) -> None:
     found = [(line, text) for line, text in texts(path) if KEY.search(text)]
-    assert bool(found) is (path == source.ROOT / "taskq" / "keys.py")
+    assert bool(found) is (path == source.ROOT / "taskq" / "redis" / "keys.py")
 
 
-@pytest.mark.parametrize("path", source.files("taskq/lua", suffix=".lua"), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", source.files("taskq/redis/lua", suffix=".lua"), ids=lambda path: path.name)
 def test_no_key_is_spelled_in_lua(path: Path) -> None:
     code = [line.partition("--")[0] for line in path.read_text().splitlines()]
     assert not [line for line in code if "taskq:" in line or "rq:" in line]

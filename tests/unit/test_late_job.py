@@ -14,13 +14,14 @@ from rq import get_current_job
 from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 
-from taskq import Queue, codec, signing
-from taskq.signed_job import SignedJob
-from taskq.signing import Keyring
+from taskq import Queue
+from taskq.payload import codec, signing
+from taskq.payload.signed_job import SignedJob
+from taskq.payload.signing import Keyring
+from taskq_workers.link.tasks import JobOutcome, JobTask
+from taskq_workers.process import jobs as pool_jobs
+from taskq_workers.process.late_job import LateJob
 from tests import jobs
-from workers import pool_jobs
-from workers.late_job import LateJob
-from workers.tasks import JobOutcome, JobTask
 
 FIELDS = {
     b"created_at": b"2026-01-01T00:00:00.000001Z", b"enqueued_at": b"2026-01-01T00:00:00.000002Z",

@@ -6,9 +6,9 @@ import multiprocessing
 
 import pytest
 
-from workers import ledger
-from workers.ledger import Ledger
-from workers.tasks import JobOutcome
+from taskq_workers.link import ledger
+from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.tasks import JobOutcome
 
 
 @pytest.fixture

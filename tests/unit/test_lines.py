@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskq.arrivals import Arrival
 from taskq.errors import UsageError
-from taskq.outcome import ItemFailure
-from workers.cli.items import items_of, json_lines, value_of
-from workers.cli.lines import line_of, to_json
+from taskq.maps.arrivals import Arrival
+from taskq.payload.outcome import ItemFailure
+from taskq_workers.cli.items import items_of, json_lines, value_of
+from taskq_workers.json_lines import line_of, to_json
 
 
 @dataclass

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from taskq_workers import logs
+from taskq_workers.logs import FIELDS, LogOptions
 from tests.unit import source
-from workers import logs
-from workers.logs import FIELDS, LogOptions
 
 LEVELS = {f"log.{name}" for name in ("debug", "info", "warning", "error", "exception", "critical")}
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from taskq import ItemError, ItemFailure, WorkerLostError
 from taskq.errors import RemoteTraceback
-from taskq.outcome import Totals, summary
-from taskq.runner import failure_of
+from taskq.maps.runner import failure_of
+from taskq.payload.outcome import Totals, summary
 from tests import jobs
 
 failures = st.builds(

@@ -6,12 +6,13 @@ import multiprocessing
 
 import pytest
 
-from taskq import codec
+from taskq.payload import codec
+from taskq_workers.link import ledger, marker
+from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.marker import Marker
+from taskq_workers.link.tasks import BatchTask, JobTask
+from taskq_workers.process import process
 from tests import jobs
-from workers import ledger, marker, pool_process
-from workers.ledger import Ledger
-from workers.marker import Marker
-from workers.tasks import BatchTask, JobTask
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> tuple[Marker, Ledger]:
     """The service's view of what this process, as a pool process, says."""
     ctx = multiprocessing.get_context("forkserver")
     numbers, memory = marker.allot(ctx), ledger.allot(ctx)
-    monkeypatch.setattr(pool_process, "_marker", Marker(numbers), raising=False)
-    monkeypatch.setattr(pool_process, "_ledger", Ledger(memory), raising=False)
+    monkeypatch.setattr(process, "_marker", Marker(numbers), raising=False)
+    monkeypatch.setattr(process, "_ledger", Ledger(memory), raising=False)
     return Marker(numbers), Ledger(memory)
 
 
@@ -37,7 +38,7 @@ def batch(numbers: range, seconds: float = 60.0) -> BatchTask:
 
 def test_each_end_is_in_the_ledger(service: tuple[Marker, Ledger]) -> None:
     told, ends = service
-    assert pool_process.run_batch(batch(range(5, 8))) == []
+    assert process.run_batch(batch(range(5, 8))) == []
     assert [(number, codec.Serializer.loads(end.value or b"")) for number, end in ends.read()] == [
         (number, jobs.square(3)) for number in range(5, 8)
     ]
@@ -47,11 +48,11 @@ def test_each_end_is_in_the_ledger(service: tuple[Marker, Ledger]) -> None:
 def test_a_batch_that_is_recalled_before_it_was_read_blames_nobody(service: tuple[Marker, Ledger]) -> None:
     told, ends = service
     told.stop(5)
-    assert pool_process.run_batch(batch(range(5, 8))) == []
+    assert process.run_batch(batch(range(5, 8))) == []
     assert (told.task, list(ends.read())) == (0, [])
 
 
 def test_what_is_not_begun_in_time_is_not_to_blame(service: tuple[Marker, Ledger]) -> None:
     told, ends = service
-    assert pool_process.run_batch(batch(range(5, 8), seconds=-1.0)) == []
+    assert process.run_batch(batch(range(5, 8), seconds=-1.0)) == []
     assert (told.task, list(ends.read())) == (0, [])

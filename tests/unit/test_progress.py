@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from taskq import Progress
-from taskq.progress_bar import bar
+from taskq.views.progress_bar import bar
 
 
 def test_before_the_start() -> None:

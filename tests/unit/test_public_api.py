@@ -67,7 +67,7 @@ def test_everything_public_is_documented(name: str) -> None:
     [
         "cotyledon",
         "multiprocessing",
-        "workers",
+        "taskq_workers",
         "rich",
         "numpy",
         "IPython",
@@ -93,6 +93,6 @@ def test_taskq_imports_nothing_of_the_workers() -> None:
         f"{path.name}: {line.strip()}"
         for path in source.files("taskq")
         for line in path.read_text().splitlines()
-        if line.startswith(("import workers", "from workers"))
+        if line.startswith(("import taskq_workers", "from taskq_workers"))
     ]
     assert guilty == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers import respawn
-from workers.respawn import Respawn
+from taskq_workers.manager import respawn
+from taskq_workers.manager.respawn import Respawn
 
 
 @pytest.fixture

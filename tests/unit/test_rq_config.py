@@ -11,9 +11,9 @@ import click
 import pytest
 
 from taskq import OptionError
-from taskq.connection import DEFAULT_URL
-from workers.cli.rq_config import read_config
-from workers.cli.worker import worker
+from taskq.redis.connection import DEFAULT_URL
+from taskq_workers.cli.rq_config import read_config
+from taskq_workers.cli.worker import worker
 
 
 def parsed(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], *arguments: str) -> dict[str, Any]:

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskq import ItemError, PickleError, codec
-from taskq.chunk import Header
-from taskq.function import Function
-from taskq.keys import MapKeys
-from taskq.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused
-from taskq.runner import run_chunk
+from taskq import ItemError, PickleError
+from taskq.maps.chunk import Header
+from taskq.maps.runner import run_chunk
+from taskq.payload import codec
+from taskq.payload.function import Function
+from taskq.payload.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused
+from taskq.redis.keys import MapKeys
 from tests import jobs
 
 LIMIT = 10_000

@@ -9,8 +9,10 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from taskq import Queue, exposure, signing
-from workers import server_check
+from taskq import Queue
+from taskq.payload import signing
+from taskq.redis import exposure
+from taskq_workers.service import server_check
 
 SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 

@@ -10,10 +10,10 @@ import click
 import pytest
 
 from taskq import OptionError
-from workers.cli.rq_options import read
-from workers.cli.worker import worker
-from workers.rq_options import RQOptions
-from workers.settings import Settings, usable_cores, worker_name, worker_prefix
+from taskq_workers.cli.rq_options import read
+from taskq_workers.cli.worker import worker
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.settings import Settings, usable_cores, worker_name, worker_prefix
 
 URL = "redis://me:secret@host:6379/0"
 

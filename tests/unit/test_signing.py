@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskq import OptionError, SignatureError, codec, signing
-from taskq.signing import LEAST, MAGIC, Keyring
+from taskq import OptionError, SignatureError
+from taskq.payload import codec, signing
+from taskq.payload.signing import LEAST, MAGIC, Keyring
 
 OLD, NEW = "o" * LEAST, "n" * LEAST
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from taskq.timeline import place_of, read
-from workers.dashboard.feed import encode
-from workers.dashboard.rates import WINDOW, Flow, Rates
+from taskq.views.timeline import place_of, read
+from taskq_workers.dashboard.feed import encode
+from taskq_workers.dashboard.rates import WINDOW, Flow, Rates
 
 FIELDS = {
     "job": "a", "chunk": "3", "start": "10.5", "end": "11.0", "host": "h", "worker": "taskq-h-m-1-77-ab12cd",

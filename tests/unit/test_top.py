@@ -7,11 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from taskq.activity import Activity, ProcessActivity
-from taskq.backlog import MapLine, QueueLine
-from taskq.progress import Progress
-from workers.cli.tables import ago, duration
-from workers.cli.top import Snapshot, frame
+from taskq.views.activity import Activity, ProcessActivity
+from taskq.views.backlog import MapLine, QueueLine
+from taskq.views.progress import Progress
+from taskq_workers.cli.tables import ago, duration
+from taskq_workers.cli.top import Snapshot, frame
 
 
 def drawn(now: Snapshot, before: Snapshot | None = None, lines: int = 60, width: int = 140) -> str:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers import tray
-from workers.tray import Clearing, Laid, Memory, Tray
+from taskq_workers.link import tray
+from taskq_workers.link.tray import Clearing, Laid, Memory, Tray
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all goes through the pipe")
 

@@ -1,0 +1,19 @@
+"""Maps: how one is pushed, kept in Redis, run chunk by chunk, waited for and read.
+
+Imported by the face (``taskq.queue``, ``taskq``), by services and pool processes, and by what people look at.
+
+    options     what a map may be told, checked; the RQ job that is made of it
+    items       the iterables of ``map(fn, *iterables)`` as one iterable of items
+    chunk       cutting items into runs, and the bytes that carry one
+    producer    writing a map, and making all of it visible at once
+    job         ``MapJob``: waits, results, errors, cancel
+    store       all that is done to a map's keys: claim, commit, release, split, close
+    reader      all that is read from them
+    info        what a map's hash says, checked
+    runner      runs the items of one chunk; every outcome becomes plain bytes
+    time_limit  ``item_timeout``
+    gathering   results into input order, while the map runs
+    arrivals    results in input order, one by one, none of them held
+    waiting     a map's messages, and what happens without them
+    rq_jobs     what a stock RQ worker runs
+"""

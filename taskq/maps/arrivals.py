@@ -1,0 +1,117 @@
+"""Reads a map's results as they come, in input order or as completed, in bounded memory.
+
+Results lie in Redis in the order of completion. For the input order only their positions are kept here, a few
+numbers for each chunk that is ahead of its turn; a value is fetched when its turn has come.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from taskq.maps.reader import MapReader
+from taskq.payload.outcome import ItemFailure
+
+_BATCH = 1000  # failures fetched in one round trip
+_SPANS = 10_000  # spans read in one round trip
+_FAILURES = 1000  # up to so many are looked through again and again; more are told at the end
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One item that has ended: its pickled result, or its failure."""
+
+    index: int
+    data: bytes = b""
+    failure: ItemFailure | None = None
+
+
+class Arrivals:
+    """Gives every item once.
+
+    Args:
+        store: The map's.
+        in_order: Item 0 first; else as completed, values before the failures of the same look.
+    """
+
+    def __init__(self, store: MapReader, *, in_order: bool = True) -> None:
+        self._store = store
+        self._results = store.results
+        self._in_order = in_order
+        self._spans = 0  # read so far
+        self._position = 0  # in the result list: where the next span to be read begins
+        self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
+        self._next = 0  # item index
+        self._told: set[int] = set()  # failures, while they are few
+
+    def new(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
+        """What has come since the last call.
+
+        Args:
+            failures: Whether failures are final, for no retry will replace them.
+            ended: Whether nothing more will come: items without any outcome are passed over.
+        """
+        if not self._in_order:
+            yield from self._as_completed(failures=failures, ended=ended)
+            return
+        while True:
+            more = self._read_spans()
+            yield from self._run(failures=failures, ended=ended and not more)
+            if not more:
+                return
+
+    def _read_spans(self) -> bool:
+        """Note where a batch of results lies; whether there may be more."""
+        batch = self._store.spans(self._spans, _SPANS)
+        for start, count in batch:
+            heapq.heappush(self._ahead, (start, self._position, count))
+            self._position += count
+        self._spans += len(batch)
+        return len(batch) == _SPANS
+
+    def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
+        while True:
+            while self._ahead and self._ahead[0][0] <= self._next:
+                start, position, count = heapq.heappop(self._ahead)
+                if start == self._next:
+                    yield from self._values(start, position, count)
+                    self._next += count
+            if failures:
+                yield from self._failed()
+            if self._ahead and self._ahead[0][0] <= self._next:
+                continue
+            if not (ended and self._ahead):
+                return
+            self._next = self._ahead[0][0]  # what lies before it never ran
+
+    def _failed(self) -> Iterator[Arrival]:
+        """The failures that come next, as long as there is no gap between them."""
+        while True:
+            until = min(self._next + _BATCH, self._ahead[0][0]) if self._ahead else self._next + _BATCH
+            found = self._store.failures_at(range(self._next, until))
+            for failure in found:
+                if failure is None:
+                    return
+                yield Arrival(failure.index, failure=failure)
+                self._next += 1
+            if not found:
+                return
+
+    def _values(self, start: int, position: int, count: int) -> Iterator[Arrival]:
+        for number, data in enumerate(self._results.read(position, position + count), start):
+            yield Arrival(number, data)
+
+    def _as_completed(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
+        more = True
+        while more:
+            more = self._read_spans()
+            spans, self._ahead = sorted(self._ahead, key=lambda span: span[1]), []
+            for span in spans:
+                yield from self._values(*span)
+        if not failures or not (ended or len(self._told) < self._store.failed() <= _FAILURES):
+            return
+        for failure in self._store.each_failure():
+            if failure.index not in self._told:
+                self._told.add(failure.index)
+                yield Arrival(failure.index, failure=failure)

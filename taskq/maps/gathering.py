@@ -1,0 +1,120 @@
+"""Gathers a map's results in the order of the items, while it runs: when it ends, little is left to be read."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from taskq.errors import DamagedError, ItemError
+from taskq.maps.reader import MapReader
+from taskq.payload import results
+
+SPANS = 10_000  # read in one round trip
+_TRIES = 3  # to read all again
+
+
+class Gathering:
+    """The results so far.
+
+    A server that died may come back as it was some moments before (``appendfsync everysec``). Then the end of the
+    list that was read is not there, and what is added instead comes in another order: all is read again.
+
+    Args:
+        store: The map's.
+        total: How many items it has.
+    """
+
+    def __init__(self, store: MapReader, total: int) -> None:
+        self.unreadable: ItemError | None = None  # the first ``ItemError`` among the results
+        self._store = store
+        self._read = results.reader(store.keys.results)
+        self._total = total
+        self._again = _TRIES
+        self._begin()
+
+    def _begin(self) -> None:
+        # None where nothing has come; an ``ItemError`` for what can't be unpickled here.
+        self.results: list[object] = [None] * self._total
+        self.spans = 0  # read so far
+        self._runs: deque[tuple[int, int]] = deque()  # first item and count of elements that have not been read
+        self._known = bytearray(self._total)  # 1: a span tells of this item
+        self._position = 0  # in the result list
+        self._end = 0  # of what the spans tell of it
+
+    def _begin_again(self, trouble: str) -> bool:
+        if not self._again:
+            raise DamagedError(trouble)
+        self._again -= 1
+        self._begin()
+        return True
+
+    def read_all(self) -> None:
+        """Read all that has come."""
+        while self.read_some():
+            pass
+
+    def read_rest(self, spans: list[tuple[int, int]], count: int) -> None:
+        """Read all that is left of a map that has ended.
+
+        Args:
+            spans: The next ones, up to ``SPANS`` of them.
+            count: Elements of the result list.
+
+        Raises:
+            As ``read_some``.
+        """
+        self._note(spans)
+        key = self._store.keys.spans
+        while self._position < count and (self.read_some() or self._begin_again(f"{key} has lost elements")):
+            pass
+
+    def read_some(self) -> bool:
+        """Read a batch of what has come; False if there is nothing new.
+
+        Raises:
+            ResultsGoneError: If the map's keys are gone.
+            SignatureError: If there is a secret key, and an element is not signed for its item.
+            DamagedError: If spans and elements don't fit each other, or one is no pickle.
+        """
+        if not self._runs:
+            self._note(self._store.spans(self.spans, SPANS))
+        if not self._runs:
+            return False
+        batch = self._store.results.batch(self._position, self._end)
+        if not batch:
+            self._store.info()  # raises, if the map is gone
+            return self._begin_again(f"{self._store.keys.results} has fewer elements than its spans say")
+        self._position += len(batch)
+        begin = 0
+        while begin < len(batch):
+            start, count = self._runs.popleft()
+            part = batch[begin : begin + count]
+            begin += len(part)
+            if len(part) < count:
+                self._runs.appendleft((start + len(part), count - len(part)))
+            self._put(start, part)
+        return True
+
+    def _note(self, spans: list[tuple[int, int]]) -> None:
+        """Learn of which items the next elements are."""
+        self.spans += len(spans)
+        for start, count in spans:
+            if not 0 <= start <= start + count <= self._total:
+                raise DamagedError(f"a run of {count} results begins at item {start}, of {self._total} items")
+            if self._known.find(1, start, start + count) >= 0:
+                self._begin_again(f"{self._store.keys.spans} tells twice of items from {start} on")
+                self._note(self._store.spans(0, SPANS))
+                return
+            self._known[start : start + count] = bytes([1]) * count
+            if count:
+                self._runs.append((start, count))
+                self._end += count
+
+    def _put(self, start: int, elements: list[bytes]) -> None:
+        for index, data in enumerate(elements, start):
+            try:
+                self.results[index] = self._read(data, index)
+            except DamagedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise, or their import
+                self.results[index] = unreadable = results.not_read(f"item {index}", error)
+                self.unreadable = self.unreadable or unreadable

@@ -1,0 +1,359 @@
+"""The job that ``Queue.map`` returns: an RQ job that fans out into items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from rq.exceptions import InvalidJobOperation
+from rq.job import JobStatus
+
+from taskq.errors import (
+    DamagedError,
+    ItemError,
+    MapCanceledError,
+    MapError,
+    MapFailedError,
+    OptionError,
+    ResultsGoneError,
+    WaitTimeoutError,
+)
+from taskq.maps.gathering import SPANS, Gathering
+from taskq.maps.info import MapInfo
+from taskq.maps.store import MapStore
+from taskq.maps.waiting import Events
+from taskq.payload.outcome import ItemFailure
+from taskq.payload.results import codec_of, not_read
+from taskq.payload.signed_job import SignedJob
+from taskq.redis import keys
+from taskq.redis.kinds import HELPER, MAP
+from taskq.redis.patience import clear_errors
+from taskq.result_list import ResultList
+from taskq.views import activity
+from taskq.views.progress import Progress
+from taskq.views.progress_bar import Show, bar
+
+CANCELED = "cancelled"  # the reason that closes a cancelled map
+_CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
+CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
+ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
+
+_TRIES = 10  # to cancel, while executions of it end
+_REDRAW = 0.1  # seconds between two looks of the progress bar
+_READ = (0.05, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
+_MUCH = 0.01  # seconds it takes to read
+
+Errors = Literal["raise", "return"]
+
+
+class MapJob(SignedJob):
+    """A map: one RQ job, many items, one list of results.
+
+    Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
+    RQ's own attributes and methods keep RQ's meaning: ``return_value()`` is a small summary of the map.
+    """
+
+    kind = MAP
+
+    @property
+    def store(self) -> MapStore:
+        """The map's keys."""
+        if not hasattr(self, "_store"):
+            self._store = MapStore(self.id, self.connection)
+        return self._store
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        fields[keys.JOB_KIND] = self.kind
+        return fields
+
+    # -- waiting -------------------------------------------------------------------------------------
+
+    @clear_errors
+    def ready(self) -> bool:
+        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
+        status = self._status_now()
+        return status is None or status in ENDED
+
+    @clear_errors
+    def successful(self) -> bool:
+        """Whether every item has a result.
+
+        Raises:
+            MapError: If the map has not ended yet.
+            ResultsGoneError: If nothing is known of it any more.
+        """
+        status = self._status_now()
+        if status is None:
+            raise ResultsGoneError(
+                f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
+            )
+        if status not in ENDED:
+            raise MapError(f"the map {self.id} has not ended yet: it is {status.value}")
+        return status == JobStatus.FINISHED
+
+    @clear_errors
+    def wait(self, timeout: float | None = None, progress: Show = False) -> bool:
+        """Wait until the map has ended, or for ``timeout`` seconds (None: for ever).
+
+        Args:
+            timeout: Seconds.
+            progress: True: show a progress bar, on stderr if that is a terminal, or in a notebook.
+                ``"always"``: where nobody looks, a line every five seconds on stderr.
+
+        Returns:
+            Whether the map has ended. The server says when; nothing is polled faster than once a second.
+        """
+        if not progress:
+            return self._wait(timeout)
+        with bar(self.store.info().name, progress) as move:
+            ended = self._wait(timeout, lambda: move(self.progress))
+            if self.store.exists():
+                move(self.progress)
+            return ended
+
+    def _wait(self, timeout: float | None, on_progress: Callable[[], object] | None = None) -> bool:
+        with Events(self.connection, self.store.keys, timeout, progress=on_progress is not None) as events:
+            while not self.ready():
+                if on_progress:
+                    on_progress()
+                if not events.next(pace=_REDRAW):
+                    return self.ready()
+        return True
+
+    def _status_now(self) -> JobStatus | None:
+        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
+        status: Any = self.connection.hget(self.key, "status")
+        try:
+            return JobStatus(status.decode()) if status else None
+        except ValueError as error:
+            raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
+
+    # -- results -------------------------------------------------------------------------------------
+
+    @clear_errors
+    def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
+        """Wait for the map and return its results in the order of the items, like ``Pool.map``.
+
+        Without a timeout, results are read while the map still runs, unless an item has failed and its error is to
+        be raised.
+
+        Args:
+            timeout: Seconds to wait; None: for ever.
+            errors: ``"raise"`` the first failed item's exception, with the remote traceback as its cause;
+                or ``"return"`` exceptions in the places of the missing results.
+
+        Raises:
+            WaitTimeoutError: If the map has not ended in time. It goes on.
+            MapFailedError, MapCanceledError: If it ended early; with ``errors="return"`` too, unless
+                every item was tried.
+            ResultsGoneError: If its keys are gone.
+            ServerError: If the server can't be reached; the map goes on, and can be asked again.
+            SignatureError: If there is a secret key, and a result or an error record is not signed with it.
+            DamagedError: If the map's keys hold what taskq does not write there.
+            ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place.
+            Exception: Whatever the first failed item raised.
+        """
+        _check_errors(errors)
+        gathering = self._gather(timeout, despite_failures=errors == "return")
+        if gathering is None:
+            raise WaitTimeoutError(
+                f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
+            )
+        end = self.store.at_end(gathering.spans, SPANS)
+        info, failures = end.info, end.failures
+        if errors == "raise" and failures:
+            raise next(iter(failures.values())).exception()
+        if not info.complete:
+            raise self._early_end(info)
+        if end.results + len(failures) < info.total:
+            raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
+        gathering.read_rest(end.spans, end.results)
+        if errors == "raise" and gathering.unreadable:
+            raise gathering.unreadable
+        for index, failure in failures.items():
+            gathering.results[index] = failure.exception()
+        return gathering.results
+
+    def _gather(self, timeout: float | None, *, despite_failures: bool) -> Gathering | None:
+        """Wait, and read results as they come meanwhile; None if the map has not ended in time.
+
+        With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
+        """
+        first, again, last = _READ
+        gathering, pace = Gathering(self.store, self.store.info().total), first if timeout is None else last
+        with Events(self.connection, self.store.keys, timeout, progress=False) as events:
+            while not self.ready():
+                if not events.next(look_again=pace):
+                    return gathering if self.ready() else None
+                if events.told_end:
+                    continue  # what is left is read together with what else there is to know then
+                if timeout is not None or (self.store.failed() and not despite_failures):
+                    pace = last  # nothing is to be read before the end
+                    continue
+                began = time.monotonic()
+                gathering.read_all()
+                # What is read in no time can wait: the look itself takes time from those who work.
+                pace = again if time.monotonic() - began > _MUCH else min(2 * pace, last)
+        return gathering
+
+    @clear_errors
+    def __getitem__(self, position: int) -> Any:
+        """The result that completed as number ``position`` (from 0); waits for it.
+
+        This is what ``for value in job`` uses: values as they complete. A failed item does not stop the
+        others: its exception is raised after the last value, as by ``get``. There is no ``__iter__``, since
+        RQ takes everything that has one for a list of jobs (``depends_on=job``).
+
+        Raises:
+            IndexError: If the map ended with fewer results.
+            Exception: Instead of that, whatever the first failed item raised.
+        """
+        if position < 0:
+            raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
+        first, batch = self._batch
+        if first <= position < first + len(batch):
+            return self._read(batch[position - first])
+        with Events(self.connection, self.store.keys) as events:
+            while True:
+                ended = self.ready()  # asked before reading: nothing is added after the end
+                if batch := self.store.results.batch(position):
+                    self._batch = position, batch
+                    return self._read(batch[0])
+                if ended:
+                    raise self._end_of_results()
+                events.next()
+
+    def _read(self, element: bytes) -> Any:
+        try:
+            return codec_of(self.store.keys.results).loads(element)
+        except DamagedError:
+            raise
+        except Exception as error:
+            raise not_read("an item", error) from error
+
+    _batch: tuple[int, list[bytes]] = (0, [])  # read ahead: position of the first, pickled values
+
+    def _end_of_results(self) -> BaseException:
+        for failure in self.store.failures().values():
+            error = failure.exception()
+            if isinstance(error, (IndexError, StopIteration)):  # a loop would take it for its regular end
+                return ItemError(str(failure)).with_cause(error)
+            return error
+        info = self.store.info()
+        return IndexError(f"the map has {info.done} results") if info.complete else self._early_end(info)
+
+    def _early_end(self, info: MapInfo) -> MapError:
+        status = self._status_now()
+        if status in _CANCELED or info.reason == CANCELED:
+            return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
+        latest = self.latest_result()
+        why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
+        return MapFailedError(f"the map {self.id} failed with {info.done} of {info.total} items done: {why}")
+
+    @property
+    def result_list(self) -> ResultList:
+        """The results so far, in the order of completion: a live list in Redis."""
+        return ResultList(self.store.keys.results, self.connection)
+
+    @property
+    @clear_errors
+    def errors(self) -> dict[int, ItemFailure]:
+        """What failed so far: item index -> record, by index."""
+        return self.store.failures()
+
+    @property
+    @clear_errors
+    def progress(self) -> Progress:
+        """How far the map is, now."""
+        info = self.store.info()
+        now = info.ended or time.time()
+        busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
+        return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
+
+    # -- control -------------------------------------------------------------------------------------
+
+    def cancel(
+        self,
+        pipeline: Any = None,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+        *,
+        kill: bool = False,
+    ) -> dict[str, list[str]]:
+        """Cancel the map: no further item is started and nothing more is stored.
+
+        Args:
+            pipeline: RQ's.
+            enqueue_dependents: RQ's.
+            remove_from_dependencies: RQ's.
+            kill: Kill the processes that run items of it at the moment. Otherwise these items run to their end,
+                for nothing.
+
+        Returns:
+            What RQ's ``Job.cancel`` does. Results so far stay for a day. The workers let go of the map at once;
+            they can't be waited for.
+
+        Raises:
+            rq.exceptions.InvalidJobOperation: If it was cancelled before.
+        """
+        try:
+            answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+        except InvalidJobOperation:
+            # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
+            if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
+                self._end_canceled(kill=kill)
+            raise
+        self._end_canceled(kill=kill)
+        return answer
+
+    def _end_canceled(self, *, kill: bool) -> None:
+        self.store.close(CANCELED, kill=kill)
+        self.store.expire(CANCELED_TTL)
+        self.store.tell_end()
+
+    def _cancel(self, *options: Any) -> dict[str, list[str]]:
+        for left in reversed(range(_TRIES)):
+            try:
+                answer: dict[str, list[str]] = super().cancel(*options)
+            except ValueError as error:
+                # RQ lists a job's executions and then reads each; one that ends between the two is "not found".
+                if not left or "not found in Redis" not in str(error):
+                    raise
+            else:
+                return answer
+        raise AssertionError
+
+    def delete(
+        self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
+    ) -> None:
+        """Delete the job, its results and all that belongs to it."""
+        super().delete(pipeline, remove_from_queue, delete_dependents)
+        self.store.tell_end(delete=True)
+
+    def __repr__(self) -> str:
+        try:
+            info, status = self.store.info(), self._status_now()
+        except ResultsGoneError:
+            return f"<MapJob {self.id} (its keys are gone)>"
+        except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away
+            return f"<MapJob {self.id} ({type(error).__name__}: {error})>"
+        ended = f", {status.value}" if status in ENDED else ""
+        return f"<MapJob {self.id} {info.name} {info.done}/{info.total} done, {info.failed} failed{ended}>"
+
+    __str__ = __repr__
+
+
+def _check_errors(errors: str) -> None:
+    if errors not in ("raise", "return"):
+        raise OptionError(f'errors must be "raise" or "return", not {errors!r}')
+
+
+class HelperJob(SignedJob):
+    """The RQ job by which a map asks an idle service to join in; see docs/architecture.md."""
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        fields[keys.JOB_KIND] = f"{HELPER} {self.args[0]}"
+        return fields

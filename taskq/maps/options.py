@@ -1,0 +1,117 @@
+"""The options of a map, checked before anything is written, and the RQ job that is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.exceptions import TimeoutFormatError
+from rq.job import JobStatus
+from rq.utils import parse_timeout
+
+from taskq.errors import OptionError
+from taskq.maps.job import MapJob
+from taskq.maps.rq_jobs import MAP_PATH
+
+MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
+NO_TIMEOUT = -1  # RQ's word for it; RQ's default of 180 s is meant for one call, not for a million
+_REFUSALS = (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, TimeoutFormatError)
+"""What RQ raises at values it can't use."""
+
+
+class MapQueue(Protocol):
+    """The queue to which a map is pushed: RQ's, with a limit for what is pickled."""
+
+    name: str
+    connection: Any
+    serializer: Any
+    payload_limit: int
+
+    @property
+    def is_async(self) -> bool:
+        """RQ's: whether workers run the jobs."""
+
+    def enqueue_job(self, job: Any, *, pipeline: Any = None, at_front: bool = False) -> Any:
+        """RQ's."""
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """The options that ``map`` and ``starmap`` take: ``item_timeout``, and RQ's own, as documented there."""
+
+    job_timeout: Any = NO_TIMEOUT
+    item_timeout: Any = None
+    result_ttl: Any = MAP_RESULT_TTL
+    failure_ttl: Any = DEFAULT_FAILURE_TTL
+    ttl: Any = None
+    retry: Any = None
+    depends_on: Any = None
+    at_front: bool = False
+    meta: dict[str, Any] | None = None
+    description: str | None = None
+    on_success: Any = None
+    on_failure: Any = None
+    on_stopped: Any = None
+    webhooks: Any = None
+    job_id: str | None = None
+    unique: bool = False
+    names: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @classmethod
+    def read(cls, options: dict[str, Any]) -> MapOptions:
+        """Check the names of what the caller gave.
+
+        Raises:
+            OptionError: If one is unknown; lists those there are.
+        """
+        known = [name for name in cls.__dataclass_fields__ if name != "names"]
+        if unknown := sorted(set(options) - set(known)):
+            raise OptionError(
+                f"unknown option {', '.join(unknown)}; a map takes chunksize, {', '.join(known)}. "
+                "Arguments for the function itself: functools.partial(fn, ...)."
+            )
+        return cls(**options, names=frozenset(options))
+
+    def job(self, queue: MapQueue, name: str) -> MapJob:
+        """The RQ job, not yet saved.
+
+        Raises:
+            OptionError: If RQ refuses one of the values.
+        """
+        try:
+            timeout, ttl = parse_timeout(self.job_timeout), parse_timeout(self.ttl)
+            if timeout == 0 or (timeout is not None and timeout < NO_TIMEOUT):
+                raise ValueError("job_timeout must be above 0, or -1 for none")
+            if ttl is not None and ttl <= 0:
+                raise ValueError("ttl must be above 0")
+            if self.item_timeout is not None and not 0 < float(self.item_timeout) < float("inf"):
+                raise ValueError("item_timeout must be a number of seconds above 0")
+            if self.unique and not self.job_id:
+                raise ValueError("unique=True needs a job_id")
+            job = MapJob.create(
+                MAP_PATH,
+                connection=queue.connection,
+                timeout=NO_TIMEOUT if timeout is None else timeout,
+                result_ttl=parse_timeout(self.result_ttl),
+                failure_ttl=parse_timeout(self.failure_ttl),
+                ttl=ttl,
+                retry=self.retry,
+                # RQ looks for a job's id in any iterable it gets.
+                depends_on=[self.depends_on] if isinstance(self.depends_on, MapJob) else self.depends_on,
+                meta=self.meta,
+                description=self.description or f"map {name}",
+                on_success=self.on_success,
+                on_failure=self.on_failure,
+                on_stopped=self.on_stopped,
+                webhooks=self.webhooks,
+                id=self.job_id,
+                origin=queue.name,
+                status=JobStatus.QUEUED,
+                serializer=queue.serializer,
+            )
+        except _REFUSALS as error:
+            raise OptionError(f"a map can't be made with these options: {error}") from error
+        job.to_dict()  # pickles meta, now that nothing is written yet
+        assert isinstance(job, MapJob)
+        return job

@@ -1,0 +1,125 @@
+"""What a stock RQ worker runs when it gets a map or a helper job.
+
+The same claims and commits as everywhere, in its own process, one chunk at a time. taskq's own workers never
+call these.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+from rq import get_current_job
+from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
+from rq.exceptions import ShutDownImminentException
+from rq.job import JobStatus
+from rq.timeouts import BaseTimeoutException
+
+from taskq.errors import MapFailedError
+from taskq.maps.info import MapInfo
+from taskq.maps.runner import refused, run_chunk
+from taskq.maps.store import MapStore, function_codec
+from taskq.maps.waiting import Events
+from taskq.payload.function import Function
+from taskq.payload.outcome import ChunkRefused, summary
+from taskq.redis import refusals
+from taskq.redis.keys import MapField
+from taskq.views.timeline import TimelineNote
+
+RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
+"""What RQ raises inside a running job, which must end the job and not just an item."""
+
+MAP_PATH = f"{__name__}.run_map"
+HELP_PATH = f"{__name__}.help_map"
+
+
+def run_map() -> dict[str, Any]:
+    """Own the map that is the current job, and see it through.
+
+    Raises:
+        MapFailedError: If its function can't be loaded, or items failed.
+        rq.timeouts.JobTimeoutException: If its ``job_timeout`` is over.
+    """
+    job = get_current_job()
+    assert job is not None
+    store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
+    info = store.open(worker)
+    if info is None:
+        raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
+    try:
+        info = _see_through(store, worker, info)
+    except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
+        store.close(f"{type(error).__name__}: {error}")
+        raise
+    store.close()
+    if info.complete and not info.failed:
+        store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
+        return summary(info.done, info.failed, info.total, time.time() - info.started)
+    if job.get_status() == JobStatus.CANCELED:
+        job.retries_left = 0  # RQ would take the end of a cancelled job for a failure, and retry it
+    if not job.should_retry:
+        store.expire(DEFAULT_FAILURE_TTL if job.failure_ttl is None else job.failure_ttl)
+    raise MapFailedError(info.reason or failure_text(store, info))
+
+
+def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
+    """Work until every item was tried, by whomever, or somebody closed the map."""
+    with Events(store.connection, store.keys) as events:
+        while not info.complete and info.state == "open":
+            _work(store, worker)
+            info = store.info()
+            if not info.complete and not store.release_orphans():
+                store.check()
+                events.next()  # helpers hold the rest
+    return info
+
+
+def help_map(map_id: str) -> None:
+    """Run chunks of another job's map until none is pending."""
+    job = get_current_job()
+    assert job is not None
+    store, worker = MapStore(map_id, job.connection), job.worker_name or "rq"
+    job.connection.hdel(store.keys.hash, MapField.HELPER)
+    try:
+        _work(store, worker)
+    finally:
+        store.release(worker)  # if RQ interrupts us, for whatever reason
+
+
+def _work(store: MapStore, worker: str) -> None:
+    info = store.info()
+    try:
+        function: Function = function_codec(store.keys.id, star=info.star).loads(info.function)
+    except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything
+        _refuse(store, refused(error, "the map's function can't be read: "))
+        return
+    note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
+    while claims := store.read_claims(store.claim(worker, 1)).claims:
+        outcome = run_chunk(
+            function,
+            store.keys,
+            info.star,
+            claims[0].payload,
+            info.limit,
+            item_timeout=info.item_timeout,
+            adapt=info.adapt,
+            passing=RQ_INTERRUPTS,
+        )
+        if isinstance(outcome, ChunkRefused):
+            _refuse(store, outcome)
+            return
+        store.commit(worker, claims[0], outcome, note)
+
+
+def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
+    store.close(outcome.reason)
+    refusals.count(store.connection, outcome.refusal)
+
+
+def failure_text(store: MapStore, info: MapInfo) -> str:
+    """Why a map failed, for RQ's tools: the counts, and the first error in input order in full."""
+    text = f"{info.failed} of {info.total} items failed, {info.done} done."
+    first = next(iter(store.failures().values()), None)
+    return text if first is None else f"{text} The first: {first}\n\n{first.traceback}"

@@ -1,0 +1,13 @@
+"""Payload: how values become bytes and values again, and who may have written them.
+
+Knows nothing of Redis. Imported by everybody above.
+
+    codec       pickle and cloudpickle; the codec of one place
+    signing     secret keys, and what is signed for which place
+    function    what is called: by value or by name
+    imports     which names may be imported
+    signed_job  RQ jobs whose pickles are signed
+    sealed      pickles that pass through a service unopened
+    outcome     what comes out of running items
+    results     the elements of result lists
+"""

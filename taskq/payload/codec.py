@@ -1,0 +1,154 @@
+"""The one codec: how every value becomes bytes, and how bytes become a value again.
+
+Plain pickle (protocol 5) is tried first, since it is several times faster. Two things need cloudpickle,
+which sends code by value: what pickle refuses (lambdas, closures), and what pickle would send as a mere
+reference to ``__main__``, which in a worker is another program. Both ways are read back by ``pickle.loads``.
+
+``at`` gives the codec of one place in Redis: with a secret key (``signing.py``) what it writes is signed for that
+place, and what it reads is checked before it is unpickled. Without one it is just ``dumps`` and ``loads``.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, Protocol
+
+import cloudpickle
+
+from taskq.errors import DamagedError, PickleError, SignatureError
+from taskq.payload import signing
+
+PROTOCOL = 5
+DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
+
+_MAIN = b"__main__"
+_ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they hold, it names nothing
+_LONG = 1 << 14  # bytes which it costs time to search
+
+
+def dumps(value: Any, what: str = "value") -> bytes:
+    """Pickle a value so that any worker can read it.
+
+    Args:
+        value: Anything that pickle or cloudpickle can serialize.
+        what: What to call it in the error, e.g. ``"item 7"``.
+
+    Raises:
+        PickleError: If neither can serialize it.
+    """
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, PROTOCOL)
+    try:
+        data = pickle.dumps(value, PROTOCOL)
+    except Exception:  # noqa: BLE001 - __reduce__ may raise anything; cloudpickle has the last word
+        return dumps_by_value(value, what)
+    if len(data) > _LONG and is_array(value):
+        return data
+    if _MAIN in data or cloudpickle.list_registry_pickle_by_value():
+        return dumps_by_value(value, what)
+    return data
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is a NumPy array of numbers: large, and always readable, so its bytes need not be searched."""
+    dtype = getattr(value, "dtype", None) if type(value).__module__ == "numpy" else None
+    return dtype is not None and not dtype.hasobject
+
+
+def dumps_by_value(value: Any, what: str = "value") -> bytes:
+    """As ``dumps``, with the code of functions and classes of ``__main__`` included.
+
+    Raises:
+        PickleError: If cloudpickle can't serialize the value.
+    """
+    try:
+        return bytes(cloudpickle.dumps(value, PROTOCOL))
+    except Exception as error:
+        raise PickleError(
+            f"{what} ({type(value).__name__}) can't be pickled: {type(error).__name__}: {error}. "
+            "Send what it is made from (a path, a URL, plain data) and open it inside the function."
+        ) from error
+
+
+def holds_code(data: bytes) -> bool:
+    """Whether ``dumps`` sent byte code by value, which only the same minor version of Python can run."""
+    return b"cloudpickle.cloudpickle" in data  # the module whose constructors rebuild it
+
+
+def loads(data: bytes) -> Any:
+    """The value that ``dumps`` was given. Runs whatever code the bytes ask for, as pickle does.
+
+    Raises:
+        SignatureError: If the bytes are signed, and this process has no key.
+        DamagedError: If they are no pickle. A ValueError or LookupError of a class that is written in C can't be
+            told from it, and is its cause.
+        Exception: Whatever else the classes of the value raise, or the import of their modules.
+    """
+    try:
+        return pickle.loads(data)
+    except (pickle.UnpicklingError, EOFError, MemoryError, ValueError, OverflowError, LookupError) as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # by Python code, so by a class of the value
+        if data.startswith(signing.MAGIC):
+            raise SignatureError(f"it is signed, and {signing.VARIABLE} is not set here") from None
+        raise DamagedError(f"can't be unpickled: {error or type(error).__name__}") from error
+
+
+class Codec(Protocol):
+    """How the values of one place are written and read."""
+
+    def dumps(self, value: Any, what: str = "value") -> bytes:
+        """As ``codec.dumps``, signed if there is a key."""
+
+    def loads(self, data: bytes) -> Any:
+        """As ``codec.loads``; before that SignatureError, if there is a key and it is not signed for here."""
+
+    def close(self, pickled: bytes) -> bytes:
+        """What ``dumps`` makes of something that is pickled already."""
+
+    def open(self, data: bytes) -> bytes:
+        """What ``loads`` unpickles."""
+
+
+class _Unsigned:
+    dumps = staticmethod(dumps)
+    loads = staticmethod(loads)
+
+    @staticmethod
+    def close(pickled: bytes) -> bytes:
+        return pickled
+
+    open = close
+
+
+class _Signed:
+    def __init__(self, seal: signing.Seal) -> None:
+        self.close = seal.close
+        self.open = seal.open
+
+    def dumps(self, value: Any, what: str = "value") -> bytes:
+        return self.close(dumps(value, what))
+
+    def loads(self, data: bytes) -> Any:
+        return loads(self.open(data))
+
+
+def at(*place: str) -> Codec:
+    """The codec of a place: what it is, then what it belongs to, e.g. ``at("function", job_id)``."""
+    keys = signing.keyring()
+    return _Signed(keys.seal(*place)) if keys else _UNSIGNED
+
+
+_UNSIGNED = _Unsigned()
+
+
+class Serializer:
+    """RQ's serializer interface over this codec, unsigned; a stock RQ worker reads what it writes."""
+
+    @staticmethod
+    def dumps(value: Any, /) -> bytes:
+        return dumps(value, "the job's function or one of its arguments")
+
+    @staticmethod
+    def loads(data: bytes, /) -> Any:
+        return loads(data)

@@ -1,0 +1,139 @@
+"""A function on its way to the workers: by name where they can import it, by value where they can't."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import sys
+from typing import Any
+
+from cloudpickle import list_registry_pickle_by_value
+from rq.utils import import_attribute
+
+from taskq.errors import FunctionError, ImportRefusedError, OptionError
+from taskq.payload import codec, imports
+
+_HERE = ".".join(platform.python_version_tuple()[:2])
+
+
+class Function:
+    """A callable that pickles as a name or as code, and is loaded only when it is first called.
+
+    Loading late keeps user code out of every process that merely passes the function on.
+
+    Args:
+        name: What to call it in texts, and how to import it if it has no code.
+        code: What ``codec.dumps`` made of it; None: ``name`` is a dotted path to import.
+        by_value: Whether ``code`` holds byte code, which only the same minor version of Python can run.
+        python: That version, such as ``"3.12"``.
+    """
+
+    def __init__(self, name: str, code: bytes | None, *, by_value: bool, python: str = _HERE) -> None:
+        self.name = name
+        self.code = code
+        self.by_value = by_value
+        self.python = python
+        self._loaded: Any = None
+
+    @classmethod
+    def of(cls, target: Any) -> Function:
+        """Prepare any callable, or a dotted path such as ``"package.module.function"``, for the journey.
+
+        Raises:
+            OptionError: If it is neither.
+            PickleError: If it can't be pickled in any way, e.g. a closure over an open file.
+        """
+        if isinstance(target, Function):
+            return target
+        if isinstance(target, str):
+            if "." not in target:
+                raise OptionError(f"{target!r} is not a dotted path such as 'package.module.function'")
+            return cls(target, None, by_value=False)
+        if not callable(target):
+            raise OptionError(f"a function is needed, not {target!r}")
+        name = display_name(target)
+        data = codec.dumps(target, f"the function {name}")
+        return cls(name, data, by_value=codec.holds_code(data))
+
+    def load(self) -> Any:
+        """The callable itself, imported or rebuilt here.
+
+        Raises:
+            FunctionError: If its module can't be imported here, or its code was made by another Python.
+            ImportRefusedError: If this worker may not call it (``--allow-import``).
+        """
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def _load(self) -> Any:
+        if self.by_value and self.python != _HERE:
+            raise FunctionError(
+                f"the function {self.name} was sent by value from Python {self.python} and this worker runs "
+                f"Python {_HERE}: byte code can't be shared between minor versions. Run producer and workers "
+                "on the same one, or put the function into a module which the workers can import."
+            )
+        try:
+            return self._import()
+        except ImportRefusedError:
+            raise
+        except Exception as error:
+            raise FunctionError(
+                f"the function {self.name} can't be loaded by the worker: {type(error).__name__}: {error}. "
+                "Its module must be importable there (mount it, install it, or start the worker in its "
+                f"folder); the worker looks in {sys.path!r}."
+            ) from error
+
+    def _import(self) -> Any:
+        if self.code is None:
+            imports.check(self.name)
+            return import_attribute(self.name)
+        if not codec.holds_code(self.code):
+            return imports.load(self.code)
+        imports.check(f"{imports.BY_VALUE}.{self.name}")
+        return codec.loads(self.code)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.load()(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.name, self.code, self.by_value, self.python)
+
+    def __repr__(self) -> str:
+        return f"<Function {self.name} {'by value' if self.by_value else 'by name'}>"
+
+
+def _rebuild(name: str, code: bytes | None, by_value: bool, python: str) -> Function:
+    return Function(name, code, by_value=by_value, python=python)
+
+
+def display_name(target: Any) -> str:
+    """What people call the function: ``compute``, ``np.sqrt`` or ``partial(compute)``."""
+    inner = getattr(target, "func", None)
+    if inner is not None and not hasattr(target, "__name__"):
+        return f"{type(target).__name__}({display_name(inner)})"
+    name = getattr(target, "__qualname__", None) or getattr(target, "__name__", None) or type(target).__name__
+    return str(name).replace("<locals>.", "")
+
+
+def for_rq(target: Any) -> Any:
+    """The function as ``rq.Queue.enqueue`` should get it: itself where RQ can import it by name.
+
+    Raises:
+        PickleError: If it must travel by value and can't be pickled.
+    """
+    if isinstance(target, (str, Function, type)) or not callable(target):
+        return target  # RQ says what it thinks of a class or a non-callable
+    if not inspect.isroutine(target) and getattr(target, "__module__", None) != "__main__":
+        return target  # a callable object: RQ sends it as an instance, through our codec
+    if _is_importable(target):
+        return target
+    function = Function.of(target)
+    return function if function.by_value else target
+
+
+def _is_importable(target: Any) -> bool:
+    """Whether it is a module's own function, which pickle sends by name: to pickle it takes ten times as long."""
+    module = sys.modules.get(getattr(target, "__module__", None) or "")
+    found = getattr(module, getattr(target, "__qualname__", ""), None)
+    return found is target and module is not sys.modules["__main__"] and not list_registry_pickle_by_value()

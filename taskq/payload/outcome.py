@@ -1,0 +1,137 @@
+"""What comes out of running items: plain data that crosses from the pool process to Redis to the caller."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, TaskqError, WorkerLostError
+from taskq.payload import codec
+
+MAX_TEXT = 16_384  # characters kept of a traceback or a message
+
+_OWN = {error.__name__: error for error in (ItemTimeoutError, WorkerLostError)}
+
+
+@dataclass(frozen=True)
+class ItemFailure:
+    """Why one item has no result; its JSON is the error record in Redis."""
+
+    index: int
+    type: str
+    message: str
+    traceback: str = ""
+    pickled: str = ""  # base64 of the pickled exception; empty if it doesn't survive pickling
+    attempts: int = 1
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> ItemFailure:
+        """The record.
+
+        Raises:
+            DamagedError: If it is none.
+        """
+        try:
+            record = cls(**json.loads(data))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DamagedError(f"{data[:80]!r} is no error record") from error
+        kinds = {"index": int, "attempts": int}
+        if not all(isinstance(value, kinds.get(name, str)) for name, value in vars(record).items()):
+            raise DamagedError(f"{data[:80]!r} is no error record")
+        return record
+
+    @classmethod
+    def lost(cls, index: int, cause: str, deaths: int) -> ItemFailure:
+        """The record of an item whose process died each of ``deaths`` times."""
+        message = f"item {index} was given up: the process that ran it died {deaths} times, last by {cause}"
+        return cls(index, "WorkerLostError", message, attempts=deaths)
+
+    @classmethod
+    def timeout(cls, index: int, seconds: float, traceback: str = "") -> ItemFailure:
+        """The record of an item that ran longer than its time limit."""
+        message = f"item {index} ran longer than item_timeout, {seconds:g} s"
+        return cls(index, "ItemTimeoutError", message, traceback)
+
+    def exception(self) -> BaseException:
+        """The exception to raise for it: the item's own where it could travel, with its traceback as cause."""
+        error = self._original() or self._stand_in()
+        if self.traceback:
+            error.__cause__ = RemoteTraceback(self.traceback)
+        return error
+
+    def _original(self) -> BaseException | None:
+        if not self.pickled:
+            return None
+        try:
+            error = codec.loads(base64.b64decode(self.pickled))
+        except Exception:  # noqa: BLE001 - its class may not exist here; the stand-in says what it was
+            return None
+        return error if isinstance(error, BaseException) else None
+
+    def _stand_in(self) -> TaskqError:
+        if own := _OWN.get(self.type):
+            return own(self.message)
+        return ItemError(f"item {self.index} failed with {self.type}: {self.message}")
+
+    def __str__(self) -> str:
+        return f"item {self.index}: {self.type}: {self.message}"
+
+
+@dataclass(frozen=True)
+class ChunkOutcome:
+    """What became of the items of one chunk, in the order in which they ran.
+
+    Args:
+        values: The pickled results.
+        spans: ``(start, count)`` for each run of consecutive items among ``values``.
+        failures: For the items that have none.
+        started: Unix time in seconds.
+        seconds: How long the chunk ran.
+        rest: Parts of the chunk that did not run, each a payload, or a header for the chunk's own pickle; they
+            become chunks of their own.
+    """
+
+    values: list[bytes | memoryview]
+    spans: list[tuple[int, int]]
+    failures: list[ItemFailure]
+    started: float
+    seconds: float
+    rest: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ChunkRefused:
+    """The chunk could not be started at all: its function or its items can't be loaded here, or may not be.
+
+    Args:
+        reason: For people.
+        refusal: See ``refusals.of``; empty if it was no matter of security.
+    """
+
+    reason: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Where a map stands after a commit."""
+
+    committed: bool  # False: the chunk was no longer ours, nothing was stored
+    done: int = 0
+    failed: int = 0
+    total: int = 0
+    pending: int = 0  # chunks that nobody holds
+
+    @property
+    def complete(self) -> bool:
+        return self.done + self.failed >= self.total
+
+
+def summary(done: int, failed: int, total: int, seconds: float) -> dict[str, Any]:
+    """What RQ's ``job.return_value()`` says of a map."""
+    return {"items": total, "done": done, "failed": failed, "seconds": round(seconds, 3)}

@@ -1,0 +1,78 @@
+"""The elements of a map's result list: pickles, which with a secret key are signed for their list and their item.
+
+The number of the item is the end of what is signed, eight bytes behind the pickle, where ``pickle.loads`` does not
+look. So a single element can be read without knowing of which item it is, and ``get()`` sees that none has been
+put in another's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from taskq.errors import DamagedError, ItemError, SignatureError
+from taskq.payload import codec, signing
+from taskq.payload.codec import Codec
+
+_NUMBER = 8  # bytes of an item's number
+
+Spans = Iterable[tuple[int, int]]
+
+
+def codec_of(key: str) -> Codec:
+    """For the elements of the list at this key, of a map or free-standing: signed for just this list."""
+    return codec.at("element", key)
+
+
+def sealed(key: str, values: list[bytes], spans: Spans) -> list[bytes]:
+    """The pickled results of the items in these spans, as they are to be stored."""
+    if not signing.keyring():
+        return values
+    close = codec_of(key).close
+    return [close(data + number) for data, number in zip(values, _numbers(spans), strict=True)]
+
+
+def reader(key: str) -> Callable[[bytes, int], Any]:
+    """What makes values of a list's elements: called with one of them, and its item's number.
+
+    It raises SignatureError if there is a secret key, and the element is not signed for its item; else as
+    ``codec.loads``.
+    """
+    if not signing.keyring():
+        return lambda element, _index: codec.loads(element)
+    return partial(_of_item, codec_of(key))
+
+
+def not_read(what: str, error: Exception) -> ItemError:
+    """The error for a result that is whole, and can't be unpickled here."""
+    reason = f"{type(error).__name__}: {error}"
+    return ItemError(f"the result of {what} can't be unpickled here: {reason}").with_cause(error)
+
+
+def value_of(key: str, index: int, element: bytes) -> Any:
+    """The result of one item.
+
+    Raises:
+        SignatureError: If there is a secret key, and the element is not signed for this item.
+        ItemError: If it can't be unpickled in this process.
+    """
+    try:
+        return reader(key)(element, index)
+    except (SignatureError, DamagedError):
+        raise
+    except Exception as error:
+        raise not_read(f"item {index}", error) from error
+
+
+def _of_item(codec_here: Codec, data: bytes, index: int) -> Any:
+    pickled = codec_here.open(data)
+    if not pickled.endswith(index.to_bytes(_NUMBER, "big")):
+        raise SignatureError(f"what stands where the result of item {index} should be was signed for another one")
+    return codec.loads(pickled)
+
+
+def _numbers(spans: Spans) -> Iterator[bytes]:
+    indexes = chain.from_iterable(range(start, start + count) for start, count in spans)
+    return (index.to_bytes(_NUMBER, "big") for index in indexes)

@@ -1,0 +1,15 @@
+"""Redis: connections, the schema of all keys, the scripts, and what a server may do to us.
+
+Knows nothing of what is in a payload. Imported by everybody above.
+
+    keys         the schema: every key, field and channel
+    kinds        what kind of job an RQ job hash describes
+    connection   URLs and connections
+    patience     what is tried again, and for how long; errors that say what to do
+    exposure     the warning that others may reach an unsigned server
+    server       a private server
+    services     the register of live services
+    refusals     counts of what was refused as unsigned or not allowed
+    list_reader  reads a long list in bounded steps
+    lua          one file for each operation
+"""

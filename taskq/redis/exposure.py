@@ -1,0 +1,45 @@
+"""The loud warning: a Redis that others may reach, and nothing signed."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Any
+
+from taskq.redis.connection import url_of
+
+log = logging.getLogger(__name__)
+
+_warned: set[str] = set()
+
+
+def is_local(connection: Any) -> bool:
+    """Whether only this machine can be at the other end: a unix socket, or a loopback address."""
+    options = connection.connection_pool.connection_kwargs
+    host = options.get("host") or "localhost"
+    if "path" in options or "server" in options or host == "localhost":  # "server": a fakeredis
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def warn(connection: Any, *, signed: bool, variable: str) -> None:
+    """Warn, once in this process and for this server, if it is not local and nothing is signed.
+
+    Args:
+        connection: To it.
+        signed: Whether this process has a secret key.
+        variable: Of the environment, where one is set.
+    """
+    url = url_of(connection)
+    if signed or is_local(connection) or url in _warned:
+        return
+    _warned.add(url)
+    log.warning(
+        "NOT SIGNED: whoever can write to the Redis at %s can run code here, since %s is not set. Set it to the "
+        "same value for all workers and producers, made by: python -c 'import secrets; "
+        "print(secrets.token_urlsafe(32))'. See docs/security.md",
+        url, variable, extra={"action": "not_signed"},
+    )  # fmt: skip

@@ -1,0 +1,151 @@
+"""The schema of all of taskq's keys in Redis; no other module spells one.
+
+All keys of one map share the hash tag ``{id}``. RQ's own keys (``rq:*``) are RQ's and are not listed.
+
+key                    type    content                                        written by        expires
+---------------------  ------  ---------------------------------------------  ----------------  ----------------
+taskq:{id}             hash    see ``MapField``                               producer, worker  with the job
+taskq:{id}:chunks      hash    chunk number -> payload (see chunk.py); a      producer; commit  with the job
+                               chunk leaves it at commit, unless items of     deletes
+                               it failed: then it holds just those
+taskq:{id}:pending     list    chunk numbers nobody holds; "7:2" if chunk 7   producer, worker  with the job
+                               has killed two processes
+taskq:{id}:claims      hash    chunk number -> "deaths worker-name"           worker            with the job
+taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
+taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
+taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
+taskq:{id}:events      channel "progress" at each commit                      commit            -
+taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
+taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
+                               workers/taskq_workers/service/upkeep/sweep.py
+taskq:fetched:{worker}:{queue}
+                       list    ids on their way from the queue to the worker  fetcher           -
+                               (empty but for an instant): see
+                               workers/taskq_workers/service/jobs/fetcher.py
+taskq:leases           zset    worker name -> Unix time its lease ends; 0:    service           -
+                               given up for dead
+taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
+taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
+                               chunks were refused for that
+taskq:activity         hash    worker name -> JSON of an Activity             service           -
+taskq:metrics          hash    "name|labels" -> number, see metrics.py        service           no
+taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
+                               ``outcome`` is "ok", "killed" or "timeout"
+
+Pickles and error records are signed where there is a secret key: see signing.py.
+
+While a producer is still writing, a map's keys expire after ``WRITING_TTL``: a producer that dies in the
+middle leaves nothing behind. "With the job" means: as long as RQ keeps the job itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WRITING_TTL = 3600  # seconds; renewed by each write of the producer
+
+MAPS = "taskq:maps"
+LEASES = "taskq:leases"
+SERVICES = "taskq:services"
+REFUSED = "taskq:refused"
+ACTIVITY = "taskq:activity"
+METRICS = "taskq:metrics"
+TIMELINE = "taskq:timeline"
+TIMELINE_LENGTH = 10_000  # entries kept, roughly
+
+JOB_TRACE = "taskq_trace"
+"""Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
+
+JOB_DEATHS = "taskq_deaths"
+"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at"; see suspect.py."""
+
+EXECUTION_BEGUN = "taskq_begun"
+"""Field of RQ's execution hash of such a job: "1" once a process was given it again."""
+
+JOB_KIND = "taskq"
+"""Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
+
+
+class MapField:
+    """Fields of the hash ``taskq:{id}``."""
+
+    STATE = "state"  # "writing" -> "open" <-> "closed": workers may claim chunks only while it is open
+    WRITER = "writer"  # the producer that writes it: a name that no other has
+    FUNCTION = "function"  # pickled Function (see function.py)
+    STAR = "star"  # "1" if each item is a tuple of arguments
+    NAME = "name"  # what to call the function in a text
+    TOTAL = "total"  # number of items
+    CHUNKS = "chunks"  # the next free chunk number
+    DONE = "done"  # items with a result: the length of the result list
+    FAILED = "failed"  # items with an error record
+    LIMIT = "limit"  # bytes a result may have
+    ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
+    ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
+    OWNER = "owner"  # name of the worker that runs the RQ job
+    HELPER = "helper"  # id of the helper job that waits in the queue, if any
+    HELPERS = "helpers"  # how many helper jobs there have been
+    STARTED = "started"  # Unix time at which the first owner opened it
+    ENDED = "ended"  # Unix time at which it was closed
+    TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py
+    SPAN = "span"  # of the job's span
+    REASON = "reason"  # why it was closed early, for people
+    KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
+
+
+@dataclass(frozen=True)
+class MapKeys:
+    """The keys of the map with this job id."""
+
+    id: str
+
+    @property
+    def hash(self) -> str:
+        return f"taskq:{{{self.id}}}"
+
+    @property
+    def chunks(self) -> str:
+        return f"{self.hash}:chunks"
+
+    @property
+    def pending(self) -> str:
+        return f"{self.hash}:pending"
+
+    @property
+    def claims(self) -> str:
+        return f"{self.hash}:claims"
+
+    @property
+    def results(self) -> str:
+        return f"{self.hash}:results"
+
+    @property
+    def spans(self) -> str:
+        return f"{self.hash}:spans"
+
+    @property
+    def errors(self) -> str:
+        return f"{self.hash}:errors"
+
+    @property
+    def events(self) -> str:
+        return f"{self.hash}:events"
+
+    @property
+    def end(self) -> str:
+        return f"{self.hash}:end"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every key that holds data, in the order above."""
+        return (self.hash, self.chunks, self.pending, self.claims, self.results, self.spans, self.errors)
+
+
+def fetched(worker: str, queue: str) -> str:
+    """The key of the list through which jobs go from this queue to this worker."""
+    return f"taskq:fetched:{worker}:{queue}"
+
+
+def free_list(name: str) -> str:
+    """The key of the free-standing result list with this name."""
+    return f"taskq:list:{{{name}}}"

@@ -1,0 +1,123 @@
+"""The register of live services: who they are, how many cores they bring, and until when they count as alive."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from taskq.redis import keys
+from taskq.redis.lua import Scripts
+from taskq.redis.patience import says_damage
+
+_MOST = 100_000  # processes that a service can have
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """What a service says of itself; its JSON is the value in ``taskq:services``."""
+
+    name: str  # of the RQ worker
+    host: str
+    pid: int
+    processes: int
+    queues: tuple[str, ...]
+    python: str
+    started: float  # Unix time
+    pids: tuple[int, ...] = ()  # of the pool processes
+
+
+def renew(pipe: Any, info: ServiceInfo, lease: float) -> None:
+    """Queue the commands which keep a service alive for ``lease`` more seconds.
+
+    The first reply is when the lease would have ended: None or 0 if the service was given up for dead.
+
+    Hosts' clocks are taken to agree to within a few seconds, as RQ's registries take them to.
+    """
+    pipe.zscore(keys.LEASES, info.name)
+    pipe.zadd(keys.LEASES, {info.name: time.time() + lease})
+    pipe.hset(keys.SERVICES, info.name, json.dumps(asdict(info)))
+
+
+def note_work(pipe: Any, name: str) -> None:
+    """Queue the command by which somebody looks after what a service takes, even if it was given up for dead."""
+    pipe.zadd(keys.LEASES, {name: 0}, nx=True)
+
+
+def depose(scripts: Scripts, name: str, now: float) -> bool:
+    """Declare a service dead whose lease is over; False if it has renewed it meanwhile."""
+    return bool(scripts.depose([keys.LEASES], [name, now]))
+
+
+def remove(pipe: Any, name: str) -> None:
+    """Queue the commands which strike a service from the register."""
+    pipe.zrem(keys.LEASES, name)
+    pipe.hdel(keys.SERVICES, name)
+    pipe.hdel(keys.ACTIVITY, name)
+
+
+def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
+    """The services whose lease is not over, by name; only those that listen on ``queue`` if given."""
+    with connection.pipeline(transaction=False) as pipe:
+        ask_live(pipe)
+        infos = read_live(*pipe.execute(raise_on_error=False))
+    return [info for info in infos if queue is None or queue in info.queues]
+
+
+def ask_live(pipe: Any) -> None:
+    """Queue the two commands whose replies are for ``read_live``."""
+    pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
+    pipe.hgetall(keys.SERVICES)
+
+
+def read_live(alive: Any, raw: Any) -> list[ServiceInfo]:
+    """The services whose lease is not over, by name."""
+    for reply in (alive, raw):
+        if says_damage(reply):
+            return []  # no register; the services make it anew
+        if isinstance(reply, Exception):
+            raise reply
+    return [info for name in sorted(alive) if name in raw and (info := _read(raw[name]))]
+
+
+def all_known(connection: Any) -> list[ServiceInfo]:
+    """All registered services, also those that are dead and not yet recovered, by name."""
+    raw = connection.hgetall(keys.SERVICES)
+    return [info for name in sorted(raw) if (info := _read(raw[name]))]
+
+
+def known(connection: Any, name: str) -> ServiceInfo | None:
+    """What this service has said of itself, if it is registered; it may be dead."""
+    data = connection.hget(keys.SERVICES, name)
+    return _read(data) if data else None
+
+
+def lost(connection: Any, now: float) -> list[str]:
+    """Names of the workers whose lease ended before ``now``."""
+    names = []
+    for name in connection.zrangebyscore(keys.LEASES, "-inf", now):
+        try:
+            names.append(name.decode())
+        except UnicodeDecodeError:  # nobody's, and it would be lost for ever
+            connection.zrem(keys.LEASES, name)
+    return names
+
+
+def cores(connection: Any, queue: str) -> int:
+    """How many pool processes live services bring to a queue; 0 if there is none yet."""
+    return sum(info.processes for info in live(connection, queue))
+
+
+def _read(data: bytes) -> ServiceInfo | None:
+    """What a service says of itself; None if no service says such a thing."""
+    try:
+        fields = json.loads(data)
+        info = ServiceInfo(**{**fields, "queues": tuple(fields["queues"]), "pids": tuple(fields["pids"])})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    texts = (info.name, info.host, info.python, *info.queues)
+    numbers = (info.pid, info.processes, *info.pids)
+    sound = all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in numbers)
+    sound = sound and isinstance(info.started, int | float)
+    return info if sound and 0 <= info.processes < _MOST else None

@@ -1,0 +1,14 @@
+"""Views: what services and maps tell of themselves, in the form in which people look at it.
+
+Each record is written and read in one room. Imported by maps, which write timeline and spans, by services, and by
+what people look at.
+
+    activity      what the services do at this moment
+    backlog       what waits and runs on each queue
+    metrics       what has been counted
+    timeline      which process ran which chunk
+    tracing       OpenTelemetry's spans
+    error_groups  errors of one kind together
+    progress      how far a map is
+    progress_bar  the same as a bar
+"""

@@ -1,0 +1,133 @@
+"""The entries of ``taskq:timeline``: which pool process ran which chunk, when, and what became of it.
+
+Written in the commit itself (``maps/store.py``), and capped: old entries go as new ones come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from taskq.payload.outcome import ChunkOutcome
+from taskq.redis import keys
+
+OK, KILLED, TIMEOUT = "ok", "killed", "timeout"
+_BATCH = 1000  # entries read in one round trip
+
+
+@dataclass(frozen=True)
+class TimelineNote:
+    """Who ran a chunk, and how that ended, for the timeline."""
+
+    host: str
+    worker: str
+    pid: int
+    lane: int
+    outcome: str = OK
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One run of one chunk.
+
+    Args:
+        id: Of the entry in the stream.
+        start: Unix time, as ``end``.
+        worker: RQ worker name of the service.
+        lane: Number of the pool process's place in its service.
+        deaths: Processes that this chunk had killed before: above 0, this is a re-run.
+        outcome: ``"ok"``, or why the process died in it: ``"killed"``, ``"timeout"``.
+    """
+
+    id: str
+    job: str
+    chunk: int
+    start: float
+    end: float
+    host: str
+    worker: str
+    lane: int
+    pid: int
+    items: int
+    failed: int
+    deaths: int
+    outcome: str = OK
+
+    @property
+    def row(self) -> tuple[str, str, int]:
+        """Whose row in a drawing it belongs to; a service that was restarted goes on in its old rows."""
+        return self.host, place_of(self.worker), self.lane
+
+
+def fields(job_id: str, chunk: int, deaths: int, outcome: ChunkOutcome, note: TimelineNote) -> dict[str, Any]:
+    """What is written of one run of a chunk, which had killed so many processes before."""
+    return {
+        "job": job_id,
+        "chunk": chunk,
+        "start": f"{outcome.started:.6f}",
+        "end": f"{outcome.started + outcome.seconds:.6f}",
+        "host": note.host,
+        "worker": note.worker,
+        "lane": note.lane,
+        "pid": note.pid,
+        "items": len(outcome.values) + len(outcome.failures),
+        "failed": len(outcome.failures),
+        "deaths": deaths,
+        "outcome": note.outcome,
+    }
+
+
+def place_of(worker: str) -> str:
+    """What all incarnations of a service have in common: its worker name without process id and random part."""
+    return worker.rsplit("-", 2)[0] if worker.startswith("taskq-") else worker
+
+
+def newest(connection: Any, most: int, after: str = "") -> Any:
+    """The newest ``most`` entries, of those after the entry with this id; the reply is for ``read``.
+
+    ``connection`` may be a pipeline, which then only queues the command.
+    """
+    return connection.xrevrange(keys.TIMELINE, min=f"({after}" if after else "-", count=most)
+
+
+def read(reply: Iterable[Any]) -> list[TimelineEntry]:
+    """The entries of a reply, oldest first; what is no entry of ours is left out."""
+    entries = [entry for one in reply if (entry := _entry(*one)) is not None]
+    return sorted(entries, key=lambda entry: tuple(map(int, entry.id.split("-"))))
+
+
+def of_map(connection: Any, job_id: str, since: float, until: float) -> Iterator[TimelineEntry]:
+    """The entries of one map that were written between two Unix times, oldest first; read in batches."""
+    at: str | None = f"{int(since * 1000)}"
+    last = f"{int(until * 1000) + 1000}"
+    while at:
+        reply = connection.xrange(keys.TIMELINE, min=at, max=last, count=_BATCH)
+        yield from (entry for entry in read(reply) if entry.job == job_id)
+        at = f"({reply[-1][0].decode()}" if len(reply) == _BATCH else None
+
+
+def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> TimelineEntry | None:
+    texts = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
+    try:
+        start, end = float(texts["start"]), float(texts["end"])
+        if not (isfinite(start) and isfinite(end)):
+            return None
+        return TimelineEntry(
+            id=entry_id.decode(),
+            job=texts["job"],
+            host=texts["host"],
+            worker=texts["worker"],
+            start=start,
+            end=end,
+            chunk=int(texts["chunk"]),
+            lane=int(texts["lane"]),
+            pid=int(texts["pid"]),
+            items=int(texts["items"]),
+            failed=int(texts["failed"]),
+            deaths=int(texts["deaths"]),
+            outcome=texts.get("outcome", OK),
+        )
+    except (KeyError, ValueError):  # anybody can write to a stream
+        return None

@@ -1,0 +1,14 @@
+"""The processes that run taskq's jobs. Nothing here is needed by a producer.
+
+    cli/         what people type                  report/   one map in one file
+    dashboard/   what people look at               manager/  starts and restarts services
+    service/     takes jobs, keeps the books       lanes/    pool processes, seen from a service
+    process/     runs user code                    link/     what both ends of a lane share
+
+    settings, rq_options, user_code  what a worker is told      signals    all handling of signals
+    logs, telemetry                  what it says               user_path  where the user's modules are found
+    json_lines                       values as lines of JSON
+
+Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
+without a folder -> taskq. ``make lint`` checks that (import-linter, pyproject.toml).
+"""

@@ -1,0 +1,81 @@
+"""``taskq cancel`` and ``taskq retry``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry
+
+from taskq.errors import UsageError
+from taskq.maps.job import ENDED, MapJob
+from taskq_workers.cli.options import url_option
+from taskq_workers.cli.reach import complete_id, find_job, reached
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_id)
+@url_option
+@click.option("--kill", is_flag=True, help="Also end what runs of it at the moment, instead of letting it finish.")
+def cancel(job_ids: tuple[str, ...], url: str, kill: bool) -> None:
+    """Cancel jobs: nothing more of them is started, and nothing more is stored.
+
+    The results that a map has by then stay for a day. A plain job that runs already can only be killed.
+
+    \b
+    Examples:
+      taskq cancel ID
+      taskq cancel ID --kill
+    """
+    with reached(url) as connection:
+        for job_id in job_ids:
+            _cancel(connection, find_job(connection, job_id), kill=kill)
+            click.echo(f"cancelled {job_id}", err=True)
+
+
+def _cancel(connection: Any, job: Job, *, kill: bool) -> None:
+    status = job.get_status()
+    if status in ENDED:
+        raise UsageError(f"the job {job.id} has ended already: it is {status.value}")
+    try:
+        if isinstance(job, MapJob):
+            job.cancel(kill=kill)
+        elif status == JobStatus.STARTED:
+            if not kill:
+                raise UsageError(f"the job {job.id} runs already; --kill ends it")
+            send_stop_job_command(connection, job.id, job.serializer)
+        else:
+            job.cancel()
+    except InvalidJobOperation as error:
+        raise UsageError(f"the job {job.id} can't be cancelled now: {error or 'it has just ended'}") from error
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@url_option
+@click.option("--at-front", is_flag=True, help="Before all that waits in the queue.")
+def retry(job_ids: tuple[str, ...], url: str, at_front: bool) -> None:
+    """Put failed jobs back into their queues; of a map, only what has no result yet runs again.
+
+    \b
+    Examples:
+      taskq retry ID
+      taskq retry ID --at-front && taskq attach ID
+    """
+    with reached(url) as connection:
+        for job_id in job_ids:
+            _retry(connection, find_job(connection, job_id), at_front=at_front)
+            click.echo(f"back in its queue: {job_id}; follow it with: taskq attach {job_id}", err=True)
+
+
+def _retry(connection: Any, job: Job, *, at_front: bool) -> None:
+    registry = FailedJobRegistry(job.origin, connection=connection, serializer=job.serializer)
+    try:
+        registry.requeue(job, at_front=at_front)
+    except InvalidJobOperation as error:
+        status = job.get_status()
+        state = status.value if status else "gone"
+        raise UsageError(f"only failed or stopped jobs can be tried again, and {job.id} is {state}") from error

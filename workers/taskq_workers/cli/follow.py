@@ -1,0 +1,157 @@
+"""Follows a map from a terminal: results to stdout as they come, progress to stderr, an exit code at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rq.exceptions import InvalidJobOperation
+
+from taskq.errors import ItemError
+from taskq.maps.arrivals import Arrival, Arrivals
+from taskq.maps.job import MapJob
+from taskq.maps.waiting import Events
+from taskq.payload.outcome import ItemFailure
+from taskq.payload.results import value_of
+from taskq.redis import services
+from taskq.views.progress_bar import Show, bar
+from taskq_workers.cli import exits
+from taskq_workers.json_lines import line_of, to_json
+
+_PACE = 0.1  # seconds between two looks, while there is progress
+
+
+@dataclass
+class Following:
+    """How to follow a map.
+
+    Args:
+        as_completed: Instead of in the order of the items.
+        values: Bare values instead of objects; null for a failed item, if in order.
+        progress: As for ``MapJob.wait``.
+        wait: Until the map has ended; else only what there is.
+        cancel: On Ctrl-C, instead of leaving the map running.
+    """
+
+    as_completed: bool = False
+    values: bool = False
+    progress: Show = True
+    wait: bool = True
+    cancel: bool = False
+    _unread: int = field(default=0, init=False)  # results that this process can't unpickle
+
+    def run(self, job: MapJob) -> int:
+        """Follow the map to its end; returns the exit code."""
+        sys.path.insert(0, str(Path.cwd()))  # where results of the user's own classes find their modules
+        try:
+            self._follow(job)
+        except KeyboardInterrupt:
+            return self._interrupted(job)
+        except BrokenPipeError:
+            # Python flushes stdout at its end, and would complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say_how_to_come_back(job)
+            return exits.PIPE_CLOSED
+        return self._ended(job)
+
+    def _follow(self, job: MapJob) -> None:
+        reading = Arrivals(job.store, in_order=not self.as_completed)
+        show = self.progress if self.wait else False
+        with bar(job.store.info().name, show) as move, Events(job.connection, job.store.keys) as events:
+            if self.wait:
+                _warn_if_nobody_listens(job)
+            while True:
+                ended = job.ready()  # asked before reading: nothing is added after the end
+                final = ended or not job.retries_left
+                for arrival in reading.new(failures=final, ended=ended or not self.wait):
+                    self._write(arrival, job.store.keys.results)
+                sys.stdout.flush()
+                if job.store.exists():
+                    move(job.progress)
+                if ended or not self.wait:
+                    return
+                events.next(pace=_PACE)
+
+    def _write(self, arrival: Arrival, key: str) -> None:
+        value: Any = None
+        if arrival.failure is None:
+            try:
+                value = value_of(key, arrival.index, arrival.data)
+            except ItemError as error:  # of a class that this process can't import
+                arrival = Arrival(arrival.index, failure=ItemFailure(arrival.index, "ItemError", str(error)))
+                click.echo(f"taskq: {error}", err=True)
+                self._unread += 1
+        if not self.values:
+            print(line_of(arrival, value))
+        elif arrival.failure is None or not self.as_completed:
+            print(to_json(value))
+
+    def _interrupted(self, job: MapJob) -> int:
+        if self.cancel:
+            with suppress(InvalidJobOperation):  # somebody else was quicker
+                job.cancel()
+            click.echo(f"taskq: the map {job.id} was cancelled ({job.progress})", err=True)
+        else:
+            _say_how_to_come_back(job)
+        return exits.INTERRUPTED
+
+    def _ended(self, job: MapJob) -> int:
+        if not job.store.exists():
+            click.echo(f"taskq: the map {job.id} has ended, and kept no results (result_ttl)", err=True)
+            return exits.OK if job.get_status() in (None, "finished") else exits.ENDED_EARLY
+        info = job.store.info()
+        if not info.complete and job.ready():
+            click.echo(f"taskq: {job._early_end(info)}", err=True)  # noqa: SLF001 - one wording for all
+            return exits.ENDED_EARLY
+        if info.failed:
+            click.echo(
+                f"taskq: {info.failed} of {info.total} items failed; see them grouped: taskq show {job.id}; "
+                f"run them again: taskq retry {job.id}",
+                err=True,
+            )
+            return exits.ITEMS_FAILED
+        return exits.ITEMS_FAILED if self._unread else exits.OK
+
+
+def _say_how_to_come_back(job: MapJob) -> None:
+    click.echo(f"taskq: the map goes on ({job.progress}); come back to it with: taskq attach {job.id}", err=True)
+
+
+def _warn_if_nobody_listens(job: MapJob) -> None:
+    if not services.cores(job.connection, job.origin) and not job.ready():
+        click.echo(
+            f"taskq: no worker listens on the queue {job.origin!r} yet; start one: taskq worker {job.origin}",
+            err=True,
+        )
+
+
+def follow_options(function: Any) -> Any:
+    """The options of ``taskq map``, ``attach`` and ``results`` for what is written."""
+    for option in (
+        click.option("--values", is_flag=True, help="Print bare values; a failed item is null, or left out if "
+                     "--as-completed."),
+        click.option("--as-completed", is_flag=True, help="Print results as they come, not in the items' order."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def wait_options(function: Any) -> Any:
+    """The options of ``taskq map`` and ``attach`` for what is shown, and what Ctrl-C does."""
+    for option in (
+        click.option("--cancel-on-interrupt", is_flag=True, help="Ctrl-C cancels the map instead of leaving it."),
+        click.option("--progress/--no-progress", default=None, help="Show progress on stderr. [default: if it is "
+                     "a terminal; --progress elsewhere: a line every five seconds]"),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def show_of(progress: bool | None) -> Show:
+    """``--progress`` as ``MapJob.wait`` has it."""
+    return True if progress is None else ("always" if progress else False)

@@ -1,0 +1,115 @@
+"""``taskq map`` and ``taskq attach``: ``Pool.map`` from a shell script."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import Any
+
+import click
+
+from taskq.queue import Queue
+from taskq_workers.cli.follow import Following, follow_options, show_of, wait_options
+from taskq_workers.cli.items import items_of
+from taskq_workers.cli.options import url_option
+from taskq_workers.cli.reach import complete_id, find_map, reached
+
+_TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@click.command(name="map")
+@click.argument("target", metavar="MODULE:FUNCTION")
+@click.argument("items", nargs=-1)
+@url_option
+@click.option("--queue", "queue_name", default="default", show_default=True, help="The queue to push to.")
+@click.option("--range", "count", type=click.IntRange(min=0), metavar="N", help="The items 0 to N-1.")
+@click.option("--stdin", "form", type=click.Choice(["json", "lines", "csv"]),
+              help="Items from stdin: a JSON value a line, each line as text, or each row as a dict by the names "
+              "in the first one.")  # fmt: skip
+@click.option("--star", is_flag=True, help="Each item is a list of arguments.")
+@click.option("--chunksize", type=click.IntRange(min=1), help="Items that run together. [default: taskq picks it]")
+@click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
+@click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
+@click.option("--job-id", help="An id of your own. [default: a random one]")
+@click.option("--detach", is_flag=True, help="Print the map's id, and do not wait.")
+@follow_options
+@wait_options
+@click.pass_context
+def map_command(
+    ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
+    form: str | None, star: bool, chunksize: int | None, job_timeout: str | None, result_ttl: str | None,
+    job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
+    progress: bool | None,
+) -> None:  # fmt: skip
+    """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
+
+    Each of ITEMS is read as JSON where it is JSON, else taken as text. The workers import MODULE: start them in
+    its folder, or install it there. Nothing runs before all of the items are there, and no more of them, or of
+    the results, is in memory than a few chunks.
+
+    A line is {"item": 0, "value": 2.0}, or {"item": 1, "error": {"type", "message", "attempts"}}. Exit code 0:
+    all items have results, 3: some failed, 4: the map ended before all were tried. Ctrl-C leaves the map running
+    and says how to come back to it.
+
+    \b
+    Examples:
+      taskq map math:sqrt 4 9 16
+      taskq map math:sqrt --range 1000 --values > roots.txt
+      printf '%s\\n' alpha beta | taskq map builtins:len --stdin lines --as-completed
+      echo '[2, 10]' | taskq map builtins:pow --stdin json --star
+      taskq map math:factorial --range 500 --detach
+    """
+    if not _TARGET.fullmatch(target):
+        raise click.UsageError(f"{target!r} is not of the form MODULE:FUNCTION, such as math:sqrt")
+    # The locale is not asked: a file means the same everywhere. And csv reads line ends itself.
+    stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+    source = items_of(items, count, form, stdin)
+    options = {"job_timeout": job_timeout, "result_ttl": result_ttl, "job_id": job_id}
+    given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
+    with reached(url) as connection:
+        queue = Queue(queue_name, connection=connection)
+        function = target.replace(":", ".")
+        push = queue.starmap if star else queue.map
+        try:
+            job = push(function, source, chunksize=chunksize, **given)
+        except KeyboardInterrupt:
+            click.echo("taskq: nothing was pushed, for not all items were there yet", err=True)
+            raise
+        if detach:
+            print(job.id)
+            return
+        if not sys.stdout.isatty():
+            click.echo(f"taskq: map {job.id}", err=True)
+        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
+        ctx.exit(following.run(job))
+
+
+def _seconds(text: str) -> int | str:
+    """A whole number as one; RQ reads ``10m`` and ``2h`` itself."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+@click.command()
+@click.argument("job_id", metavar="ID", shell_complete=complete_id)
+@url_option
+@follow_options
+@wait_options
+@click.pass_context
+def attach(
+    ctx: click.Context, job_id: str, url: str, as_completed: bool, values: bool, cancel_on_interrupt: bool,
+    progress: bool | None,
+) -> None:  # fmt: skip
+    """Follow a map that was pushed before, from its first result on; as `taskq map` does.
+
+    \b
+    Examples:
+      taskq attach ID
+      taskq attach ID --as-completed --values > results.jsonl
+    """
+    with reached(url) as connection:
+        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
+        ctx.exit(following.run(find_map(connection, job_id)))

@@ -1,0 +1,85 @@
+"""How subcommands reach Redis and the jobs in it; what goes wrong is said in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq.job import Job
+
+from taskq.errors import ServerError, UsageError
+from taskq.maps.job import MapJob
+from taskq.payload import codec
+from taskq.queue import fetch
+from taskq.redis.connection import connect, default_url, hide_password
+from taskq.views import backlog
+
+_COMPLETED = 50  # ids offered by the shell's completion
+
+
+@contextmanager
+def reached(url: str) -> Iterator[Any]:
+    """A connection, for the length of the block; closed afterwards.
+
+    Raises:
+        ServerError: If the server can't be reached, or refuses; also later in the block.
+    """
+    connection = connect(url, retries=1)
+    try:
+        connection.ping()
+        yield connection
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise  # stdout
+        why = str(error).rstrip(".")
+        raise ServerError(
+            f"no Redis at {hide_password(url)}: {why}. Is it running? Give its URL by --url or TASKQ_URL."
+        ) from error
+    except RedisError as error:
+        raise ServerError(f"Redis at {hide_password(url)} refuses: {error}") from error
+    finally:
+        connection.close()
+
+
+def find_job(connection: Any, job_id: str) -> Job:
+    """The job with this id, a ``MapJob`` if it is a map.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    job = fetch(job_id, connection, codec.Serializer)
+    if job is None:
+        raise UsageError(
+            f"there is no job {job_id!r}: it has expired, was deleted, or is on another server. "
+            "`taskq jobs` lists those there are."
+        )
+    return job
+
+
+def find_map(connection: Any, job_id: str) -> MapJob:
+    """The map with this id.
+
+    Raises:
+        UsageError: If there is none, or it is a plain job.
+    """
+    job = find_job(connection, job_id)
+    if not isinstance(job, MapJob):
+        raise UsageError(f"the job {job_id} is a plain job, not a map: `taskq show {job_id}` shows it")
+    return job
+
+
+def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For the shell's completion: ids of maps that run or wait. Silent if there is no server."""
+    try:
+        with reached(ctx.params.get("url") or default_url()) as connection:
+            maps = [one for queue in backlog.read_queues(connection) for one in queue.maps]
+    except Exception:  # noqa: BLE001 - a traceback in the middle of a command line helps nobody
+        return []
+    found = [one for one in maps if one.id.startswith(incomplete)]
+    return [CompletionItem(one.id, help=one.name) for one in found[:_COMPLETED]]

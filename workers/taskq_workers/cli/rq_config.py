@@ -1,0 +1,91 @@
+"""What RQ's commands are told by their environment, and by the settings module of ``--config``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+from click.core import ParameterSource
+from rq.cli.helpers import get_redis_from_config, read_config_file
+
+from taskq.errors import OptionError
+from taskq.redis.connection import DEFAULT_URL, url_of
+
+_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
+# Other programs' names begin with REDIS_ too, and say something else.
+_READ = {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD", "REDIS_SSL"}
+_WHY_NOT = {
+    "SENTINEL": "services connect by a URL; give --url of the present master, or of a proxy that follows it",
+    "DICT_CONFIG": "the worker's own log is set by --log-level and --log-format",
+}
+
+
+def url_of_environment() -> str:
+    """Where RQ's commands look without ``--url`` and ``--config``; a variable that is empty is none.
+
+    Raises:
+        OptionError: If RQ can't read what is there.
+    """
+    given = {name: value for name, value in os.environ.items() if value}
+    try:
+        return given.get("RQ_REDIS_URL") or _url(given) or DEFAULT_URL
+    except ValueError as error:
+        raise OptionError(f"the environment: {error}") from error
+
+
+def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
+    """The parameters of ``taskq worker`` that the module sets, and that command line and environment do not.
+
+    Args:
+        ctx: Of ``taskq worker``.
+        module: Its name; it is imported.
+
+    Returns:
+        Some of ``url``, ``queues``, ``name``.
+
+    Raises:
+        OptionError: If it can't be imported, or sets what can't be had here.
+    """
+    try:
+        settings = read_config_file(module)
+    except Exception as error:
+        raise OptionError(f"--config {module} can't be imported: {error!r}") from error
+    for name, why in _WHY_NOT.items():
+        if settings.get(name):
+            raise OptionError(f"--config {module} sets {name}: {why}")
+    try:
+        url = _url(settings)
+    except ValueError as error:
+        raise OptionError(f"--config {module}: {error}") from error
+    # Where there is a module, RQ reads nothing of this from the environment, whatever the module says.
+    found = {
+        "url": url or DEFAULT_URL,
+        "queues": tuple(settings.get("QUEUES") or ()),
+        "name": settings.get("NAME"),
+    }
+    if os.environ.get("RQ_REDIS_URL"):
+        del found["url"]
+    return {
+        name: value
+        for name, value in found.items()
+        if value and ctx.get_parameter_source(name) is ParameterSource.DEFAULT
+    }
+
+
+def _url(settings: Mapping[str, Any]) -> str | None:
+    """Where the settings, or the environment, say that Redis is, as RQ reads them; None if they do not.
+
+    Raises:
+        ValueError: If RQ can't read them.
+    """
+    if settings.get("REDIS_URL") or _READ.isdisjoint(settings):
+        return settings.get("REDIS_URL")
+    redis = get_redis_from_config({**settings, "SENTINEL": None})
+    url, options = url_of(redis), redis.connection_pool.connection_kwargs
+    if password := options.get("password"):
+        url = url.replace("//", f"//:{quote(str(password), safe='')}@", 1)
+    tls = {name: options[name] for name in _TLS if options.get(name)} if url.startswith("rediss:") else {}
+    return f"{url}?{urlencode(tls)}" if tls else url

@@ -1,0 +1,168 @@
+"""The options of ``rq worker``, spelled as it spells them; what makes no sense here is refused with the reason."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+import redis
+import rq.worker
+from rq.defaults import (
+    DEFAULT_JOB_CLASS,
+    DEFAULT_JOB_MONITORING_INTERVAL,
+    DEFAULT_MAINTENANCE_TASK_INTERVAL,
+    DEFAULT_QUEUE_CLASS,
+    DEFAULT_RESULT_TTL,
+    DEFAULT_SERIALIZER_CLASS,
+    DEFAULT_WORKER_TTL,
+)
+from rq.utils import import_attribute
+
+from taskq.errors import OptionError
+from taskq.payload.function import Function
+from taskq_workers import logs
+from taskq_workers.process.check import check
+from taskq_workers.rq_options import STRATEGIES, RQOptions
+from taskq_workers.user_code import UserCode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_REFUSED = {
+    "worker_class": "taskq's services are the workers; for the order of queues there is --dequeue-strategy",
+    "connection_class": "services connect by --url",
+}
+
+_OPTIONS = [
+    click.option("--burst", "-b", is_flag=True, help="End when the queues are empty."),
+    click.option("--max-jobs", type=int, help="End after so many jobs (each service; a map is one)."),
+    click.option("--max-idle-time", type=int, metavar="SECONDS", help="End after so long without a job."),
+    click.option("--with-scheduler", "-s", is_flag=True,
+                 help="Also run RQ's scheduler: enqueue_at, enqueue_in, retries with an interval."),
+    click.option("--dequeue-strategy", "-ds", type=click.Choice(STRATEGIES), default="default",
+                 help="Which of several queues comes next."),
+    click.option("--serializer", "-S", default=DEFAULT_SERIALIZER_CLASS, show_default=False,
+                 help="Of jobs: json, pickle or a dotted path. [default: taskq's, which reads all pickles]"),
+    click.option("--job-class", "-j", envvar="RQ_JOB_CLASS", default=DEFAULT_JOB_CLASS, help="Dotted path."),
+    click.option("--queue-class", envvar="RQ_QUEUE_CLASS", default=DEFAULT_QUEUE_CLASS, help="Dotted path."),
+    click.option("--exception-handler", multiple=True, help="Dotted path; may be given several times."),
+    click.option("--work-horse-killed-handler", help="Dotted path; called when a job's process has died."),
+    click.option("--disable-default-exception-handler", "-d", is_flag=True,
+                 help="Failed jobs are not put into the failed registry."),
+    click.option("--name", "-n", default="", help="Begins the names of the RQ workers."),
+    click.option("--results-ttl", type=int, default=DEFAULT_RESULT_TTL, metavar="SECONDS",
+                 help="For which results of plain jobs are kept."),
+    click.option("--worker-ttl", type=int, default=DEFAULT_WORKER_TTL, metavar="SECONDS",
+                 help="After which a silent worker is no longer shown."),
+    click.option("--maintenance-interval", type=int, default=DEFAULT_MAINTENANCE_TASK_INTERVAL, metavar="SECONDS",
+                 help="Between two cleanings of RQ's registries; 0: no pause."),
+    click.option("--job-monitoring-interval", type=int, default=DEFAULT_JOB_MONITORING_INTERVAL,
+                 metavar="SECONDS", help="Between two heartbeats of a running job."),
+    click.option("--config", "-c", envvar="RQ_CONFIG", metavar="MODULE",
+                 help="RQ's settings module: of REDIS_URL (or REDIS_HOST, ...), QUEUES and NAME."),
+    click.option("--date-format", metavar="FORMAT", help="Of the time in the log's lines, as strftime has it."),
+    click.option("--path", "-P", multiple=True, help="Where else to look for modules."),
+    click.option("--pid", type=click.Path(), help="Write the manager's process id to this file."),
+    click.option("--verbose", "-v", is_flag=True, help="As --log-level debug."),
+    click.option("--quiet", "-q", is_flag=True, help="As --log-level warning."),
+    # Accepted for a command line that was written for RQ's worker; they change nothing.
+    click.option("--disable-job-desc-logging", is_flag=True, hidden=True),
+    # Refused, unless they say what is so anyway.
+    click.option("--worker-class", "-w", envvar="RQ_WORKER_CLASS", hidden=True),
+    click.option("--connection-class", envvar="RQ_CONNECTION_CLASS", hidden=True),
+]  # fmt: skip
+
+_STRATEGY_OF = {rq.worker.RoundRobinWorker: "round_robin", rq.worker.RandomWorker: "random"}
+_OWN_WORKERS = {rq.Worker, rq.SimpleWorker, rq.SpawnWorker, rq.worker.HerokuWorker, *_STRATEGY_OF}
+_NOT_IN_NAMES = re.compile(r"[^\w.@+-]")  # it is part of keys, which are split at colons, and of patterns
+_LONGEST_NAME = 100
+
+
+def rq_options(function: F) -> F:
+    """Add the options to a command; it gets them as the keyword arguments of ``read``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def read(given: dict[str, Any], path: Sequence[str] = ()) -> RQOptions:
+    """The options as one object; the user's classes and handlers have been tried out, in another process.
+
+    Args:
+        given: Option -> what the user gave.
+        path: Where to look for modules first.
+
+    Raises:
+        OptionError: If one is refused here, or can't be loaded.
+    """
+    given = {**given, **_in_our_words(given)}
+    handler = given["work_horse_killed_handler"]
+    user = UserCode(
+        serializer=None if given["serializer"] == DEFAULT_SERIALIZER_CLASS else given["serializer"],
+        job_class=_class(given["job_class"], DEFAULT_JOB_CLASS),
+        queue_class=_class(given["queue_class"], DEFAULT_QUEUE_CLASS),
+        exception_handlers=tuple(Function.of(path) for path in given["exception_handler"]),
+        work_horse_killed_handler=Function.of(handler) if handler else None,
+    )
+    check(user, path)
+    names = ("burst", "max_jobs", "max_idle_time", "with_scheduler", "dequeue_strategy", "name", "results_ttl",
+             "worker_ttl", "maintenance_interval", "job_monitoring_interval",
+             "disable_default_exception_handler")  # fmt: skip
+    return RQOptions(user=user, **{name: given[name] for name in names})
+
+
+def _in_our_words(given: dict[str, Any]) -> dict[str, Any]:
+    """What means something to RQ that the services are told differently."""
+    _own(given["connection_class"], "connection_class", {redis.Redis})
+    strategy = _STRATEGY_OF.get(_own(given["worker_class"], "worker_class", _OWN_WORKERS))
+    most = given["max_jobs"]
+    return {
+        "dequeue_strategy": strategy or given["dequeue_strategy"],
+        "name": _NOT_IN_NAMES.sub("_", str(given["name"] or ""))[:_LONGEST_NAME],
+        "max_jobs": most if most is None else max(1, most),  # RQ's worker looks after its first job
+        "worker_ttl": given["worker_ttl"] or DEFAULT_WORKER_TTL,
+    }
+
+
+def _own(path: str | None, option: str, known: set[Any]) -> Any:
+    """The class, if there is a path; one that is not RQ's or redis-py's own is not even imported.
+
+    Raises:
+        OptionError: If it is none of the ``known``.
+    """
+    if not path:
+        return None
+    try:
+        found = import_attribute(path) if path.startswith(("rq.", "redis.")) else None
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if found not in known:
+        raise OptionError(f"--{option.replace('_', '-')} has no place here: {_REFUSED[option]}")
+    return found
+
+
+def _class(path: str, default: str) -> Function | None:
+    return None if path == default else Function.of(path)
+
+
+def level(given: dict[str, Any], log_level: str) -> str:
+    """The log level that ``--verbose`` or ``--quiet`` asks for.
+
+    Raises:
+        OptionError: If both are given.
+    """
+    if given["verbose"] and given["quiet"]:
+        raise OptionError("--verbose and --quiet exclude each other")
+    return "debug" if given["verbose"] else "warning" if given["quiet"] else log_level
+
+
+def log_form(_ctx: click.Context, _option: click.Parameter, given: str) -> str:
+    """``--log-format``, if there can be such a format."""
+    try:
+        if given not in logs.FORMATS:
+            logging.Formatter(given)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; or {' or '.join(logs.FORMATS)}") from error
+    return given

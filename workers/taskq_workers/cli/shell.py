@@ -1,0 +1,53 @@
+"""``taskq shell``."""
+
+from __future__ import annotations
+
+import code
+
+import click
+from redis.exceptions import RedisError
+
+from taskq.errors import ServerError
+from taskq.redis.connection import connect, hide_password
+from taskq_workers.cli.options import url_option
+
+
+@click.command()
+@url_option
+@click.option("--queue", "queue_name", default="default", show_default=True, help="The queue that q pushes to.")
+def shell(url: str, queue_name: str) -> None:
+    """Open a Python shell (IPython if it is installed) in which q is a queue.
+
+    \b
+    taskq shell                  # taskq shell < program.py  runs a program instead
+    >>> job = q.map(lambda n: n * n, range(8))
+    >>> job.get()
+    [0, 1, 4, 9, 16, 25, 36, 49]
+    """
+    import sys
+    import types
+
+    import taskq
+
+    try:
+        connect(url, retries=0).ping()
+    except (RedisError, OSError) as error:
+        raise ServerError(f"no Redis at {hide_password(url)}: {error}") from error
+    queue = taskq.Queue(queue_name, url=url)
+    # The shell's own namespace becomes __main__, as in any Python shell: what is defined there travels by value.
+    main = types.ModuleType("__main__")
+    vars(main).update(q=queue, Queue=taskq.Queue, MapJob=taskq.MapJob, taskq=taskq)
+    sys.modules["__main__"] = main
+    if not sys.stdin.isatty():  # a program from a file or a pipe: no prompts, and its errors are the exit code
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), vars(main))  # noqa: S102 - what a shell is for
+        return
+    banner = f"taskq {taskq.__version__}: q is {queue!r} on {hide_password(url)}; try q.map(fn, items)"
+    try:
+        from IPython import start_ipython
+        from traitlets.config import Config
+    except ImportError:
+        code.interact(banner=banner, local=vars(main), exitmsg="")
+        return
+    config = Config()
+    config.TerminalInteractiveShell.banner1 = banner + "\n"
+    start_ipython(argv=[], user_ns=vars(main), config=config)

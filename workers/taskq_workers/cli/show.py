@@ -1,0 +1,113 @@
+"""``taskq show``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import click
+from rq.job import Job
+
+from taskq.errors import UsageError
+from taskq.maps.reader import MapReader
+from taskq.payload.sealed import SealedSerializer
+from taskq.views.error_groups import ErrorGroup, group_errors
+from taskq_workers.cli.job_view import JobView, views
+from taskq_workers.cli.options import url_option
+from taskq_workers.cli.reach import complete_id, find_job, reached
+from taskq_workers.cli.tables import add_rows, ago, show, table
+from taskq_workers.json_lines import error_of, to_json
+
+
+@click.command(name="show")
+@click.argument("job_id", metavar="ID", shell_complete=complete_id)
+@url_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--traceback", is_flag=True, help="The sample's whole traceback for each group of errors.")
+def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
+    """Show one job; of a map, its errors grouped by exception and last frame, with a sample item for each group.
+
+    With --json: as a line of `taskq jobs --json`, and for a map "function", "reason", "chunks": {"waiting",
+    "claimed"}, "workers": {name: claimed chunks}, "errors": [{"type", "file", "line", "function", "count",
+    "sample": {"item", "type", "message", "attempts", "traceback"}}]; for a plain job "error": text or null.
+
+    \b
+    Examples:
+      taskq show ID
+      taskq show ID --traceback
+      taskq show ID --json
+    """
+    with reached(url) as connection:
+        [view] = views(connection, [job_id])
+        if view is None:
+            find_job(connection, job_id)  # says that there is none
+            raise UsageError(f"{job_id} is a helper job of a map, and of interest to services only")
+        details = _map(connection, view) if view.kind == "map" else _plain(connection, view)
+    if as_json:
+        print(to_json({**view.to_dict(), **details, **_errors(details)}))
+    else:
+        show(*_parts(view, details, traceback=traceback))
+
+
+def _map(connection: Any, view: JobView) -> dict[str, Any]:
+    store = MapReader(view.id, connection)
+    if not store.exists():
+        return {"function": "", "reason": "its keys are gone", "chunks": None, "workers": {}, "errors": []}
+    info = store.info()
+    claims = connection.hvals(store.keys.claims)
+    workers = Counter(claim.decode().partition(" ")[2] for claim in claims)
+    return {
+        "function": info.name,
+        "reason": info.reason,
+        "chunks": {"waiting": int(connection.llen(store.keys.pending)), "claimed": len(claims)},
+        "workers": dict(workers),
+        "errors": group_errors(store.each_failure()),
+    }
+
+
+def _plain(connection: Any, view: JobView) -> dict[str, Any]:
+    latest = Job.fetch(view.id, connection=connection, serializer=SealedSerializer).latest_result()
+    return {"error": latest.exc_string if latest else None}
+
+
+def _errors(details: dict[str, Any]) -> dict[str, Any]:
+    return {"errors": [_group(group) for group in details["errors"]]} if "errors" in details else {}
+
+
+def _group(group: ErrorGroup) -> dict[str, Any]:
+    sample = group.sample
+    return {
+        "type": group.type,
+        "file": group.frame.file,
+        "line": group.frame.line,
+        "function": group.frame.function,
+        "count": group.count,
+        "sample": {"item": sample.index, **error_of(sample), "traceback": sample.traceback},
+    }
+
+
+def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[Any]:
+    parts: list[Any] = [f"{view.kind} {view.id}", f"  {view.description}", f"  {view.status} on {view.queue}"]
+    times = {name: getattr(view, f"{name}_at") for name in ("created", "enqueued", "started", "ended")}
+    parts += [f"  {name} {when} ({ago(when)})" for name, when in times.items() if when]
+    if view.items is not None:
+        parts.append(f"  {view.items.done} of {view.items.total} items done, {view.items.failed} failed")
+    if details.get("chunks"):
+        parts.append(f"  chunks: {details['chunks']['waiting']} waiting, {details['chunks']['claimed']} claimed")
+    parts += [f"  {count} of them by {name}" for name, count in details.get("workers", {}).items()]
+    if details.get("reason"):
+        parts.append(f"  {details['reason']}")
+    if details.get("error"):
+        parts.append(details["error"].rstrip())
+    if groups := details.get("errors"):
+        made = table("Errors", "items", "exception", "where", "sample item", "message")
+        parts.append(add_rows(made, (_row(group) for group in groups)))
+        if traceback:
+            parts += [f"item {group.sample.index}:\n{group.sample.traceback.rstrip()}" for group in groups]
+    return parts
+
+
+def _row(group: ErrorGroup) -> tuple[object, ...]:
+    sample = group.sample
+    killed = f" (killed {sample.attempts} processes)" if group.type == "WorkerLostError" else ""
+    return group.count, group.type, group.frame, f"{sample.index}{killed}", sample.message

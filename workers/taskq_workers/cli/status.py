@@ -1,0 +1,136 @@
+"""``taskq status``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.table import Table
+
+from taskq.redis import refusals, services
+from taskq.redis.services import ServiceInfo
+from taskq.views import activity, backlog
+from taskq.views.activity import Activity
+from taskq.views.backlog import MapLine, QueueLine
+from taskq_workers.cli.options import url_option
+from taskq_workers.cli.reach import reached
+from taskq_workers.cli.tables import add_rows, duration, megabytes, show, table
+from taskq_workers.json_lines import to_json
+
+
+@click.command()
+@url_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: queues, services, maps.")
+def status(url: str, as_json: bool) -> None:
+    """Show the queues, the live services with their pool processes, and the maps that run or wait.
+
+    With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
+    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "pool": [{"lane", "pid",
+    "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function", "queue",
+    "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}], "refused":
+    {reason: count}}. Memory is
+    in bytes, cpu and seconds_left in seconds, times in Unix time.
+
+    \b
+    Examples:
+      taskq status
+      taskq status --json
+    """
+    with reached(url) as connection:
+        queues = backlog.read_queues(connection)
+        infos = services.live(connection)
+        doing = {one.name: one for one in activity.live(connection)}
+        refused = refusals.counted(connection)
+    if as_json:
+        print(to_json({**_document(queues, infos, doing), "refused": refused}))
+        return
+    show(queues_table(queues), services_table(infos, doing), maps_table(queues))
+    if refused:
+        unsigned, unwanted = refused[refusals.SIGNATURE], refused[refusals.IMPORT]
+        show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
+
+
+def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
+    made = table(
+        "Queues", "queue", "waiting", "running", "finished", "failed", "deferred", "scheduled", "chunks", fold=fold
+    )
+    order = ("queued", "started", "finished", "failed", "deferred", "scheduled")
+    return add_rows(
+        made, ((one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed) for one in queues)
+    )
+
+
+def services_table(infos: list[ServiceInfo], doing: dict[str, Activity]) -> Table:
+    made = table("Services", "service", "host", "pid", "processes", "queues", "busy", "memory", "deaths", "up")
+    for info in infos:
+        one = doing.get(info.name)
+        told = ("", "", "")
+        if one is not None:
+            memory = one.memory + sum(process.memory for process in one.processes)
+            told = str(one.busy), megabytes(memory), str(sum(process.deaths for process in one.processes))
+        up = duration(time.time() - info.started)
+        add_rows(made, [(info.name, info.host, info.pid, info.processes, " ".join(info.queues), *told, up)])
+    return made
+
+
+def maps_table(queues: list[QueueLine]) -> Table:
+    made = table(
+        "Maps", "map", "function", "queue", "status", "done", "failed", "total", "items/s", "left", "chunks"
+    )
+    return add_rows(made, (_map_row(one) for queue in queues for one in queue.maps))
+
+
+def _map_row(one: MapLine) -> tuple[object, ...]:
+    progress = one.progress
+    left = "" if progress.seconds_left is None else duration(progress.seconds_left)
+    return (
+        one.id, one.name, one.queue, one.status, progress.done, progress.failed, progress.total,
+        f"{progress.rate:,.1f}", left, one.waiting + one.claimed,
+    )  # fmt: skip
+
+
+def _document(
+    queues: list[QueueLine], infos: list[ServiceInfo], doing: dict[str, Activity]
+) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "queues": [
+            {"name": one.name, "jobs": one.jobs, "chunks_waiting": one.waiting, "chunks_claimed": one.claimed}
+            for one in queues
+        ],
+        "services": [_service(info, doing.get(info.name)) for info in infos],
+        "maps": [_map(one) for queue in queues for one in queue.maps],
+    }
+
+
+def _service(info: ServiceInfo, one: Activity | None) -> dict[str, Any]:
+    """A service that has just started has told nothing yet: zeros, and no pool."""
+    return {
+        "name": info.name,
+        "host": info.host,
+        "pid": info.pid,
+        "queues": info.queues,
+        "processes": info.processes,
+        "started": info.started,
+        "busy": one.busy if one else 0,
+        "memory": one.memory if one else 0,
+        "cpu": one.cpu if one else 0.0,
+        "pool": [asdict(process) for process in one.processes] if one else [],
+    }
+
+
+def _map(one: MapLine) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "function": one.name,
+        "queue": one.queue,
+        "status": one.status,
+        "chunks_waiting": one.waiting,
+        "chunks_claimed": one.claimed,
+        "done": one.progress.done,
+        "failed": one.progress.failed,
+        "total": one.progress.total,
+        "rate": one.progress.rate,
+        "seconds_left": one.progress.seconds_left,
+    }

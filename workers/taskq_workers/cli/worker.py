@@ -1,0 +1,125 @@
+"""``taskq worker``."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskq.payload import signing
+from taskq.redis.connection import connect
+from taskq_workers import logs, user_path
+from taskq_workers.cli.options import url_option
+from taskq_workers.cli.rq_config import read_config
+from taskq_workers.cli.rq_options import level, log_form, read, rq_options
+from taskq_workers.logs import LogOptions
+from taskq_workers.settings import Settings, Trust, Wear, usable_cores
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("queues", nargs=-1, envvar="TASKQ_QUEUES")
+@url_option
+@click.option("--services", type=int, default=1, envvar="TASKQ_SERVICES", show_envvar=True,
+              help="Service processes; each is one RQ worker.")  # fmt: skip
+@click.option("--processes", type=int, default=None, envvar="TASKQ_PROCESSES", show_envvar=True,
+              help="Pool processes of each service. [default: the cores it may use, shared by the services]",
+              show_default=False)  # fmt: skip
+@click.option("--grace", type=float, default=30.0, envvar="TASKQ_GRACE", show_envvar=True,
+              help="Seconds which running chunks and jobs are given when the worker stops.")  # fmt: skip
+@click.option("--lease", type=float, default=30.0, envvar="TASKQ_LEASE", show_envvar=True,
+              help="Seconds of silence after which others take over what this worker held.")  # fmt: skip
+@click.option("--max-tasks-per-child", type=int, default=0, envvar="TASKQ_MAX_TASKS_PER_CHILD", show_envvar=True,
+              help="Replace a pool process after so many chunks and jobs; 0: never.")  # fmt: skip
+@click.option("--max-memory-per-child", type=float, default=0, envvar="TASKQ_MAX_MEMORY_PER_CHILD",
+              show_envvar=True,
+              help="Replace a pool process that holds more MiB after a task; 0: never.")  # fmt: skip
+@click.option("--preload", multiple=True, envvar="TASKQ_PRELOAD", show_envvar=True, metavar="MODULE",
+              help="Import once, for all pool processes; may be repeated.", show_default=False)  # fmt: skip
+@click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
+              help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
+              "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
+@click.option("--log-level", "--logging-level", "--logging_level", "log_level", default="info",
+              type=click.Choice(logs.LEVELS, case_sensitive=False),
+              envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
+@click.option("--log-format", callback=log_form, default="human", envvar="TASKQ_LOG_FORMAT", show_envvar=True,
+              help="human, for people; json; or a format such as '%(asctime)s %(message)s'.")  # fmt: skip
+@click.option("--metrics-port", type=click.IntRange(1, 65535), envvar="TASKQ_METRICS_PORT", show_envvar=True,
+              help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
+@click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
+              help="The address for it; 0.0.0.0 for all.")  # fmt: skip
+@rq_options
+@click.option("--until-eof", is_flag=True, hidden=True,
+              help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
+def worker(
+    queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
+    max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
+    allow_import: tuple[str, ...], log_level: str, log_format: str,
+    metrics_port: int | None, metrics_host: str, until_eof: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
+
+    SIGTERM and the first Ctrl-C stop it gracefully: running chunks are finished, the rest goes back to the
+    queue. A second Ctrl-C kills.
+
+    \b
+    taskq worker                                        # all cores, the queue "default", local Redis
+    taskq worker high default --services 2 --processes 4
+    taskq worker --burst --with-scheduler               # all options of rq worker that mean something here
+    TASKQ_URL=rediss://user:secret@redis.example:6380/0 taskq worker
+
+    TASKQ_SECRET_KEY (of 32 characters or more; several, for rotation, separated by commas) signs all that is
+    pickled, and refuses what is not signed; producers need the same. See docs/security.md.
+    """
+    # Imported here: cotyledon takes the process over as soon as there is a manager.
+    from taskq_workers.manager.manager import Manager
+    from taskq_workers.manager.metrics_server import check_port
+
+    options = LogOptions(level(given, log_level), log_format, given["date_format"])
+    logs.to_stderr(options)
+    path = (str(Path.cwd()), *given["path"])  # where python -m would look, too
+    if given["config"]:
+        with user_path.in_front(path):
+            found = read_config(click.get_current_context(), given["config"])
+        url, queues = found.get("url", url), found.get("queues", queues)
+        given["name"] = found.get("name", given["name"])
+    rq = read(given, path)
+    connect(url)  # a URL of no use is an error now, not in each service
+    if until_eof:
+        stop_at_eof(url)
+    if processes is None:
+        processes = max(1, usable_cores() // max(1, services))
+    metrics = (metrics_host, metrics_port) if metrics_port else None
+    if metrics:
+        check_port(*metrics)
+    trust = Trust(signing.keyring(), allow_import)
+    wear = Wear(max_tasks_per_child, max_memory_per_child)
+    settings = Settings(
+        url, queues or ("default",), services, processes, grace, lease, trust, wear, path, preload, until_eof,
+        metrics, options, rq,
+    )  # fmt: skip
+    if given["pid"]:
+        Path(given["pid"]).expanduser().write_text(str(os.getpid()), encoding="ascii")
+    Manager(settings).run()
+
+
+def stop_at_eof(url: str) -> None:
+    """If whoever started us is gone, it can't end us, nor the private server: do both."""
+
+    def watch() -> None:
+        # Not sys.stdin: a service that is forked meanwhile would inherit its lock, taken for ever. And not
+        # only the end of the pipe: a child that our parent has forked may hold its other end open.
+        parent = os.getppid()
+        while os.getppid() == parent:
+            readable, _, _ = select.select([0], [], [], 1.0)
+            if readable and not os.read(0, 1024):
+                break
+        atexit.register(lambda: connect(url, retries=0).shutdown(nosave=True))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()

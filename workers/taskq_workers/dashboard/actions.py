@@ -1,0 +1,99 @@
+"""What the page can do to a job: cancel it, or try again what failed of it. By RQ's own methods."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from redis.exceptions import RedisError
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry
+
+from taskq.errors import UsageError
+from taskq.maps.job import ENDED, MapJob
+from taskq.payload.sealed import SealedSerializer
+from taskq.queue import fetch
+from taskq.redis.kinds import HELPER, kind_of
+from taskq_workers.dashboard.queues import FIELDS
+
+log = logging.getLogger(__name__)
+
+
+class ActionError(UsageError):
+    """The job is not in a state in which that can be done; nothing was changed."""
+
+
+def cancel(connection: Any, job_id: str, *, kill: bool = False) -> str:
+    """Cancel a job: nothing more of it is started or stored. Returns what was done.
+
+    Args:
+        connection: To Redis.
+        job_id: Of a map, or of a plain job.
+        kill: Also end what runs of it at the moment; a plain job that runs can't be cancelled otherwise.
+
+    Raises:
+        ActionError: If there is no such job, or it has ended, or it is a plain one that runs.
+    """
+    job = _job(connection, job_id)
+    status = job.get_status()
+    if status in ENDED:
+        raise ActionError(f"{job_id} has ended already: it is {status.value}")
+    if isinstance(job, MapJob):
+        _do(lambda: job.cancel(kill=kill), job_id)
+    elif status != JobStatus.STARTED:
+        _do(job.cancel, job_id)
+    elif kill:
+        send_stop_job_command(connection, job_id, serializer=SealedSerializer)
+    else:
+        raise ActionError(f"{job_id} runs already: it can only be killed")
+    log.info("cancelled %s%s", job_id, ", and what runs of it" if kill else "",
+             extra={"action": "page_cancel", "job": job_id})  # fmt: skip
+    return f"Cancelled {job_id}."
+
+
+def retry(connection: Any, job_id: str) -> str:
+    """Put a failed job back on its queue; of a map only the failed items run again. Returns what was done.
+
+    Raises:
+        ActionError: If there is no such job, or it has not failed.
+    """
+    job = _job(connection, job_id)
+    registry = FailedJobRegistry(job.origin, connection=connection, serializer=SealedSerializer)
+    _do(lambda: registry.requeue(job), job_id)
+    log.info("%s is tried again", job_id, extra={"action": "page_retry", "job": job_id})
+    return f"{job_id} is on the queue {job.origin} again."
+
+
+ACTIONS: dict[str, Callable[[Any, str], str]] = {
+    "cancel": cancel,
+    "kill": partial(cancel, kill=True),
+    "retry": retry,
+}
+
+
+def _job(connection: Any, job_id: str) -> Job:
+    """The job, its pickles sealed: nothing of the user's is read or run here."""
+    try:
+        job = fetch(job_id, connection, SealedSerializer)
+    except RedisError:
+        raise
+    except ValueError:  # RQ's word for an id that can be none
+        job = None
+    if job is None:
+        raise ActionError(f"there is no job {job_id!r} (any more)")
+    fields = dict(zip((name.encode() for name in FIELDS), connection.hmget(job.key, FIELDS), strict=True))
+    if kind_of({name: value or b"" for name, value in fields.items()})[0] == HELPER:
+        raise ActionError(f"{job_id} only helps with a map: act on that one")
+    return job
+
+
+def _do(method: Callable[[], object], job_id: str) -> None:
+    try:
+        method()
+    except InvalidJobOperation as error:
+        why = str(error) or "its state has just changed, or it has not failed"
+        raise ActionError(f"that can't be done to {job_id}: {why}") from error

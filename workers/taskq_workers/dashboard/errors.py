@@ -1,0 +1,62 @@
+"""What failed in the newest maps, in groups; read again only when there is more of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from taskq.maps.reader import MapReader
+from taskq.views.error_groups import ErrorGroup, Frame, group_errors
+
+MAPS = 10  # newest maps with failed items that are looked at
+RECORDS = 500  # error records of one map that are read at most
+GROUPS = 20  # shown of one map
+MAX_TRACEBACK = 8000  # characters
+AGAIN = 5.0  # seconds between two looks at the same map
+
+
+class Errors:
+    """Groups the error records of maps; remembers them as long as a map's number of failed items is the same."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._known: dict[str, tuple[int, float, list[dict[str, Any]]]] = {}
+
+    def groups(self, maps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The groups of the first ``MAPS`` of these maps that have failed items."""
+        failing = [one for one in maps if one["failed"]][:MAPS]
+        self._known = {one["id"]: self._of(one["id"], one["failed"]) for one in failing}
+        return [
+            {**group, "map": one["id"], "name": one["name"], "records": min(one["failed"], RECORDS)}
+            for one in failing
+            for group in self._known[one["id"]][2]
+        ]
+
+    def _of(self, map_id: str, failed: int) -> tuple[int, float, list[dict[str, Any]]]:
+        known = self._known.get(map_id)
+        if known and (known[0] == failed or time.monotonic() - known[1] < AGAIN):
+            return known
+        return failed, time.monotonic(), groups_of(self._connection, map_id)
+
+
+def groups_of(connection: Any, map_id: str) -> list[dict[str, Any]]:
+    """One map's failures in groups. Only text is read: the pickled exceptions stay closed."""
+    failures = islice(MapReader(map_id, connection).each_failure(), RECORDS)
+    return [_row(group) for group in group_errors(failures)[:GROUPS]]
+
+
+def frame_text(frame: Frame) -> str:
+    """Where an exception was raised, in few words; the traceback has the whole path."""
+    file = frame.file.replace("\\", "/").rpartition("/")[2]
+    return f"{file}:{frame.line} in {frame.function}" if file else ""
+
+
+def _row(group: ErrorGroup) -> dict[str, Any]:
+    sample = group.sample
+    return {
+        "type": group.type, "frame": frame_text(group.frame), "count": group.count, "item": sample.index,
+        "message": sample.message[:MAX_TRACEBACK], "traceback": sample.traceback[-MAX_TRACEBACK:],
+        "attempts": sample.attempts, "killed": sample.attempts if group.type == "WorkerLostError" else 0,
+    }  # fmt: skip

@@ -1,0 +1,92 @@
+"""The lines of the maps: the newest, and all that run, however old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any
+
+from rq.job import Job, JobStatus
+
+from taskq.redis.keys import MapField, MapKeys
+from taskq_workers.dashboard.queues import FIELDS, job_row, number, text
+from taskq_workers.dashboard.rates import Rates
+
+NEWEST = 100  # maps shown, besides those that run
+MAX_RUNNING = 200  # running jobs of each queue that are looked at
+ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
+
+_HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
+         MapField.REASON)  # fmt: skip
+_ASKED = 4  # commands for each map
+
+
+class Maps:
+    """Reads the maps' counters; remembers how they grow, and what has ended.
+
+    A map that has ended costs one command a time, to see whether it was requeued; one that runs costs four.
+    """
+
+    def __init__(self) -> None:
+        self._rates = Rates()
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def ask(self, pipe: Any, ids: Iterable[str]) -> None:
+        """Queue the commands whose replies are for ``rows``."""
+        for map_id in ids:
+            pipe.hmget(Job.key_for(map_id), FIELDS)
+            if not self._has_ended(map_id):
+                k = MapKeys(map_id)
+                pipe.hmget(k.hash, _HASH)
+                pipe.llen(k.pending)
+                pipe.hlen(k.claims)
+
+    def rows(self, ids: Sequence[str], replies: Sequence[Any], now: float) -> list[dict[str, Any]]:
+        """A line for each map that still exists, in the order of ``ids``."""
+        rows: dict[str, dict[str, Any]] = {}
+        rest = iter(replies)
+        for map_id in ids:
+            job = job_row(map_id, next(rest))
+            known = self._rows.get(map_id, {})
+            if self._has_ended(map_id):
+                if job["status"] == known["status"]:
+                    rows[map_id] = known
+                elif job["status"] != "gone":
+                    rows[map_id] = {**known, **job}  # tried again: its counters come the next time
+                continue
+            values, pending, claimed = next(rest), next(rest), next(rest)
+            if job["status"] != "gone" or values[1] is not None:
+                rows[map_id] = self._row(job, values, pending, claimed, now)
+        self._rows = rows
+        self._rates.keep_only(rows)
+        return list(rows.values())
+
+    def _has_ended(self, map_id: str) -> bool:
+        return self._rows.get(map_id, {}).get("status") in ENDED
+
+    def _row(
+        self, job: dict[str, Any], values: Sequence[bytes | None], pending: int, claimed: int, now: float
+    ) -> dict[str, Any]:
+        fields = dict(zip(_HASH, values, strict=True))
+        total, done, failed = (number(fields[name]) for name in (MapField.TOTAL, MapField.DONE, MapField.FAILED))
+        started, ended = (_float(fields[name]) for name in (MapField.STARTED, MapField.ENDED))
+        rate = self._rates.note(job["id"], now, done + failed)
+        running = job["status"] == JobStatus.STARTED
+        if rate is None or not running:  # seen for the first time, or over: on the average
+            seconds = (ended or now) - started if started else 0.0
+            rate = (done + failed) / seconds if seconds > 0 else 0.0
+        left = (total - done - failed) / rate if running and rate > 0 else None
+        return {
+            **job, "name": text(fields[MapField.NAME]) or job["description"], "total": total, "done": done,
+            "failed": failed, "pending": pending, "claimed": claimed, "rate": round(rate, 3),
+            "left": None if left is None else round(left, 1), "started": started or job["started"],
+            "ended": ended or job["ended"], "reason": text(fields[MapField.REASON])[:300],
+        }  # fmt: skip
+
+
+def _float(value: bytes | None) -> float:
+    try:
+        number = float(value or 0.0)
+    except ValueError:
+        return 0.0
+    return number if isfinite(number) else 0.0

@@ -1,0 +1,52 @@
+"""The results of a map as JSON lines, for the page's download.
+
+This is the only thing for which the page unpickles anything, and reading a pickle runs whatever it says. So it is
+done on request only, and only where strangers can't have written it: Redis is on this machine, or all is signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from taskq.errors import UsageError
+from taskq.maps.arrivals import Arrivals
+from taskq.maps.reader import MapReader
+from taskq.payload import signing
+from taskq.payload.results import value_of
+from taskq.redis import exposure
+from taskq_workers.json_lines import line_of
+
+
+class DownloadRefusedError(UsageError):
+    """Results are not unpickled here."""
+
+
+def check(connection: Any, map_id: str) -> None:
+    """See that results may be unpickled here.
+
+    Raises:
+        DownloadRefusedError: If not; says what to do instead.
+    """
+    if signing.keyring() or exposure.is_local(connection):
+        return
+    raise DownloadRefusedError(
+        "results are pickles, and reading one runs whatever somebody who can write to Redis has put into it. "
+        f"This Redis is on another machine, so the page reads them only if all is signed: set {signing.VARIABLE}, "
+        f"see docs/security.md. Or fetch them where you trust it: taskq results {map_id}"
+    )
+
+
+def lines(store: MapReader) -> Iterator[str]:
+    """A line for each result, in the order of completion, then one for each failed item: as of ``taskq results``.
+
+    A result that can't be read here (its class is not installed, say) is a text that says so.
+    """
+    for arrival in Arrivals(store, in_order=False).new(failures=True, ended=False):
+        value = None
+        if arrival.failure is None:
+            try:
+                value = value_of(store.keys.results, arrival.index, arrival.data)
+            except Exception as error:  # noqa: BLE001 - loading imports the user's modules
+                value = f"can't be read by the page: {type(error).__name__}: {error}"
+        yield line_of(arrival, value) + "\n"

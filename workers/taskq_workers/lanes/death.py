@@ -1,0 +1,45 @@
+"""How a lane's process died, as far as it is known."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Death:
+    """What is known of it.
+
+    Args:
+        task: Number of the task that ran, or whose outcome could not be sent; 0: none had begun.
+        item: Index of the item that ran; None: none did.
+        began: Unix time at which the task began.
+        seconds: How long it had run.
+        exit_code: As ``multiprocessing`` has it, below 0 for a signal; None: it is unknown.
+        killed_for: Why the service killed it; "" if it did not.
+    """
+
+    task: int
+    item: int | None
+    began: float
+    seconds: float
+    exit_code: int | None
+    killed_for: str
+
+    @property
+    def cause(self) -> str:
+        """E.g. "SIGKILL" or "exit code 3"."""
+        code = self.exit_code
+        if code is None:
+            return "an unknown cause"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    @property
+    def why(self) -> str:
+        """The cause in one of a few words, for the metrics."""
+        if self.killed_for:
+            return "timeout" if "timeout" in self.killed_for else "killed"
+        return self.cause.partition(" code ")[0]
+
+    def __str__(self) -> str:
+        return f"{self.cause} ({self.killed_for})" if self.killed_for else self.cause

@@ -1,0 +1,188 @@
+"""The row of lanes of one service: as many pool processes as it has, replaced when they die."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from taskq_workers.lanes.lane import Lane, OnDeath, OnDone
+from taskq_workers.lanes.lone_pool import context
+from taskq_workers.link.tasks import BatchTask, JobTask, Task
+from taskq_workers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
+_WEIGH = 0.1  # seconds between two looks at the memory of one process
+_NO_START = 0.2  # seconds until the next try where a process can't be started: no memory, no forkserver, ...
+
+
+class Lanes:
+    """Makes, fills and replaces lanes; used by the thread that has the turn.
+
+    Args:
+        settings: The worker's.
+        title: Begins the processes' titles.
+        on_done: Called (in a thread of a Pool) with a lane, and of each of its tasks that has ended the number and
+            the outcome.
+        on_death: Called (in a thread of a Pool) with a lane whose process was found dead.
+    """
+
+    def __init__(self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath) -> None:
+        self._settings = settings
+        self._title = title
+        self._on_done = on_done
+        self._on_death = on_death
+        self._ctx = context(settings.preload, settings.path)
+        self._next = 1
+        self._wait_until = 0.0  # on the monotonic clock
+        self._stillborn = 0  # processes in a row
+        self._row: dict[int, Lane] = {}
+        self._worn: set[int] = set()  # places in the row whose lane has done enough
+        self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
+        self._leaving: list[Lane] = []  # what had them, and has something to finish
+        self._weigh_at: dict[int, float] = {}  # place -> when to look at its memory again, on the monotonic clock
+        self.deaths: dict[int, int] = {}  # lane -> processes that died in it
+
+    def __iter__(self) -> Iterator[Lane]:
+        """All lanes that have a process, also those which are being replaced."""
+        return iter([*self._row.values(), *self._leaving])
+
+    @property
+    def open(self) -> list[Lane]:
+        """The lanes that take tasks."""
+        return [lane for lane in self._row.values() if not lane.closed]
+
+    @property
+    def idle(self) -> list[Lane]:
+        """The lanes that have nothing to do."""
+        return [lane for lane in self.open if lane.idle]
+
+    @property
+    def size(self) -> int:
+        """How many lanes there are when none is missing."""
+        return self._settings.processes
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(lane.pid for lane in self)
+
+    @property
+    def changing(self) -> bool:
+        """Whether a lane is missing, or is being replaced by another."""
+        missing = len(self._row) < self._settings.processes
+        return bool(missing or self._worn or self._successors or self._leaving)
+
+    @property
+    def due(self) -> float | None:
+        """When to try again to fill the row, on the monotonic clock; None: it is full."""
+        return self._wait_until if len(self._row) < self._settings.processes else None
+
+    def fill(self) -> None:
+        """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
+        if time.monotonic() < self._wait_until:
+            return
+        try:
+            for index in range(self._settings.processes):
+                if index not in self._row:
+                    self._row[index] = self._new(index)
+            self._replace_worn()
+        except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
+            self._wait_until = time.monotonic() + _NO_START
+            log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
+                      extra={"action": "no_start"})  # fmt: skip
+
+    def _new(self, index: int) -> Lane:
+        title = f"{self._title} pool process {index}"
+        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+
+    # -- replacing what has done enough ----------------------------------------------------------------
+
+    def _replace_worn(self) -> None:
+        """Have each worn lane's place taken by a new one as soon as that is ready; nothing waits for its start."""
+        for index in self._worn:
+            if index not in self._successors:
+                self._successors[index] = self._new(index)
+                self._successors[index].say_when_ready()
+        for index, successor in list(self._successors.items()):
+            if not successor.stillborn:
+                old = self._row.get(index)
+                self._row[index] = self._successors.pop(index)
+                self._worn.discard(index)
+                if old is not None:
+                    self._leaving.append(old)
+        for lane in [lane for lane in self._leaving if lane.idle]:
+            self._leaving.remove(lane)
+            lane.discard()
+
+    def _note_wear(self, lane: Lane, *, submitted: bool) -> None:
+        limit = self._settings.wear
+        if limit.tasks and submitted and lane.given >= limit.tasks:
+            lane.closed = True
+            self._worn.add(lane.index)
+        if limit.memory and not submitted and time.monotonic() >= self._weigh_at.get(lane.index, 0.0):
+            self._weigh_at[lane.index] = time.monotonic() + _WEIGH
+            if (resident := lane.resident) > limit.memory and self._row.get(lane.index) is lane:
+                log.info("pool process %d holds %.0f MiB: it is replaced", lane.pid, resident,
+                         extra={"action": "recycled"})  # fmt: skip
+                self._worn.add(lane.index)
+
+    # -- tasks -----------------------------------------------------------------------------------------
+
+    def submit(self, lane: Lane, task: Task, note: Any) -> int:
+        """Give a lane a task; returns the task's number, which no other task has."""
+        number = self._next
+        self._next += 1
+        lane.submit(number, task, note)
+        self._note_wear(lane, submitted=True)
+        return number
+
+    def submit_batch(self, lane: Lane, jobs: Sequence[tuple[JobTask, Any]], seconds: float) -> None:
+        """Give a lane several jobs at once, which it runs one after the other.
+
+        Args:
+            lane: One that has nothing to do.
+            jobs: Of each its task, and its note.
+            seconds: After so many no further one is begun.
+        """
+        first = self._next
+        self._next += len(jobs)
+        tasks = tuple((number, task) for number, (task, _note) in enumerate(jobs, first))
+        lane.submit_batch(BatchTask(first, tasks, seconds), [note for _task, note in jobs])
+        self._note_wear(lane, submitted=True)
+
+    def done(self, lane: Lane, number: int) -> Any:
+        """A lane has ended a task; returns its note, None if it was forgotten before."""
+        note = lane.done(number)
+        self._note_wear(lane, submitted=False)
+        return note
+
+    def bury(self, lane: Lane) -> None:
+        """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
+        lane.discard()
+        if self._row.get(lane.index) is lane:
+            self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
+        for places in (self._row, self._successors):
+            if places.get(lane.index) is lane:
+                del places[lane.index]
+        if lane in self._leaving:
+            self._leaving.remove(lane)
+        self._stillborn = self._stillborn + 1 if lane.stillborn else 0
+        count, pause = _STILLBORN
+        if self._stillborn >= count:
+            self._wait_until = time.monotonic() + pause
+            log.error(
+                "%d pool processes in a row died at their start, the last by %s; the next one starts in %.0f s",
+                self._stillborn,
+                lane.death.cause,
+                pause,
+                extra={"action": "stillborn"},
+            )
+
+    def close(self) -> None:
+        """Kill all processes and free everything."""
+        for lane in [*self, *self._successors.values()]:
+            lane.discard()
+        self._row.clear()

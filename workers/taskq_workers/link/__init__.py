@@ -1,0 +1,9 @@
+"""What both ends of a lane share: what travels between them, and the memory that both see.
+
+Belongs to neither end; imported by lanes, by processes, and by the service.
+
+    tasks   what travels, as plain data
+    marker  what runs, since when, and what is to stop
+    tray    large results
+    ledger  how the jobs of a batch ended
+"""

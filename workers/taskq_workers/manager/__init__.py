@@ -1,0 +1,10 @@
+"""The manager's process: starts the services, restarts what dies, and hands on what a dead one held.
+
+Imported by the command line. It forks, so it has no threads of its own and imports no user code.
+
+    manager         cotyledon's master process
+    respawn         how soon what died starts again
+    scheduler       RQ's scheduler as a service
+    metrics_server  /metrics and /health as a service
+    health          whether the services of this host are well
+"""

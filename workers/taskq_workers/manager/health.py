@@ -1,0 +1,50 @@
+"""Whether the services of this host are well: for probes, at a command line or by HTTP."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from taskq.redis import keys, services
+from taskq_workers.settings import HOST
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was found. ``services``: how many of this host are well."""
+
+    services: int
+    problems: list[str]
+
+    @property
+    def healthy(self) -> bool:
+        return not self.problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems) if self.problems else f"healthy: {self.services} services"
+
+
+def look(connection: Any, wanted: int) -> Health:
+    """Look at this host's services; ``wanted``: how many there should be.
+
+    Raises:
+        redis.exceptions.RedisError: If Redis can't be asked.
+    """
+    now = time.time()
+    ours = [info for info in services.all_known(connection) if info.host == HOST]
+    leases = dict(connection.zrange(keys.LEASES, 0, -1, withscores=True))
+    problems = []
+    for info in ours:
+        overdue = now - leases.get(info.name.encode(), 0.0)
+        if not psutil.pid_exists(info.pid):
+            problems.append(f"the service {info.name} is registered, and its process {info.pid} is not there")
+        elif overdue > 0:
+            problems.append(f"the service {info.name} has not renewed its lease, which ended {overdue:.0f} s ago")
+    well = len(ours) - len(problems)
+    if well < wanted:
+        problems.append(f"{well} of {wanted} services of the host {HOST} are well")
+        return Health(well, problems)
+    return Health(well, [])

@@ -1,0 +1,12 @@
+"""What runs inside a pool process, the only place where user code does. No connection of ours to Redis.
+
+Imported by lanes, which name what is to be started; by nobody else.
+
+    process    start, and what is done with each kind of task
+    jobs       a plain job, or a callback
+    late_job   the current job, no more of it read than is needed
+    errands    stopped callbacks, handlers, webhooks, maintenance
+    abandoned  failing a job of which too many workers died
+    preload    ``--preload``
+    check      whether the user's classes can be loaded
+"""

@@ -1,0 +1,50 @@
+"""Tells whether the user's classes and handlers can be loaded, without loading them in a process of ours.
+
+So a typing error is heard of at the start of ``taskq worker``, and not in each job.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from taskq.errors import FunctionError, OptionError
+from taskq_workers.user_code import UserCode
+
+_CHECK = 60.0  # seconds which the user's imports may take
+
+
+def check(user: UserCode, path: Sequence[str] = ()) -> None:
+    """Have another process load all of it, looking for modules in ``path`` first.
+
+    Raises:
+        OptionError: If something can't be loaded, or is not what it should be; says what.
+    """
+    if user == UserCode():
+        return
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", __name__],
+        input=pickle.dumps(([*path, *sys.path], user)),
+        capture_output=True,
+        timeout=_CHECK,
+        check=False,
+    )
+    if result.returncode:
+        raise OptionError(result.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+
+
+def main() -> int:
+    """The process that ``check`` starts; what is wrong is the last line of its stderr."""
+    sys.path[:], user = pickle.loads(sys.stdin.buffer.read())
+    try:
+        user.load_all()
+    except (OptionError, FunctionError) as error:
+        sys.stderr.write(f"\n{str(error).replace(chr(10), ' ')}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

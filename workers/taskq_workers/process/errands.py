@@ -1,0 +1,71 @@
+"""Runs errands inside a pool process: what they are for says ``errands.py``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+from rq import worker_registration
+from rq.callbacks import execute_stopped_callback
+from rq.group import Group
+from rq.job import Job, JobStatus
+from rq.job_lifecycle import format_exc_info
+from rq.registry import clean_registries
+from rq.timeouts import UnixSignalDeathPenalty
+
+from taskq.payload.signed_job import signing_class
+from taskq.redis import connection
+from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
+from taskq_workers.process.jobs import job_of, user_code
+
+log = logging.getLogger(__name__)
+
+
+def run(task: ErrandTask) -> JobOutcome:
+    """Run one. Never raises."""
+    try:
+        if isinstance(task, MaintenanceTask):
+            _clean(task)
+        elif isinstance(task, StoppedTask):
+            execute_stopped_callback(_job_of(task), UnixSignalDeathPenalty)
+        elif isinstance(task, KilledTask):
+            handler = user_code().work_horse_killed_handler
+            assert handler is not None
+            handler(_job_of(task), task.pid, task.status, None)
+        else:
+            _send(task, _job_of(task))
+    except BaseException:  # noqa: BLE001 - user code may do anything; the service only logs it, as RQ does
+        return JobOutcome(error=format_exc_info(sys.exc_info()))
+    return JobOutcome()
+
+
+def _job_of(task: StoppedTask | KilledTask | WebhookTask) -> Job:
+    return job_of(task.job_id, task.fields, task.worker)
+
+
+def _send(task: WebhookTask, job: Job) -> None:
+    job._status = JobStatus(task.status)  # noqa: SLF001 - as it is on record by now
+    job.ended_at = datetime.fromtimestamp(task.ended, UTC)
+    job.send_webhooks(job._status, exc_string=task.error)  # noqa: SLF001 - as above
+
+
+def _clean(task: MaintenanceTask) -> None:
+    """What RQ's ``run_maintenance_tasks`` does, but for the intermediate lists.
+
+    RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``).
+    """
+    user, redis = user_code(), connection.connect(retries=0)
+    job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
+    handlers = [handler.load() for handler in user.exception_handlers]
+    try:
+        for name in task.queues:
+            queue = user.load_queue_class()(name, connection=redis, job_class=job_class, serializer=serializer)
+            if queue.acquire_maintenance_lock():
+                clean_registries(queue, handlers)
+                worker_registration.clean_worker_registry(queue)
+                queue.release_maintenance_lock()
+        if Group.acquire_maintenance_lock(redis, max(task.interval - 1, 1)):
+            Group.clean_registries(connection=redis)
+    finally:
+        redis.close()

@@ -1,0 +1,179 @@
+"""All that runs inside a pool process: its start, and what it does with each kind of task.
+
+A pool process has no connection of ours to Redis. User code may open one (``ResultList``,
+``get_current_job().save_meta()``): it connects to the worker's server when first used.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.pool
+import os
+import pickle
+import signal
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+from rq.job import Job, _current_job
+from setproctitle import setproctitle
+
+from taskq.maps.runner import refused, run_chunk
+from taskq.maps.store import function_codec
+from taskq.payload.function import Function
+from taskq.payload.outcome import ChunkOutcome, ChunkRefused
+from taskq.redis import connection
+from taskq.redis.keys import MapKeys
+from taskq.redis.kinds import MAP, kind_of
+from taskq_workers import logs, signals
+from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.marker import Marker
+from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
+from taskq_workers.link.tray import Memory, Tray
+from taskq_workers.logs import LogOptions
+from taskq_workers.process import abandoned, errands, jobs
+from taskq_workers.settings import Trust
+from taskq_workers.user_code import UserCode
+
+KNOWN_MAPS = 8
+"""Maps whose function a pool process keeps; the service counts along (``lane.py``) and sends it only once."""
+
+_marker: Marker  # shared with the service
+_ledger: Ledger  # shared with the service
+_tray: Tray  # shared with the service
+_maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
+
+
+def start(
+    url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
+    path: list[str], user: UserCode,
+) -> None:  # fmt: skip
+    """Initializer of the Pool: run once, before the first task."""
+    global _marker, _ledger, _tray  # noqa: PLW0603 - the pool gives its processes no other place
+    jobs.use(user)
+    os.setpgid(0, 0)  # so that what job code starts can be killed with us
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 - or it may start none
+    signals.reset_in_pool_process()
+    setproctitle(title)
+    sys.path[:] = path  # user modules are found where the service finds them
+    connection.use_in_worker(url)
+    trust.apply()
+    multiprocessing.current_process().name = title
+    if log is not None:
+        logs.to_stderr(log)
+    _ledger, _tray = Ledger(ledger), Tray(memory)
+    _marker = Marker(numbers)
+    _marker.begin(0)
+
+
+def hello() -> None:
+    """A task whose end tells that the process is ready."""
+
+
+class _Pipe:
+    """As the queues of a Pool, for its only process: without their locks, which a death would leave locked."""
+
+    def __init__(self, queue: Any) -> None:
+        self._reader, self._writer = queue._reader, queue._writer  # noqa: SLF001 - Pool's own attributes
+
+    def get(self) -> Any:
+        return pickle.loads(self._reader.recv_bytes())
+
+    def put(self, answer: Any) -> None:
+        self._writer.send_bytes(pickle.dumps(answer))  # Pool's own pickler is slower: ours are plain data
+
+
+def work(tasks: Any, answers: Any, *args: Any) -> None:
+    """What the process runs: Pool's own loop, until the service ends it, or is gone."""
+    try:
+        multiprocessing.pool.worker(_Pipe(tasks), _Pipe(answers), *args)  # type: ignore[attr-defined]
+    except BrokenPipeError:
+        os._exit(1)  # the service was killed, and so are we in a moment: there is nobody to tell
+
+
+def run(number: int, task: Task) -> Any:
+    """Run one task. Never raises: what user code does is part of the outcome.
+
+    The marker stays until the next task: a death before the outcome has arrived is this task's, too.
+    """
+    _marker.begin(number)
+    return _run(number, task)
+
+
+def _run(number: int, task: Task) -> Any:
+    try:
+        if isinstance(task, ChunkTask):
+            logs.at(job=task.job_id, chunk=task.chunk, worker=task.worker)
+            return _run_chunk(number, task)
+        logs.at(job=getattr(task, "job_id", None), chunk=None, worker=task.worker)
+        if isinstance(task, JobTask):
+            return jobs.run_job(task)
+        if isinstance(task, AbandonedTask):
+            return abandoned.run(task)
+        if isinstance(task, CallbackTask):
+            return jobs.run_callback(task)
+        return errands.run(task)
+    finally:
+        _marker.rest()
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that user code has left behind
+
+
+def run_batch(batch: BatchTask) -> list[tuple[int, JobOutcome]]:
+    """Run jobs one after the other; what is not in the ledger at the end, nor returned, has not been run."""
+    until = time.monotonic() + batch.seconds
+    _ledger.clear()
+    before = 0
+    for number, task in batch.jobs:
+        # First said, then asked: who has seen what we said a moment after it wanted us to stop, knows that no job
+        # with a higher number is ever begun here.
+        _marker.begin(number)
+        if _marker.stops(batch.number) or time.monotonic() > until:
+            _marker.begin(before)  # a death from now on is not this one's
+            break
+        outcome = _run(number, task)
+        before = number
+        if not _ledger.add(number, outcome):
+            return [(number, outcome)]
+    return []
+
+
+class _Watch:
+    """Tells the service which item runs, and the chunk whether it is to stop."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def begins(self, index: int) -> bool:
+        _marker.item(index)
+        return _marker.stops(self._number)
+
+
+def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
+    try:
+        function, job = _introduced(task)
+    except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
+        return refused(error, "the map's function can't be read: ")
+    token = _current_job.set(job)
+    try:
+        outcome = run_chunk(
+            function, MapKeys(job.id), task.star, task.payload, task.limit,
+            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+        )  # fmt: skip
+    finally:
+        _current_job.reset(token)
+    return outcome if isinstance(outcome, ChunkRefused) else replace(outcome, values=_tray.lay(outcome.values))
+
+
+def _introduced(task: ChunkTask) -> tuple[Function, Job]:
+    new = task.introduction
+    if new is not None:
+        function = function_codec(new.job_id, star=task.star).loads(new.function)
+        job = jobs.job_of(new.job_id, new.fields)
+        if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
+            job.check()
+        _maps[task.key] = function, job
+        if len(_maps) > KNOWN_MAPS:
+            _maps.popitem(last=False)
+    return _maps[task.key]

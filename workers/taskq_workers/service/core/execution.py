@@ -1,0 +1,215 @@
+"""What a service is running: one object for each RQ job that it has taken."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import rq
+from rq.executions import Execution
+from rq.job import Job
+
+from taskq.maps.info import MapInfo
+from taskq.maps.store import Claim, MapStore
+from taskq.payload.outcome import ChunkOutcome
+from taskq.views.timeline import TimelineNote
+from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
+from taskq_workers.service.core.damage import is_damage
+
+FAST = 0.12
+"""Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
+waits for Redis, nor for the service. Those of which taskq picks the size do, but for items that take longer."""
+
+BRISK = 0.5
+"""Seconds. Of chunks shorter than this one for each process is claimed ahead; longer ones are only claimed when a
+process is free, so that idle services get their share."""
+
+AHEAD = (0.02, 2, 32)
+"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 2 and 32."""
+
+BATCH = (0.004, 32)
+"""Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""
+
+BATCH_BYTES = 1 << 16
+"""Of arguments in a batch; else reading it takes longer than running it."""
+
+OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
+ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
+
+
+@dataclass(eq=False)
+class Taken:
+    """An RQ job that this service has started."""
+
+    job: Job
+    queue: rq.Queue
+    execution: Execution
+    fields: dict[bytes, bytes]
+    deadline: float | None = None  # on the monotonic clock
+    span: Any = None  # OpenTelemetry's, if somebody records it
+
+    @property
+    def job_id(self) -> str:
+        return self.execution.job_id
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, once it has ended."""
+        job = self.job
+        return (job.ended_at - job.started_at).total_seconds() if job.started_at and job.ended_at else None
+
+    @property
+    def rq(self) -> tuple[Job, rq.Queue, Execution]:
+        """What RQ's bookkeeping methods take."""
+        return self.job, self.queue, self.execution
+
+    @property
+    def overdue(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+@dataclass(eq=False)
+class PlainJob(Taken):
+    """A plain RQ job: one task, one slot."""
+
+    submitted: bool = False
+    unread: int = 0  # processes that died before they had even read it
+    stopped: bool = False  # somebody wants its end
+    alone: bool = False  # it may be at fault for what came of a batch: no other job is to suffer from it again
+    deaths: int = 0  # of workers that ran it: see ``suspect.py``
+    outcome: JobOutcome | None = None  # once it has ended, until that is recorded
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether its end is recorded on the short path: see ``short_path.py``."""
+        return False
+
+    def started(self) -> None:
+        """Its process begins with it now: from here its time counts."""
+        self.submitted = True
+        job = self.job
+        if not job.timeout or job.timeout < 0:
+            return
+        callbacks = 0
+        if job._success_callback_name:  # noqa: SLF001 - the callback itself would be imported
+            callbacks += job.success_callback_timeout
+        if job._failure_callback_name:  # noqa: SLF001 - as above
+            callbacks += job.failure_callback_timeout
+        self.deadline = time.monotonic() + job.timeout + callbacks + OVERTIME
+
+    def task(self) -> JobTask:
+        return JobTask(self.job_id, self.fields, self.execution.worker_name)
+
+
+@dataclass(frozen=True)
+class Wounded:
+    """A chunk whose process died.
+
+    Args:
+        deaths: Of processes that ran it, this one included if it is to blame.
+        note: Who ran it.
+        began: Unix time at which it began to run.
+    """
+
+    claim: Claim
+    deaths: int
+    note: TimelineNote
+    began: float
+
+
+@dataclass(eq=False)
+class MapRun(Taken):
+    """A map that this service owns, or (``helper``) helps with: its own share of it only.
+
+    Args:
+        ready: Chunks claimed and not yet in a lane.
+        flying: Task number -> the chunk that it runs.
+        ended: Chunks that wait to be committed, with their outcomes and who ran them.
+        wounded: Chunks whose process died; they wait to be given back.
+        pending: Chunks that nobody holds, as last heard.
+        look: Something has happened to the map that its own hash must tell of.
+    """
+
+    store: MapStore = field(kw_only=True)
+    info: MapInfo = field(kw_only=True)
+    helper: bool = False
+    ready: deque[Claim] = field(default_factory=deque)
+    flying: dict[int, Claim] = field(default_factory=dict)
+    ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
+    wounded: list[Wounded] = field(default_factory=list)
+    pending: int = 1
+    look: bool = False
+    asked: bool = False  # whether help has been asked for, if needed
+    complete: bool = False
+    closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
+    callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
+    calling: bool = False  # it runs
+    called: JobOutcome | None = None  # it has run
+    stopped: bool = False  # it was closed because somebody wants its end
+    summary: dict[str, object] | None = None  # what RQ's return_value() will say
+    context: str = ""  # of the job's span: its chunks' parent
+    seconds: float = 0.0  # running mean of a chunk's time
+    looked: float = 0.0  # when claims were last asked for, on the monotonic clock
+
+    @property
+    def key(self) -> str:
+        return f"{self.job.id}:{self.execution.id}"
+
+    @property
+    def fast(self) -> bool:
+        return 0.0 < self.seconds < FAST
+
+    @property
+    def brisk(self) -> bool:
+        return FAST <= self.seconds < BRISK
+
+    @property
+    def ahead(self) -> int:
+        """Chunks to have in hand for each process, of a fast map."""
+        seconds, least, most = AHEAD
+        return max(least, min(most, int(seconds / self.seconds)))
+
+    @property
+    def held(self) -> list[Claim]:
+        """Every chunk of which it believes to hold the claim."""
+        ended = [claim for claim, _outcome, _note in self.ended]
+        return [*self.ready, *self.flying.values(), *ended, *(one.claim for one in self.wounded)]
+
+    @property
+    def in_hand(self) -> int:
+        return len(self.ready) + len(self.flying)
+
+    def task(self, claim: Claim, known: bool) -> ChunkTask:
+        """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
+        introduction = None if known else Introduction(self.store.keys.id, self.info.function, self.fields)
+        info = self.info
+        return ChunkTask(
+            self.store.keys.id, claim.number, self.execution.worker_name, self.key, introduction, info.star,
+            claim.payload, info.limit, info.item_timeout, info.adapt,
+        )  # fmt: skip
+
+    def break_off(self, error: Exception) -> None:
+        """Give the map up: what stands in its keys can't be worked with."""
+        self.closed = self.closed or f"{type(error).__name__}: {error}"
+        self.ready.clear()
+        self.ended.clear()
+        self.wounded.clear()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Break off if the body meets damage; the server's errors are raised."""
+        try:
+            yield
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self.break_off(error)
+
+    def ran(self, outcome: ChunkOutcome) -> None:
+        """Learn how long chunks take."""
+        self.seconds = outcome.seconds if not self.seconds else 0.7 * self.seconds + 0.3 * outcome.seconds

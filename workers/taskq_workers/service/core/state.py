@@ -1,0 +1,214 @@
+"""All that one service knows; owned by the thread that has the turn, and handed to the parts of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import rq
+from rq.job import Job
+
+from taskq.maps.store import Claim, MapStore
+from taskq.payload.outcome import ChunkOutcome
+from taskq.redis.lua import Scripts
+from taskq.views import tracing
+from taskq.views.timeline import TimelineNote
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link.tasks import JobOutcome, WebhookTask
+from taskq_workers.service.core.errands import Errand
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
+from taskq_workers.service.core.meter import Meter
+from taskq_workers.service.core.order import QueueOrder
+from taskq_workers.service.core.webhooks import Webhooks
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LONG = 0.05  # seconds; a plain job that runs longer is not short
+
+
+@dataclass
+class State:
+    """One service's state.
+
+    Args:
+        taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
+        maps: Those of them that are maps, in the order of whose turn it is.
+        ready: The plain ones that wait for a process, in their order.
+        held: The plain ones that wait until another has ended: see ``suspect.py``.
+        unrecorded: The plain ones that have ended, until Redis knows.
+        jobs_turn: The next idle process is for a plain job, if there is one; else for a chunk.
+        due: On the monotonic clock: no plain job is over its time before.
+        errands: What waits for an idle process, besides jobs and chunks.
+        order: In which the queues are asked for jobs.
+        begun: Jobs, so far; helping with a map is none.
+        job_seconds: Running mean of how long plain jobs ran; None while nothing is known.
+        suspended: By ``rq suspend``: nothing new is begun, of maps neither.
+        finished: Why the service ends for good, once it does.
+        tickets: Of the fetchers' waits that have no end yet: executions whose ids begin with one of them are on
+            their way here. Fetchers add, the dispatcher removes.
+        unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
+        stopping: It takes nothing new.
+        holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
+            has just put at the front of the queue goes to somebody else.
+    """
+
+    settings: Settings
+    connection: Any
+    worker: RQWorker
+    lanes: Lanes
+    scripts: Scripts
+    webhooks: Webhooks
+    meter: Meter = field(default_factory=Meter)
+    taken: dict[Taken, None] = field(default_factory=dict)
+    maps: deque[MapRun] = field(default_factory=deque)
+    ready: deque[PlainJob] = field(default_factory=deque)
+    held: deque[PlainJob] = field(default_factory=deque)
+    unrecorded: dict[PlainJob, None] = field(default_factory=dict)
+    jobs_turn: bool = True
+    due: float = math.inf
+    errands: deque[Errand] = field(default_factory=deque)
+    begun: int = 0
+    job_seconds: float | None = None
+    suspended: bool = False
+    finished: str = ""
+    tickets: set[str] = field(default_factory=set)
+    unsure: bool = False
+    stopping: bool = False
+    holds_back_until: float = 0.0
+    order: QueueOrder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.order = QueueOrder(self.settings.rq.dequeue_strategy, self.worker.queues)
+        self.worker.on_webhooks = self._send_webhooks
+
+    @property
+    def name(self) -> str:
+        return self.worker.name
+
+    @property
+    def queues(self) -> list[rq.Queue]:
+        return self.worker.queues
+
+    @property
+    def plain(self) -> Iterator[PlainJob]:
+        return (job for job in self.taken if isinstance(job, PlainJob))
+
+    @property
+    def waiting(self) -> int:
+        """Plain jobs and errands that have no process yet."""
+        return len(self.errands) + len(self.ready)
+
+    @property
+    def needs_idle(self) -> bool:
+        """Whether a plain job, or a chunk not known as short, waits for an idle process."""
+        return self.waiting > 0 or any(run.ready and not run.fast for run in self.maps)
+
+    @property
+    def allowance(self) -> int:
+        """How many more jobs ``--max-jobs`` lets it begin."""
+        most = self.settings.rq.max_jobs
+        return sys.maxsize if most is None else most - self.begun
+
+    def store(self, map_id: str) -> MapStore:
+        return MapStore(map_id, self.connection, self.scripts)
+
+    def ended(self, taken: Taken, outcome: str, error: str | None = None) -> None:
+        """Count a job whose end is on record, and end its span."""
+        self.meter.job_ended("plain" if isinstance(taken, PlainJob) else "map", outcome, taken.seconds)
+        tracing.end_job(taken.span, error)
+
+    def ran(self, outcome: JobOutcome) -> None:
+        """Learn how long plain jobs take."""
+        if outcome.ran:
+            seconds = outcome.ran[1] - outcome.ran[0]
+            # A long one counts at once, short ones only by and by.
+            mean = max(self.job_seconds or 0.0, seconds) if seconds > LONG else self.job_seconds or seconds
+            self.job_seconds = 0.9 * mean + 0.1 * seconds
+
+    def add(self, taken: Taken) -> None:
+        """Run a job from now on."""
+        self.taken[taken] = None
+        if isinstance(taken, MapRun):
+            self.maps.append(taken)
+        elif isinstance(taken, PlainJob):
+            self.ready.append(taken)
+
+    def begin(self, jobs: Sequence[PlainJob]) -> None:
+        """Run jobs that the take script has begun."""
+        for job in jobs:
+            self.order.took(job.queue)
+            self.add(job)
+        self.begun += len(jobs)
+        if jobs:
+            self.worker.is_busy()
+
+    def wait_again(self, job: PlainJob) -> None:
+        """A plain job was not begun by the process that it had been given to: it is the next one's."""
+        if job in self.taken and job.outcome is None:
+            job.submitted, job.deadline = False, None
+            self.ready.appendleft(job)
+
+    def note_end(self, job: PlainJob, outcome: JobOutcome) -> None:
+        """A plain job has ended; that is recorded with the next exchange."""
+        job.outcome = outcome
+        if job in self.taken:
+            self.unrecorded[job] = None
+
+    def drop(self, taken: Taken) -> None:
+        """Forget a job that has ended here."""
+        self.taken.pop(taken, None)
+        if isinstance(taken, MapRun):
+            if taken in self.maps:
+                self.maps.remove(taken)
+        elif isinstance(taken, PlainJob):
+            self.unrecorded.pop(taken, None)
+            for queue in (self.ready, self.held):
+                if not taken.submitted and taken in queue:
+                    queue.remove(taken)
+
+    def let_go(self, taken: Taken) -> None:
+        """Forget a job that goes back to its queue; one that no process was given counts for nothing."""
+        if isinstance(taken, PlainJob) and (taken in self.ready or taken in self.held):
+            self.begun -= 1
+        self.drop(taken)
+
+    def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
+        """Count a chunk that was stored just now, and record its span."""
+        self.meter.committed(outcome)
+        if run.context:
+            attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
+                          "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
+            tracing.chunk(run.context, claim.number, outcome, attributes)
+
+    def finish(self, why: str) -> None:
+        """End the service for good, after what runs."""
+        self.finished = self.finished or why
+
+    def _send_webhooks(self, job: Job, status: str, error: str | None) -> None:
+        if self.webhooks.can_send(job):
+            self.webhooks.send(job, status, error)
+            return
+        fields = next((one.fields for one in self.taken if one.job is job), {})
+        ended = job.ended_at.timestamp() if job.ended_at else time.time()
+        task = WebhookTask(job.id, fields, self.name, status, error, ended)
+        self.errands.append(Errand(task, _ignore, sum(webhook.timeout for webhook in job.webhooks)))
+
+    def note(self, lane: Lane, outcome: str = "ok") -> TimelineNote:
+        """Who ran a chunk on this lane."""
+        where = lane.where
+        return TimelineNote(where.host, self.name, where.pid, lane.index, outcome)
+
+
+def _ignore(outcome: JobOutcome) -> None:
+    """Webhooks are told of an end that is on record; RQ logs their failures, too, and no more."""
+    if outcome.error:
+        log.warning("webhooks: %s", outcome.error.strip().rpartition("\n")[2], extra={"action": "webhooks_failed"})

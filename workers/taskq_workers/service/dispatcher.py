@@ -1,0 +1,387 @@
+"""The heart of a service: one loop, one inbox, one thread at a time that owns all state, and no lock but that.
+
+    fetchers ──Fetched──┐                               ┌ commits ┐
+    lanes ──Done, Died──┼─> inbox ─> one turn:          ├ claims  ┼─ one pipeline ─> Redis
+    RQ's channel ───────┤     handle all events         └ reserve ┘
+    manager ────Stop────┘     top up the lanes, exchange, begin new jobs, top up again, end what is complete
+
+A turn takes everything that is in the inbox, so the busier the service, the more goes into one pipeline. Pool
+processes are topped up before Redis is asked, from chunks claimed ahead. Everything else stays in Redis: the
+memory of a service does not grow with the size of a map.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+from rq.registry import ReadyJobRegistry
+
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.link.tray import let_go
+from taskq_workers.service.core.damage import contained
+from taskq_workers.service.core.errands import Errand
+from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.inbox import Inbox
+from taskq_workers.service.core.state import State
+from taskq_workers.service.departure import Departure
+from taskq_workers.service.exchange import Exchange, resolve_doubt
+from taskq_workers.service.jobs import (
+    casualties,
+    commands,
+    deadlines,
+    ending,
+    feeding,
+    intake,
+    outcomes,
+    recall,
+    short_path,
+)
+from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.jobs.suspension import Suspension
+from taskq_workers.service.upkeep.deferred import Deferred
+from taskq_workers.service.upkeep.maintenance import Maintenance
+from taskq_workers.service.upkeep.membership import Membership
+from taskq_workers.service.upkeep.monitor import Monitor
+from taskq_workers.service.upkeep.sweep import Sweep
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds between looks at what no event tells of
+GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
+COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
+HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
+_BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
+
+
+class Dispatcher:
+    """Runs one service until it is stopped.
+
+    Args:
+        state: The service's state; from now on this object's own.
+        inbox: Where events arrive.
+        fetching: Of jobs, not started yet.
+        on_ready: Called once the service is registered.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        inbox: Inbox,
+        fetching: Fetching,
+        on_ready: Callable[[], object],
+    ) -> None:
+        self.state = state
+        self._inbox = inbox
+        self._fetching = fetching
+        self._on_ready = on_ready
+        self._membership = Membership(state)
+        self._monitor = Monitor(state)
+        self._stranded = intake.Stranded()
+        self._deferred = Deferred()
+        self._sweep = Sweep()
+        self._maintenance = Maintenance(state)
+        self._compared = time.monotonic()
+        self._suspension = Suspension(state)
+        self._idle_since = time.monotonic()
+        self._joined = False
+        self._ask = True  # the queues may hold jobs, and a process may be free for them
+        self._pause = 0.0  # seconds, while Redis is away
+        self._gather_until = 0.0  # on the monotonic clock
+        self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
+        self._ticked = 0.0
+        self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
+        self._departure = Departure(state, fetching, self._membership, self._monitor)
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until a ``Stop`` has arrived and what was in flight is done, or its deadline is over."""
+        self._inbox.open(self.act)
+        self.state.lanes.fill()
+        if not self.state.settings.rq.burst:  # that never waits for jobs
+            self._fetching.start()
+        while not self._departure.due:
+            patience = self._patience()
+            self._wakes_at = time.monotonic() + patience
+            self._step(self._inbox.wait(patience))
+        self._departure.leave(lambda: self._handle(self._inbox.take()))
+
+    def act(self, event: Event) -> bool:
+        """Act on an event in the thread which brings it, as ``Inbox`` lets it; whether that was done."""
+        if not self._is_brief(event):
+            return False
+        try:
+            self._step([event], alone=True)
+            if time.monotonic() + self._patience() < self._wakes_at:
+                self._inbox.ring()
+        except BaseException as error:  # noqa: BLE001 - raised again where it ends the service
+            self._inbox.put(Broken(error))
+        return True
+
+    def _is_brief(self, event: Event) -> bool:
+        """Whether it is a job that comes by itself, or its end; all else may take long, or end its very thread."""
+        state = self.state
+        if self._pause or not self._joined or self.state.stopping or self._commands:
+            return False
+        if state.maps or state.errands or state.ready or len(state.taken) > state.lanes.size:
+            return False
+        if state.lanes.changing or time.monotonic() >= self._wakes_at:
+            return False
+        return isinstance(event, Done) or (isinstance(event, Fetched) and isinstance(event.reply, list))
+
+    def _step(self, events: list[Event], *, alone: bool = False) -> None:
+        self._handle(events)
+        self._obey()
+        if events and not self._fetching.unsettled and all(isinstance(event, Fetched) for event in events):
+            return  # what came runs; its end must not wait for a turn in which there is nothing to do
+        try:
+            if alone and not (self._ask or self.state.unsure):
+                Exchange(self.state, ask=False).run()  # somebody waits for this end; all else may come after it
+            if (
+                alone and self.state.lanes.changing
+            ):  # by what came; who discards a lane waits for its threads' ends
+                self._inbox.ring()
+                return
+            self._turn()
+        except RedisError as error:
+            self._redis_failed(error)
+        else:
+            self._pause = 0.0
+        if self.state.finished and not self.state.stopping:
+            log.info("ends: %s", self.state.finished, extra={"action": "finished"})
+            self._departure.begin(time.monotonic() + self.state.settings.grace)
+
+    def _patience(self) -> float:
+        """Seconds until something is to be done that no event tells of; a tick at most."""
+        state = self.state
+        until = [self._ticked + TICK, self._membership.due, *deadlines.due(state), *recall.due(state)]
+        if (due := state.lanes.due) is not None:
+            until.append(due)
+        if self._gather_until:
+            until.append(self._gather_until)
+        if self._commands:
+            until.append(self._commands[0][0])
+        if (leaves := self._departure.next_look) is not None:
+            until = [leaves]
+        return max(self._pause, min(until) - time.monotonic(), 0.0)
+
+    def _turn(self) -> None:
+        state = self.state
+        if not self._joined:
+            state.scripts.load()
+            self._membership.join()
+            self._joined = True
+            self._on_ready()
+        if state.unsure:
+            resolve_doubt(state)
+        state.lanes.fill()
+        self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
+        if state.stopping:
+            self._membership.say_stop()
+        self._ask = self._fetching.settle() or self._ask
+        feeding.top_up(state)
+        if time.monotonic() - self._ticked >= TICK:
+            self._tick()
+            feeding.top_up(state)  # with errands
+        if not self._gathers():
+            ending.end_plain(state)
+            self._exchange()
+            if any(not job.succeeded for job in state.unrecorded):  # it was no simple one, after all
+                ending.end_plain(state)
+                self._ask = True  # its dependents may be in the queues now
+                self._exchange()
+        if self._hungry():
+            Exchange(state, ask=False).run()
+        feeding.top_up(state)
+        if recall.look(state):  # only now: a process that has nothing to do has got nothing of what there was
+            feeding.top_up(state)
+        self._ask_for_help()
+        deadlines.enforce(state)
+        self._end_maps()
+        self._open_gate()
+
+    def _gathers(self) -> bool:
+        """Whether the ends of short jobs may wait a moment, since the processes have more to do."""
+        state = self.state
+        ended = state.unrecorded
+        if (
+            not 0 < len(ended) < GATHER[0] or not state.ready or state.maps or state.stopping
+            or not all(job.succeeded for job in ended)
+        ):  # fmt: skip
+            self._gather_until = 0.0
+            return False
+        self._gather_until = self._gather_until or time.monotonic() + GATHER[1]
+        if time.monotonic() < self._gather_until:
+            return True
+        self._gather_until = 0.0
+        return False
+
+    def _exchange(self) -> None:
+        """Say to Redis what there is to say, take jobs, and begin them."""
+        idle = self._idle()
+        exchange = Exchange(self.state, ask=self._ask)
+        self._ask = False
+        try:
+            exchange.run()
+        finally:
+            self._fetching.in_hand += exchange.others
+        if idle and exchange.empty and not (exchange.begun or exchange.others):
+            self._nothing_to_do()
+        if exchange.begun:
+            feeding.top_up(self.state)
+        if exchange.begun or exchange.others:
+            self._ask = self._fetching.settle() or not exchange.empty
+
+    def _idle(self) -> bool:
+        """Whether nothing is left of what was begun. Remembers since when."""
+        state = self.state
+        errand_runs = any(isinstance(one, Errand) for lane in state.lanes for one in lane.tasks.values())
+        idle = not (state.taken or state.errands or errand_runs or state.webhooks.busy)
+        if not idle:
+            self._idle_since = time.monotonic()
+        return idle
+
+    def _nothing_to_do(self) -> None:
+        """The queues were found empty while nothing ran."""
+        options = self.state.settings.rq
+        if options.burst:
+            self.state.finish("the queues are empty")
+        elif options.max_idle_time is not None and time.monotonic() - self._idle_since >= options.max_idle_time:
+            self.state.finish(f"idle for {options.max_idle_time:g} s")
+
+    def _hungry(self) -> bool:
+        return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
+
+    def _open_gate(self) -> None:
+        """Let the fetchers wait for jobs, if the queues were empty when last asked."""
+        if self._ask or self.state.settings.rq.burst:
+            self._fetching.pause()
+        else:
+            self._fetching.wait()
+
+    def _redis_failed(self, error: Exception) -> None:
+        """Keep everything, wait a little longer each time, and try again."""
+        let_go(error)
+        self._fetching.pause()
+        self.state.unsure = True
+        self.state.meter.count("taskq_redis_errors")
+        self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
+        log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    def _handle(self, events: list[Event]) -> None:
+        buried: list[Lane] = []
+        while events:
+            for event in events:
+                self._note(event)
+            dead = [event.lane for event in events if isinstance(event, Died) and not event.lane.discarded]
+            # What a dead process had finished reaches the inbox while its lane is buried; only then is it
+            # known what was lost with it.
+            events = []
+            for lane in dead:
+                self.state.lanes.bury(lane)
+                events += self._inbox.take()
+            buried += dead
+        for lane in buried:
+            casualties.settle(self.state, lane)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Done):
+            # Of several queues the script takes in their order; fetchers take what comes first.
+            self._ask = self._ask or len(self.state.queues) > 1 or not self._fetching.waits
+            for number, outcome in event.ends:
+                outcomes.arrived(self.state, event.lane, number, outcome)
+        elif isinstance(event, Fetched):
+            self._fetching.came(event)
+        elif isinstance(event, Quiet):
+            self._fetching.end_quiet()
+        elif isinstance(event, Message):
+            self._command(event.payload)
+        elif isinstance(event, Stop):
+            self._departure.begin(event.deadline)
+        elif isinstance(event, Broken):
+            raise event.error
+
+    def _command(self, payload: dict[str, Any]) -> None:
+        if payload.get("command") == "taskq-complete":
+            self._ticked = 0.0  # somebody committed the last chunk of a map of ours
+        elif payload.get("command") == "taskq-look":  # somebody closed a map of which we hold chunks
+            for run in self.state.maps:
+                run.look = run.look or run.store.keys.id == payload.get("map")
+        elif payload.get("command") == "taskq-sent":  # webhooks
+            self._ask = True
+        else:
+            # Who sends it may have seen that a job has begun before the fetcher has brought it here.
+            wait = HEARD if self.state.tickets else 0.0
+            self._commands.append((time.monotonic() + wait, payload))
+
+    def _obey(self) -> None:
+        while self._commands and self._commands[0][0] <= time.monotonic():
+            commands.obey(self.state, self._commands.popleft()[1])
+
+    # -- ends ------------------------------------------------------------------------------------------
+
+    def _end_maps(self) -> None:
+        for run in list(self.state.maps):
+            if run.look and not run.closed:
+                with run.guarded():
+                    ending.look(self.state, run)
+            if self._over(run):
+                ending.end_map_safely(self.state, run)
+        feeding.top_up(self.state)  # with callbacks
+        if not self.state.taken:
+            if self.state.allowance <= 0:
+                self.state.finish(f"has run {self.state.begun} jobs")
+            self.state.worker.rest()
+
+    def _over(self, run: MapRun) -> bool:
+        if run.calling or run.ended:
+            return False
+        if run.closed:
+            return True
+        if run.helper:
+            return not run.in_hand and (run.complete or not run.pending)
+        return run.complete
+
+    def _tick(self) -> None:
+        """Look at what no event tells of."""
+        self._ticked = time.monotonic()
+        self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
+        self._monitor.tell()
+        short_path.give_back_late(self.state)
+        self._suspension.look()
+        self._maintenance.look()
+        for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
+            with contained(f"dependents in the queue {one.name}"):
+                ReadyJobRegistry(queue=one).cleanup()
+        with contained("the intermediate lists"):
+            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
+        with contained("the list of maps"):
+            self._sweep.look(self.state)
+        with contained("the deferred jobs"):
+            self._deferred.look(self.state)
+        if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
+            self._compared, self.state.unsure = self._ticked, True
+        for run in list(self.state.maps):
+            with run.guarded():
+                if not run.closed and not run.complete:
+                    ending.look(self.state, run)
+            run.asked = False
+
+    def _ask_for_help(self) -> None:
+        """Ask other services to join in: for a new map at once, from then on with the ticks."""
+        enough = self.state.lanes.size
+        for run in [run for run in self.state.maps if not run.asked]:
+            run.asked = True
+            if self.state.stopping or run.closed or run.pending <= enough:
+                continue
+            with run.guarded():
+                if self._membership.has_company():
+                    intake.ask_for_help(self.state, run)

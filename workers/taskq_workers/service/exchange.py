@@ -1,0 +1,277 @@
+"""The one pipeline of a turn: commits, claims and the reserve of new jobs, in a single round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import rq
+from redis.exceptions import NoScriptError
+
+from taskq.maps.chunk import read_header
+from taskq.redis import keys
+from taskq_workers.service.core.damage import contained, is_damage, mend
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import short_path
+from taskq_workers.service.jobs.short_path import QuickJob
+from taskq_workers.service.upkeep import recovery
+from taskq_workers.settings import MAX_DEATHS
+
+MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
+Handler = tuple[MapRun | None, Callable[[Any], None]]  # of which map the reply is, and what to do with it
+
+_LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
+
+
+@dataclass
+class Exchange:
+    """What one turn says to Redis, and what it hears.
+
+    Args:
+        ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
+            free, so that a short job is not stuck behind a huge map.
+        others: Job ids that were taken, and are to be begun by the caller, on the long path.
+        begun: Whether plain jobs were begun.
+        empty: The queues were asked and hold nothing more, as far as this service may know.
+    """
+
+    state: State
+    ask: bool
+    others: list[tuple[rq.Queue, str]] = field(default_factory=list)
+    begun: bool = False
+    empty: bool = False
+
+    def run(self) -> bool:
+        """Exchange; returns whether anything was said.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached or refuses. Nothing is lost: what is to
+                be committed is kept, and a commit which had come through is refused the second time.
+        """
+        state = self.state
+        with state.connection.pipeline(transaction=False) as pipe:
+            handlers: list[Handler] = [
+                *self._queue_commits(pipe),
+                *self._queue_wounded(pipe),
+                *self._queue_finish(pipe),
+                *self._queue_claims(pipe),
+                *self._queue_take(pipe),
+            ]
+            if not handlers:
+                return False
+            try:
+                replies = pipe.execute(raise_on_error=False)
+            except Exception:
+                state.unsure = True
+                raise
+        refused: Exception | None = None
+        for (run, handle), reply in zip(handlers, replies, strict=True):
+            try:
+                if isinstance(reply, Exception):
+                    raise reply
+                handle(reply)
+            except NoScriptError:
+                state.scripts.load()  # the server was restarted; what it did not run is said again
+            except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
+                if not is_damage(error):
+                    refused = error
+                elif not mend(state.connection):
+                    self._damaged(run, error)
+        if refused:
+            raise refused
+        return True
+
+    def _damaged(self, run: MapRun | None, error: Exception) -> None:
+        if run is not None:
+            run.break_off(error)
+            return
+        self.state.unsure = True  # a script may have come half way
+        with contained("a queue"):
+            raise error
+
+    # -- commits ---------------------------------------------------------------------------------------
+
+    def _queue_commits(self, pipe: Any) -> list[Handler]:
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            for ended in run.ended:
+                claim, outcome, note = ended
+                run.store.commit(self.state.name, claim, outcome, note, pipe)
+                handlers.append((run, partial(self._committed, run, ended)))
+        return handlers
+
+    def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
+        run.ended.remove(ended)
+        totals = run.store.read_commit(reply)
+        if totals.committed:
+            run.complete, run.pending = totals.complete, totals.pending
+            self.state.committed(run, *ended)
+        else:
+            run.look = True  # the map was closed, or we were given up for dead
+
+    # -- chunks that killed a process ------------------------------------------------------------------
+
+    def _queue_wounded(self, pipe: Any) -> list[Handler]:
+        """Give them back before claims are made, so that they are tried again at once, and first."""
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            for wounded in run.wounded:
+                claim, deaths = wounded.claim, wounded.deaths
+                run.store.note_death(claim, wounded.note, wounded.began, pipe)
+                handlers.append((run, _nothing))
+                if deaths < MAX_DEATHS:
+                    run.store.release(self.state.name, {claim.number: deaths}, pipe)
+                else:
+                    # From now on each death halves it again, until the item at fault is alone.
+                    halves = read_header(claim.payload).halves()
+                    run.store.split(self.state.name, claim, halves, MAX_DEATHS - 1, pipe)
+                handlers.append((run, partial(self._given_back, run, wounded)))
+            run.pending += len(run.wounded)
+        return handlers
+
+    def _given_back(self, run: MapRun, wounded: Any, _reply: Any) -> None:
+        run.wounded.remove(wounded)
+        self.state.meter.count("taskq_chunk_reruns", "process")
+
+    # -- claims ----------------------------------------------------------------------------------------
+
+    def _queue_claims(self, pipe: Any) -> list[Handler]:
+        if self.state.stopping or self.state.suspended:
+            return []
+        handlers: list[Handler] = []
+        for run, count in self._wanted():
+            run.store.claim(self.state.name, count, pipe)
+            run.looked = time.monotonic()
+            handlers.append((run, partial(self._claimed, run)))
+        return handlers
+
+    def _wanted(self) -> list[tuple[MapRun, int]]:
+        """How many chunks to claim, of which maps: ahead for fast ones, else as many as processes are free."""
+        now = time.monotonic()
+        hungry = [
+            run
+            for run in self.state.maps
+            if not (run.complete or run.closed) and (run.pending or now - run.looked >= _LOOK_AGAIN)
+        ]
+        free = max(0, len(self.state.lanes.idle) - self.state.waiting)
+        wanted = []
+        # Where short chunks keep all processes busy, one is free in a moment: a newcomer gets its turn.
+        soon = not free and any(run.fast and run.flying for run in self.state.maps)
+        for position, run in enumerate(hungry):
+            share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
+            processes = self.state.lanes.size
+            if run.fast:
+                ahead = run.ahead * processes - run.in_hand
+            else:
+                ahead = share + run.brisk * processes - len(run.ready)
+            if ahead > 0:
+                wanted.append((run, ahead))
+        return wanted
+
+    @staticmethod
+    def _claimed(run: MapRun, reply: Any) -> None:
+        answer = run.store.read_claims(reply)
+        run.pending = answer.pending
+        for claim in answer.claims:
+            read_header(claim.payload)  # here, where it costs only this map if it is none
+        run.ready.extend(answer.claims)
+        run.look = answer.state != "open"
+
+    # -- plain jobs on the short path ------------------------------------------------------------------
+
+    def _queue_finish(self, pipe: Any) -> list[Handler]:
+        jobs = [job for job in self.state.unrecorded if isinstance(job, QuickJob) and job.succeeded]
+        if not jobs:
+            return []
+        short_path.queue_finish(self.state, pipe, jobs)
+        return [(None, partial(self._finished, jobs))]
+
+    def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
+        *codes, idle = reply
+        if idle:
+            self.state.worker.is_idle()
+        for job, code in zip(jobs, codes, strict=True):
+            if code == short_path.NOT_SIMPLE:
+                job.long_way = True
+                continue
+            if code == short_path.DONE:
+                self.state.ended(job, "finished")
+            self.state.worker.executions.pop(job.execution.id, None)
+            self.state.drop(job)
+
+    # -- taking jobs -----------------------------------------------------------------------------------
+
+    def _queue_take(self, pipe: Any) -> list[Handler]:
+        room = self._room() if self.ask else 0
+        if room < 1:
+            return []
+        state, queues = self.state, list(self.state.order)
+        short_path.queue_take(
+            pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
+            now=time.time(), room=room, alternates=state.order.alternates,
+        )  # fmt: skip
+        return [(None, partial(self._taken, queues))]
+
+    def _room(self) -> int:
+        """How many jobs to take; under a load of maps one at a time, as processes become free."""
+        state = self.state
+        if state.stopping or time.monotonic() < state.holds_back_until:
+            return 0
+        maps, waiting = list(state.maps), state.waiting
+        if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
+            seconds, most = short_path.AHEAD
+            ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
+            room = ahead - waiting if waiting <= ahead // 2 else 0
+            return min(room, state.allowance)
+        limit = max(MAX_TAKEN, state.lanes.size)
+        if waiting:
+            return 0
+        # Not behind plain jobs: nobody knows how long they take, and others may be free.
+        busy_with_maps = bool(maps) and all(run.fast for run in maps)
+        return min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
+
+    def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
+        state = self.state
+        state.suspended = isinstance(reply, int)
+        if isinstance(reply, int):
+            return
+        begun, self.others = short_path.read_take(state, queues, reply)
+        self.empty = not reply or reply[0] == 0
+        self.begun = bool(begun)
+        state.begin(begun)
+        for queue, _job_id in self.others:
+            state.order.took(queue)
+
+
+def _nothing(_reply: Any) -> None:
+    """Nothing hangs on this reply."""
+
+
+def resolve_doubt(state: State) -> None:
+    """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
+    for one in state.queues:
+        recovery.keep_only(state.connection, keys.fetched(state.name, one.name), b"list")
+    executions = {taken.execution.composite_key for taken in state.taken}
+    members = recovery.executions_of(state.connection, state.name)
+    for member in members - executions:
+        if member.rpartition(":")[2][: short_path.TICKET] not in state.tickets:
+            recovery.return_safely(state.connection, state.name, member)
+    for job in list(state.unrecorded):
+        if job.execution.composite_key not in members:
+            state.drop(job)  # its end was recorded, and only the reply was lost
+    for run in list(state.maps):
+        with run.guarded():
+            _resolve_claims(state, run)
+    state.unsure = False
+
+
+def _resolve_claims(state: State, run: MapRun) -> None:
+    known = {claim.number for claim in run.held}
+    unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
+    if unknown:
+        run.store.release(state.name, unknown)
+        run.pending += len(unknown)

@@ -1,0 +1,15 @@
+"""From a queue to a process, and what becomes of it there. Imported by the dispatcher and its exchange.
+
+fetcher     a thread that waits for one queue's jobs
+fetching    when the fetchers wait, and what they bring
+intake      how a reserved id becomes something that runs
+short_path  simple plain jobs, many at a time
+feeding     which process gets what next
+recall      takes back what waits behind a long task
+deadlines   what has run too long
+suspension  ``rq suspend``
+commands    RQ's commands: stop a job, kill, shut down
+outcomes    a task that ended
+casualties  the tasks of a process that died
+ending      how a job ends: finished, failed, or not ours to say
+"""

@@ -1,0 +1,119 @@
+"""What becomes of the tasks of a pool process that died.
+
+Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been. A
+process may also die while it reads a task: then that one is to blame, if it happens again and again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from taskq.maps.chunk import read_header
+from taskq.maps.store import Claim
+from taskq.payload.outcome import ChunkOutcome, ItemFailure
+from taskq_workers.lanes.death import Death
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.link.tasks import JobOutcome
+from taskq_workers.service.core.errands import Errand
+from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import ending
+from taskq_workers.settings import MAX_DEATHS
+
+log = logging.getLogger(__name__)
+
+
+def settle(state: State, lane: Lane) -> None:
+    """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
+    death = lane.death
+    unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks else 0
+    told = death.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
+    if lane.tasks:
+        log.warning("pool process %d died by %s", lane.where.pid, death, extra={"action": "pool_process_died"})
+        state.meter.count("taskq_pool_process_deaths", death.why)
+    for number, taken in reversed(lane.tasks.items()):
+        if isinstance(taken, MapRun):
+            _settle_chunk(state, lane, death, taken, number, guilty=number in (death.task, unread))
+        elif isinstance(taken, PlainJob):
+            taken.unread += number == unread
+            taken.alone = taken.alone or unread != 0  # whose arguments it died of, another death shows
+            killed = number == death.task or (told and number == unread)
+            _settle_job(state, lane, death, taken, guilty=killed or taken.unread >= MAX_DEATHS)
+        elif isinstance(taken, Errand):
+            _settle_errand(state, lane, taken, guilty=number == death.task)
+    lane.tasks.clear()
+
+
+def _settle_chunk(state: State, lane: Lane, death: Death, run: MapRun, number: int, *, guilty: bool) -> None:
+    claim = run.flying.pop(number, None)
+    if claim is None:  # it ran the map's callback
+        run.calling = False
+        if guilty:
+            run.called = JobOutcome(error=f"the callback's process died by {death.cause}")
+    elif run.closed or run not in state.taken:
+        return
+    elif not guilty:
+        run.ready.appendleft(claim)
+    else:
+        _settle_guilty(state, lane, death, run, claim)
+
+
+def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
+    """Have a chunk that killed its process tried again, or split; or give up the item that is alone in it."""
+    if death.killed_for == ITEM_TIMEOUT:
+        _settle_timeout(state, lane, death, run, claim)
+        return
+    deaths = claim.deaths + 1
+    header = read_header(claim.payload)
+    if deaths < MAX_DEATHS or len(header.offsets) > 1:
+        run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began))
+    else:
+        index = header.start + header.offsets[0]
+        failure = ItemFailure.lost(index, f"{death.cause} on {lane.where.host}", deaths)
+        outcome = ChunkOutcome([], [], [failure], death.began, death.seconds)
+        run.ended.append((claim, outcome, state.note(lane, "killed")))
+
+
+def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
+    """Give up the item whose time was over; the others of its chunk are not to blame, and run again."""
+    header = read_header(claim.payload)
+    guilty = -1 if death.item is None else death.item - header.start
+    if guilty not in header.offsets:  # it ended just before we killed
+        run.ready.appendleft(claim)
+        return
+    others = [offset for offset in header.offsets if offset != guilty]
+    rest = [bytes(header.keeping(others))] if others else []
+    failure = ItemFailure.timeout(header.start + guilty, run.info.item_timeout)
+    outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest)
+    run.ended.append((claim, outcome, state.note(lane, "timeout")))
+
+
+def _settle_errand(state: State, lane: Lane, errand: Errand, *, guilty: bool) -> None:
+    if guilty:
+        errand.lost(lane)
+    else:
+        state.errands.appendleft(errand)
+
+
+def _settle_job(state: State, lane: Lane, death: Death, job: PlainJob, *, guilty: bool) -> None:
+    if job.stopped:
+        ending.stopped(state, job)
+        return
+    if not guilty:
+        state.wait_again(job)
+        return
+    if death.killed_for == "timeout":
+        error = f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({job.job.timeout} seconds)"
+    else:
+        status, name = _wait_status(death)
+        error = f"Work-horse terminated unexpectedly; waitpid returned {status}{name}; "  # RQ's own words
+        state.worker.handle_work_horse_killed(job.job, lane.where.pid, status, None)
+        ending.killed(state, job, lane.where.pid, status, error)
+        return
+    state.note_end(job, JobOutcome(error=error))
+
+
+def _wait_status(death: Death) -> tuple[int, str]:
+    """What ``os.waitpid`` would have said."""
+    code = death.exit_code or 0
+    return (-code, f" (signal {-code})") if code < 0 else (code << 8, "")

@@ -1,0 +1,321 @@
+"""How a reserved job id becomes something that this service runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import rq
+from redis.exceptions import ResponseError, WatchError
+from rq.defaults import DEFAULT_FAILURE_TTL
+from rq.executions import ExecutionRegistry
+from rq.job import Job, JobStatus
+from rq.results import Result
+from rq.suspension import WORKERS_SUSPENDED
+
+from taskq.errors import ResultsGoneError
+from taskq.maps.info import MapInfo
+from taskq.maps.job import HelperJob
+from taskq.maps.rq_jobs import HELP_PATH
+from taskq.maps.store import MapStore
+from taskq.payload.sealed import SealedSerializer
+from taskq.redis import keys
+from taskq.redis.keys import MapField
+from taskq.redis.kinds import HELPER, kind_of
+from taskq.views import tracing
+from taskq_workers.service.core.damage import contained, is_damage, raise_others
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
+from taskq_workers.service.core.state import State
+from taskq_workers.service.upkeep import suspect
+
+log = logging.getLogger(__name__)
+
+_HOLD_BACK = 0.2  # seconds which a call for help has to reach an idle service, before we take jobs ourselves again
+
+_TRIES = 5  # to begin jobs which others change at the same time
+
+Reserved = Iterable[tuple[rq.Queue, str]]
+
+
+def begin(state: State, reserved: Reserved) -> None:
+    """Start jobs: RQ's books in one transaction each way, then they are the service's own.
+
+    A crash before the books leaves the id in RQ's intermediate list (see ``stranded``); after them, in the
+    worker's executions, where ``recovery`` finds it.
+    """
+    reserved = list(reserved)
+    for _ in range(_TRIES):
+        try:
+            taken = _begin(state, reserved)
+            break
+        except WatchError:  # somebody has just changed one of them: cancelled it, perhaps
+            continue
+    else:
+        for queue, job_id in reserved:
+            give_back(state, queue, job_id)
+        return
+    for one in taken:
+        started = _started_safely(state, one)
+        if started not in state.taken:
+            state.add(started)
+            state.begun += not (isinstance(started, MapRun) and started.helper)
+
+
+def _begin(state: State, reserved: list[tuple[rq.Queue, str]]) -> list[Taken]:
+    taken: list[Taken] = []
+    with state.connection.pipeline() as pipe:
+        # A job that is cancelled between our look and the books must not be brought back to life by them.
+        pipe.watch(*(Job.key_for(job_id) for _queue, job_id in reserved))
+        found = list(_read(state, reserved))
+        pipe.multi()
+        for queue, job_id, fields in found:
+            job = _job(state, queue, job_id, fields)
+            if job is None or _own_helper(state, fields):
+                pipe.lrem(queue.intermediate_queue_key, 1, job_id)
+                if job is not None:  # the helper
+                    pipe.delete(job.key)
+                continue
+            execution = state.worker.begin(job, queue, pipe)
+            taken.append(Taken(job, queue, execution, fields))
+        try:
+            raise_others(pipe.execute(raise_on_error=False), "the beginning of jobs")
+        except WatchError:
+            for one in taken:
+                state.worker.executions.pop(one.execution.id, None)
+            raise
+    return taken
+
+
+def _read(
+    state: State, reserved: list[tuple[rq.Queue, str]]
+) -> Iterator[tuple[rq.Queue, str, dict[bytes, bytes]]]:
+    """The hashes of those that are still ours to begin; none of them, if RQ's workers are suspended."""
+    with state.connection.pipeline(transaction=False) as pipe:
+        for queue, job_id in reserved:
+            pipe.hgetall(Job.key_for(job_id))
+            pipe.lpos(queue.intermediate_queue_key, job_id)
+        pipe.exists(WORKERS_SUSPENDED)
+        *replies, suspended = pipe.execute(raise_on_error=False)
+    raise_others(replies, "the jobs")
+    if suspended == 1:  # after we had begun to wait for a job
+        state.suspended = True
+        for queue, job_id in reserved:
+            give_back(state, queue, job_id)
+        return
+    for (queue, job_id), found, position in zip(reserved, replies[::2], replies[1::2], strict=True):
+        # None: we were away so long that another service took it for stranded. An error: there is no such list.
+        if position is not None and not isinstance(position, Exception):
+            yield queue, job_id, {} if isinstance(found, Exception) else found  # it may be no job at all
+
+
+def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
+    """The job, if it can be begun."""
+    if not fields:
+        return None  # deleted or expired while it waited; RQ passes over these silently, too
+    if fields.get(b"status") in (b"canceled", b"stopped", b"failed"):
+        return None  # between our taking it and now; failed: it can't be read, and that is on record
+    try:
+        return state.worker.job_of(job_id, fields)
+    except Exception as error:  # noqa: BLE001 - the hash may hold anything, and must not stop the service
+        log.error("job %s can't be read: %r", job_id, error, extra={"action": "bad_job", "job": job_id})
+        with contained(f"job {job_id}"):
+            state.connection.hset(Job.key_for(job_id), "status", JobStatus.FAILED.value)
+            state.connection.zadd(queue.failed_job_registry.key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
+            job = Job(job_id, connection=state.connection, serializer=SealedSerializer)
+            Result.create_failure(job, DEFAULT_FAILURE_TTL, f"the job's hash can't be read: {error!r}", state.name)
+        return None
+
+
+def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
+    """Whether this is a call for help with a map that this service works on already."""
+    kind, map_id = kind_of(fields)
+    if kind != HELPER:
+        return False
+    for run in state.maps:
+        if run.store.keys.id == map_id:
+            state.connection.hdel(run.store.keys.hash, MapField.HELPER)  # nobody else was free; ask again later
+            return True
+    return False
+
+
+def _started_safely(state: State, one: Taken) -> Taken:
+    """As ``_started``; a map whose keys can't be worked with is one that has ended already."""
+    try:
+        return _started(state, one)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        kind, map_id = kind_of(one.fields)
+        store = state.store(map_id or one.job.id)
+        run = MapRun(one.job, one.queue, one.execution, one.fields, store=store, info=_GONE, helper=kind == HELPER)
+        run.break_off(error)
+        return run
+
+
+def _started(state: State, one: Taken) -> Taken:
+    kind, map_id = kind_of(one.fields)
+    timeout = one.job.timeout
+    deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
+    books = (one.job, one.queue, one.execution, one.fields)
+    if not kind:
+        plain = PlainJob(*books, deaths=suspect.deaths_of(one.fields))
+        parent = one.fields.get(keys.JOB_TRACE.encode(), b"").decode("utf-8", "replace")
+        plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
+        return plain
+    helper = kind == HELPER
+    run = None if helper else _become_owner(state, one)
+    store = state.store(map_id or one.job.id)
+    info = _info(state, store, helper=helper)
+    if info is None:
+        run = run or MapRun(*books, store=store, info=_GONE, helper=helper)
+        run.closed = "gone"
+        return run
+    log.info(
+        "%s %s: %d items",
+        "helps with map" if helper else "map",
+        store.keys.id,
+        info.total,
+        extra={"action": "map_taken", "job": store.keys.id},
+    )
+    run = run or MapRun(*books, store=store, info=info, helper=helper)
+    run.deadline = None if helper else deadline
+    run.complete = info.complete and not helper
+    run.look = info.state != "open"  # cancelled just now
+    _trace(state, run, info)
+    return run
+
+
+def _trace(state: State, run: MapRun, info: MapInfo) -> None:
+    """Begin the map's span; those who help with it find its context in the map's hash."""
+    run.context = info.span
+    if run.helper or run.span is not None:
+        return
+    run.span = tracing.begin_job(f"map {info.name}", info.trace, _attributes(state, run))
+    if run.span is not None:
+        run.context = tracing.context_of(run.span)
+        state.connection.hset(run.store.keys.hash, MapField.SPAN, run.context)
+
+
+def _name_of(plain: PlainJob) -> str:
+    """What RQ's ``func_name`` would say, without unpickling anything of the user's."""
+    return (plain.job.description or "job").partition("(")[0]
+
+
+def _attributes(state: State, taken: Taken) -> dict[str, str]:
+    return {"taskq.job": taken.job.id, "taskq.queue": taken.queue.name, "taskq.worker": state.name}
+
+
+def _become_owner(state: State, one: Taken) -> MapRun | None:
+    """If this service helps with the map that it now comes to own (its owner has died), go on with that run.
+
+    And if it owned the map, and was given up for dead without knowing it yet, let go of the old run.
+    """
+    for run in list(state.maps):
+        if run.store.keys.id != one.job.id:
+            continue
+        state.worker.forget(run.job, run.execution, delete=run.helper)
+        if run.helper:
+            run.job, run.queue, run.execution, run.fields = one.job, one.queue, one.execution, one.fields
+            run.helper = False
+            return run
+        state.drop(run)
+        run.store.release(state.name)
+    return None
+
+
+_GONE = MapInfo("", b"", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
+
+
+def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
+    if not helper:
+        return store.open(state.name)
+    state.connection.hdel(store.keys.hash, MapField.HELPER)
+    try:
+        return store.info()
+    except ResultsGoneError:
+        return None
+
+
+def give_back(state: State, queue: rq.Queue, job_id: str) -> bool:
+    """Put a reserved id that was not begun to the front of its queue again, unless somebody did before."""
+    executions = ExecutionRegistry(job_id, state.connection).key
+    keys = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id), executions]
+    return bool(state.scripts.give_back(keys, [job_id]))
+
+
+def ask_for_help(state: State, run: MapRun) -> None:
+    """Put a helper job for this map at the front of its queue; an idle service takes it.
+
+    At most one waits at any time: whoever takes it asks for the next one if there is still too much to do.
+    """
+    store = run.store
+    queue = rq.Queue(run.queue.name, connection=state.connection)
+    with state.connection.pipeline() as pipe:
+        pipe.watch(store.keys.hash)
+        waiting, number = pipe.hmget(store.keys.hash, MapField.HELPER, MapField.HELPERS)
+        if not pipe.exists(store.keys.hash) or (waiting and pipe.exists(Job.key_for(waiting.decode()))):
+            return
+        number = int(number or 0) + 1
+        helper_id = f"{store.keys.id}-helper-{number}"
+        job = HelperJob.create(
+            HELP_PATH, args=(store.keys.id,), connection=state.connection, id=helper_id, origin=queue.name,
+            timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {store.keys.id}",
+        )  # fmt: skip
+        pipe.multi()
+        pipe.hset(store.keys.hash, mapping={MapField.HELPER: helper_id, MapField.HELPERS: number})
+        pipe.sadd(queue.redis_queues_keys, queue.key)
+        queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001 - enqueue_job would call multi() again
+        with suppress(WatchError):  # the map was just changed; the next tick asks again
+            pipe.execute()
+            state.holds_back_until = time.monotonic() + _HOLD_BACK
+
+
+def withdraw_helper(state: State, run: MapRun) -> None:
+    """Remove the helper job that may still wait for somebody, now that the map has ended."""
+    helper_id = state.connection.hget(run.store.keys.hash, MapField.HELPER)
+    if helper_id:
+        with state.connection.pipeline() as pipe:
+            pipe.lrem(run.queue.key, 1, helper_id)
+            pipe.delete(Job.key_for(helper_id.decode()))
+            pipe.hdel(run.store.keys.hash, MapField.HELPER)
+            pipe.execute()
+
+
+class Stranded:
+    """Finds ids that a service took from a queue and died before it could begin them.
+
+    Such an id is in RQ's intermediate list and nowhere else. One that stays there for seconds, and that this
+    service does not hold, is put back at the front; removing it decides who may do that.
+    """
+
+    AFTER = 3.0  # seconds
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, bytes], float] = {}
+
+    def look(self, state: State, held: set[str]) -> None:
+        """To be called about once a second."""
+        now = time.monotonic()
+        since: dict[tuple[str, bytes], float] = {}
+        for queue in state.queues:
+            for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
+                first = since[queue.name, job_id] = self._since.get((queue.name, job_id), now)
+                text = job_id.decode("utf-8", "replace")
+                if now - first >= self.AFTER and text not in held:
+                    self._put_back(state, queue, job_id, text)
+        self._since = since
+
+    @staticmethod
+    def _put_back(state: State, queue: rq.Queue, job_id: bytes, text: str) -> None:
+        back, unreadable = False, text.encode() != job_id
+        try:
+            back = give_back(state, queue, text)
+        except ResponseError as error:
+            raise_others([error], f"job {text}")
+            unreadable = True
+        if back:
+            log.warning("job %s was stranded, back to the front", text, extra={"action": "stranded"})
+        if unreadable:  # no id of a job: it would be stranded for ever
+            state.connection.lrem(queue.intermediate_queue_key, 1, job_id)

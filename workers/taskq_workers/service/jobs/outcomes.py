@@ -1,0 +1,59 @@
+"""What becomes of a task that a pool process has ended; what of those of a dead one, says ``casualties.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskq.payload.outcome import ChunkOutcome, ChunkRefused
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.link.tasks import NOT_RUN, JobOutcome
+from taskq_workers.service.core.errands import Errand
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import ending
+
+
+def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
+    """Note how one task of a lane ended; nothing, if it was forgotten before."""
+    if isinstance(outcome, ChunkOutcome):
+        outcome = lane.read(outcome)
+    first = lane.is_first_of_batch(number)
+    taken: Taken | Errand | None = state.lanes.done(lane, number)
+    if isinstance(taken, PlainJob):
+        if outcome is NOT_RUN:
+            # Not even the first was begun in time: it goes where nobody recalls it, or this might never end.
+            taken.alone = taken.alone or first
+            _not_run(state, taken)
+        else:
+            _has_run(state, taken, outcome)
+    elif isinstance(taken, Errand):
+        taken.then(outcome)
+    elif isinstance(taken, MapRun):
+        _of_map(state, lane, taken, number, outcome)
+
+
+def _not_run(state: State, job: PlainJob) -> None:
+    if job.stopped:
+        ending.stopped(state, job)
+    else:
+        state.wait_again(job)
+
+
+def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
+    state.note_end(job, outcome)
+    state.ran(outcome)
+
+
+def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) -> None:
+    claim = run.flying.pop(number, None)
+    if claim is None:
+        run.called, run.calling = outcome, False
+    elif outcome is NOT_RUN:
+        if not run.closed:
+            run.ready.appendleft(claim)
+    elif isinstance(outcome, ChunkRefused):
+        if not run.closed:
+            run.closed, run.refusal = outcome.reason, outcome.refusal
+    else:
+        run.ran(outcome)
+        run.ended.append((claim, outcome, state.note(lane)))

@@ -1,0 +1,205 @@
+"""The short path of simple plain jobs: begun and finished by one script each, many at a time.
+
+RQ's own code takes some 57 commands and 2 ms for a job; most jobs need none of what makes up the difference. A job
+is simple if its success means no more than storing its result (``take.lua`` says exactly when). What is written is
+what RQ writes, field by field: tests/integration/test_same_as_rq.py compares. As soon as anything else happens to
+such a job, a failure, a kill, a dependent, RQ's own code takes over.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import rq
+from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job
+from rq.registry import FinishedJobRegistry, StartedJobRegistry
+from rq.results import Result
+from rq.suspension import WORKERS_SUSPENDED
+
+from taskq.redis import keys
+from taskq.redis.lua import Scripts
+from taskq.views import tracing
+from taskq_workers.service.core.execution import OVERTIME, PlainJob
+from taskq_workers.service.core.state import State
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import recovery
+
+_JOB = Job.redis_job_namespace_prefix
+_EXECUTION = Execution("", "", None).key.removesuffix(":")  # type: ignore[arg-type]
+_EXECUTIONS = ExecutionRegistry.key_template.format("")
+_RESULTS = Result.get_key("")
+_WIP = StartedJobRegistry.key_template.format("")
+_FINISHED = FinishedJobRegistry.key_template.format("")
+
+SHORT = 0.005
+"""Seconds. While plain jobs run shorter than this, more are begun than there are free processes, so that no
+process waits for Redis."""
+
+AHEAD = (0.02, 32)
+"""How many: as many as run in so many seconds, for each process, and at most so many."""
+
+
+_PATIENCE = 0.5  # seconds for which a job that was begun ahead waits for a process
+
+TICKET = 24
+
+DONE, NOT_OURS, NOT_SIMPLE = 1, 0, 2  # what finish.lua says of a job
+
+
+class QuickJob(PlainJob):
+    """A simple job that ``take.lua`` has begun; RQ's own object for it is made only if something needs it."""
+
+    def __init__(
+        self, worker: RQWorker, queue: rq.Queue, execution: Execution, fields: dict[bytes, bytes]
+    ) -> None:
+        self._worker = worker
+        self.queue = queue
+        self.execution = execution
+        self.fields = fields
+        self.deadline = None
+        self.span = None
+        self.submitted = self.stopped = self.alone = False
+        self.long_way = False  # its end is for RQ's own code to record
+        self.unread = 0
+        self.outcome = None
+
+    @cached_property
+    def job(self) -> Job:  # type: ignore[override]
+        try:
+            job = self._worker.job_of(self.job_id, self.fields)
+        except Exception:  # noqa: BLE001 - the hash may hold anything: its pool process says what, and it fails
+            known = {b"data": self.fields[b"data"], b"origin": self.queue.name.encode()}
+            job = self._worker.job_of(self.job_id, known)
+        job.worker_name = self._worker.name
+        job.started_at = job.last_heartbeat = self.execution.created_at
+        job._status = rq.job.JobStatus.STARTED  # noqa: SLF001 - as prepare_for_execution leaves it
+        return job
+
+    def started(self) -> None:
+        self.submitted = True
+        timeout = float(self.fields.get(b"timeout") or 0)
+        if timeout > 0:
+            self.deadline = time.monotonic() + timeout + OVERTIME
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended as expected, and that is to be recorded on the short path."""
+        outcome = self.outcome
+        if outcome is None or self.long_way or outcome.ran is None:
+            return False
+        return not (outcome.error or outcome.retry or outcome.changes)
+
+    @property
+    def seconds(self) -> float | None:
+        ran = self.outcome.ran if self.outcome else None
+        return ran[1] - ran[0] if ran else None
+
+
+def new_ticket() -> str:
+    """What nobody else has, ``TICKET`` characters; see take.lua."""
+    return os.urandom(TICKET // 2).hex()
+
+
+def queue_take(
+    pipe: Any,
+    scripts: Scripts,
+    worker: RQWorker,
+    queues: list[rq.Queue],
+    ticket: str,
+    *,
+    room: int = 0,
+    alternates: bool = False,
+    now: float | None = None,
+    ahead: float = 0.0,
+) -> None:
+    """Queue the script which takes up to ``room`` jobs; or, for a fetcher, what was moved for it.
+
+    Args:
+        pipe: Where to.
+        scripts: Of the same connection.
+        worker: For whom.
+        queues: In the order in which they are asked.
+        ticket: From ``new_ticket``.
+        room: See above.
+        alternates: Whether the queues take turns.
+        now: Unix time; None: it is for the fetcher of the only queue, and nobody knows when it will run.
+        ahead: Seconds by which our clock is ahead of the server's, which then tells.
+    """
+    clock = (ahead, 1) if now is None else (now, 0)
+    moved = [keys.fetched(worker.name, queue.name) for queue in queues] if now is None else []
+    scripts.take(
+        [
+            WORKERS_SUSPENDED, keys.LEASES, worker.key, worker.executions_key,
+            *(key for queue in queues
+              for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}")),
+            *moved,
+        ],
+        [
+            worker.name, room, int(alternates), int(_allowed(worker)), *clock,
+            worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, ticket,
+        ],
+        pipe,
+    )  # fmt: skip
+
+
+def _allowed(worker: RQWorker) -> bool:
+    """Whether there is a short path: spans are begun on the long one, and a result may have to vanish at once."""
+    return not tracing.active() and bool(worker.default_result_ttl)
+
+
+def read_take(
+    state: State, queues: list[rq.Queue], reply: list[Any]
+) -> tuple[list[QuickJob], list[tuple[rq.Queue, str]]]:
+    """What was begun, and what is still to be begun by RQ's own code."""
+    begun, others = [], []
+    for number, raw_id, *rest in reply[1:]:
+        queue, job_id = queues[int(number)], raw_id.decode("utf-8", "replace")
+        if not rest:
+            others.append((queue, job_id))
+            continue
+        execution = Execution(rest[0].decode(), job_id, state.connection, state.name)
+        state.worker.executions[execution.id] = execution
+        flat = rest[1]
+        begun.append(QuickJob(state.worker, queue, execution, dict(zip(flat[::2], flat[1::2], strict=True))))
+    return begun, others
+
+
+def give_back_late(state: State) -> None:
+    """Give jobs back that were begun ahead and have waited for a process too long: others may be free."""
+    for job in [job for job in state.ready if isinstance(job, QuickJob)]:
+        if time.time() - job.execution.created_at.timestamp() > _PATIENCE:
+            give_back(state, job)
+            state.job_seconds = max(state.job_seconds or 0.0, _PATIENCE)  # else it would be taken again at once
+
+
+def give_back(state: State, job: QuickJob) -> None:
+    """Let go of a job that was begun, and has not run."""
+    recovery.return_safely(state.connection, state.name, job.execution.composite_key)
+    state.worker.executions.pop(job.execution.id, None)
+    state.let_go(job)
+
+
+def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
+    """Queue the script which records these successes; for its reply see finish.lua."""
+    args = [state.name, _JOB, _EXECUTION, _EXECUTIONS, _RESULTS, _WIP, _FINISHED, time.time()]
+    for job in jobs:
+        outcome = job.outcome
+        assert outcome is not None
+        assert outcome.ran is not None
+        began, ended = outcome.ran
+        value = "" if outcome.value is None else base64.b64encode(outcome.value).decode()
+        ttl = job.fields.get(b"result_ttl") or state.worker.default_result_ttl
+        args += [job.job_id, job.execution.id, job.queue.name, ttl, _formatted(began), _formatted(ended), began,
+                 ended, value]  # fmt: skip
+    state.scripts.finish([state.worker.key, state.worker.executions_key], args, pipe)
+
+
+def _formatted(moment: float) -> str:
+    # As RQ's ``utcformat``, whose strftime takes longer than all else that is said of an end.
+    return f"{datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

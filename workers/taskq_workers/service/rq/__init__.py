@@ -1,0 +1,6 @@
+"""RQ's side of a service: RQ's own code, and the little that is different. Imported by the service.
+
+worker     RQ's worker, which keeps RQ's books of each job
+scheduler  RQ's scheduler
+lean       redis-py's connection without what costs time
+"""

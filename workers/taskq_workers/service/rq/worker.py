@@ -1,0 +1,249 @@
+"""The service as an RQ worker: registered, visible in RQ's tools, and keeping RQ's books of each job.
+
+What RQ records at the start and the end of a job is recorded by RQ's own code. Only the work loop is not RQ's:
+``BaseWorker.work`` runs one job at a time, in the main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import rq
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.utils import now
+from rq.worker.base import BaseWorker, WorkerStatus
+
+from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
+from taskq.redis import services
+from taskq_workers.link.tasks import JobOutcome
+from taskq_workers.rq_options import RQOptions
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Any)
+
+STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
+_HEARTBEAT_GRACE = 60  # seconds for which the next heartbeat may be late; RQ's
+OnWebhooks = Callable[[Job, str, str | None], None]
+
+
+class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
+    """An RQ job in a service: its pickles stay sealed, and its webhooks are sent by somebody else.
+
+    Args:
+        on_webhooks: Called with the job, its status and its error, where RQ would send them.
+    """
+
+    on_webhooks: OnWebhooks
+
+    def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
+        """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""
+        if any(webhook.job_status == status for webhook in self.webhooks):
+            self.on_webhooks(self, JobStatus(status).value, exc_string)
+
+
+class RQWorker(BaseWorker):
+    """RQ's view of a service.
+
+    Args:
+        queues: Names, in order of priority.
+        name: See ``settings.worker_name``.
+        connection: The dispatcher's; all methods but ``subscribe`` are for who has the turn.
+        options: RQ's own.
+    """
+
+    def __init__(
+        self, queues: tuple[str, ...], name: str, connection: Any, options: RQOptions | None = None
+    ) -> None:
+        arguments = (options or RQOptions()).worker_arguments()
+        super().__init__(list(queues), name=name, connection=connection, serializer=SealedSerializer, **arguments)
+        self.log_result_lifespan = False
+        self.on_message: Callable[[dict[str, Any]], None] = lambda _payload: None
+        self.on_webhooks: OnWebhooks = lambda _job, _status, _error: None
+
+    def _set_connection(self, connection: Any) -> Any:
+        return connection  # RQ would set a socket timeout of minutes, for its blocking dequeue
+
+    def handle_payload(self, message: Any) -> None:
+        """RQ's command channel: nothing is done in its thread but to pass the message on."""
+        try:
+            payload = rq.command.parse_payload(message)
+            if not isinstance(payload, dict):
+                raise TypeError("a command is a JSON object")
+            self.on_message(payload)
+        except Exception:
+            log.exception("not a command: %r", message, extra={"action": "bad_command"})
+
+    # -- a job's life ----------------------------------------------------------------------------------
+
+    def job_of(self, job_id: str, fields: Mapping[bytes, bytes]) -> Job:
+        """The RQ job with this hash; its pickles stay sealed.
+
+        Raises:
+            rq.exceptions.NoSuchJobError: If the hash is not a job's.
+        """
+        job = ServiceJob(job_id, connection=self.connection, serializer=SealedJobSerializer(job_id))
+        job.on_webhooks = self.on_webhooks
+        job.restore(fields)
+        return job
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 - RQ's signature
+        """As RQ's for a job without a timeout, whatever its timeout is.
+
+        RQ's shrinks with the time left, below zero while a long callback runs, and so an execution would expire
+        here, and its end be dropped as somebody else's. Whether a job is over its time the service sees itself.
+        """
+        return int(self.job_monitoring_interval) + _HEARTBEAT_GRACE
+
+    def begin(self, job: Job, queue: rq.Queue, pipe: Any) -> Execution:
+        """Queue what RQ's worker and its horse write before a job runs, in one transaction of the caller's."""
+        ttl = self.get_heartbeat_ttl(job)
+        services.note_work(pipe, self.name)
+        execution = Execution.create(job, ttl, pipeline=pipe, worker_name=self.name)
+        self.executions[execution.id] = execution
+        if self.get_state() != WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.BUSY, pipeline=pipe)
+        # The worker's own heartbeat is membership.py's; the job's is part of the next call.
+        job.prepare_for_execution(self.name, pipeline=pipe)
+        pipe.persist(job.key)
+        pipe.lrem(queue.intermediate_queue_key, 1, job.id)
+        return execution
+
+    def is_simple(self, job: Job) -> bool:
+        """Whether a success means no more than storing the result: see ``succeed_together``."""
+        return not (job.repeats_left or job.has_rate_limit or job.webhooks or job.get_result_ttl(1) == 0)
+
+    def without_dependents(self, ended: list[T]) -> list[T]:
+        """Those of the ``ended`` (each with a ``job``) on which no other job waits."""
+        if not ended:
+            return []
+        found = self.connection.exists(*(one.job.dependents_key for one in ended))
+        if not found:
+            return ended
+        return [one for one in ended if not self.connection.exists(one.job.dependents_key)]
+
+    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> None:
+        """Record simple successes in one transaction, where RQ's own method makes three round trips for each.
+
+        The commands are those of ``handle_job_success``, made by the same parts of RQ. A dependent that was
+        added in this very moment is found after the commit, as RQ itself finds all of them after a failure.
+
+        What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs
+        elsewhere. Watching the executions makes sure of that up to the very commit.
+        """
+        asked = []
+        with self.connection.pipeline() as pipe:
+            executions = [execution.key for _job, _queue, execution, _value in ended]
+            pipe.watch(*executions)
+            if pipe.exists(*executions) < len(ended):
+                ended = [one for one in ended if pipe.exists(one[2].key)]
+            pipe.multi()
+            for job, _queue, execution, value in ended:
+                job._result = value
+                took = self._end(job)
+                ttl = job.get_result_ttl(self.default_result_ttl)
+                self.increment_successful_job_count(pipeline=pipe)
+                self.increment_total_working_time(took, pipe)
+                job._handle_success(
+                    ttl,
+                    pipeline=pipe,
+                    worker_name=self.name,
+                    execution_id=execution.id,
+                    execution_started_at=execution.created_at,
+                    execution_ended_at=job.ended_at,
+                )
+                job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
+                self.cleanup_execution(job, pipeline=pipe, execution=execution)
+                asked.append(len(pipe))
+                pipe.exists(job.dependents_key)
+            replies = pipe.execute()
+        for position, (job, queue, _execution, _value) in zip(asked, ended, strict=True):
+            if replies[position]:
+                self._enqueue_dependents_safely(queue, job)
+
+    def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> None:
+        """Record a success; ``value``: the result, or the ``Sealed`` pickle of it."""
+        self._end(job)
+        job._result = value
+        self.handle_job_success(job, queue, queue.started_job_registry, execution)
+        job.send_webhooks(JobStatus.FINISHED)
+
+    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str, *, stopped: bool = False) -> None:
+        """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text.
+
+        A job that was ``stopped`` is never retried.
+        """
+        self._end(job)
+        log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
+        before = job.retries_left, job.number_of_retries
+        recorded = False
+        self._stopped_job_id = job.id if stopped else None
+        try:
+            self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+            recorded = not self.connection.exists(execution.key)  # RQ only logs it if Redis has not taken it
+        finally:
+            if not recorded:
+                self.executions[execution.id] = execution
+                job.retries_left, job.number_of_retries = before  # RQ has counted this try already
+        if not recorded:
+            raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
+
+    def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> None:
+        """Record that the job returned a ``Retry``."""
+        self._end(job)
+        assert outcome.retry is not None
+        assert outcome.value is not None
+        job._result = retry = SealedRetry(outcome.retry, outcome.value)  # RQ saves it in the job's hash, too
+        self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
+
+    def forget(self, job: Job, execution: Execution, *, delete: bool) -> None:
+        """Take back the execution's record: the job was cancelled, or (``delete``) was a helper."""
+        with self.connection.pipeline() as pipe:
+            self.cleanup_execution(job, pipeline=pipe, execution=execution)
+            if delete:
+                pipe.delete(job.key)
+            pipe.execute()
+
+    def is_busy(self) -> None:
+        """Redis has just been told that jobs run; see take.lua."""
+        self._state = WorkerStatus.BUSY
+
+    def is_idle(self) -> None:
+        """Redis has just noted that nothing runs; see finish.lua."""
+        self._state = WorkerStatus.IDLE
+
+    def say_stop(self, requested: datetime) -> None:
+        """Write when a shutdown was asked for, while something runs."""
+        self._shutdown_requested_date = requested
+        self.set_shutdown_requested_date()
+
+    def rest(self) -> None:
+        """Nothing runs."""
+        if self.get_state() == WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.IDLE)
+
+    @staticmethod
+    def take_over(job: Job, outcome: JobOutcome) -> None:
+        """Let the job be as its own code has left it."""
+        changes = dict(outcome.changes or {})
+        if "meta" in changes:
+            changes["meta"] = Sealed(changes["meta"]) if changes["meta"] else {}  # RQ leaves what is stored then
+        for name, value in changes.items():
+            setattr(job, "data" if name == "_data" else name, value)
+        if outcome.name:
+            job._func_name = outcome.name
+        if outcome.ran:
+            job.started_at, job.ended_at = (datetime.fromtimestamp(moment, UTC) for moment in outcome.ran)
+
+    @staticmethod
+    def _end(job: Job) -> timedelta:
+        """Note the job's end, if its process did not; returns how long it ran."""
+        job.started_at = job.started_at or now()
+        if job.ended_at is None or job.ended_at < job.started_at:  # of an earlier run
+            job.ended_at = now()
+        return job.ended_at - job.started_at

@@ -1,0 +1,169 @@
+"""One service: a cotyledon process with its own connections, pool processes and dispatcher."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import cotyledon
+from redis.exceptions import AuthenticationError, RedisError
+from setproctitle import setproctitle
+
+from taskq.payload import signing
+from taskq.redis import exposure
+from taskq.redis.connection import connect, hide_password
+from taskq.redis.lua import Scripts
+from taskq_workers import logs, signals, telemetry
+from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.service import server_check
+from taskq_workers.service.core.events import Died, Done, Message, Stop
+from taskq_workers.service.core.inbox import Inbox
+from taskq_workers.service.core.state import State
+from taskq_workers.service.core.webhooks import Webhooks
+from taskq_workers.service.dispatcher import Dispatcher
+from taskq_workers.service.jobs import fetcher
+from taskq_workers.service.jobs.fetcher import Fetcher
+from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.rq.lean import LeanPool, LeanRedis
+from taskq_workers.service.rq.scheduler import enqueue_due
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.settings import Settings, worker_name
+
+log = logging.getLogger(__name__)
+
+FINISHED = 88  # exit code of a service that has ended by itself, for good: burst, shutdown command, ...
+
+_OVERHEAD = 5.0  # seconds that handing everything back may take, after the grace
+_BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
+
+
+class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
+    """What cotyledon starts, stops and restarts; its ``run`` is a thread of its own there.
+
+    Args:
+        worker_id: cotyledon's number of it, which a restarted service has again.
+        settings: The worker's.
+        manager: Its own name; part of the RQ worker's name.
+        ready: Shared numbers, one for each service: where this one says, once it has registered, who it is.
+    """
+
+    name = "service"
+
+    def __init__(self, worker_id: int, settings: Settings, manager: str, ready: Any) -> None:
+        super().__init__(worker_id)  # type: ignore[arg-type,unused-ignore]
+        signals.ignore_interrupts()
+        self._settings = settings
+        self._title = f"taskq: service {worker_id}"
+        self._name = worker_name(manager, worker_id, settings.rq.name)
+        self._inbox = Inbox()
+        self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Work until ``terminate``."""
+        multiprocessing.current_process().name = self._title
+        threading.current_thread().name = "dispatcher"
+        logs.at(worker=self._name)
+        spans = telemetry.set_up(self._name)
+        setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
+        try:
+            if self._wait_for_redis():
+                self._check_server()
+                url = self._settings.url
+                # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
+                # claims of the first time would be ours without our knowing.
+                parts = self._settings, self._name, self._title, self._inbox
+                dispatcher = build(
+                    *parts,
+                    connect(url, retries=0, pool=LeanPool, client=LeanRedis),
+                    lambda: connect(url, retries=0, timeout=fetcher.TIMEOUT, client=LeanRedis),
+                    self._say_ready,
+                )
+                dispatcher.run()
+                if dispatcher.state.finished:
+                    sys.exit(FINISHED)
+        finally:
+            telemetry.flush(spans)
+            self._ended.set()
+
+    def terminate(self) -> None:
+        """Drain: called by cotyledon on SIGTERM, and when the manager has died."""
+        self._stopping.set()
+        self._inbox.put(Stop(time.monotonic() + self._settings.grace))
+        self._ended.wait(self._settings.grace + _OVERHEAD)
+
+    def _check_server(self) -> None:
+        """Once for all services of a worker; not of a private server, which is to forget."""
+        if self.worker_id or self._settings.private:
+            return
+        with connect(self._settings.url, retries=0) as connection:
+            exposure.warn(connection, signed=bool(signing.keyring()), variable=signing.VARIABLE)
+            try:
+                server_check.check(connection)
+            except RedisError as error:  # the dispatcher waits for it, and says so
+                log.warning("the server's settings were not checked: %s", error, extra={"action": "server_check"})
+
+    def _wait_for_redis(self) -> bool:
+        """Whether it answers; False if we were stopped before."""
+        pause = _BACK_OFF[0]
+        while not self._stopping.is_set():
+            try:
+                connect(self._settings.url, retries=0).ping()
+            except (RedisError, OSError) as error:
+                hint = " Check user and password." if isinstance(error, AuthenticationError) else ""
+                url = hide_password(self._settings.url)
+                log.error("no Redis at %s: %s.%s Next try in %.1f s", url, str(error).rstrip("."), hint, pause,
+                          extra={"action": "no_redis"})  # fmt: skip
+                self._stopping.wait(pause)
+                pause = min(pause * 2, _BACK_OFF[1])
+            else:
+                return True
+        return False
+
+
+def build(
+    settings: Settings,
+    name: str,
+    title: str,
+    inbox: Inbox,
+    connection: Any,
+    new_connection: Callable[[], Any],
+    on_ready: Callable[[], object] = lambda: None,
+) -> Dispatcher:
+    """Put one service's parts together; nothing runs yet but RQ's command channel.
+
+    Args:
+        settings: The worker's.
+        name: Of the RQ worker.
+        title: Begins the titles of the pool processes.
+        inbox: The dispatcher's.
+        connection: The dispatcher's.
+        new_connection: Makes one for each fetcher.
+        on_ready: Called once the service is registered and its pool processes are on their way.
+    """
+    worker = RQWorker(settings.queues, name, connection, settings.rq)
+    worker.on_message = lambda payload: inbox.put(Message(payload))
+    worker.subscribe()
+    thread: Any = worker.pubsub_thread
+    thread.name = "commands"
+    lanes = Lanes(
+        settings,
+        title,
+        on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
+        on_death=lambda lane: inbox.put(Died(lane)),
+    )
+    webhooks = Webhooks(lambda: inbox.put(Message({"command": "taskq-sent"})))
+    if settings.rq.with_scheduler and settings.rq.burst:
+        enqueue_due(settings.queues, connection, f"{name}-scheduler")
+    state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
+    gate = threading.Event()
+    fetchers = [Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues]
+    return Dispatcher(state, inbox, Fetching(state, gate, fetchers), on_ready)

@@ -1,0 +1,10 @@
+"""What nobody waits for, and everybody relies on. Imported by the dispatcher, by jobs and by the manager.
+
+membership   lease, heartbeats, taking over from those whose lease is over
+recovery     returns what a dead worker held
+suspect      plain jobs during which workers died
+monitor      tells what the service does
+maintenance  RQ's registries
+deferred     dependents whose enqueuer died
+sweep        keys of maps whose RQ job was ended by others
+"""

@@ -1,0 +1,102 @@
+"""Tells the others, about once a second, what this service does and has counted: one round trip."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+from redis.exceptions import ResponseError
+
+from taskq.views import activity
+from taskq.views.activity import Activity, ProcessActivity
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.service.core.execution import MapRun, PlainJob
+from taskq_workers.settings import HOST
+
+if TYPE_CHECKING:
+    from taskq_workers.service.core.state import State
+
+log = logging.getLogger(__name__)
+
+PACE = 1.0  # seconds
+
+
+class Monitor:
+    """Looks at one service; called by the thread that has its turn."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._told = 0.0  # on the monotonic clock
+        self._refusal = ""  # the server's last one
+        self._self = psutil.Process()
+        self._processes: dict[int, psutil.Process | None] = {}
+
+    def tell(self, *, force: bool = False) -> None:
+        """Say how things are, if that is due; ``force``: for the last time.
+
+        A server that refuses (no memory, or a key that holds something else) does not keep the service from its
+        work: what is counted is kept until it can be said.
+        """
+        now = time.monotonic()
+        if not force and now - self._told < PACE:
+            return
+        self._told = now
+        with self._state.connection.pipeline(transaction=self._state.meter.has_news) as pipe:
+            names = self._state.meter.send(pipe)
+            activity.tell(pipe, self._activity())
+            try:
+                replies = pipe.execute(raise_on_error=False)
+            except ResponseError as error:  # nothing of it was done
+                replies = [error] * (len(names) + 1)
+        self._state.meter.sent(names, replies)
+        refusal = next((str(reply) for reply in replies if isinstance(reply, Exception)), "")
+        if refusal and refusal != self._refusal:
+            log.warning("can't say what it does: %s; goes on", refusal, extra={"action": "not_told"})
+        self._refusal = refusal
+
+    def _activity(self) -> Activity:
+        lanes = list(self._state.lanes)
+        self._processes = {lane.where.pid: self._process(lane.where.pid) for lane in lanes}
+        memory, cpu = _usage(self._self)
+        return Activity(
+            self._state.name, HOST, self._state.worker.pid or 0, time.time(), memory, cpu,
+            tuple(self._lane(lane) for lane in lanes),
+        )  # fmt: skip
+
+    def _process(self, pid: int) -> psutil.Process | None:
+        try:
+            return self._processes.get(pid) or psutil.Process(pid)
+        except psutil.Error:  # it has just died, and the lane does not know yet
+            return None
+
+    def _lane(self, lane: Lane) -> ProcessActivity:
+        process = self._processes[lane.where.pid]
+        memory, cpu = _usage(process)
+        job, chunk = self._runs(lane)
+        since = time.time() - (time.monotonic() - lane.since) if job else 0.0
+        started = process.create_time() if process else 0.0
+        deaths = self._state.lanes.deaths.get(lane.index, 0)
+        return ProcessActivity(lane.index, lane.where.pid, started, memory, cpu, deaths, job, chunk, since)
+
+    @staticmethod
+    def _runs(lane: Lane) -> tuple[str, int | None]:
+        """The job's id, and the chunk's number, of what runs on this lane."""
+        taken = lane.running
+        if isinstance(taken, MapRun):
+            claim = taken.flying.get(lane.task)
+            return taken.store.keys.id, None if claim is None else claim.number
+        return (taken.job_id, None) if isinstance(taken, PlainJob) else ("", None)
+
+
+def _usage(process: psutil.Process | None) -> tuple[int, float]:
+    """Resident bytes and seconds of CPU; zeros if it is gone."""
+    try:
+        if process is None:
+            return 0, 0.0
+        with process.oneshot():
+            times = process.cpu_times()
+            return process.memory_info().rss, times.user + times.system
+    except psutil.Error:
+        return 0, 0.0

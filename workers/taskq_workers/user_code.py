@@ -1,0 +1,79 @@
+"""Classes and handlers of the user's that jobs need: carried by services, loaded by pool processes only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rq import Queue
+from rq.job import Job
+from rq.job_lifecycle import call_exception_handlers
+from rq.serializers import resolve_serializer
+
+from taskq.errors import OptionError
+from taskq.payload import codec
+from taskq.payload.function import Function
+
+
+@dataclass(frozen=True)
+class UserCode:
+    """By name, as ``rq worker`` takes them, or as ``Function.of(object)``.
+
+    Args:
+        serializer: RQ's ``--serializer``: ``json``, ``pickle`` or a dotted path; None: taskq's codec, which reads
+            all pickles.
+        job_class: None: ``rq.job.Job``.
+        queue_class: None: ``rq.Queue``. Of it only ``DEFAULT_TIMEOUT`` means anything to a worker.
+        exception_handlers: Called with the job and the exception's three parts, as RQ does.
+        work_horse_killed_handler: Called with the job, the pid, the wait status and None, when a plain job's
+            process has died.
+    """
+
+    serializer: Function | str | None = None
+    job_class: Function | None = None
+    queue_class: Function | None = None
+    exception_handlers: tuple[Function, ...] = ()
+    work_horse_killed_handler: Function | None = None
+
+    def load_serializer(self) -> Any:
+        if self.serializer is None:
+            return codec.Serializer
+        return resolve_serializer(self.serializer if isinstance(self.serializer, str) else self.serializer.load())
+
+    def load_job_class(self) -> type[Job]:
+        return Job if self.job_class is None else self.job_class.load()
+
+    def load_queue_class(self) -> type[Queue]:
+        return Queue if self.queue_class is None else self.queue_class.load()
+
+    def call_exception_handlers(self, job: Job, *exc_info: Any) -> None:
+        """Raises whatever a handler raises, or its import."""
+        call_exception_handlers([handler.load() for handler in self.exception_handlers], job, *exc_info)
+
+    def load_all(self) -> None:
+        """Load everything.
+
+        Raises:
+            OptionError: If something is not what its option asks for.
+            FunctionError: If something can't be imported.
+        """
+        try:
+            self.load_serializer()
+        except (ImportError, AttributeError, ValueError, NotImplementedError) as error:
+            raise OptionError(f"--serializer {self.serializer}: {error}") from error
+        job_class, queue_class = self.load_job_class(), self.load_queue_class()
+        _check_class(job_class, Job, "--job-class", "redis_job_namespace_prefix")
+        _check_class(queue_class, Queue, "--queue-class", "redis_queue_namespace_prefix")
+        for handler in (*self.exception_handlers, self.work_horse_killed_handler):
+            if handler is not None and not callable(handler.load()):
+                raise OptionError(f"the handler {handler.name} can't be called")
+
+
+def _check_class(given: Any, base: type, option: str, prefix: str) -> None:
+    if not isinstance(given, type) or not issubclass(given, base):
+        raise OptionError(f"{option} needs a subclass of {base.__module__}.{base.__qualname__}, not {given!r}")
+    if getattr(given, prefix) != getattr(base, prefix):
+        raise OptionError(
+            f"{option}: {given.__qualname__} has a {prefix} of its own. A service keeps the books of jobs without "
+            "loading classes of the user's; set RQ_KEY_PREFIX in the environment of all programs instead."
+        )
