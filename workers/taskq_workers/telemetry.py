@@ -27,7 +27,8 @@ def set_up(worker: str) -> Any:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        log.warning("spans are asked for, and %s: pip install 'taskq-pool[otel]'", error, extra={"action": "no_otel"})
+        log.warning("spans are asked for, and %s: pip install 'taskq-pool[otel]'", error,
+                    extra={"action": "no_otel"})  # fmt: skip
         return None
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return None
