@@ -21,12 +21,11 @@ from taskq.redis.server import private_server
 _START = 30.0  # seconds the workers may take to be ready
 _GRACE = 2.0  # seconds which running items get at the end
 
-_PROGRAM = """
-import os, sys
-sys.path += [folder for folder in sys.argv.pop(1).split(os.pathsep) if folder not in sys.path]
-from taskq_workers.cli import main
-main()
-"""
+_PROGRAM = (
+    "import os, sys; "
+    "sys.path += [folder for folder in sys.argv.pop(1).split(os.pathsep) if folder not in sys.path]; "
+    "from taskq_workers.cli import main; main()"
+)
 """The command ``taskq``, found where this program would find it, and not in a project that has a ``queue.py``."""
 
 

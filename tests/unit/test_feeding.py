@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ class Lanes:
     def _lane(self) -> Any:
         return SimpleNamespace(
             tasks={1: self.run}, idle=False, closed=False, running=self.run,
-            marker=SimpleNamespace(seconds=0.0), knows=lambda _key: True,
+            since=time.monotonic(), knows=lambda _key: True,
         )  # fmt: skip
 
     def submit(self, lane: Any, _task: object, run: MapRun) -> int:
