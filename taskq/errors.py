@@ -10,6 +10,7 @@ TaskqError
 ├── MapError              a map ended without all of its results
 │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
 │   ├── MapCanceledError  it was cancelled or stopped
+│   ├── ReplacedError     its id was pushed again; what there is now belongs to the new map
 │   └── ResultsGoneError  its keys have expired or were deleted
 ├── ItemError             an item failed and its own exception could not travel
 │   ├── ItemTimeoutError  it ran longer than ``item_timeout``              (also TimeoutError)
@@ -63,6 +64,10 @@ class MapFailedError(MapError):
 
 class MapCanceledError(MapError):
     """The map was cancelled or stopped before it was complete."""
+
+
+class ReplacedError(MapError):
+    """The map's id was pushed again: what there is now is another map, and this one's results are gone."""
 
 
 class ResultsGoneError(MapError):

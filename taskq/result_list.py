@@ -30,6 +30,7 @@ class ResultList(Sequence[Any]):
     Args:
         key: The Redis key.
         connection: None: one that is shared by this process, to ``TASKQ_URL`` (in a job: the worker's).
+        incarnation: Of the map, if it is a map's list.
 
     Every access raises ``ServerError`` if the server can't be reached, or refuses.
 
@@ -37,8 +38,9 @@ class ResultList(Sequence[Any]):
     ``SignatureError``; that somebody has removed or repeated elements can't be seen.
     """
 
-    def __init__(self, key: str, connection: Any = None) -> None:
+    def __init__(self, key: str, connection: Any = None, incarnation: str = "") -> None:
         self.key = key
+        self._place = (key, incarnation) if incarnation else (key,)
         self._connection = connection
 
     @property
@@ -53,7 +55,7 @@ class ResultList(Sequence[Any]):
         Raises:
             PickleError: If it can't be pickled; nothing was added.
         """
-        self.connection.rpush(self.key, codec_of(self.key).dumps(value, "the value"))
+        self.connection.rpush(self.key, codec_of(*self._place).dumps(value, "the value"))
 
     @clear_errors
     def extend(self, values: Iterable[Any]) -> None:
@@ -63,7 +65,7 @@ class ResultList(Sequence[Any]):
             PickleError: If one can't be pickled; the batches before it were added.
         """
         iterator = iter(list(self) if values is self else values)
-        writer = codec_of(self.key)
+        writer = codec_of(*self._place)
         while batch := [writer.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
             self.connection.rpush(self.key, *batch)
 
@@ -89,7 +91,7 @@ class ResultList(Sequence[Any]):
         data = self.connection.lindex(self.key, position) if abs(position) < _HUGE else None
         if data is None:
             raise IndexError(f"index {index} is out of range of {self!r}")
-        return codec_of(self.key).loads(data)
+        return codec_of(*self._place).loads(data)
 
     def _slice(self, wanted: slice) -> list[Any]:
         start, stop, step = wanted.indices(len(self))
@@ -98,17 +100,17 @@ class ResultList(Sequence[Any]):
             return []
         low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
         raw = self.connection.lrange(self.key, low, high)
-        reader = codec_of(self.key)
+        reader = codec_of(*self._place)
         return [reader.loads(raw[index - low]) for index in chosen if index - low < len(raw)]
 
     def __iter__(self) -> Iterator[Any]:
         """The elements in order, a batch in memory at a time; ends where the list ends when that is reached."""
-        reader = codec_of(self.key)
+        reader = codec_of(*self._place)
         for data in ListReader(self.connection, self.key).read():
             yield reader.loads(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ResultList, (self.key,)
+        return ResultList, (self.key, None, *self._place[1:])
 
     def __repr__(self) -> str:
         count = len(self)

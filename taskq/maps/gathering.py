@@ -26,7 +26,7 @@ class Gathering:
     def __init__(self, store: MapReader, total: int) -> None:
         self.unreadable: ItemError | None = None  # the first ``ItemError`` among the results
         self._store = store
-        self._read = results.reader(store.keys.results)
+        self._read = results.reader(store.place)
         self._total = total
         self._again = _TRIES
         self._begin()
@@ -108,6 +108,27 @@ class Gathering:
             if count:
                 self._runs.append((start, count))
                 self._end += count
+
+    def put_failure(self, index: int, error: BaseException) -> None:
+        """Have the error of an item in the place of its result.
+
+        Raises:
+            DamagedError: If there is no such item, or it has a result.
+        """
+        if not 0 <= index < self._total or self._known[index]:
+            raise DamagedError(f"item {index} has both a result and an error record, or there is no such item")
+        self._known[index] = 1
+        self.results[index] = error
+
+    def prove(self) -> None:
+        """See that every item was accounted for; none can have been twice.
+
+        Raises:
+            DamagedError: If one is missing.
+        """
+        missing = self._known.find(0)
+        if missing >= 0:
+            raise DamagedError(f"nothing tells what became of item {missing}, of {self._total} items")
 
     def _put(self, start: int, elements: list[bytes]) -> None:
         for index, data in enumerate(elements, start):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taskq.errors import DamagedError
-from taskq.maps.chunk import COUNTABLE
+from taskq.payload import codec, signing
+from taskq.payload.ranges import COUNTABLE
 from taskq.redis.keys import MapField
 
 
@@ -16,7 +18,6 @@ class MapInfo:
     """What the map's hash says."""
 
     name: str
-    function: bytes
     star: bool
     total: int
     done: int
@@ -31,6 +32,21 @@ class MapInfo:
     kill: bool = False
     trace: str = ""  # context of the producer's span
     span: str = ""  # of the job's
+    incarnation: str = ""
+    first: int | None = None  # the lowest index of an item that failed
+    seal: bytes = field(default=b"", repr=False)
+
+    @property
+    def announced(self) -> bool:
+        """Whether it was wholly written."""
+        return self.state in ("open", "closed")
+
+    @property
+    def announcement(self) -> bytes:
+        """What the producer has said of it, and nobody may change."""
+        return json.dumps(
+            [self.incarnation, self.total, self.star, self.limit, self.item_timeout, self.adapt]
+        ).encode()
 
     @property
     def complete(self) -> bool:
@@ -68,7 +84,6 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
 
     return MapInfo(
         name=text(MapField.NAME),
-        function=fields.get(MapField.FUNCTION.encode(), b""),
         star=text(MapField.STAR) == "1",
         total=number(MapField.TOTAL),
         done=number(MapField.DONE),
@@ -83,4 +98,27 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         kill=text(MapField.KILL) == "1",
         trace=text(MapField.TRACE),
         span=text(MapField.SPAN),
+        incarnation=text(MapField.INCARNATION),
+        first=number(MapField.FIRST) if MapField.FIRST.encode() in fields else None,
+        seal=fields.get(MapField.SEAL.encode(), b""),
     )
+
+
+def seal_codec(job_id: str) -> codec.Codec:
+    """For the signature over what a producer has announced."""
+    return codec.at("announcement", job_id)
+
+
+def check_announcement(job_id: str, info: MapInfo) -> None:
+    """Refuse a map about which somebody else has told something else than its producer.
+
+    Raises:
+        SignatureError: If there is a secret key, and what its hash says is not signed.
+        DamagedError: If it is signed, and says something else now.
+    """
+    if not signing.keyring() or not info.announced:
+        return
+    if seal_codec(job_id).open(info.seal) != info.announcement:
+        raise DamagedError(
+            f"the map {job_id} was changed since it was pushed: its hash says {info.announcement!r}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from rq.exceptions import InvalidJobOperation
@@ -19,15 +19,15 @@ from taskq.errors import (
     ResultsGoneError,
     WaitTimeoutError,
 )
+from taskq.maps.completed import Completed
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure
-from taskq.payload.results import codec_of, not_read
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
-from taskq.redis.kinds import HELPER, MAP
+from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.patience import clear_errors
 from taskq.result_list import ResultList
 from taskq.views import activity
@@ -60,13 +60,20 @@ class MapJob(SignedJob):
     def store(self) -> MapStore:
         """The map's keys."""
         if not hasattr(self, "_store"):
-            self._store = MapStore(self.id, self.connection)
+            self._store = MapStore(self.id, self.connection, incarnation=self.incarnation)
         return self._store
+
+    incarnation = ""
+    """Of the map which this object means, from its push to its replacement; "" for one that is made in tests."""
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = self.kind
+        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation}".rstrip()
         return fields
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        super().restore(raw_data)
+        self.incarnation = self.incarnation or kind_of(raw_data).incarnation
 
     # -- waiting -------------------------------------------------------------------------------------
 
@@ -148,7 +155,8 @@ class MapJob(SignedJob):
             WaitTimeoutError: If the map has not ended in time. It goes on.
             MapFailedError, MapCanceledError: If it ended early; with ``errors="return"`` too, unless
                 every item was tried.
-            ResultsGoneError: If its keys are gone.
+            ResultsGoneError: If its keys are gone, or the server has lost a part of them.
+            ReplacedError: If its id was pushed again.
             ServerError: If the server can't be reached; the map goes on, and can be asked again.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
@@ -162,19 +170,28 @@ class MapJob(SignedJob):
                 f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
             )
         end = self.store.at_end(gathering.spans, SPANS)
-        info, failures = end.info, end.failures
-        if errors == "raise" and failures:
-            raise next(iter(failures.values())).exception()
+        info = end.info
+        if not info.announced:
+            raise self._lost()
+        if errors == "raise" and (first := self.store.first_failure(info)):
+            raise first.exception()
         if not info.complete:
             raise self._early_end(info)
-        if end.results + len(failures) < info.total:
+        if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
         gathering.read_rest(end.spans, end.results)
         if errors == "raise" and gathering.unreadable:
             raise gathering.unreadable
-        for index, failure in failures.items():
-            gathering.results[index] = failure.exception()
+        if end.errors:
+            for failure in self.store.each_failure():
+                gathering.put_failure(failure.index, failure.exception())
+        gathering.prove()
         return gathering.results
+
+    def _lost(self) -> ResultsGoneError:
+        return ResultsGoneError(
+            f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
+        )
 
     def _gather(self, timeout: float | None, *, despite_failures: bool) -> Gathering | None:
         """Wait, and read results as they come meanwhile; None if the map has not ended in time.
@@ -212,37 +229,29 @@ class MapJob(SignedJob):
         """
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
-        first, batch = self._batch
-        if first <= position < first + len(batch):
-            return self._read(batch[position - first])
+        if not hasattr(self, "_completed"):
+            self._completed = Completed(self.store)
         with Events(self.connection, self.store.keys) as events:
-            while True:
-                ended = self.ready()  # asked before reading: nothing is added after the end
-                if batch := self.store.results.batch(position):
-                    self._batch = position, batch
-                    return self._read(batch[0])
-                if ended:
+            while not self._completed.has(position):
+                # Asked before it is read again: nothing is added after the end.
+                if self.ready() and not self._completed.has(position):
                     raise self._end_of_results()
                 events.next()
-
-    def _read(self, element: bytes) -> Any:
-        try:
-            return codec_of(self.store.keys.results).loads(element)
-        except DamagedError:
-            raise
-        except Exception as error:
-            raise not_read("an item", error) from error
-
-    _batch: tuple[int, list[bytes]] = (0, [])  # read ahead: position of the first, pickled values
+        return self._completed.value(position)
 
     def _end_of_results(self) -> BaseException:
-        for failure in self.store.failures().values():
+        info = self.store.info()
+        if not info.announced:
+            return self._lost()
+        if failure := self.store.first_failure(info):
             error = failure.exception()
             if isinstance(error, (IndexError, StopIteration)):  # a loop would take it for its regular end
                 return ItemError(str(failure)).with_cause(error)
             return error
-        info = self.store.info()
-        return IndexError(f"the map has {info.done} results") if info.complete else self._early_end(info)
+        if not info.complete:
+            return self._early_end(info)
+        self._completed.prove(info)
+        return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:
         status = self._status_now()
@@ -255,7 +264,8 @@ class MapJob(SignedJob):
     @property
     def result_list(self) -> ResultList:
         """The results so far, in the order of completion: a live list in Redis."""
-        return ResultList(self.store.keys.results, self.connection)
+        known = self.store.known
+        return ResultList(known.results, self.connection, known.incarnation)
 
     @property
     @clear_errors
@@ -355,5 +365,5 @@ class HelperJob(SignedJob):
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = f"{HELPER} {self.args[0]}"
+        fields[keys.JOB_KIND] = " ".join((HELPER, *self.args))
         return fields

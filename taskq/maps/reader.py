@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from taskq.errors import DamagedError, ResultsGoneError
-from taskq.maps.info import MapInfo, read_info
+from taskq.errors import DamagedError, ReplacedError, ResultsGoneError
+from taskq.maps.info import MapInfo, check_announcement, read_info
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ItemFailure
-from taskq.redis.keys import MapKeys
+from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
+from taskq.views import error_groups
+from taskq.views.error_groups import ErrorGroup
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class AtEnd:
     """What is known of a map that has ended."""
 
     info: MapInfo
-    failures: dict[int, ItemFailure]
     results: int  # in the result list
+    errors: int  # error records
     spans: list[tuple[int, int]]
 
 
@@ -32,21 +34,40 @@ class MapReader:
     Args:
         job_id: The map's RQ job.
         connection: Anything redis-py compatible.
+        incarnation: The one that is meant; "": whichever is there when it is first looked at.
     """
 
-    def __init__(self, job_id: str, connection: Any) -> None:
-        self.keys = MapKeys(job_id)
+    def __init__(self, job_id: str, connection: Any, *, incarnation: str = "") -> None:
+        self.keys = MapKeys(job_id, incarnation)
         self.connection = connection
 
     @property
+    def known(self) -> MapKeys:
+        """The keys, with the incarnation that is meant from now on; "" as long as there is no such map."""
+        if not self.keys.incarnation:
+            self._meant(self.connection.hget(self.keys.hash, MapField.INCARNATION) or b"")
+        return self.keys
+
+    def _meant(self, incarnation: bytes) -> None:
+        self.keys = MapKeys(self.keys.id, incarnation.decode("ascii", "replace"))
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """For which the elements of the result list are signed: see ``results.codec_of``."""
+        k = self.known
+        return k.results, k.incarnation
+
+    @property
     def _error_codec(self) -> Codec:
-        return codec.at("error record", self.keys.id)
+        return codec.at("error record", self.keys.id, self.known.incarnation)
 
     def info(self) -> MapInfo:
         """What the hash says now.
 
         Raises:
             ResultsGoneError: If there is no such map (any more).
+            ReplacedError: If its id was pushed again.
+            SignatureError, DamagedError: If the hash says what its producer has not said.
         """
         return self._info(self.connection.hgetall(self.keys.hash))
 
@@ -55,26 +76,46 @@ class MapReader:
             raise ResultsGoneError(
                 f"the map {self.keys.id} has no keys in Redis: its results expired (result_ttl), or it was deleted"
             )
-        return read_info(fields)
+        if not self.keys.incarnation:
+            self._meant(fields.get(MapField.INCARNATION.encode(), b""))
+        info = read_info(fields)
+        if info.incarnation != self.keys.incarnation:
+            raise ReplacedError(
+                f"the map {self.keys.id} was replaced: its id was pushed again, and what there is now belongs to "
+                "the new one; fetch the job to read it"
+            )
+        check_announcement(self.keys.id, info)
+        return info
+
+    def function(self) -> bytes:
+        """The pickled function.
+
+        Raises:
+            DamagedError: If it is gone.
+        """
+        data: bytes | None = self.connection.get(self.keys.function)
+        if data is None:
+            raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
+        return data
 
     def at_end(self, first: int, count: int) -> AtEnd:
-        """All that there is to know of a map that has ended, but its results, in one round trip.
+        """What there is to know of a map that has ended, but its results and errors, in one round trip.
 
         Args:
             first: Number of the first span that is wanted.
             count: Spans that are wanted at most.
 
         Raises:
-            As ``info``, ``failures`` and ``spans``.
+            As ``info`` and ``spans``.
         """
         k = self.keys
         with self.connection.pipeline() as pipe:
             pipe.hgetall(k.hash)
-            pipe.hgetall(k.errors)
+            pipe.hlen(k.errors)
             pipe.llen(k.results)
             pipe.lrange(k.spans, first, first + count - 1)
-            fields, failures, results, spans = pipe.execute()
-        return AtEnd(self._info(fields), self._failures(failures), results, self._spans(spans))
+            fields, errors, results, spans = pipe.execute()
+        return AtEnd(self._info(fields), results, errors, self._spans(spans))
 
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
@@ -101,24 +142,45 @@ class MapReader:
             raise DamagedError(f"{self.keys.spans} holds what is no span: {error}") from error
 
     def failures(self) -> dict[int, ItemFailure]:
-        """Item index -> error record, by index.
+        """Item index -> error record, by index; all of them are in memory at once.
 
         Raises:
             SignatureError: If there is a secret key, and one is not signed for this map.
             DamagedError: If one is no record of the item at which it stands.
         """
-        return self._failures(self.connection.hgetall(self.keys.errors))
+        return {one.index: one for one in sorted(self.each_failure(), key=lambda failure: failure.index)}
 
-    def _failures(self, raw: dict[bytes, bytes]) -> dict[int, ItemFailure]:
-        reader = self._error_codec
-        found = [self._failure(reader, field, data) for field, data in raw.items()]
-        return {failure.index: failure for failure in sorted(found, key=lambda failure: failure.index)}
+    def first_failure(self, info: MapInfo) -> ItemFailure | None:
+        """The error record of the first item that failed, in the order of the items; None if none has.
+
+        Raises:
+            As ``failures``; and DamagedError if items have failed, and the record of the first is gone.
+        """
+        if not info.failed or info.first is None:
+            return None
+        [found] = self.failures_at(range(info.first, info.first + 1))
+        if found is None:
+            raise DamagedError(f"the error record of item {info.first} is gone: {self.keys.errors} was changed")
+        return found
+
+    def groups(self) -> list[ErrorGroup]:
+        """The errors by kind, the largest group first, each with one record; no more is read than these."""
+        counted = [
+            (int(count), int(index))
+            for value in self.connection.hvals(self.keys.groups)
+            for count, _, index in [value.partition(b" ")]
+            if count.isdigit() and index.isdigit()
+        ]
+        samples = self.failures_at([index for _count, index in counted])
+        return error_groups.ranked(
+            (count, sample) for (count, _), sample in zip(counted, samples, strict=True) if sample is not None
+        )
 
     def failed(self) -> int:
         """How many items have an error record."""
         return int(self.connection.hlen(self.keys.errors))
 
-    def failures_at(self, indexes: range) -> list[ItemFailure | None]:
+    def failures_at(self, indexes: Sequence[int]) -> list[ItemFailure | None]:
         """The error records of these items; None for an item that has none."""
         reader = self._error_codec
         fields = [b"%d" % index for index in indexes]  # text also for a connection that is not ours: see _Packer

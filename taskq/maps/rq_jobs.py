@@ -45,6 +45,7 @@ def run_map() -> dict[str, Any]:
     job = get_current_job()
     assert job is not None
     store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
+    store.known  # noqa: B018 - the incarnation which is there now is the one that this job means
     info = store.open(worker)
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
@@ -76,32 +77,34 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     return info
 
 
-def help_map(map_id: str) -> None:
+def help_map(map_id: str, incarnation: str = "") -> None:
     """Run chunks of another job's map until none is pending."""
     job = get_current_job()
     assert job is not None
-    store, worker = MapStore(map_id, job.connection), job.worker_name or "rq"
+    store, worker = MapStore(map_id, job.connection, incarnation=incarnation), job.worker_name or "rq"
     job.connection.hdel(store.keys.hash, MapField.HELPER)
     try:
         _work(store, worker)
     finally:
-        store.release(worker)  # if RQ interrupts us, for whatever reason
+        store.release_all(worker)  # if RQ interrupts us, for whatever reason
 
 
 def _work(store: MapStore, worker: str) -> None:
     info = store.info()
     try:
-        function: Function = function_codec(store.keys.id, star=info.star).loads(info.function)
+        function: Function = function_codec(store.known, star=info.star).loads(store.function())
     except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything
         _refuse(store, refused(error, "the map's function can't be read: "))
         return
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
-    while claims := store.read_claims(store.claim(worker, 1)).claims:
+    while claims := store.read_claims(store.claim(worker, 1), worker).claims:
+        [claim] = claims
         outcome = run_chunk(
             function,
-            store.keys,
+            store.known,
             info.star,
-            claims[0].payload,
+            claim.range,
+            claim.body,
             info.limit,
             item_timeout=info.item_timeout,
             adapt=info.adapt,
@@ -110,7 +113,7 @@ def _work(store: MapStore, worker: str) -> None:
         if isinstance(outcome, ChunkRefused):
             _refuse(store, outcome)
             return
-        store.commit(worker, claims[0], outcome, note)
+        store.commit(claim, outcome, note)
 
 
 def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
@@ -121,5 +124,5 @@ def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
 def failure_text(store: MapStore, info: MapInfo) -> str:
     """Why a map failed, for RQ's tools: the counts, and the first error in input order in full."""
     text = f"{info.failed} of {info.total} items failed, {info.done} done."
-    first = next(iter(store.failures().values()), None)
+    first = store.first_failure(info)
     return text if first is None else f"{text} The first: {first}\n\n{first.traceback}"

@@ -14,17 +14,19 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
-from taskq.maps import chunk
+from taskq.maps.body import Body
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
-from taskq.payload.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure
+from taskq.payload.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure, Part
+from taskq.payload.ranges import Range
 from taskq.redis import refusals
 from taskq.redis.keys import MapKeys
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 HELD = 3 << 20  # bytes of results with which it is, too
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
+MAX_PARTS = 256  # into which a chunk is cut at a time
 _REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
 _PART = 0.9  # of the same: what each part of the rest takes, if its items are like those before
 _GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
@@ -42,6 +44,7 @@ def run_chunk(
     function: Function,
     keys: MapKeys,
     star: bool,
+    part: Range,
     payload: bytes,
     limit: int,
     *,
@@ -56,7 +59,8 @@ def run_chunk(
         function: What to call.
         keys: Of the map.
         star: Whether each item is a tuple of arguments.
-        payload: As ``chunk.Chunker`` made it.
+        part: The range that is to be run.
+        payload: The body which it needs.
         limit: Bytes a pickled result may have; a larger one fails its item.
         item_timeout: Seconds an item may run; 0: no limit.
         adapt: Whether a chunk that turns out to run long may be cut: then it ends after ``SLICE`` seconds, or
@@ -68,14 +72,13 @@ def run_chunk(
     """
     try:
         call = function.load()
-        header = chunk.read_header(payload)
-        items = chunk.read_items(keys.id, payload)
+        body = Body.read(keys, payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
     if item_timeout:
         call = limited(call, item_timeout)
-    pace = _Pace(watch, item_timeout, adapt, len(header.offsets))
-    return _run(call, star, header, items, limit, pace, passing, keys)
+    pace = _Pace(watch, item_timeout, adapt, len(body.header.within(part)))
+    return _run(call, star, body, part, limit, pace, passing, keys)
 
 
 class _Pace:
@@ -111,35 +114,37 @@ class _Pace:
 def _run(
     call: Callable[..., Any],
     star: bool,
-    header: chunk.Header,
-    items: Any,
+    body: Body,
+    part: Range,
     limit: int,
     pace: _Pace,
     passing: tuple[type[BaseException], ...],
     keys: MapKeys,
 ) -> ChunkOutcome:
     started, clock = time.time(), time.perf_counter
-    rest: list[bytes] = []
+    rest: list[Part] = []
+    failed: list[int] = []  # positions in the body
     values: list[bytes] = []
     spans: list[tuple[int, int]] = []
     failures: list[ItemFailure] = []
     held, most = 0, pace.most
-    first = next_index = header.start + (header.only[0] if header.only else 0)
-    for position, (offset, item) in enumerate(_to_do(header, items)):
-        index = header.start + offset
-        if (now := clock()) >= pace.next_look and pace.stops(index, position, now):
-            rest = chunk.cut(keys.id, header, items, position, pace.size)
+    indexes, at, items = body.within(part)
+    loads = body.loads
+    first = next_index = indexes[0] if indexes else 0
+    for number, (index, item) in enumerate(zip(indexes, items, strict=True)):
+        if (now := clock()) >= pace.next_look and pace.stops(index, number, now):
+            rest = _cut(body, range(at + number, at + len(indexes)), pace.size)
             break
         try:
+            if loads:
+                item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
             data = _pickled_result(value, index, limit)
         except passing:
             raise
-        except Expired as error:
-            failures.append(ItemFailure.timeout(index, pace.item_timeout, traceback_of(error)))
-            continue
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt cost only this item
-            failures.append(failure_of(error, index))
+            failures.append(_record(error, index, pace.item_timeout))
+            failed.append(at + number)
             continue
         if index != next_index:
             if next_index > first:
@@ -152,8 +157,17 @@ def _run(
         next_index = index + 1
     if next_index > first:
         spans.append((first, next_index - first))
-    sealed = results.sealed(keys.results, values, spans)
-    return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, rest)
+    sealed = results.sealed((keys.results, keys.incarnation), values, spans)
+    left = [Part(*body.part(failed))] if failed else []
+    return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, rest, left)
+
+
+def _cut(body: Body, positions: range, size: int | None) -> list[Part]:
+    """These items as parts of so many items each, ``MAX_PARTS`` at most; None: all in one."""
+    size = size or len(positions)
+    starts = range(0, len(positions), size)[:MAX_PARTS]
+    stops = [*starts[1:], len(positions)]
+    return [Part(*body.part(positions[start:stop])) for start, stop in zip(starts, stops, strict=True)]
 
 
 def _pickled_result(value: Any, index: int, limit: int) -> bytes:
@@ -175,8 +189,10 @@ def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     return data
 
 
-def _to_do(header: chunk.Header, items: Any) -> Any:
-    return ((offset, items[offset]) for offset in header.only) if header.only else enumerate(items)
+def _record(error: BaseException, index: int, item_timeout: float) -> ItemFailure:
+    if isinstance(error, Expired):
+        return ItemFailure.timeout(index, item_timeout, traceback_of(error))
+    return failure_of(error, index)
 
 
 def failure_of(error: BaseException, index: int) -> ItemFailure:

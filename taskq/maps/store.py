@@ -1,15 +1,13 @@
-"""All that is done to a map's keys in Redis: written by the producer, claimed, committed, closed.
+"""All that workers do to a map's keys in Redis: opened, claimed, committed, released, split, closed.
 
-One object per map and connection. Methods with a ``pipe`` argument run at once if it is None; else they queue
-their command there, and its reply is read by the static method named beside it.
+One object per incarnation of a map and connection. Methods with a ``pipe`` argument run at once if it is None;
+else they queue their command there, and its reply is read by the static method named beside it.
 """
 
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
@@ -17,37 +15,22 @@ from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.job import Job
 
 from taskq.errors import DamagedError
-from taskq.maps.chunk import Header, read_header
+from taskq.maps.claim import Claim, ClaimReply, new_token, parse
 from taskq.maps.info import MapInfo, read_info
 from taskq.maps.reader import MapReader
 from taskq.payload import codec
 from taskq.payload.codec import Codec
-from taskq.payload.outcome import ChunkOutcome, ItemFailure, Totals
+from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
+from taskq.payload.ranges import Range
 from taskq.redis import keys
-from taskq.redis.keys import MapField
 from taskq.redis.lua import Scripts
-from taskq.views import timeline
+from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
 
 _END = "end"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A chunk that a worker holds."""
-
-    number: int
-    deaths: int  # processes it has killed so far
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class ClaimReply:
-    """What came of asking for chunks."""
-
-    state: str
-    pending: int  # chunks that are still pending
-    claims: list[Claim]
+_STEP = 1000  # entries that one call of a script moves, or one round trip reads
+_MAX_REASON = 4000  # characters
+_KINDS = 1000  # of errors that are counted apart
 
 
 class MapStore(MapReader):
@@ -57,124 +40,75 @@ class MapStore(MapReader):
         job_id: The map's RQ job.
         connection: Anything redis-py compatible.
         scripts: Of the same connection; made when not given.
+        incarnation: The one that is meant; "": whichever is there when it is first looked at.
     """
 
-    def __init__(self, job_id: str, connection: Any, scripts: Scripts | None = None) -> None:
-        super().__init__(job_id, connection)
+    def __init__(
+        self, job_id: str, connection: Any, scripts: Scripts | None = None, *, incarnation: str = ""
+    ) -> None:
+        super().__init__(job_id, connection, incarnation=incarnation)
         self.scripts = scripts or Scripts(connection)
-        self._writer = uuid.uuid4().hex  # of this producer, while it writes the map
-
-    # -- producer ------------------------------------------------------------------------------------
-
-    def begin(self, fields: Mapping[str, Any]) -> bool:
-        """Reserve the id and write the hash; False if a map with this id exists."""
-        flat = [part for pair in fields.items() for part in pair]
-        return bool(self.scripts.begin([self.keys.hash], [keys.WRITING_TTL, self._writer, *flat]))
-
-    def write(self, first: int, payloads: Iterable[bytes]) -> bool:
-        """Add chunks, numbered from ``first``; they can't be claimed before ``announce``.
-
-        False if the map is no longer ours: nothing was written for so long that it has expired.
-        """
-        k = self.keys
-        args = [keys.WRITING_TTL, self._writer, first, *payloads]
-        return bool(self.scripts.write([k.hash, k.chunks, k.pending], args))
-
-    def writing(self, pipe: Any = None) -> bool | None:
-        """Whether this producer may still write and announce it; None if it has announced it."""
-        writer, state = (pipe or self.connection).hmget(self.keys.hash, MapField.WRITER, MapField.STATE)
-        if writer is None or writer.decode() != self._writer:
-            return False
-        return True if state == b"writing" else None
-
-    def abandon(self) -> None:
-        """Remove what this producer has written, unless it was announced, and heard no reply to that."""
-        self.scripts.abandon(list(self.keys.all), [self._writer])
-
-    def announce(self, pipe: Any, total: int, chunks: int, ttl: int | None) -> None:
-        """Open the map, in the transaction which makes its RQ job visible (I5)."""
-        pipe.hset(self.keys.hash, mapping={MapField.TOTAL: total, MapField.CHUNKS: chunks, MapField.STATE: "open"})
-        pipe.zadd(keys.MAPS, {self.keys.id: time.time()})
-        for key in (self.keys.hash, self.keys.chunks, self.keys.pending):
-            if ttl is None:
-                pipe.persist(key)
-            else:
-                # RQ lets the job itself expire at ttl; an owner that just got it persists these.
-                pipe.expire(key, ttl + keys.WRITING_TTL)
-
-    # -- worker --------------------------------------------------------------------------------------
 
     def open(self, owner: str) -> MapInfo | None:
-        """Become the owner; None if the map is gone. See open.lua."""
-        k = self.keys
-        reply = self.scripts.open(
-            keys=[
-                k.hash,
-                k.chunks,
-                k.pending,
-                k.claims,
-                k.errors,
-                k.results,
-                k.spans,
-                keys.LEASES,
-                Job.key_for(k.id),
-            ],
-            args=[owner, time.time()],
-        )
+        """Become the owner; None if this incarnation is gone. See open.lua."""
+        k = self.known
+        others = (k.function, k.bodies, k.uses, k.results, k.spans)
+        names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
+        reply: list[Any] = [b"more"]
+        while reply[0] == b"more":
+            reply = self.scripts.open(names, [k.incarnation, owner, _STEP])
         if not reply[0]:
             return None
         flat = reply[1]
         return read_info(dict(zip(flat[::2], flat[1::2], strict=True)))
 
+    # -- claims --------------------------------------------------------------------------------------
+
     def claim(self, worker: str, count: int, pipe: Any = None) -> Any:
-        """Claim up to ``count`` chunks; the reply is for ``read_claims``."""
-        k = self.keys
-        return self.scripts.claim([k.hash, k.pending, k.claims, k.chunks], [worker, count], pipe)
+        """Claim up to ``count`` ranges; the reply is for ``read_claims``."""
+        k = self.known
+        names = [k.hash, k.pending, k.again, k.claims, k.bodies]
+        return self.scripts.claim(names, [k.incarnation, worker, count, new_token()], pipe)
 
     @staticmethod
-    def read_claims(reply: list[Any]) -> ClaimReply:
+    def read_claims(reply: list[Any], worker: str) -> ClaimReply:
+        """What came of ``claim``.
+
+        Raises:
+            DamagedError: If the items of a range are gone, or no range is pending where one should be.
+        """
         state, pending, *flat = reply
-        triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        return ClaimReply(state.decode(), int(pending), [Claim(int(n), int(d), p) for n, d, p in triples])
+        claims = []
+        for name, token, deaths, within, body in zip(*(flat[at::5] for at in range(5)), strict=True):
+            span = Range.parse(name)
+            if not body:
+                raise DamagedError(f"the items {span.start} to {span.end - 1} are gone: they were deleted")
+            claims.append(Claim(span, token.decode(), int(deaths), Range.parse(within), worker, body))
+        return ClaimReply(state.decode(), int(pending), claims)
 
-    def commit(
-        self, worker: str, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None
-    ) -> Any:
-        """Store a chunk's outcome if the claim is still held; the reply is for ``read_commit``."""
-        k = self.keys
-        left = b""
-        if outcome.failures:
-            header = read_header(claim.payload)
-            left = bytes(header.keeping(failure.index - header.start for failure in outcome.failures))
-        entry = timeline.fields(self.keys.id, claim.number, claim.deaths, outcome, note)
-        return self.scripts.commit(
-            keys=[k.hash, k.chunks, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending],
-            args=[
-                claim.number,
-                f"{claim.deaths} {worker}",
-                left,
-                len(outcome.spans),
-                len(outcome.failures),
-                keys.TIMELINE_LENGTH,
-                k.events,
-                PUBSUB_CHANNEL_TEMPLATE,
-                len(outcome.rest),
-                claim.deaths,
-                2 * len(entry),
-                *(part for pair in entry.items() for part in pair),
-                *(f"{start}:{count}" for start, count in outcome.spans),
-                *self._records(outcome.failures),
-                *outcome.rest,
-                *outcome.values,
-            ],
-            pipe=pipe,
+    def commit(self, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None) -> Any:
+        """Store a range's outcome if the claim is still held; the reply is for ``read_commit``."""
+        k = self.known
+        entry = timeline.fields(k.id, str(claim.range), claim.deaths, outcome, note)
+        kinds = error_groups.count(outcome.failures)
+        stay = sum(
+            len(claim.header.within(part.range)) for part in (*outcome.rest, *outcome.left) if not part.body
         )
-
-    def note_death(self, claim: Claim, note: TimelineNote, began: float, pipe: Any) -> None:
-        """Queue a timeline entry for a run of the chunk that ended in the death of its process."""
-        lost = ChunkOutcome([], [], [], began, time.time() - began)
-        fields = timeline.fields(self.keys.id, claim.number, claim.deaths, lost, note)
-        pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
+        names = [
+            k.hash, k.bodies, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending, k.failed, k.uses,
+            k.groups, k.again,
+        ]  # fmt: skip
+        args = [
+            k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
+            len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest), len(outcome.left),
+            claim.deaths, keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS, 2 * len(entry),
+            *(part for pair in entry.items() for part in pair),
+            *(f"{start}:{count}" for start, count in outcome.spans),
+            *self._records(outcome.failures),
+            *(part for kind, (count, first) in kinds.items() for part in (kind, count, first)),
+            *_flat(outcome.rest), *_flat(outcome.left), *outcome.values,
+        ]  # fmt: skip
+        return self.scripts.commit(names, args, pipe)
 
     def _records(self, failures: list[ItemFailure]) -> Iterator[Any]:
         if failures:
@@ -184,72 +118,95 @@ class MapStore(MapReader):
 
     @staticmethod
     def read_commit(reply: list[int]) -> Totals:
+        """What came of ``commit``.
+
+        Raises:
+            DamagedError: If the outcome holds what is not in the range: nothing was stored.
+        """
+        if reply[0] < 0:
+            raise DamagedError("what came out of a chunk does not fit the items that it was given")
         return Totals(bool(reply[0]), *reply[1:])
 
-    def release(self, worker: str, deaths: Mapping[int, int] | None = None, pipe: Any = None) -> Any:
-        """Give chunks back: those in ``deaths`` (number -> deaths to note), or all that the worker holds.
+    def note_death(self, claim: Claim, note: TimelineNote, began: float, pipe: Any) -> None:
+        """Queue a timeline entry for a run of the range that ended in the death of its process."""
+        lost = ChunkOutcome([], [], [], began, time.time() - began)
+        fields = timeline.fields(self.keys.id, str(claim.range), claim.deaths, lost, note)
+        pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
 
-        The reply is their number.
-        """
-        flat = [part for pair in (deaths or {}).items() for part in pair]
-        k = self.keys
-        return self.scripts.release([k.hash, k.pending, k.claims], [worker, *flat], pipe)
+    def release(self, claims: Iterable[tuple[Claim, int]], pipe: Any = None) -> Any:
+        """Give ranges back, each with the deaths to note; the reply is how many were still held."""
+        k = self.known
+        flat = [part for claim, deaths in claims for part in (str(claim.range), claim.text, deaths)]
+        return self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, *flat], pipe)
 
-    def split(
-        self, worker: str, claim: Claim, halves: tuple[Header, Header], deaths: int, pipe: Any = None
-    ) -> Any:
-        """Replace a claimed chunk by two pending halves; the reply says whether the claim was held.
+    def split(self, claim: Claim, halves: tuple[Range, Range], deaths: int, pipe: Any = None) -> Any:
+        """Replace a claimed range by two pending ones; the reply says whether the claim was held.
 
         Args:
-            worker: Who holds it.
             claim: As it is held.
-            halves: Their headers.
+            halves: Their ranges.
             deaths: To note for both; a half of one item is noted one less, for what killed the whole may not have
                 been that item, and it may have been waiting when somebody killed its process.
             pipe: See above.
         """
-        k = self.keys
-        noted = [max(0, deaths - (len(half.offsets) == 1)) for half in halves]
-        return self.scripts.split(
-            [k.hash, k.pending, k.claims, k.chunks],
-            [claim.number, f"{claim.deaths} {worker}", *noted, *map(bytes, halves)],
-            pipe,
+        k = self.known
+        noted = [max(0, deaths - (len(claim.header.within(half)) == 1)) for half in halves]
+        args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *map(str, halves), *noted]
+        return self.scripts.split([k.hash, k.pending, k.claims, k.uses], args, pipe)
+
+    # -- what others hold ------------------------------------------------------------------------------
+
+    def claims(self) -> Iterator[Claim]:
+        """Every claim there is, without bodies; a batch of them is in memory at a time."""
+        for name, held in self.connection.hscan_iter(self.keys.claims, count=_STEP):
+            if (claim := parse(name, held)) is not None:
+                yield claim
+
+    def held_by(self, worker: str) -> list[Claim]:
+        """What this worker holds."""
+        return [claim for claim in self.claims() if claim.worker == worker]
+
+    def release_all(self, worker: str) -> int:
+        """Give back all that this worker holds; returns how many ranges that were."""
+        held = self.held_by(worker)
+        return sum(
+            int(self.release((claim, claim.deaths) for claim in held[at : at + _STEP]))
+            for at in range(0, len(held), _STEP)
         )
 
-    def held_by(self, worker: str) -> dict[int, int]:
-        """Number -> deaths of each chunk the worker holds."""
-        held: dict[int, int] = {}
-        for number, claim in self.connection.hgetall(self.keys.claims).items():
-            deaths, _, name = claim.partition(b" ")
-            if name == worker.encode() and number.isdigit() and deaths.isdigit():
-                held[int(number)] = int(deaths)
-        return held
-
     def release_orphans(self) -> int:
-        """Give back the chunks of workers that do not work on this map any more; returns how many.
+        """Give back what workers hold that do not work on this map any more; returns how many ranges.
 
         They are those that have no lease (a service) and no execution of this map or of a helper job of it (a
         stock RQ worker). That is how the claims of a stock worker's killed horse come back.
         """
-        claims = self.connection.hvals(self.keys.claims)
-        workers = {claim.partition(b" ")[2].decode("utf-8", "replace") for claim in claims}
-        return sum(self.release(name) for name in workers if not self._is_at_work(name))
+        self._drop_unreadable()
+        workers = {claim.worker for claim in self.claims()}
+        return sum(self.release_all(name) for name in workers if not self._is_at_work(name))
+
+    def _drop_unreadable(self) -> None:
+        """Make claims that no worker wrote pending: nobody would ever release them."""
+        k = self.known
+        for name, held in self.connection.hscan_iter(k.claims, count=_STEP):
+            if parse(name, held) is None:
+                self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, name, held, 0])
 
     def check(self) -> None:
         """See that an open map can still be completed; its owner asks when nothing of it is in hand.
 
         Raises:
-            DamagedError: If items are neither done nor in a chunk that is pending or claimed: somebody has changed
+            DamagedError: If items are neither done nor in a range that is pending or claimed: somebody has changed
                 the map's keys, and it would stay open for ever.
         """
-        k = self.keys
+        k = self.known
         with self.connection.pipeline() as pipe:
             pipe.hgetall(k.hash)
             pipe.llen(k.pending)
+            pipe.llen(k.again)
             pipe.hlen(k.claims)
-            fields, pending, claimed = pipe.execute()
+            fields, *left = pipe.execute()
         info = read_info(fields)
-        if fields and info.state == "open" and not (info.complete or pending or claimed):
+        if fields and info.state == "open" and not (info.complete or any(left)):
             missing = info.total - info.done - info.failed
             raise DamagedError(
                 f"{missing} of {info.total} items are in no chunk any more: {k.pending} was changed"
@@ -262,25 +219,18 @@ class MapStore(MapReader):
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))
         return any(execution.decode("utf-8", "replace").startswith(ours) for execution in executions)
 
+    # -- ends ----------------------------------------------------------------------------------------
+
     def close(self, reason: str = "", pipe: Any = None, *, kill: bool = False) -> None:
         """Accept no more claims and commits; what is left can be opened again. ``kill`` what runs, if told so."""
-        k = self.keys
-        args = [reason, time.time(), k.id, PUBSUB_CHANNEL_TEMPLATE, int(kill)]
-        self.scripts.close([k.hash, k.pending, k.claims, k.events], args, pipe)
+        k = self.known
+        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), k.events, keys.NOTES, keys.LOOK]
+        self.scripts.close([k.hash], args, pipe)
 
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""
-        with self.connection.pipeline() as pipe:
-            for key in self.keys.all:
-                if ttl == 0:
-                    pipe.delete(key)
-                elif ttl < 0:
-                    pipe.persist(key)
-                else:
-                    pipe.expire(key, ttl)
-            if ttl == 0:
-                pipe.zrem(keys.MAPS, self.keys.id)
-            pipe.execute()
+        k = self.known
+        self.scripts.expire([keys.MAPS, *k.all], [k.incarnation, ttl, k.id])
 
     def tell_end(self, *, delete: bool = False) -> None:
         """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept."""
@@ -289,6 +239,10 @@ class MapStore(MapReader):
         self.connection.publish(self.keys.end, _END)
 
 
-def function_codec(job_id: str, *, star: bool) -> Codec:
+def _flat(parts: list[Part]) -> Iterator[Any]:
+    return (one for part in parts for one in (str(part.range), part.body))
+
+
+def function_codec(map_keys: keys.MapKeys, *, star: bool) -> Codec:
     """For the pickled function of a map; how it is called is a part of the place for which it is signed."""
-    return codec.at("function", job_id, "star" if star else "")
+    return codec.at("function", map_keys.id, map_keys.incarnation, "star" if star else "")

@@ -9,6 +9,7 @@ from typing import Any
 
 from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, TaskqError, WorkerLostError
 from taskq.payload import codec
+from taskq.payload.ranges import Range
 
 MAX_TEXT = 16_384  # characters kept of a traceback or a message
 
@@ -83,6 +84,19 @@ class ItemFailure:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a chunk that is still to be done, or to be done again.
+
+    Args:
+        range: Its items are in it; with others which are done, if its body says so.
+        body: A body of its own; empty: it still needs the one that the chunk has.
+    """
+
+    range: Range
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
 class ChunkOutcome:
     """What became of the items of one chunk, in the order in which they ran.
 
@@ -92,8 +106,8 @@ class ChunkOutcome:
         failures: For the items that have none.
         started: Unix time in seconds.
         seconds: How long the chunk ran.
-        rest: Parts of the chunk that did not run, each a payload, or a header for the chunk's own pickle; they
-            become chunks of their own.
+        rest: Parts of the chunk that did not run; they become chunks of their own.
+        left: The parts whose items failed, for a retry.
     """
 
     values: list[bytes | memoryview]
@@ -101,7 +115,8 @@ class ChunkOutcome:
     failures: list[ItemFailure]
     started: float
     seconds: float
-    rest: list[bytes] = field(default_factory=list)
+    rest: list[Part] = field(default_factory=list)
+    left: list[Part] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

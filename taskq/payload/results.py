@@ -21,20 +21,23 @@ _NUMBER = 8  # bytes of an item's number
 Spans = Iterable[tuple[int, int]]
 
 
-def codec_of(key: str) -> Codec:
-    """For the elements of the list at this key, of a map or free-standing: signed for just this list."""
-    return codec.at("element", key)
+Place = tuple[str, ...]  # the key of a list; of a map's also its incarnation
 
 
-def sealed(key: str, values: list[bytes], spans: Spans) -> list[bytes]:
+def codec_of(*place: str) -> Codec:
+    """For the elements of one list: signed for just this list."""
+    return codec.at("element", *place)
+
+
+def sealed(place: Place, values: list[bytes], spans: Spans) -> list[bytes]:
     """The pickled results of the items in these spans, as they are to be stored."""
     if not signing.keyring():
         return values
-    close = codec_of(key).close
+    close = codec_of(*place).close
     return [close(data + number) for data, number in zip(values, _numbers(spans), strict=True)]
 
 
-def reader(key: str) -> Callable[[bytes, int], Any]:
+def reader(place: Place) -> Callable[[bytes, int], Any]:
     """What makes values of a list's elements: called with one of them, and its item's number.
 
     It raises SignatureError if there is a secret key, and the element is not signed for its item; else as
@@ -42,7 +45,7 @@ def reader(key: str) -> Callable[[bytes, int], Any]:
     """
     if not signing.keyring():
         return lambda element, _index: codec.loads(element)
-    return partial(_of_item, codec_of(key))
+    return partial(_of_item, codec_of(*place))
 
 
 def not_read(what: str, error: Exception) -> ItemError:
@@ -51,7 +54,7 @@ def not_read(what: str, error: Exception) -> ItemError:
     return ItemError(f"the result of {what} can't be unpickled here: {reason}").with_cause(error)
 
 
-def value_of(key: str, index: int, element: bytes) -> Any:
+def value_of(place: Place, index: int, element: bytes) -> Any:
     """The result of one item.
 
     Raises:
@@ -59,7 +62,7 @@ def value_of(key: str, index: int, element: bytes) -> Any:
         ItemError: If it can't be unpickled in this process.
     """
     try:
-        return reader(key)(element, index)
+        return reader(place)(element, index)
     except (SignatureError, DamagedError):
         raise
     except Exception as error:

@@ -5,17 +5,24 @@ All keys of one map share the hash tag ``{id}``. RQ's own keys (``rq:*``) are RQ
 key                    type    content                                        written by        expires
 ---------------------  ------  ---------------------------------------------  ----------------  ----------------
 taskq:{id}             hash    see ``MapField``                               producer, worker  with the job
-taskq:{id}:chunks      hash    chunk number -> payload (see chunk.py); a      producer; commit  with the job
-                               chunk leaves it at commit, unless items of     deletes
-                               it failed: then it holds just those
-taskq:{id}:pending     list    chunk numbers nobody holds; "7:2" if chunk 7   producer, worker  with the job
-                               has killed two processes
-taskq:{id}:claims      hash    chunk number -> "deaths worker-name"           worker            with the job
+taskq:{id}:function    string  pickled Function (see payload/function.py)     producer          with the job
+taskq:{id}:bodies      hash    range -> the items of a chunk (maps/body.py);  producer, commit  with the job
+                               a body goes when no item of it is left to do
+taskq:{id}:uses        hash    range -> items of its body that are left, for  worker            with the job
+                               bodies that several ranges refer to
+taskq:{id}:pending     list    "range deaths body" of what nobody holds; no   producer, worker  with the job
+                               deaths: 0; no body: the range's own
+taskq:{id}:again       list    the same, of what had failed before the map    open              with the job
+                               was opened again; comes after ``pending``
+taskq:{id}:claims      hash    range -> "token deaths body worker"            worker            with the job
+taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
+taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
+taskq:notes            channel what concerns all services: a map was closed   worker, producer  -
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
                                workers/taskq_workers/service/upkeep/sweep.py
@@ -46,6 +53,8 @@ from dataclasses import dataclass
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
 MAPS = "taskq:maps"
+NOTES = "taskq:notes"
+LOOK = "taskq-look"  # the note that a map was closed
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
 REFUSED = "taskq:refused"
@@ -70,15 +79,16 @@ JOB_KIND = "taskq"
 class MapField:
     """Fields of the hash ``taskq:{id}``."""
 
+    INCARNATION = "incarnation"  # of this life of the id, from push to replacement: random, no other has it
     STATE = "state"  # "writing" -> "open" <-> "closed": workers may claim chunks only while it is open
-    WRITER = "writer"  # the producer that writes it: a name that no other has
-    FUNCTION = "function"  # pickled Function (see function.py)
+    SEAL = "seal"  # with a secret key: signature over what the producer has announced
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text
     TOTAL = "total"  # number of items
-    CHUNKS = "chunks"  # the next free chunk number
+    NEXT = "next"  # items written so far, while the producer writes
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
+    FIRST = "first"  # the lowest index of them
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
@@ -95,21 +105,38 @@ class MapField:
 
 @dataclass(frozen=True)
 class MapKeys:
-    """The keys of the map with this job id."""
+    """The keys of the map with this job id; of one incarnation of it, where that is known."""
 
     id: str
+    incarnation: str = ""
 
     @property
     def hash(self) -> str:
         return f"taskq:{{{self.id}}}"
 
     @property
-    def chunks(self) -> str:
-        return f"{self.hash}:chunks"
+    def function(self) -> str:
+        return f"{self.hash}:function"
+
+    @property
+    def bodies(self) -> str:
+        return f"{self.hash}:bodies"
+
+    @property
+    def uses(self) -> str:
+        return f"{self.hash}:uses"
 
     @property
     def pending(self) -> str:
         return f"{self.hash}:pending"
+
+    @property
+    def again(self) -> str:
+        return f"{self.hash}:again"
+
+    @property
+    def failed(self) -> str:
+        return f"{self.hash}:failed"
 
     @property
     def claims(self) -> str:
@@ -128,6 +155,10 @@ class MapKeys:
         return f"{self.hash}:errors"
 
     @property
+    def groups(self) -> str:
+        return f"{self.hash}:groups"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -138,7 +169,10 @@ class MapKeys:
     @property
     def all(self) -> tuple[str, ...]:
         """Every key that holds data, in the order above."""
-        return (self.hash, self.chunks, self.pending, self.claims, self.results, self.spans, self.errors)
+        return (
+            self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
+            self.results, self.spans, self.errors, self.groups,
+        )  # fmt: skip
 
 
 def fetched(worker: str, queue: str) -> str:

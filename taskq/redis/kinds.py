@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from taskq.redis import keys
 
 MAP, HELPER = "map", "helper"
 
 
-def kind_of(fields: Mapping[bytes, bytes]) -> tuple[str, str]:
-    """What kind of job a raw RQ job hash is: ``("map", "")``, ``("helper", map id)`` or ``("", "")``.
+class Kind(NamedTuple):
+    """What the mark in a job's hash says.
+
+    Args:
+        name: ``MAP``, ``HELPER``, or "" for a plain job.
+        map_id: Of the map that a helper is to help with.
+        incarnation: Of the map.
+    """
+
+    name: str
+    map_id: str = ""
+    incarnation: str = ""
+
+
+def kind_of(fields: Mapping[bytes, bytes]) -> Kind:
+    """What kind of job a raw RQ job hash is.
 
     The mark is a field of the hash, so that it can be read without unpickling anything of the user's.
     """
-    kind, _, map_id = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").partition(" ")
-    return (kind, map_id) if kind in (MAP, HELPER) else ("", "")
+    name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
+    if name == MAP:
+        return Kind(MAP, "", *rest[:1])
+    return Kind(HELPER, *rest[:2]) if name == HELPER and rest else Kind("")

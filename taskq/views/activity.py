@@ -20,7 +20,7 @@ class ProcessActivity:
         cpu: Seconds of CPU it has used.
         deaths: Predecessors in the same lane that died.
         job: Id of what it runs; "" while it is idle.
-        chunk: Its number, if the job is a map.
+        chunk: Its range, if the job is a map.
         since: Unix time at which it began with that.
     """
 
@@ -31,7 +31,7 @@ class ProcessActivity:
     cpu: float
     deaths: int = 0
     job: str = ""
-    chunk: int | None = None
+    chunk: str | None = None
     since: float = 0.0
 
 

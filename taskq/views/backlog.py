@@ -123,13 +123,18 @@ def _maps(connection: Any, queue: str, status: str, ids: list[str]) -> list[MapL
         for job_id in ids:
             key = MapKeys(job_id)
             pipe.hmget(key.hash, _MAP_FIELDS)
-            # Of a map that waits for its first run, or for a retry, all that is left is to be done.
-            pipe.llen(key.pending) if status == "started" else pipe.hlen(key.chunks)
+            pipe.llen(key.pending)
+            pipe.llen(key.again)
+            pipe.llen(key.failed)
             pipe.hlen(key.claims)
-        replies = pipe.execute()
-    return [
-        _line(job_id, queue, status, *replies[3 * number : 3 * number + 3]) for number, job_id in enumerate(ids)
-    ]
+        replies = iter(pipe.execute())
+    lines = []
+    for job_id in ids:
+        fields, pending, again, failed, claimed = (next(replies) for _ in range(5))
+        # Of a map that waits for a retry, what failed is to be done as well.
+        waiting = pending + again + (0 if status == "started" else failed)
+        lines.append(_line(job_id, queue, status, fields, waiting, claimed))
+    return lines
 
 
 def _line(job_id: str, queue: str, status: str, fields: list[bytes | None], waiting: int, claimed: int) -> MapLine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -54,6 +55,23 @@ def group_errors(failures: Iterable[ItemFailure]) -> list[ErrorGroup]:
         groups[key] = count + 1, min(sample, failure, key=lambda one: one.index)
     found = [ErrorGroup(*key, count, sample) for key, (count, sample) in groups.items()]
     return sorted(found, key=lambda group: (-group.count, group.sample.index))
+
+
+def ranked(found: Iterable[tuple[int, ItemFailure]]) -> list[ErrorGroup]:
+    """Groups, of which the counts and a sample of each are known, in the order of ``group_errors``."""
+    groups = [ErrorGroup(one.type, last_frame(one.traceback), count, one) for count, one in found]
+    return sorted(groups, key=lambda group: (-group.count, group.sample.index))
+
+
+def count(failures: Iterable[ItemFailure]) -> dict[str, tuple[int, int]]:
+    """Kind -> how many of these failures are of it, and the lowest index of an item among them."""
+    kinds: dict[str, tuple[int, int]] = {}
+    for failure in failures:
+        name = f"{failure.type} {last_frame(failure.traceback)}"
+        kind = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).hexdigest()
+        number, first = kinds.get(kind, (0, failure.index))
+        kinds[kind] = number + 1, min(first, failure.index)
+    return kinds
 
 
 def last_frame(traceback: str) -> Frame:

@@ -43,7 +43,7 @@ class TimelineEntry:
 
     id: str
     job: str
-    chunk: int
+    chunk: str
     start: float
     end: float
     host: str
@@ -61,7 +61,7 @@ class TimelineEntry:
         return self.host, place_of(self.worker), self.lane
 
 
-def fields(job_id: str, chunk: int, deaths: int, outcome: ChunkOutcome, note: TimelineNote) -> dict[str, Any]:
+def fields(job_id: str, chunk: str, deaths: int, outcome: ChunkOutcome, note: TimelineNote) -> dict[str, Any]:
     """What is written of one run of a chunk, which had killed so many processes before."""
     return {
         "job": job_id,
@@ -121,7 +121,7 @@ def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> TimelineEntry | No
             worker=texts["worker"],
             start=start,
             end=end,
-            chunk=int(texts["chunk"]),
+            chunk=texts["chunk"],
             lane=int(texts["lane"]),
             pid=int(texts["pid"]),
             items=int(texts["items"]),

@@ -106,19 +106,19 @@ def end_job(span: Any, error: str | None) -> None:
     span.end()
 
 
-def chunk(parent: str, number: int, outcome: ChunkOutcome, attributes: dict[str, Any]) -> None:
+def chunk(parent: str, name: str, outcome: ChunkOutcome, attributes: dict[str, Any]) -> None:
     """Record a chunk that has run. ``parent``: context of its job's span; "": nothing is recorded."""
     trace = _trace()
     if trace is None or not parent:
         return
     started = int(outcome.started * _NS)
     span = trace.get_tracer("taskq").start_span(
-        f"chunk {number}",
+        f"chunk {name}",
         context=_context(parent),
         start_time=started,
         attributes={
             **attributes,
-            "taskq.chunk": number,
+            "taskq.chunk": name,
             "taskq.items": len(outcome.values) + len(outcome.failures),
             "taskq.failed": len(outcome.failures),
         },

@@ -48,6 +48,7 @@ class Scripts:
         self.release = Operation(connection, "release")
         self.split = Operation(connection, "split")
         self.close = Operation(connection, "close")
+        self.expire = Operation(connection, "expire")
         self.give_back = Operation(connection, "give_back")
         self.take = Operation(connection, "take")
         self.finish = Operation(connection, "finish")

@@ -1,36 +1,66 @@
--- Store everything that came out of one chunk, once (invariant I1).
+-- Store everything that came out of one range, once (invariant I1).
 --
--- The claim is the guard: it is deleted here, and without exactly this claim nothing is stored. So a second
--- commit of the same run, a commit by a worker that was given up for dead, or one after the map was closed,
--- changes nothing.
+-- The claim is the guard: it is deleted here, and without exactly this claim of this incarnation nothing is stored. So
+-- a second commit of the same run, a commit by a worker that was given up for dead, one after the map was closed or
+-- replaced, or after the server came back as it was before the claim, changes nothing. What the range does not hold
+-- is refused.
 --
--- KEYS  1 taskq:{id}  2 :chunks  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
--- ARGV  1 chunk number
---       2 the claim, "deaths worker"
---       3 header of what is left of the chunk for a retry, '' if no item of it failed
---       4 number of spans   5 number of error records   6 maximal length of the timeline
---       7 channel of the map's events   8 template of a worker's channel, with %s
---       9 number of parts of the chunk that did not run   10 deaths to note for them
---       11 number of timeline values, then: field, value, ...
---       then: spans; item index, record for each error; parts (a payload, or a header for the chunk's own
---       pickle); results
--- Returns {1, done, failed, total, pending}; {0} if the claim is not held.
+-- KEYS  1 taskq:{id}  2 :bodies  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
+--       9 :failed  10 :uses  11 :groups  12 :again
+-- ARGV  1 the incarnation   2 range   3 the claim as it is held, "token deaths body worker"
+--       4 how many items its body has, if no range was taken from it before
+--       5 how many of the items that were to be done do not need that body any more
+--       6 number of spans   7 number of error records   8 number of kinds of errors
+--       9 number of parts that did not run   10 number of parts that failed   11 deaths to note for the former
+--       12 maximal length of the timeline   13 channel of the map's events
+--       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
+--       16 number of timeline values, then: field, value, ...
+--       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
+--       for each part that did not run, and for each that failed ('': they still need the old body); results
+-- Returns {1, done, failed, total, pending}; {0} if the claim is not held; {-1} if something is not in the range.
 
-local chunk, spans, errors, parts = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[9])
-if redis.call('HGET', KEYS[3], chunk) ~= ARGV[2] then
+local range, claim = ARGV[2], ARGV[3]
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first')
+if map[1] ~= ARGV[1] or redis.call('HGET', KEYS[3], range) ~= claim then
     return {0}
 end
-local map = redis.call('HMGET', KEYS[1], 'total', 'owner', 'state')
-if map[3] ~= 'open' then
-    redis.call('HDEL', KEYS[3], chunk)
-    return {0}
+if map[4] ~= 'open' then
+    return {0} -- the claim stays, until the map is opened again
 end
 
-local total = tonumber(map[1])
-local body = parts > 0 or ARGV[3] ~= ''
-if body then
-    local payload = redis.call('HGET', KEYS[2], chunk)
-    body = string.sub(payload, string.find(payload, '\n', 1, true) + 1)
+local spans, errors, kinds = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local rest, failed = tonumber(ARGV[9]), tonumber(ARGV[10])
+local timeline = 17
+local first_span = timeline + tonumber(ARGV[16])
+local first_error = first_span + spans
+local first_kind = first_error + 2 * errors
+local first_rest = first_kind + 3 * kinds
+local first_failed = first_rest + 2 * rest
+local first_result = first_failed + 2 * failed
+local results = #ARGV - first_result + 1
+
+-- What does not lie in the range, comes twice, or is not counted right, is nobody's outcome.
+local start, count = string.match(range, '^(%d+):(%d+)$')
+start = tonumber(start)
+local stop, at, told = start + tonumber(count), start, 0
+for i = first_span, first_error - 1 do
+    local from, length = string.match(ARGV[i], '^(%d+):(%d+)$')
+    from, length = tonumber(from), tonumber(length)
+    if not from or from < at or from + length > stop then
+        return {-1}
+    end
+    at, told = from + length, told + length
+end
+at = start - 1
+for i = first_error, first_kind - 1, 2 do
+    local index = tonumber(ARGV[i])
+    if not index or index <= at or index >= stop then
+        return {-1}
+    end
+    at = index
+end
+if told ~= results then
+    return {-1}
 end
 
 -- Lua's stack holds fewer values than a chunk may have, so a long run of them is written in steps.
@@ -41,40 +71,65 @@ local function write(command, key, first, last)
 end
 
 -- First what needs memory: without any the very first command fails, and nothing has changed.
-local timeline = 12
-local at = timeline + tonumber(ARGV[11])
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[6], '*', unpack(ARGV, timeline, at - 1))
-write('RPUSH', KEYS[5], at, at + spans - 1)
-at = at + spans
-write('HSET', KEYS[6], at, at + 2 * errors - 1)
-at = at + 2 * errors
-
-local number = parts > 0 and redis.call('HINCRBY', KEYS[1], 'chunks', parts)
-for i = at + parts - 1, at, -1 do -- the last one first, for each goes to the front
-    local part = ARGV[i]
-    if string.find(part, '\n', 1, true) == #part then
-        part = part .. body
+redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[12], '*', unpack(ARGV, timeline, first_span - 1))
+write('RPUSH', KEYS[5], first_span, first_error - 1)
+write('HSET', KEYS[6], first_error, first_kind - 1)
+for i = first_kind, first_rest - 1, 3 do
+    local kind = ARGV[i]
+    local known = redis.call('HGET', KEYS[11], kind)
+    if not known and redis.call('HLEN', KEYS[11]) >= tonumber(ARGV[15]) then
+        kind = ''
+        known = redis.call('HGET', KEYS[11], kind)
     end
-    number = number - 1
-    redis.call('HSET', KEYS[2], number, part)
-    redis.call('LPUSH', KEYS[8], number .. ':' .. ARGV[10])
+    local number, sample = string.match(known or '', '^(%d+) (%d+)$')
+    number = (tonumber(number) or 0) + ARGV[i + 1]
+    sample = math.min(tonumber(sample) or ARGV[i + 2], ARGV[i + 2])
+    redis.call('HSET', KEYS[11], kind, string.format('%d %d', number, sample))
 end
-at = at + parts
-write('RPUSH', KEYS[4], at, #ARGV)
-
-if ARGV[3] ~= '' then
-    -- Under a new number, for the old one means all of the chunk's items: see split.lua.
-    redis.call('HSET', KEYS[2], redis.call('HINCRBY', KEYS[1], 'chunks', 1) - 1, ARGV[3] .. body)
+if errors > 0 and (not map[5] or tonumber(ARGV[first_error]) < tonumber(map[5])) then
+    redis.call('HSET', KEYS[1], 'first', ARGV[first_error])
 end
-redis.call('HDEL', KEYS[2], chunk)
-redis.call('HDEL', KEYS[3], chunk)
 
-local done = redis.call('HINCRBY', KEYS[1], 'done', #ARGV - at + 1)
-local failed = redis.call('HINCRBY', KEYS[1], 'failed', errors)
-redis.call('PUBLISH', ARGV[7], 'progress')
-if done + failed >= total and map[2] then
+local body = string.match(claim, '^%S+ %S+ (%S+) ')
+local function store(name, payload, deaths)
+    if payload ~= '' then
+        redis.call('HSET', KEYS[2], name, payload)
+        return name .. ' ' .. deaths
+    end
+    return table.concat({name, deaths, body}, ' ')
+end
+local kept = {} -- bodies that have just been written
+for i = first_failed - 2, first_rest, -2 do -- the last one first, for each goes to the front
+    redis.call('LPUSH', KEYS[8], store(ARGV[i], ARGV[i + 1], ARGV[11]))
+    kept[ARGV[i]] = ARGV[i + 1] ~= ''
+end
+for i = first_failed, first_result - 2, 2 do
+    redis.call('RPUSH', KEYS[9], store(ARGV[i], ARGV[i + 1], '0'))
+    kept[ARGV[i]] = ARGV[i + 1] ~= ''
+end
+write('RPUSH', KEYS[4], first_result, #ARGV)
+
+local uses = redis.call('HGET', KEYS[10], body)
+local left = tonumber(uses or ARGV[4]) - ARGV[5]
+if left <= 0 or kept[body] then
+    if not kept[body] then -- a part of the same range has just taken its place
+        redis.call('HDEL', KEYS[2], body)
+    end
+    if uses then
+        redis.call('HDEL', KEYS[10], body)
+    end
+else
+    redis.call('HSET', KEYS[10], body, left)
+end
+redis.call('HDEL', KEYS[3], range)
+
+local done = redis.call('HINCRBY', KEYS[1], 'done', results)
+local lost = redis.call('HINCRBY', KEYS[1], 'failed', errors)
+redis.call('PUBLISH', ARGV[13], 'progress')
+local total = tonumber(map[2])
+if done + lost >= total and map[3] then
     -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
-    redis.call('PUBLISH', (string.gsub(ARGV[8], '%%s', (string.gsub(map[2], '%%', '%%%%')))),
+    redis.call('PUBLISH', (string.gsub(ARGV[14], '%%s', (string.gsub(map[3], '%%', '%%%%')))),
         '{"command": "taskq-complete"}')
 end
-return {1, done, failed, total, redis.call('LLEN', KEYS[8])}
+return {1, done, lost, total, redis.call('LLEN', KEYS[8]) + redis.call('LLEN', KEYS[12])}

@@ -1,46 +1,62 @@
--- Begin, resume or retry a map: every chunk that is neither pending nor held by a live worker becomes pending.
+-- Begin, resume or retry a map.
 --
--- A map that was closed (it failed, timed out or was requeued) is opened again for what is left of it: a
--- chunk leaves the chunks hash only when all of its items have results, so the hash itself is the to-do list,
--- and the error records of an earlier try no longer count. A map that is still open lost its owner: only the
--- claims of workers without a lease go back, so that live helpers keep theirs.
+-- A map that was closed (it failed, timed out or was requeued) is opened again for what is left of it: what was
+-- pending, claimed or had failed; the error records of an earlier try no longer count. That takes several calls if
+-- much was claimed, or if much had failed before what failed earlier was through: each does a bounded part.
+-- A map that is still open lost its owner; what dead workers hold of it is returned elsewhere (recovery.py).
 --
--- KEYS  1 taskq:{id}   2 :chunks   3 :pending   4 :claims   5 :errors   6 :results   7 :spans   8 taskq:leases
---       9 rq:job:{id}
--- ARGV  1 name of the worker that becomes the owner   2 Unix time now
--- Returns {state before, flat fields of the hash}; {false} if there is no such map.
+-- KEYS  1 taskq:{id}   2 :pending   3 :again   4 :claims   5 :failed   6 :errors   7 :groups   8 rq:job:{id}
+--       9.. the map's other keys
+-- ARGV  1 the incarnation   2 name of the worker that becomes the owner   3 how much a call may move
+-- Returns {state before, flat fields of the hash}; {'more'} if it is to be called again; {false} if this incarnation
+-- is gone.
 
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
+if map[1] ~= ARGV[1] or map[2] == 'writing' then
     return {false}
 end
-local status = redis.call('HGET', KEYS[9], 'status')
+local state = map[2]
+local status = redis.call('HGET', KEYS[8], 'status')
 if state == 'closed' and (status == 'canceled' or status == 'stopped') then
     return {state, redis.call('HGETALL', KEYS[1])} -- in this very moment; it must stay so
 end
 if state == 'closed' then
+    local left = tonumber(ARGV[3])
     redis.call('HSET', KEYS[1], 'failed', 0)
-    redis.call('DEL', KEYS[3], KEYS[4], KEYS[5])
-    local chunks = redis.call('HKEYS', KEYS[2])
-    table.sort(chunks, function(a, b) return tonumber(a) < tonumber(b) end)
-    for i = 1, #chunks do
-        redis.call('RPUSH', KEYS[3], chunks[i])
-    end
-else
-    local claims = redis.call('HGETALL', KEYS[4])
-    for i = 1, #claims, 2 do
-        local deaths, worker = string.match(claims[i + 1], '^(%d+) (.*)$')
-        local lease = worker and redis.call('ZSCORE', KEYS[8], worker) -- a claim of no worker is nobody's
-        if not lease or tonumber(lease) < tonumber(ARGV[2]) then
-            redis.call('LPUSH', KEYS[3], claims[i] .. ':' .. (deaths or 0))
-            redis.call('HDEL', KEYS[4], claims[i])
+    redis.call('HDEL', KEYS[1], 'first')
+    redis.call('UNLINK', KEYS[6], KEYS[7])
+    if redis.call('EXISTS', KEYS[5]) == 1 then
+        if redis.call('EXISTS', KEYS[3]) == 0 then
+            redis.call('RENAME', KEYS[5], KEYS[3])
+        else
+            while left > 0 and redis.call('LMOVE', KEYS[5], KEYS[3], 'LEFT', 'RIGHT') do
+                left = left - 1
+            end
         end
     end
+    while left > 0 do
+        local claims = redis.call('HSCAN', KEYS[4], 0, 'COUNT', 100)[2]
+        if #claims == 0 then
+            break
+        end
+        for i = 1, #claims, 2 do
+            local deaths, body = string.match(claims[i + 1], '^%S+ (%d+) (%S+) ')
+            redis.call('LPUSH', KEYS[2], table.concat({claims[i], deaths or 0, body or claims[i]}, ' '))
+            redis.call('HDEL', KEYS[4], claims[i])
+            left = left - 1
+        end
+    end
+    if redis.call('EXISTS', KEYS[4], KEYS[5]) > 0 then
+        return {'more'}
+    end
 end
-for i = 1, 7 do
-    redis.call('PERSIST', KEYS[i])
+for i = 1, #KEYS do
+    if i ~= 8 then
+        redis.call('PERSIST', KEYS[i])
+    end
 end
-redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[1])
-redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
+redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
 redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
 return {state, redis.call('HGETALL', KEYS[1])}

@@ -1,21 +1,26 @@
 -- Add chunks to a map that is being written.
 --
--- KEYS  1 taskq:{id}   2 :chunks   3 :pending
--- ARGV  1 seconds after which the keys expire if the producer dies   2 the producer's name
---       3 number of the first of these chunks   4.. payloads
--- Returns 1; 0 if the map is no longer this producer's (it has expired, or was replaced).
+-- KEYS  1 taskq:{id}   2 :bodies   3 :pending   4 :function
+-- ARGV  1 seconds after which the keys expire if the producer dies   2 the incarnation
+--       3 how many items were written before these   4 how many there are with these
+--       5.. range, body, ...
+-- Returns 1; 0 if the map is no longer this producer's (it has expired, or was replaced); -1 if some of what was
+-- written before is gone, since the server came back as it was some moments before: then it can't be completed.
 
-if redis.call('HGET', KEYS[1], 'writer') ~= ARGV[2] then
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'next')
+if map[1] ~= ARGV[2] then
     return 0
 end
--- Each number is pending once, also if the producer says it again because it heard no reply.
-if redis.call('LLEN', KEYS[3]) == tonumber(ARGV[3]) then
-    for i = 4, #ARGV do
-        redis.call('HSET', KEYS[2], ARGV[3] + i - 4, ARGV[i])
-        redis.call('RPUSH', KEYS[3], ARGV[3] + i - 4)
+if map[2] == ARGV[3] then
+    for i = 5, #ARGV, 2 do
+        redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+        redis.call('RPUSH', KEYS[3], ARGV[i])
     end
+    redis.call('HSET', KEYS[1], 'next', ARGV[4])
+elseif map[2] ~= ARGV[4] then -- else they were written, and only the reply was lost
+    return -1
 end
-for i = 1, 3 do
+for i = 1, 4 do
     redis.call('EXPIRE', KEYS[i], ARGV[1])
 end
 return 1

@@ -17,7 +17,7 @@ from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.job import MapJob
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure
-from taskq.payload.results import value_of
+from taskq.payload.results import Place, value_of
 from taskq.redis import services
 from taskq.views.progress_bar import Show, bar
 from taskq_workers.cli import exits
@@ -69,7 +69,7 @@ class Following:
                 ended = job.ready()  # asked before reading: nothing is added after the end
                 final = ended or not job.retries_left
                 for arrival in reading.new(failures=final, ended=ended or not self.wait):
-                    self._write(arrival, job.store.keys.results)
+                    self._write(arrival, job.store.place)
                 sys.stdout.flush()
                 if job.store.exists():
                     move(job.progress)
@@ -77,11 +77,11 @@ class Following:
                     return
                 events.next(pace=_PACE)
 
-    def _write(self, arrival: Arrival, key: str) -> None:
+    def _write(self, arrival: Arrival, place: Place) -> None:
         value: Any = None
         if arrival.failure is None:
             try:
-                value = value_of(key, arrival.index, arrival.data)
+                value = value_of(place, arrival.index, arrival.data)
             except ItemError as error:  # of a class that this process can't import
                 arrival = Arrival(arrival.index, failure=ItemFailure(arrival.index, "ItemError", str(error)))
                 click.echo(f"taskq: {error}", err=True)

@@ -9,9 +9,9 @@ import click
 from rq.job import Job
 
 from taskq.errors import UsageError
-from taskq.maps.reader import MapReader
+from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
-from taskq.views.error_groups import ErrorGroup, group_errors
+from taskq.views.error_groups import ErrorGroup
 from taskq_workers.cli.job_view import JobView, views
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_job, reached
@@ -50,18 +50,18 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
 
 
 def _map(connection: Any, view: JobView) -> dict[str, Any]:
-    store = MapReader(view.id, connection)
+    store = MapStore(view.id, connection)
     if not store.exists():
         return {"function": "", "reason": "its keys are gone", "chunks": None, "workers": {}, "errors": []}
     info = store.info()
-    claims = connection.hvals(store.keys.claims)
-    workers = Counter(claim.decode().partition(" ")[2] for claim in claims)
+    workers = Counter(claim.worker for claim in store.claims())
+    waiting = sum(map(connection.llen, (store.keys.pending, store.keys.again)))
     return {
         "function": info.name,
         "reason": info.reason,
-        "chunks": {"waiting": int(connection.llen(store.keys.pending)), "claimed": len(claims)},
+        "chunks": {"waiting": waiting, "claimed": workers.total()},
         "workers": dict(workers),
-        "errors": group_errors(store.each_failure()),
+        "errors": store.groups(),
     }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 from taskq.maps.reader import MapReader
-from taskq.views.error_groups import ErrorGroup, Frame, group_errors
+from taskq.views.error_groups import ErrorGroup, Frame
 
 MAPS = 10  # newest maps with failed items that are looked at
 RECORDS = 500  # error records of one map that are read at most
@@ -43,8 +42,7 @@ class Errors:
 
 def groups_of(connection: Any, map_id: str) -> list[dict[str, Any]]:
     """One map's failures in groups. Only text is read: the pickled exceptions stay closed."""
-    failures = islice(MapReader(map_id, connection).each_failure(), RECORDS)
-    return [_row(group) for group in group_errors(failures)[:GROUPS]]
+    return [_row(group) for group in MapReader(map_id, connection).groups()[:GROUPS]]
 
 
 def frame_text(frame: Frame) -> str:

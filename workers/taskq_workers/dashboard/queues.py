@@ -98,7 +98,7 @@ def page(connection: Any, queue: str, place: str, number: int) -> dict[str, Any]
 def job_row(job_id: str, values: Sequence[bytes | None]) -> dict[str, Any]:
     """What the page says of a job, from its ``FIELDS``; only text, whatever stands there."""
     fields = dict(zip(FIELDS, values, strict=True))
-    kind, _ = kind_of({keys.JOB_KIND.encode(): fields[keys.JOB_KIND] or b""})
+    kind = kind_of({keys.JOB_KIND.encode(): fields[keys.JOB_KIND] or b""}).name
     return {
         "id": job_id,
         "kind": kind,

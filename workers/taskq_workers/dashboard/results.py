@@ -46,7 +46,7 @@ def lines(store: MapReader) -> Iterator[str]:
         value = None
         if arrival.failure is None:
             try:
-                value = value_of(store.keys.results, arrival.index, arrival.data)
+                value = value_of(store.place, arrival.index, arrival.data)
             except Exception as error:  # noqa: BLE001 - loading imports the user's modules
                 value = f"can't be read by the page: {type(error).__name__}: {error}"
         yield line_of(arrival, value) + "\n"

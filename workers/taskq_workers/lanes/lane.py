@@ -42,7 +42,7 @@ def _bytes_in(task: Task) -> int:
     if isinstance(task, JobTask):
         return sum(map(len, task.fields.values()))
     if isinstance(task, ChunkTask) and task.introduction is None:
-        return len(task.payload)
+        return len(task.body)
     return sys.maxsize
 
 

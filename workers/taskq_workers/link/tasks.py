@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from taskq.payload.ranges import Range
+
 
 @dataclass(frozen=True)
 class Introduction:
     """What a pool process must know of a map, and keeps.
 
     Args:
+        incarnation: Of the map.
         function: The pickled ``Function``.
         fields: The RQ job's hash as in Redis, for ``get_current_job()``.
     """
 
     job_id: str
+    incarnation: str
     function: bytes
     fields: dict[bytes, bytes]
 
@@ -25,18 +29,20 @@ class ChunkTask:
     """Run a chunk of a map.
 
     Args:
-        job_id: The map; with ``chunk`` and ``worker`` for the log records of user code.
+        job_id: The map; with ``range`` and ``worker`` for the log records of user code.
+        range: The items that are to be run.
         key: Of the map in the pool process's memory; no two executions share one.
         introduction: None if this pool process has got it before.
+        body: What the range needs: see ``maps/body.py``.
     """
 
     job_id: str
-    chunk: int
+    range: Range
     worker: str
     key: str
     introduction: Introduction | None
     star: bool
-    payload: bytes
+    body: bytes
     limit: int
     item_timeout: float = 0.0  # seconds; 0.0: none
     adapt: bool = False  # the chunk may be cut

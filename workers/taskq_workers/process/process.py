@@ -43,7 +43,7 @@ KNOWN_MAPS = 8
 _marker: Marker  # shared with the service
 _ledger: Ledger  # shared with the service
 _tray: Tray  # shared with the service
-_maps: OrderedDict[str, tuple[Function, Job]] = OrderedDict()
+_maps: OrderedDict[str, tuple[Function, Job, MapKeys]] = OrderedDict()
 
 
 def start(
@@ -105,7 +105,7 @@ def run(number: int, task: Task) -> Any:
 def _run(number: int, task: Task) -> Any:
     try:
         if isinstance(task, ChunkTask):
-            logs.at(job=task.job_id, chunk=task.chunk, worker=task.worker)
+            logs.at(job=task.job_id, chunk=str(task.range), worker=task.worker)
             return _run_chunk(number, task)
         logs.at(job=getattr(task, "job_id", None), chunk=None, worker=task.worker)
         if isinstance(task, JobTask):
@@ -152,13 +152,13 @@ class _Watch:
 
 def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
-        function, job = _introduced(task)
+        function, job, keys = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
         return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
     try:
         outcome = run_chunk(
-            function, MapKeys(job.id), task.star, task.payload, task.limit,
+            function, keys, task.star, task.range, task.body, task.limit,
             item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
         )  # fmt: skip
     finally:
@@ -166,14 +166,15 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     return outcome if isinstance(outcome, ChunkRefused) else replace(outcome, values=_tray.lay(outcome.values))
 
 
-def _introduced(task: ChunkTask) -> tuple[Function, Job]:
+def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
     new = task.introduction
     if new is not None:
-        function = function_codec(new.job_id, star=task.star).loads(new.function)
+        keys = MapKeys(new.job_id, new.incarnation)
+        function = function_codec(keys, star=task.star).loads(new.function)
         job = jobs.job_of(new.job_id, new.fields)
         if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
             job.check()
-        _maps[task.key] = function, job
+        _maps[task.key] = function, job, keys
         if len(_maps) > KNOWN_MAPS:
             _maps.popitem(last=False)
     return _maps[task.key]

@@ -18,7 +18,7 @@ from taskq.maps.reader import MapReader
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
 from taskq.views import timeline
-from taskq.views.error_groups import ErrorGroup, group_errors
+from taskq.views.error_groups import ErrorGroup
 from taskq.views.timeline import OK, TimelineEntry
 
 
@@ -144,7 +144,7 @@ def read(connection: Any, map_id: str) -> MapReport:
         retries=(job.number_of_retries or 0) if job else 0,
         info=info,
         rows=_rows(entries),
-        groups=group_errors(store.each_failure()),
+        groups=store.groups(),
         complete=kept >= info.done + info.failed,
     )
 

@@ -21,6 +21,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.registry import ReadyJobRegistry
 
+from taskq.redis import keys
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tray import let_go
 from taskq_workers.service.core.damage import contained
@@ -312,7 +313,7 @@ class Dispatcher:
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":
             self._ticked = 0.0  # somebody committed the last chunk of a map of ours
-        elif payload.get("command") == "taskq-look":  # somebody closed a map of which we hold chunks
+        elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
         elif payload.get("command") == "taskq-sent":  # webhooks

@@ -11,7 +11,6 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
-from taskq.maps.chunk import read_header
 from taskq.redis import keys
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun
@@ -100,7 +99,7 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(self.state.name, claim, outcome, note, pipe)
+                run.store.commit(claim, outcome, note, pipe)
                 handlers.append((run, partial(self._committed, run, ended)))
         return handlers
 
@@ -124,11 +123,10 @@ class Exchange:
                 run.store.note_death(claim, wounded.note, wounded.began, pipe)
                 handlers.append((run, _nothing))
                 if deaths < MAX_DEATHS:
-                    run.store.release(self.state.name, {claim.number: deaths}, pipe)
+                    run.store.release([(claim, deaths)], pipe)
                 else:
                     # From now on each death halves it again, until the item at fault is alone.
-                    halves = read_header(claim.payload).halves()
-                    run.store.split(self.state.name, claim, halves, MAX_DEATHS - 1, pipe)
+                    run.store.split(claim, claim.halves(), MAX_DEATHS - 1, pipe)
                 handlers.append((run, partial(self._given_back, run, wounded)))
             run.pending += len(run.wounded)
         return handlers
@@ -172,12 +170,11 @@ class Exchange:
                 wanted.append((run, ahead))
         return wanted
 
-    @staticmethod
-    def _claimed(run: MapRun, reply: Any) -> None:
-        answer = run.store.read_claims(reply)
+    def _claimed(self, run: MapRun, reply: Any) -> None:
+        answer = run.store.read_claims(reply, self.state.name)
         run.pending = answer.pending
         for claim in answer.claims:
-            read_header(claim.payload)  # here, where it costs only this map if it is none
+            claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
         run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
@@ -270,8 +267,8 @@ def resolve_doubt(state: State) -> None:
 
 
 def _resolve_claims(state: State, run: MapRun) -> None:
-    known = {claim.number for claim in run.held}
-    unknown = {n: deaths for n, deaths in run.store.held_by(state.name).items() if n not in known}
+    known = {claim.text for claim in run.held}
+    unknown = [claim for claim in run.store.held_by(state.name) if claim.text not in known]
     if unknown:
-        run.store.release(state.name, unknown)
+        run.store.release((claim, claim.deaths) for claim in unknown)
         run.pending += len(unknown)

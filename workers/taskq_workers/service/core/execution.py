@@ -13,8 +13,9 @@ import rq
 from rq.executions import Execution
 from rq.job import Job
 
+from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
-from taskq.maps.store import Claim, MapStore
+from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
@@ -37,6 +38,7 @@ BATCH = (0.004, 32)
 BATCH_BYTES = 1 << 16
 """Of arguments in a batch; else reading it takes longer than running it."""
 
+KEPT_FUNCTION = 1 << 20  # bytes; the memory of a service is not to depend on what users send
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
 
@@ -154,6 +156,7 @@ class MapRun(Taken):
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
     context: str = ""  # of the job's span: its chunks' parent
     seconds: float = 0.0  # running mean of a chunk's time
+    loaded: bytes = field(default=b"", repr=False)  # the pickled function, once a process needed it
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
 
     @property
@@ -186,12 +189,23 @@ class MapRun(Taken):
 
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
-        introduction = None if known else Introduction(self.store.keys.id, self.info.function, self.fields)
-        info = self.info
+        info, k = self.info, self.store.keys
+        introduction = None if known else Introduction(k.id, k.incarnation, self.function(), self.fields)
         return ChunkTask(
-            self.store.keys.id, claim.number, self.execution.worker_name, self.key, introduction, info.star,
-            claim.payload, info.limit, info.item_timeout, info.adapt,
+            k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
+            info.limit, info.item_timeout, info.adapt,
         )  # fmt: skip
+
+    def function(self) -> bytes:
+        """The pickled function; a large one is not kept here, so each process that needs it costs a read.
+
+        Raises:
+            DamagedError: If it is gone.
+        """
+        found = self.loaded or self.store.function()
+        if len(found) <= KEPT_FUNCTION:
+            self.loaded = found
+        return found
 
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""

@@ -14,7 +14,8 @@ from typing import Any
 import rq
 from rq.job import Job
 
-from taskq.maps.store import Claim, MapStore
+from taskq.maps.claim import Claim
+from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
@@ -118,8 +119,8 @@ class State:
         most = self.settings.rq.max_jobs
         return sys.maxsize if most is None else most - self.begun
 
-    def store(self, map_id: str) -> MapStore:
-        return MapStore(map_id, self.connection, self.scripts)
+    def store(self, map_id: str, incarnation: str = "") -> MapStore:
+        return MapStore(map_id, self.connection, self.scripts, incarnation=incarnation)
 
     def ended(self, taken: Taken, outcome: str, error: str | None = None) -> None:
         """Count a job whose end is on record, and end its span."""
@@ -187,7 +188,7 @@ class State:
         if run.context:
             attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
-            tracing.chunk(run.context, claim.number, outcome, attributes)
+            tracing.chunk(run.context, str(claim.range), outcome, attributes)
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 
-from taskq.maps.chunk import read_header
-from taskq.maps.store import Claim
-from taskq.payload.outcome import ChunkOutcome, ItemFailure
+from taskq.maps.claim import Claim
+from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
+from taskq.payload.ranges import Range
 from taskq_workers.lanes.death import Death
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tasks import JobOutcome
@@ -64,27 +64,26 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
         _settle_timeout(state, lane, death, run, claim)
         return
     deaths = claim.deaths + 1
-    header = read_header(claim.payload)
-    if deaths < MAX_DEATHS or len(header.offsets) > 1:
+    if deaths < MAX_DEATHS or len(claim.to_do) > 1:
         run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began))
     else:
-        index = header.start + header.offsets[0]
+        [index] = claim.to_do
         failure = ItemFailure.lost(index, f"{death.cause} on {lane.where.host}", deaths)
-        outcome = ChunkOutcome([], [], [failure], death.began, death.seconds)
+        outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, left=[Part(claim.range)])
         run.ended.append((claim, outcome, state.note(lane, "killed")))
 
 
 def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
     """Give up the item whose time was over; the others of its chunk are not to blame, and run again."""
-    header = read_header(claim.payload)
-    guilty = -1 if death.item is None else death.item - header.start
-    if guilty not in header.offsets:  # it ended just before we killed
+    index = death.item
+    if index is None or index not in claim.to_do:  # it ended just before we killed
         run.ready.appendleft(claim)
         return
-    others = [offset for offset in header.offsets if offset != guilty]
-    rest = [bytes(header.keeping(others))] if others else []
-    failure = ItemFailure.timeout(header.start + guilty, run.info.item_timeout)
-    outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest)
+    start, end = claim.range.start, claim.range.end
+    beside = (Range(start, index - start), Range(index + 1, end - index - 1))
+    rest = [Part(one) for one in beside if one.count and claim.header.within(one)]
+    failure = ItemFailure.timeout(index, run.info.item_timeout)
+    outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest, [Part(Range(index, 1))])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))
 
 

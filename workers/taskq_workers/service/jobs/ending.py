@@ -10,14 +10,15 @@ import time
 
 from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 
-from taskq.errors import ResultsGoneError
+from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.info import MapInfo
 from taskq.maps.job import CANCELED
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
-from taskq.redis import refusals
+from taskq.redis import keys, refusals
+from taskq.redis.kinds import kind_of
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
@@ -135,8 +136,8 @@ def end_map(state: State, run: MapRun) -> None:
         return
     try:
         info = run.store.info()
-    except ResultsGoneError:
-        run.closed = "gone"  # deleted at its end; the next turn says so to RQ
+    except (ResultsGoneError, ReplacedError):
+        run.closed = "gone"  # deleted at its end, or replaced; the next turn says so to RQ
         return
     if not info.complete:
         # Redis has died since and come back as it was some moments before (appendfsync everysec): it goes on.
@@ -202,14 +203,15 @@ def _ttl(run: MapRun, *, failed: bool) -> int:
 
 def _why_closed(state: State, run: MapRun) -> str | None:
     """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
-    status, worker = state.connection.hmget(run.job.key, "status", "worker_name")
-    if status != b"started" or (worker or b"").decode() != state.name:
+    status, worker, mark = state.connection.hmget(run.job.key, "status", "worker_name", keys.JOB_KIND)
+    replaced = kind_of({keys.JOB_KIND.encode(): mark or b""}).incarnation != run.store.keys.incarnation
+    if replaced or status != b"started" or (worker or b"").decode() != state.name:
         return None
     if run.closed not in ("closed", "gone"):
         return run.closed
     try:
         return run.store.info().reason or "the map was closed by another worker"
-    except ResultsGoneError:
+    except (ResultsGoneError, ReplacedError):
         return f"the map {run.job.id} has no keys in Redis: they were deleted, evicted or have expired"
 
 
@@ -218,7 +220,7 @@ def look(state: State, run: MapRun) -> None:
     run.look = False
     try:
         info = run.store.info()
-    except ResultsGoneError:
+    except (ResultsGoneError, ReplacedError):
         run.closed = "gone"
         let_go(state, run, kill=True)
         return

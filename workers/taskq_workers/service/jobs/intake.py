@@ -15,8 +15,8 @@ from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
 
-from taskq.errors import ResultsGoneError
-from taskq.maps.info import MapInfo
+from taskq.errors import ReplacedError, ResultsGoneError
+from taskq.maps.info import MapInfo, check_announcement
 from taskq.maps.job import HelperJob
 from taskq.maps.rq_jobs import HELP_PATH
 from taskq.maps.store import MapStore
@@ -130,11 +130,11 @@ def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes])
 
 def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
     """Whether this is a call for help with a map that this service works on already."""
-    kind, map_id = kind_of(fields)
+    kind, map_id, incarnation = kind_of(fields)
     if kind != HELPER:
         return False
     for run in state.maps:
-        if run.store.keys.id == map_id:
+        if (run.store.keys.id, run.store.keys.incarnation) == (map_id, incarnation):
             state.connection.hdel(run.store.keys.hash, MapField.HELPER)  # nobody else was free; ask again later
             return True
     return False
@@ -147,15 +147,15 @@ def _started_safely(state: State, one: Taken) -> Taken:
     except Exception as error:
         if not is_damage(error):
             raise
-        kind, map_id = kind_of(one.fields)
-        store = state.store(map_id or one.job.id)
+        kind, map_id, incarnation = kind_of(one.fields)
+        store = state.store(map_id or one.job.id, incarnation)
         run = MapRun(one.job, one.queue, one.execution, one.fields, store=store, info=_GONE, helper=kind == HELPER)
         run.break_off(error)
         return run
 
 
 def _started(state: State, one: Taken) -> Taken:
-    kind, map_id = kind_of(one.fields)
+    kind, map_id, incarnation = kind_of(one.fields)
     timeout = one.job.timeout
     deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
     books = (one.job, one.queue, one.execution, one.fields)
@@ -165,8 +165,8 @@ def _started(state: State, one: Taken) -> Taken:
         plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
         return plain
     helper = kind == HELPER
-    run = None if helper else _become_owner(state, one)
-    store = state.store(map_id or one.job.id)
+    run = None if helper else _become_owner(state, one, incarnation)
+    store = state.store(map_id or one.job.id, incarnation)
     info = _info(state, store, helper=helper)
     if info is None:
         run = run or MapRun(*books, store=store, info=_GONE, helper=helper)
@@ -207,7 +207,7 @@ def _attributes(state: State, taken: Taken) -> dict[str, str]:
     return {"taskq.job": taken.job.id, "taskq.queue": taken.queue.name, "taskq.worker": state.name}
 
 
-def _become_owner(state: State, one: Taken) -> MapRun | None:
+def _become_owner(state: State, one: Taken, incarnation: str) -> MapRun | None:
     """If this service helps with the map that it now comes to own (its owner has died), go on with that run.
 
     And if it owned the map, and was given up for dead without knowing it yet, let go of the old run.
@@ -216,25 +216,28 @@ def _become_owner(state: State, one: Taken) -> MapRun | None:
         if run.store.keys.id != one.job.id:
             continue
         state.worker.forget(run.job, run.execution, delete=run.helper)
-        if run.helper:
+        if run.helper and run.store.keys.incarnation == incarnation:
             run.job, run.queue, run.execution, run.fields = one.job, one.queue, one.execution, one.fields
             run.helper = False
             return run
         state.drop(run)
-        run.store.release(state.name)
+        run.store.release_all(state.name)
     return None
 
 
-_GONE = MapInfo("", b"", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
+_GONE = MapInfo("", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
 
 
 def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
     if not helper:
-        return store.open(state.name)
+        if (info := store.open(state.name)) is not None:
+            store.release_orphans()  # of workers that died while nobody owned it
+            check_announcement(store.keys.id, info)
+        return info
     state.connection.hdel(store.keys.hash, MapField.HELPER)
     try:
         return store.info()
-    except ResultsGoneError:
+    except (ResultsGoneError, ReplacedError):
         return None
 
 
@@ -260,8 +263,8 @@ def ask_for_help(state: State, run: MapRun) -> None:
         number = int(number or 0) + 1
         helper_id = f"{store.keys.id}-helper-{number}"
         job = HelperJob.create(
-            HELP_PATH, args=(store.keys.id,), connection=state.connection, id=helper_id, origin=queue.name,
-            timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {store.keys.id}",
+            HELP_PATH, args=(store.keys.id, store.keys.incarnation), connection=state.connection, id=helper_id,
+            origin=queue.name, timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {store.keys.id}",
         )  # fmt: skip
         pipe.multi()
         pipe.hset(store.keys.hash, mapping={MapField.HELPER: helper_id, MapField.HELPERS: number})

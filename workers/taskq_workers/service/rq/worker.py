@@ -19,7 +19,7 @@ from rq.utils import now
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
-from taskq.redis import services
+from taskq.redis import keys, services
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
 
@@ -78,6 +78,16 @@ class RQWorker(BaseWorker):
             self.on_message(payload)
         except Exception:
             log.exception("not a command: %r", message, extra={"action": "bad_command"})
+
+    def subscribe(self) -> None:
+        """To RQ's channel of this worker, and to what concerns all of taskq's services."""
+        super().subscribe()
+        channel: Any = self.pubsub
+        channel.subscribe(**{keys.NOTES: self._handle_note})
+
+    def _handle_note(self, message: Any) -> None:
+        if rq.command.parse_payload(message).get("command") == keys.LOOK:  # nobody commands all services at once
+            self.handle_payload(message)
 
     # -- a job's life ----------------------------------------------------------------------------------
 

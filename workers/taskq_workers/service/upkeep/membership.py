@@ -122,7 +122,7 @@ class Membership:
                 state.worker.executions.pop(taken.execution.id, None)
                 state.let_go(taken)
                 if isinstance(taken, MapRun):
-                    taken.store.release(state.name)  # what it has claimed since
+                    taken.store.release_all(state.name)  # what it has claimed since
             else:  # begun since; the index of executions may be gone
                 state.connection.sadd(state.worker.executions_key, taken.execution.composite_key)
         for lane in state.lanes:

@@ -81,12 +81,12 @@ class Monitor:
         return ProcessActivity(lane.index, lane.where.pid, started, memory, cpu, deaths, job, chunk, since)
 
     @staticmethod
-    def _runs(lane: Lane) -> tuple[str, int | None]:
-        """The job's id, and the chunk's number, of what runs on this lane."""
+    def _runs(lane: Lane) -> tuple[str, str | None]:
+        """The job's id, and the chunk's range, of what runs on this lane."""
         taken = lane.running
         if isinstance(taken, MapRun):
             claim = taken.flying.get(lane.task)
-            return taken.store.keys.id, None if claim is None else claim.number
+            return taken.store.keys.id, None if claim is None else str(claim.range)
         return (taken.job_id, None) if isinstance(taken, PlainJob) else ("", None)
 
 

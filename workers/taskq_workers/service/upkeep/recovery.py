@@ -136,9 +136,9 @@ def return_execution(connection: Any, name: str, composite_key: str, *, died: bo
         return False
     job = Job(execution.job_id, connection=connection, serializer=SealedSerializer)
     job.restore(fields)
-    kind, map_id = kind_of(fields)
+    kind, map_id, incarnation = kind_of(fields)
     if kind:
-        released = MapStore(map_id or job.id, connection).release(name)
+        released = MapStore(map_id or job.id, connection, incarnation=incarnation).release_all(name)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
     started = job.get_status(refresh=False) == JobStatus.STARTED and job.worker_name == name

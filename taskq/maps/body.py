@@ -1,0 +1,210 @@
+"""The bytes that carry the items of a chunk.
+
+A body is one header line, ``kind start count only``, and what it holds. ``start:count`` is the range whose items
+it holds; ``only`` is empty, or lists the offsets (``3,5,9``) of those that it holds, for what is left of a chunk
+need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, and where there is nothing but plain
+data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
+which can't be read costs itself.
+
+Bodies are stored once. A range that is smaller than its body refers to it, until a pool process has run it: what
+is left then is written anew, in a body of its own size.
+
+With a secret key the pickles are signed together with the header, for the map and its incarnation.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any
+
+from taskq.errors import DamagedError
+from taskq.payload import codec
+from taskq.payload.ranges import Range
+from taskq.redis.keys import MapKeys
+
+PLAIN, FRAMED = "p", "f"
+
+_LENGTH = struct.Struct(">I")
+_ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
+_ROWS = frozenset([tuple, list])
+_DEEP = 4  # levels of lists, tuples and dicts which are looked through for plain data
+_GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a body's first line says."""
+
+    range: Range
+    only: tuple[int, ...] = ()
+    kind: str = PLAIN
+
+    @property
+    def indexes(self) -> Sequence[int]:
+        """The items that it holds, in order."""
+        span = self.range
+        return [span.start + offset for offset in self.only] if self.only else range(span.start, span.end)
+
+    def within(self, part: Range) -> Sequence[int]:
+        """Those of them that are in this range."""
+        if not self.only:
+            return range(max(part.start, self.range.start), min(part.end, self.range.end))
+        return [index for index in self.indexes if part.start <= index < part.end]
+
+    def __bytes__(self) -> bytes:
+        only = ",".join(map(str, self.only))
+        return f"{self.kind} {self.range.start} {self.range.count} {only}\n".encode()
+
+
+def read_header(body: bytes) -> Header:
+    """The header of a body, without touching what it holds.
+
+    Raises:
+        DamagedError: If it does not begin with one.
+    """
+    try:
+        line = bytes(body[: body.index(b"\n")]).decode("ascii")
+        kind, start, count, only = line.split(" ")
+        header = Header(Range.parse(f"{start}:{count}"), tuple(map(int, only.split(","))) if only else (), kind)
+        rising = all(a < b for a, b in pairwise((-1, *header.only, header.range.count)))
+    except ValueError:
+        rising = False
+    if not rising or kind not in (PLAIN, FRAMED):
+        raise DamagedError(f"a chunk begins with {body[:40]!r}, which is no header")
+    return header
+
+
+def _codec(keys: MapKeys, header: Header) -> codec.Codec:
+    return codec.at("chunk", keys.id, keys.incarnation, bytes(header).decode())
+
+
+class Body:
+    """The items of one body, as a process that runs them has them.
+
+    Args:
+        keys: Of the map.
+        header: The body's.
+        items: Those that it holds, in order; of kind ``FRAMED`` each still pickled.
+    """
+
+    def __init__(self, keys: MapKeys, header: Header, items: Sequence[Any]) -> None:
+        self.header = header
+        self._keys = keys
+        self._items = items
+
+    @classmethod
+    def read(cls, keys: MapKeys, body: bytes) -> Body:
+        """The items of a body of this map.
+
+        Raises:
+            SignatureError: If there is a secret key, and it is not signed for this map and its header.
+            DamagedError: If there are not as many items as its header says.
+        """
+        header = read_header(body)
+        data = _codec(keys, header).open(body[body.index(b"\n") + 1 :])
+        items = codec.loads(data) if header.kind == PLAIN else list(_frames(data))
+        try:
+            count = len(items)
+        except TypeError:
+            count = -1
+        if count != len(header.indexes):
+            raise DamagedError(f"a chunk of {len(header.indexes)} items holds {type(items).__name__} of {count}")
+        return cls(keys, header, items)
+
+    def within(self, part: Range) -> tuple[Sequence[int], int, Sequence[Any]]:
+        """Of the items in this range: their indexes, the position of the first, and each as ``loads`` takes it."""
+        indexes = self.header.within(part)
+        if not indexes:
+            return indexes, 0, []
+        first = (
+            self.header.only.index(indexes[0] - self.header.range.start)
+            if self.header.only
+            else (indexes[0] - self.header.range.start)
+        )
+        return indexes, first, self._items[first : first + len(indexes)]
+
+    @property
+    def loads(self) -> Callable[[bytes], Any] | None:
+        """What makes an item of what ``within`` gives, and may raise anything; None: they are items already."""
+        return codec.loads if self.header.kind == FRAMED else None
+
+    def part(self, positions: Sequence[int]) -> tuple[Range, bytes]:
+        """A body of its own for the items at these positions, and its range; there must be one at least."""
+        indexes = self.header.indexes
+        first, last = indexes[positions[0]], indexes[positions[-1]]
+        span = Range(first, last - first + 1)
+        whole = span.count == len(positions)
+        only = () if whole else tuple(indexes[position] - first for position in positions)
+        held = (
+            self._items[positions[0] : positions[-1] + 1]
+            if whole and not self.header.only
+            else [self._items[position] for position in positions]
+        )
+        return span, _write(self._keys, Header(span, only, self.header.kind), held)
+
+
+def write(keys: MapKeys, start: int, run: Any) -> bytes:
+    """The body of the chunk of these items, the first of which has the index ``start``.
+
+    Raises:
+        PickleError: If an item can't be pickled; names its index.
+    """
+    span = Range(start, len(run))
+    if _is_plain(run):
+        return _write(keys, Header(span), run, start)
+    try:
+        whole = codec.dumps(run)
+    except Exception:  # noqa: BLE001 - by item it is seen which one it is
+        whole = _GLOBAL
+    if _GLOBAL not in whole:
+        return _closed(keys, Header(span), whole)
+    frames = [codec.dumps(item, f"item {index}") for index, item in enumerate(run, start)]
+    return _write(keys, Header(span, kind=FRAMED), frames, start)
+
+
+def _write(keys: MapKeys, header: Header, items: Any, start: int = 0) -> bytes:
+    if header.kind == PLAIN:
+        return _closed(keys, header, codec.dumps(items, f"the chunk from item {start} on"))
+    return _closed(keys, header, b"".join(chain.from_iterable((_LENGTH.pack(len(one)), one) for one in items)))
+
+
+def _closed(keys: MapKeys, header: Header, data: bytes) -> bytes:
+    return bytes(header) + _codec(keys, header).close(data)
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        if at + _LENGTH.size > len(data):
+            raise DamagedError("a chunk ends in the middle of an item")
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if at + length > len(data):
+            raise DamagedError("a chunk ends in the middle of an item")
+        yield bytes(data[at : at + length])
+        at += length
+
+
+def _is_plain(run: Any) -> bool:
+    """Whether it is known, without pickling, that every process can read all of it."""
+    if type(run) in (range, bytes) or codec.is_array(run):
+        return True
+    return type(run) in _ROWS and _holds_plain(run, _DEEP)
+
+
+def _holds_plain(values: Iterable[Any], levels: int) -> bool:
+    values = values if isinstance(values, (list, tuple)) else list(values)
+    kinds = set(map(type, values)) - _ATOMS
+    if not kinds:
+        return True
+    if not levels or not kinds <= {tuple, list, dict}:
+        return False
+    rows = [value for value in values if type(value) in _ROWS]
+    tables = [value for value in values if type(value) is dict]
+    return _holds_plain(chain.from_iterable(rows), levels - 1) and all(
+        _holds_plain(chain.from_iterable(part(table) for table in tables), levels - 1)
+        for part in ((dict.keys, dict.values) if tables else ())
+    )

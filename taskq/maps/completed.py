@@ -1,0 +1,73 @@
+"""A map's results in the order of completion, each checked against the span that tells of which item it is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from taskq.errors import DamagedError
+from taskq.maps.coverage import Coverage
+from taskq.maps.info import MapInfo
+from taskq.maps.reader import MapReader
+from taskq.payload import results
+
+_SPANS = 10_000  # read in one round trip
+
+
+class Completed:
+    """Reads ahead, a batch at a time.
+
+    Args:
+        store: The map's.
+    """
+
+    def __init__(self, store: MapReader) -> None:
+        self._store = store
+        self._first = 0  # position of the first element of the batch
+        self._batch: list[bytes] = []
+        self._ends: list[int] = []  # of each span: the position after its last element
+        self._spans: list[tuple[int, int]] = []
+
+    def has(self, position: int) -> bool:
+        """Whether there is a result at this position; it is read, and those behind it."""
+        if self._first <= position < self._first + len(self._batch):
+            return True
+        batch = self._store.results.batch(position)
+        if batch:
+            self._first, self._batch = position, batch
+        return bool(batch)
+
+    def value(self, position: int) -> Any:
+        """The result at a position at which there is one.
+
+        Raises:
+            SignatureError: If there is a secret key, and it is not signed for its item.
+            DamagedError: If no span tells of it, or it is no pickle.
+            ItemError: If it can't be unpickled in this process.
+        """
+        while not self._ends or position >= self._ends[-1]:
+            self._note(self._store.spans(len(self._spans), _SPANS))
+        number = bisect_right(self._ends, position)
+        start, count = self._spans[number]
+        index = start + position - (self._ends[number] - count)
+        return results.value_of(self._store.place, index, self._batch[position - self._first])
+
+    def _note(self, spans: list[tuple[int, int]]) -> None:
+        if not spans:
+            raise DamagedError(f"{self._store.keys.results} has more elements than its spans tell of")
+        end = self._ends[-1] if self._ends else 0
+        for _start, count in spans:
+            end += count
+            self._ends.append(end)
+        self._spans += spans
+
+    def prove(self, info: MapInfo) -> None:
+        """At the end of a map all of whose items have results: see that each was among those that were read.
+
+        Raises:
+            DamagedError: If an item is missing, or was there twice.
+        """
+        coverage = Coverage(info.total)
+        for start, count in self._store.spans():
+            coverage.add(start, count)
+        coverage.prove()

@@ -1,0 +1,107 @@
+"""A map that its producer is writing: nobody else may touch it before it is announced."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskq.errors import MapError
+from taskq.maps.chunk import Chunk
+from taskq.maps.info import read_info, seal_codec
+from taskq.redis import keys
+from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.lua import Scripts
+
+_EXPIRED, _GAP = 0, -1  # what write.lua says
+
+
+class Draft:
+    """One incarnation, from the moment at which its producer draws it until it is announced.
+
+    Args:
+        job_id: The map's RQ job.
+        connection: Anything redis-py compatible.
+    """
+
+    def __init__(self, job_id: str, connection: Any) -> None:
+        self.keys = MapKeys(job_id, os.urandom(16).hex())
+        self.total = 0  # items written so far
+        self._connection = connection
+        self._scripts = Scripts(connection)
+
+    def begin(self, function: bytes, fields: Mapping[str, Any]) -> bool:
+        """Reserve the id and write function and hash; False if a map with this id exists."""
+        k = self.keys
+        flat = [part for pair in fields.items() for part in pair]
+        return bool(self._scripts.begin([k.hash, k.function], [keys.WRITING_TTL, k.incarnation, function, *flat]))
+
+    def write(self, chunks: Sequence[Chunk]) -> None:
+        """Add the next chunks; they can't be claimed before ``announce``.
+
+        Raises:
+            MapError: If what was written before is not there any more, wholly or in part.
+        """
+        k = self.keys
+        after = chunks[-1].range.end
+        flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
+        args = [keys.WRITING_TTL, k.incarnation, self.total, after, *flat]
+        said = self._scripts.write([k.hash, k.bodies, k.pending, k.function], args)
+        if said == _EXPIRED:
+            raise self._expired()
+        if said == _GAP:
+            raise self._lost()
+        self.total = after
+
+    def is_announced(self, pipe: Any) -> bool:
+        """Whether it was announced before, and only the reply was lost.
+
+        Raises:
+            MapError: If it can't be: what was written is not all there.
+        """
+        fields = (MapField.INCARNATION, MapField.STATE, MapField.NEXT)
+        incarnation, state, written = pipe.hmget(self.keys.hash, fields)
+        if incarnation is None or incarnation.decode() != self.keys.incarnation:
+            raise self._expired()
+        if state != b"writing":
+            return True
+        if int(written or 0) != self.total:
+            raise self._lost()
+        return False
+
+    def announce(self, pipe: Any, fields: Mapping[str, Any], ttl: int | None) -> None:
+        """Open the map, in the transaction which makes its RQ job visible (I5).
+
+        Args:
+            pipe: With that transaction.
+            fields: As they were given to ``begin``.
+            ttl: Seconds after which RQ lets the job itself expire if nobody begins it; None: never.
+        """
+        k = self.keys
+        told = {**fields, MapField.INCARNATION: k.incarnation, MapField.TOTAL: self.total}
+        info = read_info({name.encode(): str(value).encode() for name, value in told.items()})
+        seal = seal_codec(k.id).close(info.announcement)
+        pipe.hset(k.hash, mapping={MapField.TOTAL: self.total, MapField.SEAL: seal, MapField.STATE: "open"})
+        pipe.zadd(keys.MAPS, {k.id: time.time()})
+        for key in (k.hash, k.function, k.bodies, k.pending):
+            if ttl is None:
+                pipe.persist(key)
+            else:
+                pipe.expire(key, ttl + keys.WRITING_TTL)  # an owner that just got it persists these
+
+    def abandon(self) -> None:
+        """Remove what was written, unless it was announced, and the reply to that was not heard."""
+        self._scripts.abandon(list(self.keys.all), [self.keys.incarnation])
+
+    def _expired(self) -> MapError:
+        return MapError(
+            f"the items of the map {self.keys.id} came too slowly: nothing was written for {keys.WRITING_TTL} s, "
+            "so what there was has expired. Collect them in a list first."
+        )
+
+    def _lost(self) -> MapError:
+        return MapError(
+            f"the server has lost items of the map {self.keys.id} while they were written: it came back as it was "
+            "some moments before. Nothing of the map was announced; push it again."
+        )

@@ -1,0 +1,24 @@
+-- Let all keys of a map live for so long, if it is still the one that is meant.
+--
+-- KEYS  1 taskq:maps   2 taskq:{id}   3.. the map's other keys
+-- ARGV  1 the incarnation   2 seconds; -1: for ever, 0: not at all   3 the map's id
+-- Returns 1; 0 if another incarnation has taken its place.
+
+local incarnation = redis.call('HGET', KEYS[2], 'incarnation')
+if incarnation and incarnation ~= ARGV[1] then
+    return 0
+end
+local ttl = tonumber(ARGV[2])
+for i = 2, #KEYS do
+    if ttl == 0 then
+        redis.call('UNLINK', KEYS[i])
+    elseif ttl < 0 then
+        redis.call('PERSIST', KEYS[i])
+    else
+        redis.call('EXPIRE', KEYS[i], ttl)
+    end
+end
+if ttl == 0 then
+    redis.call('ZREM', KEYS[1], ARGV[3])
+end
+return 1
