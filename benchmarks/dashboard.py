@@ -65,9 +65,9 @@ def commit(maps: list[taskq.MapJob], count: int) -> None:
     """As many chunks end, of all maps in turn."""
     for number in range(count):
         store = maps[number % len(maps)].store
-        [claim] = store.read_claims(store.claim("worker", 1)).claims
-        outcome = ChunkOutcome([b"N."], [(claim.number, 1)], [], time.time() - 0.05, 0.05)
-        store.commit("worker", claim, outcome, TimelineNote(f"host-{number % 4}", "worker", 1, number % 16))
+        [claim] = store.read_claims(store.claim("worker", 1), "worker").claims
+        outcome = ChunkOutcome([b"N."], [(claim.range.start, 1)], [], time.time() - 0.05, 0.05)
+        store.commit(claim, outcome, TimelineNote(f"host-{number % 4}", "worker", 1, number % 16))
 
 
 def updates(queue: taskq.Queue, maps: list[taskq.MapJob]) -> tuple[float, float, int]:

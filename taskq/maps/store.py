@@ -224,8 +224,8 @@ class MapStore(MapReader):
     def close(self, reason: str = "", pipe: Any = None, *, kill: bool = False) -> None:
         """Accept no more claims and commits; what is left can be opened again. ``kill`` what runs, if told so."""
         k = self.known
-        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), k.events, keys.NOTES, keys.LOOK]
-        self.scripts.close([k.hash], args, pipe)
+        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), k.events, keys.NOTES, keys.LOOK, _STEP]
+        self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""

@@ -7,8 +7,9 @@ import pytest
 from taskq import Queue
 from taskq.maps import arrivals
 from taskq.maps.arrivals import Arrivals
+from taskq.maps.claim import Claim
 from taskq.maps.runner import run_chunk
-from taskq.maps.store import Claim, MapStore
+from taskq.maps.store import MapStore
 from taskq.payload import codec
 from taskq.payload.function import Function
 from taskq.views.timeline import TimelineNote
@@ -24,12 +25,12 @@ class Map:
         self.job = queue.map(jobs.invert, range(8), chunksize=2)
         self.store: MapStore = self.job.store
         self.store.open("w")
-        self._claims = {claim.number: claim for claim in self.store.read_claims(self.store.claim("w", 9)).claims}
+        self._claims = self.store.read_claims(self.store.claim("w", 9), "w").claims
 
     def commit(self, number: int) -> None:
         claim: Claim = self._claims[number]
-        outcome = run_chunk(Function.of(jobs.invert), self.store.keys, False, claim.payload, 10**6)
-        assert self.store.read_commit(self.store.commit("w", claim, outcome, NOTE)).committed
+        outcome = run_chunk(Function.of(jobs.invert), self.store.keys, False, claim.range, claim.body, 10**6)
+        assert self.store.read_commit(self.store.commit(claim, outcome, NOTE)).committed
 
 
 def told(reading: Arrivals, *, failures: bool = True, ended: bool = False) -> list[int | str]:
@@ -104,7 +105,7 @@ def test_nothing_but_failures(any_queue: Queue, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(arrivals, "_BATCH", 2)
     job = any_queue.map(jobs.invert, [0] * 5, chunksize=5)
     job.store.open("w")
-    [claim] = job.store.read_claims(job.store.claim("w", 1)).claims
-    outcome = run_chunk(Function.of(jobs.invert), job.store.keys, False, claim.payload, 10**6)
-    job.store.commit("w", claim, outcome, NOTE)
+    [claim] = job.store.read_claims(job.store.claim("w", 1), "w").claims
+    outcome = run_chunk(Function.of(jobs.invert), job.store.keys, False, claim.range, claim.body, 10**6)
+    job.store.commit(claim, outcome, NOTE)
     assert [one.index for one in Arrivals(job.store).new(failures=True, ended=True)] == [0, 1, 2, 3, 4]

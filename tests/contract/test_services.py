@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from taskq import Queue
-from taskq.maps.chunk import CHUNKS_PER_CORE, read_header
+from taskq.maps.body import read_header
+from taskq.maps.chunk import CHUNKS_PER_CORE
 from taskq.redis import keys, services
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
@@ -118,5 +119,5 @@ def test_live_cores_decide_the_size_of_chunks(any_queue: Queue, processes: int) 
     renew(any_queue, info("a", processes=processes))
     total = 100 * CHUNKS_PER_CORE[0] * processes
     job = any_queue.map(jobs.square, range(total))
-    payloads = any_queue.connection.hvals(job.store.keys.chunks)
-    assert max(read_header(payload).count for payload in payloads) == 100
+    payloads = any_queue.connection.hvals(job.store.keys.bodies)
+    assert max(read_header(payload).range.count for payload in payloads) == 100

@@ -16,7 +16,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 import taskq
-from taskq import MapJob, Queue, SignatureError
+from taskq import DamagedError, MapJob, Queue, SignatureError
 from taskq.payload import codec, signing
 from taskq.queue import fetch
 from taskq.redis import connection, keys, refusals
@@ -148,14 +148,15 @@ def test_a_retried_job_and_map(queue: Queue, tmp_path: Path) -> None:
 def test_everything_that_is_pickled_is_signed(queue: Queue) -> None:
     job = queue.map(jobs.invert, [1, 0], meta={"a": 1}, chunksize=2)
     plain = queue.enqueue(jobs.square, 3, meta={"a": 1})
-    payload = queue.connection.hget(job.store.keys.chunks, "0")
-    assert payload.partition(b"\n")[2].startswith(signing.MAGIC)
+    body = queue.connection.hget(job.store.keys.bodies, "0:2")
+    assert body.partition(b"\n")[2].startswith(signing.MAGIC)
     drain(queue)
     queue.result_list("free").append(1)
     of = job.store.keys
     values = [Result.get_key(plain.id)]
     for element in (
-        queue.connection.hget(of.hash, MapField.FUNCTION),
+        queue.connection.get(of.function),
+        queue.connection.hget(of.hash, MapField.SEAL),
         queue.connection.hget(of.errors, "1"),
         queue.connection.lindex(of.results, 0),
         queue.connection.lindex(keys.free_list("free"), 0),
@@ -171,24 +172,24 @@ def test_everything_that_is_pickled_is_signed(queue: Queue) -> None:
 Forge = Callable[[Queue, MapJob, MapJob, bytes], Any]
 
 
-def field(which: str, name: str) -> tuple[Forge, Forge]:
-    """Overwrites a field of a map's hash: with a bomb, with another map's."""
-
-    def put(queue: Queue, job: MapJob, value: bytes) -> None:
-        key = getattr(job.store.keys, which)
-        old = queue.connection.hget(key, name)
-        header = old[: old.index(b"\n") + 1] if which == "chunks" else b""
-        queue.connection.hset(key, name, header + value)
-
-    def moved(queue: Queue, job: MapJob, other: MapJob, _bomb: bytes) -> None:
-        old = queue.connection.hget(getattr(other.store.keys, which), name)
-        put(queue, job, old[old.index(b"\n") + 1 :] if which == "chunks" else old)
-
-    return (lambda queue, job, _other, bomb: put(queue, job, bomb)), moved
+def body(queue: Queue, job: MapJob, _other: MapJob, bomb: bytes) -> None:
+    name, old = queue.connection.hgetall(job.store.keys.bodies).popitem()
+    queue.connection.hset(job.store.keys.bodies, name, old[: old.index(b"\n") + 1] + bomb)
 
 
-@pytest.mark.parametrize("forge", [*field("chunks", "0"), *field("hash", "function")],
-                         ids=["chunk", "moved-chunk", "function", "moved-function"])  # fmt: skip
+def moved_body(queue: Queue, job: MapJob, other: MapJob, _bomb: bytes) -> None:
+    queue.connection.copy(other.store.keys.bodies, job.store.keys.bodies, replace=True)
+
+
+def function(queue: Queue, job: MapJob, _other: MapJob, bomb: bytes) -> None:
+    queue.connection.set(job.store.keys.function, bomb)
+
+
+def moved_function(queue: Queue, job: MapJob, other: MapJob, _bomb: bytes) -> None:
+    queue.connection.copy(other.store.keys.function, job.store.keys.function, replace=True)
+
+
+@pytest.mark.parametrize("forge", [body, moved_body, function, moved_function])
 def test_what_is_to_run(queue: Queue, forge: Forge, bomb: bytes) -> None:
     job, other = queue.map(jobs.square, range(4)), queue.map(jobs.square, range(4))
     forge(queue, job, other, bomb)
@@ -199,13 +200,13 @@ def test_what_is_to_run(queue: Queue, forge: Forge, bomb: bytes) -> None:
     assert refusals.counted(queue.connection) == {refusals.SIGNATURE: 1, refusals.IMPORT: 0}
 
 
-@pytest.mark.parametrize("header", [b"1 2 \n", b"0 3 \n", b"0 1 \n"])
+@pytest.mark.parametrize("header", [b"p 0 3 0,1\n", b"p 0 2 1\n", b"p 1 2 \n", b"f 0 2 \n"])
 def test_a_chunk_moved_to_other_items(queue: Queue, header: bytes) -> None:
     job = queue.map(jobs.square, range(4), chunksize=2)
-    payload = queue.connection.hget(job.store.keys.chunks, "0")
-    queue.connection.hset(job.store.keys.chunks, "0", header + payload.partition(b"\n")[2])
+    signed = queue.connection.hget(job.store.keys.bodies, "0:2")
+    queue.connection.hset(job.store.keys.bodies, "0:2", header + signed.partition(b"\n")[2])
     drain(queue)
-    with pytest.raises(taskq.MapFailedError, match="SignatureError"):
+    with pytest.raises(taskq.MapFailedError, match=r"SignatureError|DamagedError"):
         job.get()
 
 
@@ -213,7 +214,55 @@ def test_a_forged_star(queue: Queue) -> None:
     job = queue.map(jobs.square, [(1,), (2,)])
     queue.connection.hset(job.store.keys.hash, MapField.STAR, 1)
     drain(queue)
-    with pytest.raises(taskq.MapFailedError, match="SignatureError: the function"):
+    with pytest.raises(DamagedError, match="was changed since it was pushed"):
+        job.get()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(MapField.TOTAL, 2), (MapField.ITEM_TIMEOUT, 0.001), (MapField.LIMIT, 1), (MapField.SEAL, "")],
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_what_was_announced(queue: Queue, name: str, value: object, before: bool) -> None:
+    """A map can't be cut short, nor told otherwise, by who has no key."""
+    job = queue.map(jobs.square, range(4), chunksize=1)
+    if not before:
+        drain(queue)
+    queue.connection.hset(job.store.keys.hash, name, str(value))
+    drain(queue)
+    with pytest.raises(DamagedError):
+        job.get()
+    with pytest.raises(DamagedError):
+        list(job)
+
+
+def test_what_is_removed_or_repeated(queue: Queue) -> None:
+    """Where every piece is signed, the whole is proved by counting each item once."""
+    job = run(queue, jobs.invert, [0, 1, 2, 4])
+    k = job.store.keys
+    queue.connection.hdel(k.errors, "0")
+    queue.connection.hset(k.hash, mapping={MapField.FAILED: 0})
+    with pytest.raises((DamagedError, taskq.MapFailedError)):
+        job.get()
+    job = run(queue, jobs.square, range(4))
+    k = job.store.keys
+    first = queue.connection.lindex(k.results, 0)
+    queue.connection.lset(k.results, 1, first)
+    with pytest.raises(SignatureError):
+        list(job)
+    queue.connection.ltrim(k.results, 0, 2)
+    with pytest.raises(DamagedError):
+        job.get()
+
+
+def test_an_element_of_the_same_map_in_another_life(queue: Queue) -> None:
+    job = run(queue, jobs.square, [5], job_id="nightly")
+    old = queue.connection.lindex(job.store.keys.results, 0)
+    again = run(queue, jobs.square, [7], job_id="nightly")
+    queue.connection.lset(again.store.keys.results, 0, old)
+    with pytest.raises(SignatureError):
+        again.get()
+    with pytest.raises(taskq.ReplacedError):
         job.get()
 
 
@@ -348,8 +397,7 @@ def test_without_a_key_the_bytes_are_as_ever(any_queue: Queue, monkeypatch: pyte
     queue = Queue(connection=any_queue.connection)
     assert queue.job_class is Job
     job, plain = queue.map(jobs.square, range(3)), queue.enqueue(jobs.square, 3)
-    payload = queue.connection.hget(job.store.keys.chunks, "0")
-    assert payload == b"0 1 \n" + codec.dumps(range(1))
+    assert queue.connection.hget(job.store.keys.bodies, "0:1") == b"p 0 1 \n" + codec.dumps(range(1))
     assert pickle.loads(plain.data) == ("tests.jobs.square", None, (3,), {})
     drain(queue)
     assert pickle.loads(queue.connection.lindex(job.store.keys.results, 2)) == 4

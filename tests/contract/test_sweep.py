@@ -20,7 +20,8 @@ from tests import jobs
 def sweep(queue: Queue) -> None:
     """As a service does, but at once."""
     state: Any = SimpleNamespace(
-        connection=queue.connection, store=lambda map_id: MapStore(map_id, queue.connection)
+        connection=queue.connection,
+        store=lambda map_id, incarnation: MapStore(map_id, queue.connection, incarnation=incarnation),
     )
     Sweep().look(state)
 
@@ -38,7 +39,7 @@ def keys_of(job: MapJob) -> list[bytes]:
 def test_a_map_that_waits_is_left_alone(any_queue: Queue) -> None:
     job = pushed(any_queue)
     sweep(any_queue)
-    assert len(keys_of(job)) == 3
+    assert len(keys_of(job)) == 4
     assert any_queue.connection.ttl(job.store.keys.hash) == -1
     assert any_queue.connection.zscore(keys.MAPS, job.id)
 
@@ -55,7 +56,7 @@ def test_a_map_that_was_just_pushed_is_left_alone(any_queue: Queue) -> None:
     job = pushed(any_queue, age=0.0)
     any_queue.connection.delete(job.key)
     sweep(any_queue)
-    assert len(keys_of(job)) == 3
+    assert len(keys_of(job)) == 4
 
 
 @pytest.mark.parametrize("status", [JobStatus.CANCELED, JobStatus.STOPPED, JobStatus.FAILED])
@@ -81,7 +82,8 @@ def test_all_maps_are_looked_at_in_time(any_queue: Queue) -> None:
         any_queue.connection.zadd(keys.MAPS, {f"gone-{time.monotonic_ns()}": 1.0})
     one = Sweep()
     state: Any = SimpleNamespace(
-        connection=any_queue.connection, store=lambda map_id: MapStore(map_id, any_queue.connection)
+        connection=any_queue.connection,
+        store=lambda map_id, incarnation: MapStore(map_id, any_queue.connection, incarnation=incarnation),
     )
     for _ in range(50):
         one._swept = 0.0

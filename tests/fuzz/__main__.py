@@ -16,19 +16,20 @@ os.environ["TASKQ_SECRET_KEY"] = "a key of at least thirty-two characters"  # no
 
 with atheris.instrument_imports(include=["taskq", "json"]):
     from taskq import TaskqError
-    from taskq.maps import chunk
+    from taskq.maps.body import Body, read_header
     from taskq.maps.info import read_info
     from taskq.payload import codec
     from taskq.payload.outcome import ItemFailure
     from taskq.payload.signing import Keyring
     from taskq.redis import services
+    from taskq.redis.keys import MapKeys
     from taskq.redis.kinds import kind_of
 
 _TARGETS = (
     lambda data: codec.at("chunk", "id").loads(data),
-    lambda data: chunk.read_items("id", data),
-    chunk.read_header,
-    lambda data: bytes(chunk.read_header(data)),
+    lambda data: Body.read(MapKeys("id"), data),
+    read_header,
+    lambda data: bytes(read_header(data)),
     ItemFailure.from_json,
     services._read,
     lambda data: kind_of({b"taskq": data}),

@@ -28,7 +28,7 @@ def owner_of(job: MapJob) -> bytes | None:
 
 
 def claim(job: MapJob, worker: str, count: int = 1) -> None:
-    assert len(job.store.read_claims(job.store.claim(worker, count)).claims) == count
+    assert len(job.store.read_claims(job.store.claim(worker, count), worker).claims) == count
 
 
 class Deaf(fakeredis.FakeRedis):

@@ -168,11 +168,11 @@ def test_after_the_end(fake_queue: Queue) -> None:
 
 def test_a_map_whose_chunks_are_gone_fails(fake_queue: Queue) -> None:
     park, job = parked(fake_queue)
-    fake_queue.connection.hdel(job.store.keys.chunks, "1")
+    fake_queue.connection.hdel(job.store.keys.bodies, "2:2")
     with running_worker(fake_queue, 1):
         release(fake_queue, park, job.id)
         wait_until(lambda: ended(job))
-    with pytest.raises(TaskqError, match="2 of 4 items are in no chunk any more"):
+    with pytest.raises(TaskqError, match="the items 2 to 3 are gone"):
         job.get()
 
 

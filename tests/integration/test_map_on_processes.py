@@ -232,7 +232,7 @@ def test_what_the_timeline_says(fake_queue: Queue) -> None:
         job = fake_queue.map(jobs.square, range(8), chunksize=2)
         job.get(timeout=20)
     entries = [fields for _id, fields in fake_queue.connection.xrange("taskq:timeline")]
-    assert sorted(int(entry[b"chunk"]) for entry in entries) == [0, 1, 2, 3]
+    assert sorted(entry[b"chunk"] for entry in entries) == [b"0:2", b"2:2", b"4:2", b"6:2"]
     assert {entry[b"worker"].decode() for entry in entries} == {state.name}
     assert all(float(entry[b"start"]) <= float(entry[b"end"]) for entry in entries)
     assert sum(int(entry[b"items"]) for entry in entries) == 8

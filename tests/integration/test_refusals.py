@@ -13,9 +13,11 @@ from rq.executions import ExecutionRegistry
 from rq.job import Job
 
 from taskq import Queue, ServerError
-from taskq.maps.chunk import read_header
-from taskq.maps.store import Claim, MapStore
-from taskq.payload.outcome import ChunkOutcome
+from taskq.maps.claim import Claim
+from taskq.maps.draft import Draft
+from taskq.maps.store import MapStore
+from taskq.payload.outcome import ChunkOutcome, Part
+from taskq.payload.ranges import Range
 from taskq.redis import keys
 from taskq.redis.connection import connect
 from taskq.redis.keys import MapKeys
@@ -65,6 +67,7 @@ def everything(connection: Any) -> dict[bytes, Any]:
         b"set": connection.smembers,
         b"zset": lambda key: connection.zrange(key, 0, -1, withscores=True),
         b"stream": connection.xrange,
+        b"string": connection.get,
     }
     return {key: read[connection.type(key)](key) for key in connection.keys("*")}
 
@@ -79,23 +82,23 @@ def give_back(store: MapStore) -> Any:
 
 
 def commit(store: MapStore, claim: Claim) -> Any:
-    rest = [bytes(read_header(claim.payload).keeping([2]))]
-    return store.commit("a", claim, ChunkOutcome([b"x", b"y"], [(0, 2)], [], 1.0, 1.0, rest), NOTE)
+    rest = [Part(Range(2, 1))]
+    return store.commit(claim, ChunkOutcome([b"x", b"y"], [(0, 2)], [], 1.0, 1.0, rest), NOTE)
 
 
 def split(store: MapStore, claim: Claim) -> Any:
-    return store.split("a", claim, read_header(claim.payload).halves(), 2)
+    return store.split(claim, claim.halves(), 2)
 
 
 OPERATIONS: dict[str, Callable[[MapStore, Claim], Any]] = {
     "claim": lambda store, _claim: store.claim("b", 2),
     "commit": commit,
     "split": split,
-    "release": lambda store, claim: store.release("a", {claim.number: 1}),
-    "release all": lambda store, _claim: store.release("a"),
+    "release": lambda store, claim: store.release([(claim, 1)]),
+    "release all": lambda store, _claim: store.release_all("a"),
     "open": lambda store, _claim: store.open("b"),
     "give back": lambda store, _claim: give_back(store),
-    "begin": lambda store, _claim: MapStore("another", store.connection).begin({"name": "x"}),
+    "begin": lambda store, _claim: Draft("another", store.connection).begin(b"function", {"name": "x"}),
 }
 
 
@@ -105,7 +108,7 @@ OPERATIONS: dict[str, Callable[[MapStore, Claim], Any]] = {
 def test_no_operation_is_done_by_half(queue: Queue, name: str, how: str, closed: bool) -> None:
     store = queue.map(jobs.square, range(12), chunksize=3, job_id="map").store
     assert store.open("a")
-    (claim,) = store.read_claims(store.claim("a", 1)).claims
+    (claim,) = store.read_claims(store.claim("a", 1), "a").claims
     if closed:
         store.close("for now")
     queue.connection.lmove(queue.key, queue.intermediate_queue_key)

@@ -76,8 +76,9 @@ def test_maps_and_jobs_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         assert fine.get(timeout=20) == [4]
         wait_until(fine.return_value)
         assert fine.return_value()["done"] == 1
-        with pytest.raises(taskq.MapFailedError, match="SignatureError"):
+        with pytest.raises(taskq.SignatureError, match="announcement"):
             job.get(timeout=20)
+        assert job.get_status() == JobStatus.FAILED
     assert queue.fetch_job(again.id).meta == {"a": 1}
     assert refusals.counted(queue.connection) == {refusals.SIGNATURE: 2, refusals.IMPORT: 0}
 
@@ -104,7 +105,7 @@ def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
         *(queue.enqueue(jobs.square, n, meta={"n": n}) for n in (1, 2, 3, 4)),
         queue.map(jobs.square, [1], on_success=Callback(jobs.remember)),
     )  # fmt: skip
-    connection.hset(chunk.store.keys.chunks, "0", b"0 1 \n" + bomb)
+    connection.hset(chunk.store.keys.bodies, "0:1", b"p 0 1 \n" + bomb)
     connection.hset(function.store.keys.hash, "function", bomb)
     connection.hset(noted.key, "meta", bomb)
     connection.hset(plain.key, "data", bomb)

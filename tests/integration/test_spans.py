@@ -61,7 +61,7 @@ def test_a_map(real_queue: Queue, spans: InMemorySpanExporter) -> None:
     assert run.status.status_code is StatusCode.ERROR
     assert run.status.description
     attributes = [dict(one.attributes or {}) for one in chunks]
-    assert [(one["taskq.chunk"], one["taskq.failed"]) for one in attributes] == [(0, 0), (1, 1)]
+    assert [(one["taskq.chunk"], one["taskq.failed"]) for one in attributes] == [("0:2", 0), ("2:2", 1)]
     for chunk in chunks:
         assert chunk.attributes is not None
         assert chunk.attributes["taskq.job"] == "traced"

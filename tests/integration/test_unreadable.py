@@ -37,7 +37,7 @@ def test_not_by_this_producer(fake_queue: Queue, absent: None) -> None:
         assert isinstance(results[3], ItemError)
         with pytest.raises(ItemError, match="the result of item 3 can't be unpickled here: ImportError: no such"):
             job.get()
-        with pytest.raises(ItemError, match="the result of an item"):
+        with pytest.raises(ItemError, match="the result of item 3"):
             list(job)
     assert job.errors == {}, "it is not the item's fault"
 

@@ -10,7 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from taskq.maps.store import Claim
+from taskq.maps.claim import Claim
+from taskq.payload.ranges import Range
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.jobs import feeding
 
@@ -35,6 +36,10 @@ class Lanes:
         return 1 + self.submitted
 
 
+def claim(number: int) -> Claim:
+    return Claim(Range(number, 1), "token", 0, Range(number, 1), "w")
+
+
 def short_chunks(pending: int) -> MapRun:
     return MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(), seconds=0.01, pending=pending)
 
@@ -57,7 +62,7 @@ def state_of(lanes: Lanes, *runs: MapRun) -> Any:
 )
 def test_the_last_chunks_wait_for_whoever_is_free_first(ready: int, pending: int, queued: int) -> None:
     run = short_chunks(pending)
-    run.ready = deque(Claim(number, 0, b"") for number in range(ready))
+    run.ready = deque(claim(number) for number in range(ready))
     lanes = Lanes(run)
     feeding.top_up(state_of(lanes, run))
     assert lanes.submitted == queued
@@ -66,7 +71,7 @@ def test_the_last_chunks_wait_for_whoever_is_free_first(ready: int, pending: int
 
 def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() -> None:
     run = short_chunks(pending=0)
-    run.ready = deque([Claim(0, 0, b"")])
+    run.ready = deque([claim(0)])
     lanes = Lanes(run)
     feeding.top_up(state_of(lanes, run, short_chunks(pending=100)))
     assert lanes.submitted == 1

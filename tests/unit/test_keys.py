@@ -48,8 +48,9 @@ def test_all_keys_of_a_map_share_a_hash_slot() -> None:
 
 def test_the_keys_of_a_map() -> None:
     assert MapKeys("x").all == (
-        "taskq:{x}", "taskq:{x}:chunks", "taskq:{x}:pending", "taskq:{x}:claims", "taskq:{x}:results",
-        "taskq:{x}:spans", "taskq:{x}:errors",
+        "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
+        "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
+        "taskq:{x}:errors", "taskq:{x}:groups",
     )  # fmt: skip
 
 
@@ -69,6 +70,6 @@ def test_maps_and_lists_cannot_meet() -> None:
 def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
     of_map = MapKeys("id")
-    channels = {of_map.events, of_map.end}
+    channels = {of_map.events, of_map.end, keys.NOTES}
     made = {*of_map.all, *channels, free_list("name"), fetched("{worker}", "{queue}"), *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

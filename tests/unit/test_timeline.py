@@ -7,7 +7,7 @@ from taskq_workers.dashboard.feed import encode
 from taskq_workers.dashboard.rates import WINDOW, Flow, Rates
 
 FIELDS = {
-    "job": "a", "chunk": "3", "start": "10.5", "end": "11.0", "host": "h", "worker": "taskq-h-m-1-77-ab12cd",
+    "job": "a", "chunk": "3:4", "start": "10.5", "end": "11.0", "host": "h", "worker": "taskq-h-m-1-77-ab12cd",
     "lane": "2", "pid": "99", "items": "5", "failed": "1", "deaths": "0", "outcome": "ok",
 }  # fmt: skip
 
@@ -24,7 +24,7 @@ def test_entries_are_in_the_order_of_the_stream() -> None:
 
 
 def test_what_is_no_entry_is_left_out() -> None:
-    assert read([raw(1, chunk="x"), raw(2, job=""), raw(4, end="nan"), (b"3-0", {b"hello": b"\xff"})]) == []
+    assert read([raw(1, lane="x"), raw(2, job=""), raw(4, end="nan"), (b"3-0", {b"hello": b"\xff"})]) == []
 
 
 def test_an_entry_without_an_outcome_went_well() -> None:
@@ -41,7 +41,7 @@ def test_entries_travel_by_numbers() -> None:
     told = encode(read([raw(1), raw(2, lane="3", outcome="killed", job="b")]))
     assert told["rows"] == [("h", "taskq-h-m-1", 2), ("h", "taskq-h-m-1", 3)]
     assert told["jobs"] == ["a", "b"]
-    assert told["entries"] == [[0, 0, 3, 10.5, 0.5, 5, 1, 0, "ok"], [1, 1, 3, 10.5, 0.5, 5, 1, 0, "killed"]]
+    assert told["entries"] == [[0, 0, "3:4", 10.5, 0.5, 5, 1, 0, "ok"], [1, 1, 3, 10.5, 0.5, 5, 1, 0, "killed"]]
 
 
 def test_rates() -> None:

@@ -1,11 +1,13 @@
 -- Stop a map: from now on nothing of it is claimed, and no commit is accepted.
 --
--- What is left stays where it is, so that the map can be opened again (retry, requeue) until it expires.
+-- What is left stays, so that the map can be opened again (retry, requeue) until it expires. What is claimed becomes
+-- pending, a bounded part of it here, and the rest when the map is opened.
 --
--- KEYS  1 taskq:{id}
+-- KEYS  1 taskq:{id}   2 :pending   3 :claims
 -- ARGV  1 the incarnation   2 the reason, for people; '' if there is nothing to say
 --       3 the map's id   4 "1" if what runs of it is to be killed
 --       5 channel of the map's events   6 channel of all services   7 the note for them
+--       8 how many claims this call may move
 -- Returns 1; 0 if this incarnation is gone.
 
 if redis.call('HGET', KEYS[1], 'incarnation') ~= ARGV[1] then
@@ -15,6 +17,15 @@ local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', string.format('%d.%06d', time[1], time[2]), 'kill', ARGV[4])
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[1], 'reason', ARGV[2])
+end
+for i = 1, tonumber(ARGV[8]) do
+    local claim = redis.call('HSCAN', KEYS[3], 0, 'COUNT', 10)[2]
+    if #claim == 0 then
+        break
+    end
+    local deaths, body = string.match(claim[2], '^%S+ (%d+) (%S+) ')
+    redis.call('LPUSH', KEYS[2], table.concat({claim[1], deaths or 0, body or claim[1]}, ' '))
+    redis.call('HDEL', KEYS[3], claim[1])
 end
 -- Whoever works on it lets go of it at once, if it hears this; else when it looks next, or commits.
 redis.call('PUBLISH', ARGV[6], '{"command": "' .. ARGV[7] .. '", "map": "' .. ARGV[3] .. '"}')

@@ -4,8 +4,8 @@
 -- ARGV  1 the incarnation   2 seconds; -1: for ever, 0: not at all   3 the map's id
 -- Returns 1; 0 if another incarnation has taken its place.
 
-local incarnation = redis.call('HGET', KEYS[2], 'incarnation')
-if incarnation and incarnation ~= ARGV[1] then
+local incarnation = redis.pcall('HGET', KEYS[2], 'incarnation') -- whatever that key is by now
+if type(incarnation) == 'string' and incarnation ~= ARGV[1] then
     return 0
 end
 local ttl = tonumber(ARGV[2])

@@ -17,6 +17,7 @@ from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
+from taskq.redis import refusals
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
@@ -210,6 +211,7 @@ class MapRun(Taken):
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""
         self.closed = self.closed or f"{type(error).__name__}: {error}"
+        self.refusal = self.refusal or refusals.of(error)
         self.ready.clear()
         self.ended.clear()
         self.wounded.clear()

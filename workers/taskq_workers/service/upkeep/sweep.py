@@ -15,7 +15,7 @@ from rq.job import Job, JobStatus
 
 from taskq.maps.job import CANCELED_TTL, ENDED
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys
+from taskq.redis.keys import MapField, MapKeys
 from taskq_workers.service.core.state import State
 
 INTERVAL = 10.0  # seconds between two looks of one service
@@ -47,9 +47,10 @@ def _look_at(state: State, ids: list[str]) -> None:
         for map_id in ids:
             pipe.ttl(MapKeys(map_id).hash)
             pipe.hget(Job.key_for(map_id), "status")
+            pipe.hget(MapKeys(map_id).hash, MapField.INCARNATION)
         replies = pipe.execute(raise_on_error=False)
-    for map_id, ttl, status in zip(ids, replies[::2], replies[1::2], strict=True):
-        store = state.store(map_id)
+    for map_id, ttl, status, known in zip(ids, *(replies[at::3] for at in range(3)), strict=True):
+        store = state.store(map_id, known.decode("ascii", "replace") if isinstance(known, bytes) else "")
         if ttl == -2:  # noqa: PLR2004 - Redis's word for: there is no such key
             state.connection.zrem(keys.MAPS, map_id)
         elif ttl == -1 and status is None:
