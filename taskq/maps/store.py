@@ -54,9 +54,9 @@ class MapStore(MapReader):
         k = self.known
         others = (k.function, k.bodies, k.uses, k.results, k.spans)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
-        reply: list[Any] = [b"more"]
+        reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":
-            reply = self.scripts.open(names, [k.incarnation, owner, _STEP])
+            reply = self.scripts.open(names, [k.incarnation, owner, _STEP, reply[1]])
         if not reply[0]:
             return None
         flat = reply[1]

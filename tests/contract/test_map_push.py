@@ -22,11 +22,11 @@ from taskq import (
     OptionError,
     PickleError,
     Queue,
+    ReplacedError,
     TooLargeError,
 )
-from taskq.maps.chunk import SOFT_BYTES, read_header
+from taskq.maps.body import read_header
 from taskq.maps.options import MAP_RESULT_TTL
-from taskq.maps.store import MapStore
 from taskq.redis.keys import MAPS, WRITING_TTL
 from taskq.testing import drain
 from tests import jobs
@@ -66,112 +66,11 @@ def test_a_map_is_one_rq_job_like_any_other(any_queue: Queue) -> None:
 def test_all_chunks_are_pending_in_order(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, range(10), chunksize=3)
     keys = job.store.keys
-    assert any_queue.connection.lrange(keys.pending, 0, -1) == [b"0", b"1", b"2", b"3"]
-    payloads = any_queue.connection.hgetall(keys.chunks)
-    headers = [read_header(payloads[str(number).encode()]) for number in range(4)]
-    assert [(header.start, header.count) for header in headers] == [(0, 3), (3, 3), (6, 3), (9, 1)]
-
-
-def test_the_map_is_visible_only_when_it_is_complete(any_queue: Queue) -> None:
-    seen: list[tuple[Any, ...]] = []
-
-    def items() -> Iterator[int]:
-        for n in range(5):
-            (key,) = any_queue.connection.keys("taskq:{*}")
-            state = any_queue.connection.hget(key, "state")
-            claimed = MapStore(re.findall(r"{(.*)}", key.decode())[0], any_queue.connection).claim("w", 1)
-            seen.append((any_queue.job_ids, any_queue.connection.keys("rq:job:*"), state, claimed))
-            yield n
-
-    job = any_queue.map(jobs.square, items(), chunksize=1)
-    assert seen == [([], [], b"writing", [b"writing", 0])] * 5
-    assert job.store.info().state == "open"
-    assert job.store.info().total == 5
-
-
-def test_keys_expire_while_the_producer_writes(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    ttls: list[list[int]] = []
-    write = MapStore.write
-
-    def spy(store: MapStore, first: int, payloads: Any) -> bool:
-        written = write(store, first, payloads)
-        ttls.append([any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:*")])
-        return written
-
-    monkeypatch.setattr(MapStore, "write", spy)
-    job = any_queue.map(jobs.square, range(300), chunksize=1)
-    assert len(ttls) > 1
-    assert all(0 < ttl <= WRITING_TTL for row in ttls for ttl in row)
-    assert [any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:{*")] == [-1, -1, -1]
-    assert any_queue.connection.ttl(job.key) == -1
-
-
-def test_items_that_came_too_slowly(any_queue: Queue) -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        any_queue.connection.delete(*any_queue.connection.keys("taskq:*"))  # as if they had expired
-        yield 2
-
-    with pytest.raises(Exception, match="came too slowly"):
-        any_queue.map(jobs.square, items(), chunksize=10)
-    assert left(any_queue) == set()
-
-
-@pytest.mark.parametrize("generator", [False, True])
-def test_large_maps_are_written_in_bounded_memory(
-    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, generator: bool
-) -> None:
-    taken = written = 0
-    ahead: list[int] = []
-    sizes: list[int] = []
-    write = MapStore.write
-
-    def items() -> Iterator[bytes]:
-        nonlocal taken
-        for n in range(3000):
-            taken += 1
-            yield bytes([n % 256]) * 5000
-
-    class Sized:
-        def __len__(self) -> int:
-            return 3000
-
-        def __iter__(self) -> Iterator[bytes]:
-            return items()
-
-    def spy(store: MapStore, first: int, payloads: Any) -> bool:
-        nonlocal written
-        batch = list(payloads)
-        ahead.append(taken - written)
-        sizes.append(sum(map(len, batch)))
-        written += sum(read_header(payload).count for payload in batch)
-        return write(store, first, batch)
-
-    monkeypatch.setattr(MapStore, "write", spy)
-    any_queue.map(len, items() if generator else Sized())
-    assert written == taken == 3000
-    assert max(sizes) <= 2 * SOFT_BYTES + 1000
-    assert max(ahead) * 5000 <= 4 * SOFT_BYTES
-
-
-def test_a_generator_of_many_small_items_is_written_as_it_comes(
-    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counter = itertools.count()
-    lag: list[int] = []
-    write = MapStore.write
-
-    def spy(store: MapStore, first: int, payloads: Any) -> bool:
-        batch = list(payloads)
-        header = read_header(batch[0])
-        kept = write(store, first, batch)
-        lag.append(next(counter) - header.start)
-        return kept
-
-    monkeypatch.setattr(MapStore, "write", spy)
-    job = any_queue.map(abs, itertools.takewhile(lambda n: n < 100_000, counter))
-    assert job.store.info().total >= 90_000
-    assert len(lag) > 1
+    names = [b"0:3", b"3:3", b"6:3", b"9:1"]
+    assert any_queue.connection.lrange(keys.pending, 0, -1) == names
+    bodies = any_queue.connection.hgetall(keys.bodies)
+    assert [str(read_header(bodies[name]).range).encode() for name in names] == names
+    assert len(bodies) == 4
 
 
 @pytest.mark.parametrize(
@@ -469,7 +368,21 @@ def test_options_are_stored_as_rq_stores_them(any_queue: Queue, options: dict[st
 
 
 def test_the_mark_that_tells_a_map(any_queue: Queue) -> None:
-    assert fields(any_queue, any_queue.map(jobs.square, [1]))["taskq"] == b"map"
+    job = any_queue.map(jobs.square, [1])
+    mark = fields(any_queue, job)["taskq"].decode()
+    assert mark == f"map {job.incarnation}"
+    assert re.fullmatch("map [0-9a-f]{32}", mark)
+    assert job.store.info().incarnation == job.incarnation
+    assert any_queue.fetch_job(job.id).incarnation == job.incarnation
+
+
+def test_each_push_is_another_incarnation(any_queue: Queue) -> None:
+    first = any_queue.map(jobs.square, [1], job_id="mine")
+    first.cancel()
+    second = any_queue.map(jobs.square, [1], job_id="mine")
+    assert first.incarnation != second.incarnation
+    with pytest.raises(ReplacedError):
+        first.get(timeout=5)
 
 
 def test_at_front(any_queue: Queue) -> None:

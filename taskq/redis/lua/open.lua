@@ -8,8 +8,9 @@
 -- KEYS  1 taskq:{id}   2 :pending   3 :again   4 :claims   5 :failed   6 :errors   7 :groups   8 rq:job:{id}
 --       9.. the map's other keys
 -- ARGV  1 the incarnation   2 name of the worker that becomes the owner   3 how much a call may move
--- Returns {state before, flat fields of the hash}; {'more'} if it is to be called again; {false} if this incarnation
--- is gone.
+--       4 where it goes on among the claims: "0", and then what the call before has said
+-- Returns {state before, flat fields of the hash}; {'more', where to go on} if it is to be called again; {false} if
+-- this incarnation is gone.
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
 if map[1] ~= ARGV[1] or map[2] == 'writing' then
@@ -34,20 +35,26 @@ if state == 'closed' then
             end
         end
     end
+    -- Not from the beginning each time: Redis would look through all the places that have been emptied, or give up
+    -- before it has found a claim. While the map is closed there are no new ones, so all have come up at the end.
+    local cursor = ARGV[4]
     while left > 0 do
-        local claims = redis.call('HSCAN', KEYS[4], 0, 'COUNT', 100)[2]
-        if #claims == 0 then
-            break
-        end
+        local found = redis.call('HSCAN', KEYS[4], cursor, 'COUNT', 100)
+        local claims = found[2]
+        cursor = found[1]
         for i = 1, #claims, 2 do
             local deaths, body = string.match(claims[i + 1], '^%S+ (%d+) (%S+) ')
             redis.call('LPUSH', KEYS[2], table.concat({claims[i], deaths or 0, body or claims[i]}, ' '))
             redis.call('HDEL', KEYS[4], claims[i])
             left = left - 1
         end
+        left = left - 1 -- also for having looked
+        if cursor == '0' then
+            break
+        end
     end
     if redis.call('EXISTS', KEYS[4], KEYS[5]) > 0 then
-        return {'more'}
+        return {'more', cursor}
     end
 end
 for i = 1, #KEYS do

@@ -1,0 +1,216 @@
+"""Writing a map: unseen until all of it is there, in bounded memory; and what a producer hears if it can't be."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from taskq import MapError, MapJob, Queue
+from taskq.maps.chunk import SOFT_BYTES, Chunk
+from taskq.maps.draft import Draft
+from taskq.maps.store import MapStore
+from taskq.payload.ranges import Range
+from taskq.redis.keys import MAPS, WRITING_TTL
+from taskq.testing import drain
+from tests import jobs
+
+
+def left(queue: Queue) -> set[str]:
+    """The keys in Redis, but for RQ's list of queues and our list of maps."""
+    return {key.decode() for key in queue.connection.keys("*")} - {"rq:queues", MAPS}
+
+
+def test_the_map_is_visible_only_when_it_is_complete(any_queue: Queue) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def items() -> Iterator[int]:
+        for n in range(5):
+            (key,) = any_queue.connection.keys("taskq:{*}")
+            assert any_queue.connection.zcard(MAPS) == 0
+            state = any_queue.connection.hget(key, "state")
+            claimed = MapStore(re.findall(r"{(.*)}", key.decode())[0], any_queue.connection).claim("w", 1)
+            seen.append((any_queue.job_ids, any_queue.connection.keys("rq:job:*"), state, claimed))
+            yield n
+
+    job = any_queue.map(jobs.square, items(), chunksize=1)
+    assert seen == [([], [], b"writing", [b"writing", 0])] * 5
+    assert job.store.info().state == "open"
+    assert job.store.info().total == 5
+
+
+def test_keys_expire_while_the_producer_writes(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    ttls: list[list[int]] = []
+    write = Draft.write
+
+    def spy(draft: Draft, chunks: Sequence[Chunk]) -> None:
+        write(draft, chunks)
+        ttls.append([any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:*")])
+
+    monkeypatch.setattr(Draft, "write", spy)
+    job = any_queue.map(jobs.square, range(300), chunksize=1)
+    assert len(ttls) > 1
+    assert all(0 < ttl <= WRITING_TTL for row in ttls for ttl in row)
+    assert [any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:{*")] == [-1] * 4
+    assert any_queue.connection.ttl(job.key) == -1
+
+
+def test_items_that_came_too_slowly(any_queue: Queue) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        any_queue.connection.delete(*any_queue.connection.keys("taskq:*"))  # as if they had expired
+        yield 2
+
+    with pytest.raises(MapError, match="came too slowly"):
+        any_queue.map(jobs.square, items(), chunksize=10)
+    assert left(any_queue) == set()
+
+
+# -- what a producer is told ---------------------------------------------------------------------------
+
+
+def dumps(queue: Queue) -> dict[bytes, bytes]:
+    """All of our keys, as a server saves them."""
+    return {key: queue.connection.dump(key) for key in queue.connection.keys("taskq:{*")}
+
+
+def go_back(queue: Queue, to: dict[bytes, bytes]) -> None:
+    """Have the server lose what was written since: it has crashed, and come back."""
+    queue.connection.delete(*queue.connection.keys("taskq:*"))
+    for key, data in to.items():
+        queue.connection.restore(key, 0, data)
+
+
+@pytest.mark.parametrize("after", [2, 3], ids=["it writes on", "it announces"])
+def test_a_producer_hears_at_once_of_a_gap_in_what_it_wrote(any_queue: Queue, after: int) -> None:
+    """Else the map would be announced without some of its items, and never be complete."""
+
+    def items() -> Iterator[int]:
+        yield from range(128)  # one batch of chunks
+        before = dumps(any_queue)
+        yield from range(128)
+        yield 1
+        go_back(any_queue, before)
+        yield from range(128 if after == 2 else 0)
+
+    with pytest.raises(MapError, match="has lost items of the map"):
+        any_queue.map(jobs.square, items(), chunksize=1)
+    assert left(any_queue) == set()
+    assert any_queue.job_ids == []
+
+
+def test_a_producer_hears_that_the_server_came_back_without_its_map(any_queue: Queue) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        go_back(any_queue, {})
+
+    with pytest.raises(MapError, match="expired"):
+        any_queue.map(jobs.square, items(), chunksize=1)
+    assert left(any_queue) == set()
+
+
+def test_a_producer_does_not_write_into_another_ones_map(any_queue: Queue) -> None:
+    """Its own expired, and somebody else pushed the same id."""
+    others: list[MapJob] = []
+
+    def items() -> Iterator[int]:
+        yield from range(128)
+        any_queue.connection.delete(*any_queue.connection.keys("taskq:*"))
+        others.append(any_queue.map(jobs.square, [5, 6], job_id="mine"))
+        yield from range(128)
+
+    with pytest.raises(MapError):
+        any_queue.map(jobs.invert, items(), job_id="mine", chunksize=1)
+    drain(any_queue)
+    assert others[0].get(timeout=5) == [25, 36]
+
+
+@pytest.mark.parametrize("name", ["begin", "write"])
+def test_what_is_said_twice_is_written_once(any_queue: Queue, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """No reply was heard, so it is said again."""
+    init = Draft.__init__
+
+    def twice(draft: Draft, job_id: str, connection: Any) -> None:
+        init(draft, job_id, connection)
+        run = getattr(draft._scripts, name)
+        monkeypatch.setattr(draft._scripts, name, lambda keys, args: (run(keys, args), run(keys, args))[1])
+
+    monkeypatch.setattr(Draft, "__init__", twice)
+    job = any_queue.map(jobs.square, range(300), chunksize=1)
+    keys = job.store.keys
+    assert any_queue.connection.llen(keys.pending) == any_queue.connection.hlen(keys.bodies) == 300
+    drain(any_queue)
+    assert job.get(timeout=5) == [n * n for n in range(300)]
+
+
+def test_a_write_is_atomic(any_queue: Queue) -> None:
+    draft = Draft("mine", any_queue.connection)
+    draft.begin(b"f", {})
+    first, second = (Chunk(Range(start, 3), b"x") for start in (0, 3))
+    draft.write([first])
+    before = dumps(any_queue)
+    draft.write([second])
+    go_back(any_queue, before)
+    for _ in range(2):
+        with pytest.raises(MapError, match="lost items"):
+            draft.write([Chunk(Range(6, 3), b"x")])
+    assert dumps(any_queue) == before
+
+
+# -- bounded -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generator", [False, True])
+def test_large_maps_are_written_in_bounded_memory(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, generator: bool
+) -> None:
+    taken = written = 0
+    ahead: list[int] = []
+    sizes: list[int] = []
+    write = Draft.write
+
+    def items() -> Iterator[bytes]:
+        nonlocal taken
+        for n in range(3000):
+            taken += 1
+            yield bytes([n % 256]) * 5000
+
+    class Sized:
+        def __len__(self) -> int:
+            return 3000
+
+        def __iter__(self) -> Iterator[bytes]:
+            return items()
+
+    def spy(draft: Draft, chunks: Sequence[Chunk]) -> None:
+        nonlocal written
+        ahead.append(taken - written)
+        sizes.append(sum(len(chunk.body) for chunk in chunks))
+        written += sum(chunk.range.count for chunk in chunks)
+        write(draft, chunks)
+
+    monkeypatch.setattr(Draft, "write", spy)
+    any_queue.map(len, items() if generator else Sized())
+    assert written == taken == 3000
+    assert max(sizes) <= 2 * SOFT_BYTES + 1000
+    assert max(ahead) * 5000 <= 4 * SOFT_BYTES
+
+
+def test_a_generator_of_many_small_items_is_written_as_it_comes(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = itertools.count()
+    lag: list[int] = []
+    write = Draft.write
+
+    def spy(draft: Draft, chunks: Sequence[Chunk]) -> None:
+        write(draft, chunks)
+        lag.append(next(counter) - chunks[0].range.start)
+
+    monkeypatch.setattr(Draft, "write", spy)
+    job = any_queue.map(abs, itertools.takewhile(lambda n: n < 100_000, counter))
+    assert job.store.info().total >= 90_000
+    assert len(lag) > 1
