@@ -183,7 +183,7 @@ def test_nothing_is_unpickled(any_queue: Queue) -> None:
     any_queue.map(jobs.invert, [0], meta={"bomb": Bomb()})
     any_queue.enqueue(jobs.square, Bomb(), meta={"bomb": Bomb()}, job_id="plain")
     failing = any_queue.map(jobs.invert, [0])
-    any_queue.connection.hset(failing.store.keys.hash, "function", "no pickle")
+    any_queue.connection.set(failing.store.keys.function, "no pickle")
     read(any_queue)
     queues.page(any_queue.connection, "default", "queued", 0)
     groups_of(any_queue.connection, failing.id)

@@ -106,7 +106,7 @@ def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
         queue.map(jobs.square, [1], on_success=Callback(jobs.remember)),
     )  # fmt: skip
     connection.hset(chunk.store.keys.bodies, "0:1", b"p 0 1 \n" + bomb)
-    connection.hset(function.store.keys.hash, "function", bomb)
+    connection.set(function.store.keys.function, bomb)
     connection.hset(noted.key, "meta", bomb)
     connection.hset(plain.key, "data", bomb)
     connection.hset(moved.key, "data", connection.hget(true.key, "data"))

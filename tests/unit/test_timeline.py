@@ -41,7 +41,10 @@ def test_entries_travel_by_numbers() -> None:
     told = encode(read([raw(1), raw(2, lane="3", outcome="killed", job="b")]))
     assert told["rows"] == [("h", "taskq-h-m-1", 2), ("h", "taskq-h-m-1", 3)]
     assert told["jobs"] == ["a", "b"]
-    assert told["entries"] == [[0, 0, "3:4", 10.5, 0.5, 5, 1, 0, "ok"], [1, 1, 3, 10.5, 0.5, 5, 1, 0, "killed"]]
+    assert told["entries"] == [
+        [0, 0, "3:4", 10.5, 0.5, 5, 1, 0, "ok"],
+        [1, 1, "3:4", 10.5, 0.5, 5, 1, 0, "killed"],
+    ]
 
 
 def test_rates() -> None:

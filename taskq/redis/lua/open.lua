@@ -57,13 +57,13 @@ if state == 'closed' then
         return {'more', cursor}
     end
 end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
+redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
+redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
 for i = 1, #KEYS do
     if i ~= 8 then
         redis.call('PERSIST', KEYS[i])
     end
 end
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
-redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
-redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
 return {state, redis.call('HGETALL', KEYS[1])}
