@@ -4,14 +4,20 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
 
     options     what a map may be told, checked; the RQ job that is made of it
     items       the iterables of ``map(fn, *iterables)`` as one iterable of items
-    chunk       cutting items into runs, and the bytes that carry one
+    chunk       cutting items into runs
+    body        the bytes that carry the items of one
+    claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
+    draft       a map that is being written
     job         ``MapJob``: waits, results, errors, cancel
     store       all that is done to a map's keys: claim, commit, release, split, close
     reader      all that is read from them
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
     time_limit  ``item_timeout``
+    coverage    which items are accounted for
+    proof       that a map is complete, before that is recorded
+    completed   results in the order of completion, checked
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
     waiting     a map's messages, and what happens without them

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from taskq.errors import DamagedError
 
 
@@ -33,21 +35,34 @@ class Coverage:
         self._end_of[start] = end
         self._start_of[end] = start
 
+    def check(self) -> None:
+        """See that nothing was accounted for twice.
+
+        Raises:
+            DamagedError: If it was; names the first such item.
+        """
+        at = 0
+        for start, end in sorted(self._end_of.items()):
+            if start < at:
+                raise DamagedError(f"item {start} is accounted for twice")
+            at = end
+        if self._count != sum(end - start for start, end in self._end_of.items()):
+            raise DamagedError(f"of {self._total} items some are accounted for twice")
+
+    def gaps(self, most: int) -> Iterator[tuple[int, int]]:
+        """``(start, count)`` of each run of items not accounted for, in order, ``most`` items at a time."""
+        at = 0
+        for start, end in (*sorted(self._end_of.items()), (self._total, self._total)):
+            for first in range(at, start, most):
+                yield first, min(most, start - first)
+            at = max(at, end)
+
     def prove(self) -> None:
         """See that all items are accounted for, each once.
 
         Raises:
-            DamagedError: If not; names the first item that is missing, or that two runs tell of.
+            DamagedError: If not; names the first item that is missing, or that comes twice.
         """
-        if self._count == self._total and self._end_of == ({0: self._total} if self._total else {}):
-            return
-        at = 0
-        for start, end in sorted(self._end_of.items()):
-            if start > at:
-                break
-            if start < at:
-                raise DamagedError(f"item {start} is accounted for twice")
-            at = end
-        if at < self._total:
-            raise DamagedError(f"nothing tells what became of item {at}, of {self._total} items")
-        raise DamagedError(f"{self._count} items are accounted for, and there are {self._total}")
+        self.check()
+        for start, _count in self.gaps(self._total):
+            raise DamagedError(f"nothing tells what became of item {start}, of {self._total} items")

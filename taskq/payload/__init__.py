@@ -8,6 +8,7 @@ Knows nothing of Redis. Imported by everybody above.
     imports     which names may be imported
     signed_job  RQ jobs whose pickles are signed
     sealed      pickles that pass through a service unopened
+    ranges      ranges of items, which name chunks
     outcome     what comes out of running items
     results     the elements of result lists
 """

@@ -47,6 +47,7 @@ class Scripts:
         self.commit = Operation(connection, "commit")
         self.release = Operation(connection, "release")
         self.split = Operation(connection, "split")
+        self.unrecorded = Operation(connection, "unrecorded")
         self.close = Operation(connection, "close")
         self.expire = Operation(connection, "expire")
         self.give_back = Operation(connection, "give_back")

@@ -170,6 +170,8 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
+        if any(run.proof for run in state.maps):
+            until = [0.0]  # the next step of a proof that a map is complete
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
     def _turn(self) -> None:

@@ -15,6 +15,7 @@ from rq.job import Job
 
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
+from taskq.maps.proof import Proof
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis import refusals
@@ -157,6 +158,7 @@ class MapRun(Taken):
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
     context: str = ""  # of the job's span: its chunks' parent
     seconds: float = 0.0  # running mean of a chunk's time
+    proof: Proof | None = None  # that it is complete, while that is being made
     loaded: bytes = field(default=b"", repr=False)  # the pickled function, once a process needed it
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
 

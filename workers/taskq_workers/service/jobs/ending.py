@@ -14,6 +14,7 @@ from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.info import MapInfo
 from taskq.maps.job import CANCELED
 from taskq.maps.options import MAP_RESULT_TTL
+from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
@@ -134,11 +135,15 @@ def end_map(state: State, run: MapRun) -> None:
     if run.closed:
         _end_owned(state, run, None, error)
         return
+    run.proof = run.proof or Proof(run.store)
     try:
-        info = run.store.info()
+        info = run.proof.step()
     except (ResultsGoneError, ReplacedError):
         run.closed = "gone"  # deleted at its end, or replaced; the next turn says so to RQ
         return
+    if info is None:
+        return  # the dispatcher comes back
+    run.proof = None
     if not info.complete:
         # Redis has died since and come back as it was some moments before (appendfsync everysec): it goes on.
         run.complete, state.unsure = False, True

@@ -106,9 +106,10 @@ def _give_of_map(state: State, lane: Lane, run: MapRun) -> bool:
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed:
         return False
+    task = None
     with run.guarded():  # its function may have to be read first; until then the chunk stays where it is
         task = run.task(run.ready[0], lane.knows(run.key))
-    if run.closed:
+    if task is None:
         return False
     claim = run.ready.popleft()
     run.flying[state.lanes.submit(lane, task, run)] = claim

@@ -1,0 +1,79 @@
+"""The proof that a map is complete: each item has just one result or one error record; made in bounded steps.
+
+Counters say when to look, and prove nothing: they are a part of what a server may have lost, or somebody changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from taskq.errors import DamagedError
+from taskq.maps.coverage import Coverage
+from taskq.maps.info import MapInfo
+from taskq.maps.store import MapStore
+
+STEP = 5000  # spans, or error records, that one step looks at
+
+
+class Proof:
+    """Accounts for the items of a map that says it is complete.
+
+    Args:
+        store: The map's.
+    """
+
+    def __init__(self, store: MapStore) -> None:
+        self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
+        self._coverage: Coverage | None = None
+        self._spans = self._told = 0  # spans read, and the items that they tell of
+        self._gaps: Iterator[tuple[int, int]] | None = None  # what no span tells of and was not looked at yet
+
+    def step(self) -> MapInfo | None:
+        """Go on.
+
+        Returns:
+            What the map's hash says: once all is accounted for, or if it is not complete, after all; None: call again.
+
+        Raises:
+            ResultsGoneError, ReplacedError: If the map is gone.
+            DamagedError: If an item has neither a result nor an error record, or more than one of them.
+        """
+        end = self._store.at_end(self._spans, STEP)
+        info = end.info
+        if not info.complete:  # the server came back as it was some moments before: what was read is no more
+            self._begin()
+            return info
+        coverage = self._coverage = self._coverage or Coverage(info.total)
+        for start, count in end.spans:
+            coverage.add(start, count)
+            self._told += count
+        self._spans += len(end.spans)
+        if len(end.spans) == STEP:
+            return None
+        if self._gaps is None:
+            if (self._told, end.errors) != (end.results, info.total - self._told):
+                raise DamagedError(
+                    f"{info.total} items: spans tell of {self._told}, there are {end.results} results and "
+                    f"{end.errors} error records"
+                )
+            coverage.check()
+            self._gaps = coverage.gaps(STEP)
+        return None if self._look_at_gaps(self._gaps) else info
+
+    def _look_at_gaps(self, gaps: Iterator[tuple[int, int]]) -> bool:
+        """See that the next of them have error records; whether there may be more."""
+        batch, items = [], 0
+        for start, count in gaps:
+            batch += [start, count]
+            items += count
+            if items >= STEP or len(batch) >= STEP:
+                break
+        if not batch:
+            return False
+        missing = self._store.scripts.unrecorded([self._store.keys.errors], batch)
+        if missing >= 0:
+            raise DamagedError(f"nothing tells what became of item {missing}")
+        return True
