@@ -35,7 +35,8 @@ class Proof:
         """Go on.
 
         Returns:
-            What the map's hash says: once all is accounted for, or if it is not complete, after all; None: call again.
+            What the map's hash says: once all is accounted for, or if it is not complete after all. None: call
+            again.
 
         Raises:
             ResultsGoneError, ReplacedError: If the map is gone.

@@ -6,6 +6,7 @@ import math
 import time
 
 from taskq_workers.lanes.lane import Lane
+from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import short_path
@@ -106,10 +107,12 @@ def _give_of_map(state: State, lane: Lane, run: MapRun) -> bool:
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed:
         return False
-    task = None
-    with run.guarded():  # its function may have to be read first; until then the chunk stays where it is
+    try:  # its function may have to be read first; until then the chunk stays where it is
         task = run.task(run.ready[0], lane.knows(run.key))
-    if task is None:
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        run.break_off(error)
         return False
     claim = run.ready.popleft()
     run.flying[state.lanes.submit(lane, task, run)] = claim
