@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -14,7 +15,7 @@ from taskq.maps.coverage import Coverage
 
 def runs(total: int, cuts: set[int]) -> list[tuple[int, int]]:
     edges = sorted({0, total, *(cut for cut in cuts if cut < total)})
-    return [(start, end - start) for start, end in zip(edges, edges[1:], strict=False)]
+    return [(start, end - start) for start, end in itertools.pairwise(edges)]
 
 
 @given(st.integers(1, 200), st.sets(st.integers(1, 200)), st.randoms())
