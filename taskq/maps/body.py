@@ -202,8 +202,9 @@ def _holds_plain(values: Iterable[Any], levels: int) -> bool:
         return True
     if not levels or not kinds <= {tuple, list, dict}:
         return False
-    rows = [value for value in values if type(value) in _ROWS]
-    tables = [value for value in values if type(value) is dict]
+    distinct = {id(value): value for value in values if type(value) not in _ATOMS}.values()  # items may share much
+    rows = [value for value in distinct if type(value) in _ROWS]
+    tables = [value for value in distinct if type(value) is dict]
     return _holds_plain(chain.from_iterable(rows), levels - 1) and all(
         _holds_plain(chain.from_iterable(part(table) for table in tables), levels - 1)
         for part in ((dict.keys, dict.values) if tables else ())
