@@ -160,9 +160,9 @@ def test_plain_data_needs_no_class(run: list[Any], start: int) -> None:
     """Nothing in it is read by name, so whoever can read one item can read all."""
     one = written(run, start)
     assert loaded(one) == run
-    names = [opcode.name for opcode, _arg, _at in pickletools.genops(_held(body.write(KEYS, start, run)))]
-    assert one.header.kind == FRAMED or not {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"} & set(names)
-    assert one.header.range == Range(start, len(run))
+    if one.header.kind == PLAIN:
+        opcodes = pickletools.genops(_held(body.write(KEYS, start, run)))
+        assert not {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"} & {opcode.name for opcode, _arg, _at in opcodes}
 
 
 def _held(data: bytes) -> bytes:
