@@ -6,9 +6,9 @@ need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, an
 data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
 which can't be read costs itself.
 
-Bodies are stored once. A range that is smaller than its body refers to it, until a pool process has run it: what
-is left then is written anew, in a body of its own size. If that would be larger than its share of the old one, for
-its items have much in common, it goes on to refer to that.
+Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
+that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in
+bodies of its own size; but not if those would be larger than the old one, for items may have much in common.
 
 With a secret key the pickles are signed together with the header, for the map and its incarnation.
 """

@@ -29,7 +29,7 @@ _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 MAX_PARTS = 256  # into which a chunk is cut at a time
 _REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
 _PART = 0.9  # of the same: what each part of the rest takes, if its items are like those before
-_SMALL = (256, 32)  # bytes that a part, and each item of it, may be larger than what it takes the place of
+_SMALL = (256, 32)  # bytes of a part, and of each item of it, which are always allowed
 _GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
 _NEVER = float("inf")
 
@@ -159,8 +159,8 @@ def _run(
     if next_index > first:
         spans.append((first, next_index - first))
     sealed = results.sealed((keys.results, keys.incarnation), values, spans)
-    over = sum(map(len, rest))
-    parts = _parts(body, rest, over), _parts(body, [failed] if failed else [], len(indexes) - over)
+    over, each = sum(map(len, rest)), _freed(body, len(indexes))
+    parts = _parts(body, rest, over * each), _parts(body, [failed] if failed else [], (len(indexes) - over) * each)
     return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, *parts)
 
 
@@ -172,14 +172,19 @@ def _cut(positions: range, size: int | None) -> list[range]:
     return [positions[start:stop] for start, stop in zip(starts, stops, strict=True)]
 
 
-def _parts(body: Body, groups: Sequence[Sequence[int]], count: int) -> list[Part]:
-    """A part for the items at each of these groups of positions; they are what is left of ``count`` items.
+def _freed(body: Body, count: int) -> float:
+    """Bytes for each of these items which a body of its own may take, since the old one goes."""
+    if count < len(body.header.indexes):
+        return 0.0  # others need it
+    return body.size / count if body.loads is None else _NEVER  # those which are framed have nothing in common
+
+
+def _parts(body: Body, groups: Sequence[Sequence[int]], allowed: float) -> list[Part]:
+    """A part for the items at each of these groups of positions, with bodies of about so many bytes together.
 
     Items of one pickle may share most of it, as in ``map(f, repeat(data), range(n))``: apart from each other they
-    would be many times larger. Then they stay in the old body.
+    would be many times larger. Then, and if there is no room for others, they stay in the old body.
     """
-    share = body.size * count / len(body.header.indexes)
-    allowed = share if body.loads is None else _NEVER  # those which are framed share nothing
     parts: list[Part] = []
     for positions in groups:
         parts.append(Part(*body.part(positions)))

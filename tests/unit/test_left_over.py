@@ -144,8 +144,8 @@ def test_what_is_left_is_no_larger_than_what_there_was(items: Any, bad: set[int]
     payload = body.write(KEYS, 0, items)
     one = Body.read(KEYS, payload)
     failed = sorted(n for n in bad if n < stop)
-    rest = runner._parts(one, runner._cut(range(stop, 200), size), 200 - stop)
-    left = runner._parts(one, [failed] if failed else [], stop)
+    rest = runner._parts(one, runner._cut(range(stop, 200), size), (200 - stop) * runner._freed(one, 200))
+    left = runner._parts(one, [failed] if failed else [], stop * runner._freed(one, 200))
     headers = [(part, body.read_header(part.body) if part.body else one.header) for part in (*rest, *left)]
     assert [n for part, header in headers for n in header.within(part.range)] == [*range(stop, 200), *failed]
     written = sum(len(part.body) for part, _header in headers)
@@ -161,6 +161,19 @@ def test_what_many_items_share_is_not_written_for_each_part(monkeypatch: pytest.
     assert [n for part in outcome.rest for n in range(part.range.start, part.range.end)] == [
         *range(100 + done, 300)
     ]
+
+
+@pytest.mark.parametrize("name", ["apart", "range"])
+def test_what_is_left_of_a_part_of_a_body_stays_in_it(name: str) -> None:
+    """Others need the body, so another one would come on top. Small ones are not worth to be without."""
+    outcome = run(refuse, ITEMS[name], part=Range(50, 10))
+    [left] = outcome.left
+    assert left.range == Range(50, 10)
+    assert bool(left.body) == (name == "range")
+    assert len(left.body) < 256 + 32 * 10
+    [left] = run(refuse, ITEMS[name]).left
+    assert left.range == Range(0, 200)
+    assert left.body
 
 
 def test_items_that_share_much_stay_where_they_are_if_few_of_them_fail() -> None:
