@@ -6,8 +6,9 @@ need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, an
 data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
 which can't be read costs itself.
 
-Bodies are stored once. A range that is smaller than its body refers to it, until a pool process has run it: what
-is left then is written anew, in a body of its own size.
+Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
+that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in
+bodies of its own size; but not if those would be larger than the old one, for items may have much in common.
 
 With a secret key the pickles are signed together with the header, for the map and its incarnation.
 """
@@ -88,10 +89,12 @@ class Body:
         keys: Of the map.
         header: The body's.
         items: Those that it holds, in order; of kind ``FRAMED`` each still pickled.
+        size: Bytes of the body.
     """
 
-    def __init__(self, keys: MapKeys, header: Header, items: Sequence[Any]) -> None:
+    def __init__(self, keys: MapKeys, header: Header, items: Sequence[Any], size: int) -> None:
         self.header = header
+        self.size = size
         self._keys = keys
         self._items = items
 
@@ -112,7 +115,7 @@ class Body:
             count = -1
         if count != len(header.indexes):
             raise DamagedError(f"a chunk of {len(header.indexes)} items holds {type(items).__name__} of {count}")
-        return cls(keys, header, items)
+        return cls(keys, header, items, len(body))
 
     def within(self, part: Range) -> tuple[Sequence[int], int, Sequence[Any]]:
         """Of the items in this range: their indexes, the position of the first, and each as ``loads`` takes it."""
@@ -131,13 +134,17 @@ class Body:
         """What makes an item of what ``within`` gives, and may raise anything; None: they are items already."""
         return codec.loads if self.header.kind == FRAMED else None
 
-    def part(self, positions: Sequence[int]) -> tuple[Range, bytes]:
-        """A body of its own for the items at these positions, and its range; there must be one at least."""
+    def span(self, positions: Sequence[int]) -> Range:
+        """The range from the first to the last of the items at these positions; there must be one at least."""
         indexes = self.header.indexes
         first, last = indexes[positions[0]], indexes[positions[-1]]
-        span = Range(first, last - first + 1)
+        return Range(first, last - first + 1)
+
+    def part(self, positions: Sequence[int]) -> tuple[Range, bytes]:
+        """A body of its own for the items at these positions, and its range; there must be one at least."""
+        indexes, span = self.header.indexes, self.span(positions)
         whole = span.count == len(positions)
-        only = () if whole else tuple(indexes[position] - first for position in positions)
+        only = () if whole else tuple(indexes[position] - span.start for position in positions)
         held = (
             self._items[positions[0] : positions[-1] + 1]
             if whole and not self.header.only
@@ -202,8 +209,9 @@ def _holds_plain(values: Iterable[Any], levels: int) -> bool:
         return True
     if not levels or not kinds <= {tuple, list, dict}:
         return False
-    rows = [value for value in values if type(value) in _ROWS]
-    tables = [value for value in values if type(value) is dict]
+    distinct = {id(value): value for value in values if type(value) not in _ATOMS}.values()  # items may share much
+    rows = [value for value in distinct if type(value) in _ROWS]
+    tables = [value for value in distinct if type(value) is dict]
     return _holds_plain(chain.from_iterable(rows), levels - 1) and all(
         _holds_plain(chain.from_iterable(part(table) for table in tables), levels - 1)
         for part in ((dict.keys, dict.values) if tables else ())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
@@ -29,6 +29,7 @@ _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 MAX_PARTS = 256  # into which a chunk is cut at a time
 _REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
 _PART = 0.9  # of the same: what each part of the rest takes, if its items are like those before
+_SMALL = (256, 32)  # bytes of a part, and of each item of it, which are always allowed
 _GLANCE = 0.001  # seconds between two looks at whether the chunk is to stop, while its items are shorter
 _NEVER = float("inf")
 
@@ -122,8 +123,8 @@ def _run(
     keys: MapKeys,
 ) -> ChunkOutcome:
     started, clock = time.time(), time.perf_counter
-    rest: list[Part] = []
-    failed: list[int] = []  # positions in the body
+    rest: list[range] = []  # positions in the body, of each part
+    failed: list[int] = []  # positions, too
     values: list[bytes] = []
     spans: list[tuple[int, int]] = []
     failures: list[ItemFailure] = []
@@ -133,7 +134,7 @@ def _run(
     first = next_index = indexes[0] if indexes else 0
     for number, (index, item) in enumerate(zip(indexes, items, strict=True)):
         if (now := clock()) >= pace.next_look and pace.stops(index, number, now):
-            rest = _cut(body, range(at + number, at + len(indexes)), pace.size)
+            rest = _cut(range(at + number, at + len(indexes)), pace.size)
             break
         try:
             if loads:
@@ -158,16 +159,48 @@ def _run(
     if next_index > first:
         spans.append((first, next_index - first))
     sealed = results.sealed((keys.results, keys.incarnation), values, spans)
-    left = [Part(*body.part(failed))] if failed else []
-    return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, rest, left)
+    over, each = sum(map(len, rest)), _freed(body, len(indexes))
+    parts = _parts(body, rest, over * each), _parts(body, [failed] if failed else [], (len(indexes) - over) * each)
+    return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, *parts)
 
 
-def _cut(body: Body, positions: range, size: int | None) -> list[Part]:
-    """These items as parts of so many items each, ``MAX_PARTS`` at most; None: all in one."""
+def _cut(positions: range, size: int | None) -> list[range]:
+    """These positions, so many for each part, of which there are ``MAX_PARTS`` at most; None: all in one."""
     size = size or len(positions)
     starts = range(0, len(positions), size)[:MAX_PARTS]
     stops = [*starts[1:], len(positions)]
-    return [Part(*body.part(positions[start:stop])) for start, stop in zip(starts, stops, strict=True)]
+    return [positions[start:stop] for start, stop in zip(starts, stops, strict=True)]
+
+
+def _freed(body: Body, count: int) -> float:
+    """Bytes for each of these items which a body of its own may take, since the old one goes."""
+    if count < len(body.header.indexes):
+        return 0.0  # others need it
+    return body.size / count if body.loads is None else _NEVER  # those which are framed have nothing in common
+
+
+def _parts(body: Body, groups: Sequence[Sequence[int]], allowed: float) -> list[Part]:
+    """A part for the items at each of these groups of positions, with bodies of about so many bytes together.
+
+    Items of one pickle may share most of it, as in ``map(f, repeat(data), range(n))``: apart from each other they
+    would be many times larger. Then, and if there is no room for others, they stay in the old body.
+    """
+    parts: list[Part] = []
+    for positions in groups:
+        parts.append(Part(*body.part(positions)))
+        allowed += _SMALL[0] + _SMALL[1] * len(positions) - len(parts[-1].body)
+        if allowed < 0:
+            return [Part(body.span(run)) for positions in groups for run in _runs(positions)]
+    return parts
+
+
+def _runs(positions: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The positions, cut where there is a gap."""
+    begin = 0
+    for at in range(1, len(positions) + 1):
+        if at == len(positions) or positions[at] != positions[at - 1] + 1:
+            yield positions[begin:at]
+            begin = at
 
 
 def _pickled_result(value: Any, index: int, limit: int) -> bytes:

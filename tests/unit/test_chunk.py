@@ -1,4 +1,4 @@
-"""Cutting iterables into payloads."""
+"""Cutting iterables into chunks. Of the bytes that carry one, see test_body.py."""
 
 from __future__ import annotations
 
@@ -13,76 +13,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskq import OptionError, PickleError, TooLargeError
+from taskq.maps.body import Body, read_header
 from taskq.maps.chunk import (
     CHUNKS_PER_CORE,
     MAX_ITEMS,
     SOFT_BYTES,
+    Chunk,
     Chunker,
-    Header,
     check_chunksize,
-    read_header,
-    read_items,
     size_for,
 )
 from taskq.payload import codec
+from taskq.redis.keys import MapKeys
 
-headers = st.builds(
-    lambda start, offsets, whole: Header(start, max(offsets) + 1, () if whole else tuple(sorted(offsets))),
-    st.integers(0, 2**40),
-    st.sets(st.integers(0, 5000), min_size=1, max_size=30),
-    st.booleans(),
-)
+KEYS = MapKeys("job", "0" * 32)
 
 
-def cut(items: Iterable[Any], chunksize: int | None = None, cores: int = 1, **options: int) -> list[bytes]:
-    return [payload for _count, payload in Chunker("job", chunksize, cores, **options).payloads(items)]
+def cut(items: Iterable[Any], chunksize: int | None = None, cores: int = 1, **options: int) -> list[Chunk]:
+    return list(Chunker(KEYS, chunksize, cores, **options).chunks(items))
 
 
-def joined(payloads: Iterable[bytes]) -> list[Any]:
-    return [item for payload in payloads for item in read_items("job", payload)]
+def read(chunk: Chunk) -> list[Any]:
+    body = Body.read(KEYS, chunk.body)
+    indexes, _first, items = body.within(chunk.range)
+    assert list(indexes) == list(range(chunk.range.start, chunk.range.end))
+    return [body.loads(item) for item in items] if body.loads else list(items)
 
 
-def counts(payloads: Iterable[bytes]) -> list[int]:
-    return [read_header(payload).count for payload in payloads]
+def joined(chunks: Iterable[Chunk]) -> list[Any]:
+    return [item for chunk in chunks for item in read(chunk)]
 
 
-# -- headers ---------------------------------------------------------------------------------------
+def counts(chunks: Iterable[Chunk]) -> list[int]:
+    return [chunk.range.count for chunk in chunks]
 
 
-@given(headers, st.binary())
-def test_header_round_trip(header: Header, body: bytes) -> None:
-    assert read_header(bytes(header) + body) == header
-
-
-@given(headers)
-def test_halves_share_the_items(header: Header) -> None:
-    first, second = header.halves()
-    if len(header.offsets) > 1:
-        assert list(first.offsets) + list(second.offsets) == list(header.offsets)
-        assert abs(len(first.offsets) - len(second.offsets)) <= 1
-        assert (first.start, first.count) == (second.start, second.count) == (header.start, header.count)
-
-
-@given(headers)
-def test_halving_on_isolates_each_item(header: Header) -> None:
-    def isolate(one: Header) -> Iterator[int]:
-        if len(one.offsets) == 1:
-            yield one.offsets[0]
-        else:
-            for half in one.halves():
-                yield from isolate(half)
-
-    assert list(isolate(header)) == list(header.offsets)
-
-
-def test_keeping() -> None:
-    kept = Header(100, 10).keeping(iter([3, 5]))
-    assert kept == Header(100, 10, (3, 5))
-    assert list(kept.offsets) == [3, 5]
-
-
-def test_a_whole_header_has_all_offsets() -> None:
-    assert list(Header(100, 3).offsets) == [0, 1, 2]
+def sizes(chunks: Iterable[Chunk]) -> list[int]:
+    return [len(chunk.body) for chunk in chunks]
 
 
 # -- sizes -----------------------------------------------------------------------------------------
@@ -117,20 +84,20 @@ def test_sizes(seen: int, total: int | None, cores: int, size: int) -> None:
 
 @pytest.mark.parametrize("items", [range(3200), set(range(3200))], ids=["sliced", "iterated"])
 def test_where_there_is_a_length_the_last_chunks_are_the_smallest(items: Any) -> None:
-    sizes = counts(cut(items, cores=2))
-    assert sum(sizes) == 3200
-    assert sizes[:12] == [200] * 12
-    assert sizes[11:-1] == sorted(sizes[11:-1], reverse=True)
-    assert set(sizes[-4:-1]) == {50}
-    assert len(sizes) == 21
+    long = counts(cut(items, cores=2))
+    assert sum(long) == 3200
+    assert long[:12] == [200] * 12
+    assert long[11:-1] == sorted(long[11:-1], reverse=True)
+    assert set(long[-4:-1]) == {50}
+    assert len(long) == 21
 
 
 def test_chunks_of_a_generator_grow() -> None:
-    sizes = counts(cut((n for n in range(20_000)), cores=1))
-    assert sizes[0] == 1
-    assert sizes[:-1] == sorted(sizes[:-1])
-    assert max(sizes) > 100
-    assert sum(sizes) == 20_000
+    long = counts(cut((n for n in range(20_000)), cores=1))
+    assert long[0] == 1
+    assert long[:-1] == sorted(long[:-1])
+    assert max(long) > 100
+    assert sum(long) == 20_000
 
 
 def test_a_chunksize_is_obeyed() -> None:
@@ -139,8 +106,9 @@ def test_a_chunksize_is_obeyed() -> None:
 
 
 def test_starts_follow_each_other() -> None:
-    starts = [read_header(payload).start for payload in cut(range(10), 4)]
-    assert starts == [0, 4, 8]
+    chunks = cut(range(10), 4)
+    assert [str(chunk.range) for chunk in chunks] == ["0:4", "4:4", "8:2"]
+    assert [read_header(chunk.body).range for chunk in chunks] == [chunk.range for chunk in chunks]
 
 
 @pytest.mark.parametrize("value", [None, 1, 7, np.int64(3), 10**30])
@@ -184,27 +152,28 @@ def test_all_items_in_order(items: Any, chunksize: int | None) -> None:
 )
 def test_concatenation_is_the_input(items: list[Any], chunksize: int | None, cores: int) -> None:
     for source in (items, tuple(items), iter(items)):
-        pairs = list(Chunker("job", chunksize, cores).payloads(source))
-        assert joined(payload for _, payload in pairs) == items
-        assert [count for count, _ in pairs] == counts(payload for _, payload in pairs)
-        assert all(count > 0 for count, _ in pairs)
+        chunks = cut(source, chunksize, cores)
+        assert joined(chunks) == items
+        ends = [chunk.range.end for chunk in chunks]
+        assert [chunk.range.start for chunk in chunks] == [0, *ends][:-1]
+        assert ends[-1:] == [len(items)][: len(ends)]
 
 
 @given(st.lists(st.integers(0, 60), max_size=40), st.integers(60, 200), st.none() | st.integers(1, 3))
-def test_sizes_of_items_do_not_matter(sizes: list[int], limit: int, chunksize: int | None) -> None:
+def test_sizes_of_items_do_not_matter(lengths: list[int], limit: int, chunksize: int | None) -> None:
     """Whatever fits one by one is cut so that it fits, if taskq may choose the size."""
-    items = [b"x" * size for size in sizes]
+    items = [b"x" * length for length in lengths]
     limit = limit * (chunksize or 1) + 100
-    payloads = cut(items, chunksize, limit=limit)
-    assert joined(payloads) == items
-    assert all(len(payload) <= limit for payload in payloads)
+    chunks = cut(items, chunksize, limit=limit)
+    assert joined(chunks) == items
+    assert all(size <= limit for size in sizes(chunks))
 
 
 @pytest.mark.parametrize("items", [range(10**9), np.zeros(1_000_000, dtype=np.int8)], ids=["range", "array"])
 def test_ranges_and_arrays_are_sliced_not_listed(items: Any) -> None:
-    first = next(iter(Chunker("job", 100_000, 1).payloads(items)))[1]
-    assert type(read_items("job", first)) is type(items)
-    assert len(first) < 110_000
+    first = next(Chunker(KEYS, 100_000, 1).chunks(items))
+    assert type(Body.read(KEYS, first.body).within(first.range)[2]) is type(items)
+    assert len(first.body) < 110_000
 
 
 def test_a_subclass_of_list_is_iterated() -> None:
@@ -222,9 +191,9 @@ def test_an_array_of_one_number_is_not_iterable() -> None:
 
 def test_a_generator_is_taken_chunk_by_chunk() -> None:
     taken = itertools.count()
-    payloads = Chunker("job", 10, 1).payloads(next(taken) for _ in itertools.repeat(None))
-    next(payloads)
-    next(payloads)
+    chunks = Chunker(KEYS, 10, 1).chunks(next(taken) for _ in itertools.repeat(None))
+    next(chunks)
+    next(chunks)
     assert next(taken) == 20
 
 
@@ -242,17 +211,17 @@ def test_an_error_of_the_iterable_comes_through() -> None:
 
 def test_large_items_make_small_chunks() -> None:
     items = [bytes([n]) * 300_000 for n in range(64)]
-    payloads = cut(items, cores=1)
-    assert joined(payloads) == items
-    assert max(map(len, payloads)) <= SOFT_BYTES
-    assert max(counts(payloads)) > 1
+    chunks = cut(items, cores=1)
+    assert joined(chunks) == items
+    assert max(sizes(chunks)) <= SOFT_BYTES
+    assert max(counts(chunks)) > 1
 
 
 def test_large_rows_of_an_array_make_small_chunks() -> None:
     array = np.arange(64 * 40_000, dtype=np.int64).reshape(64, 40_000)
-    payloads = cut(array, cores=1)
-    assert max(map(len, payloads)) <= SOFT_BYTES
-    assert np.array_equal(np.concatenate([read_items("job", payload) for payload in payloads]), array)
+    chunks = cut(array, cores=1)
+    assert max(sizes(chunks)) <= SOFT_BYTES
+    assert np.array_equal(np.stack(joined(chunks)), array)
 
 
 def test_one_item_may_be_over_the_soft_limit() -> None:
@@ -280,9 +249,9 @@ def test_too_large_a_chunk_says_which_size_is_too_large() -> None:
 def test_a_small_limit_makes_small_chunks() -> None:
     """A limit below ``SOFT_BYTES`` is no error while each item fits."""
     items = [bytes([n]) * 100 for n in range(160)]
-    payloads = cut(items, cores=1, limit=500)
-    assert joined(payloads) == items
-    assert max(map(len, payloads)) <= 500
+    chunks = cut(items, cores=1, limit=500)
+    assert joined(chunks) == items
+    assert max(sizes(chunks)) <= 500
 
 
 @pytest.mark.parametrize("chunksize", [None, 1, 5, 100])
@@ -298,4 +267,4 @@ def test_items_may_be_functions() -> None:
 
 
 def test_the_limit_has_a_default() -> None:
-    assert Chunker("job", None, 1).limit == codec.DEFAULT_LIMIT
+    assert Chunker(KEYS, None, 1).limit == codec.DEFAULT_LIMIT

@@ -1,0 +1,99 @@
+"""The proof that each item was accounted for, once."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskq import DamagedError
+from taskq.maps.coverage import Coverage
+
+
+def runs(total: int, cuts: set[int]) -> list[tuple[int, int]]:
+    edges = sorted({0, total, *(cut for cut in cuts if cut < total)})
+    return [(start, end - start) for start, end in itertools.pairwise(edges)]
+
+
+@given(st.integers(1, 200), st.sets(st.integers(1, 200)), st.randoms())
+def test_each_item_once_in_any_order(total: int, cuts: set[int], rand: random.Random) -> None:
+    coverage, all_runs = Coverage(total), runs(total, cuts)
+    rand.shuffle(all_runs)
+    for start, count in all_runs:
+        coverage.add(start, count)
+    coverage.prove()
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(1, 30)), max_size=8))
+def test_nothing_else_is_proved(total: int, all_runs: list[tuple[int, int]]) -> None:
+    all_runs = [(start, count) for start, count in all_runs if start + count <= total]
+    coverage = Coverage(total)
+    for start, count in all_runs:
+        coverage.add(start, count)
+    items = sorted(index for start, count in all_runs for index in range(start, start + count))
+    if items == list(range(total)):
+        coverage.prove()
+    else:
+        with pytest.raises(DamagedError):
+            coverage.prove()
+
+
+@given(st.integers(1, 60), st.sets(st.integers(1, 60)), st.randoms(), st.data())
+def test_one_run_that_is_missing_or_there_twice(
+    total: int, cuts: set[int], rand: random.Random, data: st.DataObject
+) -> None:
+    all_runs = runs(total, cuts)
+    chosen = data.draw(st.sampled_from(all_runs))
+    if data.draw(st.booleans()):
+        all_runs.remove(chosen)
+    else:
+        all_runs.append(chosen)
+    rand.shuffle(all_runs)
+    coverage = Coverage(total)
+    for start, count in all_runs:
+        coverage.add(start, count)
+    with pytest.raises(DamagedError):
+        coverage.prove()
+
+
+@pytest.mark.parametrize(
+    ("all_runs", "text"),
+    [
+        ([], "became of item 0, of 10 items"),
+        ([(0, 4), (5, 5)], "became of item 4, of 10 items"),
+        ([(1, 9)], "became of item 0"),
+        ([(0, 9)], "became of item 9"),
+        ([(0, 10), (5, 1)], "item 5 is accounted for twice"),
+        ([(0, 5), (4, 6)], "item 4 is accounted for twice"),
+        ([(0, 5), (4, 5)], "twice"),
+        ([(0, 10), (0, 10)], "20 items are accounted for, and there are 10"),
+    ],
+)
+def test_the_error_names_the_item(all_runs: list[tuple[int, int]], text: str) -> None:
+    coverage = Coverage(10)
+    for start, count in all_runs:
+        coverage.add(start, count)
+    with pytest.raises(DamagedError, match=text):
+        coverage.prove()
+
+
+def test_of_no_items_there_is_nothing_to_prove() -> None:
+    Coverage(0).prove()
+
+
+@pytest.mark.parametrize(("start", "count"), [(-1, 2), (10, 1), (9, 2), (0, 0), (3, -1)])
+def test_items_that_there_are_not(start: int, count: int) -> None:
+    with pytest.raises(DamagedError, match="of 10 items"):
+        Coverage(10).add(start, count)
+
+
+def test_runs_that_touch_cost_no_memory() -> None:
+    """A map of a hundred million items must not need a hundred million entries."""
+    coverage = Coverage(100_000)
+    for start in range(0, 100_000, 2):
+        coverage.add(start, 2)
+        assert len(vars(coverage)["_end_of"]) == 1
+    coverage.prove()
