@@ -126,14 +126,16 @@ def test_what_is_begun_while_one_is_recovered_is_not_forgotten(
     assert rq.Worker.all(queue=queue) == []
 
 
-def test_somebody_looks_after_what_is_begun_by_one_who_was_given_up(queue: Queue) -> None:
-    with running_worker(queue) as state:
-        wait_until(lambda: services.live(queue.connection))
+def test_somebody_looks_after_what_is_begun_by_one_who_was_given_up(queue: Queue, tmp_path: Path) -> None:
+    """Before it learns of that, at its next renewal: here long after the test."""
+    flag = tmp_path / "flag"
+    with running_worker(queue, lease=3600) as state:
         recovery.recover(queue.connection, state.name)
         assert services.lost(queue.connection, time.time()) == []
-        job = queue.enqueue(jobs.nap, 0.2)
+        job = queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
         assert services.lost(queue.connection, time.time()) == [state.name]
+        flag.touch()
 
 
 def test_a_job_id_stranded_between_queue_and_worker_is_put_back(queue: Queue) -> None:

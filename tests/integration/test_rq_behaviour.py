@@ -124,7 +124,7 @@ def test_the_end_of_a_job_makes_no_suspended_worker_idle(real_queue: Queue, tmp_
     flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1) as state:
         job = real_queue.enqueue(jobs.wait_for, str(flag))
-        wait_until_started(job)
+        wait_until(lambda: job.id in [getattr(lane.running, "job_id", "") for lane in state.lanes])
         # As the service sets it, which it may in the turn in which the job also ends.
         state.worker._state = WorkerStatus.SUSPENDED
         real_queue.connection.hset(state.worker.key, "state", "suspended")
