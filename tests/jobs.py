@@ -108,6 +108,13 @@ def run_once(ledger: str, n: int, seconds: float) -> int:
     return n * n
 
 
+def run_until(ledger: str, n: int, flag: str) -> int:
+    """As ``run_once``, but lasts until the flag is there."""
+    run_once(ledger, n, 0)
+    wait_for(flag)
+    return n * n
+
+
 def fail_first(n: int) -> float:
     """Item 0 fails at once, the others take their time."""
     time.sleep(0.1 if n else 0)
@@ -215,8 +222,8 @@ def leave_an_alarm(seconds: float) -> int:
 
 
 def linger(job: Any, connection: Any, *args: Any) -> None:
-    """A callback that takes its time, and then leaves a trace in Redis."""
-    time.sleep(1.6)
+    """A callback that takes longer than its job may, and then leaves a trace in Redis."""
+    time.sleep(job.timeout + 1.5)
     connection.set(f"test:callback:{job.id}", "ended")
 
 

@@ -14,7 +14,7 @@ from taskq import MapJob, Queue
 from taskq_workers.settings import MAX_DEATHS
 from tests import jobs, rq_jobs
 from tests.acceptance.worker import Worker, Workers, alive, repeated, runs_in, runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -30,7 +30,7 @@ def push(queue: Queue, ledger: Path, count: int = 30, seconds: float = 0.05, chu
 
 def check(job: MapJob, ledger: Path, count: int = 30) -> None:
     """Every result once, every item at least once, and nothing of it left in anybody's books."""
-    assert job.get(timeout=15) == [n * n for n in range(count)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(count)]
     assert sorted(job.result_list) == [n * n for n in range(count)]
     assert set(runs_of(ledger)) == set(range(count))
     assert job.errors == {}
@@ -224,7 +224,7 @@ def test_stopped_for_longer_than_its_lease(workers: Workers, real_queue: Queue, 
     check_registers(real_queue, late, other)
     assert other.stop() == 0
     further = real_queue.map(jobs.square, range(100))
-    assert further.get(timeout=10) == [n * n for n in range(100)]
+    assert further.get(timeout=HANGS) == [n * n for n in range(100)]
     check_registers(real_queue, late)
 
 
@@ -246,7 +246,7 @@ def test_a_service_that_dies_again_and_again_holds_nobody_up(workers: Workers, r
     # Its process, and not what it says of itself: that comes the later the busier the machine is.
     wait_until(lambda: set(worker.titled("service 1 [")) - {other.pid}, "it is started at once", timeout=2.0)
     wait_until(lambda: len(worker.infos) == 2, "both work again")
-    assert real_queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+    assert real_queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
 
 
 def owner_of(job: MapJob) -> str:

@@ -11,7 +11,7 @@ import pytest
 from taskq import MapJob, Queue
 from tests import jobs
 from tests.acceptance.worker import Workers, alive, runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -40,7 +40,7 @@ def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int
         worker.signal(signum)
     worker.wait_until_output("stops: finishes what runs")
     last = real_queue.enqueue(jobs.square, 3)
-    assert worker.process.wait(timeout=5) == 0
+    assert worker.process.wait(timeout=HANGS) == 0
     worker.wait_until_gone()
     assert job.get_status() == "queued"
     assert real_queue.job_ids == [job.id, last.id]
@@ -51,7 +51,7 @@ def test_draining(workers: Workers, real_queue: Queue, ledger: Path, signum: int
     assert not connection.exists("taskq:leases", "taskq:services", "rq:workers")
     assert len(runs_of(ledger)) == job.progress.done, "what ran was finished"
     workers.ready()
-    assert job.get(timeout=10) == [n * n for n in range(ITEMS)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(ITEMS)]
     assert runs_of(ledger) == list(range(ITEMS))
     assert "Traceback" not in worker.output
 
@@ -75,7 +75,7 @@ def test_second_interrupt_kills(workers: Workers, real_queue: Queue) -> None:
     worker.signal(signal.SIGINT)
     worker.wait_until_output("stops: finishes what runs", count=2)
     worker.signal(signal.SIGINT)
-    assert worker.process.wait(timeout=5) == 130
+    assert worker.process.wait(timeout=HANGS) == 130
     worker.wait_until_gone()
     assert "Traceback" not in worker.output
 
@@ -86,7 +86,7 @@ def test_hang_up_restarts_the_services(workers: Workers, real_queue: Queue, ledg
     before = {info.pid for info in worker.infos}
     worker.signal(signal.SIGHUP)
     wait_until(lambda: not any(alive(pid) for pid in before))
-    assert job.get(timeout=15) == [n * n for n in range(ITEMS)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(ITEMS)]
     assert len(job.result_list) == ITEMS
     wait_until(lambda: len(worker.infos) == 2)
     assert before.isdisjoint(info.pid for info in worker.infos)
@@ -109,7 +109,7 @@ def test_hang_up_takes_one_service_after_the_other(workers: Workers, real_queue:
 
     wait_until(all_replaced)
     assert fewest >= 2
-    assert job.get(timeout=15) == [0.05] * 60
+    assert job.get(timeout=HANGS) == [0.05] * 60
     assert len(job.result_list) == 60
 
 
@@ -132,7 +132,7 @@ def test_hang_up_blames_nobody(workers: Workers, real_queue: Queue, ledger: Path
         before = worker.service_pids
         worker.signal(signal.SIGHUP)
         wait_until(lambda before=before: not any(alive(pid) for pid in before))
-    assert job.get(timeout=10) == [9]
+    assert job.get(timeout=HANGS) == [9]
     assert runs_of(ledger) == [3]
 
 
@@ -150,6 +150,6 @@ def test_terminated_service_drains_and_is_replaced(workers: Workers, real_queue:
     job = push(real_queue, ledger, 0.1)
     [before] = worker.service_pids
     os.kill(before, signal.SIGTERM)
-    assert job.get(timeout=10) == [n * n for n in range(ITEMS)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(ITEMS)]
     assert runs_of(ledger) == list(range(ITEMS))
     assert before not in worker.service_pids

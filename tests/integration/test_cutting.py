@@ -15,7 +15,7 @@ from taskq.testing import running_worker
 from taskq_workers.service.rq.worker import RQWorker
 from tests import jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 def sizes(queue: Queue) -> list[int]:
@@ -29,7 +29,7 @@ def test_long_items_travel_alone_in_the_end(fake_queue: Queue, tmp_path: Path) -
         fake_queue.connection.hset(keys.SERVICES, "x", "{}")
         job = fake_queue.starmap(jobs.nap_and_note, items)
         fake_queue.connection.hdel(keys.SERVICES, "x")
-        assert job.get(timeout=20) == list(range(40))
+        assert job.get(timeout=HANGS) == list(range(40))
         assert len(job.result_list) == 40
     assert set(sizes(fake_queue)) == {1}
     assert runs_of(tmp_path / "ledger") == list(range(40)), "each item ran once"
@@ -38,14 +38,14 @@ def test_long_items_travel_alone_in_the_end(fake_queue: Queue, tmp_path: Path) -
 def test_items_of_10_ms_travel_together(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=2):
         job = fake_queue.map(jobs.nap, [0.01] * 400)
-        assert job.get(timeout=20) == [0.01] * 400
+        assert job.get(timeout=HANGS) == [0.01] * 400
     assert max(sizes(fake_queue)) <= 20
     assert sum(sizes(fake_queue)) == 400
 
 
 def test_a_chunksize_that_the_user_gave_is_kept(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
-        assert fake_queue.map(jobs.nap, [0.05] * 10, chunksize=5).get(timeout=20) == [0.05] * 10
+        assert fake_queue.map(jobs.nap, [0.05] * 10, chunksize=5).get(timeout=HANGS) == [0.05] * 10
     assert sizes(fake_queue) == [5, 5]
 
 
@@ -60,7 +60,7 @@ def test_cancel_ends_a_chunk_with_the_item_that_runs(fake_queue: Queue, tmp_path
         wait_until(lambda: all(lane.idle for lane in state.lanes))
         assert time.monotonic() - began < 1.0
         assert state.lanes.pids == pids, "nobody was killed"
-        assert fake_queue.map(jobs.square, [3]).get(timeout=5) == [9]
+        assert fake_queue.map(jobs.square, [3]).get(timeout=HANGS) == [9]
     assert len(runs_of(tmp_path / "ledger")) < 10
     with pytest.raises(MapCanceledError):
         job.get()
@@ -73,7 +73,7 @@ def test_cancel_may_kill_what_runs(fake_queue: Queue, chunksize: int) -> None:
         wait_until(lambda: sum(lane.running is not None for lane in state.lanes) == 2)
         began = time.monotonic()
         job.cancel(kill=True)
-        assert fake_queue.map(jobs.square, range(2), chunksize=1).get(timeout=5) == [0, 1]
+        assert fake_queue.map(jobs.square, range(2), chunksize=1).get(timeout=HANGS) == [0, 1]
         assert time.monotonic() - began < 1.5
         wait_until(lambda: not state.taken)
     assert job.connection.hlen(job.store.keys.claims) == 0
@@ -89,7 +89,7 @@ def test_a_stopping_service_ends_its_chunks_early_and_loses_nothing(fake_queue: 
     assert 0 < done < 20
     assert job.connection.hlen(job.store.keys.claims) == 0
     with running_worker(fake_queue, processes=2):
-        assert job.get(timeout=20) == list(range(60))
+        assert job.get(timeout=HANGS) == list(range(60))
     assert runs_of(tmp_path / "ledger") == list(range(60)), "no item ran twice"
 
 
@@ -109,9 +109,9 @@ def test_a_map_that_is_cancelled_as_it_begins_stays_so(
     monkeypatch.setattr(place, name, just_before)
     with running_worker(fake_queue, processes=1) as state:
         wait_until(lambda: getattr(place, name) is original)
-        assert fake_queue.map(jobs.square, [3]).get(timeout=10) == [9]
+        assert fake_queue.map(jobs.square, [3]).get(timeout=HANGS) == [9]
         wait_until(lambda: not state.taken)
     assert job.get_status() == "canceled"
     with pytest.raises(MapCanceledError):
-        job.get(timeout=1)
+        job.get(timeout=HANGS)
     assert len(job.result_list) == 0

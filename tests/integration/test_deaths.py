@@ -17,7 +17,7 @@ from taskq import Queue
 from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 def runs_of(ledger: Path) -> list[int]:
@@ -36,7 +36,7 @@ def test_only_the_chunk_of_a_killed_process_runs_again(fake_queue: Queue, tmp_pa
         wait_until(lambda: job.progress.done >= 4)
         lane = next(lane for lane in state.lanes if lane.running)
         os.kill(lane.pid, signal.SIGKILL)
-        assert job.get(timeout=20) == [n * n for n in range(20)]
+        assert job.get(timeout=HANGS) == [n * n for n in range(20)]
         assert len(job.result_list) == 20
     again = len(runs_of(ledger)) - 20
     assert 0 <= again <= 1
@@ -48,7 +48,7 @@ def test_idle_processes_may_be_killed(fake_queue: Queue) -> None:
         for _ in range(5):
             for pid in state.lanes.pids:
                 kill(pid)
-            assert fake_queue.map(jobs.square, range(100)).get(timeout=20) == [n * n for n in range(100)]
+            assert fake_queue.map(jobs.square, range(100)).get(timeout=HANGS) == [n * n for n in range(100)]
 
 
 def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
@@ -70,7 +70,7 @@ def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
 def test_a_poison_item_is_found_and_nobody_else_is_blamed(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.die_at_3, range(10), chunksize=10)
-        results = job.get(timeout=30, errors="return")
+        results = job.get(timeout=HANGS, errors="return")
     assert [value for n, value in enumerate(results) if n != 3] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert isinstance(results[3], taskq.WorkerLostError)
     assert "item 3" in str(results[3])
@@ -82,7 +82,7 @@ def test_an_item_that_exits_its_process_with_0_is_a_death_too(fake_queue: Queue)
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.exit_process, [0])
         with pytest.raises(taskq.WorkerLostError, match="exit code 0"):
-            job.get(timeout=30)
+            job.get(timeout=HANGS)
 
 
 def test_a_plain_job_whose_process_dies_fails_as_under_rq(fake_queue: Queue) -> None:
@@ -111,7 +111,7 @@ def test_stopping_finishes_what_runs_and_puts_the_rest_back(fake_queue: Queue, t
     assert job.get_status() == JobStatus.QUEUED
     assert fake_queue.connection.hlen(job.store.keys.claims) == 0
     with running_worker(fake_queue):
-        assert job.get(timeout=20) == [n * n for n in range(30)]
+        assert job.get(timeout=HANGS) == [n * n for n in range(30)]
         wait_until(lambda: waiting.return_value(refresh=True) == 9)
     assert runs_of(ledger) == list(range(30))
 
@@ -130,7 +130,7 @@ def test_two_services_share_one_map(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
         wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
         job = fake_queue.map(jobs.nap, [0.05] * 100, chunksize=1)
-        assert len(job.get(timeout=30)) == 100
+        assert len(job.get(timeout=HANGS)) == 100
         entries = fake_queue.connection.xrange("taskq:timeline")
         shares = {entry[b"worker"].decode() for _id, entry in entries}
         assert shares == {one.name, two.name}
@@ -151,5 +151,5 @@ def test_a_forkserver_killed_while_it_starts_a_process(fake_queue: Queue, monkey
 
     monkeypatch.setattr(forkserver, "read_signed", killed)
     with running_worker(fake_queue):
-        assert fake_queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+        assert fake_queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
     assert len(kills) == 2

@@ -35,7 +35,7 @@ from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 def name_of_worker(queue: Queue) -> str:
@@ -96,8 +96,8 @@ def test_a_stopped_map_ends_at_once_in_all_services(real_queue: Queue) -> None:
         wait_until(lambda: not pids & {*first.lanes.pids, *second.lanes.pids}, timeout=2.0)
         assert real_queue.connection.get(f"test:callback:{job.id}") is not None
         with pytest.raises(MapCanceledError):
-            job.get(timeout=5)
-        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=5).return_value == 9
+            job.get(timeout=HANGS)
+        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS).return_value == 9
 
 
 def test_what_is_not_running_can_not_be_stopped(real_queue: Queue) -> None:
@@ -129,7 +129,7 @@ def test_the_end_of_a_job_makes_no_suspended_worker_idle(real_queue: Queue, tmp_
         state.worker._state = WorkerStatus.SUSPENDED
         real_queue.connection.hset(state.worker.key, "state", "suspended")
         flag.touch()
-        assert job.latest_result(timeout=10).return_value
+        assert job.latest_result(timeout=HANGS).return_value
         assert real_queue.connection.hget(state.worker.key, "state") == b"suspended"
 
 
@@ -145,7 +145,7 @@ def test_a_suspended_worker_begins_nothing_and_maps_pause(real_queue: Queue) -> 
         assert (mapped.progress.done, plain.get_status()) == (done, JobStatus.QUEUED)
         resume(real_queue.connection)
         wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
-        assert mapped.get(timeout=20) == [0.2] * 20
+        assert mapped.get(timeout=HANGS) == [0.2] * 20
 
 
 def test_a_callback_that_lasts_far_longer_than_the_job_may_is_waited_for(real_queue: Queue) -> None:
@@ -253,7 +253,7 @@ def test_custom_serializers_and_job_classes(real_queue: Queue, serializer: Any, 
 
 def test_async_functions(real_queue: Queue) -> None:
     with running_worker(real_queue, processes=1):
-        assert real_queue.enqueue(rq_jobs.later, 7).latest_result(timeout=5).return_value == 49
+        assert real_queue.enqueue(rq_jobs.later, 7).latest_result(timeout=HANGS).return_value == 49
 
 
 def test_what_job_code_changes_of_its_own_job_stays(real_queue: Queue) -> None:
@@ -283,7 +283,7 @@ def test_a_group_runs_and_forgets_the_jobs_that_are_gone(real_queue: Queue) -> N
         real_queue, [rq.Queue.prepare_data(jobs.square, [n], result_ttl=ttl) for n, ttl in ((3, 60), (4, 0))]
     )
     with running_worker(real_queue, processes=2, rq=RQOptions(maintenance_interval=0)):
-        assert kept.latest_result(timeout=5).return_value == 9
+        assert kept.latest_result(timeout=HANGS).return_value == 9
         wait_until(lambda: real_queue.connection.smembers(group.key) == {kept.id.encode()})
         assert rq.job.Job.fetch(kept.id, real_queue.connection).group_id == "mine"
         kept.delete()
