@@ -101,7 +101,7 @@ def die_once(flag: str) -> str:
 
 
 def run_once(ledger: str, n: int, seconds: float) -> int:
-    """Leaves a line in the ledger for each run."""
+    """Leaves a line in the ledger for each run, as it begins."""
     with Path(f"{ledger}.{os.getpid()}").open("a") as file:
         file.write(f"{n}\n")
     time.sleep(seconds)
@@ -232,14 +232,6 @@ def wait_for_deletion(job: Any, connection: Any, *args: Any) -> None:
     connection.set(f"test:callback:{job.id}", "began")
     while connection.exists(job.key):
         time.sleep(0.005)
-
-
-def nap_and_note(ledger: str, n: int, seconds: float) -> int:
-    """As ``run_once``, noted when it begins."""
-    with Path(f"{ledger}.{os.getpid()}").open("a") as file:
-        file.write(f"{n}\n")
-    time.sleep(seconds)
-    return n
 
 
 def sleep_at(guilty: int, seconds: float, n: int) -> int:

@@ -6,6 +6,7 @@ hangs. What must not end by itself while a test looks lasts longer than any boun
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -19,3 +20,13 @@ def wait_until(condition: Callable[[], object], what: str = "") -> None:
     while not condition():
         assert time.monotonic() < deadline, f"still not true after {HANGS} s: {what or condition}"
         time.sleep(0.005)
+
+
+def when(condition: Callable[[], object], act: Callable[[], object]) -> None:
+    """Act as soon as a condition comes true, while the test goes on."""
+
+    def run() -> None:
+        wait_until(condition)
+        act()
+
+    threading.Thread(target=run, daemon=True).start()

@@ -14,10 +14,9 @@ from rq.job import JobStatus
 
 import taskq
 from taskq import Queue
-from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until, when
 
 
 def runs_of(ledger: Path) -> list[int]:
@@ -30,12 +29,13 @@ def kill(pid: int) -> None:
 
 
 def test_only_the_chunk_of_a_killed_process_runs_again(fake_queue: Queue, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
+    ledger, flag = tmp_path / "ledger", tmp_path / "flag"
+    items = [(str(ledger), n, str(flag) if n > 5 else "") for n in range(20)]
     with running_worker(fake_queue) as state:
-        job = fake_queue.starmap(jobs.run_once, [(str(ledger), n, 0.05) for n in range(20)], chunksize=1)
-        wait_until(lambda: job.progress.done >= 4)
-        lane = next(lane for lane in state.lanes if lane.running)
-        os.kill(lane.pid, signal.SIGKILL)
+        job = fake_queue.starmap(jobs.run_until, items, chunksize=1)
+        wait_until(lambda: len(runs_of(ledger)) == 8, "each process is at an item that waits")
+        os.kill(state.lanes.pids[0], signal.SIGKILL)
+        flag.touch()
         assert job.get(timeout=HANGS) == [n * n for n in range(20)]
         assert len(job.result_list) == 20
     again = len(runs_of(ledger)) - 20
@@ -102,12 +102,13 @@ def test_or_is_retried_as_its_retry_says(fake_queue: Queue, tmp_path: Path) -> N
 
 
 def test_stopping_finishes_what_runs_and_puts_the_rest_back(fake_queue: Queue, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    items = [(str(ledger), n, 0.05) for n in range(30)]
-    with running_worker(fake_queue):
-        job = fake_queue.starmap(jobs.run_once, items, chunksize=1)
+    ledger, flag = tmp_path / "ledger", tmp_path / "flag"
+    items = [(str(ledger), n, str(flag) if n > 3 else "") for n in range(30)]
+    with running_worker(fake_queue, grace=LONG) as state:
+        job = fake_queue.starmap(jobs.run_until, items, chunksize=1)
+        wait_until(lambda: len(runs_of(ledger)) == 6, "each process is at an item that waits")
         waiting = fake_queue.enqueue(jobs.square, 3)
-        wait_until(lambda: job.progress.done >= 4)
+        when(lambda: state.stopping, flag.touch)
     assert job.get_status() == JobStatus.QUEUED
     assert fake_queue.connection.hlen(job.store.keys.claims) == 0
     with running_worker(fake_queue):
@@ -118,18 +119,21 @@ def test_stopping_finishes_what_runs_and_puts_the_rest_back(fake_queue: Queue, t
 
 def test_stopping_kills_what_does_not_end_within_the_grace(fake_queue: Queue) -> None:
     with running_worker(fake_queue, grace=0.2):
-        job = fake_queue.map(jobs.nap, [60, 60])
-        plain = fake_queue.enqueue(jobs.nap, 60)
+        job = fake_queue.map(jobs.nap, [LONG, LONG])
+        plain = fake_queue.enqueue(jobs.nap, LONG)
         wait_until(lambda: len(fake_queue.started_job_registry.get_job_ids()) >= 1)
     assert job.get_status() == JobStatus.QUEUED
     assert plain.get_status() == JobStatus.QUEUED
     assert set(fake_queue.job_ids) == {job.id, plain.id}
 
 
-def test_two_services_share_one_map(fake_queue: Queue) -> None:
+def test_two_services_share_one_map(fake_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
     with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
-        wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
-        job = fake_queue.map(jobs.nap, [0.05] * 100, chunksize=1)
+        job = fake_queue.map(jobs.wait_for, [str(flag)] * 100, chunksize=1)
+        for state in (one, two):
+            wait_until(lambda state=state: any(run.flying for run in list(state.maps)), "both work on it")
+        flag.touch()
         assert len(job.get(timeout=HANGS)) == 100
         entries = fake_queue.connection.xrange("taskq:timeline")
         shares = {entry[b"worker"].decode() for _id, entry in entries}

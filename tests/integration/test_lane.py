@@ -50,7 +50,7 @@ def test_a_discarded_lane_is_gone_at_once_with_its_memory() -> None:
     ends.get(timeout=HANGS)
     one.discard()
     del one
-    wait_until(lambda: left() is None, timeout=5.0)
+    wait_until(lambda: left() is None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="open files are found in /proc")

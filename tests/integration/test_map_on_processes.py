@@ -14,7 +14,7 @@ import taskq
 from taskq import Queue
 from taskq.testing import running_worker
 from tests import jobs
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 
 @pytest.mark.parametrize("count", [1, 7, 1000, 20_000])
@@ -139,10 +139,15 @@ def test_requeue_runs_only_the_failed_items_again(fake_queue: Queue, tmp_path: P
         assert job.errors == {}
 
 
-def test_values_come_as_they_complete(fake_queue: Queue) -> None:
+def test_values_come_as_they_complete(fake_queue: Queue, tmp_path: Path) -> None:
+    first, second, last = (tmp_path / name for name in ("first", "second", "last"))
+    first.touch()
+    second.touch()
     with running_worker(fake_queue):
-        job = fake_queue.map(jobs.nap, [0.3, 0.01, 0.02], chunksize=1)
-        assert list(job) == [0.01, 0.02, 0.3]
+        values = iter(fake_queue.map(jobs.wait_for, map(str, (last, first, second)), chunksize=1))
+        assert [next(values), next(values)] == [str(first), str(second)]
+        last.touch()
+        assert list(values) == [str(last)]
 
 
 def test_a_job_sees_itself(fake_queue: Queue) -> None:
@@ -153,7 +158,7 @@ def test_a_job_sees_itself(fake_queue: Queue) -> None:
 
 def test_a_short_job_is_not_stuck_behind_a_huge_map(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
-        huge = fake_queue.map(jobs.nap, [0.02] * 500, chunksize=1)
+        huge = fake_queue.map(jobs.nap, [0.02] * 5000, chunksize=1)
         wait_until(lambda: huge.progress.done > 5)
         small = fake_queue.map(jobs.square, range(10))
         plain = fake_queue.enqueue(operator.add, 1, 2)
@@ -165,7 +170,7 @@ def test_a_short_job_is_not_stuck_behind_a_huge_map(fake_queue: Queue) -> None:
 
 def test_one_service_runs_as_many_plain_jobs_as_it_has_processes(fake_queue: Queue, tmp_path: Path) -> None:
     with running_worker(fake_queue, processes=3):
-        pushed = [fake_queue.enqueue(jobs.nap, 30) for _ in range(5)]
+        pushed = [fake_queue.enqueue(jobs.nap, LONG) for _ in range(5)]
         registry = fake_queue.started_job_registry
         wait_until(lambda: len(registry.get_job_ids()) == 3)
         assert sorted(registry.get_job_ids()) == sorted(job.id for job in pushed[:3])
@@ -188,7 +193,7 @@ def test_cancel_stops_a_running_map(fake_queue: Queue) -> None:
 
 def test_job_timeout_ends_the_map_and_frees_its_processes(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
-        job = fake_queue.map(jobs.nap, [60, 60, 60], job_timeout=1)
+        job = fake_queue.map(jobs.nap, [LONG] * 3, job_timeout=1)
         with pytest.raises(taskq.MapFailedError, match="maximum timeout value"):
             job.get(timeout=HANGS)
         assert fake_queue.map(jobs.square, range(3)).get(timeout=HANGS) == [0, 1, 4]
@@ -196,7 +201,7 @@ def test_job_timeout_ends_the_map_and_frees_its_processes(fake_queue: Queue) -> 
 
 def test_a_plain_job_that_ignores_its_alarm_is_killed(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
-        job = fake_queue.enqueue(jobs.sleep_in_c, 60, job_timeout=1)
+        job = fake_queue.enqueue(jobs.sleep_in_c, LONG, job_timeout=1)
         wait_until(lambda: job.get_status() == JobStatus.FAILED)
         latest = job.latest_result()
     assert latest is not None

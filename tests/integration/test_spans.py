@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
 
 from taskq import Queue
-from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import HANGS, wait_until
@@ -96,10 +96,15 @@ def test_a_producer_without_spans(real_queue: Queue, spans: InMemorySpanExporter
     assert [span.parent for span in (*named(spans, "map"), *named(spans, "tests.jobs"))] == [None, None]
 
 
-def test_a_helper_s_chunks_are_the_owner_s_children(real_queue: Queue, spans: InMemorySpanExporter) -> None:
-    with running_worker(real_queue, processes=1), running_worker(real_queue, processes=1):
-        wait_until(lambda: len(services.live(real_queue.connection)) == 2, "both are there")
-        job = real_queue.map(jobs.nap, [0.1] * 24, chunksize=1)
+def test_a_helper_s_chunks_are_the_owner_s_children(
+    real_queue: Queue, tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(real_queue, processes=1) as one, running_worker(real_queue, processes=1) as two:
+        job = real_queue.map(jobs.wait_for, [str(flag)] * 24, chunksize=1)
+        for state in (one, two):
+            wait_until(lambda state=state: any(run.flying for run in list(state.maps)), "both work on it")
+        flag.touch()
         job.wait(HANGS)
         wait_until(lambda: named(spans, "map"))
     [run] = named(spans, "map")
