@@ -137,7 +137,7 @@ def is_done(queue: rq.Queue) -> bool:
 def contents(connection: Any) -> dict[str, Any]:
     """All that RQ keeps, workers apart, with moments and names of workers masked; and how long each key lives.
 
-    Counted from the end of the last job, for nobody knows how long it took to come here since then; None: for ever.
+    In seconds from the end of the last job, for nobody knows how many have passed since then; None: for ever.
     """
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"hash": lambda key: masked(connection.hgetall(key)),
