@@ -32,7 +32,7 @@ from rq import SimpleWorker
 from taskq.queue import Queue
 from taskq.redis.connection import url_of
 
-_STOP = 10.0  # seconds a worker may take to end
+_HANGS = 180.0  # seconds after which a worker that has not started, or not ended, never will
 
 
 def make_fake_queue(name: str = "default", **options: Any) -> Queue:
@@ -80,6 +80,8 @@ def running_worker(
 ) -> Iterator[Any]:
     """A real taskq service for the length of a ``with`` block: dispatcher in a thread, real pool processes.
 
+    The block begins when the service is registered: what is pushed in it knows how many processes there are.
+
     Jobs whose own code talks to Redis (result lists, ``save_meta``) need a real server, since no other process
     reaches a fakeredis.
 
@@ -91,6 +93,9 @@ def running_worker(
 
     Yields:
         The service's state, for looking at.
+
+    Raises:
+        AssertionError: If the service does not start, or does not stop.
     """
     # Here and not above: a producer's tests that only drain need none of the workers.
     from taskq_workers.rq_options import RQOptions
@@ -115,18 +120,28 @@ def running_worker(
         opened.append(new_connection() if new_connection else _again(queue.connection))
         return opened[-1]
 
-    dispatcher = build(Settings(**{**options, **settings}), name, "taskq test:", inbox, connect(), connect)
+    ready = threading.Event()
+    told = Settings(**{**options, **settings})
+    dispatcher = build(told, name, "taskq test:", inbox, connect(), connect, ready.set)
     thread = threading.Thread(target=dispatcher.run, name=name, daemon=True)
     thread.start()
     try:
+        _wait_for(ready, thread)
         yield dispatcher.state
     finally:
         inbox.put(Stop(time.monotonic() + dispatcher.state.settings.grace))
-        thread.join(_STOP)
+        thread.join(_HANGS)
         dispatcher.state.worker.unsubscribe()
         assert not thread.is_alive(), "the worker did not stop"
         for connection in opened:
             connection.close()
+
+
+def _wait_for(ready: threading.Event, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _HANGS
+    while not ready.wait(0.1):
+        assert thread.is_alive(), "the worker has ended at its start"
+        assert time.monotonic() < deadline, "the worker did not start"
 
 
 def _again(connection: Any) -> Any:

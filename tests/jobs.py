@@ -101,10 +101,17 @@ def die_once(flag: str) -> str:
 
 
 def run_once(ledger: str, n: int, seconds: float) -> int:
-    """Leaves a line in the ledger for each run."""
+    """Leaves a line in the ledger for each run, as it begins."""
     with Path(f"{ledger}.{os.getpid()}").open("a") as file:
         file.write(f"{n}\n")
     time.sleep(seconds)
+    return n * n
+
+
+def run_until(ledger: str, n: int, flag: str) -> int:
+    """As ``run_once``, but lasts until the flag is there."""
+    run_once(ledger, n, 0)
+    wait_for(flag)
     return n * n
 
 
@@ -215,8 +222,8 @@ def leave_an_alarm(seconds: float) -> int:
 
 
 def linger(job: Any, connection: Any, *args: Any) -> None:
-    """A callback that takes its time, and then leaves a trace in Redis."""
-    time.sleep(1.6)
+    """A callback that takes longer than its job may, and then leaves a trace in Redis."""
+    time.sleep(job.timeout + 1.5)
     connection.set(f"test:callback:{job.id}", "ended")
 
 
@@ -225,14 +232,6 @@ def wait_for_deletion(job: Any, connection: Any, *args: Any) -> None:
     connection.set(f"test:callback:{job.id}", "began")
     while connection.exists(job.key):
         time.sleep(0.005)
-
-
-def nap_and_note(ledger: str, n: int, seconds: float) -> int:
-    """As ``run_once``, noted when it begins."""
-    with Path(f"{ledger}.{os.getpid()}").open("a") as file:
-        file.write(f"{n}\n")
-    time.sleep(seconds)
-    return n
 
 
 def sleep_at(guilty: int, seconds: float, n: int) -> int:

@@ -16,6 +16,8 @@ from typing import Any
 from rq import Retry, get_current_job
 from rq.job import Job
 
+from tests.waiting import HANGS, LONG
+
 
 class LoudJob(Job):
     """A job class of the user's."""
@@ -63,11 +65,11 @@ def change_itself() -> None:
     raise ValueError("once is enough")
 
 
-def start_children(file: str, *, wait: float = 60.0) -> None:
+def start_children(file: str, *, wait: float = LONG) -> None:
     """Start a process of multiprocessing's, a command, and a command in a session of its own; note their ids."""
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(120,))
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(LONG,))
     child.start()
-    sleep = [sys.executable, "-c", "import time; time.sleep(120)"]
+    sleep = [sys.executable, "-c", f"import time; time.sleep({LONG})"]
     commands = [subprocess.Popen(sleep, start_new_session=new) for new in (False, True)]
     path = Path(file)
     path.with_suffix(".new").write_text(" ".join(str(pid) for pid in (child.pid, *(one.pid for one in commands))))
@@ -112,7 +114,7 @@ def interrupt() -> None:
 
 def rest(*_told: Any) -> None:
     """A callback that takes long."""
-    time.sleep(60)
+    time.sleep(LONG)
 
 
 def describe_oddly() -> None:
@@ -168,4 +170,4 @@ def spoil_meta() -> None:
 def wait_to_be_told(job: Job, connection: Any, _value: Any) -> None:
     """A success callback that lasts until somebody says so."""
     connection.rpush(f"test:called:{job.id}", "yes")
-    assert connection.blpop(f"test:go:{job.id}", timeout=30)
+    assert connection.blpop(f"test:go:{job.id}", timeout=HANGS)

@@ -1,14 +1,32 @@
-"""Waiting for conditions, never for a time."""
+"""Waiting for conditions, never for a time.
+
+No bound here or in a test says how fast something is: the machine may be busy with anything. A bound is for what
+hangs. What must not end by itself while a test looks lasts longer than any bound.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
+HANGS = 120  # seconds after which what a test waits for will never come
+LONG = 1800  # seconds which last longer than any test
 
-def wait_until(condition: Callable[[], object], what: str = "", timeout: float = 15.0) -> None:
+
+def wait_until(condition: Callable[[], object], what: str = "") -> None:
     """Wait for a condition, as briefly as possible; fail if it does not come true."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + HANGS
     while not condition():
-        assert time.monotonic() < deadline, f"still not true after {timeout} s: {what or condition}"
+        assert time.monotonic() < deadline, f"still not true after {HANGS} s: {what or condition}"
         time.sleep(0.005)
+
+
+def when(condition: Callable[[], object], act: Callable[[], object]) -> None:
+    """Act as soon as a condition comes true, while the test goes on."""
+
+    def run() -> None:
+        wait_until(condition)
+        act()
+
+    threading.Thread(target=run, daemon=True).start()

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.acceptance.worker import ROOT, environment
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -48,7 +48,7 @@ class Dashboard:
         """SIGTERM; returns the exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(10)
+            return self.process.wait(HANGS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -24,7 +24,7 @@ from taskq.redis.connection import connect
 from tests import jobs
 from tests.acceptance.compose import redis_conf
 from tests.acceptance.worker import ROOT, Server, Workers, run
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -60,7 +60,7 @@ def test_all_that_taskq_and_rq_do(guarded: Server, workers: Workers) -> None:
     _tools(guarded, queue)
     os.kill(worker.service_pids[0], signal.SIGKILL)
     worker.wait_until_output("took over from worker")
-    assert queue.map(jobs.square, range(100), chunksize=1).get(timeout=20) == [n * n for n in range(100)]
+    assert queue.map(jobs.square, range(100), chunksize=1).get(timeout=HANGS) == [n * n for n in range(100)]
     assert worker.stop() == 0
     assert refused_since(admin) == []
     assert PASSWORD not in worker.output
@@ -75,17 +75,17 @@ def test_all_that_taskq_and_rq_do(guarded: Server, workers: Workers) -> None:
 def _maps(queue: Queue) -> None:
     shared = queue.map(jobs.nap, [0.02] * 60, chunksize=1)  # long enough for helpers
     failing = queue.map(jobs.invert, [1, 0], retry=Retry(max=1), meta={"a": 1}, job_id="named", unique=True)
-    assert shared.wait(timeout=20, progress=True)
+    assert shared.wait(timeout=HANGS, progress=True)
     assert len(shared.result_list) == 60
     with pytest.raises(ZeroDivisionError):
-        failing.get(timeout=20)
+        failing.get(timeout=HANGS)
     failing.requeue()
-    assert failing.get(timeout=20, errors="return")[0] != 0
+    assert failing.get(timeout=HANGS, errors="return")[0] != 0
     assert list(queue.map(abs, [-1])) == [1]
     cancelled = queue.map(time.sleep, [0.05] * 100, chunksize=1)
     cancelled.cancel()
     with pytest.raises(taskq.MapCanceledError):
-        cancelled.get(timeout=20)
+        cancelled.get(timeout=HANGS)
     shared.delete()
     assert queue.map(abs, []).get() == []
 
@@ -96,7 +96,7 @@ def _plain_jobs(queue: Queue) -> None:
     second = queue.enqueue(jobs.note_in_meta, 1, depends_on=first, on_success=Callback(jobs.echo_callback))
     failing = queue.enqueue(jobs.invert, 0, on_failure=Callback(jobs.echo_callback))
     queue.enqueue_many([Queue.prepare_data(jobs.square, (n,)) for n in range(3)])
-    assert second.latest_result(timeout=10).return_value == 1
+    assert second.latest_result(timeout=HANGS).return_value == 1
     wait_until(lambda: failing.get_status() == JobStatus.FAILED)
     assert list(squares) == [1]
     squares.clear()
@@ -112,7 +112,7 @@ def _tools(server: Server, queue: Queue) -> None:
     assert (status.returncode, "Services" in status.stdout) == (0, True), status.stderr
     info = subprocess.run(
         [Path(sys.executable).with_name("rq"), "info", "--url", url(server), "--raw"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=HANGS, check=True,
     )  # fmt: skip
     assert "default" in info.stdout
     for registry in (queue.failed_job_registry, queue.finished_job_registry, queue.started_job_registry):

@@ -13,7 +13,7 @@ import taskq
 from taskq import Queue
 from tests import jobs
 from tests.acceptance.worker import Workers, processes_in, run, title
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -70,8 +70,8 @@ def test_process_titles(workers: Workers) -> None:
 
 def test_status(workers: Workers, real_queue: Queue, server_url: str) -> None:
     worker = workers.ready()
-    assert real_queue.map(jobs.square, range(10)).get(timeout=10)
-    real_queue.enqueue(jobs.square, 3).latest_result(timeout=10)
+    assert real_queue.map(jobs.square, range(10)).get(timeout=HANGS)
+    real_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
     wait_until(lambda: real_queue.finished_job_registry.get_job_count(cleanup=False) == 2)
     told = run("status", TASKQ_URL=server_url)
     assert told.returncode == 0
@@ -105,7 +105,7 @@ def test_version() -> None:
 
 def test_shell_runs_a_program(workers: Workers, real_queue: Queue, server_url: str) -> None:
     workers.ready()
-    program = "def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout=10))\n"
+    program = "def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout=HANGS))\n"
     told = run("shell", stdin=program, TASKQ_URL=server_url)
     assert told.stdout == "[0, 2, 4, 6, 8]\n"
     assert told.returncode == 0

@@ -21,7 +21,7 @@ from taskq import Queue
 from tests import jobs
 from tests.acceptance.browser import Dashboard, chromium
 from tests.acceptance.worker import ROOT, Server, Workers, environment, run
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -76,7 +76,7 @@ def get(address: str, method: str = "GET", **headers: str) -> tuple[int, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(address, method=method, headers=named)  # noqa: S310 - an address of ours
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(request, timeout=HANGS) as answer:  # noqa: S310 - as above
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -143,7 +143,7 @@ def test_it_survives_restarts(page: Page, workers: Workers, server: Server, tmp_
     port = (first.address or "").rpartition(":")[2]
     page.goto(first.address or "")
     worker = workers.start("--processes", "1", url=server.url).wait_until_ready()
-    queue.map(jobs.nap, [0.01] * 4, chunksize=1).get(timeout=10)
+    queue.map(jobs.nap, [0.01] * 4, chunksize=1).get(timeout=HANGS)
     expect(page.locator("#timeline-table tr td:nth-child(3)")).to_have_text("4")
     server.kill()
     expect(page.locator("#trouble")).to_be_visible()
@@ -167,7 +167,7 @@ def test_a_hostile_job_is_only_text(
     workers.ready(processes=1)
     job = real_queue.map(jobs.invert, [0, 1], description=HOSTILE)
     real_queue.enqueue(jobs.square, 1, description=HOSTILE)
-    job.wait(10)
+    job.wait(HANGS)
     real_queue.connection.hset(job.store.keys.hash, "name", HOSTILE)
     record = {"index": 0, "type": HOSTILE, "message": HOSTILE, "traceback": HOSTILE}
     real_queue.connection.hset(job.store.keys.errors, 0, json.dumps(record))
@@ -225,7 +225,7 @@ def test_read_only_by_default(dashboard: Callable[..., str], real_queue: Queue) 
 def test_what_else_it_serves(dashboard: Callable[..., str], real_queue: Queue, workers: Workers) -> None:
     workers.ready(processes=1)
     job = real_queue.map(jobs.square, range(3))
-    assert job.get(timeout=10) == [0, 1, 4]
+    assert job.get(timeout=HANGS) == [0, 1, 4]
     address = dashboard("--allow-actions")
     assert get(f"{address}/health") == (200, "ok\n")
     assert "taskq_queue_jobs" in get(f"{address}/metrics")[1]
@@ -244,7 +244,7 @@ def test_what_else_it_serves(dashboard: Callable[..., str], real_queue: Queue, w
 def test_the_report_command(workers: Workers, real_queue: Queue, server_url: str) -> None:
     workers.ready(processes=2)
     job = real_queue.map(jobs.die_at_3, range(5), chunksize=1)
-    job.wait(20)
+    job.wait(HANGS)
     told = run("report", job.id, TASKQ_URL=server_url)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.startswith("<!doctype html>")
@@ -259,7 +259,7 @@ def test_the_report_command(workers: Workers, real_queue: Queue, server_url: str
 def test_without_the_extra(missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; from taskq_workers.cli import main; main()"
     told = subprocess.run([sys.executable, "-c", program, "dashboard"], cwd=ROOT, env=environment(),
-                          capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
+                          capture_output=True, text=True, timeout=HANGS, check=False)  # fmt: skip
     assert told.returncode == 1
     assert "pip install 'taskq-pool[dashboard]'" in told.stderr
     assert "Traceback" not in told.stderr
@@ -271,7 +271,7 @@ def test_the_other_commands_do_without_it() -> None:
         "print({'starlette', 'uvicorn', 'jinja2'} & {*sys.modules})"
     )
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment(), capture_output=True,
-                          text=True, timeout=30, check=True)  # fmt: skip
+                          text=True, timeout=HANGS, check=True)  # fmt: skip
     assert told.stdout == "set()\n"
 
 

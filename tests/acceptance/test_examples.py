@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import taskq
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -175,11 +175,11 @@ def test_printers_stop_by_themselves(example: Example) -> None:
 def test_tasks_need_to_be_importable_by_the_workers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)  # the workers look where this program does
     with taskq.local() as q:
-        assert q.map("tasks.square", range(100)).get(timeout=20) == [n * n for n in range(100)]
-        words = q.enqueue("tasks.word_count", "to be or not to be").latest_result(timeout=20)
+        assert q.map("tasks.square", range(100)).get(timeout=HANGS) == [n * n for n in range(100)]
+        words = q.enqueue("tasks.word_count", "to be or not to be").latest_result(timeout=HANGS)
         assert words is not None
         assert words.return_value == {"to": 2, "be": 2, "or": 1, "not": 1}
-        failures = q.map("tasks.reciprocal", [4, 0, 2]).get(timeout=20, errors="return")
+        failures = q.map("tasks.reciprocal", [4, 0, 2]).get(timeout=HANGS, errors="return")
         assert failures[::2] == [0.25, 0.5]
         assert isinstance(failures[1], ZeroDivisionError)
     assert "tasks" not in sys.modules

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.worker import environment, processes_in, title
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -20,7 +20,7 @@ PROGRAM = """
 import taskq, time
 from tests import jobs
 with taskq.local(processes=2) as q:
-    print(q.map(jobs.square, range(5)).get(timeout=20), flush=True)
+    print(q.map(jobs.square, range(5)).get(timeout=HANGS), flush=True)
     {then}
 """
 RESULTS = "[0, 1, 4, 9, 16]"
@@ -62,7 +62,7 @@ def check_nothing_left(folder: Path) -> None:
 
 def test_normal_end(start: Start, folder: Path) -> None:
     program = start("pass")
-    output, errors = program.communicate(timeout=20)
+    output, errors = program.communicate(timeout=HANGS)
     assert program.returncode == 0
     assert (output.strip(), errors) == (RESULTS, "")
     check_nothing_left(folder)
@@ -71,7 +71,7 @@ def test_normal_end(start: Start, folder: Path) -> None:
 
 def test_exception(start: Start, folder: Path) -> None:
     program = start("1 / 0")
-    _, errors = program.communicate(timeout=20)
+    _, errors = program.communicate(timeout=HANGS)
     assert program.returncode == 1
     assert errors.rstrip().endswith("ZeroDivisionError: division by zero")
     assert errors.count("Traceback") == 1
@@ -84,7 +84,7 @@ def test_interrupt(start: Start, folder: Path, then: str) -> None:
     program = start(then)
     wait_for_results(program, folder)
     os.killpg(program.pid, signal.SIGINT)  # as a terminal sends it
-    _, errors = program.communicate(timeout=9)
+    _, errors = program.communicate(timeout=HANGS)
     assert program.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     check_nothing_left(folder)

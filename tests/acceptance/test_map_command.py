@@ -19,7 +19,7 @@ from taskq import MapJob, Queue
 from taskq_workers.cli import cli, exits
 from tests import jobs
 from tests.acceptance.worker import ROOT, Workers, environment, run
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -173,7 +173,7 @@ def test_results_come_while_the_map_runs(url: str) -> None:
     assert process.stdout is not None
     assert json.loads(process.stdout.readline()) == {"item": 0, "value": 0}
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=10)
+    stdout, stderr = process.communicate(timeout=HANGS)
     assert (stdout, process.returncode) == ("", exits.INTERRUPTED)
     job_id = id_in(stderr)
     assert f"come back to it with: taskq attach {job_id}" in stderr
@@ -183,7 +183,7 @@ def test_results_come_while_the_map_runs(url: str) -> None:
     assert again.stdout is not None
     assert json.loads(again.stdout.readline()) == {"item": 0, "value": 0}
     again.send_signal(signal.SIGINT)
-    stdout, stderr = again.communicate(timeout=10)
+    stdout, stderr = again.communicate(timeout=HANGS)
     assert (stdout, again.returncode) == ("", exits.INTERRUPTED)
     assert f"the map {job_id} was cancelled" in stderr
     told = taskq(url, "results", job_id)
@@ -204,7 +204,7 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
         process.stdin.flush()
         wait_until(lambda: connection.keys("taskq:{*}:pending"), "it writes items")
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=10)
+        stdout, stderr = process.communicate(timeout=HANGS)
         assert (stdout, process.returncode) == ("", exits.INTERRUPTED)
         assert stderr == "taskq: nothing was pushed, for not all items were there yet\n"
         assert not set(connection.keys("taskq:{*")) - before
@@ -262,7 +262,7 @@ def test_errors_are_grouped_and_failed_items_retried(url: str, tmp_path: Path) -
 def test_plain_jobs(url: str) -> None:
     queue = Queue(url=url)
     failed = queue.enqueue("tests.jobs.invert", 0)
-    failed.latest_result(timeout=10)
+    failed.latest_result(timeout=HANGS)
     shown = taskq(url, "show", failed.id)
     assert shown.returncode == exits.OK
     assert "ZeroDivisionError: division by zero" in shown.stdout
@@ -294,7 +294,7 @@ def test_a_reader_that_has_seen_enough(url: str) -> None:
     process.stdout.close()
     assert process.stderr is not None
     stderr = process.stderr.read()
-    assert process.wait(20) == exits.PIPE_CLOSED
+    assert process.wait(HANGS) == exits.PIPE_CLOSED
     assert "taskq attach" in stderr
     assert "BrokenPipe" not in stderr
     MapJob.fetch(id_in(stderr), connection=Queue(url=url).connection).cancel()

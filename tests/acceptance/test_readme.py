@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import taskq
+from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
 
@@ -46,7 +47,7 @@ def test_the_shell_session(q: taskq.Queue, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_program() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", block("program")], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", block("program")], capture_output=True, text=True, timeout=HANGS, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 1, 4, 27, 256]\n", "")
 

@@ -7,6 +7,7 @@ import pytest
 from taskq import Queue
 from tests import jobs
 from tests.acceptance.worker import Workers
+from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
 
@@ -15,9 +16,9 @@ def test_recycling_and_preload(workers: Workers, real_queue: Queue) -> None:
     options = ("--max-tasks-per-child", "2", "--max-memory-per-child", "500", "--preload", "no.such.module",
                "--preload", "wave")  # fmt: skip
     worker = workers.ready(2, *options)
-    pids = real_queue.map(jobs.process_id, range(10), chunksize=1).get(timeout=10)
+    pids = real_queue.map(jobs.process_id, range(10), chunksize=1).get(timeout=HANGS)
     assert len(set(pids)) >= 5
-    assert real_queue.map(jobs.has_imported, ["wave", "turtle"]).get(timeout=10) == [True, False]
+    assert real_queue.map(jobs.has_imported, ["wave", "turtle"]).get(timeout=HANGS) == [True, False]
     assert "--preload no.such.module failed: ModuleNotFoundError" in worker.output
     assert worker.stop() == 0
     worker.wait_until_gone()

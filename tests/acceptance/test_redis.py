@@ -11,7 +11,7 @@ import pytest
 from taskq import Queue
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, repeated, run, runs_of, title
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -32,7 +32,7 @@ def test_interrupt_while_unreachable(workers: Workers) -> None:
     worker = workers.start("--processes", "1", url=NOWHERE)
     worker.wait_until_output("no Redis at")
     worker.signal(signal.SIGINT)
-    assert worker.process.wait(timeout=5) == 0
+    assert worker.process.wait(timeout=HANGS) == 0
     worker.wait_until_gone()
 
 
@@ -41,7 +41,7 @@ def test_appears_later(workers: Workers, server: Server) -> None:
     worker.wait_until_output("no Redis at")
     server.start()
     worker.wait_until_ready()
-    assert Queue(url=server.url).map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+    assert Queue(url=server.url).map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
     assert "Traceback" not in worker.output
 
 
@@ -70,8 +70,8 @@ def test_password(workers: Workers, server: Server) -> None:
     url = f"unix://:hunter2@{server.path}"
     right = workers.start("--processes", "1", "--log-level", "debug", url=url)
     queue = Queue(url=url)
-    assert queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
-    assert queue.enqueue(jobs.invert, 0).latest_result(timeout=10) is not None
+    assert queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
+    assert queue.enqueue(jobs.invert, 0).latest_result(timeout=HANGS) is not None
     assert "hunter2" not in right.output
     assert not any("hunter" in title(process) for process in (*wrong.processes, *right.processes))
     assert right.stop() == 0
@@ -98,7 +98,7 @@ def test_restart_in_mid_map(workers: Workers, server: Server, tmp_path: Path) ->
     server.kill()
     worker.wait_until_output("Redis: ")
     server.start()
-    assert job.get(timeout=15) == [n * n for n in range(24)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(24)]
     assert len(job.result_list) == 24
     assert set(runs_of(ledger)) == set(range(24))
     assert repeated(ledger) == [], "what had ended was kept in memory"
@@ -120,7 +120,7 @@ def test_silent_for_longer_than_a_lease(workers: Workers, server: Server, tmp_pa
     silent = time.monotonic()
     wait_until(lambda: time.monotonic() > silent + 2.2)
     server.thaw()
-    assert job.get(timeout=15) == [n * n for n in range(20)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(20)]
     assert repeated(ledger) == []
     assert not any("took over" in worker.output for worker in both), "nobody was dead"
 
@@ -133,7 +133,7 @@ def test_restart_without_its_data(workers: Workers, server: Server) -> None:
         file.unlink()
     server.start()
     queue = Queue(url=server.url)
-    assert queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+    assert queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
     wait_until(lambda: len(worker.infos) == 1, "it has registered again")
     wait_until(lambda: queue.connection.scard("rq:workers") == 1, "with RQ, too")
     assert "Traceback" not in worker.output
@@ -154,5 +154,5 @@ def test_stopped_while_the_server_is_gone(workers: Workers, server: Server, tmp_
     assert "Traceback" not in first.output
     server.start()
     workers.start(*options, url=server.url).wait_until_ready()
-    assert job.get(timeout=15) == [n * n for n in range(20)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(20)]
     assert len(job.result_list) == 20

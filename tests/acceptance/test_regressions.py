@@ -15,7 +15,7 @@ from taskq.redis import services
 from taskq.redis.lua import Scripts
 from tests import jobs
 from tests.acceptance.worker import Workers
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -86,6 +86,6 @@ def test_a_lost_reply_to_a_claim(workers: Workers, proxy: Proxy, real_queue: Que
     proxy.lose = lose
     job = real_queue.map(jobs.nap, [0.1] * 5, chunksize=1)
     wait_until(lambda: proxy.lost, "a reply was lost")
-    assert job.get(timeout=10) == [0.1] * 5
+    assert job.get(timeout=HANGS) == [0.1] * 5
     assert len(job.result_list) == 5
     assert real_queue.connection.hlen(job.store.keys.claims) == 0

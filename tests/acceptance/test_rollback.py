@@ -10,7 +10,7 @@ import pytest
 from taskq import Queue
 from tests import jobs
 from tests.acceptance.worker import Server, Workers
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -43,7 +43,7 @@ def test_a_map_goes_on(workers: Workers, server: Server, tmp_path: Path, first: 
     past = Past(server, tmp_path)
     wait_until(lambda: job.progress.done >= last)
     past.come_back()
-    assert job.get(timeout=25) == [0.06 + n / 1e6 for n in range(24)]
+    assert job.get(timeout=HANGS) == [0.06 + n / 1e6 for n in range(24)]
     assert len(job.result_list) == 24
     wait_until(lambda: not queue.connection.keys("rq:execution*"))
     assert "Traceback" not in worker.output
@@ -77,7 +77,7 @@ def test_what_was_never_pushed_is_let_go(workers: Workers, server: Server, tmp_p
     pushed = [queue.enqueue(jobs.nap, 0.6), queue.map(jobs.nap, [0.05] * 30, chunksize=1)]
     wait_until(lambda: all(job.get_status() == "started" for job in pushed))
     past.come_back()
-    assert queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+    assert queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
     wait_until(lambda: not queue.connection.keys("rq:execution*"))
     names = b" ".join(queue.connection.keys("*")).decode()
     assert not any(job.id in names for job in pushed)

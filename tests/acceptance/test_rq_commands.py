@@ -20,7 +20,7 @@ from taskq import Queue
 from tests import jobs, rq_jobs
 from tests.acceptance.test_rq_tools import stock
 from tests.acceptance.worker import ROOT, Workers, alive, environment, repeated, run, runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -60,7 +60,7 @@ def test_children_of_job_code_die_with_their_service(
     [service] = worker.service_pids
     if victim == "terminated":
         worker.signal(signal.SIGTERM)
-        assert worker.process.wait(10) == 0
+        assert worker.process.wait(HANGS) == 0
     elif victim == "group":
         os.killpg(worker.pid, signal.SIGKILL)
     else:
@@ -94,7 +94,7 @@ def test_rq_requeue_of_a_failed_map_runs_what_failed(
     wait_until(lambda: job.get_status() == JobStatus.FAILED)
     flag.unlink()
     stock(server_url, "requeue", "--queue", "default", job.id)
-    assert job.get(timeout=10) == list(range(20))
+    assert job.get(timeout=HANGS) == list(range(20))
     assert repeated(ledger) == [2]
     assert set(runs_of(ledger)) == set(range(20))
 
@@ -118,7 +118,7 @@ def test_the_shutdown_command_ends_the_worker_for_good(workers: Workers, real_qu
     send_shutdown_command(real_queue.connection, first.name)
     wait_until(lambda: len(worker.infos) == 1)
     send_shutdown_command(real_queue.connection, second.name)
-    assert worker.process.wait(10) == 0
+    assert worker.process.wait(HANGS) == 0
     assert job.get_status() == JobStatus.FINISHED
 
 

@@ -12,7 +12,7 @@ import rq
 from taskq import Queue
 from tests import jobs
 from tests.acceptance.worker import ROOT, Workers, environment
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -21,7 +21,7 @@ def stock(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """RQ's own command."""
     command = [sys.executable, "-m", "rq.cli", arguments[0], "--url", url, *arguments[1:]]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30, check=True
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=HANGS, check=True
     )
 
 
@@ -71,8 +71,8 @@ def test_stock_worker_helps_beside_a_service(workers: Workers, real_queue: Queue
     first = real_queue.map(jobs.nap, [0.05] * 12, chunksize=1)
     second = real_queue.map(jobs.nap, [0.05] * 8, chunksize=1)
     stock(server_url, "worker", "--burst", "default")
-    assert first.get(timeout=10) == [0.05] * 12
-    assert second.get(timeout=10) == [0.05] * 8
+    assert first.get(timeout=HANGS) == [0.05] * 12
+    assert second.get(timeout=HANGS) == [0.05] * 8
 
 
 def test_callbacks_run_in_a_pool_process(workers: Workers, real_queue: Queue) -> None:
@@ -105,7 +105,7 @@ def test_jobs_append_to_a_shared_list(workers: Workers, real_queue: Queue) -> No
     shared = real_queue.result_list("shared")
     one_by_one = [real_queue.enqueue(jobs.append_to, shared, n) for n in range(8)]
     mapped = real_queue.starmap(jobs.append_to, [(shared, n) for n in range(8, 40)])
-    assert mapped.get(timeout=10) == [None] * 32
+    assert mapped.get(timeout=HANGS) == [None] * 32
     wait_until(lambda: all(job.get_status() == "finished" for job in one_by_one))
     assert sorted(shared) == list(range(40))
 
@@ -114,7 +114,7 @@ def test_jobs_save_their_meta(workers: Workers, real_queue: Queue) -> None:
     worker = workers.ready(processes=1)
     plain = real_queue.enqueue(jobs.note_in_meta, 1)
     mapped = real_queue.map(jobs.note_in_meta, range(3), meta={"of": "the producer"})
-    assert mapped.get(timeout=10) == [0, 1, 2]
+    assert mapped.get(timeout=HANGS) == [0, 1, 2]
     wait_until(lambda: plain.get_status() == "finished")
     [pid] = worker.pool_pids
     assert plain.get_meta() == {"process of 1": pid}

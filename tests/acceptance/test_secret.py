@@ -11,7 +11,7 @@ from taskq import Queue
 from taskq.payload import signing
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, run, title
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -25,12 +25,12 @@ def test_a_key(workers: Workers, server_url: str, monkeypatch: pytest.MonkeyPatc
     unsigned = Queue(url=server_url).enqueue(jobs.square, 1)
     monkeypatch.setenv(signing.VARIABLE, f"{KEY},{KEY[::-1]}")
     queue = Queue(url=server_url)
-    assert queue.map(jobs.square, range(50), chunksize=1).get(timeout=20) == [n * n for n in range(50)]
+    assert queue.map(jobs.square, range(50), chunksize=1).get(timeout=HANGS) == [n * n for n in range(50)]
     results = queue.result_list("results")
-    assert queue.enqueue(jobs.append_to, results, 1).latest_result(timeout=10)
+    assert queue.enqueue(jobs.append_to, results, 1).latest_result(timeout=HANGS)
     assert list(results) == [1]
     with pytest.raises(taskq.MapFailedError, match="may not be called by this worker"):
-        queue.map("os.getenv", ["HOME"]).get(timeout=20)
+        queue.map("os.getenv", ["HOME"]).get(timeout=HANGS)
     wait_until(lambda: unsigned.is_failed)
     status = run("status", TASKQ_URL=server_url, TASKQ_SECRET_KEY=KEY)
     assert "Refused jobs and chunks: 1 not signed, 1 not allowed by --allow-import" in status.stdout
@@ -51,7 +51,7 @@ def test_a_short_key() -> None:
 def test_local_passes_the_key_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(signing.VARIABLE, KEY)
     with taskq.local(processes=1) as queue:
-        assert queue.map(jobs.square, [3]).get(timeout=20) == [9]
+        assert queue.map(jobs.square, [3]).get(timeout=HANGS) == [9]
         assert queue.connection.hgetall("taskq:refused") == {}
 
 

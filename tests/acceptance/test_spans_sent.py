@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from taskq import Queue
 from tests import jobs
 from tests.acceptance.worker import Workers
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -61,7 +61,7 @@ def collector() -> Iterator[Collector]:
 def test_spans_reach_a_collector(workers: Workers, real_queue: Queue, collector: Collector) -> None:
     endpoint = f"http://127.0.0.1:{collector.server_address[1]}"
     worker = workers.ready(2, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
-    assert real_queue.map(jobs.square, range(4), chunksize=2).get(10) == [0, 1, 4, 9]
+    assert real_queue.map(jobs.square, range(4), chunksize=2).get(HANGS) == [0, 1, 4, 9]
     wait_until(lambda: real_queue.finished_job_registry.get_job_count(cleanup=False) == 1)
     [name] = [info.name for info in worker.infos]
     assert worker.stop() == 0  # what has not been sent yet, is now

@@ -19,6 +19,7 @@ from taskq import Queue
 from taskq.redis.connection import connect, url_of
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, run
+from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
 
@@ -38,7 +39,7 @@ class Proxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def _run(self, work):  # type: ignore[no-untyped-def]
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner = await asyncio.open_unix_connection(self._socket)
@@ -65,7 +66,7 @@ class Proxy:
     def close(self) -> None:
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(HANGS)
         self._loop.close()
 
 
@@ -93,9 +94,9 @@ def test_everything_by_tls(tls: str, folder: Path, workers: Workers) -> None:
     url = f"{tls}?ssl_ca_certs={folder}/ca.pem"
     worker = workers.ready(2, url=url)
     queue = Queue(url=url)
-    assert queue.map(jobs.square, range(100)).get(timeout=20) == [n * n for n in range(100)]
+    assert queue.map(jobs.square, range(100)).get(timeout=HANGS) == [n * n for n in range(100)]
     results = queue.result_list("results")
-    assert queue.enqueue(jobs.append_to, results, 1).latest_result(timeout=10)  # by the pool process itself
+    assert queue.enqueue(jobs.append_to, results, 1).latest_result(timeout=HANGS)  # by the pool process itself
     assert list(results) == [1]
     status = run("status", TASKQ_URL=url)
     assert "Services" in status.stdout

@@ -26,7 +26,7 @@ from taskq_workers.cli import cli, exits
 from taskq_workers.logs import FIELDS
 from tests import jobs
 from tests.acceptance.worker import ROOT, Server, Workers, environment, run
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -60,7 +60,7 @@ def test_the_examples_in_the_help_run(workers: Workers, real_queue: Queue, serve
     # Of the jobs that the examples speak of: three that have ended, so that everything can be done with them.
     failed = [real_queue.map(jobs.invert, [0, 1]) for _ in range(2)]
     for job in failed:
-        assert job.wait(10)
+        assert job.wait(HANGS)
     ran = 0
     for name in ("map", "attach", "status", "jobs", "show", "results", "top", "health", "completion"):
         assert examples(name), name
@@ -70,7 +70,7 @@ def test_the_examples_in_the_help_run(workers: Workers, real_queue: Queue, serve
             command = re.sub(r"\bID\b", failed[0].id, example)
             done = subprocess.run(
                 [shutil.which("bash") or "sh", "-o", "pipefail", "-c", command],
-                cwd=folder, text=True, capture_output=True, timeout=30,
+                cwd=folder, text=True, capture_output=True, timeout=HANGS,
                 stdin=subprocess.DEVNULL, check=False,
                 env=environment(TASKQ_URL=server_url, PATH=f"{bin_}:{os.environ['PATH']}", PYTHONPATH=str(ROOT)),
             )  # fmt: skip
@@ -93,7 +93,7 @@ def test_completion(server_url: str, real_queue: Queue) -> None:
         variables |= {"COMP_WORDS": words, "COMP_CWORD": position}
         done = subprocess.run(
             command, env=environment(TASKQ_URL=server_url, **variables), capture_output=True, text=True,
-            timeout=20, check=False,
+            timeout=HANGS, check=False,
         )  # fmt: skip
         assert done.stdout.strip() == found, done.stderr
 
@@ -142,7 +142,7 @@ def free_port() -> int:
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=HANGS) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -155,7 +155,7 @@ def test_metrics_and_health(workers: Workers, server: Server) -> None:
     assert run("health", TASKQ_URL=url).returncode == exits.ERROR
     worker = workers.ready(2, "--metrics-port", str(port), url=url)
     queue = Queue(url=url)
-    assert queue.map(jobs.square, range(10), chunksize=5).get(10)
+    assert queue.map(jobs.square, range(10), chunksize=5).get(HANGS)
     wait_until(lambda: 'taskq_items_total{outcome="done"} 10.0' in get(port, "/metrics")[1])
     told = run("health", "--json", TASKQ_URL=url)
     assert (told.returncode, json.loads(told.stdout)) == (0, {"healthy": True, "services": 1, "problems": []})
@@ -174,7 +174,7 @@ def test_metrics_and_health(workers: Workers, server: Server) -> None:
     [before] = worker.service_pids
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: worker.service_pids not in ([], [before]) and len(worker.infos) == 1)
-    assert queue.map(jobs.square, range(10), chunksize=5).get(10)
+    assert queue.map(jobs.square, range(10), chunksize=5).get(HANGS)
     wait_until(lambda: 'taskq_items_total{outcome="done"} 20.0' in get(port, "/metrics")[1])
     assert "taskq_services_lost_total 1.0" in get(port, "/metrics")[1]
     # So does the endpoint itself.
@@ -211,9 +211,9 @@ def test_health_of_a_service_that_hangs(workers: Workers, real_queue: Queue, ser
 def test_json_logs_of_the_worker_and_of_user_code(workers: Workers, real_queue: Queue) -> None:
     worker = workers.ready(2, "--log-format", "json")
     job = real_queue.map(jobs.log_item, range(4), chunksize=2)
-    assert job.get(10) == [0, 1, 2, 3]
+    assert job.get(HANGS) == [0, 1, 2, 3]
     plain = real_queue.enqueue(jobs.log_item, 9)
-    plain.latest_result(timeout=10)
+    plain.latest_result(timeout=HANGS)
     worker.wait_until_output("item 9")
     records = [json.loads(line) for line in worker.output.splitlines()]
     assert all({"timestamp", "level", "message", *FIELDS} <= set(record) for record in records)

@@ -19,10 +19,9 @@ from taskq.redis import services
 from taskq.redis.connection import connect
 from taskq.redis.server import find_program
 from taskq.redis.services import ServiceInfo
-from tests.waiting import wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 ROOT = Path(__file__).parents[2]
-GONE = 5.0  # seconds which processes that must end are given
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -35,7 +34,7 @@ def run(*arguments: str, stdin: str = "", cwd: Path = ROOT, **variables: str) ->
     """A command of taskq's, to its end."""
     return subprocess.run(
         [sys.executable, "-m", "taskq", *arguments],
-        input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=30,
+        input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=HANGS,
         check=False,
     )  # fmt: skip
 
@@ -156,15 +155,15 @@ class Worker:
         wait_until(lambda: self.output.count(words) >= count, f"it says {words!r}")
 
     def wait_until_gone(self) -> None:
-        wait_until(lambda: self.process.poll() is not None and not self.processes, "the tree is gone", GONE)
+        wait_until(lambda: self.process.poll() is not None and not self.processes, "the tree is gone")
 
     def signal(self, signum: int) -> None:
         self.process.send_signal(signum)
 
-    def stop(self, timeout: float = 10.0) -> int:
+    def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(timeout)
+        return self.process.wait(HANGS)
 
     def kill_tree(self) -> None:
         """SIGKILL to all, the manager first, so that it replaces nobody."""
@@ -203,9 +202,9 @@ class Workers:
         return worker
 
     def ready(
-        self, processes: int = 2, *arguments: str, services: int = 1, grace: float = 5, **options: Any
+        self, processes: int = 2, *arguments: str, services: int = 1, grace: float = LONG, **options: Any
     ) -> Worker:
-        """One whose services are registered."""
+        """One whose services are registered, and which lets end what runs, unless ``grace`` says otherwise."""
         given = ("--processes", str(processes), "--services", str(services), "--grace", str(grace), *arguments)
         return self.start(*given, services=services, **options).wait_until_ready()
 

@@ -10,13 +10,14 @@ import pytest
 
 from taskq import Queue, WaitTimeoutError
 from taskq.errors import DamagedError, ResultsGoneError
+from taskq.maps import job as maps_job
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.job import MapJob
 from taskq.redis import list_reader
 from taskq.testing import running_worker
 from tests import jobs
 from tests.contract.test_arrivals import Map
-from tests.waiting import wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 
 @pytest.fixture
@@ -128,9 +129,9 @@ def test_nothing_is_read_ahead_that_a_timeout_would_throw_away(
 ) -> None:
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.wait_for, ["", "", str(tmp_path / "flag")], chunksize=1)
+        wait_until(lambda: job.progress.done == 2, "there is something to read")
         with pytest.raises(WaitTimeoutError):
             job.get(timeout=1.2)
-        assert job.progress.done == 2
         assert read == []
         (tmp_path / "flag").touch()
         assert len(job.get()) == 3
@@ -146,12 +147,14 @@ def test_a_map_that_is_deleted_while_it_is_read(any_queue: Queue) -> None:
         gathering.read_some()
 
 
-@pytest.mark.parametrize(("items", "options"), [([0.5], {"timeout": 20.0}), ([None, 0.5], {})])
+@pytest.mark.parametrize(("items", "options"), [([0.5], {"timeout": HANGS}), ([None, 0.5], {})])
 def test_get_looks_seldom_where_nothing_is_to_be_read(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch, items: list[Any], options: dict[str, Any]
 ) -> None:
+    """It is told when the map has ended."""
     looks: list[None] = []
     ready = MapJob.ready
+    monkeypatch.setattr(maps_job, "_READ", (*maps_job._READ[:2], LONG))
     monkeypatch.setattr(MapJob, "ready", lambda self: (looks.append(None), ready(self))[1])
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.nap, items, chunksize=1)

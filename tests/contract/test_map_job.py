@@ -33,6 +33,7 @@ from taskq.maps.job import CANCELED
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
+from tests.waiting import HANGS
 
 Hook = Callable[[Callable[[Any], Any]], None]
 
@@ -74,7 +75,7 @@ class Flaky:
 @pytest.mark.parametrize("chunksize", [None, 1, 7, 1000])
 def test_results_are_in_the_order_of_the_items(any_queue: Queue, chunksize: int | None) -> None:
     job = pushed(any_queue, jobs.square, range(100), chunksize=chunksize)
-    assert job.get(timeout=5) == [n * n for n in range(100)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(100)]
 
 
 def test_input_order_is_rebuilt_from_completion_order(any_queue: Queue) -> None:
@@ -86,18 +87,18 @@ def test_input_order_is_rebuilt_from_completion_order(any_queue: Queue) -> None:
     drain(any_queue)
     assert list(job.result_list) != [n * n for n in range(50)]
     assert sorted(job.result_list) == [n * n for n in range(50)]
-    assert job.get(timeout=5) == [n * n for n in range(50)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(50)]
 
 
 def test_results_can_be_had_again_and_again(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.square, range(5))
-    assert job.get(timeout=5) == job.get(timeout=5) == list(job) == list(job) == list(job.result_list)
+    assert job.get(timeout=HANGS) == job.get(timeout=HANGS) == list(job) == list(job) == list(job.result_list)
 
 
 def test_results_in_many_batches(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskq.redis.list_reader._MOST", 7)
     job = pushed(any_queue, jobs.square, range(50))
-    assert job.get(timeout=5) == list(job) == [n * n for n in range(50)]
+    assert job.get(timeout=HANGS) == list(job) == [n * n for n in range(50)]
 
 
 def test_the_job_when_all_went_well(any_queue: Queue) -> None:
@@ -136,7 +137,7 @@ def test_the_job_while_it_waits(any_queue: Queue) -> None:
         job.successful()
     assert repr(job) == f"<MapJob {job.id} square 0/8 done, 0 failed>"
     drain(any_queue)
-    assert job.get(timeout=5) == [n * n for n in range(8)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(8)]
 
 
 @pytest.mark.parametrize("errors", ["ignore", "", None, True])
@@ -148,10 +149,10 @@ def test_errors_is_one_of_two_words(any_queue: Queue, errors: Any) -> None:
 def test_waiting_ends_with_the_map(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, range(8))
     got: list[Any] = []
-    waiter = threading.Thread(target=lambda: got.append(job.get(timeout=10)))
+    waiter = threading.Thread(target=lambda: got.append(job.get(timeout=HANGS)))
     waiter.start()
     drain(any_queue)
-    waiter.join(10)
+    waiter.join(HANGS)
     assert got == [[n * n for n in range(8)]]
 
 
@@ -167,14 +168,14 @@ def test_iteration_gives_values_as_they_complete(any_queue: Queue, hook: Hook) -
 
     def one_at_a_time(n: int) -> int:
         """The next item runs only when the value before it has been seen."""
-        assert n == 0 or steps[n - 1].wait(10)
+        assert n == 0 or steps[n - 1].wait(HANGS)
         return n
 
     hook(one_at_a_time)
     follower = threading.Thread(target=follow)
     follower.start()
     drain(any_queue)
-    follower.join(10)
+    follower.join(HANGS)
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -194,14 +195,14 @@ def test_positions_are_those_of_completion(any_queue: Queue) -> None:
 def test_the_first_error_in_input_order_is_raised(any_queue: Queue) -> None:
     job = pushed(any_queue, int, ["1", "b", "3", "a"], chunksize=1)
     with pytest.raises(ValueError, match="'b'") as caught:
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
     assert isinstance(caught.value.__cause__, RemoteTraceback)
     assert "ValueError: invalid literal" in str(caught.value.__cause__)
 
 
 def test_errors_can_be_returned(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.invert, [1, 0, 2, 0], chunksize=2)
-    got = job.get(timeout=5, errors="return")
+    got = job.get(timeout=HANGS, errors="return")
     assert got[::2] == [1.0, 0.5]
     assert [type(error) for error in got[1::2]] == [ZeroDivisionError] * 2
     assert all(isinstance(error.__cause__, RemoteTraceback) for error in got[1::2])
@@ -261,7 +262,7 @@ def test_no_error_passes_for_the_end_of_the_values(any_queue: Queue, target: Any
 
 def test_exit_comes_back_as_an_exception(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.exit_at_3, range(5))
-    got = job.get(timeout=5, errors="return")
+    got = job.get(timeout=HANGS, errors="return")
     assert isinstance(got[3], SystemExit)
     assert got[:3] + got[4:] == [0, 1, 2, 4]
 
@@ -274,7 +275,7 @@ def test_an_interrupt_does_not_stop_the_worker(any_queue: Queue) -> None:
 def test_a_stand_in_for_what_does_not_unpickle(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.stubborn, [1, 2])
     with pytest.raises(ItemError, match=r"item 0 failed with tests\.jobs\.Stubborn: 1 and 1"):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
 
 
 def test_a_function_that_cannot_be_loaded_fails_the_map(any_queue: Queue) -> None:
@@ -282,7 +283,7 @@ def test_a_function_that_cannot_be_loaded_fails_the_map(any_queue: Queue) -> Non
     assert job.is_failed
     for errors in ("raise", "return"):
         with pytest.raises(MapFailedError, match=r"0 of 2 items done: FunctionError.*no_such_module\.f"):
-            job.get(timeout=5, errors=errors)  # type: ignore[arg-type]
+            job.get(timeout=HANGS, errors=errors)  # type: ignore[arg-type]
     with pytest.raises(MapFailedError):
         list(job)
 
@@ -293,7 +294,7 @@ def test_a_map_that_lost_its_keys(any_queue: Queue) -> None:
     drain(any_queue)
     assert job.is_failed
     with pytest.raises(ResultsGoneError):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
 
 
 def test_the_job_timeout_ends_the_map(any_queue: Queue) -> None:
@@ -313,7 +314,7 @@ def test_a_retry_runs_only_the_failed_items(any_queue: Queue, hook: Hook) -> Non
     flaky = Flaky(bad={1, 5, 6}, tries=3)
     hook(flaky)
     job = pushed(any_queue, jobs.hooked, range(8), chunksize=3, retry=Retry(max=2))
-    assert job.get(timeout=5) == [n * 10 for n in range(8)]
+    assert job.get(timeout=HANGS) == [n * 10 for n in range(8)]
     assert flaky.tried == [*range(8), 1, 5, 6, 1, 5, 6]
     assert job.successful()
     assert job.errors == {}
@@ -327,7 +328,7 @@ def test_retries_end(any_queue: Queue, hook: Hook) -> None:
     assert flaky.tried == [0, 1, 2, 1, 1]
     assert job.is_failed
     with pytest.raises(ValueError, match="not yet: 1"):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
 
 
 def test_a_map_that_waits_for_its_retry_has_not_ended(any_queue: Queue, hook: Hook) -> None:
@@ -351,7 +352,7 @@ def test_the_keys_last_until_the_retry(any_queue: Queue, hook: Hook, failure_ttl
 def test_a_retry_despite_a_short_failure_ttl(any_queue: Queue, hook: Hook, failure_ttl: int) -> None:
     hook(Flaky(bad={1}, tries=2))
     job = pushed(any_queue, jobs.hooked, range(3), retry=Retry(max=1), failure_ttl=failure_ttl)
-    assert job.get(timeout=5) == [0, 10, 20]
+    assert job.get(timeout=HANGS) == [0, 10, 20]
 
 
 def test_requeue_runs_only_the_failed_items(any_queue: Queue, hook: Hook) -> None:
@@ -363,7 +364,7 @@ def test_requeue_runs_only_the_failed_items(any_queue: Queue, hook: Hook) -> Non
     assert not job.ready()
     drain(any_queue)
     assert flaky.tried == [*range(8), 1, 5]
-    assert job.get(timeout=5) == [n * 10 for n in range(8)]
+    assert job.get(timeout=HANGS) == [n * 10 for n in range(8)]
     assert job.successful()
 
 
@@ -373,7 +374,7 @@ def test_requeue_by_rqs_registry(any_queue: Queue, hook: Hook) -> None:
     job = pushed(any_queue, jobs.hooked, range(3))
     rq.Queue(connection=any_queue.connection).failed_job_registry.requeue(job.id)
     drain(any_queue)
-    assert job.get(timeout=5) == [0, 10, 20]
+    assert job.get(timeout=HANGS) == [0, 10, 20]
 
 
 def test_requeue_of_a_cancelled_map(any_queue: Queue) -> None:
@@ -381,14 +382,14 @@ def test_requeue_of_a_cancelled_map(any_queue: Queue) -> None:
     job.cancel()
     any_queue.enqueue_job(job)
     drain(any_queue)
-    assert job.get(timeout=5) == [0, 1, 4, 9, 16]
+    assert job.get(timeout=HANGS) == [0, 1, 4, 9, 16]
 
 
 def test_a_finished_map_that_is_run_again_changes_nothing(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.square, range(5))
     any_queue.enqueue_job(job)
     drain(any_queue)
-    assert job.get(timeout=5) == [0, 1, 4, 9, 16]
+    assert job.get(timeout=HANGS) == [0, 1, 4, 9, 16]
     assert len(job.result_list) == 5
 
 
@@ -432,7 +433,7 @@ def test_cancel_before_the_start(any_queue: Queue, hook: Hook) -> None:
     assert job.ready()
     assert not job.successful()
     with pytest.raises(MapCanceledError, match="was cancelled with 0 of 5 items done"):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
     with pytest.raises(MapCanceledError):
         list(job)
     assert any_queue.canceled_job_registry.get_job_ids() == [job.id]
@@ -475,7 +476,7 @@ def test_cancel_midway(any_queue: Queue, hook: Hook, options: dict[str, Any]) ->
     assert tried == [0, 1, 2, 3]
     assert list(job.result_list) == [0, 1, 2]
     with pytest.raises(MapCanceledError, match="with 3 of 9 items done"):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
 
 
 def test_delete(any_queue: Queue) -> None:
@@ -515,14 +516,14 @@ def test_fetch_in_another_queue_object(any_queue: Queue) -> None:
     assert type(other) is MapJob
     assert other == job
     drain(any_queue)
-    assert other.get(timeout=5) == [0, 1, 4, 9, 16]
+    assert other.get(timeout=HANGS) == [0, 1, 4, 9, 16]
 
 
 def test_fetch_by_class(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.square, range(5), meta={"a": 1})
     other = MapJob.fetch(job.id, connection=any_queue.connection, serializer=any_queue.serializer)
     assert other.meta == {"a": 1}
-    assert other.get(timeout=5) == [0, 1, 4, 9, 16]
+    assert other.get(timeout=HANGS) == [0, 1, 4, 9, 16]
 
 
 def test_fetch_from_another_queue(any_queue: Queue) -> None:
@@ -564,14 +565,14 @@ def test_a_stock_worker_with_rqs_own_serializer_runs_a_map(any_queue: Queue) -> 
     job = any_queue.map(lambda n: n + 1, range(5))
     worker = rq.SimpleWorker([any_queue.name], connection=any_queue.connection)
     worker.work(burst=True, logging_level="ERROR")
-    assert job.get(timeout=5) == [1, 2, 3, 4, 5]
+    assert job.get(timeout=HANGS) == [1, 2, 3, 4, 5]
     assert any_queue.finished_job_registry.get_job_ids() == [job.id]
     assert any_queue.started_job_registry.get_job_ids() == []
 
 
 def test_the_current_job_is_the_map(any_queue: Queue) -> None:
     job = pushed(any_queue, jobs.current_job, range(2))
-    assert job.get(timeout=5) == [(job.id, "map current_job over 2 items")] * 2
+    assert job.get(timeout=HANGS) == [(job.id, "map current_job over 2 items")] * 2
 
 
 def trace(queue: Queue, job: Job) -> str | None:
@@ -605,7 +606,7 @@ def test_a_map_that_depends_on_a_map(any_queue: Queue, wrap: Callable[[Job], Any
     second = any_queue.map(jobs.square, [3], depends_on=wrap(first))
     assert any_queue.job_ids == [first.id]
     drain(any_queue)
-    assert second.get(timeout=5) == [9]
+    assert second.get(timeout=HANGS) == [9]
 
 
 def test_a_stock_queues_job_that_depends_on_a_map(any_queue: Queue) -> None:

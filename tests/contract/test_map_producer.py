@@ -17,6 +17,7 @@ from taskq.payload.ranges import Range
 from taskq.redis.keys import MAPS, WRITING_TTL
 from taskq.testing import drain
 from tests import jobs
+from tests.waiting import HANGS
 
 
 def left(queue: Queue) -> set[str]:
@@ -125,7 +126,7 @@ def test_a_producer_does_not_write_into_another_ones_map(any_queue: Queue) -> No
     with pytest.raises(MapError):
         any_queue.map(jobs.invert, items(), job_id="mine", chunksize=1)
     drain(any_queue)
-    assert others[0].get(timeout=5) == [25, 36]
+    assert others[0].get(timeout=HANGS) == [25, 36]
 
 
 @pytest.mark.parametrize("name", ["begin", "write"])
@@ -143,7 +144,7 @@ def test_what_is_said_twice_is_written_once(any_queue: Queue, monkeypatch: pytes
     keys = job.store.keys
     assert any_queue.connection.llen(keys.pending) == any_queue.connection.hlen(keys.bodies) == 300
     drain(any_queue)
-    assert job.get(timeout=5) == [n * n for n in range(300)]
+    assert job.get(timeout=HANGS) == [n * n for n in range(300)]
 
 
 def test_a_write_is_atomic(any_queue: Queue) -> None:

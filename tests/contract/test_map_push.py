@@ -30,6 +30,7 @@ from taskq.maps.options import MAP_RESULT_TTL
 from taskq.redis.keys import MAPS, WRITING_TTL
 from taskq.testing import drain
 from tests import jobs
+from tests.waiting import HANGS
 
 
 def left(queue: Queue) -> set[str]:
@@ -95,26 +96,26 @@ def test_what_can_be_mapped(
 ) -> None:
     job = any_queue.map(target, *iterables())
     drain(any_queue)
-    assert job.get(timeout=5) == expected
+    assert job.get(timeout=HANGS) == expected
 
 
 def test_starmap(any_queue: Queue) -> None:
     job = any_queue.starmap(jobs.add, [(1, 2), [3, 4], "56"])
     drain(any_queue)
-    assert job.get(timeout=5) == [3, 7, "56"]
+    assert job.get(timeout=HANGS) == [3, 7, "56"]
 
 
 def test_starmap_of_items_that_are_no_tuples(any_queue: Queue) -> None:
     job = any_queue.starmap(jobs.add, [(1, 2), 5])
     drain(any_queue)
     with pytest.raises(TypeError):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
 
 
 def test_a_synchronous_queue_runs_the_map_at_once(any_queue: Queue) -> None:
     queue = Queue(connection=any_queue.connection, is_async=False)
     job = queue.map(jobs.square, range(5), chunksize=2)
-    assert job.get(timeout=5) == [0, 1, 4, 9, 16]
+    assert job.get(timeout=HANGS) == [0, 1, 4, 9, 16]
 
 
 # -- empty -----------------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def test_an_empty_map_with_a_callback_is_run(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, [], on_success=Callback(jobs.remember))
     assert not job.ready()
     drain(any_queue)
-    assert job.get(timeout=5) == []
+    assert job.get(timeout=HANGS) == []
     assert any_queue.connection.get(f"test:callback:{job.id}")
 
 
@@ -150,7 +151,7 @@ def test_an_empty_map_waits_for_what_it_depends_on(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, [], depends_on=first)
     assert job.get_status() == JobStatus.DEFERRED
     drain(any_queue)
-    assert job.get(timeout=5) == []
+    assert job.get(timeout=HANGS) == []
 
 
 def test_an_empty_map_that_is_not_unique(any_queue: Queue) -> None:
@@ -271,7 +272,7 @@ def test_a_second_map_with_the_same_id(any_queue: Queue) -> None:
         any_queue.map(jobs.square, range(5), job_id="mine")
     assert {key: any_queue.connection.dump(key) for key in left(any_queue)} == before
     drain(any_queue)
-    assert job.get(timeout=5) == [0, 1, 4]
+    assert job.get(timeout=HANGS) == [0, 1, 4]
 
 
 def test_a_second_map_while_the_first_is_written(any_queue: Queue) -> None:
@@ -292,7 +293,7 @@ def test_a_map_that_has_ended_is_replaced(any_queue: Queue) -> None:
     assert any_queue.failed_job_registry.get_job_ids() == []
     assert job.errors == {}
     drain(any_queue)
-    assert job.get(timeout=5) == [25]
+    assert job.get(timeout=HANGS) == [25]
     assert list(job.result_list) == [25]
 
 
@@ -300,7 +301,7 @@ def test_a_cancelled_map_is_replaced(any_queue: Queue) -> None:
     any_queue.map(jobs.square, [1, 2], job_id="mine").cancel()
     job = any_queue.map(jobs.square, [5], job_id="mine")
     drain(any_queue)
-    assert job.get(timeout=5) == [25]
+    assert job.get(timeout=HANGS) == [25]
 
 
 def test_an_id_is_free_after_the_job_was_deleted_by_an_rq_tool(any_queue: Queue) -> None:
@@ -309,7 +310,7 @@ def test_an_id_is_free_after_the_job_was_deleted_by_an_rq_tool(any_queue: Queue)
     Job.fetch("mine", connection=any_queue.connection, serializer=any_queue.serializer).delete()
     job = any_queue.map(jobs.square, [5], job_id="mine")
     drain(any_queue)
-    assert job.get(timeout=5) == [25]
+    assert job.get(timeout=HANGS) == [25]
 
 
 def test_unique_against_a_plain_job(any_queue: Queue) -> None:
@@ -382,7 +383,7 @@ def test_each_push_is_another_incarnation(any_queue: Queue) -> None:
     second = any_queue.map(jobs.square, [1], job_id="mine")
     assert first.incarnation != second.incarnation
     with pytest.raises(ReplacedError):
-        first.get(timeout=5)
+        first.get(timeout=HANGS)
 
 
 def test_at_front(any_queue: Queue) -> None:
@@ -407,7 +408,7 @@ def test_depends_on_a_plain_job(any_queue: Queue, wrap: Callable[[Job], Any]) ->
     assert any_queue.job_ids == [first.id]
     assert any_queue.deferred_job_registry.get_job_ids() == [job.id]
     drain(any_queue)
-    assert job.get(timeout=5) == [0, 1, 4]
+    assert job.get(timeout=HANGS) == [0, 1, 4]
 
 
 def test_depends_on_a_job_that_has_finished(any_queue: Queue) -> None:
@@ -416,14 +417,14 @@ def test_depends_on_a_job_that_has_finished(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, range(3), depends_on=first)
     assert any_queue.job_ids == [job.id]
     drain(any_queue)
-    assert job.get(timeout=5) == [0, 1, 4]
+    assert job.get(timeout=HANGS) == [0, 1, 4]
 
 
 def test_a_map_and_a_list_of_both(any_queue: Queue) -> None:
     first, second = any_queue.enqueue(jobs.square, 2), any_queue.map(jobs.square, [1])
     job = any_queue.map(jobs.square, [3], depends_on=[first, second])
     drain(any_queue)
-    assert job.get(timeout=5) == [9]
+    assert job.get(timeout=HANGS) == [9]
 
 
 def test_a_deferred_map_can_be_cancelled(any_queue: Queue) -> None:
@@ -432,7 +433,7 @@ def test_a_deferred_map_can_be_cancelled(any_queue: Queue) -> None:
     job.cancel()
     drain(any_queue)
     with pytest.raises(MapCanceledError):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)
 
 
 # -- limits ----------------------------------------------------------------------------------------
@@ -449,7 +450,7 @@ def test_a_small_limit_only_makes_small_chunks(any_queue: Queue) -> None:
     queue = Queue(connection=any_queue.connection, payload_limit=1000)
     job = queue.map(len, [bytes([n % 256]) * 400 for n in range(500)])
     drain(queue)
-    assert job.get(timeout=5) == [400] * 500
+    assert job.get(timeout=HANGS) == [400] * 500
 
 
 def test_the_queues_limit_holds_for_results(any_queue: Queue) -> None:
@@ -457,7 +458,7 @@ def test_the_queues_limit_holds_for_results(any_queue: Queue) -> None:
     job = queue.map(jobs.big, [1, 2000, 3])
     drain(queue)
     assert job.errors[1].type == "TooLargeError"
-    assert job.get(timeout=5, errors="return")[0] == b"\0"
+    assert job.get(timeout=HANGS, errors="return")[0] == b"\0"
 
 
 @pytest.mark.parametrize("limit", [0, -1])
@@ -470,4 +471,4 @@ def test_an_item_error_stands_for_what_cannot_travel(any_queue: Queue) -> None:
     job = any_queue.map(jobs.stubborn, [1])
     drain(any_queue)
     with pytest.raises(ItemError, match="Stubborn: 1 and 1"):
-        job.get(timeout=5)
+        job.get(timeout=HANGS)

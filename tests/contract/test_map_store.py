@@ -34,6 +34,7 @@ from tests.contract.by_hand import (
     put,
     results,
 )
+from tests.waiting import HANGS
 
 
 @pytest.fixture
@@ -314,9 +315,9 @@ def test_a_death_is_noted_in_the_timeline(store: MapStore) -> None:
 def test_a_commit_is_announced(store: MapStore) -> None:
     pubsub = store.connection.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe(store.keys.events)
-    pubsub.get_message(timeout=5)
+    pubsub.get_message(timeout=HANGS)
     commit(store, claim(store)[0])
-    message = pubsub.get_message(timeout=5)
+    message = pubsub.get_message(timeout=HANGS)
     pubsub.close()
     assert message is not None
     assert message["data"] == b"progress"
@@ -325,11 +326,11 @@ def test_a_commit_is_announced(store: MapStore) -> None:
 def test_the_owner_is_told_of_the_last_commit(store: MapStore) -> None:
     pubsub = store.connection.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe(f"rq:pubsub:{A}")
-    pubsub.get_message(timeout=5)
+    pubsub.get_message(timeout=HANGS)
     for claimed in claim(store, 4, B):
         assert pubsub.get_message(timeout=0) is None
         commit(store, claimed)
-    message = pubsub.get_message(timeout=5)
+    message = pubsub.get_message(timeout=HANGS)
     pubsub.close()
     assert message is not None
     assert b"taskq-complete" in message["data"]
@@ -341,12 +342,12 @@ def test_workers_may_have_any_name(any_queue: Queue, owner: str) -> None:
     store.open(owner)
     pubsub = store.connection.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe(f"rq:pubsub:{owner}")
-    pubsub.get_message(timeout=5)
+    pubsub.get_message(timeout=HANGS)
     claim(store, 1, owner)
     assert [one.worker for one in store.claims()] == [owner]
     assert store.release_all(owner) == 1
     assert commit(store, claim(store, 1, owner)[0]).committed
-    message = pubsub.get_message(timeout=5)
+    message = pubsub.get_message(timeout=HANGS)
     pubsub.close()
     assert message is not None
 

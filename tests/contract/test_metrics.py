@@ -11,7 +11,7 @@ from taskq import Queue
 from taskq.testing import running_worker
 from taskq.views import activity, backlog, metrics
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 def samples(connection: Any) -> dict[tuple[str, ...], float]:
@@ -53,10 +53,10 @@ def test_a_long_queue_is_not_read_to_its_end(any_queue: Queue, monkeypatch: pyte
 def test_counted_by_a_service(real_queue: Queue) -> None:
     connection = real_queue.connection
     with running_worker(real_queue, processes=2):
-        real_queue.map(jobs.invert, [1, 0, 2, 4], chunksize=2).wait(10)
-        assert real_queue.map(jobs.die_once_then, [0], job_id="died").get(10) == [0]
-        real_queue.enqueue(jobs.square, 2).latest_result(timeout=10)
-        real_queue.enqueue(jobs.invert, 0).latest_result(timeout=10)
+        real_queue.map(jobs.invert, [1, 0, 2, 4], chunksize=2).wait(HANGS)
+        assert real_queue.map(jobs.die_once_then, [0], job_id="died").get(HANGS) == [0]
+        real_queue.enqueue(jobs.square, 2).latest_result(timeout=HANGS)
+        real_queue.enqueue(jobs.invert, 0).latest_result(timeout=HANGS)
         wait_until(lambda: samples(connection).get(("taskq_jobs_total", "plain", "failed")) == 1)
         shown = samples(connection)
         assert shown["taskq_services", activity.live(connection)[0].host] == 1
@@ -109,10 +109,10 @@ def test_a_server_that_refuses_what_is_told(real_queue: Queue) -> None:
     connection = real_queue.connection
     with running_worker(real_queue, processes=1):
         connection.hset("taskq:metrics", "taskq_chunks", "nonsense")
-        assert real_queue.map(jobs.square, range(6), chunksize=2).get(10)
+        assert real_queue.map(jobs.square, range(6), chunksize=2).get(HANGS)
         wait_until(lambda: counted(connection, "taskq_items|done") == 6)
         connection.set("taskq:activity", "of another kind")
-        assert real_queue.map(jobs.square, range(6), chunksize=2).get(10)
+        assert real_queue.map(jobs.square, range(6), chunksize=2).get(HANGS)
         wait_until(lambda: counted(connection, "taskq_items|done") == 12)
         connection.delete("taskq:activity")
         connection.hdel("taskq:metrics", "taskq_chunks")

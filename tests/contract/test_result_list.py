@@ -15,6 +15,7 @@ from taskq import OptionError, PickleError, Queue, ResultList
 from taskq.redis import connection
 from taskq.testing import drain
 from tests import jobs
+from tests.waiting import HANGS
 
 LETTERS = list("abcdefghij")
 
@@ -171,4 +172,4 @@ def test_lists_and_maps_do_not_share_keys(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, [3])
     drain(any_queue)
     any_queue.result_list(job.id).append("x")
-    assert job.get(timeout=5) == [9]
+    assert job.get(timeout=HANGS) == [9]

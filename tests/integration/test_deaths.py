@@ -14,10 +14,9 @@ from rq.job import JobStatus
 
 import taskq
 from taskq import Queue
-from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, LONG, wait_until, when
 
 
 def runs_of(ledger: Path) -> list[int]:
@@ -30,13 +29,14 @@ def kill(pid: int) -> None:
 
 
 def test_only_the_chunk_of_a_killed_process_runs_again(fake_queue: Queue, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
+    ledger, flag = tmp_path / "ledger", tmp_path / "flag"
+    items = [(str(ledger), n, str(flag) if n > 5 else "") for n in range(20)]
     with running_worker(fake_queue) as state:
-        job = fake_queue.starmap(jobs.run_once, [(str(ledger), n, 0.05) for n in range(20)], chunksize=1)
-        wait_until(lambda: job.progress.done >= 4)
-        lane = next(lane for lane in state.lanes if lane.running)
-        os.kill(lane.pid, signal.SIGKILL)
-        assert job.get(timeout=20) == [n * n for n in range(20)]
+        job = fake_queue.starmap(jobs.run_until, items, chunksize=1)
+        wait_until(lambda: len(runs_of(ledger)) == 8, "each process is at an item that waits")
+        os.kill(state.lanes.pids[0], signal.SIGKILL)
+        flag.touch()
+        assert job.get(timeout=HANGS) == [n * n for n in range(20)]
         assert len(job.result_list) == 20
     again = len(runs_of(ledger)) - 20
     assert 0 <= again <= 1
@@ -48,7 +48,7 @@ def test_idle_processes_may_be_killed(fake_queue: Queue) -> None:
         for _ in range(5):
             for pid in state.lanes.pids:
                 kill(pid)
-            assert fake_queue.map(jobs.square, range(100)).get(timeout=20) == [n * n for n in range(100)]
+            assert fake_queue.map(jobs.square, range(100)).get(timeout=HANGS) == [n * n for n in range(100)]
 
 
 def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
@@ -70,7 +70,7 @@ def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
 def test_a_poison_item_is_found_and_nobody_else_is_blamed(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.die_at_3, range(10), chunksize=10)
-        results = job.get(timeout=30, errors="return")
+        results = job.get(timeout=HANGS, errors="return")
     assert [value for n, value in enumerate(results) if n != 3] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert isinstance(results[3], taskq.WorkerLostError)
     assert "item 3" in str(results[3])
@@ -82,7 +82,7 @@ def test_an_item_that_exits_its_process_with_0_is_a_death_too(fake_queue: Queue)
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.exit_process, [0])
         with pytest.raises(taskq.WorkerLostError, match="exit code 0"):
-            job.get(timeout=30)
+            job.get(timeout=HANGS)
 
 
 def test_a_plain_job_whose_process_dies_fails_as_under_rq(fake_queue: Queue) -> None:
@@ -102,35 +102,39 @@ def test_or_is_retried_as_its_retry_says(fake_queue: Queue, tmp_path: Path) -> N
 
 
 def test_stopping_finishes_what_runs_and_puts_the_rest_back(fake_queue: Queue, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    items = [(str(ledger), n, 0.05) for n in range(30)]
-    with running_worker(fake_queue):
-        job = fake_queue.starmap(jobs.run_once, items, chunksize=1)
+    ledger, flag = tmp_path / "ledger", tmp_path / "flag"
+    items = [(str(ledger), n, str(flag) if n > 3 else "") for n in range(30)]
+    with running_worker(fake_queue, grace=LONG) as state:
+        job = fake_queue.starmap(jobs.run_until, items, chunksize=1)
+        wait_until(lambda: len(runs_of(ledger)) == 6, "each process is at an item that waits")
         waiting = fake_queue.enqueue(jobs.square, 3)
-        wait_until(lambda: job.progress.done >= 4)
+        when(lambda: state.stopping, flag.touch)
     assert job.get_status() == JobStatus.QUEUED
     assert fake_queue.connection.hlen(job.store.keys.claims) == 0
     with running_worker(fake_queue):
-        assert job.get(timeout=20) == [n * n for n in range(30)]
+        assert job.get(timeout=HANGS) == [n * n for n in range(30)]
         wait_until(lambda: waiting.return_value(refresh=True) == 9)
     assert runs_of(ledger) == list(range(30))
 
 
 def test_stopping_kills_what_does_not_end_within_the_grace(fake_queue: Queue) -> None:
     with running_worker(fake_queue, grace=0.2):
-        job = fake_queue.map(jobs.nap, [60, 60])
-        plain = fake_queue.enqueue(jobs.nap, 60)
+        job = fake_queue.map(jobs.nap, [LONG, LONG])
+        plain = fake_queue.enqueue(jobs.nap, LONG)
         wait_until(lambda: len(fake_queue.started_job_registry.get_job_ids()) >= 1)
     assert job.get_status() == JobStatus.QUEUED
     assert plain.get_status() == JobStatus.QUEUED
     assert set(fake_queue.job_ids) == {job.id, plain.id}
 
 
-def test_two_services_share_one_map(fake_queue: Queue) -> None:
+def test_two_services_share_one_map(fake_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
     with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
-        wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
-        job = fake_queue.map(jobs.nap, [0.05] * 100, chunksize=1)
-        assert len(job.get(timeout=30)) == 100
+        job = fake_queue.map(jobs.wait_for, [str(flag)] * 100, chunksize=1)
+        for state in (one, two):
+            wait_until(lambda state=state: any(run.flying for run in list(state.maps)), "both work on it")
+        flag.touch()
+        assert len(job.get(timeout=HANGS)) == 100
         entries = fake_queue.connection.xrange("taskq:timeline")
         shares = {entry[b"worker"].decode() for _id, entry in entries}
         assert shares == {one.name, two.name}
@@ -151,5 +155,5 @@ def test_a_forkserver_killed_while_it_starts_a_process(fake_queue: Queue, monkey
 
     monkeypatch.setattr(forkserver, "read_signed", killed)
     with running_worker(fake_queue):
-        assert fake_queue.map(jobs.square, range(10)).get(timeout=10) == [n * n for n in range(10)]
+        assert fake_queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
     assert len(kills) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -28,19 +29,19 @@ from taskq_workers.service.jobs import feeding
 from taskq_workers.service.jobs.fetcher import Fetcher
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
+from taskq_workers.service.upkeep.membership import Membership
 from tests import jobs
 from tests.integration.pretence import announce
 from tests.integration.test_deaths import runs_of
 from tests.integration.test_garbage import put
-from tests.waiting import wait_until
-
-SOON = 2.5  # seconds: less than after which a job is looked for that is in nobody's hands
+from tests.waiting import HANGS, LONG, wait_until
 
 
 @pytest.fixture(autouse=True)
 def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes does not come by a look that is taken each second anyway."""
-    monkeypatch.setattr(dispatcher, "TICK", 60.0)
+    """What comes does not come by a look that is taken each second anyway, or when a lease is renewed."""
+    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    monkeypatch.setattr(Membership, "due", math.inf)
 
 
 def waits(state: State, queue: Queue) -> bool:
@@ -74,7 +75,7 @@ def hold_what_comes(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, t
 def test_a_job_that_comes_while_another_runs_begins_at_once(real_queue: Queue) -> None:
     with running_worker(real_queue, processes=2) as state:
         wait_until(lambda: waits(state, real_queue))
-        first = real_queue.enqueue(jobs.nap, 60)
+        first = real_queue.enqueue(jobs.nap, LONG)
         wait_until(lambda: first.get_status() == JobStatus.STARTED)
         second = real_queue.enqueue(jobs.square, 3)
         wait_until(has_ended(second))
@@ -103,7 +104,7 @@ def test_who_brings_news_of_a_job_that_comes_by_itself_acts_on_it(
 
         def have_both() -> bool:  # unless the dispatcher itself was awake just then
             wait_until(lambda: waits(state, real_queue))
-            assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=10)
+            assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
             return {(Fetched, f"fetcher-{real_queue.name}"), (Done, "lane 0: results")} <= {*steps}
 
         wait_until(have_both)
@@ -148,11 +149,11 @@ def test_the_last_job_s_end_says_that_the_worker_is_idle(
         monkeypatch.setattr(RQWorker, "set_state", lambda _self, *state, **_options: said.append(state))
         long = real_queue.enqueue(jobs.wait_for, str(tmp_path / "flag"))
         wait_until(lambda: long.get_status() == JobStatus.STARTED)
-        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=10)
+        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
         wait_until(lambda: len(worker.taken) == 1)
         assert state_of(worker) == b"busy"
         (tmp_path / "flag").touch()
-        assert long.latest_result(timeout=10)
+        assert long.latest_result(timeout=HANGS)
         wait_until(lambda: not worker.taken)
         assert state_of(worker) == b"idle"
         assert said == []
@@ -174,7 +175,7 @@ def test_one_whose_beginning_is_not_heard_of_goes_back_and_runs_once(
     with running_worker(real_queue) as state:
         wait_until(lambda: waits(state, real_queue))
         job = real_queue.enqueue(jobs.run_once, str(tmp_path / "ledger"), 3, 0)
-        wait_until(has_ended(job), timeout=SOON)
+        wait_until(has_ended(job))
     assert lost
     assert runs_of(tmp_path / "ledger") == [3]
     assert len(job.results()) == 1
@@ -189,7 +190,7 @@ def test_one_that_is_on_its_way_is_not_taken_for_lost(
         with running_worker(real_queue) as state:
             wait_until(lambda: waits(state, real_queue))
             job = real_queue.enqueue(jobs.run_once, str(tmp_path / "ledger"), 3, 0)
-            assert held.wait(10)
+            assert held.wait(HANGS)
             state.unsure = True
             wait_until(lambda: not state.unsure)
             assert job.get_status() == JobStatus.STARTED
@@ -208,7 +209,7 @@ def test_one_that_the_server_has_only_moved_is_begun_with_the_next_wait(any_queu
         job.save()
         job.set_status(JobStatus.QUEUED)
         any_queue.connection.rpush(keys.fetched(state.name, any_queue.name), job.id)
-        wait_until(has_ended(job), timeout=SOON)
+        wait_until(has_ended(job))
     assert any_queue.connection.llen(any_queue.intermediate_queue_key) == 0
 
 
@@ -227,16 +228,17 @@ def test_one_that_was_moved_for_a_service_that_died_goes_back(any_queue: Queue) 
 def test_one_for_which_there_is_no_process_goes_back(real_queue: Queue, tmp_path: Path) -> None:
     """Two queues, each with its own fetcher, and one process."""
     other = Queue("other", connection=real_queue.connection)
-    names = (real_queue.name, other.name)
+    names, flag = (real_queue.name, other.name), tmp_path / "flag"
     with running_worker(real_queue, processes=1, queues=names) as state:
         wait_until(lambda: len(state.tickets) == 2)
         with real_queue.connection.pipeline() as pipe:
             queued = [
-                one.enqueue_call(jobs.run_once, (str(tmp_path / "ledger"), n, 0.3), pipeline=pipe)
+                one.enqueue_call(jobs.run_until, (str(tmp_path / "ledger"), n, str(flag)), pipeline=pipe)
                 for n, one in enumerate((real_queue, other))
             ]
             pipe.execute()
         wait_until(lambda: sorted(job.get_status() for job in queued) == [JobStatus.QUEUED, JobStatus.STARTED])
+        flag.touch()
         wait_until(lambda: all(has_ended(job)() for job in queued))
     assert runs_of(tmp_path / "ledger") == [0, 1]
 
@@ -273,7 +275,7 @@ def test_who_can_t_wait_asks(real_queue: Queue, monkeypatch: pytest.MonkeyPatch)
         wait_until(lambda: services.live(real_queue.connection))
         for _ in range(3):
             job = real_queue.enqueue(jobs.square, 3)
-            wait_until(has_ended(job), timeout=SOON)
+            wait_until(has_ended(job))
 
 
 def test_one_that_comes_as_the_service_stops_goes_back(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +313,7 @@ def test_one_that_was_moved_is_not_left_where_nobody_looks(real_queue: Queue) ->
     """The only process is busy for long: others are to have it."""
     with running_worker(real_queue, processes=1) as state:
         wait_until(lambda: waits(state, real_queue))
-        first = real_queue.enqueue(jobs.nap, 60)
+        first = real_queue.enqueue(jobs.nap, LONG)
         wait_until(lambda: first.get_status() == JobStatus.STARTED)
         wait_until(lambda: not state.tickets)
         other = Queue("other", connection=real_queue.connection)
@@ -343,17 +345,28 @@ def test_a_job_can_be_stopped_as_soon_as_it_is_seen_to_have_begun(
     real_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, release = hold_what_comes(monkeypatch)
-    monkeypatch.setattr(dispatcher, "HEARD", 1.0)
+    monkeypatch.setattr(dispatcher, "HEARD", LONG)
+    heard: list[dispatcher.Dispatcher] = []
+    obey = dispatcher.Dispatcher._obey
+
+    def noted(self: dispatcher.Dispatcher) -> None:
+        if self._commands:
+            heard.append(self)
+        obey(self)
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "_obey", noted)
     try:
         with running_worker(real_queue) as state:
-            heard, on_message = threading.Event(), state.worker.on_message
-            state.worker.on_message = lambda payload: (on_message(payload), heard.set())
             wait_until(lambda: waits(state, real_queue))
-            job = real_queue.enqueue(jobs.nap, 60)
-            assert held.wait(10)
+            job = real_queue.enqueue(jobs.nap, LONG)
+            assert held.wait(HANGS)
             send_stop_job_command(real_queue.connection, job.id)
-            assert heard.wait(10)
-            threading.Timer(0.1, release.set).start()  # time enough for the message to be obeyed
+            wait_until(lambda: heard)
+            [(_due, command)] = heard[0]._commands  # it waits until what the server has said before is here, too
+            release.set()
+            wait_until(lambda: state.taken)
+            heard[0]._commands[0] = (0.0, command)
+            heard[0]._inbox.ring()
             wait_until(lambda: job.get_status() == JobStatus.STOPPED)
     finally:
         release.set()
@@ -365,7 +378,7 @@ def test_kill_horse_costs_also_what_the_process_had_not_come_to(real_queue: Queu
         [lane] = state.lanes
         wait_until(lambda: not lane.stillborn)
         os.kill(lane.pid, signal.SIGSTOP)
-        job = real_queue.enqueue(jobs.nap, 60)
+        job = real_queue.enqueue(jobs.nap, LONG)
         wait_until(lambda: not lane.idle)
         send_kill_horse_command(real_queue.connection, state.name)
         wait_until(lambda: job.get_status() == JobStatus.FAILED)
@@ -396,4 +409,4 @@ def test_a_fetcher_that_has_ended_is_missed_by_nobody(real_queue: Queue, monkeyp
     with running_worker(real_queue):
         for _ in range(3):
             job = real_queue.enqueue(jobs.square, 3)
-            wait_until(has_ended(job), timeout=SOON)
+            wait_until(has_ended(job))

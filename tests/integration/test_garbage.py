@@ -17,7 +17,7 @@ from taskq import MapJob, Queue, TaskqError
 from taskq.redis import keys, services
 from taskq.testing import running_worker
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 FEW = settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
@@ -85,7 +85,7 @@ def ended(job: Any) -> bool:
 def serves(queue: Queue, state: Any) -> None:
     """The service is alive and runs other jobs."""
     assert any(thread.name == state.name for thread in threading.enumerate()), "the service has crashed"
-    assert queue.map(jobs.square, [3]).get(timeout=10) == [9]
+    assert queue.map(jobs.square, [3]).get(timeout=HANGS) == [9]
 
 
 def read_all(job: MapJob) -> None:
@@ -155,7 +155,7 @@ def test_after_the_end(fake_queue: Queue) -> None:
         @given(st.integers(0, 12), st.sampled_from([*KINDS, "field"]), st.integers(0, 20), data)
         def garbled(which: int, kind: str, position: int, value: bytes) -> None:
             job = fake_queue.map(jobs.invert, [0, 1, 2], chunksize=2)
-            assert job.wait(timeout=10)
+            assert job.wait(timeout=HANGS)
             key = keys_of(job)[which]
             if kind == "field":
                 change(fake_queue.connection, key, position, value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import HANGS
+
 ASKED_BY_NOBODY = """
 import os, socket
 from multiprocessing import forkserver
@@ -23,5 +25,5 @@ server._forkserver_pid = None
 
 def test_a_service_killed_while_it_asks_for_a_process_leaves_no_traceback() -> None:
     program = [sys.executable, "-c", ASKED_BY_NOBODY]
-    ended = subprocess.run(program, capture_output=True, text=True, timeout=30, check=True)
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=HANGS, check=True)
     assert ended.stderr == ""

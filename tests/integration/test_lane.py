@@ -17,7 +17,7 @@ from taskq_workers.lanes import guard, lone_pool
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tasks import JobTask
 from taskq_workers.settings import Settings
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def test_a_discarded_lane_is_gone_at_once_with_its_memory() -> None:
     one = lane(ends)
     one.say_when_ready()
     left = weakref.ref(one)
-    ends.get(timeout=10)
+    ends.get(timeout=HANGS)
     one.discard()
     del one
-    wait_until(lambda: left() is None, timeout=5.0)
+    wait_until(lambda: left() is None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="open files are found in /proc")
@@ -72,7 +72,7 @@ def test_a_task_with_a_long_name_does_not_wait_for_a_dead_process() -> None:
     ends: queue.SimpleQueue[Any] = queue.SimpleQueue()
     one = lane(ends)
     one.say_when_ready()
-    ends.get(timeout=10)
+    ends.get(timeout=HANGS)
     wait_until(lambda: not one._pool.unanswered)
     one.kill("a test")
     wait_until(lambda: one._pool.process.exitcode is not None)

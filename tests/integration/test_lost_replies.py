@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from taskq.testing import running_worker
 from taskq_workers.service.rq.worker import RQWorker
 from tests import jobs
 from tests.integration.pretence import Deaf, deaf
-from tests.waiting import wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 # -- lost replies ------------------------------------------------------------------------------------
 
@@ -50,9 +51,10 @@ def test_a_failure_that_could_not_be_recorded_costs_no_retry(
 
 @pytest.mark.parametrize("dependent", [False, True])
 def test_a_success_whose_reply_is_lost_is_recorded_once(
-    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch, dependent: bool
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dependent: bool
 ) -> None:
     lost: list[str] = []
+    flag = tmp_path / "flag"
 
     def lose(pipe: Pipeline) -> bool:
         said = {str(part) for command in pipe.command_stack for part in command[0]}
@@ -62,11 +64,11 @@ def test_a_success_whose_reply_is_lost_is_recorded_once(
         return False
 
     with running_worker(fake_queue, processes=1, new_connection=deaf(fake_queue)) as state:
-        wait_until(lambda: services.live(fake_queue.connection))
         monkeypatch.setattr(Deaf, "lose", staticmethod(lose))
-        job = fake_queue.enqueue(jobs.nap, 0.2)
+        job = fake_queue.enqueue(jobs.wait_for, str(flag))
         if dependent:
             after = fake_queue.enqueue(jobs.square, 3, depends_on=job)
+        flag.touch()
         wait_until(lambda: lost)
         wait_until(lambda: not state.taken)
         assert fake_queue.enqueue(jobs.nap, 0.0)
@@ -86,12 +88,11 @@ def test_a_map_whose_end_is_lost_is_recorded_once(fake_queue: Queue, monkeypatch
         return False
 
     with running_worker(fake_queue, processes=1, new_connection=deaf(fake_queue)) as state:
-        wait_until(lambda: services.live(fake_queue.connection))
         monkeypatch.setattr(Deaf, "lose", staticmethod(lose))
         job = fake_queue.map(jobs.square, [1])
         wait_until(lambda: lost)
         wait_until(lambda: not state.taken)
-        assert job.get(timeout=5) == [1]
+        assert job.get(timeout=HANGS) == [1]
         assert len(job.results()) == 1
 
 
@@ -99,10 +100,12 @@ def test_a_map_whose_end_is_lost_is_recorded_once(fake_queue: Queue, monkeypatch
 def test_the_time_limit_of_a_map_frees_its_helpers_too(fake_queue: Queue, options: dict[str, int]) -> None:
     with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
         wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
-        job = fake_queue.map(jobs.nap, [60.0] * 4, chunksize=1, job_timeout=1, **options)
+        job = fake_queue.map(jobs.nap, [LONG] * 4, chunksize=1, job_timeout=LONG, **options)
         wait_until(lambda: any(run.helper and run.flying for state in (one, two) for run in list(state.maps)))
+        [owned] = [run for state in (one, two) for run in list(state.maps) if not run.helper]
+        owned.deadline = time.monotonic()  # its time is over now, and not while the processes are still starting
         wait_until(lambda: not one.taken and not two.taken)
-        wait_until(lambda: all(lane.idle for state in (one, two) for lane in list(state.lanes)), timeout=3.0)
+        wait_until(lambda: all(lane.idle for state in (one, two) for lane in list(state.lanes)))
         assert job.ready()
 
 
@@ -114,4 +117,4 @@ def test_a_dependent_that_was_left_ready_is_enqueued(fake_queue: Queue) -> None:
     first.set_status(JobStatus.FINISHED)
     assert fake_queue.move_dependents_to_ready(first)
     with running_worker(fake_queue, processes=1):
-        wait_until(lambda: dependent.return_value(refresh=True) == 9, timeout=5.0)
+        wait_until(lambda: dependent.return_value(refresh=True) == 9)

@@ -11,19 +11,20 @@ from taskq.testing import running_worker
 from taskq_workers.service.core.state import State
 from tests import jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 @pytest.mark.parametrize("kind", ["map", "plain"])
-def test_short_chunks_beside_a_long_task(real_queue: Queue, kind: str) -> None:
+def test_short_chunks_beside_a_long_task(real_queue: Queue, tmp_path: Path, kind: str) -> None:
+    flag = tmp_path / "flag"
     with running_worker(real_queue, processes=2):
-        long = real_queue.map(jobs.nap, [4]) if kind == "map" else real_queue.enqueue(jobs.nap, 4)
+        push = real_queue.enqueue if kind == "plain" else lambda fn, item: real_queue.map(fn, [item])
+        long = push(jobs.wait_for, str(flag))
         wait_until(lambda: long.get_status(refresh=True) == "started", "the long one runs")
         for _ in range(5):
-            assert real_queue.map(jobs.square, range(8), chunksize=1).get(timeout=20)[-1] == 49
+            assert real_queue.map(jobs.square, range(8), chunksize=1).get(timeout=HANGS)[-1] == 49
         assert long.get_status(refresh=True) == "started", "a short map has waited for the long task's end"
-        if kind == "map":
-            long.cancel(kill=True)
+        flag.touch()
 
 
 def holds_one_each(state: State) -> bool:
@@ -37,7 +38,7 @@ def test_a_chunk_behind_an_item_that_turns_out_long_is_run_elsewhere(real_queue:
         job = real_queue.map(jobs.wait_for, [*[""] * 30, str(flag), *[""] * 30], chunksize=1)
         wait_until(lambda: job.progress.done == 60, "all the others are done")
         flag.touch()
-        assert job.get(timeout=20)[30] == str(flag)
+        assert job.get(timeout=HANGS)[30] == str(flag)
 
 
 def test_a_plain_job_takes_the_place_of_what_waits_behind_an_item(real_queue: Queue, tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_a_plain_job_takes_the_place_of_what_waits_behind_an_item(real_queue: Qu
         wait_until(lambda: plain.get_status(refresh=True) == "finished", "the process that is free runs the job")
         for flag in flags:
             Path(flag).touch()
-        assert job.get(timeout=20) == items
+        assert job.get(timeout=HANGS) == items
 
 
 def test_what_is_taken_back_is_run_once(real_queue: Queue, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.settings import Settings, Wear
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 def test_after_so_many_tasks(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=2, wear=Wear(tasks=3)) as state:
         job = fake_queue.map(jobs.process_id, range(30), chunksize=1)
-        pids = job.get(timeout=20)
+        pids = job.get(timeout=HANGS)
         assert len(job.result_list) == 30
         assert max(pids.count(pid) for pid in pids) <= 3
         assert len(set(pids)) >= 10
@@ -31,18 +31,18 @@ def test_after_so_many_tasks(fake_queue: Queue) -> None:
 def test_a_process_for_each_plain_job(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1, wear=Wear(tasks=1)):
         sent = [fake_queue.enqueue(jobs.process_id, n) for n in range(5)]
-        values = [job.latest_result(timeout=10).return_value for job in sent]  # type: ignore[union-attr]
+        values = [job.latest_result(timeout=HANGS).return_value for job in sent]  # type: ignore[union-attr]
     assert len(set(values)) == 5
 
 
 def test_after_so_much_memory(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1, wear=Wear(memory=200)) as state:
-        [before] = fake_queue.map(jobs.process_id, [0]).get(timeout=10)
+        [before] = fake_queue.map(jobs.process_id, [0]).get(timeout=HANGS)
         job = fake_queue.map(jobs.leak, [1, 1, 300, 1, 1], chunksize=1)
-        assert job.get(timeout=20) == [1, 1, 300, 1, 1]
+        assert job.get(timeout=HANGS) == [1, 1, 300, 1, 1]
         wait_until(lambda: len(state.lanes.pids) == 1 and before not in state.lanes.pids)
         [after] = state.lanes.pids
-        assert fake_queue.map(jobs.process_id, [0]).get(timeout=10) == [after]
+        assert fake_queue.map(jobs.process_id, [0]).get(timeout=HANGS) == [after]
 
 
 def test_after_so_much_memory_of_plain_jobs(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_after_so_much_memory_of_plain_jobs(fake_queue: Queue, monkeypatch: pyte
         seen: set[int] = set()
 
         def replaced() -> bool:
-            result = fake_queue.enqueue(jobs.process_id, 1).latest_result(timeout=10)
+            result = fake_queue.enqueue(jobs.process_id, 1).latest_result(timeout=HANGS)
             assert result is not None
             seen.add(result.return_value)
             return len(seen) > 6
@@ -69,7 +69,7 @@ def test_after_so_much_memory_of_plain_jobs(fake_queue: Queue, monkeypatch: pyte
 def test_a_successor_that_is_killed_is_replaced(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1, wear=Wear(tasks=1)) as state:
         for n in range(5):
-            assert fake_queue.map(jobs.square, [n]).get(timeout=10) == [n * n]
+            assert fake_queue.map(jobs.square, [n]).get(timeout=HANGS) == [n * n]
             for lane in list(state.lanes._successors.values()):
                 os.kill(lane.pid, 9)
 

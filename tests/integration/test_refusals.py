@@ -27,7 +27,7 @@ from taskq.testing import running_worker
 from taskq.views.timeline import TimelineNote
 from tests import jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 NOTE = TimelineNote("host", "a", 1, 0)
 REFUSALS = {"memory": (OutOfMemoryError, "maxmemory"), "replica": (ReadOnlyError, "read-only replica")}
@@ -129,16 +129,16 @@ def test_no_operation_is_done_by_half(queue: Queue, name: str, how: str, closed:
 @pytest.mark.parametrize("how", REFUSALS)
 def test_a_map_goes_on_afterwards(queue: Queue, how: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    with running_worker(queue, new_connection=lambda: connect(queue_url(queue), retries=0)):
+    with running_worker(queue, new_connection=lambda: connect(queue_url(queue), retries=0)) as state:
         job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.02) for n in range(40)], chunksize=1)
         plain = queue.enqueue(jobs.square, 7)
         wait_until(lambda: job.progress.done >= 8)
         refuse(queue.connection, how)
-        ran = len(runs_of(ledger))
-        wait_until(lambda: len(runs_of(ledger)) > ran, "what was claimed goes on")
+        # What was claimed goes on.
+        wait_until(lambda: state.unsure and not any(run.flying or run.ready for run in state.maps))
         accept(queue.connection)
-        assert job.get(timeout=20) == [n * n for n in range(40)]
-        assert plain.latest_result(timeout=10).return_value == 49  # type: ignore[union-attr]
+        assert job.get(timeout=HANGS) == [n * n for n in range(40)]
+        assert plain.latest_result(timeout=HANGS).return_value == 49  # type: ignore[union-attr]
         assert len(job.result_list) == 40
     assert runs_of(ledger) == list(range(40)), "nothing ran twice, for nobody died"
     assert queue.connection.hlen(job.store.keys.claims) == 0
@@ -160,13 +160,19 @@ def test_a_producer_gets_a_clear_error(queue: Queue, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", REFUSALS)
-def test_a_producer_may_wait(queue: Queue, how: str) -> None:
-    patient = Queue(url=queue_url(queue), patience=20)
+def test_a_producer_may_wait(queue: Queue, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = Queue(url=queue_url(queue), patience=HANGS)
     refuse(queue.connection, how)
-    timer = threading.Timer(0.3, lambda: accept(queue.connection))
-    timer.start()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            accept(queue.connection)
+
+    monkeypatch.setattr("redis.retry.sleep", sleep)
     job = patient.map(jobs.square, range(10))
-    timer.join()
+    assert len(slept) == 3
     assert queue.job_ids == [job.id]
     assert queue.connection.zcard(keys.MAPS) == 1
 
@@ -182,18 +188,18 @@ def test_patience_has_an_end(tmp_path: Path) -> None:
 def test_waiting_for_results_may_outlast_the_server(tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(tmp_path))
     with private_server(*options) as url:
-        queue = Queue(url=url, patience=20)
+        queue = Queue(url=url, patience=HANGS)
         job = queue.map(jobs.square, range(4))
         impatient = Queue(url=url).fetch_job(job.id)
         got: list[Any] = []
-        waiting = threading.Thread(target=lambda: got.append(job.get(timeout=20)))
+        waiting = threading.Thread(target=lambda: got.append(job.get(timeout=HANGS)))
         waiting.start()
         connection = connect(url)
         wait_until(lambda: connection.pubsub_numsub(job.store.keys.end)[0][1] == 1)
         connection.client_kill_filter(_type="pubsub")
         connection.client_kill_filter(_type="normal", skipme=True)
         with running_worker(Queue(url=url)):
-            waiting.join(20)
+            waiting.join(HANGS)
         assert got == [[0, 1, 4, 9]]
         assert impatient.get() == [0, 1, 4, 9]
     with pytest.raises(ServerError, match="Is it running"):

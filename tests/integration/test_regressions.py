@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -23,13 +24,13 @@ from taskq.maps.rq_jobs import HELP_PATH
 from taskq.redis import keys, services
 from taskq.redis.keys import MapField
 from taskq.testing import drain, running_worker
-from taskq_workers.service import dispatcher
+from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.jobs import intake
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import deferred, recovery
 from tests import jobs
 from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 # -- lost replies ------------------------------------------------------------------------------------
 
@@ -46,10 +47,9 @@ def test_a_lost_reply_loses_nothing(fake_queue: Queue, operation: str, monkeypat
         return False
 
     with running_worker(fake_queue, processes=1, new_connection=deaf(fake_queue)):
-        wait_until(lambda: services.live(fake_queue.connection))
         monkeypatch.setattr(Deaf, "lose", staticmethod(lose))
         job = fake_queue.map(jobs.nap, [0.06, 0.07, 0.06, 0.07], chunksize=1)
-        assert job.get(timeout=10) == [0.06, 0.07, 0.06, 0.07]
+        assert job.get(timeout=HANGS) == [0.06, 0.07, 0.06, 0.07]
         assert len(job.result_list) == 4
     assert lost
     assert fake_queue.connection.hlen(job.store.keys.claims) == 0
@@ -61,7 +61,7 @@ def test_a_lost_reply_loses_nothing(fake_queue: Queue, operation: str, monkeypat
 def test_a_process_that_dies_as_it_sends_its_outcome_is_blamed(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
         job = fake_queue.map(jobs.die_sending, range(3), chunksize=1)
-        results = job.get(timeout=15, errors="return")
+        results = job.get(timeout=HANGS, errors="return")
     assert results[::2] == [0, 2]
     assert isinstance(results[1], taskq.WorkerLostError)
 
@@ -69,15 +69,15 @@ def test_a_process_that_dies_as_it_sends_its_outcome_is_blamed(fake_queue: Queue
 def test_an_outcome_that_cant_be_sent_is_the_items_error(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
         job = fake_queue.map(jobs.unsendable, range(3), chunksize=1)
-        results = job.get(timeout=15, errors="return")
+        results = job.get(timeout=HANGS, errors="return")
         assert results[::2] == [0, 2]
         assert isinstance(results[1], taskq.WorkerLostError)
-        assert fake_queue.map(jobs.square, range(3)).get(timeout=10) == [0, 1, 4]
+        assert fake_queue.map(jobs.square, range(3)).get(timeout=HANGS) == [0, 1, 4]
 
 
 def test_an_alarm_left_behind_does_not_go_off(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
-        pids = fake_queue.map(jobs.leave_an_alarm, [0.1, 0.0], chunksize=1).get(timeout=10)
+        pids = fake_queue.map(jobs.leave_an_alarm, [0.1, 0.0], chunksize=1).get(timeout=HANGS)
     assert len(set(pids)) == 1
 
 
@@ -85,26 +85,27 @@ def test_an_alarm_left_behind_does_not_go_off(fake_queue: Queue) -> None:
 
 
 def test_a_service_that_waits_for_a_helper_does_not_spin(
-    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns: list[int] = []
-    turn = dispatcher.Dispatcher._turn
+    waits: list[float] = []
+    wait, flag = Inbox.wait, tmp_path / "flag"
 
-    def counted(self: dispatcher.Dispatcher) -> None:
-        turns.append(1)
-        turn(self)
+    def noted(self: Inbox, seconds: float) -> Any:
+        waits.append(seconds)
+        return wait(self, seconds)
 
-    monkeypatch.setattr(dispatcher.Dispatcher, "_turn", counted)
     announce(fake_queue, "other")
     job = fake_queue.map(jobs.square, [1, 2], chunksize=1)
     claim(job, "other", 2)
     with running_worker(fake_queue, processes=1):
         wait_until(lambda: owner_of(job))
-        plain = fake_queue.enqueue(jobs.nap, 0.8)
+        plain = fake_queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: plain.get_status() == JobStatus.STARTED)
-        before = len(turns)
+        monkeypatch.setattr(Inbox, "wait", noted)
+        wait_until(lambda: sum(waits) > 0.8 or len(waits) > 40)
+        assert len(waits) < 40
+        flag.touch()
         wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
-        assert len(turns) - before < 40
         assert not job.ready()
         job.cancel()
 
@@ -158,7 +159,7 @@ def test_a_stranded_job_is_never_lost(fake_queue: Queue, monkeypatch: pytest.Mon
     fake_queue.connection.lmove(fake_queue.key, fake_queue.intermediate_queue_key)
     pool = fake_queue.connection.connection_pool
     with running_worker(fake_queue, processes=1, new_connection=lambda: Flaky(connection_pool=pool)):
-        wait_until(lambda: job.return_value(refresh=True) == 9, timeout=5.0)
+        wait_until(lambda: job.return_value(refresh=True) == 9)
 
 
 @pytest.mark.parametrize("status", [JobStatus.CANCELED, JobStatus.FINISHED, None])
@@ -182,13 +183,15 @@ def test_only_a_job_that_waits_is_given_back(fake_queue: Queue, status: JobStatu
 # -- helpers -----------------------------------------------------------------------------------------
 
 
-def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue) -> None:
+def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue, tmp_path: Path) -> None:
     rq.Worker([fake_queue], name="stock", connection=fake_queue.connection).register_birth()
+    flag = tmp_path / "flag"
     with running_worker(fake_queue, processes=1):
-        job = fake_queue.map(jobs.nap, [0.3] * 3, chunksize=1)
+        job = fake_queue.map(jobs.wait_for, [str(flag)] * 3, chunksize=1)
         wait_until(lambda: owner_of(job))
         claim(job, "stock")
-        assert job.get(timeout=10) == [0.3] * 3
+        flag.touch()
+        assert job.get(timeout=HANGS) == [str(flag)] * 3
 
 
 def helpers_of(job: MapJob) -> list[str]:
@@ -199,13 +202,13 @@ def helpers_of(job: MapJob) -> list[str]:
 def test_a_call_for_help_that_was_lost_is_made_again(fake_queue: Queue) -> None:
     announce(fake_queue, "other")
     with running_worker(fake_queue, processes=1):
-        job = fake_queue.map(jobs.nap, [0.5] * 12, chunksize=1)
+        job = fake_queue.map(jobs.nap, [LONG] * 12, chunksize=1)
         wait_until(lambda: helpers_of(job))
         [first] = helpers_of(job)
         fake_queue.connection.lrem(fake_queue.key, 0, first)
         fake_queue.connection.delete(f"rq:job:{first}")
-        wait_until(lambda: helpers_of(job) not in ([], [first]), timeout=5.0)
-        job.cancel()
+        wait_until(lambda: helpers_of(job) not in ([], [first]))
+        job.cancel(kill=True)
 
 
 def ask_for_help(queue: Queue, job: MapJob) -> None:
@@ -245,16 +248,6 @@ def test_a_stock_helper_that_is_interrupted_gives_back_its_chunk(
     assert fake_queue.connection.llen(job.store.keys.pending) == 2
 
 
-def test_the_time_limit_of_a_map_frees_its_helpers_too(fake_queue: Queue) -> None:
-    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
-        wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
-        job = fake_queue.map(jobs.nap, [60.0] * 4, chunksize=1, job_timeout=1)
-        wait_until(lambda: any(run.helper and run.flying for state in (one, two) for run in list(state.maps)))
-        wait_until(lambda: not one.taken and not two.taken)
-        wait_until(lambda: all(lane.idle for state in (one, two) for lane in list(state.lanes)), timeout=3.0)
-        assert job.ready()
-
-
 # -- ends --------------------------------------------------------------------------------------------
 
 
@@ -263,7 +256,7 @@ def test_a_map_may_be_deleted_while_its_callback_runs(real_queue: Queue) -> None
         job = real_queue.map(jobs.square, [1, 2], chunksize=1, on_success=Callback(jobs.wait_for_deletion))
         wait_until(lambda: real_queue.connection.exists(f"test:callback:{job.id}"))
         job.delete()
-        assert real_queue.map(jobs.square, [3]).get(timeout=5) == [9]
+        assert real_queue.map(jobs.square, [3]).get(timeout=HANGS) == [9]
         assert not real_queue.connection.exists(job.key)
 
 
@@ -277,7 +270,7 @@ def test_a_job_that_cant_be_read_stops_nobody(fake_queue: Queue, fields: dict[st
     fake_queue.connection.hset(bad.key, mapping=fields)
     with running_worker(fake_queue, processes=1):
         good = fake_queue.enqueue(jobs.square, 4)
-        wait_until(lambda: good.return_value(refresh=True) == 16, timeout=5.0)
+        wait_until(lambda: good.return_value(refresh=True) == 16)
         wait_until(lambda: bad.id in fake_queue.failed_job_registry.get_job_ids(cleanup=False))
     assert fake_queue.connection.hget(bad.key, "status") == b"failed"
     assert fake_queue.connection.llen(fake_queue.intermediate_queue_key) == 0
@@ -285,7 +278,7 @@ def test_a_job_that_cant_be_read_stops_nobody(fake_queue: Queue, fields: dict[st
 
 def test_a_stopping_service_does_not_resurrect_what_was_canceled(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1, grace=0.2) as state:
-        job = fake_queue.enqueue(jobs.nap, 60)
+        job = fake_queue.enqueue(jobs.nap, LONG)
         wait_until(lambda: any(lane.running for lane in list(state.lanes)))
         job.cancel()
     assert job.get_status() == JobStatus.CANCELED
@@ -294,7 +287,8 @@ def test_a_stopping_service_does_not_resurrect_what_was_canceled(fake_queue: Que
     assert not fake_queue.connection.keys("rq:execution*")
 
 
-def test_dependents_are_released_together_with_the_success(fake_queue: Queue) -> None:
+def test_dependents_are_released_together_with_the_success(fake_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
     seen: list[str] = []
     executions: list[str] = []
 
@@ -318,10 +312,11 @@ def test_dependents_are_released_together_with_the_success(fake_queue: Queue) ->
     deferred: list[str] = []
     pool = fake_queue.connection.connection_pool
     with running_worker(fake_queue, processes=1, new_connection=lambda: Watching(connection_pool=pool)) as state:
-        job = fake_queue.enqueue(jobs.nap, 0.3)
+        job = fake_queue.enqueue(jobs.wait_for, str(flag))
         dependent = fake_queue.enqueue(jobs.square, 3, depends_on=job)
         wait_until(lambda: any(state.plain))
         executions.extend(taken.execution.key for taken in list(state.taken))
+        flag.touch()
         wait_until(lambda: dependent.return_value(refresh=True) == 9)
     assert seen == [dependent.id]
     assert deferred == [], "who is killed between the two leaves it there for ever"
@@ -343,23 +338,23 @@ def test_a_webhook_that_takes_long_delays_nobody(
     fake_queue: Queue, silent_url: str, function: Callable[[int], object], status: JobStatus
 ) -> None:
     with running_worker(fake_queue, processes=1):
-        hook = Webhook(silent_url, job_status=status.value, timeout=20)
+        hook = Webhook(silent_url, job_status=status.value, timeout=LONG)
         hooked = fake_queue.enqueue(function, 0, webhooks=[hook])
         wait_until(lambda: hooked.get_status() == status)
         after = fake_queue.enqueue(jobs.square, 3)
-        wait_until(lambda: after.return_value(refresh=True) == 9, timeout=4.0)
+        wait_until(lambda: after.return_value(refresh=True) == 9)
 
 
 @pytest.mark.parametrize(
     ("seconds", "callback", "status"),
-    [(60.0, "on_failure", JobStatus.FAILED), (0.9, "on_success", JobStatus.FINISHED)],
+    [(LONG, "on_failure", JobStatus.FAILED), (0, "on_success", JobStatus.FINISHED)],
 )
 def test_callbacks_have_a_time_limit_of_their_own(
     real_queue: Queue, seconds: float, callback: str, status: JobStatus
 ) -> None:
     with running_worker(real_queue, processes=1) as state:
-        assert real_queue.map(jobs.square, [1]).get(timeout=10) == [1]  # the process has started
-        job = real_queue.enqueue(jobs.nap, seconds, job_timeout=1, **{callback: Callback(jobs.linger)})
+        assert real_queue.map(jobs.square, [1]).get(timeout=HANGS) == [1]  # the process has started
+        job = real_queue.enqueue(jobs.nap, seconds, job_timeout=2, **{callback: Callback(jobs.linger)})
         pids = state.lanes.pids
         wait_until(lambda: job.get_status() == status)
         assert real_queue.connection.get(f"test:callback:{job.id}") == b"ended"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,11 +32,13 @@ from taskq.payload.function import Function
 from taskq.testing import make_fake_queue, running_worker
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.service import dispatcher
+from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep.membership import Membership
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 
 def name_of_worker(queue: Queue) -> str:
@@ -52,29 +55,33 @@ def wait_until_started(*started: rq.job.Job) -> None:
 
 
 @pytest.mark.parametrize("by_execution", [False, True])
-def test_a_stopped_job_is_gone_at_once_and_the_others_run_on(real_queue: Queue, by_execution: bool) -> None:
+def test_a_stopped_job_is_gone_at_once_and_the_others_run_on(
+    real_queue: Queue, tmp_path: Path, by_execution: bool
+) -> None:
+    flag = tmp_path / "flag"
     with running_worker(real_queue, processes=2) as state:
         stopped = real_queue.enqueue(
-            jobs.nap, 60, on_stopped=rq.Callback(jobs.remember_process), retry=rq.Retry(max=3)
+            jobs.nap, LONG, on_stopped=rq.Callback(jobs.remember_process), retry=rq.Retry(max=3)
         )
-        other = real_queue.enqueue(jobs.nap, 1.0)
+        other = real_queue.enqueue(jobs.wait_for, str(flag))
         wait_until_started(stopped, other)
         if by_execution:
             send_stop_execution_command(real_queue.connection, stopped.id, stopped.get_executions()[0].id)
         else:
             send_stop_job_command(real_queue.connection, stopped.id)
-        wait_until(lambda: stopped.get_status() == JobStatus.STOPPED, timeout=2.0)
+        wait_until(lambda: stopped.get_status() == JobStatus.STOPPED)
         pid = int(real_queue.connection.get(f"test:callback:{stopped.id}"))
         assert pid in state.lanes.pids
         assert stopped.id in real_queue.failed_job_registry.get_job_ids()
         assert "stopped by user" in stopped.latest_result().exc_string
         assert not stopped.get_executions()
+        flag.touch()
         wait_until(lambda: other.get_status() == JobStatus.FINISHED)
 
 
 def test_a_stopped_callback_that_fails_changes_nothing(real_queue: Queue) -> None:
     with running_worker(real_queue, processes=1):
-        job = real_queue.enqueue(jobs.nap, 60, on_stopped=rq.Callback(jobs.square))
+        job = real_queue.enqueue(jobs.nap, LONG, on_stopped=rq.Callback(jobs.square))
         wait_until_started(job)
         send_stop_job_command(real_queue.connection, job.id)
         wait_until(lambda: job.get_status() == JobStatus.STOPPED)
@@ -85,32 +92,34 @@ def test_a_stopped_map_ends_at_once_in_all_services(real_queue: Queue) -> None:
         running_worker(real_queue, processes=1) as first,
         running_worker(real_queue, processes=1) as second,
     ):
-        job = real_queue.map(jobs.nap, [60.0] * 8, chunksize=1, on_stopped=rq.Callback(jobs.remember_process))
+        job = real_queue.map(jobs.nap, [LONG] * 8, chunksize=1, on_stopped=rq.Callback(jobs.remember_process))
         # One that has not begun with its chunk need not be killed: it is told to pass it over.
         wait_until(
             lambda: sum(lane.running in state.maps for state in (first, second) for lane in state.lanes) == 2
         )
         pids = {*first.lanes.pids, *second.lanes.pids}
         send_stop_job_command(real_queue.connection, job.id)
-        wait_until(lambda: job.get_status() == JobStatus.STOPPED, timeout=2.0)
-        wait_until(lambda: not pids & {*first.lanes.pids, *second.lanes.pids}, timeout=2.0)
+        wait_until(lambda: job.get_status() == JobStatus.STOPPED)
+        wait_until(lambda: not pids & {*first.lanes.pids, *second.lanes.pids})
         assert real_queue.connection.get(f"test:callback:{job.id}") is not None
         with pytest.raises(MapCanceledError):
-            job.get(timeout=5)
-        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=5).return_value == 9
+            job.get(timeout=HANGS)
+        assert real_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS).return_value == 9
 
 
-def test_what_is_not_running_can_not_be_stopped(real_queue: Queue) -> None:
+def test_what_is_not_running_can_not_be_stopped(real_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1):
-        job = real_queue.enqueue(jobs.nap, 0.3)
+        job = real_queue.enqueue(jobs.wait_for, str(flag))
         wait_until_started(job)
         send_command(real_queue.connection, name_of_worker(real_queue), "stop-job", job_id="other")
+        flag.touch()
         wait_until(lambda: job.get_status() == JobStatus.FINISHED)
 
 
 def test_kill_horse_fails_what_runs(real_queue: Queue) -> None:
     with running_worker(real_queue, processes=1):
-        job = real_queue.enqueue(jobs.nap, 60)
+        job = real_queue.enqueue(jobs.nap, LONG)
         wait_until_started(job)
         send_kill_horse_command(real_queue.connection, name_of_worker(real_queue))
         wait_until(lambda: job.get_status() == JobStatus.FAILED)
@@ -124,16 +133,21 @@ def test_the_end_of_a_job_makes_no_suspended_worker_idle(real_queue: Queue, tmp_
     flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1) as state:
         job = real_queue.enqueue(jobs.wait_for, str(flag))
-        wait_until_started(job)
+        wait_until(lambda: job.id in [getattr(lane.running, "job_id", "") for lane in state.lanes])
         # As the service sets it, which it may in the turn in which the job also ends.
         state.worker._state = WorkerStatus.SUSPENDED
         real_queue.connection.hset(state.worker.key, "state", "suspended")
         flag.touch()
-        assert job.latest_result(timeout=10).return_value
+        assert job.latest_result(timeout=HANGS).return_value
         assert real_queue.connection.hget(state.worker.key, "state") == b"suspended"
 
 
-def test_a_suspended_worker_begins_nothing_and_maps_pause(real_queue: Queue) -> None:
+def test_a_suspended_worker_begins_nothing_and_maps_pause(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    look = Suspension.look
+    monkeypatch.setattr(Suspension, "look", lambda self: (look(self), looks.append(None)))
     with running_worker(real_queue, processes=1) as state:
         mapped = real_queue.map(jobs.nap, [0.2] * 20, chunksize=1)
         wait_until(lambda: mapped.progress.done > 0)
@@ -141,11 +155,12 @@ def test_a_suspended_worker_begins_nothing_and_maps_pause(real_queue: Queue) -> 
         wait_until(lambda: state.worker.get_state() == "suspended")
         done = mapped.progress.done
         plain = real_queue.enqueue(jobs.square, 3)
-        threading.Event().wait(1.2)  # more than a look of the service's
+        seen = len(looks)
+        wait_until(lambda: len(looks) > seen + 1)
         assert (mapped.progress.done, plain.get_status()) == (done, JobStatus.QUEUED)
         resume(real_queue.connection)
         wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
-        assert mapped.get(timeout=20) == [0.2] * 20
+        assert mapped.get(timeout=HANGS) == [0.2] * 20
 
 
 def test_a_callback_that_lasts_far_longer_than_the_job_may_is_waited_for(real_queue: Queue) -> None:
@@ -187,16 +202,20 @@ def test_an_idle_worker_beats_before_its_key_expires(real_queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("runs", [True, False])
-def test_when_a_shutdown_was_requested_is_said_while_something_runs(real_queue: Queue, runs: bool) -> None:
-    with running_worker(real_queue, processes=1, grace=30.0) as state:
+def test_when_a_shutdown_was_requested_is_said_while_something_runs(
+    real_queue: Queue, tmp_path: Path, runs: bool
+) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(real_queue, processes=1, grace=LONG) as state:
         wait_until(lambda: state.tickets)
         if runs:
-            job = real_queue.enqueue(jobs.nap, 1.5)
-            wait_until_started(job)
+            job = real_queue.enqueue(jobs.wait_for, str(flag))
+            wait_until(lambda: any(state.plain))
         send_shutdown_command(real_queue.connection, state.name)
         if runs:
             wait_until(lambda: real_queue.connection.hexists(state.worker.key, "shutdown_requested_date"))
             assert not real_queue.connection.hexists(state.worker.key, "death")
+            flag.touch()
         wait_until(lambda: real_queue.connection.hexists(state.worker.key, "death"))
         worker = rq.Worker.find_by_key(state.worker.key, real_queue.connection)
         assert (worker.shutdown_requested_date is not None) == runs
@@ -253,7 +272,7 @@ def test_custom_serializers_and_job_classes(real_queue: Queue, serializer: Any, 
 
 def test_async_functions(real_queue: Queue) -> None:
     with running_worker(real_queue, processes=1):
-        assert real_queue.enqueue(rq_jobs.later, 7).latest_result(timeout=5).return_value == 49
+        assert real_queue.enqueue(rq_jobs.later, 7).latest_result(timeout=HANGS).return_value == 49
 
 
 def test_what_job_code_changes_of_its_own_job_stays(real_queue: Queue) -> None:
@@ -283,7 +302,7 @@ def test_a_group_runs_and_forgets_the_jobs_that_are_gone(real_queue: Queue) -> N
         real_queue, [rq.Queue.prepare_data(jobs.square, [n], result_ttl=ttl) for n, ttl in ((3, 60), (4, 0))]
     )
     with running_worker(real_queue, processes=2, rq=RQOptions(maintenance_interval=0)):
-        assert kept.latest_result(timeout=5).return_value == 9
+        assert kept.latest_result(timeout=HANGS).return_value == 9
         wait_until(lambda: real_queue.connection.smembers(group.key) == {kept.id.encode()})
         assert rq.job.Job.fetch(kept.id, real_queue.connection).group_id == "mine"
         kept.delete()
@@ -367,13 +386,16 @@ def test_webhooks_name_the_function(
 
 
 def test_the_dependent_of_a_simple_job_does_not_wait_for_a_tick(
-    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+    real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TICK", 60.0)
+    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    monkeypatch.setattr(Membership, "due", math.inf)
+    flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1):
-        first = real_queue.enqueue(jobs.nap, 0.2)
+        first = real_queue.enqueue(jobs.wait_for, str(flag))
         second = real_queue.enqueue(jobs.square, 3, depends_on=first)
-        wait_until(lambda: second.get_status() == JobStatus.FINISHED, timeout=3.0)
+        flag.touch()
+        wait_until(lambda: second.get_status() == JobStatus.FINISHED)
 
 
 def test_an_odd_attribute_of_the_current_job_is_saved_as_text(real_queue: Queue) -> None:
@@ -389,16 +411,18 @@ def test_an_odd_attribute_of_the_current_job_is_saved_as_text(real_queue: Queue)
 
 def test_what_goes_back_unrun_is_still_allowed(real_queue: Queue, tmp_path: Path) -> None:
     """Short jobs are begun ahead; behind long ones they wait too long for a process, and go back."""
-    ledger = tmp_path / "ledger"
+    ledger, flag = tmp_path / "ledger", tmp_path / "flag"
     with running_worker(real_queue, processes=2, rq=RQOptions(max_jobs=40)) as state:
         wait_until(lambda: state.tickets and len(state.lanes.idle) == 2 and not state.errands)
         state.job_seconds = 0.001
         with real_queue.connection.pipeline() as pipe:
             for n in range(60):
-                real_queue.enqueue_call(jobs.run_once, (str(ledger), n, 0.0 if n > 1 else 2.0), pipeline=pipe)
+                arguments = (str(ledger), n, "" if n > 1 else str(flag))
+                real_queue.enqueue_call(jobs.run_until, arguments, pipeline=pipe)
             pipe.execute()
         wait_until(lambda: state.begun == 40)
         wait_until(lambda: len(real_queue) == 58, "what was begun ahead has gone back")
+        flag.touch()
         wait_until(lambda: state.finished)
     runs = runs_of(ledger)
     assert len(runs) == len(set(runs)) == real_queue.finished_job_registry.count == 40

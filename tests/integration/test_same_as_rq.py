@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +14,17 @@ import pytest
 import rq
 from rq.group import Group
 from rq.job import JobStatus
+from rq.utils import utcparse
 
 from taskq import Queue
 from taskq.testing import running_worker
 from tests import jobs, rq_jobs
-from tests.waiting import wait_until
+from tests.waiting import LONG, wait_until
 
 _MOMENTS = {b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat", b"execution_started_at",
             b"execution_ended_at"}  # fmt: skip
 _NAMES = {b"worker_name", b"execution_id"}
-_SLACK = 10  # seconds by which times to live may differ
+_SLACK = 10  # seconds by which times to live may differ, counted from the end of the job
 
 Push = Callable[[rq.Queue], Any]
 
@@ -57,7 +59,7 @@ def push_again(status: JobStatus, *, simple: bool) -> Push:
 CASES: dict[str, Push] = {
     "success": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", meta={"x": 1}),
     "none": lambda queue: queue.enqueue(rq_jobs.nothing, job_id="a"),
-    "short lived": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=17),
+    "short lived": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=170),
     "for ever": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=-1, job_timeout=-1),
     "no result kept": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=0),
     "failure": lambda queue: queue.enqueue(jobs.invert, 0, job_id="a", failure_ttl=77),
@@ -80,7 +82,7 @@ CASES: dict[str, Push] = {
     "slow callback": lambda queue: queue.enqueue(
         jobs.square, 3, job_id="a", on_success=rq.Callback(rq_jobs.rest, timeout=1)
     ),
-    "too long": lambda queue: queue.enqueue(jobs.nap, 60, job_id="a", job_timeout=1),
+    "too long": lambda queue: queue.enqueue(jobs.nap, LONG, job_id="a", job_timeout=1),
     "async": lambda queue: queue.enqueue(rq_jobs.later, 3, job_id="a"),
     "exits": lambda queue: [queue.enqueue(sys.exit, 3, job_id="a"), queue.enqueue(rq_jobs.interrupt, job_id="b")],
     "not found": lambda queue: [
@@ -115,7 +117,8 @@ def test_the_same_is_left(real_queue: Queue, case: str) -> None:
         with running_worker(real_queue, processes=1):
             wait_until(lambda: is_done(queue))
 
-    assert left_by(ours) == theirs
+    expected = {key: (value, pytest.approx(lives, abs=_SLACK)) for key, (value, lives) in theirs.items()}
+    assert left_by(ours) == expected
 
 
 def is_done(queue: rq.Queue) -> bool:
@@ -132,7 +135,10 @@ def is_done(queue: rq.Queue) -> bool:
 
 
 def contents(connection: Any) -> dict[str, Any]:
-    """All that RQ keeps, workers apart, with moments and names of workers masked."""
+    """All that RQ keeps, workers apart, with moments and names of workers masked; and how long each key lives.
+
+    In seconds from the end of the last job, for nobody knows how many have passed since then; None: for ever.
+    """
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"hash": lambda key: masked(connection.hgetall(key)),
         b"list": lambda key: connection.lrange(key, 0, -1),
@@ -141,10 +147,14 @@ def contents(connection: Any) -> dict[str, Any]:
         b"stream": lambda key: [masked(fields) for _id, fields in connection.xrange(key)],
     }
     found = {}
+    moments = [connection.hmget(key, "ended_at", "created_at") for key in connection.keys("rq:job:?")]
+    known = [utcparse(text.decode()).timestamp() for both in moments for text in both if text]
+    last = max(known, default=time.time())
     for key in connection.keys("rq:*"):
         if re.match(rb"rq:(worker|clean_)", key) or connection.type(key) == b"string":
             continue
-        found[key.decode()] = read[connection.type(key)](key), round(connection.ttl(key) / _SLACK)
+        left = connection.ttl(key)
+        found[key.decode()] = read[connection.type(key)](key), None if left == -1 else time.time() + left - last
     return found
 
 

@@ -20,7 +20,7 @@ from taskq.redis import refusals
 from taskq.testing import make_fake_queue, running_worker
 from taskq_workers.settings import Settings, Trust
 from tests import jobs, rq_jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 KEY = "a key of at least thirty-two characters"
 
@@ -69,15 +69,15 @@ def test_maps_and_jobs_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         wait_until(lambda: plain.get_status() == JobStatus.FAILED, "the worker does not know the new key")
         again = queue.map(jobs.invert, [4, 0, 2], meta={"a": 1}, chunksize=3)
         plain = queue.enqueue(jobs.square, 3, meta={"a": 1})
-        assert isinstance(again.get(timeout=20, errors="return")[1], ZeroDivisionError)
-        assert plain.latest_result(timeout=10).return_value == 9
-        assert queue.map(lambda n: -n, [1]).get(timeout=20) == [-1]
+        assert isinstance(again.get(timeout=HANGS, errors="return")[1], ZeroDivisionError)
+        assert plain.latest_result(timeout=HANGS).return_value == 9
+        assert queue.map(lambda n: -n, [1]).get(timeout=HANGS) == [-1]
         fine = queue.map(jobs.square, [2])
-        assert fine.get(timeout=20) == [4]
+        assert fine.get(timeout=HANGS) == [4]
         wait_until(fine.return_value)
         assert fine.return_value()["done"] == 1
         with pytest.raises(taskq.SignatureError, match="announcement"):
-            job.get(timeout=20)
+            job.get(timeout=HANGS)
         assert job.get_status() == JobStatus.FAILED
     assert queue.fetch_job(again.id).meta == {"a": 1}
     assert refusals.counted(queue.connection) == {refusals.SIGNATURE: 2, refusals.IMPORT: 0}
@@ -118,7 +118,7 @@ def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
     with running_worker(queue):
         for job in (chunk, function, noted, plain, moved, meta, called, stranger):
             assert "TASKQ_SECRET_KEY" in why(job)
-        assert true.latest_result(timeout=10).return_value == 9
+        assert true.latest_result(timeout=HANGS).return_value == 9
         assert not crater.exists()
         assert connection.get(f"test:callback:{called.id}") is None
         wait_until(lambda: refusals.counted(connection)[refusals.SIGNATURE] >= 6)
@@ -126,9 +126,9 @@ def test_what_is_forged_runs_nothing(tmp_path: Path) -> None:
 
 def test_only_what_is_allowed(fake_queue: Queue) -> None:
     with running_worker(fake_queue, trust=Trust(allowed=("tests.jobs.*", "__main__.*"))):
-        assert fake_queue.map(jobs.square, [3]).get(timeout=20) == [9]
-        assert fake_queue.map(lambda n: -n, [3]).get(timeout=20) == [-3]
-        assert fake_queue.enqueue(jobs.square, 3).latest_result(timeout=10).return_value == 9
+        assert fake_queue.map(jobs.square, [3]).get(timeout=HANGS) == [9]
+        assert fake_queue.map(lambda n: -n, [3]).get(timeout=HANGS) == [-3]
+        assert fake_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS).return_value == 9
         refused = [
             fake_queue.map(os.getenv, ["HOME"]),
             fake_queue.map("os.getenv", ["HOME"]),

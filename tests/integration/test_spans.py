@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +17,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
 
 from taskq import Queue
-from taskq.redis import services
 from taskq.testing import running_worker
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_map(real_queue: Queue, spans: InMemorySpanExporter) -> None:
     with running_worker(real_queue, processes=2):
         with trace.get_tracer("mine").start_as_current_span("mine"):
             job = real_queue.map(jobs.invert, [1, 2, 0, 4], chunksize=2, job_id="traced")
-        job.wait(10)
+        job.wait(HANGS)
         wait_until(lambda: named(spans, "map"), "the job's span has ended")
     [mine], [push], [run] = named(spans, "mine"), named(spans, "push invert"), named(spans, "map invert")
     chunks = sorted(named(spans, "chunk"), key=lambda span: span.name)
@@ -73,7 +73,7 @@ def test_a_map(real_queue: Queue, spans: InMemorySpanExporter) -> None:
 def test_a_plain_job(real_queue: Queue, spans: InMemorySpanExporter) -> None:
     with running_worker(real_queue, processes=1):
         done = real_queue.enqueue(jobs.square, 3)
-        assert done.latest_result(timeout=10).return_value == 9
+        assert done.latest_result(timeout=HANGS).return_value == 9
         real_queue.enqueue(jobs.invert, 0)
         wait_until(lambda: len(named(spans, "tests.jobs")) == 2)
     pushes = {span.name.removeprefix("push "): span for span in named(spans, "push")}
@@ -96,11 +96,16 @@ def test_a_producer_without_spans(real_queue: Queue, spans: InMemorySpanExporter
     assert [span.parent for span in (*named(spans, "map"), *named(spans, "tests.jobs"))] == [None, None]
 
 
-def test_a_helper_s_chunks_are_the_owner_s_children(real_queue: Queue, spans: InMemorySpanExporter) -> None:
-    with running_worker(real_queue, processes=1), running_worker(real_queue, processes=1):
-        wait_until(lambda: len(services.live(real_queue.connection)) == 2, "both are there")
-        job = real_queue.map(jobs.nap, [0.1] * 24, chunksize=1)
-        job.wait(20)
+def test_a_helper_s_chunks_are_the_owner_s_children(
+    real_queue: Queue, tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(real_queue, processes=1) as one, running_worker(real_queue, processes=1) as two:
+        job = real_queue.map(jobs.wait_for, [str(flag)] * 24, chunksize=1)
+        for state in (one, two):
+            wait_until(lambda state=state: any(run.flying for run in list(state.maps)), "both work on it")
+        flag.touch()
+        job.wait(HANGS)
         wait_until(lambda: named(spans, "map"))
     [run] = named(spans, "map")
     chunks = named(spans, "chunk")
@@ -120,5 +125,6 @@ def test_nothing_is_imported_for_it() -> None:
         "drain(queue)\n"
         "print(job.get(), plain.return_value())\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=False)
     assert done.stdout == "[9] 16\n", done.stderr

@@ -25,7 +25,7 @@ from taskq_workers.settings import MAX_DEATHS
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import wait_until
+from tests.waiting import LONG, wait_until
 
 
 def begin(queue: Queue, name: str, *, run: bool = True) -> Job:
@@ -152,7 +152,7 @@ def test_of_those_with_one_chance_left_one_runs_at_a_time(any_queue: Queue, tmp_
 
 
 def test_a_clean_stop_is_no_death(any_queue: Queue) -> None:
-    job = any_queue.enqueue(jobs.nap, 60)
+    job = any_queue.enqueue(jobs.nap, LONG)
     for _ in range(2):
         with running_worker(any_queue, grace=0.2):
             wait_until(lambda: job.get_status() == JobStatus.STARTED)

@@ -10,6 +10,7 @@ import pytest
 from taskq import ItemError, PickleError, Queue
 from taskq.testing import running_worker
 from tests import jobs
+from tests.waiting import HANGS
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def absent() -> Iterator[None]:
 def test_nowhere(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
         job = fake_queue.map(jobs.sealed_at_3, range(5))
-        results = job.get(timeout=10, errors="return")
+        results = job.get(timeout=HANGS, errors="return")
     assert results[:3] + results[4:] == [0, 1, 2, 4]
     assert isinstance(results[3], PickleError)
     assert "the result of item 3 (dict) can be pickled, but not unpickled: OSError: it can't be" in str(results[3])
@@ -32,7 +33,7 @@ def test_nowhere(fake_queue: Queue) -> None:
 def test_not_by_this_producer(fake_queue: Queue, absent: None) -> None:
     with running_worker(fake_queue, processes=1):
         job = fake_queue.map(jobs.absent_at_3, range(5))
-        results = job.get(timeout=10, errors="return")
+        results = job.get(timeout=HANGS, errors="return")
         assert results[:3] + results[4:] == [0, 1, 2, 4]
         assert isinstance(results[3], ItemError)
         with pytest.raises(ItemError, match="the result of item 3 can't be unpickled here: ImportError: no such"):
@@ -45,6 +46,6 @@ def test_not_by_this_producer(fake_queue: Queue, absent: None) -> None:
 def test_arrays_of_objects_too(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
         job = fake_queue.map(np.asarray, [[1, 2], [jobs.Absent()]])
-        results = job.get(timeout=10)
+        results = job.get(timeout=HANGS)
     assert results[0].tolist() == [1, 2]
     assert results[1].dtype == object

@@ -9,7 +9,7 @@ import pytest
 
 from taskq_workers.service.core.events import Event, Message, Stop
 from taskq_workers.service.core.inbox import Inbox
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 FIRST, SECOND = Stop(1.0), Stop(2.0)
 
@@ -51,17 +51,17 @@ def waiting(inbox: Inbox) -> Iterator[list[list[Event]]]:
         inbox._turn.acquire()
         begun.set()
         while not heard or Message({}) not in heard[-1]:
-            heard.append(inbox.wait(20.0))
+            heard.append(inbox.wait(HANGS))
         inbox._turn.release()
 
     thread = threading.Thread(target=run)
     thread.start()
-    begun.wait(20.0)
+    begun.wait(HANGS)
     with inbox._turn:  # as soon as it lets go of that, it waits
         pass
     yield heard
     inbox.put(Message({}))
-    thread.join(20.0)
+    thread.join(HANGS)
     assert not thread.is_alive()
 
 

@@ -22,6 +22,7 @@ from taskq_workers.link.tasks import JobOutcome, JobTask
 from taskq_workers.process import jobs as pool_jobs
 from taskq_workers.process.late_job import LateJob
 from tests import jobs
+from tests.waiting import HANGS
 
 FIELDS = {
     b"created_at": b"2026-01-01T00:00:00.000001Z", b"enqueued_at": b"2026-01-01T00:00:00.000002Z",
@@ -89,7 +90,7 @@ def test_threads_that_ask_at_the_same_time_have_one_job(monkeypatch: pytest.Monk
 
     def together(one: SignedJob, fields: Any) -> None:
         restore(one, fields)
-        all_there.wait(20.0)
+        all_there.wait(HANGS)
 
     monkeypatch.setattr(SignedJob, "restore", together)
     with ThreadPoolExecutor(3) as threads:

@@ -12,6 +12,7 @@ import pytest
 
 import taskq
 from tests.unit import source
+from tests.waiting import HANGS
 
 LOOK = """
 import json, sys, types
@@ -28,7 +29,7 @@ print(json.dumps({"modules": modules, "names": names}))
 def fresh() -> Any:
     """What ``import taskq`` brings to a new interpreter: modules, and names (whether each is a module)."""
     done = subprocess.run(
-        [sys.executable, "-c", LOOK], cwd=source.ROOT, capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", LOOK], cwd=source.ROOT, capture_output=True, check=True, timeout=HANGS
     )
     return json.loads(done.stdout)
 
