@@ -20,14 +20,13 @@ COPY README.md LICENSE ./
 COPY taskq taskq
 COPY workers workers
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install ".[shell,dashboard]" && rm -rf build ./*.egg-info
+    pip install ".[shell,dashboard]"
 
 # A worker runs whatever it finds in Redis; it need not be root for that. The home is for IPython's history.
 RUN useradd --create-home --uid 1000 taskq
 USER taskq
 
-# Your own modules are mounted here, and imported as if Python were started in their folder.
-ENV PYTHONPATH=/app
+# Your own modules are mounted here: jobs, and the shell, look for them in the folder in which they are started.
 WORKDIR /app
 
 ENTRYPOINT ["taskq"]

@@ -10,6 +10,7 @@
 #   make promtool        fetch the checker of deploy/prometheus (Debian and the like)
 #   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
+#   make dist            wheel and sdist, in dist/
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +19,7 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench rq-suite chaos fuzz browser promtool screenshots compose-test clean
+.PHONY: demo test lint types check bench rq-suite chaos fuzz browser promtool screenshots compose-test dist clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -70,6 +71,11 @@ screenshots: $(READY)
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py
 
+# Twice the same files give twice the same bytes, whoever builds them, where and when: the times in both archives are
+# SOURCE_DATE_EPOCH (seconds; for the last commit's: git log -1 --format=%ct), else the builder's own fixed one.
+dist: $(READY)
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
 define check_python
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "taskq needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -88,4 +94,4 @@ $(BENCH)/.ready: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) build *.egg-info .import_linter_cache
+	rm -rf $(VENV) $(BENCH) dist .import_linter_cache
