@@ -12,6 +12,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
     time_limit  ``item_timeout``
+    forks       children that job code has forked stay out of what called it
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
     waiting     a map's messages, and what happens without them

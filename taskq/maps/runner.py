@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
-from taskq.maps import chunk
+from taskq.maps import chunk, forks
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
@@ -118,13 +118,11 @@ def _run(
     passing: tuple[type[BaseException], ...],
     keys: MapKeys,
 ) -> ChunkOutcome:
-    started, clock = time.time(), time.perf_counter
+    started, clock, here = time.time(), time.perf_counter, forks.count
     rest: list[bytes] = []
     values: list[bytes] = []
-    spans: list[tuple[int, int]] = []
     failures: list[ItemFailure] = []
     held, most = 0, pace.most
-    first = next_index = header.start + (header.only[0] if header.only else 0)
     for position, (offset, item) in enumerate(_to_do(header, items)):
         index = header.start + offset
         if (now := clock()) >= pace.next_look and pace.stops(index, position, now):
@@ -132,28 +130,39 @@ def _run(
             break
         try:
             value = call(*item) if star else call(item)
+            if forks.count != here:
+                forks.leave()
             data = _pickled_result(value, index, limit)
-        except passing:
-            raise
-        except Expired as error:
-            failures.append(ItemFailure.timeout(index, pace.item_timeout, traceback_of(error)))
+        except BaseException as error:  # SystemExit and KeyboardInterrupt, too, cost only this item
+            if forks.count != here:
+                forks.leave(error)
+            if isinstance(error, passing):
+                raise
+            failures.append(failure_of(error, index, pace.item_timeout))
             continue
-        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt cost only this item
-            failures.append(failure_of(error, index))
-            continue
-        if index != next_index:
-            if next_index > first:
-                spans.append((first, next_index - first))
-            first = index
         values.append(data)
         held += len(data)
         if held >= most:
             pace.held, pace.next_look = held, 0.0
-        next_index = index + 1
-    if next_index > first:
-        spans.append((first, next_index - first))
+    spans = _spans(header, len(values) + len(failures), {failure.index for failure in failures})
     sealed = results.sealed(keys.results, values, spans)
     return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, rest)
+
+
+def _spans(header: chunk.Header, count: int, failed: set[int]) -> list[tuple[int, int]]:
+    """``(start, count)`` for each run of consecutive items with a result, among the first ``count`` to be done."""
+    if not failed and not header.only:
+        return [(header.start, count)] if count else []
+    spans: list[tuple[int, int]] = []
+    for offset in header.offsets[:count]:
+        index = header.start + offset
+        if index in failed:
+            continue
+        if spans and sum(spans[-1]) == index:
+            spans[-1] = spans[-1][0], spans[-1][1] + 1
+        else:
+            spans.append((index, 1))
+    return spans
 
 
 def _pickled_result(value: Any, index: int, limit: int) -> bytes:
@@ -179,8 +188,10 @@ def _to_do(header: chunk.Header, items: Any) -> Any:
     return ((offset, items[offset]) for offset in header.only) if header.only else enumerate(items)
 
 
-def failure_of(error: BaseException, index: int) -> ItemFailure:
-    """The record of an exception that an item raised. Never raises."""
+def failure_of(error: BaseException, index: int, item_timeout: float = 0.0) -> ItemFailure:
+    """The record of an exception that an item raised; ``item_timeout``: see ``run_chunk``. Never raises."""
+    if isinstance(error, Expired):
+        return ItemFailure.timeout(index, item_timeout, traceback_of(error))
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(error, (PickleError, TooLargeError)):

@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 
+from taskq.maps import forks
 from taskq_workers import user_path
 
 VARIABLE = "TASKQ_PRELOAD"  # names, separated by spaces
@@ -20,7 +21,7 @@ def load(names: list[str]) -> None:
     """Import these modules; see above."""
     for name in names:
         try:
-            importlib.import_module(name)
+            forks.call(importlib.import_module, name)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, the forkserver must live
             print(  # noqa: T201 - there is no logging in a forkserver
                 f"taskq: --preload {name} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True
