@@ -7,6 +7,7 @@ parent's place. It ends here instead, as a program of its own would end.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -57,6 +58,7 @@ def leave(error: BaseException | None = None) -> NoReturn:
                 thread.join()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        ctypes.CDLL(None).fflush(None)  # what C code has printed
     finally:
         os._exit(code)
 

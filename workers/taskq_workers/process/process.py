@@ -34,7 +34,7 @@ from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
-from taskq_workers.process import abandoned, errands, jobs
+from taskq_workers.process import abandoned, errands, jobs, streams
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
@@ -57,6 +57,8 @@ def start(
     os.setpgid(0, 0)  # so that what job code starts can be killed with us
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 - or it may start none
     signals.reset_in_pool_process()
+    streams.set_up()
+    streams.keep_files()
     setproctitle(title)
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
@@ -120,8 +122,9 @@ def _run(number: int, task: Task) -> Any:
     try:
         return forks.call(_outcome, number, task)
     finally:
-        _marker.rest()
         signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that user code has left behind
+        streams.flush()
+        _marker.rest()
 
 
 def _outcome(number: int, task: Task) -> Any:
