@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
+from taskq.maps import forks
 from taskq.maps.body import Body
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
@@ -122,16 +123,14 @@ def _run(
     passing: tuple[type[BaseException], ...],
     keys: MapKeys,
 ) -> ChunkOutcome:
-    started, clock = time.time(), time.perf_counter
+    started, clock, here = time.time(), time.perf_counter, forks.count
     rest: list[range] = []  # positions in the body, of each part
     failed: list[int] = []  # positions, too
     values: list[bytes] = []
-    spans: list[tuple[int, int]] = []
     failures: list[ItemFailure] = []
     held, most = 0, pace.most
     indexes, at, items = body.within(part)
     loads = body.loads
-    first = next_index = indexes[0] if indexes else 0
     for number, (index, item) in enumerate(zip(indexes, items, strict=True)):
         if (now := clock()) >= pace.next_look and pace.stops(index, number, now):
             rest = _cut(range(at + number, at + len(indexes)), pace.size)
@@ -140,24 +139,22 @@ def _run(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
+            if forks.count != here:
+                forks.leave()
             data = _pickled_result(value, index, limit)
-        except passing:
-            raise
-        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt cost only this item
-            failures.append(_record(error, index, pace.item_timeout))
+        except BaseException as error:  # SystemExit and KeyboardInterrupt, too, cost only this item
+            if forks.count != here:
+                forks.leave(error)
+            if isinstance(error, passing):
+                raise
+            failures.append(failure_of(error, index, pace.item_timeout))
             failed.append(at + number)
             continue
-        if index != next_index:
-            if next_index > first:
-                spans.append((first, next_index - first))
-            first = index
         values.append(data)
         held += len(data)
         if held >= most:
             pace.held, pace.next_look = held, 0.0
-        next_index = index + 1
-    if next_index > first:
-        spans.append((first, next_index - first))
+    spans = _spans(indexes, len(values) + len(failures), {failure.index for failure in failures})
     sealed = results.sealed((keys.results, keys.incarnation), values, spans)
     over, each = sum(map(len, rest)), _freed(body, len(indexes))
     parts = _parts(body, rest, over * each), _parts(body, [failed] if failed else [], (len(indexes) - over) * each)
@@ -203,6 +200,21 @@ def _runs(positions: Sequence[int]) -> Iterator[Sequence[int]]:
             begin = at
 
 
+def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[int, int]]:
+    """``(start, count)`` for each run of consecutive items with a result, among the first ``count`` of these."""
+    if not failed and isinstance(indexes, range):
+        return [(indexes[0], count)] if count else []
+    spans: list[tuple[int, int]] = []
+    for index in indexes[:count]:
+        if index in failed:
+            continue
+        if spans and sum(spans[-1]) == index:
+            spans[-1] = spans[-1][0], spans[-1][1] + 1
+        else:
+            spans.append((index, 1))
+    return spans
+
+
 def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
     data = codec.dumps(value, "the result")
@@ -222,14 +234,10 @@ def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     return data
 
 
-def _record(error: BaseException, index: int, item_timeout: float) -> ItemFailure:
+def failure_of(error: BaseException, index: int, item_timeout: float = 0.0) -> ItemFailure:
+    """The record of an exception that an item raised; ``item_timeout``: see ``run_chunk``. Never raises."""
     if isinstance(error, Expired):
         return ItemFailure.timeout(index, item_timeout, traceback_of(error))
-    return failure_of(error, index)
-
-
-def failure_of(error: BaseException, index: int) -> ItemFailure:
-    """The record of an exception that an item raised. Never raises."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(error, (PickleError, TooLargeError)):

@@ -25,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This one's without ``TASKQ_*``, so that a developer's own settings change nothing."""
+    """This one's without what a developer's own settings may be; output is buffered, as it is in earnest."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("TASKQ_")}
+    own.pop("PYTHONUNBUFFERED", None)
     return {**own, "PYTHONPATH": str(ROOT), **variables}
 
 

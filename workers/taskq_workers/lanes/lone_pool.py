@@ -25,7 +25,7 @@ from taskq_workers.process.preload import PATH, VARIABLE
 AT_ONCE = 4000
 """Bytes of a task that is small; a pipe's buffer may be as small as two pages."""
 
-_PRELOAD = ["taskq_workers.lanes.guard", "taskq_workers.process.process", "taskq_workers.process.preload"]
+_PRELOAD = ["taskq_workers.lanes.guard", "taskq_workers.process.process", "taskq_workers.process.forkserver"]
 _JOIN = 5.0  # seconds; bound of every wait for something that has been killed
 
 

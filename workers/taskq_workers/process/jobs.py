@@ -16,6 +16,7 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 
 from taskq.errors import MapFailedError
+from taskq.maps import forks
 from taskq.payload import codec, imports
 from taskq.payload.function import Function
 from taskq.payload.signed_job import SignedJob, signing_class
@@ -77,14 +78,14 @@ def run_job(task: JobTask) -> JobOutcome:
         job._status = JobStatus.STARTED  # noqa: SLF001 - as restored from Redis a moment later
         with UnixSignalDeathPenalty(_alarm(job.timeout), JobTimeoutException, job_id=job.id):
             _check(job)
-            value = job.perform()
+            value = forks.call(job.perform)
         job.ended_at = now()
         ran = began, time.time()
         if isinstance(value, Retry):
             retry = (value.max, value.intervals, value.enqueue_at_front)
             return _told(task, job, before, JobOutcome(_result(job, value), retry=retry, ran=ran))
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
-        execute_success_callback(job, UnixSignalDeathPenalty, value)
+        forks.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
         return _told(task, job, before, JobOutcome(_result(job, value), ran=ran))
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         ran = began, time.time()
@@ -163,11 +164,11 @@ def _failed(job: Job | None, exc_info: Any) -> JobOutcome:
         job._status = JobStatus.FAILED  # noqa: SLF001 - what RQ's callbacks see
         job.ended_at = now()
         try:
-            execute_failure_callback(job, UnixSignalDeathPenalty, *exc_info)
+            forks.call(execute_failure_callback, job, UnixSignalDeathPenalty, *exc_info)
         except BaseException:  # noqa: BLE001 - as in RQ: a failing callback replaces the job's exception
             exc_info = sys.exc_info()
         try:
-            _user.call_exception_handlers(job, *exc_info)
+            forks.call(_user.call_exception_handlers, job, *exc_info)
         except BaseException:  # noqa: BLE001 - RQ's work horse dies of it, and the job's own exception is lost
             note = "\nAn exception handler failed:\n" + format_exc_info(sys.exc_info())
     return JobOutcome(error=format_exc_info(exc_info) + note, refusal=refusals.of(exc_info[1]))
@@ -193,7 +194,7 @@ def run_callback(task: CallbackTask) -> JobOutcome:
         job = job_of(task.job_id, task.fields, task.worker)
         if task.error is None:
             job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
-            execute_success_callback(job, UnixSignalDeathPenalty, task.value)
+            forks.call(execute_success_callback, job, UnixSignalDeathPenalty, task.value)
             return JobOutcome()
     except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
         return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))

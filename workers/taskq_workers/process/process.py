@@ -20,6 +20,7 @@ from typing import Any
 from rq.job import Job, _current_job
 from setproctitle import setproctitle
 
+from taskq.maps import forks
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import function_codec
 from taskq.payload.function import Function
@@ -33,7 +34,7 @@ from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
-from taskq_workers.process import abandoned, errands, jobs
+from taskq_workers.process import abandoned, errands, jobs, streams
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
@@ -56,6 +57,8 @@ def start(
     os.setpgid(0, 0)  # so that what job code starts can be killed with us
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 - or it may start none
     signals.reset_in_pool_process()
+    streams.set_up()
+    streams.keep_files()
     setproctitle(title)
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
@@ -73,16 +76,29 @@ def hello() -> None:
 
 
 class _Pipe:
-    """As the queues of a Pool, for its only process: without their locks, which a death would leave locked."""
+    """As the queues of a Pool, for its only process: without their locks, which a death would leave locked.
+
+    No child which job code forks has its ends: one that outlived us would keep the service waiting for their end.
+    """
 
     def __init__(self, queue: Any) -> None:
         self._reader, self._writer = queue._reader, queue._writer  # noqa: SLF001 - Pool's own attributes
+        self._pid = os.getpid()
+        for end in (self._reader, self._writer):
+            os.register_at_fork(after_in_child=end.close)
 
     def get(self) -> Any:
+        self._check()
         return pickle.loads(self._reader.recv_bytes())
 
     def put(self, answer: Any) -> None:
+        self._check()
         self._writer.send_bytes(pickle.dumps(answer))  # Pool's own pickler is slower: ours are plain data
+
+    def _check(self) -> None:
+        """End what is not the process that was started: a child that C code forked, unknown to Python."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
 
 def work(tasks: Any, answers: Any, *args: Any) -> None:
@@ -104,20 +120,25 @@ def run(number: int, task: Task) -> Any:
 
 def _run(number: int, task: Task) -> Any:
     try:
-        if isinstance(task, ChunkTask):
-            logs.at(job=task.job_id, chunk=str(task.range), worker=task.worker)
-            return _run_chunk(number, task)
-        logs.at(job=getattr(task, "job_id", None), chunk=None, worker=task.worker)
-        if isinstance(task, JobTask):
-            return jobs.run_job(task)
-        if isinstance(task, AbandonedTask):
-            return abandoned.run(task)
-        if isinstance(task, CallbackTask):
-            return jobs.run_callback(task)
-        return errands.run(task)
+        return forks.call(_outcome, number, task)
     finally:
-        _marker.rest()
         signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that user code has left behind
+        streams.flush()
+        _marker.rest()
+
+
+def _outcome(number: int, task: Task) -> Any:
+    if isinstance(task, ChunkTask):
+        logs.at(job=task.job_id, chunk=str(task.range), worker=task.worker)
+        return _run_chunk(number, task)
+    logs.at(job=getattr(task, "job_id", None), chunk=None, worker=task.worker)
+    if isinstance(task, JobTask):
+        return jobs.run_job(task)
+    if isinstance(task, AbandonedTask):
+        return abandoned.run(task)
+    if isinstance(task, CallbackTask):
+        return jobs.run_callback(task)
+    return errands.run(task)
 
 
 def run_batch(batch: BatchTask) -> list[tuple[int, JobOutcome]]:
