@@ -13,11 +13,12 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.job import Job
 
-from taskq.errors import ServerError, UsageError
+from taskq.errors import DamagedError, ServerError, UsageError
 from taskq.maps.job import MapJob
 from taskq.payload import codec
 from taskq.queue import fetch
 from taskq.redis.connection import connect, default_url, hide_password
+from taskq.redis.patience import says_damage
 from taskq.views import backlog
 
 _COMPLETED = 50  # ids offered by the shell's completion
@@ -29,6 +30,7 @@ def reached(url: str) -> Iterator[Any]:
 
     Raises:
         ServerError: If the server can't be reached, or refuses; also later in the block.
+        DamagedError: If keys hold what nobody can work with.
     """
     connection = connect(url, retries=1)
     try:
@@ -42,6 +44,8 @@ def reached(url: str) -> Iterator[Any]:
             f"no Redis at {hide_password(url)}: {why}. Is it running? Give its URL by --url or TASKQ_URL."
         ) from error
     except RedisError as error:
+        if says_damage(error):
+            raise DamagedError(f"what stands in Redis is not what RQ or taskq wrote: {error}") from error
         raise ServerError(f"Redis at {hide_password(url)} refuses: {error}") from error
     finally:
         connection.close()
