@@ -15,7 +15,7 @@ from rq.job import Job
 
 from taskq.errors import DamagedError, ServerError, UsageError
 from taskq.maps.job import MapJob
-from taskq.payload import codec
+from taskq.payload import codec, signing
 from taskq.queue import fetch
 from taskq.redis.connection import connect, default_url, hide_password
 from taskq.redis.patience import says_damage
@@ -29,9 +29,11 @@ def reached(url: str) -> Iterator[Any]:
     """A connection, for the length of the block; closed afterwards.
 
     Raises:
+        OptionError: If there is a secret key that is of no use.
         ServerError: If the server can't be reached, or refuses; also later in the block.
         DamagedError: If keys hold what nobody can work with.
     """
+    signing.keyring()  # one that is of no use is an error now, and not in the middle of something
     connection = connect(url, retries=1)
     try:
         connection.ping()
