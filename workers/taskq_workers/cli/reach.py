@@ -17,9 +17,11 @@ from taskq.errors import DamagedError, ServerError, UsageError
 from taskq.maps.job import MapJob
 from taskq.payload import codec, signing
 from taskq.queue import fetch
+from taskq.redis import ids
 from taskq.redis.connection import connect, default_url, hide_password
 from taskq.redis.patience import says_damage
 from taskq.views import backlog
+from taskq.views.escaped import escaped
 
 _COMPLETED = 50  # ids offered by the shell's completion
 
@@ -87,5 +89,6 @@ def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
             maps = [one for queue in backlog.read_queues(connection) for one in queue.maps]
     except Exception:  # noqa: BLE001 - a traceback in the middle of a command line helps nobody
         return []
-    found = [one for one in maps if one.id.startswith(incomplete)]
-    return [CompletionItem(one.id, help=one.name) for one in found[:_COMPLETED]]
+    # The shell types what it is offered: nothing but what an id can be.
+    found = [one for one in maps if ids.read(one.id) and one.id.startswith(incomplete)]
+    return [CompletionItem(one.id, help=escaped(one.name)) for one in found[:_COMPLETED]]
