@@ -43,5 +43,5 @@ def test_ids() -> None:
 
 
 def test_a_helper_helps_with_a_job() -> None:
-    assert kind_of({JOB_KIND.encode(): b"helper a-b"}) == ("helper", "a-b")
-    assert kind_of({JOB_KIND.encode(): b"helper a b"}) == kind_of({JOB_KIND.encode(): b"helper"}) == ("", "")
+    assert kind_of({JOB_KIND.encode(): b"helper a-b"})[:2] == ("helper", "a-b")
+    assert kind_of({JOB_KIND.encode(): b"helper a;b"})[:2] == kind_of({JOB_KIND.encode(): b"helper"})[:2] == ("", "")

@@ -54,7 +54,9 @@ def _look_at(state: State, maps: list[str]) -> None:
         replies = pipe.execute(raise_on_error=False)
     for map_id, ttl, status, known in zip(maps, *(replies[at::3] for at in range(3)), strict=True):
         with contained(f"what is left of the map {map_id}"):
-            _sweep(state, map_id, known.decode("ascii", "replace") if isinstance(known, bytes) else "", ttl, status)
+            _sweep(
+                state, map_id, known.decode("ascii", "replace") if isinstance(known, bytes) else "", ttl, status
+            )
 
 
 def _sweep(state: State, map_id: str, incarnation: str, ttl: Any, status: Any) -> None:
