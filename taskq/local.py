@@ -74,7 +74,7 @@ def _workers(
     command += [part for folder in path for part in ("--path", folder)]
     if processes is not None:
         command += ["--processes", str(processes)]
-    kept = (signing.VARIABLE,)
+    kept = (signing.VARIABLE, signing.FILE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     try:

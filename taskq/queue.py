@@ -13,7 +13,7 @@ import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from taskq.errors import OptionError
+from taskq.errors import DamagedError, OptionError
 from taskq.maps.chunk import check_chunksize
 from taskq.maps.items import Items, check_iterable
 from taskq.maps.job import MapJob
@@ -22,7 +22,7 @@ from taskq.maps.producer import push_map
 from taskq.payload import codec, signing
 from taskq.payload.function import Function, for_rq
 from taskq.payload.signed_job import signing_class
-from taskq.redis import exposure, keys
+from taskq.redis import exposure, ids, keys
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import clear_errors
@@ -143,7 +143,11 @@ class Queue(rq.Queue):
     # -- RQ's own, for functions of any kind -----------------------------------------------------------
 
     def fetch_job(self, job_id: str) -> Any:
-        """The job with this id: a ``MapJob`` if it is a map; None if this queue has no such job."""
+        """The job with this id: a ``MapJob`` if it is a map; None if this queue has no such job.
+
+        Raises:
+            DamagedError: If what stands in its place is not what RQ writes.
+        """
         job = fetch(job_id, self.connection, self.serializer, self.job_class)
         if job is None:
             self.remove(job_id)
@@ -260,8 +264,12 @@ def _named(target: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def fetch(job_id: str, connection: Any, serializer: Any, job_class: type[Job] = Job) -> Job | None:
-    """The job with this id from any queue, a ``MapJob`` if it is a map; None if there is none."""
-    fields = connection.hgetall(Job.key_for(job_id))
+    """The job with this id from any queue, a ``MapJob`` if it is a map; None if there is none.
+
+    Raises:
+        DamagedError: If what stands there is not what RQ writes.
+    """
+    fields = connection.hgetall(Job.key_for(job_id)) if ids.read(job_id) else {}
     if not fields:
         return None
     cls = MapJob if kind_of(fields)[0] == MAP else signing_class(job_class) if signing.keyring() else job_class
@@ -270,4 +278,8 @@ def fetch(job_id: str, connection: Any, serializer: Any, job_class: type[Job] = 
         job.restore(fields)
     except NoSuchJobError:
         return None
+    except Exception as error:
+        raise DamagedError(
+            f"the hash of the job {job_id} can't be read: {type(error).__name__}: {error}"
+        ) from error
     return job

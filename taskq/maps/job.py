@@ -31,6 +31,7 @@ from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.patience import clear_errors
 from taskq.result_list import ResultList
 from taskq.views import activity
+from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
 from taskq.views.progress_bar import Show, bar
 
@@ -350,7 +351,8 @@ class MapJob(SignedJob):
         except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away
             return f"<MapJob {self.id} ({type(error).__name__}: {error})>"
         ended = f", {status.value}" if status in ENDED else ""
-        return f"<MapJob {self.id} {info.name} {info.done}/{info.total} done, {info.failed} failed{ended}>"
+        name = escaped(info.name)
+        return f"<MapJob {self.id} {name} {info.done}/{info.total} done, {info.failed} failed{ended}>"
 
     __str__ = __repr__
 

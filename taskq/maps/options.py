@@ -112,6 +112,8 @@ class MapOptions:
             )
         except _REFUSALS as error:
             raise OptionError(f"a map can't be made with these options: {error}") from error
-        job.to_dict()  # pickles meta, now that nothing is written yet
+        for key, value in job.to_dict().items():  # which pickles meta, now that nothing is written yet
+            if not isinstance(value, bytes | str | int | float):
+                raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, MapJob)
         return job

@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from cloudpickle import list_registry_pickle_by_value
-from rq.utils import import_attribute
 
 from taskq.errors import FunctionError, ImportRefusedError, OptionError
 from taskq.payload import codec, imports
@@ -86,8 +85,7 @@ class Function:
 
     def _import(self) -> Any:
         if self.code is None:
-            imports.check(self.name)
-            return import_attribute(self.name)
+            return imports.resolve(self.name)
         if not codec.holds_code(self.code):
             return imports.load(self.code)
         imports.check(f"{imports.BY_VALUE}.{self.name}")

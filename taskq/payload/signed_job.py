@@ -150,7 +150,10 @@ class SignedJob(Job):
         if name:
             self.check()
             imports.check(name)
-        return getattr(super(), f"{which}_callback")
+        callback = getattr(super(), f"{which}_callback")
+        if name:
+            imports.check_found(name, callback)
+        return callback
 
     @property
     def success_callback(self) -> Any:

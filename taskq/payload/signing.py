@@ -18,10 +18,12 @@ import hmac
 import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from taskq.errors import OptionError, SignatureError
 
 VARIABLE = "TASKQ_SECRET_KEY"
+FILE = "TASKQ_SECRET_KEY_FILE"  # instead of it: where its text stands, as secrets of containers do
 LEAST = 32  # characters a key must have: as many bytes as SHA-256 gives
 MAGIC = b"\x00tq1"
 
@@ -59,9 +61,15 @@ class Keyring:
         """The keys in the text of ``TASKQ_SECRET_KEY``, separated by commas; blanks around them don't count.
 
         Raises:
-            OptionError: If one is too short, as an empty one between two commas is.
+            OptionError: If one is too short, as an empty one between two commas is; or if there is none, for who
+                has set the variable believes that everything is signed.
         """
-        return cls(part.strip().encode() for part in text.split(",")) if text.strip() else cls()
+        if not text.strip(" \t\r\n,"):
+            raise OptionError(
+                f"{VARIABLE} is set, and holds no key: nothing would be signed. Put one there, made by: "
+                "python -c 'import secrets; print(secrets.token_urlsafe(32))'; or unset it, if you want that"
+            )
+        return cls(part.strip().encode() for part in text.split(","))
 
     def __bool__(self) -> bool:
         return bool(self._keys)
@@ -117,24 +125,36 @@ class Seal:
         )
 
 
-_in_use: dict[str, Keyring] = {}  # the text it was read from -> the keyring; or "" -> that of ``use``
+_in_use: dict[object, Keyring] = {}  # what the variables say -> the keyring; or "" -> that of ``use``
 
 
 def keyring() -> Keyring:
     """The keys of this process: those it was given (a pool process), else those in its environment.
 
     Raises:
-        OptionError: If ``TASKQ_SECRET_KEY`` holds a key that is too short.
+        OptionError: If ``TASKQ_SECRET_KEY``, or the file that ``TASKQ_SECRET_KEY_FILE`` names, holds no key or one
+            that is too short; if there is no such file, or both are set.
     """
     if "" in _in_use:
         return _in_use[""]
-    text = os.environ.get(VARIABLE, "")
-    if not text:
+    text, path = os.environ.get(VARIABLE), os.environ.get(FILE)
+    if text is None and path is None:
         return _NONE
-    if text not in _in_use:
+    if (known := _in_use.get((text, path))) is None:
         _in_use.clear()
-        _in_use[text] = Keyring.parse(text)
-    return _in_use[text]
+        known = _in_use[text, path] = Keyring.parse(_text(text, path))
+    return known
+
+
+def _text(text: str | None, path: str | None) -> str:
+    if path is None:
+        return text or ""
+    if text is not None:
+        raise OptionError(f"{VARIABLE} and {FILE} are both set: unset one")
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{FILE} is {path!r}, which can't be read: {error}") from error
 
 
 def use(keys: Keyring) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from taskq.redis import keys
+from taskq.redis import ids, keys
 
 MAP, HELPER = "map", "helper"
 
@@ -32,4 +32,4 @@ def kind_of(fields: Mapping[bytes, bytes]) -> Kind:
     name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
     if name == MAP:
         return Kind(MAP, "", *rest[:1])
-    return Kind(HELPER, *rest[:2]) if name == HELPER and rest else Kind("")
+    return Kind(HELPER, *rest[:2]) if name == HELPER and rest and ids.read(rest[0]) else Kind("")

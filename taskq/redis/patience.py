@@ -11,6 +11,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004 - redis-py's own name
+    DataError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -41,6 +42,9 @@ _DAMAGE = (
     "not a valid float",
     "not a float",
     "invalid expire time",
+    "would overflow",
+    "would produce NaN or Infinity",
+    "exhausted the last possible ID",
 )
 _STATE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM")
 
@@ -48,7 +52,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def says_damage(error: BaseException) -> bool:
-    """Whether a reply says that a key holds what neither RQ nor taskq would put there."""
+    """Whether it says that a key holds what neither RQ nor taskq would put there; else it is about the server.
+
+    ``DataError`` is redis-py's own word for a value which it can't send (a list, None). The server never heard of
+    it: what was read from one key would have been written to another.
+    """
+    if isinstance(error, DataError):
+        return True
     if not isinstance(error, ResponseError) or isinstance(error, _REFUSALS):
         return False
     text = str(error)
@@ -97,7 +107,7 @@ def clear_errors(method: F) -> F:
         except (ConnectionError, TimeoutError, NoPermissionError, *_REFUSALS) as error:
             remedy = next(text for kind, text in _REMEDIES if isinstance(error, kind))
             raise ServerError(f"Redis can't do it: {error}. {remedy}.") from error
-        except ResponseError as error:
+        except (ResponseError, DataError) as error:
             if says_damage(error):
                 raise DamagedError(f"what stands in Redis is not what taskq wrote: {error}") from error
             raise

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
 
 Show = bool | Literal["always"]
@@ -32,6 +33,7 @@ def bar(name: str, show: Show = True) -> Iterator[Move]:
         show: True: only where somebody looks, that is in a notebook, or if stderr is a terminal. ``"always"``:
             elsewhere, too, as a line every five seconds (for a log). False: nowhere.
     """
+    name = escaped(name)
     if not show:
         yield lambda _progress: None
     elif _in_notebook():

@@ -48,6 +48,15 @@ def test_a_short_key() -> None:
     assert "too short" not in ended.stderr
 
 
+@pytest.mark.parametrize("key", ["", " , "])
+def test_a_blank_key(key: str) -> None:
+    """Of a variable that was to be filled in, and was not: nothing runs unsigned for that."""
+    for command in (("worker",), ("status",), ("map", "math:sqrt", "4"), ("dashboard", "--port", "0")):
+        ended = run(*command, **{signing.VARIABLE: key})
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("taskq: TASKQ_SECRET_KEY is set, and holds no key")
+
+
 def test_local_passes_the_key_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(signing.VARIABLE, KEY)
     with taskq.local(processes=1) as queue:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from rq import Callback, Retry
-from rq.job import Job, JobStatus
+from rq.job import UNEVALUATED, Job, JobStatus
 
 import taskq
 from taskq import Queue
@@ -19,7 +19,7 @@ from taskq.payload.signing import Keyring
 from taskq.redis import refusals
 from taskq.testing import make_fake_queue, running_worker
 from taskq_workers.settings import Settings, Trust
-from tests import jobs, rq_jobs
+from tests import allowed, jobs, rq_jobs
 from tests.waiting import HANGS, wait_until
 
 KEY = "a key of at least thirty-two characters"
@@ -142,6 +142,34 @@ def test_only_what_is_allowed(fake_queue: Queue) -> None:
         for job in refused:
             assert "may not be called by this worker" in why(job)
     assert refusals.counted(fake_queue.connection)[refusals.IMPORT] == len(refused)
+
+
+def test_only_what_is_defined_where_it_is_allowed(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, trust=Trust(allowed=("tests.allowed.*",))):
+        kind = allowed.Kind()
+        fine = [fake_queue.enqueue(one, 3) for one in (allowed.square, kind.double, kind, kind.make, kind.free)]
+        fine.append(fake_queue.enqueue("tests.allowed.square", 3, on_success=Callback("tests.allowed.tell")))
+        assert [job.latest_result(timeout=10).return_value for job in fine] == [9, 6, 9, 12, 15, 9]
+        assert fake_queue.map(allowed.square, [3]).get(timeout=20) == [9]
+        names = ["os.system", "loads", "square.__getattribute__", "imported", "Kind.bound", "os"]
+        refused = [fake_queue.enqueue(f"tests.allowed.{name}", "x") for name in names]
+        refused += [fake_queue.map(f"tests.allowed.{name}", ["x"]) for name in names]
+        for name in names:
+            refused.append(fake_queue.enqueue(allowed.square, 3, on_success=Callback(f"tests.allowed.{name}")))
+            refused.append(fake_queue.enqueue(allowed.square, "a", on_failure=Callback(f"tests.allowed.{name}")))
+        refused += [fake_queue.enqueue(kind.update, a=1), fake_queue.enqueue(kind.get, "a")]
+        refused.append(hidden(fake_queue, allowed.Empty(), "os.getenv"))
+        refused.append(hidden(fake_queue, allowed.Empty(), "tests.allowed.os.getenv"))
+        refused.append(hidden(fake_queue, allowed.Kind(os.getenv), "held"))
+        for job in refused:
+            assert "may not be called by this worker" in why(job), job.description
+
+
+def hidden(queue: Queue, instance: Any, name: str) -> Job:
+    """A job that calls by this name, whatever its object has."""
+    job = queue.create_job(allowed.square, ("HOME",))
+    job._instance, job._func_name, job._data = instance, name, UNEVALUATED
+    return queue.enqueue_job(job)
 
 
 def test_keys_are_not_shown_by_settings() -> None:

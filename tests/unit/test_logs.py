@@ -88,3 +88,42 @@ def test_twice_is_as_once(own_root: None, capsys: pytest.CaptureFixture[str]) ->
     logs.to_stderr(LogOptions("error", "json"))
     logging.getLogger("x").error("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+NASTY = "a\x1b]0;owned\x07b\u202ec\x9bd\n2026-01-01 00:00:00,000 INFO    [1] taskq: all is well\udcff"
+
+
+def log_something_nasty() -> list[str]:
+    """Written in all ways in which a text can come into a record; returns the loggers' names."""
+    logging.getLogger("one").error("of %s", NASTY)
+    logging.getLogger("two").error(NASTY)
+    logging.getLogger("three").error("of a job", extra={"job": NASTY, "tenant": NASTY})
+    try:
+        raise ValueError(NASTY)
+    except ValueError:
+        logging.getLogger("four").exception("oh", extra={"action": "bad_end"})
+    return ["one", "two", "three", "four"]
+
+
+def harmless(text: str) -> bool:
+    return not set(text) & set("\x1b\x07\x9b\u202e\udcff")
+
+
+@pytest.mark.parametrize("form", ["human", "%(levelname)s %(message)s %(job)s", "json"])
+def test_nothing_that_a_terminal_would_obey(own_root: None, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    logs.to_stderr(LogOptions("info", form))
+    names = log_something_nasty()
+    lines = capsys.readouterr().err.splitlines()
+    assert all(map(harmless, lines))
+    assert not [line for line in lines if line.startswith("2026-01-01")]
+    assert r"a\x1b]0;owned\x07b\u202ec\x9bd" in "\n".join(lines).replace("\\\\", "\\")
+    if form == "json":
+        values = [value for line in lines for value in json.loads(line).values() if isinstance(value, str)]
+        assert [json.loads(line)["logger"] for line in lines] == names
+        assert all(map(harmless, values))
+
+
+def test_a_format_of_the_user_s_stays(own_root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.to_stderr(LogOptions("info", "\x1b[1m%(message)s\x1b[0m"))
+    logging.getLogger("x").warning("bold\nand more")
+    assert capsys.readouterr().err == "\x1b[1mbold\n    and more\x1b[0m\n"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import taskq
 from taskq import OptionError, SignatureError
 from taskq.payload import codec, signing
 from taskq.payload.signing import LEAST, MAGIC, Keyring
@@ -73,15 +75,40 @@ def test_rotation() -> None:
         after.open(before.close(b"3"))
 
 
-@pytest.mark.parametrize("text", ["short", f"{NEW},", f",{NEW}", f"{NEW},,{OLD}", "k" * (LEAST - 1), ","])
+@pytest.mark.parametrize("text", ["short", f"{NEW},", f",{NEW}", f"{NEW},,{OLD}", "k" * (LEAST - 1)])
 def test_short_keys(text: str) -> None:
     with pytest.raises(OptionError, match=r"key \d of TASKQ_SECRET_KEY has \d+ characters; 32 are the least"):
         Keyring.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "\n"])
-def test_no_key(text: str) -> None:
-    assert not Keyring.parse(text)
+@pytest.mark.parametrize("text", ["", "  ", "\n", ",", " , ,\n"])
+def test_a_blank_key_is_not_no_key(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(signing.VARIABLE, text)
+    with pytest.raises(OptionError, match="TASKQ_SECRET_KEY is set, and holds no key"):
+        signing.keyring()
+    with pytest.raises(OptionError, match="holds no key"):
+        taskq.Queue(url="redis://localhost")
+    monkeypatch.delenv(signing.VARIABLE)
+    assert not signing.keyring()
+    (tmp_path / "key").write_text(text)
+    monkeypatch.setenv(signing.FILE, str(tmp_path / "key"))
+    with pytest.raises(OptionError, match="holds no key"):
+        signing.keyring()
+
+
+def test_a_key_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{NEW}\n")
+    monkeypatch.delenv(signing.VARIABLE, raising=False)
+    monkeypatch.setenv(signing.FILE, str(tmp_path / "key"))
+    assert signing.keyring().seal("x").close(b"1") == Keyring.parse(NEW).seal("x").close(b"1")
+    monkeypatch.setenv(signing.VARIABLE, NEW)
+    with pytest.raises(OptionError, match="both set"):
+        signing.keyring()
+    monkeypatch.delenv(signing.VARIABLE)
+    for nowhere in ("", str(tmp_path), str(tmp_path / "no")):
+        monkeypatch.setenv(signing.FILE, nowhere)
+        with pytest.raises(OptionError, match="can't be read"):
+            signing.keyring()
 
 
 def test_keys_are_not_shown() -> None:

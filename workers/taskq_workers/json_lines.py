@@ -11,6 +11,7 @@ from typing import Any
 
 from taskq.maps.arrivals import Arrival
 from taskq.payload.outcome import ItemFailure
+from taskq.views.escaped import escaped_json
 
 
 def line_of(arrival: Arrival, value: Any) -> str:
@@ -28,12 +29,13 @@ def to_json(value: Any) -> str:
     """One line of JSON for any value: what JSON has no form for is its nearest kin, or its ``repr``.
 
     Tuples and sets are lists, dataclasses objects, dates ISO 8601, bytes base64, arrays nested lists; NaN and
-    infinities are null, as JavaScript has it.
+    infinities are null, as JavaScript has it. What a terminal would obey is escaped, which changes no value.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
     except (ValueError, TypeError):  # NaN somewhere; keys that JSON can't have; a value that holds itself
-        return json.dumps(_finite(value, 0), ensure_ascii=False, allow_nan=False, default=repr)
+        text = json.dumps(_finite(value, 0), ensure_ascii=False, allow_nan=False, default=repr)
+    return escaped_json(text)
 
 
 def _plain(value: Any) -> Any:

@@ -7,9 +7,12 @@ say itself is filled in from what its process is at: see ``at``.
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass
 from typing import Any
+
+from taskq.views.escaped import escaped
 
 FIELDS = ("action", "job", "chunk", "worker")
 FORMATS = ("human", "json")
@@ -18,6 +21,8 @@ LEVELS = ("debug", "info", "warn", "warning", "error", "critical", "fatal", "not
 _HUMAN = "%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s"
 _RENAMED = {"levelname": "level", "name": "logger", "processName": "process_name", "threadName": "thread"}
 _CHATTY = ("cotyledon", "rq.worker", "rq.queue", "rq.job")
+
+_INDENT = "    "
 
 _at: dict[str, Any] = {}  # of this process
 
@@ -46,7 +51,7 @@ def to_stderr(options: LogOptions) -> None:
     """Send all records of this process to stderr."""
     handler = logging.StreamHandler()
     text = _HUMAN if options.form == "human" else options.form
-    handler.setFormatter(_json() if options.form == "json" else logging.Formatter(text, options.date_format))
+    handler.setFormatter(_json() if options.form == "json" else _Human(text, options.date_format))
     handler.addFilter(_complete)
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -60,11 +65,43 @@ def to_stderr(options: LogOptions) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+class _Human(logging.Formatter):
+    """For lines that people read: nothing in a record makes a terminal do anything, or looks like another record.
+
+    The lines of a message or a traceback after its first one are indented.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(_shown(record, _INDENT))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return _INDENT + escaped(super().formatException(ei), lines=True).replace("\n", f"\n{_INDENT}")
+
+
+def _shown(record: logging.LogRecord, indent: str = "") -> logging.LogRecord:
+    """The record, with all of its texts as they may be shown."""
+    shown = copy.copy(record)
+    shown.exc_text = None  # of another formatter
+    for name, value in vars(record).items():
+        if isinstance(value, str):
+            setattr(shown, name, escaped(value))
+    message = escaped(record.getMessage(), lines=True)
+    shown.msg, shown.args = message.replace("\n", f"\n{indent}") if indent else message, None
+    return shown
+
+
 def _json() -> logging.Formatter:
     from pythonjsonlogger.json import JsonFormatter
 
+    class Json(JsonFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return super().format(_shown(record))
+
+        def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+            return escaped(str(super().formatException(ei)), lines=True)
+
     fields = ("levelname", "name", "message", *FIELDS, "process", "processName", "threadName")
-    return JsonFormatter(fields, rename_fields=_RENAMED, timestamp=True)
+    return Json(fields, rename_fields=_RENAMED, timestamp=True)
 
 
 def _complete(record: logging.LogRecord) -> bool:

@@ -71,7 +71,10 @@ local function write(command, key, first, last)
 end
 
 -- First what needs memory: without any the very first command fails, and nothing has changed.
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[12], '*', unpack(ARGV, timeline, first_span - 1))
+local added = redis.pcall('XADD', KEYS[7], 'MAXLEN', '~', ARGV[12], '*', unpack(ARGV, timeline, first_span - 1))
+if type(added) == 'table' and added.err and not string.find(added.err, 'exhausted', 1, true) then
+    redis.call('XADD', KEYS[7], '*', unpack(ARGV, timeline, first_span - 1)) -- fails as before; see finish.lua
+end
 write('RPUSH', KEYS[5], first_span, first_error - 1)
 write('HSET', KEYS[6], first_error, first_kind - 1)
 for i = first_kind, first_rest - 1, 3 do

@@ -34,7 +34,14 @@ local function finish(at)
         'execution_ended_at', ARGV[at + 7]}) do
         result[#result + 1] = value
     end
-    redis.call('XADD', results, 'MAXLEN', '~', 10, '*', unpack(result)) -- first, for without memory it fails
+    -- First, for without memory it fails. A stream whose last id is the greatest there is takes nothing more.
+    local added = redis.pcall('XADD', results, 'MAXLEN', '~', 10, '*', unpack(result))
+    if type(added) == 'table' and added.err then
+        if string.find(added.err, 'exhausted', 1, true) then
+            return 2
+        end
+        redis.call('XADD', results, '*', unpack(result)) -- fails as before, and says so in the server's own words
+    end
     redis.call('HSET', job, 'status', 'finished', 'started_at', ARGV[at + 4], 'ended_at', ARGV[at + 5])
     if ttl < 0 then
         redis.call('PERSIST', results)

@@ -20,7 +20,8 @@
 --       8, 9, 10 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
 --       11 24 hex digits that nobody else has: execution ids begin with them
 -- Returns an empty list if there was no job. Else how many are left in the queues, and of each job {number of the
--- queue, job id, execution id, {field, value, ...}}, without the last two if it was not begun.
+-- queue, job id, execution id, {field, value, ...}}, without the last two if it was not begun. What no job can have as
+-- its id (RQ's rule) is in no list any more, and is returned without them.
 -- Or -1 if RQ's workers are suspended, and then nothing was taken.
 
 local waited = ARGV[6] == '1'
@@ -32,6 +33,8 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
     end
     return -1
 end
+redis.call('HEXISTS', KEYS[3], 'state') -- if they are of another type, this fails before anything is changed
+redis.call('SCARD', KEYS[4])
 local worker, monitoring = ARGV[1], tonumber(ARGV[7])
 local reply, begun = {}, 0
 local longest = 0
@@ -71,12 +74,19 @@ local function simple(fields)
         and empty('success_callback_name') and empty('failure_callback_name') and empty('stopped_callback_name')
         and empty('dependency_ids') and empty('dependency_id') and empty('webhooks') and empty('rate_limit_key')
         and empty('repeats_left') and fields['result_ttl'] ~= '0'
-        and (empty('timeout') or tonumber(fields['timeout'])) and (empty('result_ttl') or tonumber(fields['result_ttl']))
+        -- Numbers as RQ writes them: Lua, Python and Redis each read more than that, and each something else.
+        and (empty('timeout') or string.match(fields['timeout'], '^%-?%d%d?%d?%d?%d?%d?%d?%d?%d?%.?%d*$'))
+        and (empty('result_ttl') or string.match(fields['result_ttl'], '^%-?%d%d?%d?%d?%d?%d?%d?%d?%d?$'))
 end
 
 local ENDED = {failed = true, stopped = true, canceled = true}
 
 local function begin(number, id)
+    if not string.match(id, '^[A-Za-z0-9_-]+$') then
+        redis.call('LREM', KEYS[6 + 3 * number], 1, id)
+        reply[#reply + 1] = {number, id}
+        return
+    end
     local flat = redis.pcall('HGETALL', ARGV[8] .. id)
     local fields = {}
     for i = 1, #flat, 2 do

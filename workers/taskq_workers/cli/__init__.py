@@ -10,6 +10,7 @@ import click
 
 from taskq import __version__
 from taskq.errors import TaskqError
+from taskq.views.escaped import escaped
 from taskq_workers.cli import exits
 from taskq_workers.cli.completion import completion
 from taskq_workers.cli.control import cancel, retry
@@ -31,7 +32,7 @@ class _Message(click.ClickException):
     """How click shows an error of taskq's own: the message, and no traceback."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"taskq: {self.message}", err=True, file=file)
+        click.echo(escaped(f"taskq: {self.message}", lines=True), err=True, file=file)
 
 
 class _Group(click.Group):

@@ -14,6 +14,7 @@ from taskq.errors import UsageError
 from taskq.maps.job import ENDED, MapJob
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_job, reached
+from taskq_workers.cli.said import say
 
 
 @click.command()
@@ -33,7 +34,7 @@ def cancel(job_ids: tuple[str, ...], url: str, kill: bool) -> None:
     with reached(url) as connection:
         for job_id in job_ids:
             _cancel(connection, find_job(connection, job_id), kill=kill)
-            click.echo(f"cancelled {job_id}", err=True)
+            say(f"cancelled {job_id}")
 
 
 def _cancel(connection: Any, job: Job, *, kill: bool) -> None:
@@ -68,7 +69,7 @@ def retry(job_ids: tuple[str, ...], url: str, at_front: bool) -> None:
     with reached(url) as connection:
         for job_id in job_ids:
             _retry(connection, find_job(connection, job_id), at_front=at_front)
-            click.echo(f"back in its queue: {job_id}; follow it with: taskq attach {job_id}", err=True)
+            say(f"back in its queue: {job_id}; follow it with: taskq attach {job_id}")
 
 
 def _retry(connection: Any, job: Job, *, at_front: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from taskq.errors import UsageError
+from taskq.payload import signing
 from taskq_workers import logs, signals
 from taskq_workers.cli.options import url_option
 from taskq_workers.dashboard.settings import PORT, DashboardSettings
@@ -42,6 +43,7 @@ def dashboard(
       TASKQ_DASHBOARD_TOKEN=secret taskq dashboard --host 0.0.0.0
     """
     settings = DashboardSettings(url, host, port, token, basic_auth, allow_actions, allow_host, no_auth)
+    signing.keyring()  # one that is of no use is an error now, and not at the first download
     logs.to_stderr(logs.LogOptions())
     try:
         from taskq_workers.dashboard.app import Dashboard

@@ -21,7 +21,8 @@ from taskq.payload.results import Place, value_of
 from taskq.redis import services
 from taskq.views.progress_bar import Show, bar
 from taskq_workers.cli import exits
-from taskq_workers.json_lines import line_of, to_json
+from taskq_workers.cli.said import put_json, put_line, say
+from taskq_workers.json_lines import line_of
 
 _PACE = 0.1  # seconds between two looks, while there is progress
 
@@ -84,50 +85,46 @@ class Following:
                 value = value_of(place, arrival.index, arrival.data)
             except ItemError as error:  # of a class that this process can't import
                 arrival = Arrival(arrival.index, failure=ItemFailure(arrival.index, "ItemError", str(error)))
-                click.echo(f"taskq: {error}", err=True)
+                say(f"taskq: {error}")
                 self._unread += 1
         if not self.values:
-            print(line_of(arrival, value))
+            put_line(line_of(arrival, value))
         elif arrival.failure is None or not self.as_completed:
-            print(to_json(value))
+            put_json(value)
 
     def _interrupted(self, job: MapJob) -> int:
         if self.cancel:
             with suppress(InvalidJobOperation):  # somebody else was quicker
                 job.cancel()
-            click.echo(f"taskq: the map {job.id} was cancelled ({job.progress})", err=True)
+            say(f"taskq: the map {job.id} was cancelled ({job.progress})")
         else:
             _say_how_to_come_back(job)
         return exits.INTERRUPTED
 
     def _ended(self, job: MapJob) -> int:
         if not job.store.exists():
-            click.echo(f"taskq: the map {job.id} has ended, and kept no results (result_ttl)", err=True)
+            say(f"taskq: the map {job.id} has ended, and kept no results (result_ttl)")
             return exits.OK if job.get_status() in (None, "finished") else exits.ENDED_EARLY
         info = job.store.info()
         if not info.complete and job.ready():
-            click.echo(f"taskq: {job._early_end(info)}", err=True)  # noqa: SLF001 - one wording for all
+            say(f"taskq: {job._early_end(info)}")  # noqa: SLF001 - one wording for all
             return exits.ENDED_EARLY
         if info.failed:
-            click.echo(
+            say(
                 f"taskq: {info.failed} of {info.total} items failed; see them grouped: taskq show {job.id}; "
-                f"run them again: taskq retry {job.id}",
-                err=True,
+                f"run them again: taskq retry {job.id}"
             )
             return exits.ITEMS_FAILED
         return exits.ITEMS_FAILED if self._unread else exits.OK
 
 
 def _say_how_to_come_back(job: MapJob) -> None:
-    click.echo(f"taskq: the map goes on ({job.progress}); come back to it with: taskq attach {job.id}", err=True)
+    say(f"taskq: the map goes on ({job.progress}); come back to it with: taskq attach {job.id}")
 
 
 def _warn_if_nobody_listens(job: MapJob) -> None:
     if not services.cores(job.connection, job.origin) and not job.ready():
-        click.echo(
-            f"taskq: no worker listens on the queue {job.origin!r} yet; start one: taskq worker {job.origin}",
-            err=True,
-        )
+        say(f"taskq: no worker listens on the queue {job.origin!r} yet; start one: taskq worker {job.origin}")
 
 
 def follow_options(function: Any) -> Any:

@@ -8,7 +8,7 @@ from taskq.errors import ServerError
 from taskq_workers.cli import exits
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
-from taskq_workers.json_lines import to_json
+from taskq_workers.cli.said import put, put_json
 from taskq_workers.manager import health as checks
 
 
@@ -35,7 +35,7 @@ def health(ctx: click.Context, url: str, services: int, as_json: bool) -> None:
     except ServerError as error:
         found = checks.Health(0, [str(error)])
     if as_json:
-        print(to_json({"healthy": found.healthy, "services": found.services, "problems": found.problems}))
+        put_json({"healthy": found.healthy, "services": found.services, "problems": found.problems})
     else:
-        print(found)
+        put(found)
     ctx.exit(exits.OK if found.healthy else exits.ERROR)

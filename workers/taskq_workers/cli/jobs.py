@@ -7,8 +7,8 @@ import click
 from taskq_workers.cli.job_view import STATUSES, JobView, newest
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
+from taskq_workers.cli.said import put_json
 from taskq_workers.cli.tables import add_rows, ago, show, table
-from taskq_workers.json_lines import to_json
 
 
 @click.command()
@@ -37,7 +37,7 @@ def jobs(url: str, statuses: tuple[str, ...], queue_name: str | None, limit: int
         found = newest(connection, statuses or STATUSES, queue_name, limit)
     if as_json:
         for view in found:
-            print(to_json(view.to_dict()))
+            put_json(view.to_dict())
     else:
         made = table("Jobs", "id", "kind", "status", "queue", "description", "items", "created")
         show(add_rows(made, map(_row, found)))

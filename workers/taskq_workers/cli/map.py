@@ -14,6 +14,7 @@ from taskq_workers.cli.follow import Following, follow_options, show_of, wait_op
 from taskq_workers.cli.items import items_of
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_map, reached
+from taskq_workers.cli.said import put, say
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -74,13 +75,13 @@ def map_command(
         try:
             job = push(function, source, chunksize=chunksize, **given)
         except KeyboardInterrupt:
-            click.echo("taskq: nothing was pushed, for not all items were there yet", err=True)
+            say("taskq: nothing was pushed, for not all items were there yet")
             raise
         if detach:
-            print(job.id)
+            put(job.id)
             return
         if not sys.stdout.isatty():
-            click.echo(f"taskq: map {job.id}", err=True)
+            say(f"taskq: map {job.id}")
         following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
         ctx.exit(following.run(job))
 

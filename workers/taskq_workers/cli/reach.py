@@ -13,12 +13,15 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.job import Job
 
-from taskq.errors import ServerError, UsageError
+from taskq.errors import DamagedError, ServerError, UsageError
 from taskq.maps.job import MapJob
-from taskq.payload import codec
+from taskq.payload import codec, signing
 from taskq.queue import fetch
+from taskq.redis import ids
 from taskq.redis.connection import connect, default_url, hide_password
+from taskq.redis.patience import says_damage
 from taskq.views import backlog
+from taskq.views.escaped import escaped
 
 _COMPLETED = 50  # ids offered by the shell's completion
 
@@ -28,8 +31,11 @@ def reached(url: str) -> Iterator[Any]:
     """A connection, for the length of the block; closed afterwards.
 
     Raises:
+        OptionError: If there is a secret key that is of no use.
         ServerError: If the server can't be reached, or refuses; also later in the block.
+        DamagedError: If keys hold what nobody can work with.
     """
+    signing.keyring()  # one that is of no use is an error now, and not in the middle of something
     connection = connect(url, retries=1)
     try:
         connection.ping()
@@ -42,6 +48,8 @@ def reached(url: str) -> Iterator[Any]:
             f"no Redis at {hide_password(url)}: {why}. Is it running? Give its URL by --url or TASKQ_URL."
         ) from error
     except RedisError as error:
+        if says_damage(error):
+            raise DamagedError(f"what stands in Redis is not what RQ or taskq wrote: {error}") from error
         raise ServerError(f"Redis at {hide_password(url)} refuses: {error}") from error
     finally:
         connection.close()
@@ -81,5 +89,6 @@ def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
             maps = [one for queue in backlog.read_queues(connection) for one in queue.maps]
     except Exception:  # noqa: BLE001 - a traceback in the middle of a command line helps nobody
         return []
-    found = [one for one in maps if one.id.startswith(incomplete)]
-    return [CompletionItem(one.id, help=one.name) for one in found[:_COMPLETED]]
+    # The shell types what it is offered: nothing but what an id can be.
+    found = [one for one in maps if ids.read(one.id) and one.id.startswith(incomplete)]
+    return [CompletionItem(one.id, help=escaped(one.name)) for one in found[:_COMPLETED]]

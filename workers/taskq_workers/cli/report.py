@@ -6,6 +6,7 @@ import click
 
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, reached
+from taskq_workers.cli.said import put
 
 
 @click.command()
@@ -21,4 +22,4 @@ def report(job_id: str, url: str) -> None:
     from taskq_workers.report import render
 
     with reached(url) as connection:
-        click.echo(render(connection, job_id), nl=False)
+        put(render(connection, job_id), end="")

@@ -15,8 +15,9 @@ from taskq.views.error_groups import ErrorGroup
 from taskq_workers.cli.job_view import JobView, views
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_job, reached
+from taskq_workers.cli.said import put_json
 from taskq_workers.cli.tables import add_rows, ago, show, table
-from taskq_workers.json_lines import error_of, to_json
+from taskq_workers.json_lines import error_of
 
 
 @click.command(name="show")
@@ -44,7 +45,7 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
             raise UsageError(f"{job_id} is a helper job of a map, and of interest to services only")
         details = _map(connection, view) if view.kind == "map" else _plain(connection, view)
     if as_json:
-        print(to_json({**view.to_dict(), **details, **_errors(details)}))
+        put_json({**view.to_dict(), **details, **_errors(details)})
     else:
         show(*_parts(view, details, traceback=traceback))
 

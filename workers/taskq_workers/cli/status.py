@@ -16,8 +16,8 @@ from taskq.views.activity import Activity
 from taskq.views.backlog import MapLine, QueueLine
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
+from taskq_workers.cli.said import put_json
 from taskq_workers.cli.tables import add_rows, duration, megabytes, show, table
-from taskq_workers.json_lines import to_json
 
 
 @click.command()
@@ -44,7 +44,7 @@ def status(url: str, as_json: bool) -> None:
         doing = {one.name: one for one in activity.live(connection)}
         refused = refusals.counted(connection)
     if as_json:
-        print(to_json({**_document(queues, infos, doing), "refused": refused}))
+        put_json({**_document(queues, infos, doing), "refused": refused})
         return
     show(queues_table(queues), services_table(infos, doing), maps_table(queues))
     if refused:

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from taskq.views.escaped import escaped
+
 _WIDE = 200  # columns where nobody looks, so that names stay whole
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -18,7 +20,8 @@ def show(*parts: Any) -> None:
     """Print tables and texts; wide enough where stdout is no terminal."""
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
     for part in parts:
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+        text = escaped(part, lines=True) if isinstance(part, str) else part
+        console.print(text, markup=False, soft_wrap=isinstance(part, str))
 
 
 def table(title: str, *columns: str, fold: bool = True) -> Table:
@@ -38,7 +41,9 @@ def add_rows(made: Table, rows: Iterable[Iterable[object]]) -> Table:
 def _text(value: object) -> Any:
     from rich.text import Text
 
-    return value if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") else Text(str(value))
+    if hasattr(value, "__rich_console__") or hasattr(value, "__rich__"):
+        return value  # of our own making
+    return Text(escaped(str(value), lines=True))
 
 
 def duration(seconds: float) -> str:
@@ -55,9 +60,10 @@ def megabytes(count: float) -> str:
 
 
 def ago(iso: str | None) -> str:
-    """An ISO date as the time since then; "" if there is none."""
-    if not iso:
+    """An ISO date as the time since then; "" if there is none, or it is no date."""
+    try:
+        when = datetime.fromisoformat(iso or "")
+    except ValueError:
         return ""
-    when = datetime.fromisoformat(iso)
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return f"{duration((datetime.now(UTC) - when).total_seconds())} ago"

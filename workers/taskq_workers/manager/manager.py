@@ -14,7 +14,6 @@ from collections import deque
 from typing import Any
 
 import cotyledon
-from redis.exceptions import RedisError
 from setproctitle import setproctitle
 
 from taskq.redis.connection import connect
@@ -82,7 +81,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         try:
             connection = connect(self._settings.url, retries=1, timeout=_HOOK_TIMEOUT)
             recovery.recover_prefix(connection, worker_prefix(self._name, worker_id, self._settings.rq.name))
-        except RedisError as error:
+        except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything, and all services hang on us
             log.error("can't hand on what service %d held: %s; others do, when its lease ends", worker_id, error,
                       extra={"action": "hand_on_failed"})  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 
 import cotyledon
 from redis.exceptions import RedisError
@@ -11,6 +12,7 @@ from setproctitle import setproctitle
 
 from taskq.redis.connection import connect
 from taskq_workers import signals
+from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.rq.scheduler import INTERVAL, Scheduler
 from taskq_workers.settings import Settings
 
@@ -43,8 +45,8 @@ class SchedulerService(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         while not self._stopping.is_set():
             try:
                 self._turn(scheduler)
-            except RedisError as error:
-                log.warning("the scheduler can't reach Redis: %s", error, extra={"action": "redis_failed"})
+            except Exception as error:  # noqa: BLE001 - of what stands in Redis, RQ's code may raise anything
+                self._failed(scheduler, error)
             self._stopping.wait(INTERVAL)
         try:
             scheduler.stop()
@@ -59,6 +61,15 @@ class SchedulerService(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         scheduler.take_locks()
         scheduler.heartbeat()
         scheduler.enqueue_scheduled_jobs()
+
+    @staticmethod
+    def _failed(scheduler: Scheduler, error: Exception) -> None:
+        if not is_damage(error):
+            log.warning("the scheduler can't reach Redis: %s", error, extra={"action": "redis_failed"})
+            return
+        log.error("the scheduler met damage: %s: %s", type(error).__name__, error, extra={"action": "damage"})
+        with suppress(RedisError):
+            scheduler.sift()
 
     def terminate(self) -> None:
         """Give the locks back: called by cotyledon on SIGTERM, and when the manager has died."""

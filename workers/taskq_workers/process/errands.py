@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime
+from typing import Any
 
 from rq import worker_registration
 from rq.callbacks import execute_stopped_callback
 from rq.group import Group
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import format_exc_info
-from rq.registry import clean_registries
+from rq.registry import ReadyJobRegistry, StartedJobRegistry, clean_registries
 from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.payload.signed_job import signing_class
-from taskq.redis import connection
+from taskq.redis import connection, ids
+from taskq_workers import readable
 from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
 from taskq_workers.process.jobs import job_of, user_code
 
@@ -58,14 +61,39 @@ def _clean(task: MaintenanceTask) -> None:
     user, redis = user_code(), connection.connect(retries=0)
     job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
     handlers = [handler.load() for handler in user.exception_handlers]
+    failed: Exception | None = None
     try:
         for name in task.queues:
             queue = user.load_queue_class()(name, connection=redis, job_class=job_class, serializer=serializer)
             if queue.acquire_maintenance_lock():
-                clean_registries(queue, handlers)
-                worker_registration.clean_worker_registry(queue)
-                queue.release_maintenance_lock()
+                try:
+                    _clean_queue(queue, handlers)
+                except Exception as error:  # noqa: BLE001 - told at the end, for the other queues are in no worse state
+                    failed = error
+                finally:
+                    queue.release_maintenance_lock()
         if Group.acquire_maintenance_lock(redis, max(task.interval - 1, 1)):
             Group.clean_registries(connection=redis)
     finally:
         redis.close()
+    if failed is not None:
+        raise failed
+
+
+def _clean_queue(queue: Any, handlers: list[Any]) -> None:
+    try:
+        clean_registries(queue, handlers)
+    except Exception:
+        if not _sift(queue):
+            raise
+        clean_registries(queue, handlers)
+    worker_registration.clean_worker_registry(queue)
+
+
+def _sift(queue: Any) -> int:
+    """Take out of a queue's registries what RQ can't clean; of what runs, only the abandoned is looked at."""
+    redis = queue.connection
+    started, ready = StartedJobRegistry(queue=queue).key, ReadyJobRegistry(queue=queue).key
+    abandoned, waiting = redis.zrangebyscore(started, 0, time.time()), redis.zrange(ready, 0, -1)
+    found = readable.sift(redis, queue.name, started, abandoned, ids.of_execution)
+    return found + readable.sift(redis, queue.name, ready, waiting)

@@ -150,11 +150,11 @@ def _is_plain(value: Any) -> bool:
 def _check(job: SignedJob) -> None:
     """Refuse a job that is not signed, or whose function this worker may not call; before anything is imported."""
     job.check()
-    if job.instance is None:
-        imports.check(job.func_name or "")
-    elif not isinstance(job.instance, Function):  # which checks itself
-        kind = type(job.instance)
-        imports.check(f"{kind.__module__}.{kind.__qualname__}.{job.func_name}")
+    if not job.instance:
+        imports.check(name := job.func_name or "")
+        imports.check_found(name, job.func)
+    elif not (isinstance(job.instance, Function) and job.func_name == "__call__"):  # which checks itself
+        imports.check_method(job.instance, job.func_name or "")
 
 
 def _failed(job: Job | None, exc_info: Any) -> JobOutcome:

@@ -16,15 +16,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import RedisError
-from rq.registry import ReadyJobRegistry
 
 from taskq.redis import keys
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tray import let_go
-from taskq_workers.service.core.damage import contained
+from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
 from taskq_workers.service.core.execution import MapRun
@@ -57,6 +57,7 @@ TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
+_STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
 
 
@@ -93,6 +94,7 @@ class Dispatcher:
         self._joined = False
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
+        self._stumbles = 0  # turns in a row that met damage
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._ticked = 0.0
@@ -150,10 +152,13 @@ class Dispatcher:
                 self._inbox.ring()
                 return
             self._turn()
-        except RedisError as error:
-            self._redis_failed(error)
+        except Exception as error:  # noqa: BLE001 - it is raised again if nothing else helps
+            if is_damage(error):
+                self._stumbled(error)
+            else:
+                self._redis_failed(error)
         else:
-            self._pause = 0.0
+            self._pause, self._stumbles = 0.0, 0
         if self.state.finished and not self.state.stopping:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
             self._departure.begin(time.monotonic() + self.state.settings.grace)
@@ -277,6 +282,17 @@ class Dispatcher:
         self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
         log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
 
+    def _stumbled(self, error: Exception) -> None:
+        """What was met belongs to no job that could pay for it: go on with the others, if that is possible."""
+        self._stumbles += 1
+        if self._stumbles > _STUMBLES and not isinstance(error, RedisError):
+            raise error  # it is in what we know, and a service that begins anew knows nothing
+        log.error("a turn met damage; the next one goes on", exc_info=error, extra={"action": "damage"})
+        let_go(error)
+        self.state.unsure, self._pause = True, _BACK_OFF[1]
+        with suppress(RedisError):
+            self._membership.mend()
+
     # -- events ----------------------------------------------------------------------------------------
 
     def _handle(self, events: list[Event]) -> None:
@@ -361,15 +377,11 @@ class Dispatcher:
         short_path.give_back_late(self.state)
         self._suspension.look()
         self._maintenance.look()
-        for one in self.state.queues:  # dependents whose enqueuer died, or heard no reply
-            with contained(f"dependents in the queue {one.name}"):
-                ReadyJobRegistry(queue=one).cleanup()
         with contained("the intermediate lists"):
             self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
         with contained("the list of maps"):
             self._sweep.look(self.state)
-        with contained("the deferred jobs"):
-            self._deferred.look(self.state)
+        self._deferred.look(self.state)
         if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
             self._compared, self.state.unsure = self._ticked, True
         for run in list(self.state.maps):

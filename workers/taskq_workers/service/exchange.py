@@ -16,12 +16,12 @@ from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import short_path
-from taskq_workers.service.jobs.short_path import QuickJob
+from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.settings import MAX_DEATHS
 
 MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
-Handler = tuple[MapRun | None, Callable[[Any], None]]  # of which map the reply is, and what to do with it
+Handler = tuple[MapRun | Batch | None, Callable[[Any], None]]  # whose reply it is, and what to do with it
 
 _LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
 
@@ -78,15 +78,16 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
                 if not is_damage(error):
                     refused = error
-                elif not mend(state.connection):
+                elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
                     self._damaged(run, error)
         if refused:
             raise refused
         return True
 
-    def _damaged(self, run: MapRun | None, error: Exception) -> None:
+    def _damaged(self, run: MapRun | Batch | None, error: Exception) -> None:
         if run is not None:
             run.break_off(error)
+        if isinstance(run, MapRun):
             return
         self.state.unsure = True  # a script may have come half way
         with contained("a queue"):
@@ -185,7 +186,7 @@ class Exchange:
         if not jobs:
             return []
         short_path.queue_finish(self.state, pipe, jobs)
-        return [(None, partial(self._finished, jobs))]
+        return [(Batch(jobs), partial(self._finished, jobs))]
 
     def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
         *codes, idle = reply

@@ -9,6 +9,7 @@ import logging
 import time
 
 from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
+from rq.job import Job
 
 from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.info import MapInfo
@@ -20,6 +21,7 @@ from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
 from taskq.redis import keys, refusals
 from taskq.redis.kinds import kind_of
+from taskq_workers import readable
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
@@ -44,15 +46,48 @@ def end_plain(state: State) -> None:
     simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
     if simple:
         with contained("the ends of plain jobs"):  # each is then looked at alone
-            state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
+            refused = state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
             for job in simple:
-                state.ended(job, "finished")
+                if error := refused.get(job.job_id):
+                    _not_recorded(state, job, error)
+                else:
+                    state.ended(job, "finished")
                 state.drop(job)
     for job in ended:
         if job in state.taken:
-            with contained(f"the end of job {job.job_id}"):
-                _end_alone(state, job)
+            _end_safely(state, job)
             state.drop(job)
+
+
+def _end_safely(state: State, job: PlainJob) -> None:
+    """As ``_end_alone``; a job of which RQ's code can't record the end fails, and costs nobody else anything."""
+    for last in (False, True):
+        try:
+            _end_alone(state, job)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            if not last and _mended(state, job):
+                continue
+            _not_recorded(state, job, error)
+        return
+
+
+def _not_recorded(state: State, job: PlainJob, error: Exception) -> None:
+    why = f"the job's end could not be recorded: {type(error).__name__}: {error}"
+    readable.fail(state.connection, job.queue.name, job.job_id, why, job.execution, state.name)
+    state.ended(job, "failed", why)
+
+
+def _mended(state: State, job: PlainJob) -> bool:
+    """Whether what was in the way is not the job's, and is away now: our own books, or jobs that wait for it."""
+    mended = state.worker.mend(one.execution for one in state.taken)
+    key = Job.dependents_key_for(job.job_id)
+    if state.connection.type(key) not in (b"set", b"none"):
+        state.connection.delete(key)
+        return True
+    waiting = state.connection.smembers(key)
+    return bool(readable.sift(state.connection, job.queue.name, key, waiting)) or mended
 
 
 def _end_alone(state: State, job: PlainJob) -> None:
@@ -274,7 +309,12 @@ def _end_damaged(state: State, run: MapRun) -> None:
         elif _why_closed(state, run) is None:
             state.worker.forget(run.job, run.execution, delete=False)
         else:
-            state.worker.fail(run.job, run.queue, run.execution, run.closed)
+            try:
+                state.worker.fail(run.job, run.queue, run.execution, run.closed)
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                readable.fail(state.connection, run.queue.name, run.job.id, run.closed, run.execution, state.name)
     if not run.helper:
         with contained(what):
             run.store.expire(_ttl(run, failed=True))

@@ -6,6 +6,7 @@ import threading
 
 import rq
 
+from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.events import Fetched
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import feeding, fetcher, intake, short_path
@@ -117,13 +118,15 @@ class Fetching:
         state = self._state
         while self._surplus:
             one = self._surplus[0]
-            if isinstance(one, QuickJob):
-                short_path.give_back(state, one)
-            else:
-                intake.give_back(state, *one)
+            with contained("a job that there is no room for"):  # else found in its list by ``intake.Stranded``
+                if isinstance(one, QuickJob):
+                    short_path.give_back(state, one)
+                else:
+                    intake.give_back(state, *one)
             del self._surplus[0]
         if self.in_hand:
-            intake.begin(state, self.in_hand)
+            with contained("the beginning of jobs"):
+                intake.begin(state, self.in_hand)
             self.in_hand = []
         left, self._left = self._left, False
         return left

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import rq
-from redis.exceptions import ResponseError, WatchError
-from rq.defaults import DEFAULT_FAILURE_TTL
+from redis.exceptions import WatchError
 from rq.executions import ExecutionRegistry
-from rq.job import Job, JobStatus
-from rq.results import Result
+from rq.job import Job
 from rq.suspension import WORKERS_SUSPENDED
 
 from taskq.errors import ReplacedError, ResultsGoneError
@@ -20,11 +18,11 @@ from taskq.maps.info import MapInfo, check_announcement
 from taskq.maps.job import HelperJob
 from taskq.maps.rq_jobs import HELP_PATH
 from taskq.maps.store import MapStore
-from taskq.payload.sealed import SealedSerializer
-from taskq.redis import keys
+from taskq.redis import ids, keys
 from taskq.redis.keys import MapField
 from taskq.redis.kinds import HELPER, kind_of
 from taskq.views import tracing
+from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
@@ -119,12 +117,8 @@ def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes])
     try:
         return state.worker.job_of(job_id, fields)
     except Exception as error:  # noqa: BLE001 - the hash may hold anything, and must not stop the service
-        log.error("job %s can't be read: %r", job_id, error, extra={"action": "bad_job", "job": job_id})
-        with contained(f"job {job_id}"):
-            state.connection.hset(Job.key_for(job_id), "status", JobStatus.FAILED.value)
-            state.connection.zadd(queue.failed_job_registry.key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
-            job = Job(job_id, connection=state.connection, serializer=SealedSerializer)
-            Result.create_failure(job, DEFAULT_FAILURE_TTL, f"the job's hash can't be read: {error!r}", state.name)
+        why = f"the job's hash can't be read: {type(error).__name__}: {error}"
+        readable.fail(state.connection, queue.name, job_id, why, worker=state.name)
         return None
 
 
@@ -305,20 +299,17 @@ class Stranded:
         for queue in state.queues:
             for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
                 first = since[queue.name, job_id] = self._since.get((queue.name, job_id), now)
-                text = job_id.decode("utf-8", "replace")
-                if now - first >= self.AFTER and text not in held:
-                    self._put_back(state, queue, job_id, text)
+                if now - first >= self.AFTER and job_id.decode("ascii", "replace") not in held:
+                    self._put_back(state, queue, job_id)
         self._since = since
 
     @staticmethod
-    def _put_back(state: State, queue: rq.Queue, job_id: bytes, text: str) -> None:
-        back, unreadable = False, text.encode() != job_id
-        try:
-            back = give_back(state, queue, text)
-        except ResponseError as error:
-            raise_others([error], f"job {text}")
-            unreadable = True
+    def _put_back(state: State, queue: rq.Queue, raw: bytes) -> None:
+        job_id, back = ids.read(raw), None
+        if job_id is not None:
+            with contained(f"job {job_id}"):
+                back = give_back(state, queue, job_id)
         if back:
-            log.warning("job %s was stranded, back to the front", text, extra={"action": "stranded"})
-        if unreadable:  # no id of a job: it would be stranded for ever
-            state.connection.lrem(queue.intermediate_queue_key, 1, job_id)
+            log.warning("job %s was stranded, back to the front", job_id, extra={"action": "stranded"})
+        if back is None:  # no id of a job, or none of which anything can be done: it would be stranded for ever
+            state.connection.lrem(queue.intermediate_queue_key, 1, raw)

@@ -9,8 +9,10 @@ such a job, a failure, a kill, a dependent, RQ's own code takes over.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -22,13 +24,15 @@ from rq.registry import FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
 
-from taskq.redis import keys
+from taskq.redis import ids, keys
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
 from taskq_workers.service.core.execution import OVERTIME, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
+
+log = logging.getLogger(__name__)
 
 _JOB = Job.redis_job_namespace_prefix
 _EXECUTION = Execution("", "", None).key.removesuffix(":")  # type: ignore[arg-type]
@@ -101,6 +105,18 @@ class QuickJob(PlainJob):
         return ran[1] - ran[0] if ran else None
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Jobs whose ends are recorded by one script."""
+
+    jobs: list[QuickJob]
+
+    def break_off(self, _error: Exception) -> None:
+        """Something in its way holds what it can't work with: each job alone, then, by RQ's own code."""
+        for job in self.jobs:
+            job.long_way = True
+
+
 def new_ticket() -> str:
     """What nobody else has, ``TICKET`` characters; see take.lua."""
     return os.urandom(TICKET // 2).hex()
@@ -159,14 +175,17 @@ def read_take(
     """What was begun, and what is still to be begun by RQ's own code."""
     begun, others = [], []
     for number, raw_id, *rest in reply[1:]:
-        queue, job_id = queues[int(number)], raw_id.decode("utf-8", "replace")
-        if not rest:
+        queue, job_id = queues[int(number)], ids.read(raw_id)
+        if job_id is None:  # it is in no list any more: see take.lua
+            log.error("no job can have the id %.100r, it is taken off the queue %s", raw_id, queue.name,
+                      extra={"action": "bad_id"})  # fmt: skip
+        elif not rest:
             others.append((queue, job_id))
-            continue
-        execution = Execution(rest[0].decode(), job_id, state.connection, state.name)
-        state.worker.executions[execution.id] = execution
-        flat = rest[1]
-        begun.append(QuickJob(state.worker, queue, execution, dict(zip(flat[::2], flat[1::2], strict=True))))
+        else:
+            execution = Execution(rest[0].decode(), job_id, state.connection, state.name)
+            state.worker.executions[execution.id] = execution
+            flat = rest[1]
+            begun.append(QuickJob(state.worker, queue, execution, dict(zip(flat[::2], flat[1::2], strict=True))))
     return begun, others
 
 

@@ -11,13 +11,16 @@ import logging
 import time
 from typing import Any
 
+from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
 
 from taskq.payload.sealed import SealedSerializer
+from taskq_workers import readable
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 1  # second between two looks; RQ's own
+_DUE = 1000  # jobs that RQ enqueues at a time
 _LOCKS = 5.0  # seconds between two looks at locks which others hold
 
 
@@ -40,6 +43,13 @@ class Scheduler(RQScheduler):  # type: ignore[misc,unused-ignore]
         if missing and time.monotonic() - self._looked >= _LOCKS:
             self._looked = time.monotonic()
             self.acquire_locks()
+
+    def sift(self) -> None:
+        """Take out of what is due the jobs that RQ's code can't enqueue: they keep all others from it."""
+        for name in self.acquired_locks:
+            key = ScheduledJobRegistry(name, self.connection).key
+            due = self.connection.zrangebyscore(key, 0, time.time(), start=0, num=_DUE)
+            readable.sift(self.connection, name, key, due)
 
 
 def enqueue_due(queues: tuple[str, ...], connection: Any, name: str) -> None:

@@ -7,9 +7,12 @@ What RQ records at the start and the end of a job is recorded by RQ's own code. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -20,6 +23,8 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
 from taskq.redis import keys, services
+from taskq.redis.patience import says_damage
+from taskq_workers import readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
 
@@ -28,6 +33,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Any)
 
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
+_COUNTS = ("successful_job_count", "failed_job_count", "total_working_time")  # of the worker's hash; RQ's
+_COUNT = re.compile(rb"-?\d{1,17}(\.\d{1,20})?")  # to which Redis can add
 _HEARTBEAT_GRACE = 60  # seconds for which the next heartbeat may be late; RQ's
 OnWebhooks = Callable[[Job, str, str | None], None]
 
@@ -45,6 +52,20 @@ class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
         """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""
         if any(webhook.job_status == status for webhook in self.webhooks):
             self.on_webhooks(self, JobStatus(status).value, exc_string)
+
+
+class _Ear(logging.LoggerAdapter):  # type: ignore[type-arg]
+    """Keeps the exceptions that are logged."""
+
+    def __init__(self, logger: Any, heard: list[Exception]) -> None:
+        super().__init__(logger, {})
+        self._heard = heard
+
+    def exception(self, msg: object, *args: object, **options: Any) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, Exception):
+            self._heard.append(error)
+        super().exception(msg, *args, **options)
 
 
 class RQWorker(BaseWorker):
@@ -96,10 +117,13 @@ class RQWorker(BaseWorker):
 
         Raises:
             rq.exceptions.NoSuchJobError: If the hash is not a job's.
+            DamagedError: If RQ's code could not work with what is in it.
+            ValueError: If RQ can't read it.
         """
         job = ServiceJob(job_id, connection=self.connection, serializer=SealedJobSerializer(job_id))
         job.on_webhooks = self.on_webhooks
         job.restore(fields)
+        readable.check(job)
         return job
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 - RQ's signature
@@ -137,7 +161,7 @@ class RQWorker(BaseWorker):
             return ended
         return [one for one in ended if not self.connection.exists(one.job.dependents_key)]
 
-    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> None:
+    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> dict[str, Exception]:
         """Record simple successes in one transaction, where RQ's own method makes three round trips for each.
 
         The commands are those of ``handle_job_success``, made by the same parts of RQ. A dependent that was
@@ -145,8 +169,11 @@ class RQWorker(BaseWorker):
 
         What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs
         elsewhere. Watching the executions makes sure of that up to the very commit.
+
+        Returns:
+            Job id -> why not all of its end could be recorded: what stands in its keys is not RQ's.
         """
-        asked = []
+        asked: list[tuple[int, int]] = []  # of each job the first command about it, and the last, which asks
         with self.connection.pipeline() as pipe:
             executions = [execution.key for _job, _queue, execution, _value in ended]
             pipe.watch(*executions)
@@ -159,6 +186,7 @@ class RQWorker(BaseWorker):
                 ttl = job.get_result_ttl(self.default_result_ttl)
                 self.increment_successful_job_count(pipeline=pipe)
                 self.increment_total_working_time(took, pipe)
+                first = len(pipe)
                 job._handle_success(
                     ttl,
                     pipeline=pipe,
@@ -169,12 +197,19 @@ class RQWorker(BaseWorker):
                 )
                 job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
                 self.cleanup_execution(job, pipeline=pipe, execution=execution)
-                asked.append(len(pipe))
+                asked.append((first, len(pipe)))
                 pipe.exists(job.dependents_key)
-            replies = pipe.execute()
-        for position, (job, queue, _execution, _value) in zip(asked, ended, strict=True):
-            if replies[position]:
+            replies = pipe.execute(raise_on_error=False)
+        refused = {}
+        for (first, last), (job, queue, _execution, _value) in zip(asked, ended, strict=True):
+            error = next((reply for reply in replies[first:last] if isinstance(reply, Exception)), None)
+            if error is not None and not says_damage(error):
+                raise error
+            if error is not None:
+                refused[job.id] = error
+            elif replies[last]:
                 self._enqueue_dependents_safely(queue, job)
+        return refused
 
     def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> None:
         """Record a success; ``value``: the result, or the ``Sealed`` pickle of it."""
@@ -194,14 +229,17 @@ class RQWorker(BaseWorker):
         recorded = False
         self._stopped_job_id = job.id if stopped else None
         try:
-            self.handle_job_failure(job, queue, exc_string=error, execution=execution)
-            recorded = not self.connection.exists(execution.key)  # RQ only logs it if Redis has not taken it
+            with self._hearing() as hidden:
+                self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+            recorded = not self.connection.exists(execution.key)
         finally:
             if not recorded:
                 self.executions[execution.id] = execution
                 job.retries_left, job.number_of_retries = before  # RQ has counted this try already
         if not recorded:
-            raise RedisConnectionError(f"the failure of job {job.id} could not be recorded")
+            raise (
+                hidden[0] if hidden else RedisConnectionError(f"the failure of job {job.id} could not be recorded")
+            )
 
     def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> None:
         """Record that the job returned a ``Retry``."""
@@ -209,7 +247,24 @@ class RQWorker(BaseWorker):
         assert outcome.retry is not None
         assert outcome.value is not None
         job._result = retry = SealedRetry(outcome.retry, outcome.value)  # RQ saves it in the job's hash, too
-        self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
+        with self._hearing() as hidden:
+            self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
+        if hidden and self.connection.exists(execution.key):
+            raise hidden[0]
+
+    @contextmanager
+    def _hearing(self) -> Iterator[list[Exception]]:
+        """The errors that RQ's code only logs in the body, as when Redis has not taken a job's end.
+
+        Who called it must know them: the server may be away, and then it is to be said again, or what is to be
+        written can't be, and never will.
+        """
+        hidden: list[Exception] = []
+        before, self.log = self.log, cast("Any", _Ear(self.log, hidden))
+        try:
+            yield hidden
+        finally:
+            self.log = before
 
     def forget(self, job: Job, execution: Execution, *, delete: bool) -> None:
         """Take back the execution's record: the job was cancelled, or (``delete``) was a helper."""
@@ -231,6 +286,34 @@ class RQWorker(BaseWorker):
         """Write when a shutdown was asked for, while something runs."""
         self._shutdown_requested_date = requested
         self.set_shutdown_requested_date()
+
+    def mend(self, executions: Iterable[Execution]) -> bool:
+        """Make anew what can't be worked with of this worker's own keys; whether there was something.
+
+        Args:
+            executions: That it has.
+        """
+        kinds = (self.connection.type(self.key), self.connection.type(self.executions_key))
+        wrong = [key for key, kind, wanted in zip((self.key, self.executions_key), kinds, (b"hash", b"set"),
+                 strict=True) if kind not in (wanted, b"none")]  # fmt: skip
+        for key in wrong:
+            self.connection.delete(key)
+        if self.key in wrong:
+            self.connection.hset(self.key, mapping=self.serialize())
+            self.connection.expire(self.key, self.worker_ttl + _HEARTBEAT_GRACE)
+        if self.executions_key in wrong and (members := [one.composite_key for one in executions]):
+            self.connection.sadd(self.executions_key, *members)
+        bad = []
+        if self.key not in wrong:
+            counted: list[Any] = self.connection.hmget(self.key, _COUNTS)
+            bad = [
+                name for name, value in zip(_COUNTS, counted, strict=True) if value and not _COUNT.fullmatch(value)
+            ]
+        if bad:
+            self.connection.hdel(self.key, *bad)
+        if wrong or bad:
+            log.error("%s held what is not RQ's, and was mended", self.key, extra={"action": "damage"})
+        return bool(wrong or bad)
 
     def rest(self) -> None:
         """Nothing runs."""

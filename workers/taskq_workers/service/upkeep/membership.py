@@ -91,7 +91,7 @@ class Membership:
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
         self._pids = state.lanes.pids
-        mend(state.connection)
+        self.mend()
         with state.connection.pipeline() as pipe:
             services.renew(pipe, self.info, lease)
             self._given_up = not pipe.execute()[0] or self._given_up
@@ -111,6 +111,11 @@ class Membership:
             with contained(f"what the worker {name} held"):
                 if services.depose(state.scripts, name, time.time()):
                     recovery.recover(state.connection, name)
+
+    def mend(self) -> None:
+        """Delete what can't be worked with of the keys that all services share, and of our own."""
+        mend(self._state.connection)
+        self._state.worker.mend(taken.execution for taken in self._state.taken)
 
     def _come_back(self) -> None:
         """We were given up for dead, and what we held was handed on: register again, and let go of it."""
@@ -137,9 +142,11 @@ class Membership:
         return any(mine & set(info.queues) for info in services.live(state.connection) if info.name != state.name)
 
     def _beat(self) -> None:
-        self._state.worker.heartbeat()
+        with contained("the worker's heartbeat"):
+            self._state.worker.heartbeat()
         for taken in self._state.taken:
-            self._state.worker.maintain_heartbeats(taken.job, taken.execution)
+            with contained(f"the heartbeat of job {taken.job_id}"):
+                self._state.worker.maintain_heartbeats(taken.job, taken.execution)
 
     def note_stop(self) -> None:
         """The service stops; as RQ's worker, it says since when, if something runs. Redis may be away just now."""

@@ -21,7 +21,7 @@ from rq.worker.base import BaseWorker
 
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import keys, services
+from taskq.redis import ids, keys, services
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
@@ -97,9 +97,8 @@ def executions_of(connection: Any, name: str) -> set[str]:
     key, members = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name), set()
     keep_only(connection, key, b"set")
     for member in connection.smembers(key):
-        text = member.decode("utf-8", "replace")
-        if text.encode() == member and text.count(":") == 1:
-            members.add(text)
+        if ids.of_execution(member):
+            members.add(member.decode())
         else:
             connection.srem(key, member)
     return members

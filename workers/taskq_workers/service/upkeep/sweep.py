@@ -14,8 +14,9 @@ from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job, JobStatus
 
 from taskq.maps.job import CANCELED_TTL, ENDED
-from taskq.redis import keys
+from taskq.redis import ids, keys
 from taskq.redis.keys import MapField, MapKeys
+from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
 
 INTERVAL = 10.0  # seconds between two looks of one service
@@ -37,29 +38,38 @@ class Sweep:
             return
         self._swept = time.monotonic()
         self._cursor, found = state.connection.zscan(keys.MAPS, self._cursor, count=_COUNT)
-        old = [name.decode("utf-8", "replace") for name, pushed in found if time.time() - pushed > _YOUNG]
+        if strange := [name for name, _pushed in found if not ids.read(name)]:
+            state.connection.zrem(keys.MAPS, *strange)
+        old = [name for one, pushed in found if (name := ids.read(one)) and abs(time.time() - pushed) > _YOUNG]
         if old:
             _look_at(state, old)
 
 
-def _look_at(state: State, ids: list[str]) -> None:
+def _look_at(state: State, maps: list[str]) -> None:
     with state.connection.pipeline(transaction=False) as pipe:
-        for map_id in ids:
+        for map_id in maps:
             pipe.ttl(MapKeys(map_id).hash)
             pipe.hget(Job.key_for(map_id), "status")
             pipe.hget(MapKeys(map_id).hash, MapField.INCARNATION)
         replies = pipe.execute(raise_on_error=False)
-    for map_id, ttl, status, known in zip(ids, *(replies[at::3] for at in range(3)), strict=True):
-        store = state.store(map_id, known.decode("ascii", "replace") if isinstance(known, bytes) else "")
-        if ttl == -2:  # noqa: PLR2004 - Redis's word for: there is no such key
-            state.connection.zrem(keys.MAPS, map_id)
-        elif ttl == -1 and status is None:
-            store.close("its RQ job was deleted")
-            store.tell_end(delete=True)
-        elif ttl == -1 and _ended(status):
-            store.close()
-            store.expire(_LIFE.get(JobStatus(status.decode()), DEFAULT_FAILURE_TTL))
-            store.tell_end()
+    for map_id, ttl, status, known in zip(maps, *(replies[at::3] for at in range(3)), strict=True):
+        with contained(f"what is left of the map {map_id}"):
+            _sweep(
+                state, map_id, known.decode("ascii", "replace") if isinstance(known, bytes) else "", ttl, status
+            )
+
+
+def _sweep(state: State, map_id: str, incarnation: str, ttl: Any, status: Any) -> None:
+    store = state.store(map_id, incarnation)
+    if ttl == -2:  # noqa: PLR2004 - Redis's word for: there is no such key
+        state.connection.zrem(keys.MAPS, map_id)
+    elif ttl == -1 and status is None:
+        store.close("its RQ job was deleted")
+        store.tell_end(delete=True)
+    elif ttl == -1 and _ended(status):
+        store.close()
+        store.expire(_LIFE.get(JobStatus(status.decode()), DEFAULT_FAILURE_TTL))
+        store.tell_end()
 
 
 def _ended(status: Any) -> bool:

@@ -1,0 +1,26 @@
+"""Which ids a job can have: asked of every id that comes out of Redis, where it comes out.
+
+RQ gives a job no other id, and raises where it meets one; anybody with write access can put one into a list.
+"""
+
+from __future__ import annotations
+
+from rq.job import JOB_ID_PATTERN
+
+LONGEST = 10_000  # characters; RQ knows no limit, and every message about a job holds its id
+
+
+def read(raw: bytes | str) -> str | None:
+    """The id as text; None if no job can have it."""
+    try:
+        text = raw if isinstance(raw, str) else raw.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) <= LONGEST and JOB_ID_PATTERN.fullmatch(text) else None
+
+
+def of_execution(member: bytes | str) -> str | None:
+    """The id of the job, of a member such as ``job:execution`` of RQ's lists of what runs; None if it is none."""
+    text = member if isinstance(member, str) else member.decode("ascii", "replace")
+    job_id, _, execution = text.partition(":")
+    return read(job_id) if read(execution) else None

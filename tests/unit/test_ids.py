@@ -1,0 +1,49 @@
+"""Which ids a job can have."""
+
+from __future__ import annotations
+
+import pytest
+from rq.job import validate_job_id
+
+from taskq.redis import ids
+from taskq.redis.keys import JOB_KIND
+from taskq.redis.kinds import kind_of
+
+NO_IDS = [
+    b"a b",
+    b"a\nb",
+    b"x;y",
+    "é".encode(),
+    b"\xff\xfe",
+    b"a:b",
+    b"",
+    b"..",
+    b"a}b",
+    b"a\n",
+    b"*",
+    b"\x1b[31m",
+]
+
+
+@pytest.mark.parametrize("raw", NO_IDS)
+def test_no_ids(raw: bytes) -> None:
+    assert ids.read(raw) is None
+    assert ids.read(raw.decode("utf-8", "surrogateescape")) is None
+    with pytest.raises(ValueError, match="Job ID"):
+        validate_job_id(raw.decode("utf-8", "replace"))
+    assert ids.of_execution(raw + b":0123") is None
+    assert ids.of_execution(b"fine:" + raw) is None
+
+
+def test_ids() -> None:
+    assert ids.read(b"0f-_Z") == ids.read("0f-_Z") == "0f-_Z"
+    assert ids.of_execution(b"0f-_Z:12") == "0f-_Z"
+    assert ids.read("a" * ids.LONGEST) is not None
+    assert ids.read("a" * (ids.LONGEST + 1)) is None
+
+
+def test_a_helper_helps_with_a_job() -> None:
+    assert kind_of({JOB_KIND.encode(): b"helper a-b"})[:2] == ("helper", "a-b")
+    assert (
+        kind_of({JOB_KIND.encode(): b"helper a;b"})[:2] == kind_of({JOB_KIND.encode(): b"helper"})[:2] == ("", "")
+    )
