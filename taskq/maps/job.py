@@ -115,7 +115,7 @@ class MapJob(SignedJob):
         """
         if not progress:
             return self._wait(timeout)
-        with bar(self.store.info().name, progress) as move:
+        with bar(self.store.glance().name, progress) as move:
             ended = self._wait(timeout, lambda: move(self.progress))
             if self.store.exists():
                 move(self.progress)
@@ -278,7 +278,7 @@ class MapJob(SignedJob):
     @clear_errors
     def progress(self) -> Progress:
         """How far the map is, now."""
-        info = self.store.info()
+        info = self.store.glance()
         now = info.ended or time.time()
         busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
         return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
@@ -345,7 +345,7 @@ class MapJob(SignedJob):
 
     def __repr__(self) -> str:
         try:
-            info, status = self.store.info(), self._status_now()
+            info, status = self.store.glance(), self._status_now()
         except ResultsGoneError:
             return f"<MapJob {self.id} (its keys are gone)>"
         except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away
