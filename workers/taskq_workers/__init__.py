@@ -7,7 +7,7 @@
 
     settings, rq_options, user_code  what a worker is told      signals    all handling of signals
     logs, telemetry                  what it says               user_path  where the user's modules are found
-    json_lines                       values as lines of JSON
+    json_lines                       values as lines of JSON   __main__   the command
     readable                         which jobs RQ's own code can work with
 
 Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
