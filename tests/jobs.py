@@ -121,6 +121,12 @@ def fail_first(n: int) -> float:
     return 1 / n
 
 
+def fail_odd(n: int) -> int:
+    if n % 2:
+        raise ValueError(f"{n} is odd")
+    return n
+
+
 def fail_until(flag: str, n: int) -> int:
     """Fails while the flag is there."""
     if n == 2 and Path(flag).exists():

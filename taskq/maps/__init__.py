@@ -19,6 +19,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     proof       that a map is complete, before that is recorded
     completed   results in the order of completion, checked
     forks       children that job code has forked stay out of what called it
+    failures    what failed, as a mapping
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
     waiting     a map's messages, and what happens without them

@@ -20,6 +20,7 @@ from taskq.errors import (
     WaitTimeoutError,
 )
 from taskq.maps.completed import Completed
+from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.store import MapStore
@@ -269,10 +270,9 @@ class MapJob(SignedJob):
         return ResultList(known.results, self.connection, known.incarnation)
 
     @property
-    @clear_errors
-    def errors(self) -> dict[int, ItemFailure]:
-        """What failed so far: item index -> record, by index."""
-        return self.store.failures()
+    def errors(self) -> Mapping[int, ItemFailure]:
+        """What failed so far: item index -> record, by index; records are read as they are asked for."""
+        return Failures(self.store)
 
     @property
     @clear_errors

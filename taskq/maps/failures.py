@@ -1,0 +1,89 @@
+"""What failed of a map so far, as a mapping of which no more is read than is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+
+from taskq.maps.coverage import Coverage
+from taskq.maps.reader import MapReader
+from taskq.payload.outcome import ItemFailure
+from taskq.redis.patience import clear_errors
+
+_BATCH = 100  # error records read in one round trip: each may be large
+_SHOWN = 10  # in a repr
+
+
+class Failures(Mapping[int, ItemFailure]):
+    """Item index -> error record, by index; nothing is kept, so it always tells of now.
+
+    Args:
+        store: The map's.
+
+    Every access raises ``ServerError`` if the server can't be reached, ``SignatureError`` if there is a secret key
+    and a record is not signed for this map; ``DamagedError`` if one is no record of the item at which it stands.
+    """
+
+    def __init__(self, store: MapReader) -> None:
+        self._store = store
+
+    @clear_errors
+    def __getitem__(self, index: int) -> ItemFailure:
+        [found] = self._store.failures_at([index]) if isinstance(index, int) else [None]
+        if found is None:
+            raise KeyError(index)
+        return found
+
+    @clear_errors
+    def __len__(self) -> int:
+        return self._store.failed()
+
+    def __iter__(self) -> Iterator[int]:
+        return (failure.index for failure in self.each())
+
+    def each(self) -> Iterator[ItemFailure]:
+        """Every record, by index; a batch of them is in memory at a time."""
+        for indexes in self._batches():
+            yield from self._read(indexes)
+
+    @clear_errors
+    def _read(self, indexes: range) -> list[ItemFailure]:
+        return [found for found in self._store.failures_at(indexes) if found is not None]
+
+    @clear_errors
+    def _batches(self) -> list[range]:
+        """The items that have no result."""
+        if not self._store.failed():
+            return []
+        coverage = Coverage(self._store.info().total)
+        for start, count in self._store.spans():
+            coverage.add(start, count)
+        return [range(start, start + count) for start, count in coverage.gaps(_BATCH)]
+
+    def items(self) -> ItemsView[int, ItemFailure]:
+        return _Items(self)
+
+    def values(self) -> ValuesView[ItemFailure]:
+        return _Values(self)
+
+    def __repr__(self) -> str:
+        shown = [f"{failure.index}: {failure!r}" for failure, _ in zip(self.each(), range(_SHOWN), strict=False)]
+        more = [f"... {len(self)} in all"] if len(self) > _SHOWN else []
+        return "{" + ", ".join([*shown, *more]) + "}"
+
+
+class _Items(ItemsView[int, ItemFailure]):
+    def __init__(self, of: Failures) -> None:
+        super().__init__(of)
+        self._of = of
+
+    def __iter__(self) -> Iterator[tuple[int, ItemFailure]]:
+        return ((failure.index, failure) for failure in self._of.each())
+
+
+class _Values(ValuesView[ItemFailure]):
+    def __init__(self, of: Failures) -> None:
+        super().__init__(of)
+        self._of = of
+
+    def __iter__(self) -> Iterator[ItemFailure]:
+        return self._of.each()

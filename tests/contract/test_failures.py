@@ -1,0 +1,51 @@
+"""``job.errors``: a mapping of which no more is read than is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taskq import MapJob, Queue
+from taskq.maps import failures
+from taskq.testing import drain
+from tests import jobs
+
+
+@pytest.fixture
+def job(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> MapJob:
+    monkeypatch.setattr(failures, "_BATCH", 3)
+    made = any_queue.map(jobs.fail_odd, range(30), chunksize=4)
+    drain(any_queue)
+    return made
+
+
+def test_it_is_a_mapping_by_index(job: MapJob) -> None:
+    errors = job.errors
+    odd = list(range(1, 30, 2))
+    assert (list(errors), len(errors)) == (odd, 15)
+    assert [index for index, failure in errors.items() if failure.index == index] == odd
+    assert [failure.index for failure in errors.values()] == odd
+    assert (3 in errors, 4 in errors, 30 in errors, "3" in errors) == (True, False, False, False)
+    assert errors == {index: errors[index] for index in odd}
+    assert repr(errors).endswith("... 15 in all}")
+    with pytest.raises(KeyError):
+        errors[2]
+
+
+def test_one_costs_one_look(job: MapJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+    execute = job.connection.execute_command
+
+    def note(*args: Any, **options: Any) -> Any:
+        said.append(args)
+        return execute(*args, **options)
+
+    monkeypatch.setattr(job.connection, "execute_command", note)
+    assert job.errors[7].type == "ValueError"
+    assert [args[0] for args in said] == ["HMGET"]
+
+
+def test_nothing_failed(any_queue: Queue) -> None:
+    made = any_queue.map(jobs.square, range(3))
+    assert (dict(made.errors), len(made.errors), repr(made.errors)) == ({}, 0, "{}")
