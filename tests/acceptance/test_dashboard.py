@@ -36,6 +36,7 @@ RED_PIXELS = """canvas => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=HANGS * 1000)
     with chromium() as found:
         yield found
 
@@ -60,7 +61,7 @@ def dashboard(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def page(browser: Browser) -> Iterator[Page]:
     """A page on which any error of a script, and anything that is loaded from elsewhere, fails the test."""
     found = browser.new_page(viewport={"width": 1200, "height": 900})
-    found.set_default_timeout(15_000)
+    found.set_default_timeout(HANGS * 1000)
     errors: list[str] = []
     found.on("pageerror", lambda error: errors.append(str(error)))
     found.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
@@ -97,13 +98,13 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     flag = tmp_path / "flag"
     flag.touch()
     failing = real_queue.starmap(jobs.fail_until, [(str(flag), n) for n in range(4)], chunksize=1)
-    running = real_queue.map(jobs.nap, [0.2] * 400, chunksize=1)
+    running = real_queue.map(jobs.nap, [0.2] * 4000, chunksize=1)
 
     # It runs
     expect(line_of(page, "nap").locator(".status")).to_have_text("started")
     expect(page.locator("#card-cores")).to_have_text("2 of 2")
     expect(page.locator("#services")).to_contain_text("nap, chunk")
-    expect(line_of(page, "nap").locator(".bar + .sub")).to_contain_text(re.compile(r"[1-9]\d* of 400 done"))
+    expect(line_of(page, "nap").locator(".bar + .sub")).to_contain_text(re.compile(r"[1-9]\d* of 4000 done"))
 
     # A process is killed: a red mark in the drawing, the same in words, and a death in the table of processes
     red = page.locator("#timeline").evaluate(RED_PIXELS)

@@ -242,17 +242,16 @@ def test_a_service_that_dies_again_and_again_holds_nobody_up(workers: Workers, r
     killed: set[int] = set()
 
     def die() -> bool:
-        for info in worker.infos:
-            if info.pid not in killed and "-0-" in info.name[-20:]:
-                killed.add(info.pid)
-                os.kill(info.pid, signal.SIGKILL)
+        for pid in {*worker.titled("service 0 [")} - killed:
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
         return len(killed) >= 5
 
     wait_until(die)
     worker.wait_until_output("starts again in 0.4 s")
-    [other] = [info for info in worker.infos if info.pid not in killed]
-    os.kill(other.pid, signal.SIGKILL)
-    wait_until(lambda: len(worker.infos) == 2, "both work again")
+    [other] = worker.titled("service 1 [")
+    os.kill(other, signal.SIGKILL)
+    wait_until(lambda: len({info.pid for info in worker.infos} - killed - {other}) == 2, "both work again")
     said = [line for line in worker.output.splitlines() if "service 1 died" in line]
     assert len(said) == 1
     assert "starts again in" not in said[0], "it is started at once"

@@ -19,7 +19,7 @@ from taskq import MapJob, Queue
 from taskq_workers.cli import cli, exits
 from tests import jobs
 from tests.acceptance.worker import ROOT, Workers, environment, run
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -132,7 +132,7 @@ def test_a_result_that_this_process_cannot_read(url: str, monkeypatch: pytest.Mo
 
 
 def test_as_completed(url: str) -> None:
-    told = taskq(url, "map", "tests.jobs:nap", "1.0", "0", "--chunksize", "1", "--as-completed")
+    told = taskq(url, "map", "tests.jobs:come_last", "0", "1", "--chunksize", "1", "--as-completed")
     assert [line["item"] for line in lines(told.stdout)] == [1, 0]
 
 
@@ -168,10 +168,11 @@ def test_what_cannot_be_mapped(url: str, arguments: tuple[str, ...], stdin: str,
         assert kept_of_jobs(connection) == before
 
 
-def test_results_come_while_the_map_runs(url: str) -> None:
-    process = start(url, "map", "tests.jobs:nap", "0", "6", "--chunksize", "1")
+def test_results_come_while_the_map_runs(url: str, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    process = start(url, "map", "tests.jobs:wait_for", "", str(flag), "--chunksize", "1")
     assert process.stdout is not None
-    assert json.loads(process.stdout.readline()) == {"item": 0, "value": 0}
+    assert json.loads(process.stdout.readline()) == {"item": 0, "value": ""}
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=HANGS)
     assert (stdout, process.returncode) == ("", exits.INTERRUPTED)
@@ -181,15 +182,16 @@ def test_results_come_while_the_map_runs(url: str) -> None:
 
     again = start(url, "attach", job_id, "--cancel-on-interrupt")
     assert again.stdout is not None
-    assert json.loads(again.stdout.readline()) == {"item": 0, "value": 0}
+    assert json.loads(again.stdout.readline()) == {"item": 0, "value": ""}
     again.send_signal(signal.SIGINT)
     stdout, stderr = again.communicate(timeout=HANGS)
     assert (stdout, again.returncode) == ("", exits.INTERRUPTED)
     assert f"the map {job_id} was cancelled" in stderr
     told = taskq(url, "results", job_id)
     assert told.returncode == exits.ENDED_EARLY
-    assert lines(told.stdout) == [{"item": 0, "value": 0}]
+    assert lines(told.stdout) == [{"item": 0, "value": ""}]
     assert f"the map {job_id} was cancelled with 1 of 2 items done" in told.stderr
+    flag.touch()
 
 
 def test_ctrl_c_before_all_items_are_there(url: str) -> None:
@@ -212,7 +214,7 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
 
 def test_detached_shown_and_killed(url: str) -> None:
     queue = Queue(url=url)
-    told = taskq(url, "map", "tests.jobs:nap", "60", "--detach")
+    told = taskq(url, "map", "tests.jobs:nap", str(LONG), "--detach")
     assert told.stderr == ""
     job_id = told.stdout.strip()
     wait_until(lambda: queue.fetch_job(job_id).progress.busy == 1, "a process runs it")
@@ -272,7 +274,7 @@ def test_plain_jobs(url: str) -> None:
         (failed.id, "plain", "failed", None)
     ]
     assert failed.id in taskq(url, "jobs").stdout
-    runs = queue.enqueue("tests.jobs.nap", 60)
+    runs = queue.enqueue("tests.jobs.nap", LONG)
     wait_until(lambda: runs.get_status(refresh=True) == "started")
     assert "--kill ends it" in taskq(url, "cancel", runs.id).stderr
     assert taskq(url, "cancel", runs.id, "--kill").returncode == exits.OK

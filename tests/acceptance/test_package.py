@@ -19,6 +19,7 @@ import pytest
 
 from taskq import __version__
 from tests.acceptance.worker import ROOT, environment
+from tests.waiting import HANGS, LONG
 
 pytestmark = pytest.mark.acceptance
 
@@ -40,7 +41,7 @@ def build(source: Path, folder: Path) -> Built:
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
     done = subprocess.run(
         command, cwd=folder, env=environment(SOURCE_DATE_EPOCH=str(EPOCH)), capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=LONG, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     sdist, wheel = folder / f"{NAME}.tar.gz", folder / f"{NAME}-py3-none-any.whl"
@@ -61,7 +62,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run(
-        [*pip, "--no-deps", "--no-index", "--target", str(folder), str(built.wheel)], check=True, timeout=300
+        [*pip, "--no-deps", "--no-index", "--target", str(folder), str(built.wheel)], check=True, timeout=LONG
     )
     return folder
 
@@ -151,7 +152,7 @@ def python(code: str, installed: Path, cwd: Path) -> str:
     """What the program prints; it finds the installed wheel before the clone."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=cwd, env=environment(PYTHONPATH=str(installed)),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -162,8 +163,8 @@ def test_it_works_beside_a_project_of_the_same_shape(installed: Path, project: P
         "import taskq, taskq_workers, workers.mailer\n"
         "print(taskq.__file__, taskq_workers.__file__, workers.mailer.__file__, sep='\\n')\n"
         "with taskq.local(processes=1) as q:\n"
-        "    print(q.map(workers.mailer.deliver, [1, 2]).get(timeout=60))\n"
-        "    print(q.enqueue('workers.mailer.deliver', 3).latest_result(timeout=60).return_value)\n"
+        f"    print(q.map(workers.mailer.deliver, [1, 2]).get(timeout={HANGS}))\n"
+        f"    print(q.enqueue('workers.mailer.deliver', 3).latest_result(timeout={HANGS}).return_value)\n"
     )
     assert python(code, installed, project).splitlines() == [
         str(installed / "taskq/__init__.py"),
@@ -178,7 +179,7 @@ def test_the_command_is_installed(installed: Path, project: Path) -> None:
     for command in ([str(installed / "bin/taskq")], [sys.executable, "-m", "taskq"]):
         told = subprocess.run(
             [*command, "--version"], cwd=project, env=environment(PYTHONPATH=str(installed)),
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=HANGS, check=False,
         )  # fmt: skip
         assert __version__ in told.stdout, told.stderr
 
@@ -188,7 +189,7 @@ def test_no_other_module_is_installed(installed: Path, tmp_path: Path) -> None:
     assert "taskq-pool" not in packages_distributions().get("workers", [])
     look = "import importlib.util as u; print(*[n for n in ('workers', 'tests', 'benchmarks') if u.find_spec(n)])"
     done = subprocess.run(
-        [sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
+        [sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, timeout=HANGS, check=True,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )  # fmt: skip
     assert done.stdout.split() == []

@@ -93,10 +93,14 @@ def test_restart_in_mid_map(workers: Workers, server: Server, tmp_path: Path) ->
     server.start()
     worker = workers.start("--processes", "2", url=server.url).wait_until_ready()
     queue = Queue(url=server.url)
-    job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.06) for n in range(24)], chunksize=1)
-    wait_until(lambda: job.progress.done >= 6)
+    flag = tmp_path / "flag"
+    items = [(str(ledger), n, str(flag) if n > 5 else "") for n in range(24)]
+    job = queue.starmap(jobs.run_until, items, chunksize=1)
+    wait_until(lambda: job.progress.done == 6 and len(runs_of(ledger)) == 8)
     server.kill()
     worker.wait_until_output("Redis: ")
+    flag.touch()
+    wait_until(lambda: len(runs_of(ledger)) > 8, "what was claimed goes on")
     server.start()
     assert job.get(timeout=HANGS) == [n * n for n in range(24)]
     assert len(job.result_list) == 24
@@ -111,14 +115,14 @@ def test_restart_in_mid_map(workers: Workers, server: Server, tmp_path: Path) ->
 def test_silent_for_longer_than_a_lease(workers: Workers, server: Server, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     server.start()
-    options = ("--processes", "1", "--lease", "2")
+    options = ("--processes", "1", "--lease", "5")  # seconds; they renew it in time, on the busiest machine
     both = [workers.start(*options, url=server.url).wait_until_ready() for _ in range(2)]
     queue = Queue(url=server.url)
     job = queue.starmap(jobs.run_once, [(str(ledger), n, 0.1) for n in range(20)], chunksize=1)
     wait_until(lambda: job.progress.done >= 4)
     server.freeze()
     silent = time.monotonic()
-    wait_until(lambda: time.monotonic() > silent + 2.2)
+    wait_until(lambda: time.monotonic() > silent + 5.5)
     server.thaw()
     assert job.get(timeout=HANGS) == [n * n for n in range(20)]
     assert repeated(ledger) == []
@@ -149,7 +153,7 @@ def test_stopped_while_the_server_is_gone(workers: Workers, server: Server, tmp_
     wait_until(lambda: job.progress.done >= 4)
     server.kill()
     first.wait_until_output("Redis: ")
-    assert first.stop(timeout=9) == 0
+    assert first.stop() == 0
     first.wait_until_gone()
     assert "Traceback" not in first.output
     server.start()

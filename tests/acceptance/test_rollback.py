@@ -54,16 +54,17 @@ def test_a_map_goes_on(workers: Workers, server: Server, tmp_path: Path, first: 
 def test_a_job_ends_again(workers: Workers, server: Server, tmp_path: Path, moment: str) -> None:
     server.start()
     worker = workers.start("--processes", "1", url=server.url).wait_until_ready()
-    queue = Queue(url=server.url)
+    queue, flag = Queue(url=server.url), tmp_path / "flag"
     if moment == "queued":
-        queue.enqueue(jobs.nap, 0.3)
-    job = queue.enqueue(jobs.nap, 0.4)
+        queue.enqueue(jobs.wait_for, str(flag))
+    job = queue.enqueue(jobs.wait_for, str(flag))
     wait_until(lambda: job.get_status() == moment)
     past = Past(server, tmp_path)
+    flag.touch()
     wait_until(lambda: job.get_status() == "finished")
     past.come_back()
     wait_until(lambda: job.get_status() == "finished")
-    assert job.return_value() == 0.4
+    assert job.return_value() == str(flag)
     wait_until(lambda: not queue.connection.keys("rq:execution*"))
     assert "Traceback" not in worker.output
     assert worker.stop() == 0
@@ -72,11 +73,12 @@ def test_a_job_ends_again(workers: Workers, server: Server, tmp_path: Path, mome
 def test_what_was_never_pushed_is_let_go(workers: Workers, server: Server, tmp_path: Path) -> None:
     server.start()
     worker = workers.start("--processes", "2", url=server.url).wait_until_ready()
-    queue = Queue(url=server.url)
+    queue, flag = Queue(url=server.url), tmp_path / "flag"
     past = Past(server, tmp_path)
-    pushed = [queue.enqueue(jobs.nap, 0.6), queue.map(jobs.nap, [0.05] * 30, chunksize=1)]
+    pushed = [queue.enqueue(jobs.wait_for, str(flag)), queue.map(jobs.wait_for, [str(flag)] * 30, chunksize=1)]
     wait_until(lambda: all(job.get_status() == "started" for job in pushed))
     past.come_back()
+    flag.touch()
     assert queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
     wait_until(lambda: not queue.connection.keys("rq:execution*"))
     names = b" ".join(queue.connection.keys("*")).decode()

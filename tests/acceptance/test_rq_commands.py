@@ -42,9 +42,9 @@ def pids_in(file: Path) -> list[int]:
     return [int(pid) for pid in file.read_text().split()] if file.exists() else []
 
 
-def wait_until_dead(pids: list[int], timeout: float = 2.0) -> None:
+def wait_until_dead(pids: list[int]) -> None:
     assert len(pids) == 3
-    wait_until(lambda: not any(alive(pid) for pid in pids), "no child is left", timeout)
+    wait_until(lambda: not any(alive(pid) for pid in pids), "no child is left")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the mark of a service's processes is found in /proc")
@@ -78,7 +78,7 @@ def test_children_of_job_code_die_when_it_is_stopped(workers: Workers, real_queu
     send_stop_job_command(real_queue.connection, job.id)
     wait_until(lambda: job.get_status() == JobStatus.STOPPED)
     of_group = pids_in(children)[:2]
-    wait_until(lambda: not any(alive(pid) for pid in of_group), "no child of the group is left", 2.0)
+    wait_until(lambda: not any(alive(pid) for pid in of_group), "no child of the group is left")
 
 
 # -- RQ's commands --------------------------------------------------------------------------------------
@@ -110,12 +110,17 @@ def test_rq_suspend_and_resume(workers: Workers, real_queue: Queue, server_url: 
     wait_until(lambda: job.get_status() == JobStatus.FINISHED)
 
 
-def test_the_shutdown_command_ends_the_worker_for_good(workers: Workers, real_queue: Queue) -> None:
+def test_the_shutdown_command_ends_the_worker_for_good(
+    workers: Workers, real_queue: Queue, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
     worker = workers.ready(services=2, processes=1)
-    job = real_queue.enqueue(jobs.nap, 0.5)
+    job = real_queue.enqueue(jobs.wait_for, str(flag))
     wait_until(lambda: job.get_status() == JobStatus.STARTED)
     first, second = rq.Worker.all(real_queue.connection)
     send_shutdown_command(real_queue.connection, first.name)
+    worker.wait_until_output("stops: finishes what runs")
+    flag.touch()
     wait_until(lambda: len(worker.infos) == 1)
     send_shutdown_command(real_queue.connection, second.name)
     assert worker.process.wait(HANGS) == 0

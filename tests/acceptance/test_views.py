@@ -26,7 +26,7 @@ from taskq_workers.cli import cli, exits
 from taskq_workers.logs import FIELDS
 from tests import jobs
 from tests.acceptance.worker import ROOT, Server, Workers, environment, run
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -100,7 +100,7 @@ def test_completion(server_url: str, real_queue: Queue) -> None:
 
 def test_top_on_a_terminal(workers: Workers, real_queue: Queue, server_url: str) -> None:
     workers.ready(processes=2)
-    job = real_queue.map(jobs.nap, [20] * 2, chunksize=1)
+    job = real_queue.map(jobs.nap, [LONG] * 2, chunksize=1)
     wait_until(lambda: job.progress.busy == 2)
     pid, terminal = pty.fork()
     if pid == 0:
@@ -111,7 +111,7 @@ def test_top_on_a_terminal(workers: Workers, real_queue: Queue, server_url: str)
 
     def read(words: str) -> None:
         nonlocal shown
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + HANGS
         while words not in shown:
             assert time.monotonic() < deadline, shown
             if select.select([terminal], [], [], 0.2)[0]:

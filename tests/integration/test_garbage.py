@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.results import Result
@@ -19,7 +19,10 @@ from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import HANGS, wait_until
 
-FEW = settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+# Nothing is shrunk: if something hangs, each try takes minutes.
+FEW = settings(
+    max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
 
 NASTY = [
     b"", b"\xff\xfe", b"0", b"-1", b"9" * 30, b"nan", b"inf", b"1 2 3", b"0 2 \n", b"0 99999999999 \n\x80", b"x:y",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from tests import jobs
 from tests.integration.test_garbage import serves
 from tests.unit.test_ids import NO_IDS
 from tests.unit.test_readable import BAD
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 EVIL = {"status": "queued", "origin": "default", "data": b"x", "created_at": "2026-01-01T00:00:00.000000Z"}
 LAST_ID = "18446744073709551615-18446744073709551615"  # of a stream: nothing can be added after it
@@ -93,38 +94,44 @@ def test_numbers_that_not_all_read_alike(any_queue: Queue, field: str, value: by
         any_queue.connection.rpush(any_queue.key, job.id)
         other = any_queue.enqueue(jobs.square, 4)
         wait_until(lambda: any_queue.connection.hget(job.key, "status") in (b"failed", b"finished"))
-        assert other.latest_result(timeout=10).return_value == 16
+        assert other.latest_result(timeout=HANGS).return_value == 16
         serves(any_queue, state)
 
 
-def test_a_job_whose_hash_becomes_something_else(real_queue: Queue) -> None:
+def test_a_job_whose_hash_becomes_something_else(real_queue: Queue, tmp_path: Path) -> None:
     """While it runs: its heartbeats, and its end, can't be written."""
+    flag = tmp_path / "flag"
     options = RQOptions(job_monitoring_interval=1)
     with running_worker(real_queue, processes=2, rq=options) as state:
-        job = real_queue.enqueue(jobs.nap, 3)
+        job = real_queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
         real_queue.connection.delete(job.key)
         real_queue.connection.rpush(job.key, "x")
-        for _ in range(3):
-            serves(real_queue, state)
+        [execution] = [taken.execution.key for taken in list(state.taken)]
+        seen = real_queue.connection.hget(execution, "last_heartbeat")
+        wait_until(lambda: real_queue.connection.hget(execution, "last_heartbeat") != seen)
+        serves(real_queue, state)
+        flag.touch()
         wait_until(lambda: not real_queue.connection.zcard("rq:wip:default"))
         serves(real_queue, state)
 
 
 @pytest.mark.parametrize("with_callback", [False, True], ids=["short path", "long path"])
-def test_results_that_can_not_be_stored(real_queue: Queue, with_callback: bool) -> None:
+def test_results_that_can_not_be_stored(real_queue: Queue, tmp_path: Path, with_callback: bool) -> None:
     """One of several jobs that end together."""
+    flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1) as state:
-        first = real_queue.enqueue(jobs.nap, 0.3)
+        first = real_queue.enqueue(jobs.wait_for, str(flag))
         found = [real_queue.enqueue(jobs.square, n) for n in range(6)]
         if with_callback:
             real_queue.connection.hset(found[3].key, "failure_callback_timeout", 3)
             real_queue.connection.hset(found[3].key, "success_callback_name", "tests.jobs.remember")
         real_queue.connection.xadd(Result.get_key(found[3].id), {"a": "b"}, id=LAST_ID)
-        assert first.latest_result(timeout=10)
+        flag.touch()
+        assert first.latest_result(timeout=HANGS)
         for number, job in enumerate(found):
             if number != 3:
-                assert job.latest_result(timeout=10).return_value == number * number
+                assert job.latest_result(timeout=HANGS).return_value == number * number
         wait_until(lambda: found[3].get_status() == JobStatus.FAILED)
         serves(real_queue, state)
 
@@ -143,8 +150,8 @@ def test_dependents_that_are_none(any_queue: Queue, member: bytes) -> None:
     any_queue.connection.sadd(job.dependents_key, member)
     waiting = any_queue.enqueue(jobs.square, 4, depends_on=job)
     with running_worker(any_queue, processes=1) as state:
-        assert job.latest_result(timeout=10).return_value == 9
-        assert waiting.latest_result(timeout=10).return_value == 16
+        assert job.latest_result(timeout=HANGS).return_value == 9
+        assert waiting.latest_result(timeout=HANGS).return_value == 16
         serves(any_queue, state)
 
 
@@ -153,7 +160,7 @@ def test_a_worker_s_own_books(any_queue: Queue, field: str) -> None:
     with running_worker(any_queue, processes=1) as state:
         for value in (b"inf", b"x", b"9223372036854775807"):
             any_queue.connection.hset(state.worker.key, field, value)
-            assert any_queue.enqueue(jobs.square, 3).latest_result(timeout=10).return_value == 9
+            assert any_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS).return_value == 9
             failing = any_queue.enqueue(jobs.invert, 0)
             wait_until(lambda job=failing: job.get_status() == JobStatus.FAILED)  # type: ignore[misc]
             assert "ZeroDivisionError" in why(failing)
@@ -166,7 +173,7 @@ def test_a_worker_s_own_keys(any_queue: Queue, key: str) -> None:
         for _ in range(2):
             any_queue.connection.delete(getattr(state.worker, key))
             any_queue.connection.rpush(getattr(state.worker, key), "x")
-            assert any_queue.enqueue(jobs.square, 3).latest_result(timeout=15).return_value == 9
+            assert any_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS).return_value == 9
         serves(any_queue, state)
 
 
@@ -191,8 +198,8 @@ def test_jobs_that_wait_for_others(any_queue: Queue, monkeypatch: pytest.MonkeyP
         connection.zadd(key, {"a b": 1, b"\xff": 2, "evil": 3})
     connection.sadd(parent.dependents_key, "a b", b"\xff")
     with running_worker(any_queue, processes=1) as state:
-        assert ready.latest_result(timeout=10).return_value == 25
-        assert left.latest_result(timeout=10).return_value == 9
+        assert ready.latest_result(timeout=HANGS).return_value == 25
+        assert left.latest_result(timeout=HANGS).return_value == 9
         serves(any_queue, state)
 
 

@@ -149,8 +149,8 @@ def test_only_what_is_defined_where_it_is_allowed(fake_queue: Queue) -> None:
         kind = allowed.Kind()
         fine = [fake_queue.enqueue(one, 3) for one in (allowed.square, kind.double, kind, kind.make, kind.free)]
         fine.append(fake_queue.enqueue("tests.allowed.square", 3, on_success=Callback("tests.allowed.tell")))
-        assert [job.latest_result(timeout=10).return_value for job in fine] == [9, 6, 9, 12, 15, 9]
-        assert fake_queue.map(allowed.square, [3]).get(timeout=20) == [9]
+        assert [job.latest_result(timeout=HANGS).return_value for job in fine] == [9, 6, 9, 12, 15, 9]
+        assert fake_queue.map(allowed.square, [3]).get(timeout=HANGS) == [9]
         names = ["os.system", "loads", "square.__getattribute__", "imported", "Kind.bound", "os"]
         refused = [fake_queue.enqueue(f"tests.allowed.{name}", "x") for name in names]
         refused += [fake_queue.map(f"tests.allowed.{name}", ["x"]) for name in names]
