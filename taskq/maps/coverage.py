@@ -64,5 +64,5 @@ class Coverage:
             DamagedError: If not; names the first item that is missing, or that comes twice.
         """
         self.check()
-        for start, _count in self.gaps(self._total):
+        for start, _count in self.gaps(self._total or 1):
             raise DamagedError(f"nothing tells what became of item {start}, of {self._total} items")

@@ -69,7 +69,9 @@ def test_one_run_that_is_missing_or_there_twice(
         ([(0, 10), (5, 1)], "item 5 is accounted for twice"),
         ([(0, 5), (4, 6)], "item 4 is accounted for twice"),
         ([(0, 5), (4, 5)], "twice"),
-        ([(0, 10), (0, 10)], "20 items are accounted for, and there are 10"),
+        ([(0, 10), (0, 10)], "of 10 items some are accounted for twice"),
+        ([(5, 5), (0, 5), (0, 5)], "of 10 items some are accounted for twice"),
+        ([(0, 2), (2, 2), (4, 6), (2, 2), (2, 2)], "item 2 is accounted for twice"),
     ],
 )
 def test_the_error_names_the_item(all_runs: list[tuple[int, int]], text: str) -> None:
@@ -78,6 +80,35 @@ def test_the_error_names_the_item(all_runs: list[tuple[int, int]], text: str) ->
         coverage.add(start, count)
     with pytest.raises(DamagedError, match=text):
         coverage.prove()
+
+
+@given(st.integers(1, 60), st.sets(st.integers(1, 60)), st.integers(1, 70), st.data())
+def test_gaps_are_what_is_missing(total: int, cuts: set[int], most: int, data: st.DataObject) -> None:
+    all_runs = runs(total, cuts)
+    missing = data.draw(st.sets(st.sampled_from(all_runs)))
+    coverage = Coverage(total)
+    for start, count in all_runs:
+        if (start, count) not in missing:
+            coverage.add(start, count)
+    coverage.check()
+    gaps = list(coverage.gaps(most))
+    items = sorted(index for start, count in missing for index in range(start, start + count))
+    assert [index for start, count in gaps for index in range(start, start + count)] == items
+    assert all(0 < count <= most for _start, count in gaps)
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(1, 30)), max_size=8))
+def test_nothing_twice(total: int, all_runs: list[tuple[int, int]]) -> None:
+    all_runs = [(start, count) for start, count in all_runs if start + count <= total]
+    coverage = Coverage(total)
+    for start, count in all_runs:
+        coverage.add(start, count)
+    items = [index for start, count in all_runs for index in range(start, start + count)]
+    if len(set(items)) == len(items):
+        coverage.check()
+    else:
+        with pytest.raises(DamagedError, match="twice"):
+            coverage.check()
 
 
 def test_of_no_items_there_is_nothing_to_prove() -> None:

@@ -1,0 +1,153 @@
+"""Results in the order of completion, each beside the span that tells of which item it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskq import DamagedError, ItemError, SignatureError
+from taskq.maps.completed import Completed
+from taskq.maps.info import read_info
+from taskq.payload import codec, results, signing
+from taskq.redis.keys import MapKeys
+
+KEYS = MapKeys("job", "0" * 32)
+PLACE = (KEYS.results, KEYS.incarnation)
+Spans = list[tuple[int, int]]
+
+
+class Store:
+    """What a map's reader says of a list of results, in which each result is its item's index."""
+
+    keys, place = KEYS, PLACE
+
+    def __init__(self, spans: Spans, *, batch: int = 1000, data: list[bytes] | None = None) -> None:
+        self.told = spans
+        self.data = sealed(spans) if data is None else data
+        self.size = batch
+        self.batches = self.rounds = 0
+
+    @property
+    def results(self) -> Store:
+        return self
+
+    def batch(self, first: int) -> list[bytes]:
+        self.batches += 1
+        return self.data[first : first + self.size]
+
+    def spans(self, first: int = 0, count: int = 0) -> Spans:
+        self.rounds += 1
+        return self.told[first : first + count if count else None]
+
+
+def sealed(spans: Spans) -> list[bytes]:
+    values = [codec.dumps(index) for start, count in spans for index in range(start, start + count)]
+    return results.sealed(PLACE, values, spans)
+
+
+def reading(store: Store) -> Completed:
+    return Completed(store)  # type: ignore[arg-type]
+
+
+def everything(completed: Completed) -> list[Any]:
+    found: list[Any] = []
+    while completed.has(len(found)):
+        found.append(completed.value(len(found)))
+    return found
+
+
+def total(count: int) -> Any:
+    return read_info({b"total": str(count).encode()})
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(signing.VARIABLE, "0123456789abcdef" * 2)
+    yield
+    signing._in_use.clear()
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 20)), max_size=30), st.integers(1, 50))
+def test_each_result_is_of_its_item(spans: Spans, batch: int) -> None:
+    expected = [index for start, count in spans for index in range(start, start + count)]
+    assert everything(reading(Store(spans, batch=batch))) == expected
+
+
+def test_it_reads_ahead() -> None:
+    store = Store([(start, 10) for start in range(0, 1000, 10)], batch=100)
+    assert everything(reading(store)) == list(range(1000))
+    assert store.batches == 11
+    assert store.rounds == 1
+
+
+def test_a_list_that_grows() -> None:
+    store = Store([])
+    completed = reading(store)
+    assert not completed.has(0)
+    for start in (7, 0, 3):
+        at = len(store.data)
+        store.told.append((start, 2))
+        store.data += sealed([(start, 2)])
+        assert [completed.has(at), completed.has(at + 1), completed.has(at + 2)] == [True, True, False]
+        assert completed.has(at)
+        assert completed.value(at) == start
+        assert completed.has(at + 1)
+        assert completed.value(at + 1) == start + 1
+
+
+def test_a_result_of_which_no_span_tells() -> None:
+    store = Store([(0, 3)])
+    store.data.append(codec.dumps(3))
+    completed = reading(store)
+    assert completed.has(0)
+    assert completed.value(2) == 2
+    with pytest.raises(DamagedError, match="more elements than its spans tell of"):
+        completed.value(3)
+
+
+def test_what_can_not_be_read() -> None:
+    completed = reading(Store([(5, 2)], data=[b"no pickle", b"cno_such_module\nf\n."]))
+    assert completed.has(0)
+    with pytest.raises(DamagedError):
+        completed.value(0)
+    assert completed.has(1)
+    with pytest.raises(ItemError, match="result of item 6"):
+        completed.value(1)
+
+
+@pytest.mark.usefixtures("key")
+def test_signed_results_are_of_their_items() -> None:
+    spans = [(5, 2), (0, 2)]
+    assert everything(reading(Store(spans))) == [5, 6, 0, 1]
+    data = sealed(spans)
+    completed = reading(Store(spans, data=[data[1], data[0], *data[2:]]))
+    assert completed.has(0)
+    with pytest.raises(SignatureError, match="item 5"):
+        completed.value(0)
+    completed = reading(Store([(0, 2), (5, 2)], data=data))
+    assert completed.has(0)
+    with pytest.raises(SignatureError):
+        completed.value(0)
+
+
+@pytest.mark.parametrize(
+    ("spans", "text"),
+    [
+        ([(0, 4), (5, 5)], "became of item 4"),
+        ([(0, 5), (4, 5)], "twice"),
+        ([(0, 5), (5, 6)], "of 10 items"),
+        ([(5, 5), (0, 5), (0, 5)], "accounted for twice"),
+    ],
+)
+def test_spans_which_prove_nothing(spans: Spans, text: str) -> None:
+    with pytest.raises(DamagedError, match=text):
+        reading(Store(spans)).prove(total(10))
+
+
+def test_spans_which_prove_it() -> None:
+    reading(Store([(5, 5), (0, 3), (4, 1), (3, 1)])).prove(total(10))
+    reading(Store([])).prove(total(0))
