@@ -2,7 +2,11 @@
 
 Knows nothing of Redis. Imported by everybody above.
 
-    codec       pickle and cloudpickle; the codec of one place
+    codec       pickle, and code by value; the codec of one place
+    by_value    what goes by value, and how: cloudpickle, and what it leaves out
+    classes     classes that went by value become the reader's own, if these are alike
+    shape       what makes two classes alike
+    sources     source lines that go along with functions
     signing     secret keys, and what is signed for which place
     function    what is called: by value or by name
     imports     which names may be imported

@@ -1,8 +1,8 @@
 """The one codec: how every value becomes bytes, and how bytes become a value again.
 
-Plain pickle (protocol 5) is tried first, since it is several times faster. Two things need cloudpickle,
-which sends code by value: what pickle refuses (lambdas, closures), and what pickle would send as a mere
-reference to ``__main__``, which in a worker is another program. Both ways are read back by ``pickle.loads``.
+Plain pickle (protocol 5) is tried first, since it is several times faster. Two things need code sent by value
+(``by_value.py``): what pickle refuses (lambdas, closures), and what pickle would send as a mere reference to
+``__main__``, which in a worker is another program. Both ways are read back by ``pickle.loads``.
 
 ``at`` gives the codec of one place in Redis: with a secret key (``signing.py``) what it writes is signed for that
 place, and what it reads is checked before it is unpickled. Without one it is just ``dumps`` and ``loads``.
@@ -13,25 +13,27 @@ from __future__ import annotations
 import pickle
 from typing import Any, Protocol
 
-import cloudpickle
+from cloudpickle import list_registry_pickle_by_value
 
 from taskq.errors import DamagedError, PickleError, SignatureError
-from taskq.payload import signing
+from taskq.payload import by_value, signing
 
-PROTOCOL = 5
+PROTOCOL = by_value.PROTOCOL
 DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
 
-_MAIN = b"__main__"
+_MAIN = b"_main_"  # also of ``__mp_main__``, as multiprocessing calls it in a child
+_REBUILDS = (b"cloudpickle.cloudpickle", b"taskq.payload.by_value")  # the modules whose constructors rebuild code
 _ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they hold, it names nothing
 _LONG = 1 << 14  # bytes which it costs time to search
 
 
-def dumps(value: Any, what: str = "value") -> bytes:
+def dumps(value: Any, what: str = "value", *, with_sources: bool = False) -> bytes:
     """Pickle a value so that any worker can read it.
 
     Args:
         value: Anything that pickle or cloudpickle can serialize.
         what: What to call it in the error, e.g. ``"item 7"``.
+        with_sources: Whether functions that go by value take their source lines along.
 
     Raises:
         PickleError: If neither can serialize it.
@@ -41,11 +43,11 @@ def dumps(value: Any, what: str = "value") -> bytes:
     try:
         data = pickle.dumps(value, PROTOCOL)
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything; cloudpickle has the last word
-        return dumps_by_value(value, what)
+        return dumps_by_value(value, what, with_sources=with_sources)
     if len(data) > _LONG and is_array(value):
         return data
-    if _MAIN in data or cloudpickle.list_registry_pickle_by_value():
-        return dumps_by_value(value, what)
+    if _MAIN in data or list_registry_pickle_by_value():
+        return dumps_by_value(value, what, with_sources=with_sources)
     return data
 
 
@@ -55,14 +57,14 @@ def is_array(value: Any) -> bool:
     return dtype is not None and not dtype.hasobject
 
 
-def dumps_by_value(value: Any, what: str = "value") -> bytes:
+def dumps_by_value(value: Any, what: str = "value", *, with_sources: bool = False) -> bytes:
     """As ``dumps``, with the code of functions and classes of ``__main__`` included.
 
     Raises:
         PickleError: If cloudpickle can't serialize the value.
     """
     try:
-        return bytes(cloudpickle.dumps(value, PROTOCOL))
+        return by_value.dumps(value, with_sources=with_sources)
     except Exception as error:
         raise PickleError(
             f"{what} ({type(value).__name__}) can't be pickled: {type(error).__name__}: {error}. "
@@ -72,7 +74,7 @@ def dumps_by_value(value: Any, what: str = "value") -> bytes:
 
 def holds_code(data: bytes) -> bool:
     """Whether ``dumps`` sent byte code by value, which only the same minor version of Python can run."""
-    return b"cloudpickle.cloudpickle" in data  # the module whose constructors rebuild it
+    return any(name in data for name in _REBUILDS)
 
 
 def loads(data: bytes) -> Any:

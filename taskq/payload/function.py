@@ -51,7 +51,7 @@ class Function:
         if not callable(target):
             raise OptionError(f"a function is needed, not {target!r}")
         name = display_name(target)
-        data = codec.dumps(target, f"the function {name}")
+        data = codec.dumps(target, f"the function {name}", with_sources=True)
         return cls(name, data, by_value=codec.holds_code(data))
 
     def load(self) -> Any:

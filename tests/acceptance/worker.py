@@ -192,13 +192,13 @@ class Workers:
     """Starts workers of one test; all of them are gone at its end."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self._url = url
+        self.url = url
         self._folder = folder
         self._started: list[Worker] = []
 
     def start(self, *arguments: str, url: str | None = None, services: int = 1, **variables: str) -> Worker:
         log = self._folder / f"worker-{len(self._started)}.log"
-        worker = Worker(url or self._url, *arguments, log=log, services=services, **variables)
+        worker = Worker(url or self.url, *arguments, log=log, services=services, **variables)
         self._started.append(worker)
         return worker
 
