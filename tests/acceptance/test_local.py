@@ -19,6 +19,7 @@ pytestmark = pytest.mark.acceptance
 PROGRAM = """
 import taskq, time
 from tests import jobs
+from tests.waiting import HANGS
 with taskq.local(processes=2) as q:
     print(q.map(jobs.square, range(5)).get(timeout=HANGS), flush=True)
     {then}
@@ -57,7 +58,7 @@ def wait_for_results(program: subprocess.Popen[str], folder: Path) -> None:
 
 
 def check_nothing_left(folder: Path) -> None:
-    wait_until(lambda: not processes_in(folder), "no process is left", timeout=6.0)
+    wait_until(lambda: not processes_in(folder), "no process is left")
 
 
 def test_normal_end(start: Start, folder: Path) -> None:

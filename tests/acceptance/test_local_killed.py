@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.acceptance.worker import environment, processes_in, title
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -28,7 +28,6 @@ with taskq.local(processes=2, log_level="critical") as q:
     sys.stdin.read()
 """
 SWEEP = "from taskq.redis.server import sweep; sweep()"
-BOUND = 60.0  # seconds; for a hang
 MEMBERS = ("program", "keeper", "server", "manager", "service", "forkserver", "pool process")
 
 
@@ -63,7 +62,7 @@ def start(folder: Path) -> Iterator[Start]:
             env=environment(TMPDIR=str(folder)), stdin=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         started.append(program)
-        wait_until((folder / "children").exists, "the job has started its children", BOUND)
+        wait_until((folder / "children").exists, "the job has started its children")
         return program
 
     yield start
@@ -121,13 +120,13 @@ def test_kill(start: Start, folder: Path, victims: set[str]) -> None:
     if "program" not in victims:
         if nobody_looks:
             orphans = [process for process in orphans if process not in there["children"]]
-        wait_until(lambda: not any(map(is_alive, orphans)), "what belonged to the killed has ended", BOUND)
-        program.communicate(timeout=BOUND)  # it leaves the block
+        wait_until(lambda: not any(map(is_alive, orphans)), "what belonged to the killed has ended")
+        program.communicate(timeout=HANGS)  # it leaves the block
         assert program.returncode == 0
-    program.wait(BOUND)
+    program.wait(HANGS)
     if nobody_looks and "program" in victims:
         subprocess.run([sys.executable, "-c", SWEEP], env=environment(TMPDIR=str(folder)), check=True)
-    wait_until(lambda: not processes_in(folder), f"no process is left of {folder}", BOUND)
+    wait_until(lambda: not processes_in(folder), f"no process is left of {folder}")
     if victims >= {"program", "keeper", "manager"}:  # nobody was left to remove the folder; the next one does
         subprocess.run([sys.executable, "-c", SWEEP], env=environment(TMPDIR=str(folder)), check=True)
     assert list(folder.glob("taskq-*")) == []

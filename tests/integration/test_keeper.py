@@ -81,7 +81,7 @@ def test_a_program_whose_child_holds_its_end_of_the_pipe_is_missed(folder: Path)
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
     child = int((folder / "child").read_text())
     try:
-        wait_until(lambda: not list(folder.glob("taskq-*")), "the server and its folder are gone", 30)
+        wait_until(lambda: not list(folder.glob("taskq-*")), "the server and its folder are gone")
     finally:
         os.kill(child, signal.SIGKILL)
 

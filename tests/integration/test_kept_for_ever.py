@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +11,10 @@ from rq.job import JobStatus
 
 from taskq import MapJob, Queue
 from taskq.maps.job import ENDED
-from taskq.maps.store import MapStore
 from taskq.redis import keys
 from taskq.testing import drain, running_worker
-from taskq_workers.service.upkeep.sweep import Sweep
 from tests import jobs
+from tests.contract.test_sweep import sweep
 from tests.waiting import wait_until
 
 FOR_EVER = {"result_ttl": -1, "failure_ttl": -1}
@@ -49,12 +47,11 @@ def mortal(queue: Queue) -> dict[bytes, int]:
     return {key: left for key in found if (left := queue.connection.ttl(key)) != -1}
 
 
-def sweep(queue: Queue) -> None:
-    """As a service does, a year later."""
+def clean(queue: Queue) -> None:
+    """As services do, a year later."""
     for name in queue.connection.zrange(keys.MAPS, 0, -1):
         queue.connection.zadd(keys.MAPS, {name: 1.0})
-    state: Any = SimpleNamespace(connection=queue.connection, store=lambda name: MapStore(name, queue.connection))
-    Sweep().look(state)
+    sweep(queue)
     for registry in (queue.finished_job_registry, queue.failed_job_registry):
         registry.cleanup()
 
@@ -78,10 +75,10 @@ def test_no_time_to_live_with_a_stock_worker(fake_queue: Queue, case: str) -> No
 def check(queue: Queue, job: Any) -> None:
     assert mortal(queue) == {}
     ended = queue.connection.hget(keys.MapKeys(job.id).hash, "ended")
-    sweep(queue)
+    clean(queue)
     assert mortal(queue) == {}
     assert queue.connection.hget(keys.MapKeys(job.id).hash, "ended") == ended
     if isinstance(job, MapJob):  # whoever deletes the job with RQ's tools gets rid of all of it
         rq.job.Job.delete(job)
-        sweep(queue)
+        clean(queue)
         assert queue.connection.keys("taskq:{*") == []
