@@ -16,7 +16,7 @@ from taskq.errors import ServerError
 from taskq.payload import signing
 from taskq.queue import Queue
 from taskq.redis import services
-from taskq.redis.server import private_server
+from taskq.redis.server import KeptServer, kept_server
 
 _START = 30.0  # seconds the workers may take to be ready
 _GRACE = 2.0  # seconds which running items get at the end
@@ -53,10 +53,11 @@ def local(
         ServerError: If there is no server program, or the workers do not start.
 
     At the end, also after an exception or Ctrl-C, running items get 2 seconds, and results are gone with the
-    server: fetch them before. If this program is killed, workers and server end by themselves.
+    server: fetch them before. If this program is killed, alone or with any of the others, the rest ends by itself
+    within seconds, what jobs have started too (see ``taskq/redis/keeper.py``).
     """
-    with private_server() as url, _workers(url, queue, processes, services, log_level):
-        q = Queue(queue, url=url, **queue_options)
+    with kept_server() as server, _workers(server, queue, processes, services, log_level):
+        q = Queue(queue, url=server.url, **queue_options)
         try:
             yield q
         finally:
@@ -65,20 +66,20 @@ def local(
 
 @contextmanager
 def _workers(
-    url: str, queue: str, processes: int | None, count: int, log_level: str
+    server: KeptServer, queue: str, processes: int | None, count: int, log_level: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = [folder or str(Path.cwd()) for folder in sys.path]
     command = [sys.executable, "-P", "-c", _PROGRAM, os.pathsep.join(path),
-               "worker", queue, "--url", url, "--services", str(count),
+               "worker", queue, "--url", server.url, "--services", str(count),
                "--grace", str(_GRACE), "--log-level", log_level, "--until-eof"]  # fmt: skip
     command += [part for folder in path for part in ("--path", folder)]
     if processes is not None:
         command += ["--processes", str(processes)]
     kept = (signing.VARIABLE, signing.FILE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+    process = server.start_workers(command, environment, stdin=subprocess.PIPE)
     try:
-        _wait_until_ready(process, url, count)
+        _wait_until_ready(process, server.url, count)
         yield process
     finally:
         process.terminate()

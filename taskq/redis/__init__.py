@@ -9,6 +9,7 @@ Knows nothing of what is in a payload. Imported by everybody above.
     patience     what is tried again, and for how long; errors that say what to do
     exposure     the warning that others may reach an unsigned server
     server       a private server
+    keeper       ends it when its program is gone
     services     the register of live services
     refusals     counts of what was refused as unsigned or not allowed
     list_reader  reads a long list in bounded steps

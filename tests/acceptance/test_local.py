@@ -19,6 +19,7 @@ pytestmark = pytest.mark.acceptance
 PROGRAM = """
 import taskq, time
 from tests import jobs
+from tests.waiting import HANGS
 with taskq.local(processes=2) as q:
     print(q.map(jobs.square, range(5)).get(timeout=HANGS), flush=True)
     {then}

@@ -26,8 +26,8 @@ def sweep(queue: Queue) -> None:
     Sweep().look(state)
 
 
-def pushed(queue: Queue, age: float = 100.0) -> MapJob:
-    job = queue.map(jobs.square, range(10), chunksize=2)
+def pushed(queue: Queue, age: float = 100.0, **options: Any) -> MapJob:
+    job = queue.map(jobs.square, range(10), chunksize=2, **options)
     queue.connection.zadd(keys.MAPS, {job.id: time.time() - age})
     return job
 
@@ -59,15 +59,21 @@ def test_a_map_that_was_just_pushed_is_left_alone(any_queue: Queue) -> None:
     assert len(keys_of(job)) == 4
 
 
-@pytest.mark.parametrize("status", [JobStatus.CANCELED, JobStatus.STOPPED, JobStatus.FAILED])
-def test_a_map_that_rq_has_ended_gets_a_time_to_live(any_queue: Queue, status: JobStatus) -> None:
-    job = pushed(any_queue)
+@pytest.mark.parametrize(
+    ("status", "life"),
+    [
+        (JobStatus.CANCELED, CANCELED_TTL),
+        (JobStatus.STOPPED, 77),
+        (JobStatus.FAILED, 77),
+        (JobStatus.FINISHED, 55),
+    ],
+)
+def test_a_map_that_rq_has_ended_lives_as_long_as_its_job(any_queue: Queue, status: JobStatus, life: int) -> None:
+    job = pushed(any_queue, result_ttl=55, failure_ttl=77)
     any_queue.connection.hset(job.key, "status", status.value)
     sweep(any_queue)
     assert job.store.info().state == "closed"
-    assert all(any_queue.connection.ttl(key) > 0 for key in keys_of(job))
-    if status != JobStatus.FAILED:
-        assert any_queue.connection.ttl(job.store.keys.hash) <= CANCELED_TTL
+    assert all(life - 20 < any_queue.connection.ttl(key) <= life for key in keys_of(job))
 
 
 def test_a_map_that_has_expired_is_struck_from_the_list(any_queue: Queue) -> None:

@@ -62,6 +62,7 @@ CASES: dict[str, Push] = {
     "short lived": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=170),
     "for ever": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=-1, job_timeout=-1),
     "no result kept": lambda queue: queue.enqueue(jobs.square, 3, job_id="a", result_ttl=0),
+    "failed for ever": lambda queue: queue.enqueue(jobs.invert, 0, job_id="a", failure_ttl=-1),
     "failure": lambda queue: queue.enqueue(jobs.invert, 0, job_id="a", failure_ttl=77),
     "retried at once": lambda queue: queue.enqueue(jobs.invert, 0, job_id="a", retry=rq.Retry(max=2)),
     "retried later": retry,

@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing import forkserver
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -39,13 +38,6 @@ def reset_in_pool_process() -> None:
         signal.signal(signum, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
-
-
-def kill_group(pid: int) -> None:
-    """Kill a pool process, and with it what job code has started there and has not left the process group."""
-    for kill in (os.killpg, os.kill):  # in the first moment of its life it is in no group of its own
-        with suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
 
 
 def die_with_parent() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from taskq.payload import signing
+from taskq.redis import server
 from taskq.redis.connection import connect
 from taskq_workers import logs, user_path
 from taskq_workers.cli.options import url_option
@@ -109,7 +110,7 @@ def worker(
 
 
 def stop_at_eof(url: str) -> None:
-    """If whoever started us is gone, it can't end us, nor the private server: do both."""
+    """If whoever started us is gone, it can't end us, nor perhaps the private server: do both."""
 
     def watch() -> None:
         # Not sys.stdin: a service that is forked meanwhile would inherit its lock, taken for ever. And not
@@ -119,7 +120,8 @@ def stop_at_eof(url: str) -> None:
             readable, _, _ = select.select([0], [], [], 1.0)
             if readable and not os.read(0, 1024):
                 break
-        atexit.register(lambda: connect(url, retries=0).shutdown(nosave=True))
+        atexit.register(server.sweep)
+        atexit.register(lambda: connect(url, retries=0).shutdown(nosave=True))  # before that
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()

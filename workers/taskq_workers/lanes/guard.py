@@ -3,9 +3,10 @@
     service ──starts, with a mark in the environment──> forkserver ──forks──> pool processes ──> what jobs start
        └─ holds a pipe; the forkserver reads its end, leaves, and kills whatever carries the mark
 
-A pool process that dies takes its process group along (``signals.kill_group``). That is not enough when the
+A pool process that dies takes its process group along (``keeper.kill_group``). That is not enough when the
 service is killed: nobody is left to see it, and what has made itself a session of its own is in no group of ours.
-But each process inherits the environment, so the mark is found in ``/proc`` (Linux; elsewhere just groups die).
+But each process inherits the environment, where the mark is found (``taskq.redis.keeper``). Should the forkserver
+be killed, the service does the same at its end, or the manager, if the service was killed with it.
 
 The forkserver imports this module before all others (``lone_pool.context``), and that sets it up.
 """
@@ -14,40 +15,61 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from types import TracebackType
 
-from taskq_workers import signals, user_path
+from taskq.redis import keeper
+from taskq_workers import user_path
 
-MARK = "TASKQ_MARK"
-_KEEP = "SPT_NOENV"  # tells setproctitle to leave the environment in /proc alone
+MARK = "TASKQ_MARK"  # process id of the service, and the name of the manager
 
-_PATIENCE = 2.0  # seconds: how long to look for processes which are just being started
 _PROC = Path("/proc")
 
-_token = ""
+_manager = f"none-{os.urandom(8).hex()}"
 _lock = threading.Lock()  # several services may live in one process (tests do so)
 
 
+def serve(manager: str) -> None:
+    """In a service: what it starts is also looked after by the manager with this name, which no other has."""
+    global _manager  # noqa: PLW0603 - one for each process
+    _manager = manager
+
+
 def mark() -> str:
-    """This process's own mark, which no other process has."""
-    global _token  # noqa: PLW0603 - one for each process, also after a fork
-    if not _token.startswith(f"{os.getpid()}-"):
-        _token = f"{os.getpid()}-{os.urandom(8).hex()}"
-    return _token
+    """This service's own mark, which no other process has."""
+    return f"{os.getpid()}-{_manager}"
 
 
 def ensure_forkserver() -> None:
     """Start multiprocessing's forkserver, if it does not run; it, and all that it starts, carry the mark."""
-    with _lock, environment({MARK: mark(), _KEEP: "1", **user_path.safe()}):
+    with _lock, environment({MARK: mark(), **keeper.VISIBLE, **user_path.safe()}):
         forkserver.ensure_running()
+
+
+def clean_up() -> None:
+    """In a service, at its end: kill all that carries its mark. Its forkserver would, if it still is there."""
+    keeper.kill_carriers(MARK, mark().__eq__)
+
+
+def kill_orphans(manager: str, services: Collection[int]) -> None:
+    """In the manager: kill what its dead services have left behind.
+
+    Args:
+        manager: Its name.
+        services: Process ids of those that live.
+    """
+
+    def is_orphan(mark: str) -> bool:
+        service, _, name = mark.partition("-")
+        return name == manager and service not in living
+
+    living = set(map(str, services))
+    keeper.kill_carriers(MARK, is_orphan)
 
 
 @contextmanager
@@ -64,47 +86,12 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def carriers(token: str) -> list[int]:
-    """The pids of all other processes whose environment carries this mark."""
-    wanted = f"{MARK}={token}".encode()
-    found = []
-    for folder in _PROC.glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is another user's
-            if wanted in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
-                found.append(int(folder.name))
-    return found
-
-
-def kill_carriers(token: str) -> None:
-    """Kill them all, and what they start meanwhile."""
-    deadline = time.monotonic() + _PATIENCE
-    while (pids := [pid for pid in carriers(token) if not _is_dead(pid)]) and time.monotonic() < deadline:
-        for pid in pids:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _is_dead(pid: int) -> bool:
-    """Whether it is a zombie, which only its parent can bury."""
-    state, _parent = _state_of(pid)
-    return state in ("Z", "")
-
-
-def _state_of(pid: int) -> tuple[str, int]:
-    """One letter, and the parent's pid; an empty string if there is no such process."""
-    try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "", 0
-    return fields[0], int(fields[1])
-
-
 def _kill_groups() -> None:
     """Kill our children with their process groups, where a program without the mark may be."""
     for folder in _PROC.glob("[0-9]*"):
-        pid = int(folder.name)
-        if _state_of(pid)[1] == os.getpid():
-            signals.kill_group(pid)
+        with suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():  # its parent
+                keeper.kill_group(int(folder.name))
 
 
 def _stand_guard() -> None:
@@ -127,7 +114,7 @@ def _say_why(kind: type[BaseException], error: BaseException, traceback: Traceba
 def _clean_up(token: str, pid: int) -> None:
     if os.getpid() == pid:  # not in what a job has forked, and which ends as a program does
         _kill_groups()
-        kill_carriers(token)
+        keeper.kill_carriers(MARK, token.__eq__)
 
 
 _stand_guard()

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from taskq.payload.outcome import ChunkOutcome
-from taskq_workers import signals
+from taskq.redis import keeper
 from taskq_workers.lanes import lone_pool
 from taskq_workers.lanes.death import Death
 from taskq_workers.link import ledger, marker, tray
@@ -255,7 +255,7 @@ class Lane:
     def kill(self, reason: str) -> None:
         """Kill the process; its death is then reported as any other."""
         self.killed_for = reason
-        signals.kill_group(self.pid)
+        keeper.kill_group(self.pid)
 
     def discard(self) -> None:
         """Free everything; afterwards ``tasks`` holds what will never be done here."""

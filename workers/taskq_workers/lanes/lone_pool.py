@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
-from taskq_workers import signals, user_path
+from taskq.redis import keeper
+from taskq_workers import user_path
 from taskq_workers.lanes import guard
 from taskq_workers.process import process
 from taskq_workers.process.preload import PATH, VARIABLE
@@ -169,7 +170,7 @@ class LonePool(multiprocessing.pool.Pool):
 
         Results that the process had wholly written before are still delivered to their callbacks.
         """
-        signals.kill_group(self.process.pid)
+        keeper.kill_group(self.process.pid)
         self.process.join(_JOIN)
         self._state = multiprocessing.pool.TERMINATE
         self._terminate.cancel()

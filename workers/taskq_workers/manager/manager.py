@@ -18,6 +18,7 @@ from setproctitle import setproctitle
 
 from taskq.redis.connection import connect
 from taskq_workers import signals
+from taskq_workers.lanes import guard
 from taskq_workers.manager.metrics_server import MetricsServer
 from taskq_workers.manager.respawn import Respawn
 from taskq_workers.manager.scheduler import SchedulerService
@@ -71,6 +72,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         if exit_code == FINISHED:
             self._finished.add(worker_id)
             return
+        guard.kill_orphans(self._name, [one.pid for one in self._child_processes if one.pid and one.is_alive()])
         pause = self._respawn.died(self._number(service_id, worker_id), exit_code)
         if service_id in self._others:
             return  # the metrics' holds nothing; the scheduler locks, which it finds again under its own name

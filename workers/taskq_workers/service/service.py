@@ -21,6 +21,7 @@ from taskq.redis import exposure
 from taskq.redis.connection import connect, hide_password
 from taskq.redis.lua import Scripts
 from taskq_workers import logs, signals, telemetry
+from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.service import server_check
 from taskq_workers.service.core.events import Died, Done, Message, Stop
@@ -59,6 +60,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
     def __init__(self, worker_id: int, settings: Settings, manager: str, ready: Any) -> None:
         super().__init__(worker_id)  # type: ignore[arg-type,unused-ignore]
         signals.ignore_interrupts()
+        guard.serve(manager)
         self._settings = settings
         self._title = f"taskq: service {worker_id}"
         self._name = worker_name(manager, worker_id, settings.rq.name)
@@ -88,6 +90,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                     self._say_ready,
                 )
                 dispatcher.run()
+                guard.clean_up()
                 if dispatcher.state.finished:
                     sys.exit(FINISHED)
         finally:

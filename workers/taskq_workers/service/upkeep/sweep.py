@@ -2,7 +2,8 @@
 
 After ``rq empty``, a stock ``Job.delete()`` or ``Job.cancel()``, or when RQ gives a job up as abandoned, the keys
 of the map would stay for ever. ``taskq:maps`` lists every map; a few of them are looked at each time, so the cost
-does not grow with their number. Every service does so; twice does no harm.
+does not grow with their number. Every service does so; twice does no harm. A map that is kept for ever stays in
+the list, for its job may be deleted one day.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job, JobStatus
 
-from taskq.maps.job import CANCELED_TTL, ENDED
+from taskq.maps.job import CANCELED_TTL
+from taskq.maps.options import MAP_RESULT_TTL
+from taskq.maps.store import MapStore
 from taskq.redis import ids, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq_workers.service.core.damage import contained
@@ -22,7 +25,13 @@ from taskq_workers.service.core.state import State
 INTERVAL = 10.0  # seconds between two looks of one service
 _COUNT = 100  # maps looked at, about
 _YOUNG = 60.0  # seconds for which a map is left alone: its producer may be in the middle of announcing it
-_LIFE = {JobStatus.CANCELED: CANCELED_TTL, JobStatus.STOPPED: CANCELED_TTL}  # seconds; others: RQ's, for failures
+_LIFE = {  # of a map that has ended so: the job's field which says how long it is kept, and else how many seconds
+    JobStatus.FINISHED: ("result_ttl", MAP_RESULT_TTL),
+    JobStatus.FAILED: ("failure_ttl", DEFAULT_FAILURE_TTL),
+    JobStatus.STOPPED: ("failure_ttl", DEFAULT_FAILURE_TTL),
+    JobStatus.CANCELED: ("", CANCELED_TTL),
+}
+_FIELDS = ("status", "result_ttl", "failure_ttl")
 
 
 class Sweep:
@@ -49,28 +58,40 @@ def _look_at(state: State, maps: list[str]) -> None:
     with state.connection.pipeline(transaction=False) as pipe:
         for map_id in maps:
             pipe.ttl(MapKeys(map_id).hash)
-            pipe.hget(Job.key_for(map_id), "status")
-            pipe.hget(MapKeys(map_id).hash, MapField.INCARNATION)
+            pipe.hmget(MapKeys(map_id).hash, MapField.INCARNATION, MapField.STATE)
+            pipe.hmget(Job.key_for(map_id), _FIELDS)
         replies = pipe.execute(raise_on_error=False)
-    for map_id, ttl, status, known in zip(maps, *(replies[at::3] for at in range(3)), strict=True):
+    for map_id, ttl, known, job in zip(maps, *(replies[at::3] for at in range(3)), strict=True):
         with contained(f"what is left of the map {map_id}"):
-            _sweep(
-                state, map_id, known.decode("ascii", "replace") if isinstance(known, bytes) else "", ttl, status
-            )
+            if ttl == -2:  # noqa: PLR2004 - Redis's word for: there is no such key
+                state.connection.zrem(keys.MAPS, map_id)
+            elif ttl == -1 and isinstance(job, list):  # else what stands there is not RQ's
+                incarnation, its_state = known if isinstance(known, list) else (None, None)
+                store = state.store(map_id, (incarnation or b"").decode("ascii", "replace"))
+                _end(store, dict(zip(_FIELDS, job, strict=True)), closed=its_state == b"closed")
 
 
-def _sweep(state: State, map_id: str, incarnation: str, ttl: Any, status: Any) -> None:
-    store = state.store(map_id, incarnation)
-    if ttl == -2:  # noqa: PLR2004 - Redis's word for: there is no such key
-        state.connection.zrem(keys.MAPS, map_id)
-    elif ttl == -1 and status is None:
+def _end(store: MapStore, job: dict[str, Any], *, closed: bool) -> None:
+    """End a map, whose keys have no time to live, as its job was ended."""
+    if job["status"] is None:
         store.close("its RQ job was deleted")
         store.tell_end(delete=True)
-    elif ttl == -1 and _ended(status):
-        store.close()
-        store.expire(_LIFE.get(JobStatus(status.decode()), DEFAULT_FAILURE_TTL))
-        store.tell_end()
+        return
+    life = _life(job)
+    if life is None or (life < 0 and closed):
+        return
+    store.close()
+    store.expire(life)
+    store.tell_end()
 
 
-def _ended(status: Any) -> bool:
-    return any(status == one.value.encode() for one in ENDED)
+def _life(job: dict[str, Any]) -> int | None:
+    """Seconds for which the map is to be kept, -1: for ever; None: its job has not ended."""
+    ended = [one for one in _LIFE if job["status"] == one.value.encode()]
+    if not ended:
+        return None
+    field, default = _LIFE[ended[0]]
+    try:
+        return int(job.get(field) or default)
+    except ValueError:  # nothing that RQ has written
+        return default

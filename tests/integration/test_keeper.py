@@ -1,0 +1,96 @@
+"""The keeper of a private server, where the kernel does not help, and nobody is left to clean up (macOS)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq.errors import ServerError
+from taskq.redis import keeper
+from taskq.redis.connection import connect
+from taskq.redis.server import find_program, kept_server, private_server, sweep
+from tests.waiting import wait_until
+
+SLEEP = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(120)'])"
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of temporary files, with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory() as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("proc", [Path("/proc"), Path("/nowhere")])
+def test_carriers_are_killed(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_PROC", proc)
+    value = os.urandom(8).hex()
+    variables = {**os.environ, "TEST_MARK": value}
+    killed = subprocess.Popen([sys.executable, "-c", SLEEP], env=variables, start_new_session=True)
+    spared = subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
+    try:
+        keeper.kill_carriers("TEST_MARK", value.__eq__)
+        assert killed.wait(10) == -signal.SIGKILL
+        assert spared.poll() is None
+    finally:
+        keeper.kill_group(spared.pid)
+        spared.wait()
+
+
+def test_an_orphaned_server_is_ended_and_its_folder_removed(folder: Path) -> None:
+    orphan = folder / "taskq-orphan"
+    orphan.mkdir()
+    (orphan / "lock").touch()
+    socket = orphan / "redis.sock"
+    command = [find_program(), "--port", "0", "--unixsocket", str(socket), "--dir", str(orphan)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(socket.exists, "the server listens")
+        with private_server() as url:  # it looks for what others have left behind
+            server.wait(10)
+            sweep()  # and leaves alone what somebody looks after
+            assert connect(url).ping()
+            assert [path.name for path in folder.iterdir()] == [Path(url.removeprefix("unix://")).parent.name]
+    finally:
+        server.kill()
+        server.wait()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_server_that_does_not_start_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskq.redis.server._START", 3600.0)  # that it has ended is seen at once
+    with pytest.raises(ServerError, match="did not start"), private_server("--bad-option", "1"):
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_a_program_whose_child_holds_its_end_of_the_pipe_is_missed(folder: Path) -> None:
+    """``multiprocessing`` forks, and its children have all that the program has open."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(_program_with_a_child(folder))
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    child = int((folder / "child").read_text())
+    try:
+        wait_until(lambda: not list(folder.glob("taskq-*")), "the server and its folder are gone")
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def _program_with_a_child(folder: Path) -> int:
+    with kept_server():
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        (folder / "child").write_text(str(child))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
