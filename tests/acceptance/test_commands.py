@@ -106,7 +106,9 @@ def test_version() -> None:
 
 def test_shell_runs_a_program(workers: Workers, real_queue: Queue, server_url: str) -> None:
     workers.ready()
-    program = "def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout=HANGS))\n"
+    program = (
+        f"def double(n):\n    return 2 * n\n\njob = q.map(double, range(5))\nprint(job.get(timeout={HANGS}))\n"
+    )
     told = run("shell", stdin=program, TASKQ_URL=server_url)
     assert told.stdout == "[0, 2, 4, 6, 8]\n"
     assert told.returncode == 0

@@ -66,6 +66,6 @@ def test_spans_reach_a_collector(workers: Workers, real_queue: Queue, collector:
     [name] = [info.name for info in worker.infos]
     assert worker.stop() == 0  # what has not been sent yet, is now
     wait_until(lambda: len(collector.received) == 3)
-    assert sorted(span for _resource, span in collector.received) == ["chunk 0", "chunk 1", "map square"]
+    assert sorted(span for _resource, span in collector.received) == ["chunk 0:2", "chunk 2:2", "map square"]
     for resource, _span in collector.received:
         assert (resource["service.name"], resource["service.instance.id"]) == ("taskq-worker", name)

@@ -220,7 +220,7 @@ def test_json_logs_of_the_worker_and_of_user_code(workers: Workers, real_queue: 
     [name] = [info.name for info in worker.infos]
     said = {record["message"]: record for record in records}
     assert [(said[f"item {n}"]["job"], said[f"item {n}"]["chunk"]) for n in range(4)] == [
-        (job.id, 0), (job.id, 0), (job.id, 1), (job.id, 1),
+        (job.id, "0:2"), (job.id, "0:2"), (job.id, "2:2"), (job.id, "2:2"),
     ]  # fmt: skip
     assert (said["item 9"]["job"], said["item 9"]["chunk"]) == (plain.id, None)
     assert {said[f"item {n}"]["worker"] for n in (0, 3, 9)} == {name}

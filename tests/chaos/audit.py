@@ -64,7 +64,7 @@ def _counts(store: MapReader, one: Pushed) -> Problems:
         f"failed={info.failed} but {connection.hlen(k.errors)} records": info.failed == connection.hlen(k.errors),
         "items have a result and an error": not placed.keys() & store.failures().keys(),
         "claims are left": not connection.hlen(k.claims),
-        "chunks are pending": not connection.llen(k.pending),
+        "chunks are pending": one.cancelled or not (connection.llen(k.pending) + connection.llen(k.again)),
         f"state {info.state}": info.state == "closed",
         f"total={info.total}": info.total == one.order.size,
     }
@@ -115,7 +115,8 @@ _LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what
     (r"rq:job::(?P<id>[^:]+):dependencies", _ENDS),  # RQ's own spelling
     (r"rq:worker:[^:]+", _ENDS),  # a dead one's, for a minute
     (r"rq:results:(?P<id>.+)", _ENDS),
-    (r"taskq:\{(?P<id>.+?)\}(:chunks|:results|:spans|:errors)?", _ENDS),
+    (r"taskq:\{(?P<id>.+?)\}(:function|:bodies|:uses|:failed|:results|:spans|:errors|:groups)?", _ENDS),
+    (r"taskq:\{(?P<id>.+?)\}(:pending|:again)", _ENDS),  # of a cancelled one
     (r"rq:queues", _STAYS),
     (r"rq:(finished|failed|canceled):(high|default)", _STAYS),
     (re.escape(keys.TIMELINE), _STAYS),

@@ -98,11 +98,11 @@ class Host:
         """SIGTERM, and the end of it; what does not end is found by ``parts``."""
         worker = self.workers[-1]
         with suppress(AssertionError):  # it may have been started just now, and not be ready for signals yet
-            wait_until(lambda: worker.pid in {manager.pid for manager in self.parts().managers}, timeout=10)
+            wait_until(lambda: worker.pid in {manager.pid for manager in self.parts().managers})
         if worker.process.poll() is None:
             worker.signal(signal.SIGTERM)
             with suppress(AssertionError):
-                wait_until(lambda: worker.process.poll() is not None, timeout=GRACE + 20)
+                wait_until(lambda: worker.process.poll() is not None)
         self._look_at_code(worker)
 
     def close(self) -> None:

@@ -47,6 +47,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             mp_context=multiprocessing.get_context(start_method),
         )
         self._settings = settings
+        log.debug("%r", settings, extra={"action": "settings"})
         self._name = f"{os.getpid()}-{os.urandom(3).hex()}"
         self._respawn = Respawn()
         # Process id of each service that has registered, written by itself.
