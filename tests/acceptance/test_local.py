@@ -20,7 +20,7 @@ PROGRAM = """
 import taskq, time
 from tests import jobs
 with taskq.local(processes=2) as q:
-    print(q.map(jobs.square, range(5)).get(timeout=HANGS), flush=True)
+    print(q.map(jobs.square, range(5)).get(timeout={hangs}), flush=True)
     {then}
 """
 RESULTS = "[0, 1, 4, 9, 16]"
@@ -34,8 +34,9 @@ def start(folder: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(then: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PROGRAM.format(then=then, hangs=HANGS)]
         program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(then=then)], cwd=folder, env=environment(TMPDIR=str(folder)),
+            command, cwd=folder, env=environment(TMPDIR=str(folder)),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
