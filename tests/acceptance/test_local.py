@@ -21,7 +21,7 @@ import taskq, time
 from tests import jobs
 from tests.waiting import HANGS
 with taskq.local(processes=2) as q:
-    print(q.map(jobs.square, range(5)).get(timeout=HANGS), flush=True)
+    print(q.map(jobs.square, range(5)).get(timeout={hangs}), flush=True)
     {then}
 """
 RESULTS = "[0, 1, 4, 9, 16]"
@@ -35,8 +35,9 @@ def start(folder: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(then: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PROGRAM.format(then=then, hangs=HANGS)]
         program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(then=then)], cwd=folder, env=environment(TMPDIR=str(folder)),
+            command, cwd=folder, env=environment(TMPDIR=str(folder)),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
