@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from taskq.errors import DamagedError
 from taskq.payload import codec, signing
 from taskq.payload.ranges import COUNTABLE
+from taskq.redis import checked
 from taskq.redis.keys import MapField
 
 
@@ -45,7 +45,7 @@ class MapInfo:
     def announcement(self) -> bytes:
         """What the producer has said of it, and nobody may change."""
         return json.dumps(
-            [self.incarnation, self.total, self.star, self.limit, self.item_timeout, self.adapt]
+            [self.incarnation, self.total, self.star, self.limit, self.item_timeout, self.adapt], allow_nan=False
         ).encode()
 
     @property
@@ -67,8 +67,8 @@ def read_info(fields: Mapping[bytes, bytes]) -> MapInfo:
 
 def _seconds(text: str) -> float:
     value = float(text or 0.0)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no number of seconds")
+    if not 0 <= value <= checked.LATEST:
+        raise ValueError(f"{text:.100} is no number of seconds")
     return value
 
 

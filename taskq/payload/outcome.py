@@ -28,7 +28,7 @@ class ItemFailure:
     attempts: int = 1
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
     @classmethod
     def from_json(cls, data: bytes) -> ItemFailure:

@@ -83,7 +83,7 @@ class Keyring:
         Args:
             place: What it is, and of what.
         """
-        name = json.dumps(place).encode()  # no two places are written alike
+        name = json.dumps(place, allow_nan=False).encode()  # no two places are written alike
         return Seal([hmac.digest(key, _CONTEXT + name, "sha256") for key in self._keys], " of ".join(place[:2]))
 
 

@@ -5,6 +5,7 @@ Knows nothing of what is in a payload. Imported by everybody above.
     keys         the schema: every key, field and channel
     kinds        what kind of job an RQ job hash describes
     ids          which ids a job can have
+    checked      values and records, whatever stands there
     connection   URLs and connections
     patience     what is tried again, and for how long; errors that say what to do
     exposure     the warning that others may reach an unsigned server

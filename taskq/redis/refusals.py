@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskq.errors import ImportRefusedError, SignatureError
-from taskq.redis import keys
+from taskq.redis import checked, keys
 
 SIGNATURE, IMPORT = "signature", "import"
 
@@ -29,5 +29,8 @@ def count(connection: Any, refusal: str) -> None:
 
 def counted(connection: Any) -> dict[str, int]:
     """Kind of refusal -> how many jobs and chunks there were; empty if there was none."""
-    raw = connection.hgetall(keys.REFUSED)
-    return {kind: int(raw.get(kind.encode(), 0)) for kind in (SIGNATURE, IMPORT)} if raw else {}
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.REFUSED, SIGNATURE, IMPORT)
+        [raw] = pipe.execute(raise_on_error=False)
+    found = checked.reply(raw, [None, None])
+    return dict(zip((SIGNATURE, IMPORT), map(checked.count, found), strict=True)) if any(found) else {}

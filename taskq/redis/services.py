@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from taskq.redis import keys
+from taskq.redis import checked, keys
 from taskq.redis.lua import Scripts
 from taskq.redis.patience import says_damage
 
-_MOST = 100_000  # processes that a service can have
+_MOST = 10_000  # processes that a service can have, or queues; a drawing of more would be none
+_GREATEST_PID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def renew(pipe: Any, info: ServiceInfo, lease: float) -> None:
     """
     pipe.zscore(keys.LEASES, info.name)
     pipe.zadd(keys.LEASES, {info.name: time.time() + lease})
-    pipe.hset(keys.SERVICES, info.name, json.dumps(asdict(info)))
+    pipe.hset(keys.SERVICES, info.name, checked.dumps(asdict(info)))
 
 
 def note_work(pipe: Any, name: str) -> None:
@@ -78,19 +79,19 @@ def read_live(alive: Any, raw: Any) -> list[ServiceInfo]:
             return []  # no register; the services make it anew
         if isinstance(reply, Exception):
             raise reply
-    return [info for name in sorted(alive) if name in raw and (info := _read(raw[name]))]
+    return [info for name in sorted(alive) if name in raw and (info := _read(name, raw[name]))]
 
 
 def all_known(connection: Any) -> list[ServiceInfo]:
     """All registered services, also those that are dead and not yet recovered, by name."""
-    raw = connection.hgetall(keys.SERVICES)
-    return [info for name in sorted(raw) if (info := _read(raw[name]))]
+    raw = connection.hgetall(keys.SERVICES) if connection.type(keys.SERVICES) == b"hash" else {}
+    return [info for name in sorted(raw) if (info := _read(name, raw[name]))]
 
 
 def known(connection: Any, name: str) -> ServiceInfo | None:
     """What this service has said of itself, if it is registered; it may be dead."""
     data = connection.hget(keys.SERVICES, name)
-    return _read(data) if data else None
+    return _read(name.encode(), data) if data else None
 
 
 def lost(connection: Any, now: float) -> list[str]:
@@ -109,15 +110,22 @@ def cores(connection: Any, queue: str) -> int:
     return sum(info.processes for info in live(connection, queue))
 
 
-def _read(data: bytes) -> ServiceInfo | None:
-    """What a service says of itself; None if no service says such a thing."""
-    try:
-        fields = json.loads(data)
-        info = ServiceInfo(**{**fields, "queues": tuple(fields["queues"]), "pids": tuple(fields["pids"])})
-    except (ValueError, TypeError, KeyError, RecursionError):
+def _read(name: bytes, data: bytes) -> ServiceInfo | None:
+    """What the service with this name says of itself; None if no service says such a thing."""
+    fields = checked.record(data)
+    queues, pids = fields.get("queues"), fields.get("pids")
+    if not (isinstance(queues, list) and isinstance(pids, list) and len(queues) + len(pids) <= _MOST):
         return None
-    texts = (info.name, info.host, info.python, *info.queues)
-    numbers = (info.pid, info.processes, *info.pids)
-    sound = all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in numbers)
-    sound = sound and isinstance(info.started, int | float)
-    return info if sound and 0 <= info.processes < _MOST else None
+    known: dict[str, Any] = {one.name: fields.get(one.name) for one in dataclasses.fields(ServiceInfo)}
+    info = ServiceInfo(**{**known, "queues": tuple(queues), "pids": tuple(pids)})
+    sound = (
+        checked.are(checked.is_text, (info.name, info.host, info.python, *info.queues))
+        and checked.are(_is_pid, (info.pid, *info.pids))
+        and checked.is_count(info.processes, _MOST)
+        and checked.is_seconds(info.started)
+    )
+    return info if sound and info.name.encode() == name else None
+
+
+def _is_pid(value: object) -> bool:
+    return checked.is_count(value, _GREATEST_PID)

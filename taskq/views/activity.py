@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from taskq.redis import keys, services
+from taskq.redis import checked, keys, services
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class ProcessActivity:
     since: float = 0.0
 
 
+_MOST = 10_000  # processes that a service can have
+_DEFAULTS: dict[str, Any] = {
+    one.name: None if one.default is dataclasses.MISSING else one.default
+    for one in dataclasses.fields(ProcessActivity)
+}
+
+
 @dataclass(frozen=True)
 class Activity:
     """One service and its pool processes; its JSON is the value in ``taskq:activity``. ``at``: Unix time."""
@@ -55,14 +63,18 @@ class Activity:
 
 def tell(pipe: Any, activity: Activity) -> None:
     """Queue the command which says so; it is forgotten together with the service (``services.remove``)."""
-    pipe.hset(keys.ACTIVITY, activity.name, json.dumps(asdict(activity)))
+    pipe.hset(keys.ACTIVITY, activity.name, checked.dumps(asdict(activity)))
 
 
 def live(connection: Any) -> list[Activity]:
     """What the services whose lease is not over say, by name."""
     alive = [info.name for info in services.live(connection)]
-    raw = connection.hmget(keys.ACTIVITY, alive) if alive else []
-    return [read(data) for data in raw if data is not None]
+    if not alive:
+        return []
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.ACTIVITY, alive)
+        [raw] = pipe.execute(raise_on_error=False)
+    return read_all(zip((name.encode() for name in alive), checked.reply(raw, [None] * len(alive)), strict=True))
 
 
 def cores_on(connection: Any, job_id: str) -> tuple[int, int]:
@@ -71,7 +83,34 @@ def cores_on(connection: Any, job_id: str) -> tuple[int, int]:
     return sum(process.job == job_id for process in found), len(found)
 
 
-def read(data: bytes) -> Activity:
-    """What one service says, from the value in the hash."""
-    fields = json.loads(data)
-    return Activity(**{**fields, "processes": tuple(ProcessActivity(**one) for one in fields["processes"])})
+def read_all(raw: Iterable[tuple[bytes, bytes | None]]) -> list[Activity]:
+    """What the services with these names say, from the values in the hash; what no service says is left out."""
+    return [activity for name, data in raw if (activity := _read(name, data))]
+
+
+def _read(name: bytes, data: bytes | None) -> Activity | None:
+    fields = checked.record(data)
+    processes = fields.get("processes")
+    if not isinstance(processes, list) or len(processes) > _MOST:
+        return None
+    known: dict[str, Any] = {one.name: fields.get(one.name) for one in dataclasses.fields(Activity)}
+    read = tuple(_process(one) for one in processes if isinstance(one, dict))
+    activity = Activity(**{**known, "processes": tuple(one for one in read if one is not None)})
+    sound = (
+        checked.are(checked.is_text, (activity.name, activity.host))
+        and checked.are(checked.is_count, (activity.pid, activity.memory))
+        and checked.are(checked.is_seconds, (activity.at, activity.cpu))
+    )
+    return activity if sound and activity.name.encode() == name else None
+
+
+def _process(fields: dict[str, Any]) -> ProcessActivity | None:
+    one = ProcessActivity(**{name: fields.get(name, default) for name, default in _DEFAULTS.items()})
+    sound = (
+        checked.is_count(one.lane, _MOST)
+        and checked.are(checked.is_count, (one.pid, one.memory, one.deaths))
+        and checked.are(checked.is_seconds, (one.started, one.cpu, one.since))
+        and checked.is_text(one.job)
+        and (one.chunk is None or checked.is_text(one.chunk))
+    )
+    return one if sound else None

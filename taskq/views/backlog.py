@@ -7,20 +7,23 @@ first ``LOOK`` jobs are looked at.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import rq
 from rq.job import Job
 
-from taskq.redis import keys
+from taskq.redis import checked, ids, keys, services
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.views.progress import Progress
 
 LOOK = 1000
 """Waiting jobs of a queue that are looked at; what waits behind them counts as one chunk each."""
+
+MOST = 200
+"""Queues that are looked at; anybody can name more, and each costs a round trip."""
 
 _MAP_FIELDS = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED)
 
@@ -63,9 +66,26 @@ class QueueLine:
 
 
 def read_queues(connection: Any) -> list[QueueLine]:
-    """Every queue that RQ knows, by name."""
-    queues = sorted(rq.Queue.all(connection), key=lambda queue: queue.name)
-    return [_read(connection, queue) for queue in queues]
+    """The queues that RQ knows, by name; of absurdly many, those on which services listen, and some others."""
+    names = queue_names(connection, MOST)
+    return [_read(connection, rq.Queue(name, connection=connection)) for name in names]
+
+
+def queue_names(connection: Any, most: int) -> list[str]:
+    """The names of the queues that RQ knows, sorted; no more than ``most``, those that are listened on first."""
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.smembers(rq.Queue.redis_queues_keys)
+        services.ask_live(pipe)
+        members, *live = pipe.execute(raise_on_error=False)
+    served = {name for info in services.read_live(*live) for name in info.queues}
+    return names_of(checked.reply(members, set()), served, most)
+
+
+def names_of(members: Iterable[bytes], served: Collection[str], most: int) -> list[str]:
+    """As ``queue_names``, of the members of RQ's set of queues."""
+    prefix = rq.Queue.redis_queue_namespace_prefix.encode()
+    names = {checked.text(member.removeprefix(prefix)) for member in members if member.startswith(prefix)}
+    return sorted(sorted(names, key=lambda name: (name not in served, name))[:most])
 
 
 def _read(connection: Any, queue: rq.Queue) -> QueueLine:
@@ -79,19 +99,22 @@ def _read(connection: Any, queue: rq.Queue) -> QueueLine:
     with connection.pipeline(transaction=False) as pipe:
         pipe.lrange(queue.key, 0, LOOK - 1)
         pipe.llen(queue.key)
-        pipe.zrange(queue.started_job_registry.key, 0, -1)  # executions: "job id:execution id"
+        pipe.zrange(queue.started_job_registry.key, 0, LOOK - 1)  # executions: "job id:execution id"
         for registry in registries.values():
             pipe.zcard(registry.key)
-        first, length, running, *counts = pipe.execute()
-    queued = [job_id.decode() for job_id in first]
-    started = [member.decode().partition(":")[0] for member in running]
+        replies = pipe.execute(raise_on_error=False)
+    first: list[bytes] = checked.reply(replies[0], [])
+    running: list[bytes] = checked.reply(replies[2], [])
+    length, *counts = (checked.reply(one, 0) for one in (replies[1], *replies[3:]))
+    queued = [job_id for job_id in map(ids.read, first) if job_id]
+    started = [job_id for job_id in map(ids.of_execution, running) if job_id]
     kinds = _kinds(connection, {*queued, *started})
     maps = [
         *_maps(connection, queue.name, "started", [one for one in started if kinds[one] == MAP]),
         *_maps(connection, queue.name, "queued", [one for one in queued if kinds[one] == MAP]),
     ]
     helpers = sum(kinds[one] == HELPER for one in queued)
-    plain_queued = length - helpers - sum(kinds[one] == MAP for one in queued)
+    plain_queued = max(0, length - helpers - sum(kinds[one] == MAP for one in queued))
     return QueueLine(
         queue.name,
         {
@@ -105,32 +128,33 @@ def _read(connection: Any, queue: rq.Queue) -> QueueLine:
     )
 
 
-def _kinds(connection: Any, ids: Iterable[str]) -> dict[str, str]:
+def _kinds(connection: Any, found: Iterable[str]) -> dict[str, str]:
     """What kind of job each is: "map", "helper", or ""."""
-    ids = list(ids)
+    jobs = list(found)
     with connection.pipeline(transaction=False) as pipe:
-        for job_id in ids:
+        for job_id in jobs:
             pipe.hget(Job.key_for(job_id), keys.JOB_KIND)
-        marks = pipe.execute() if ids else []
+        marks = [checked.reply(mark, b"") for mark in pipe.execute(raise_on_error=False)] if jobs else []
     field = keys.JOB_KIND.encode()
-    return {job_id: kind_of({field: mark or b""})[0] for job_id, mark in zip(ids, marks, strict=True)}
+    return {job_id: kind_of({field: mark})[0] for job_id, mark in zip(jobs, marks, strict=True)}
 
 
-def _maps(connection: Any, queue: str, status: str, ids: list[str]) -> list[MapLine]:
-    if not ids:
+def _maps(connection: Any, queue: str, status: str, found: list[str]) -> list[MapLine]:
+    if not found:
         return []
     with connection.pipeline(transaction=False) as pipe:
-        for job_id in ids:
+        for job_id in found:
             key = MapKeys(job_id)
             pipe.hmget(key.hash, _MAP_FIELDS)
             pipe.llen(key.pending)
             pipe.llen(key.again)
             pipe.llen(key.failed)
             pipe.hlen(key.claims)
-        replies = iter(pipe.execute())
+        replies = iter(pipe.execute(raise_on_error=False))
     lines = []
-    for job_id in ids:
-        fields, pending, again, failed, claimed = (next(replies) for _ in range(5))
+    for job_id in found:
+        fields: list[bytes | None] = checked.reply(next(replies), [None] * len(_MAP_FIELDS))
+        pending, again, failed, claimed = (checked.reply(next(replies), 0) for _ in range(4))
         # Of a map that waits for a retry, what failed is to be done as well.
         waiting = pending + again + (0 if status == "started" else failed)
         lines.append(_line(job_id, queue, status, fields, waiting, claimed))
@@ -138,8 +162,7 @@ def _maps(connection: Any, queue: str, status: str, ids: list[str]) -> list[MapL
 
 
 def _line(job_id: str, queue: str, status: str, fields: list[bytes | None], waiting: int, claimed: int) -> MapLine:
-    name, total, done, failed, started, ended = ((one or b"").decode("utf-8", "replace") for one in fields)
-    progress = Progress.since(
-        float(started or 0), float(ended or 0) or time.time(), int(done or 0), int(failed or 0), int(total or 0)
-    )
-    return MapLine(job_id, name, queue, status, waiting, claimed, progress)
+    total, done, failed = map(checked.count, fields[1:4])
+    started, ended = map(checked.seconds, fields[4:])
+    progress = Progress.since(started, ended or time.time(), done, failed, total)
+    return MapLine(job_id, checked.text(fields[0]), queue, status, waiting, claimed, progress)

@@ -16,10 +16,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from taskq.redis import keys, refusals
+from taskq.redis import checked, keys, refusals
 from taskq.views import activity, backlog
 
 if TYPE_CHECKING:
@@ -78,6 +77,9 @@ GAUGES: dict[str, tuple[str, Labels]] = {
 
 SUM = "sum"
 
+_SERIES = 1000  # of one metric that are shown; ours have a few dozen
+_GREATEST = 1e18
+
 
 def field(name: str, *labels: str) -> str:
     """The field of ``taskq:metrics`` for a counter; for a histogram, ``labels`` end with a bucket or ``SUM``."""
@@ -116,12 +118,11 @@ def _counted(connection: Any) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
     numbers: dict[str, dict[Labels, float]] = defaultdict(dict)
-    for raw, value in connection.hgetall(keys.METRICS).items():
-        name, *labels = raw.decode("utf-8", "replace").split("|")
-        with suppress(ValueError):  # anybody may have written there
-            number = float(value)
-            if len(labels) == _labels_of(name) and math.isfinite(number):
-                numbers[name][tuple(labels)] = number
+    for raw, value in _told(connection).items():
+        name, *words = checked.text(raw).split("|")
+        number = _number(value)
+        if number is not None and len(words) == _labels_of(name) and len(numbers[name]) < _SERIES:
+            numbers[name][tuple(words)] = number
     numbers["taskq_refused"] = {(kind,): float(count) for kind, count in refusals.counted(connection).items()}
     for name, (text, labels) in COUNTERS.items():
         counter = CounterMetricFamily(name, text, labels=labels)
@@ -135,6 +136,22 @@ def _counted(connection: Any) -> Iterator[Metric]:
             buckets = list(_cumulated(numbers[name], values, bounds))
             histogram.add_metric(values, buckets, numbers[name].get((*values, SUM), 0.0))
         yield histogram
+
+
+def _told(connection: Any) -> dict[bytes, bytes]:
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.METRICS)
+        [found] = pipe.execute(raise_on_error=False)
+    return checked.reply(found, {})
+
+
+def _number(value: bytes) -> float | None:
+    """What a service has counted; None if that is no count: anybody may have written there."""
+    try:
+        number = float(value[:64])
+    except ValueError:
+        return None
+    return number if 0 <= number <= _GREATEST else None
 
 
 def _labels_of(name: str) -> int:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from taskq.payload.outcome import ChunkOutcome
-from taskq.redis import keys
+from taskq.redis import checked, keys
 
 OK, KILLED, TIMEOUT = "ok", "killed", "timeout"
 _BATCH = 1000  # entries read in one round trip
+_DIGITS = 10  # of a lane, a process id, a number of items, ...
+_TEXTS = ("job", "host", "worker", "chunk", "outcome")
+_COUNTS = ("lane", "pid", "items", "failed", "deaths")
 
 
 @dataclass(frozen=True)
@@ -103,31 +105,26 @@ def of_map(connection: Any, job_id: str, since: float, until: float) -> Iterator
     at: str | None = f"{int(since * 1000)}"
     last = f"{int(until * 1000) + 1000}"
     while at:
-        reply = connection.xrange(keys.TIMELINE, min=at, max=last, count=_BATCH)
+        with connection.pipeline(transaction=False) as pipe:
+            pipe.xrange(keys.TIMELINE, min=at, max=last, count=_BATCH)
+            [found] = pipe.execute(raise_on_error=False)
+        reply: list[Any] = checked.reply(found, [])
         yield from (entry for entry in read(reply) if entry.job == job_id)
         at = f"({reply[-1][0].decode()}" if len(reply) == _BATCH else None
 
 
 def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> TimelineEntry | None:
-    texts = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
-    try:
-        start, end = float(texts["start"]), float(texts["end"])
-        if not (isfinite(start) and isfinite(end)):
-            return None
-        return TimelineEntry(
-            id=entry_id.decode(),
-            job=texts["job"],
-            host=texts["host"],
-            worker=texts["worker"],
-            start=start,
-            end=end,
-            chunk=texts["chunk"],
-            lane=int(texts["lane"]),
-            pid=int(texts["pid"]),
-            items=int(texts["items"]),
-            failed=int(texts["failed"]),
-            deaths=int(texts["deaths"]),
-            outcome=texts.get("outcome", OK),
-        )
-    except (KeyError, ValueError):  # anybody can write to a stream
+    texts = {name: checked.text(fields.get(name.encode())) for name in _TEXTS}
+    times = [checked.seconds(fields.get(name)) for name in (b"start", b"end")]
+    counts = {name: fields.get(name.encode(), b"") for name in _COUNTS}
+    sound = all(texts[name] for name in _TEXTS if name != "outcome") and all(map(_is_count, counts.values()))
+    if not (sound and 0 < times[0] <= times[1]):  # anybody can write to a stream
         return None
+    known: dict[str, Any] = {**texts, **{name: int(value) for name, value in counts.items()}}
+    return TimelineEntry(
+        id=entry_id.decode(), start=times[0], end=times[1], **{**known, "outcome": texts["outcome"] or OK}
+    )
+
+
+def _is_count(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _DIGITS

@@ -61,7 +61,7 @@ def context_of(span: Any) -> str:
 
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier, trace.set_span_in_context(span))
-    return json.dumps(carrier)
+    return json.dumps(carrier, allow_nan=False)
 
 
 def _context(text: str) -> Any:

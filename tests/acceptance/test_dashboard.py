@@ -280,3 +280,32 @@ def test_not_open_to_all(real_queue: Queue) -> None:
     told = run("dashboard", "--host", "0.0.0.0")  # noqa: S104
     assert told.returncode == 1
     assert "--token" in told.stderr
+
+
+def event(data: Any, name: str = "message") -> str:
+    return f"event: {name}\ndata: {data if isinstance(data, str) else json.dumps(data)}\n\n"
+
+
+def test_data_that_no_server_should_send(dashboard: Callable[..., str], page: Page) -> None:
+    """A part that can't be drawn costs itself; what can is shown, and nothing is drawn without end."""
+    cards = {"rate": None, "job_rate": "x", "busy": [], "cores": {}, "failed": 3, "pending": 1, "claimed": 1}
+    service = {"name": "s", "host": "h", "place": "p-0", "pid": 1, "queues": [], "cores": 10**9, "processes": []}
+    entries = [[9, 0, "0:1", 1.0, 1.0, 1, 0, 0, "ok"], [0, 0, "0:1", None, "x", 1, 0, 0, "ok"]]
+    news = {
+        "at": 1.0, "trouble": "", "gap": 0, "cards": cards, "maps": [{"id": 7}, None], "errors": [None],
+        "services": [service], "queues": [{"name": "fine", "queued": 5, "failed": "x"}],
+        "timeline": {"entries": entries, "rows": [["h", "p-0", 0]], "jobs": ["j"]},
+    }  # fmt: skip
+    about = {"redis": "r", "version": "v", "actions": False}
+    body = event(about, "about") + event("no JSON") + event(news)
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.goto(dashboard())
+    expect(page.locator("#card-failed")).to_have_text("3")
+    expect(page.locator("#card-rate")).to_have_text("0")
+    expect(page.locator("#trouble")).to_contain_text("Can't be shown")
+    expect(page.locator("#trouble")).to_contain_text("maps (")
+    expect(page.locator("#services")).to_contain_text("Service 0 on h")
+    assert page.locator("#rows li").count() <= 300
+    page.goto(f"{dashboard()}/#jobs")
+    expect(page.locator("#queues")).to_contain_text("fine")
+    expect(page.locator("#queues")).to_contain_text("5")

@@ -99,7 +99,7 @@ def test_a_running_map_is_shown_however_old_it_is(any_queue: Queue, monkeypatch:
 def test_services_and_cores(any_queue: Queue) -> None:
     name = "taskq-host-m-0-77-abcdef"
     info = services.ServiceInfo(name, "host", 77, 2, ("default",), "3.11", 1.0)
-    running = ProcessActivity(0, 100, 1.0, 1000, 5.0, 2, "a-map", 7, time.time())
+    running = ProcessActivity(0, 100, 1.0, 1000, 5.0, 2, "a-map", "7:2", time.time())
     idle = ProcessActivity(1, 101, 1.0, 1000, 0.0)
     with any_queue.connection.pipeline() as pipe:
         services.renew(pipe, info, 30)
@@ -109,7 +109,7 @@ def test_services_and_cores(any_queue: Queue) -> None:
     [service] = sections["services"]
     assert (service["place"], service["memory"], service["queues"]) == ("taskq-host-m-0", 5000, ["default"])
     assert [(one["job"], one["chunk"], one["deaths"]) for one in service["processes"]] == [
-        ("a-map", 7, 2),
+        ("a-map", "7:2", 2),
         ("", None, 0),
     ]
     assert (sections["cards"]["busy"], sections["cards"]["cores"]) == (1, 2)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import rq
 from rq.job import Job
 
-from taskq.redis import keys
+from taskq.redis import checked, ids, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.views import backlog
 
 STATUSES = ("queued", "started", "deferred", "scheduled", "finished", "failed", "canceled")
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
@@ -54,41 +55,49 @@ class JobView:
 
 def newest(connection: Any, statuses: Iterable[str], queue: str | None, limit: int) -> list[JobView]:
     """The newest jobs in these statuses, by their creation; helper jobs are not shown."""
-    ids: dict[str, None] = {}
-    for one in rq.Queue.all(connection):
-        if queue is None or one.name == queue:
-            for status in statuses:
-                ids |= dict.fromkeys(_ids(connection, one, status, limit))
-    found = [view for view in views(connection, ids) if view is not None]
+    jobs: dict[str, None] = {}
+    for name in [queue] if queue is not None else backlog.queue_names(connection, backlog.MOST):
+        for status in statuses:
+            jobs |= dict.fromkeys(_ids(connection, rq.Queue(name, connection=connection), status, limit))
+    found = [view for view in views(connection, jobs) if view is not None]
     return sorted(found, key=lambda view: view.created_at or "", reverse=True)[:limit]
 
 
 def _ids(connection: Any, queue: rq.Queue, status: str, limit: int) -> list[str]:
     """The ids that came last into a queue or one of its registries."""
     if status == "queued":
-        members = connection.lrange(queue.key, -limit, -1)
+        found = _members(connection, "lrange", queue.key, -limit, -1)
     else:
-        registry = getattr(queue, f"{status}_job_registry")
-        members = connection.zrevrange(registry.key, 0, limit - 1)
-    return [member.decode().partition(":")[0] for member in members]  # of started ones: "job id:execution id"
+        found = _members(connection, "zrevrange", getattr(queue, f"{status}_job_registry").key, 0, limit - 1)
+    read = ids.of_execution if status == "started" else ids.read
+    return [job_id for job_id in map(read, found) if job_id]
 
 
-def views(connection: Any, ids: Iterable[str]) -> list[JobView | None]:
-    """The jobs with these ids; None for one that is gone, or is a helper job."""
-    ids = list(ids)
+def _members(connection: Any, command: str, *args: Any) -> list[bytes]:
     with connection.pipeline(transaction=False) as pipe:
-        for job_id in ids:
+        getattr(pipe, command)(*args)
+        return checked.reply(pipe.execute(raise_on_error=False)[0], [])
+
+
+def views(connection: Any, jobs: Collection[str]) -> list[JobView | None]:
+    """The jobs with these ids; None for one that is gone, or is a helper job."""
+    found = [job_id for job_id in jobs if ids.read(job_id)]
+    with connection.pipeline(transaction=False) as pipe:
+        for job_id in found:
             pipe.hmget(Job.key_for(job_id), keys.JOB_KIND, "status", "origin", "description", *_DATES)
             pipe.hmget(MapKeys(job_id).hash, MapField.TOTAL, MapField.DONE, MapField.FAILED)
-        replies = pipe.execute() if ids else []
-    return [_view(*one) for one in zip(ids, replies[::2], replies[1::2], strict=True)]
+        replies = pipe.execute(raise_on_error=False) if found else []
+    seen = {one[0]: _view(*one) for one in zip(found, replies[::2], replies[1::2], strict=True)}
+    return [seen.get(job_id) for job_id in jobs]
 
 
-def _view(job_id: str, fields: list[bytes | None], counts: list[bytes | None]) -> JobView | None:
-    mark, status, origin, description, *dates = ((one or b"").decode("utf-8", "replace") for one in fields)
+def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
+    fields: list[bytes | None] = checked.reply(reply, [None] * (4 + len(_DATES)))
+    mark, status, origin, description, *dates = map(checked.text, fields)
     kind = kind_of({keys.JOB_KIND.encode(): mark.encode()})[0]
     if not status or kind == HELPER:
         return None
-    items = Items(*(int(one or 0) for one in counts)) if kind == MAP else None
+    known: list[bytes | None] = checked.reply(counts, [None] * 3)
+    items = Items(*map(checked.count, known)) if kind == MAP else None
     created, enqueued, started, ended = (date or None for date in dates)
     return JobView(job_id, kind or "plain", status, origin, description, created, enqueued, started, ended, items)

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import Any
 
 import click
-from rq.job import Job
+from redis.exceptions import RedisError
 
-from taskq.errors import UsageError
+from taskq.errors import DamagedError, UsageError
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
+from taskq.queue import fetch
 from taskq.views.error_groups import ErrorGroup
 from taskq_workers.cli.job_view import JobView, views
 from taskq_workers.cli.options import url_option
@@ -67,7 +68,13 @@ def _map(connection: Any, view: JobView) -> dict[str, Any]:
 
 
 def _plain(connection: Any, view: JobView) -> dict[str, Any]:
-    latest = Job.fetch(view.id, connection=connection, serializer=SealedSerializer).latest_result()
+    job = fetch(view.id, connection, SealedSerializer)
+    try:
+        latest = job.latest_result() if job is not None else None
+    except RedisError:
+        raise
+    except Exception as error:
+        raise DamagedError(f"the results of the job {view.id} can't be read: {error!r}") from error
     return {"error": latest.exc_string if latest else None}
 
 

@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from taskq.redis import keys
+from taskq.redis import checked, keys
 from taskq.views import activity, backlog
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.backlog import MapLine, QueueLine
@@ -47,7 +47,10 @@ class Snapshot:
 def look(connection: Any) -> Snapshot:
     """Take a snapshot."""
     outcomes = (field("taskq_items", "done"), field("taskq_items", "failed"))
-    items = sum(float(count or 0) for count in connection.hmget(keys.METRICS, outcomes))
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.METRICS, outcomes)
+        [reply] = pipe.execute(raise_on_error=False)
+    items = sum(map(checked.seconds, checked.reply(reply, [None, None])))
     return Snapshot(time.time(), items, backlog.read_queues(connection), activity.live(connection))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 import taskq
 from taskq.errors import TaskqError, UsageError
 from taskq.maps.store import MapStore
+from taskq.redis import checked
 from taskq.redis.connection import connect, hide_password
 from taskq.views.metrics import CONTENT_TYPE, exposition
 from taskq_workers import report
@@ -123,7 +123,7 @@ class Dashboard:
         return StreamingResponse(
             results.lines(store),
             media_type="application/jsonl",
-            headers={"Content-Disposition": f"attachment; filename={json.dumps(map_id[:8] + '.jsonl')}"},
+            headers={"Content-Disposition": f"attachment; filename={checked.dumps(map_id[:8] + '.jsonl')}"},
         )
 
 

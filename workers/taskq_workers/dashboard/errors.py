@@ -6,7 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from taskq.maps.reader import MapReader
+from taskq.redis.checked import clean
+from taskq.redis.patience import says_damage
 from taskq.views.error_groups import ErrorGroup, Frame
 
 MAPS = 10  # newest maps with failed items that are looked at
@@ -37,7 +41,22 @@ class Errors:
         known = self._known.get(map_id)
         if known and (known[0] == failed or time.monotonic() - known[1] < AGAIN):
             return known
-        return failed, time.monotonic(), groups_of(self._connection, map_id)
+        try:
+            groups = groups_of(self._connection, map_id)
+        except Exception as error:  # of this map's own keys; the page shows all others
+            if isinstance(error, RedisError) and not says_damage(error):
+                raise
+            groups = [_unreadable(error)]
+        return failed, time.monotonic(), groups
+
+
+def _unreadable(error: Exception) -> dict[str, Any]:
+    """In place of groups that can't be read."""
+    message = clean(str(error))[:MAX_TRACEBACK]
+    return {
+        "type": type(error).__name__, "frame": "", "count": 0, "item": 0, "message": message, "traceback": "",
+        "attempts": 0, "killed": 0,
+    }  # fmt: skip
 
 
 def groups_of(connection: Any, map_id: str) -> list[dict[str, Any]]:
@@ -54,7 +73,8 @@ def frame_text(frame: Frame) -> str:
 def _row(group: ErrorGroup) -> dict[str, Any]:
     sample = group.sample
     return {
-        "type": group.type, "frame": frame_text(group.frame), "count": group.count, "item": sample.index,
-        "message": sample.message[:MAX_TRACEBACK], "traceback": sample.traceback[-MAX_TRACEBACK:],
+        "type": clean(group.type), "frame": clean(frame_text(group.frame)), "count": group.count,
+        "item": sample.index, "message": clean(sample.message[:MAX_TRACEBACK]),
+        "traceback": clean(sample.traceback[-MAX_TRACEBACK:]),
         "attempts": sample.attempts, "killed": sample.attempts if group.type == "WorkerLostError" else 0,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from taskq.redis import checked
 from taskq.views.timeline import TimelineEntry
 from taskq_workers.dashboard.snapshot import Reader, Snapshot
 
@@ -57,7 +58,7 @@ class Feed:
 
     async def follow(self) -> AsyncIterator[str]:
         """Server-sent events for one page, until the page or the server goes."""
-        yield f"retry: {RETRY}\nevent: about\ndata: {json.dumps(self._about)}\n\n"
+        yield f"retry: {RETRY}\nevent: about\ndata: {checked.dumps(self._about)}\n\n"
         self._followers += 1
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
@@ -96,7 +97,7 @@ class Feed:
         self._version += 1
         self._at, self._trouble = snapshot.at, ""
         for name, data in snapshot.sections.items():
-            text = json.dumps(data, separators=(",", ":"))
+            text = _compact(data)
             if name not in self._sections or self._sections[name].json != text:
                 self._sections[name] = _Section(self._version, text)
         self._entries.extend((self._version, entry) for entry in snapshot.entries)
@@ -110,13 +111,15 @@ class Feed:
     def _since(self, version: int) -> str:
         """What is new to a page that has seen this version; JSON in one line."""
         parts = {name: one.json for name, one in self._sections.items() if one.version > version}
-        parts["at"] = json.dumps(self._at)
-        parts["trouble"] = json.dumps(self._trouble)
-        parts["gap"] = json.dumps(self._gap[1] if self._gap[0] > version else 0)
-        parts["timeline"] = json.dumps(
-            encode([entry for number, entry in self._entries if number > version]), separators=(",", ":")
-        )
+        parts["at"] = checked.dumps(self._at)
+        parts["trouble"] = checked.dumps(self._trouble)
+        parts["gap"] = checked.dumps(self._gap[1] if self._gap[0] > version else 0)
+        parts["timeline"] = _compact(encode([entry for number, entry in self._entries if number > version]))
         return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def encode(entries: Sequence[TimelineEntry]) -> dict[str, Any]:

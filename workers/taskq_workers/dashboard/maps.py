@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import isfinite
 from typing import Any
 
 from rq.job import Job, JobStatus
 
+from taskq.redis import checked
+from taskq.redis.checked import count, seconds, text
 from taskq.redis.keys import MapField, MapKeys
-from taskq_workers.dashboard.queues import FIELDS, job_row, number, text
+from taskq_workers.dashboard.queues import FIELDS, MAX_TEXT, job_row
 from taskq_workers.dashboard.rates import Rates
 
 NEWEST = 100  # maps shown, besides those that run
@@ -54,7 +55,8 @@ class Maps:
                 elif job["status"] != "gone":
                     rows[map_id] = {**known, **job}  # tried again: its counters come the next time
                 continue
-            values, pending, claimed = next(rest), next(rest), next(rest)
+            values: list[bytes | None] = checked.reply(next(rest), [None] * len(_HASH))
+            pending, claimed = (checked.reply(next(rest), 0) for _ in range(2))
             if job["status"] != "gone" or values[1] is not None:
                 rows[map_id] = self._row(job, values, pending, claimed, now)
         self._rows = rows
@@ -68,25 +70,17 @@ class Maps:
         self, job: dict[str, Any], values: Sequence[bytes | None], pending: int, claimed: int, now: float
     ) -> dict[str, Any]:
         fields = dict(zip(_HASH, values, strict=True))
-        total, done, failed = (number(fields[name]) for name in (MapField.TOTAL, MapField.DONE, MapField.FAILED))
-        started, ended = (_float(fields[name]) for name in (MapField.STARTED, MapField.ENDED))
+        total, done, failed = (count(fields[name]) for name in (MapField.TOTAL, MapField.DONE, MapField.FAILED))
+        started, ended = (seconds(fields[name]) for name in (MapField.STARTED, MapField.ENDED))
         rate = self._rates.note(job["id"], now, done + failed)
         running = job["status"] == JobStatus.STARTED
         if rate is None or not running:  # seen for the first time, or over: on the average
-            seconds = (ended or now) - started if started else 0.0
-            rate = (done + failed) / seconds if seconds > 0 else 0.0
+            ran = (ended or now) - started if started else 0.0
+            rate = (done + failed) / ran if ran > 0 else 0.0
         left = (total - done - failed) / rate if running and rate > 0 else None
         return {
             **job, "name": text(fields[MapField.NAME]) or job["description"], "total": total, "done": done,
             "failed": failed, "pending": pending, "claimed": claimed, "rate": round(rate, 3),
             "left": None if left is None else round(left, 1), "started": started or job["started"],
-            "ended": ended or job["ended"], "reason": text(fields[MapField.REASON])[:300],
+            "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
         }  # fmt: skip
-
-
-def _float(value: bytes | None) -> float:
-    try:
-        number = float(value or 0.0)
-    except ValueError:
-        return 0.0
-    return number if isfinite(number) else 0.0

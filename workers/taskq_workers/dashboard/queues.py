@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from rq import Queue
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.registry import (
     CanceledJobRegistry,
     DeferredJobRegistry,
@@ -17,7 +17,8 @@ from rq.registry import (
     StartedJobRegistry,
 )
 
-from taskq.redis import keys
+from taskq.redis import checked, ids, keys
+from taskq.redis.checked import count, text
 from taskq.redis.kinds import kind_of
 
 MAX_QUEUES = 50  # shown
@@ -37,13 +38,8 @@ FIELDS = ("status", "origin", "description", "created_at", "started_at", "ended_
           "retries_left", "number_of_retries", keys.JOB_KIND)  # fmt: skip
 """What is read of a job's hash: never its ``data``, which is the user's pickle."""
 
+_STATUSES = frozenset(one.value for one in JobStatus)
 MAX_TEXT = 300  # characters of a description
-
-
-def names_of(reply: Any) -> list[str]:
-    """The queues' names, from the set of their keys."""
-    prefix = Queue.redis_queue_namespace_prefix
-    return sorted(text(key).removeprefix(prefix) for key in reply)[:MAX_QUEUES]
 
 
 def ask_counts(pipe: Any, name: str) -> None:
@@ -53,14 +49,15 @@ def ask_counts(pipe: Any, name: str) -> None:
         pipe.zcard(registry.key_template.format(name))
 
 
-def counts(name: str, replies: Sequence[int]) -> dict[str, Any]:
+def counts(name: str, replies: Sequence[Any]) -> dict[str, Any]:
     """One queue's row."""
-    return {"name": name, **dict(zip(PLACES, replies, strict=True))}
+    return {"name": name, **dict(zip(PLACES, (checked.reply(one, 0) for one in replies), strict=True))}
 
 
-def started_ids(members: Sequence[bytes]) -> list[str]:
+def started_ids(reply: Any) -> list[str]:
     """Job ids from a piece of a started registry, whose members are ``job:execution``."""
-    return [text(member).partition(":")[0] for member in members]
+    members: list[bytes] = checked.reply(reply, [])
+    return [job_id for job_id in map(ids.of_execution, members) if job_id]
 
 
 def page(connection: Any, queue: str, place: str, number: int) -> dict[str, Any]:
@@ -80,11 +77,14 @@ def page(connection: Any, queue: str, place: str, number: int) -> dict[str, Any]
             key = REGISTRIES[place].key_template.format(queue)
             pipe.zcard(key)
             pipe.zrevrange(key, start, end)
-        total, members = pipe.execute()
-        ids = list(dict.fromkeys(started_ids(members)))
-        for job_id in ids:
+        length, reply = pipe.execute(raise_on_error=False)
+        total, members = checked.reply(length, 0), list[bytes](checked.reply(reply, []))
+        read = ids.of_execution if place == "started" else ids.read
+        found = list(dict.fromkeys(job_id for job_id in map(read, members) if job_id))
+        for job_id in found:
             pipe.hmget(Job.key_for(job_id), FIELDS)
-        rows = [job_row(job_id, fields) for job_id, fields in zip(ids, pipe.execute(), strict=True)]
+        replies = pipe.execute(raise_on_error=False) if found else []
+        rows = [job_row(*one) for one in zip(found, replies, strict=True)]
     return {
         "queue": queue,
         "place": place,
@@ -95,37 +95,35 @@ def page(connection: Any, queue: str, place: str, number: int) -> dict[str, Any]
     }
 
 
-def job_row(job_id: str, values: Sequence[bytes | None]) -> dict[str, Any]:
+def job_row(job_id: str, reply: Any) -> dict[str, Any]:
     """What the page says of a job, from its ``FIELDS``; only text, whatever stands there."""
+    values: Sequence[bytes | None] = checked.reply(reply, [None] * len(FIELDS))
     fields = dict(zip(FIELDS, values, strict=True))
     kind = kind_of({keys.JOB_KIND.encode(): fields[keys.JOB_KIND] or b""}).name
     return {
         "id": job_id,
         "kind": kind,
-        "status": text(fields["status"]) or "gone",
+        "status": _status(fields["status"]),
         "queue": text(fields["origin"]),
-        "description": text(fields["description"])[:MAX_TEXT],
+        "description": text(fields["description"], MAX_TEXT),
         "worker": text(fields["worker_name"]),
-        "retries": number(fields["number_of_retries"]),
-        "retries_left": number(fields["retries_left"]),
+        "retries": count(fields["number_of_retries"]),
+        "retries_left": count(fields["retries_left"]),
         **{name.removesuffix("_at"): moment(fields[name]) for name in ("created_at", "started_at", "ended_at")},
     }
 
 
-def text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
-
-
-def number(value: bytes | None) -> int:
-    try:
-        return int(value or 0)
-    except ValueError:
-        return 0
+def _status(value: bytes | None) -> str:
+    """One of RQ's words, or of ours; the page makes more of it than a text."""
+    if not value:
+        return "gone"
+    return text(value) if text(value) in _STATUSES else "unknown"
 
 
 def moment(value: bytes | None) -> float:
     """RQ's UTC stamps as Unix time; 0.0 if there is none."""
     try:
-        return datetime.fromisoformat(text(value)).timestamp()
+        found = datetime.fromisoformat(text(value)).timestamp()
     except (ValueError, OverflowError):
         return 0.0
+    return found if found > 0 else 0.0

@@ -6,8 +6,6 @@ The number of commands depends on the queues, services and maps shown, which are
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +14,9 @@ from rq import Queue
 from rq.registry import StartedJobRegistry
 from rq.worker.base import BaseWorker
 
-from taskq.redis import keys, services
+from taskq.redis import checked, ids, keys, services
 from taskq.redis.services import ServiceInfo
-from taskq.views import activity, timeline
-from taskq.views.activity import Activity
+from taskq.views import activity, backlog, timeline
 from taskq.views.timeline import TimelineEntry
 from taskq_workers.dashboard import queues
 from taskq_workers.dashboard.cores import Cores, busy
@@ -27,6 +24,7 @@ from taskq_workers.dashboard.errors import Errors
 from taskq_workers.dashboard.maps import ENDED, MAX_RUNNING, NEWEST, Maps
 from taskq_workers.dashboard.rates import Flow, Rates
 
+MAX_SERVICES = 500  # shown
 ENTRIES = 3000  # of the timeline, read at a time
 
 
@@ -66,8 +64,8 @@ class Reader:
         now = time.time()
         first = self._read_registers()
         second = self._read_queues(first["queues"], first["services"])
-        ids = list(dict.fromkeys([*first["maps"], *second["running"]]))
-        maps = self._read_maps(ids, set(first["maps"]), now)
+        found = list(dict.fromkeys([*first["maps"], *second["running"]]))
+        maps = self._read_maps(found, set(first["maps"]), now)
         workers = self._cores.rows(first["services"], first["activities"], second["jobs"], now)
         entries = first["entries"]
         skipped = len(entries) == ENTRIES and bool(self._last)
@@ -90,13 +88,16 @@ class Reader:
             services.ask_live(pipe)
             pipe.hgetall(keys.ACTIVITY)
             timeline.newest(pipe, ENTRIES, self._last)
-            maps, names, *live, told, entries = pipe.execute()
+            maps, names, *live, told, entries = pipe.execute(raise_on_error=False)
+        infos = services.read_live(*live)[:MAX_SERVICES]
+        members: list[bytes] = checked.reply(maps, [])
+        served = {name for info in infos for name in info.queues}
         return {
-            "maps": [queues.text(one) for one in maps],
-            "queues": queues.names_of(names),
-            "services": services.read_live(*live),
-            "activities": _readable(told.values()),
-            "entries": timeline.read(entries),
+            "maps": [map_id for map_id in map(ids.read, members) if map_id],
+            "queues": backlog.names_of(checked.reply(names, set()), served, queues.MAX_QUEUES),
+            "services": infos,
+            "activities": activity.read_all(checked.reply(told, {}).items()),
+            "entries": timeline.read(checked.reply(entries, [])),
             "memory": self._memory(),
         }
 
@@ -114,7 +115,7 @@ class Reader:
             for info in infos:
                 key = BaseWorker.redis_worker_namespace_prefix + info.name
                 pipe.hmget(key, "successful_job_count", "failed_job_count")
-            replies = pipe.execute() if names or infos else []
+            replies = pipe.execute(raise_on_error=False) if names or infos else []
         each = len(queues.PLACES) + 1
         rows, running = [], []
         for position, name in enumerate(names):
@@ -122,21 +123,23 @@ class Reader:
             rows.append(queues.counts(name, counted))
             running += queues.started_ids(members)
         jobs = {
-            info.name: (queues.number(reply[0]), queues.number(reply[1]))
+            info.name: tuple(map(checked.count, checked.reply(reply, [None, None])))
             for info, reply in zip(infos, replies[len(names) * each :], strict=True)
         }
         return {"queues": rows, "running": running, "jobs": jobs}
 
-    def _read_maps(self, ids: list[str], known: set[str], now: float) -> list[dict[str, Any]]:
-        """The maps among ``ids``; those not ``known`` as maps are running jobs of any kind."""
+    def _read_maps(self, found: list[str], known: set[str], now: float) -> list[dict[str, Any]]:
+        """The maps among those ``found``; those not ``known`` as maps are running jobs of any kind."""
         with self._connection.pipeline(transaction=False) as pipe:
-            others = [one for one in ids if one not in known]
+            others = [one for one in found if one not in known]
             if others:
-                scores = self._connection.zmscore(keys.MAPS, others)
+                pipe.zmscore(keys.MAPS, others)
+                [reply] = pipe.execute(raise_on_error=False)
+                scores = checked.reply(reply, [None] * len(others))
                 known |= {one for one, score in zip(others, scores, strict=True) if score is not None}
-            ids = [one for one in ids if one in known]
-            self._maps.ask(pipe, ids)
-            return self._maps.rows(ids, pipe.execute() if ids else [], now)
+            maps = [one for one in found if one in known]
+            self._maps.ask(pipe, maps)
+            return self._maps.rows(maps, pipe.execute(raise_on_error=False) if maps else [], now)
 
     def _cards(
         self, maps: list[dict[str, Any]], workers: list[dict[str, Any]], counted: list[dict[str, Any]],
@@ -162,12 +165,3 @@ class Reader:
             "policy": memory.get("maxmemory_policy", "noeviction"),
             "evicts": bool(memory.get("maxmemory")) and memory.get("maxmemory_policy") != "noeviction",
         }
-
-
-def _readable(raw: Iterable[bytes]) -> list[Activity]:
-    """What services say of themselves; what can't be read (of another version, say) is left out."""
-    found = []
-    for data in raw:
-        with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            found.append(activity.read(data))
-    return found

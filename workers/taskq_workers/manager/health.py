@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from taskq.redis import keys, services
+from taskq.redis import checked, keys, services
 from taskq_workers.settings import HOST
 
 
@@ -35,10 +35,14 @@ def look(connection: Any, wanted: int) -> Health:
     """
     now = time.time()
     ours = [info for info in services.all_known(connection) if info.host == HOST]
-    leases = dict(connection.zrange(keys.LEASES, 0, -1, withscores=True))
+    with connection.pipeline(transaction=False) as pipe:
+        for info in ours:
+            pipe.zscore(keys.LEASES, info.name)
+        replies = pipe.execute(raise_on_error=False) if ours else []
+    leases = {info.name: checked.reply(reply, 0.0) for info, reply in zip(ours, replies, strict=True)}
     problems = []
     for info in ours:
-        overdue = now - leases.get(info.name.encode(), 0.0)
+        overdue = now - leases[info.name]
         if not psutil.pid_exists(info.pid):
             problems.append(f"the service {info.name} is registered, and its process {info.pid} is not there")
         elif overdue > 0:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from taskq.views.error_groups import Frame
+from taskq.views.escaped import escaped
 from taskq_workers.report.drawing import draw
 from taskq_workers.report.read import MapReport, read
 
@@ -29,7 +30,8 @@ def render(connection: Any, map_id: str) -> str:
     environment.filters.update(clock=_clock, seconds=_seconds, count=_count, frame=_frame)
     template = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
     report = read(connection, map_id)
-    return environment.from_string(template).render(report=report, drawing=draw(report))
+    # What stands in Redis gets into it as text, of which HTML makes nothing, and a terminal neither.
+    return escaped(environment.from_string(template).render(report=report, drawing=draw(report)), lines=True)
 
 
 def _frame(frame: Frame) -> str:

@@ -2,17 +2,21 @@
 
 const THIN = "\u202f";
 
+// Whatever stands in Redis has been looked at before; should it be no number after all, the page goes on.
+const sane = (number) => (typeof number === "number" && isFinite(number) ? number : 0);
+
 export function count(number) {
-  return Math.round(number).toString().replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
+  return Math.round(sane(number)).toString().replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
 }
 
 export function rate(number) {
+  number = sane(number);
   if (number === 0) return "0";
   return number >= 10 ? count(number) : number.toFixed(number >= 1 ? 1 : 2);
 }
 
 export function seconds(number) {
-  if (number === null || number === undefined || !isFinite(number)) return "–";
+  if (typeof number !== "number" || !isFinite(number)) return "–";
   if (number < 0) return "0 s";
   if (number < 1) return `${Math.max(1, Math.round(number * 1000))} ms`;
   if (number < 10) return `${number.toFixed(1)} s`;
@@ -23,6 +27,7 @@ export function seconds(number) {
 }
 
 export function bytes(number) {
+  number = sane(number);
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
   while (number >= 1024 && unit < units.length - 1) { number /= 1024; unit += 1; }
@@ -30,14 +35,14 @@ export function bytes(number) {
 }
 
 export function percent(part, whole) {
-  return whole ? `${Math.round((100 * part) / whole)} %` : "–";
+  return sane(whole) ? `${Math.round((100 * sane(part)) / whole)} %` : "–";
 }
 
 export function clock(moment) {
-  return moment ? new Date(moment * 1000).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" }) : "–";
+  return sane(moment) ? new Date(moment * 1000).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" }) : "–";
 }
 
-export const short = (id) => id.slice(0, 8);
+export const short = (id) => String(id).slice(0, 8);
 
 // Which pool process: the service's number on its host, and the place in it.
-export const process = (place, lane) => `${place.split("-").pop()}.${lane}`;
+export const process = (place, lane) => `${String(place).split("-").pop()}.${lane}`;

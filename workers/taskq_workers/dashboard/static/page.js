@@ -22,7 +22,11 @@ function listen() {
     say(byId("version"), `taskq ${about.version}`);
     forgetEntries(); // the server begins anew, and sends all it has
   });
-  source.addEventListener("message", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("message", (event) => {
+    let news;
+    try { news = JSON.parse(event.data); } catch (error) { return tell(`the server's news can't be read: ${error.message}`); }
+    take(news);
+  });
   source.addEventListener("error", () => {
     live(source.readyState === EventSource.CLOSED ? "off" : "", source.readyState === EventSource.CLOSED ? "not connected" : "reconnecting");
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000); // the server refused; it may be starting
@@ -37,23 +41,33 @@ function live(kind, text) {
 function take(news) {
   Object.assign(known, news);
   live(news.trouble ? "off" : "on", news.trouble ? "no Redis" : "live");
-  say(byId("trouble"), news.trouble ? `${news.trouble}. What you see is from before; the page goes on by itself.` : "");
-  show(byId("trouble"), news.trouble !== "");
+  tell(news.trouble ? `${news.trouble}. What you see is from before; the page goes on by itself.` : "");
   if (!known.cards) return;
   const began = performance.now();
-  for (const map of known.maps) names.set(map.id, map.name);
-  addEntries(news.timeline, news.gap);
-  drawCards(known.cards);
-  setServices(known.services, known.at, nameOf);
-  drawMaps(known.maps, known.at);
-  if (news.errors) drawErrors(known.errors);
-  drawServices(known.services, known.at, nameOf);
-  if (news.queues) drawQueues(known.queues);
-  draw();
+  const failed = [];
+  // A part that can't be drawn costs itself.
+  const part = (name, drawn) => {
+    try { drawn(); } catch (error) { failed.push(`${name} (${error.message})`); }
+  };
+  part("names", () => { for (const map of known.maps) names.set(map.id, map.name); });
+  part("timeline", () => addEntries(news.timeline, news.gap));
+  part("numbers", () => drawCards(known.cards));
+  part("cores", () => setServices(known.services, known.at, nameOf));
+  part("maps", () => drawMaps(known.maps, known.at));
+  if (news.errors) part("errors", () => drawErrors(known.errors));
+  part("services", () => drawServices(known.services, known.at, nameOf));
+  if (news.queues) part("queues", () => drawQueues(known.queues));
+  part("drawing", draw);
+  if (failed.length) tell(`Can't be shown, for something in Redis is not what it should be: ${failed.join(", ")}`);
   // For whoever measures the page: how many updates there were, and what the last one took.
   const told = document.documentElement.dataset;
   told.updates = Number(told.updates || 0) + 1;
   told.milliseconds = (performance.now() - began).toFixed(1);
+}
+
+function tell(trouble) {
+  say(byId("trouble"), trouble);
+  show(byId("trouble"), trouble !== "");
 }
 
 function drawCards(cards) {

@@ -5,6 +5,7 @@ import { running } from "./services.js";
 
 const ROW = 24, HOST = 22, AXIS = 22, BAR = 16;
 const KEPT = 20000; // entries
+const LANES = 256, ROWS = 1000; // of a service and in all, that are drawn
 const HUES = ["#3d7edb", "#2a9d8f", "#b8860b", "#7a68d8", "#4f9d3a", "#c26ba8", "#0f93c4", "#8a7a5c", "#5b7083", "#a5892a"];
 
 const canvas = byId("timeline");
@@ -12,7 +13,8 @@ const state = { entries: [], jobs: new Map(), services: [], span: 60, paused: 0,
 
 export function addEntries(timeline, gap) {
   for (const [row, job, chunk, start, length, items, failed, deaths, outcome] of timeline.entries) {
-    const [host, place, lane] = timeline.rows[row];
+    const [host, place, lane] = timeline.rows[row] || [];
+    if (place === undefined || !isFinite(start) || !isFinite(length)) continue;
     state.entries.push({ key: `${host} ${place} ${lane}`, host, place, lane, job: timeline.jobs[job], chunk, start, end: start + length, items, failed, deaths, outcome });
   }
   if (gap) state.gap = gap;
@@ -42,11 +44,11 @@ function layout(now) {
     if (info) rows.get(key).info = info;
   };
   for (const service of state.services) {
-    for (let lane = 0; lane < service.cores; lane += 1) {
+    for (let lane = 0; lane < Math.min(service.cores, LANES) && rows.size < ROWS; lane += 1) {
       add(service.host, service.place, lane, service.processes.find((one) => one.lane === lane));
     }
   }
-  for (const entry of state.entries) if (entry.end > now - state.span) add(entry.host, entry.place, entry.lane, null);
+  for (const entry of state.entries) if (entry.end > now - state.span && rows.size < ROWS) add(entry.host, entry.place, entry.lane, null);
   const order = (a, b) => a.host.localeCompare(b.host) || a.place.localeCompare(b.place) || a.lane - b.lane;
   let y = 0, host = null;
   const lines = [];

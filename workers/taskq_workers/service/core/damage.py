@@ -8,6 +8,7 @@ would give the same answer for ever.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +20,15 @@ from taskq.redis.patience import says_damage
 
 log = logging.getLogger(__name__)
 
+_AHEAD = 86_400.0  # seconds: no clock is wrong by more
+
 _TYPES = {
     keys.LEASES: b"zset",
     keys.MAPS: b"zset",
     keys.SERVICES: b"hash",
     keys.REFUSED: b"hash",
+    keys.ACTIVITY: b"hash",
+    keys.METRICS: b"hash",
     keys.TIMELINE: b"stream",
 }
 
@@ -53,16 +58,25 @@ def raise_others(replies: list[Any], what: str) -> None:
 
 
 def mend(connection: Any) -> bool:
-    """Delete those keys which all services share and which are of a wrong type; whether there was one.
+    """Delete those keys which all services share and which can't be worked with; whether there was one.
 
-    All of them come back by themselves: leases and the register with the next renewals.
+    They are of a wrong type, or a timeline whose last entry is of a time to come, so that none can be added. All
+    of them come back by themselves: leases and the register with the next renewals.
     """
     with connection.pipeline(transaction=False) as pipe:
         for key in _TYPES:
             pipe.type(key)
         kinds = pipe.execute()
-    wrong = [key for key, kind in zip(_TYPES, kinds, strict=True) if kind not in (_TYPES[key], b"none")]
+    found = dict(zip(_TYPES, kinds, strict=True))
+    wrong = [key for key, kind in found.items() if kind not in (_TYPES[key], b"none")]
+    if found[keys.TIMELINE] == b"stream" and _is_ahead(connection):
+        wrong.append(keys.TIMELINE)
     for key in wrong:
-        log.error("%s was no %s, and is deleted", key, _TYPES[key].decode(), extra={"action": "damage"})
+        log.error("%s can't be worked with, and is deleted", key, extra={"action": "damage"})
         connection.delete(key)
     return bool(wrong)
+
+
+def _is_ahead(connection: Any) -> bool:
+    last = connection.xinfo_stream(keys.TIMELINE)["last-generated-id"]
+    return int(bytes(last).partition(b"-")[0]) > (time.time() + _AHEAD) * 1000

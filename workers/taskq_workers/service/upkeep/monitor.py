@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import psutil
 from redis.exceptions import ResponseError
 
+from taskq.redis import keys
+from taskq.redis.patience import says_damage
 from taskq.views import activity
 from taskq.views.activity import Activity, ProcessActivity
 from taskq_workers.lanes.lane import Lane
@@ -51,6 +53,10 @@ class Monitor:
             except ResponseError as error:  # nothing of it was done
                 replies = [error] * (len(names) + 1)
         self._state.meter.sent(names, replies)
+        # What stands there is no number; it begins anew. (Of a key of another type see ``damage.mend``.)
+        if bad := [name for name, reply in zip(names, replies, strict=False)
+                   if says_damage(reply) and "WRONGTYPE" not in str(reply)]:  # fmt: skip
+            self._state.connection.hdel(keys.METRICS, *bad)
         refusal = next((str(reply) for reply in replies if isinstance(reply, Exception)), "")
         if refusal and refusal != self._refusal:
             log.warning("can't say what it does: %s; goes on", refusal, extra={"action": "not_told"})
