@@ -11,11 +11,12 @@ import base64
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from types import CoroutineType
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
-from taskq.maps import forks
+from taskq.maps import coroutines, forks
 from taskq.maps.body import Body
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
@@ -150,10 +151,13 @@ def _run(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
+            if type(value) is CoroutineType:  # else it would have to be tried to pickle it first
+                value = coroutines.run(value)
+            data = _pickled_result(value, index, limit)
             if forks.count != here:
                 forks.leave()
-            values.append(_pickled_result(value, index, limit))
-            held += len(values[-1])
+            values.append(data)
+            held += len(data)
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, cost only this item
             if forks.count != here:
                 forks.leave(error)
@@ -227,7 +231,14 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
-    data = codec.dumps(value, "the result")
+    try:
+        data = codec.dumps(value, "the result")
+    except PickleError:
+        if not isinstance(value, Coroutine):
+            raise
+        return _pickled_result(
+            coroutines.run(value), index, limit
+        )  # of a compiled function, which has its own type
     if len(data) > limit:
         raise TooLargeError(
             f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "

@@ -22,7 +22,7 @@ from taskq_workers.link.tasks import JobTask
 from taskq_workers.settings import Settings
 from tests import forking, jobs
 from tests.acceptance.worker import ROOT, environment
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 WAYS = (forking.by_exit, forking.by_exception, forking.by_the_end, forking.in_c)
 
@@ -37,8 +37,8 @@ def lanes_children(state: Any) -> set[int]:
 @pytest.mark.parametrize("function", WAYS)
 def test_no_child_comes_back_from_an_item(fake_queue: Queue, function: Any) -> None:
     with running_worker(fake_queue) as state:
-        assert fake_queue.map(function, range(6), chunksize=2).get(timeout=20) == [0, 10, 20, 30, 40, 50]
-        assert fake_queue.map(jobs.square, range(50), chunksize=2).get(timeout=20) == [n * n for n in range(50)]
+        assert fake_queue.map(function, range(6), chunksize=2).get(timeout=HANGS) == [0, 10, 20, 30, 40, 50]
+        assert fake_queue.map(jobs.square, range(50), chunksize=2).get(timeout=HANGS) == [n * n for n in range(50)]
         wait_until(lambda: lanes_children(state) == set(state.lanes.pids))
 
 
@@ -46,21 +46,21 @@ def test_no_child_comes_back_from_an_item(fake_queue: Queue, function: Any) -> N
 def test_no_child_comes_back_from_a_plain_job(fake_queue: Queue, function: Any) -> None:
     with running_worker(fake_queue) as state:
         pushed = [fake_queue.enqueue(function, n) for n in range(40)]  # short ones: some travel in batches
-        wait_until(lambda: all(job.get_status() == "finished" for job in pushed), timeout=20)
+        wait_until(lambda: all(job.get_status() == "finished" for job in pushed))
         assert [job.return_value(refresh=True) for job in pushed] == [10 * n for n in range(40)]
         wait_until(lambda: lanes_children(state) == set(state.lanes.pids))
 
 
 def test_no_child_comes_back_from_pickling_a_result(fake_queue: Queue) -> None:
     with running_worker(fake_queue) as state:
-        assert fake_queue.map(forking.when_pickled, range(4), chunksize=2).get(timeout=20) == [10] * 4
+        assert fake_queue.map(forking.when_pickled, range(4), chunksize=2).get(timeout=HANGS) == [10] * 4
         wait_until(lambda: lanes_children(state) == set(state.lanes.pids))
 
 
 def test_a_child_ends_as_a_program_does(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
         ways = ["zero", "three", "text", "error", "end"]
-        assert fake_queue.map(forking.and_exit_code, ways).get(timeout=20) == [0, 3, 1, 1, 0]
+        assert fake_queue.map(forking.and_exit_code, ways).get(timeout=HANGS) == [0, 3, 1, 1, 0]
 
 
 def test_callbacks_are_called_by_the_process_that_was_started_alone(real_queue: Queue) -> None:
@@ -72,7 +72,7 @@ def test_callbacks_are_called_by_the_process_that_was_started_alone(real_queue: 
             real_queue.map(forking.by_exit, range(2), on_success=callback),
             real_queue.map(forking.fail_after_fork, range(2), on_failure=callback),
         ]
-        wait_until(lambda: all(job.get_status() in ("finished", "failed") for job in pushed), timeout=20)
+        wait_until(lambda: all(job.get_status() in ("finished", "failed") for job in pushed))
         counts = [real_queue.connection.get(f"test:callback:{job.id}") for job in pushed]
         assert counts == [b"1"] * 4
         wait_until(lambda: lanes_children(state) == set(state.lanes.pids))
@@ -90,7 +90,7 @@ def test_a_stock_worker_is_not_doubled_either(tmp_path: Path) -> None:
         "    print(job.get(), flush=True)\n"
     )
     done = subprocess.run([sys.executable, str(program)], env=environment(), capture_output=True, text=True,
-                          timeout=20, check=True)  # fmt: skip
+                          timeout=HANGS, check=True)  # fmt: skip
     assert done.stdout == "[0, 10, 20, 30]\n" * 3
 
 
@@ -104,7 +104,7 @@ def test_a_module_to_preload_which_forks(fake_queue: Queue, tmp_path: Path) -> N
     )
     variables = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
     done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True,
-                          timeout=20, check=True)  # fmt: skip
+                          timeout=HANGS, check=True)  # fmt: skip
     assert done.stdout == "once\n"
 
 
@@ -115,7 +115,7 @@ def test_the_end_of_a_lane_does_not_wait_for_what_its_job_left_behind(tmp_path: 
     one = Lane(0, lone_pool.context(), settings, "lane", lambda *end: ends.put(end), lambda _lane: None)
     data = codec.dumps(("tests.forking.leave_a_daemon", None, (str(flag),), {}))
     one.submit(1, JobTask("job", {b"data": data, b"timeout": b"-1", b"origin": b"default"}, "worker"), None)
-    (_lane, [(_number, outcome)]) = ends.get(timeout=20)
+    (_lane, [(_number, outcome)]) = ends.get(timeout=HANGS)
     assert outcome.error is None
     threads = [one._pool._worker_handler, one._pool._task_handler, one._pool._result_handler]
     try:
