@@ -88,7 +88,8 @@ class Queue(rq.Queue):
         """Push ``fn(item)`` for every item, and return at once.
 
         Args:
-            fn: Any callable, or a dotted path which the workers can import.
+            fn: Any callable, or a dotted path which the workers can import. What an ``async def`` returns is run
+                to its end, one item after the other, on an event loop that the process has for all items.
             iterables: As for the built-in ``map``: with several, ``fn`` gets one item of each, and the
                 shortest ends. Generators are written as they come, in bounded memory; nothing runs before
                 the last item is there.

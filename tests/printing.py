@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any
 
+from tests.waiting import LONG
+
 
 def say(n: int) -> int:
     print("said by Python:", n)  # noqa: T201
@@ -34,7 +36,7 @@ def whisper_in_c(n: int) -> int:
 def say_and_stay(n: int) -> None:
     say(n)
     say_in_c(n)
-    time.sleep(600)
+    time.sleep(LONG)
 
 
 def close_stdout(n: int) -> int:

@@ -15,6 +15,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
     time_limit  ``item_timeout``
+    coroutines  runs what ``async def`` functions return
     coverage    which items are accounted for
     proof       that a map is complete, before that is recorded
     completed   results in the order of completion, checked

@@ -25,7 +25,7 @@ from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
-from taskq.payload.outcome import ItemFailure
+from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
 from taskq.redis.kinds import HELPER, MAP, kind_of
@@ -150,8 +150,9 @@ class MapJob(SignedJob):
 
         Args:
             timeout: Seconds to wait; None: for ever.
-            errors: ``"raise"`` the first failed item's exception, with the remote traceback as its cause;
-                or ``"return"`` exceptions in the places of the missing results.
+            errors: ``"raise"`` the first failed item's exception, with the remote traceback as its cause, and a
+                note that says of which item it is; or ``"return"`` exceptions in the places of the missing
+                results.
 
         Raises:
             WaitTimeoutError: If the map has not ended in time. It goes on.
@@ -162,8 +163,10 @@ class MapJob(SignedJob):
             ServerError: If the server can't be reached; the map goes on, and can be asked again.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
-            ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place.
-            Exception: Whatever the first failed item raised.
+            ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
+                if the item raised ``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit`` or ``CancelledError``,
+                which is its cause then.
+            Exception: Whatever else the first failed item raised.
         """
         _check_errors(errors)
         gathering = self._gather(timeout, despite_failures=errors == "return")
@@ -176,19 +179,23 @@ class MapJob(SignedJob):
         if not info.announced:
             raise self._lost()
         if errors == "raise" and (first := self.store.first_failure(info)):
-            raise first.exception()
+            raise first.to_raise(self._named(info))
         if not info.complete:
             raise self._early_end(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
         gathering.read_rest(end.spans, end.results)
         if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(info)}")
             raise gathering.unreadable
         if end.errors:
             for failure in self.store.each_failure():
-                gathering.put_failure(failure.index, failure.exception())
+                gathering.put_failure(failure.index, failure.exception(self._named(info)))
         gathering.prove()
         return gathering.results
+
+    def _named(self, info: MapInfo) -> str:
+        return f"the map {self.id} ({escaped(info.name)})"
 
     def _lost(self) -> ResultsGoneError:
         return ResultsGoneError(
@@ -239,17 +246,19 @@ class MapJob(SignedJob):
                 if self.ready() and not self._completed.has(position):
                     raise self._end_of_results()
                 events.next()
-        return self._completed.value(position)
+        try:
+            return self._completed.value(position)
+        except ItemError as error:
+            add_note(error, f"of {self._named(self.store.glance())}")
+            raise
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()
         if not info.announced:
             return self._lost()
         if failure := self.store.first_failure(info):
-            error = failure.exception()
-            if isinstance(error, (IndexError, StopIteration)):  # a loop would take it for its regular end
-                return ItemError(str(failure)).with_cause(error)
-            return error
+            # A loop would take these two for its regular end.
+            return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
             return self._early_end(info)
         self._completed.prove(info)

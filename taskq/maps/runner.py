@@ -8,24 +8,27 @@ raise something that can't be pickled, becomes the outcome of that item alone: a
 from __future__ import annotations
 
 import base64
+import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from types import CoroutineType
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
-from taskq.maps import forks
+from taskq.maps import coroutines, forks
 from taskq.maps.body import Body
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
-from taskq.payload.outcome import MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure, Part
+from taskq.payload.outcome import MAX_PICKLE, MAX_TEXT, ChunkOutcome, ChunkRefused, ItemFailure, Part
 from taskq.payload.ranges import Range
 from taskq.redis import refusals
 from taskq.redis.keys import MapKeys
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
-HELD = 3 << 20  # bytes of results with which it is, too
+HELD = 3 << 20  # bytes of results, and of errors, with which it is, too
+_HOST = socket.gethostname()
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 MAX_PARTS = 256  # into which a chunk is cut at a time
 _REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
@@ -93,10 +96,19 @@ class _Pace:
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
         self._glance = 0.0 if item_timeout else _GLANCE
-        self.held = 0  # bytes of results
+        self.held = 0  # bytes of results and errors
         self.most = HELD if adapt else _NEVER
+        self.room = MAX_PICKLE  # bytes which the next exception may have
+        self._pickled = 0  # characters of those before
         self._slice = SLICE if adapt else _NEVER
         self._count = count
+
+    def note(self, failure: ItemFailure) -> int:
+        """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
+        self._pickled += len(failure.pickled)
+        if self._pickled >= HELD:
+            self.room = MAX_TEXT
+        return len(failure.pickled) + len(failure.traceback)
 
     def stops(self, index: int, position: int, now: float) -> bool:
         """Whether to stop before the item with this index, at this position of what is to be done."""
@@ -139,19 +151,21 @@ def _run(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
+            if type(value) is CoroutineType:  # else it would have to be tried to pickle it first
+                value = coroutines.run(value)
+            data = _pickled_result(value, index, limit)
             if forks.count != here:
                 forks.leave()
-            data = _pickled_result(value, index, limit)
+            values.append(data)
+            held += len(data)
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, cost only this item
             if forks.count != here:
                 forks.leave(error)
             if isinstance(error, passing):
                 raise
-            failures.append(failure_of(error, index, pace.item_timeout))
+            failures.append(failure_of(error, index, pace.item_timeout, pace.room))
             failed.append(at + number)
-            continue
-        values.append(data)
-        held += len(data)
+            held += pace.note(failures[-1])
         if held >= most:
             pace.held, pace.next_look = held, 0.0
     spans = _spans(indexes, len(values) + len(failures), {failure.index for failure in failures})
@@ -217,7 +231,14 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
-    data = codec.dumps(value, "the result")
+    try:
+        data = codec.dumps(value, "the result")
+    except PickleError:
+        if not isinstance(value, Coroutine):
+            raise
+        return _pickled_result(
+            coroutines.run(value), index, limit
+        )  # of a compiled function, which has its own type
     if len(data) > limit:
         raise TooLargeError(
             f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
@@ -234,15 +255,15 @@ def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     return data
 
 
-def failure_of(error: BaseException, index: int, item_timeout: float = 0.0) -> ItemFailure:
-    """The record of an exception that an item raised; ``item_timeout``: see ``run_chunk``. Never raises."""
+def failure_of(error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE) -> ItemFailure:
+    """The record of an exception that an item raised; it travels itself if it has ``most`` bytes. Never raises."""
     if isinstance(error, Expired):
-        return ItemFailure.timeout(index, item_timeout, traceback_of(error))
+        return ItemFailure.timeout(index, item_timeout, traceback_of(error), _HOST)
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(error, (PickleError, TooLargeError)):
         name = kind.__name__
-    return ItemFailure(index, name, _text(error), traceback_of(error), _pickled(error))
+    return ItemFailure(index, name, _text(error), traceback_of(error), _pickled(error, most), host=_HOST)
 
 
 def traceback_of(error: BaseException) -> str:
@@ -262,11 +283,11 @@ def _text(error: BaseException) -> str:
         return f"(its message can't be shown: {type(broken).__name__})"
 
 
-def _pickled(error: BaseException) -> str:
+def _pickled(error: BaseException, most: int) -> str:
     """The exception as base64, if it survives the journey; tried out here, where a failure harms nobody."""
     try:
         data = codec.dumps(error)
-        if len(data) > MAX_TEXT or not isinstance(codec.loads(data), type(error)):
+        if len(data) > most or not isinstance(codec.loads(data), type(error)):
             return ""
     except BaseException:  # noqa: BLE001 - __reduce__ and __setstate__ are user code
         return ""

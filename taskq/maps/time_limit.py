@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from taskq.maps.coroutines import finished
+
 
 class Expired(BaseException):
     """The item's time is over; no ``Exception``, so that an item can't catch it by the way."""
@@ -32,11 +34,11 @@ def limited(call: Callable[..., Any], seconds: float) -> Callable[..., Any]:
 
         due, _ = signal.getitimer(signal.ITIMER_REAL)
         if due and due <= seconds:
-            return call(*args)
+            return finished(call(*args))
         before = signal.signal(signal.SIGALRM, expire)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
-            return call(*args)
+            return finished(call(*args))
         finally:
             armed = False
             left = max(due - (time.monotonic() - began), 0.001) if due else 0.0

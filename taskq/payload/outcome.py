@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import concurrent.futures
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, TaskqError, WorkerLostError
+from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, WorkerLostError
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 
 MAX_TEXT = 16_384  # characters kept of a traceback or a message
+MAX_PICKLE = 1 << 20
+"""Bytes of an exception that travels as it is."""
 
-_OWN = {error.__name__: error for error in (ItemTimeoutError, WorkerLostError)}
+_SIGNALS = (
+    SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, concurrent.futures.CancelledError,
+)  # fmt: skip
+"""What would do something to a program that asks for results: to end it silently, for one."""
+
+Kinds = tuple[type[BaseException], ...]
+
+_OWN: dict[str, type[ItemError]] = {error.__name__: error for error in (ItemTimeoutError, WorkerLostError)}
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class ItemFailure:
     traceback: str = ""
     pickled: str = ""  # base64 of the pickled exception; empty if it doesn't survive pickling
     attempts: int = 1
+    host: str = ""  # where it ran
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
@@ -47,23 +59,51 @@ class ItemFailure:
         return record
 
     @classmethod
-    def lost(cls, index: int, cause: str, deaths: int) -> ItemFailure:
-        """The record of an item whose process died each of ``deaths`` times."""
+    def lost(cls, index: int, cause: str, deaths: int, host: str = "") -> ItemFailure:
+        """The record of an item whose process died each of ``deaths`` times, the last time on this host."""
         message = f"item {index} was given up: the process that ran it died {deaths} times, last by {cause}"
-        return cls(index, "WorkerLostError", message, attempts=deaths)
+        return cls(index, "WorkerLostError", message, attempts=deaths, host=host)
 
     @classmethod
-    def timeout(cls, index: int, seconds: float, traceback: str = "") -> ItemFailure:
+    def timeout(cls, index: int, seconds: float, traceback: str = "", host: str = "") -> ItemFailure:
         """The record of an item that ran longer than its time limit."""
         message = f"item {index} ran longer than item_timeout, {seconds:g} s"
-        return cls(index, "ItemTimeoutError", message, traceback)
+        return cls(index, "ItemTimeoutError", message, traceback, host=host)
 
-    def exception(self) -> BaseException:
-        """The exception to raise for it: the item's own where it could travel, with its traceback as cause."""
+    def exception(self, of: str = "") -> BaseException:
+        """The exception of the item: its own where it could travel, with its traceback as cause.
+
+        Args:
+            of: Names the map, in a note that the exception gets.
+        """
         error = self._original() or self._stand_in()
         if self.traceback:
-            error.__cause__ = RemoteTraceback(self.traceback)
+            _set(error, "__cause__", RemoteTraceback(self.traceback))
+        add_note(error, self._where(of))
         return error
+
+    def to_raise(self, of: str = "", wrapped: Kinds = ()) -> BaseException:
+        """The exception to raise for it.
+
+        One that means something to Python, as the ``SystemExit`` of ``sys.exit()``, is the cause of an
+        ``ItemError``: raised itself it would end the program that asks for results, or look like a Ctrl-C.
+
+        Args:
+            of: As for ``exception``.
+            wrapped: What else would mean something where it is to be raised.
+        """
+        error = self.exception(of)
+        if not (_is_signal(error) or isinstance(error, wrapped)):
+            return error
+        outer = ItemError(self._text).with_cause(error)
+        add_note(outer, self._where(of))
+        return outer
+
+    def _where(self, of: str) -> str:
+        """Of which item it is, and where that ran."""
+        return " ".join(
+            [f"item {self.index}", *(["of", of] if of else []), *(["on", self.host] if self.host else [])]
+        )
 
     def _original(self) -> BaseException | None:
         if not self.pickled:
@@ -74,13 +114,30 @@ class ItemFailure:
             return None
         return error if isinstance(error, BaseException) else None
 
-    def _stand_in(self) -> TaskqError:
-        if own := _OWN.get(self.type):
-            return own(self.message)
-        return ItemError(f"item {self.index} failed with {self.type}: {self.message}")
+    def _stand_in(self) -> ItemError:
+        own = _OWN.get(self.type)
+        return own(self.message) if own else ItemError(self._text)
+
+    @property
+    def _text(self) -> str:
+        return f"item {self.index} failed with {self.type}: {self.message}"
 
     def __str__(self) -> str:
         return f"item {self.index}: {self.type}: {self.message}"
+
+
+def _is_signal(error: BaseException) -> bool:
+    group = isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception)  # there is one in it
+    return group or isinstance(error, _SIGNALS)
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """As ``error.add_note``, also for a class that lets nobody set an attribute."""
+    _set(error, "__notes__", [*getattr(error, "__notes__", ()), note])
+
+
+def _set(error: BaseException, name: str, value: object) -> None:
+    object.__setattr__(error, name, value)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -265,6 +268,47 @@ def test_exit_comes_back_as_an_exception(any_queue: Queue) -> None:
     got = job.get(timeout=HANGS, errors="return")
     assert isinstance(got[3], SystemExit)
     assert got[:3] + got[4:] == [0, 1, 2, 4]
+
+
+def exit_silently(_item: object) -> None:
+    sys.exit(0)
+
+
+def cancel(_item: object) -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("target", [exit_silently, jobs.interrupt, cancel])
+@pytest.mark.parametrize("read", [lambda job: job.get(timeout=HANGS), list], ids=["get", "iterate"])
+def test_what_would_end_the_caller_is_the_cause_of_an_item_error(any_queue: Queue, target: Any, read: Any) -> None:
+    job = pushed(any_queue, target, [1])
+    try:
+        read(job)
+    except BaseException as error:  # noqa: BLE001 - the kind is what is tested
+        raised = error
+    assert type(raised) is ItemError
+    assert isinstance(raised.__cause__, (SystemExit, KeyboardInterrupt, asyncio.CancelledError))
+
+
+def test_an_error_of_an_item_says_of_which(any_queue: Queue) -> None:
+    job = pushed(any_queue, jobs.invert, [1, 0, 2])
+    note = f"item 1 of the map {job.id} (invert) on {socket.gethostname()}"
+    for read in (lambda: job.get(timeout=HANGS), lambda: list(job)):
+        with pytest.raises(ZeroDivisionError) as caught:
+            read()
+        assert caught.value.__notes__ == [note]
+    assert job.get(timeout=HANGS, errors="return")[1].__notes__ == [note]
+
+
+def test_a_result_that_can_not_be_read_says_of_which_map_it_is(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = pushed(any_queue, jobs.absent_at_3, range(4))
+    monkeypatch.setattr(jobs.Absent, "absent", True)
+    for read in (lambda: job.get(timeout=HANGS), lambda: list(job)):
+        with pytest.raises(ItemError, match="item 3") as caught:
+            read()
+        assert caught.value.__notes__ == [f"of the map {job.id} (absent_at_3)"]
 
 
 def test_an_interrupt_does_not_stop_the_worker(any_queue: Queue) -> None:

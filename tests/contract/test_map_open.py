@@ -211,7 +211,8 @@ def test_much_is_opened_again_in_bounded_steps(
     consistent(store)
     store.close()
     moved = _steps(store, monkeypatch)
-    assert sum(moved) == 2 * each - STEP, "close has made some of the claims pending"
+    by_close = 2 * each - sum(moved)
+    assert STEP - SLACK <= by_close <= STEP + SLACK, "it has made some of the claims pending"
     assert max(moved) <= STEP + SLACK
     assert [count for count in moved[:-1] if count < STEP - 20] == [], "and none is for nothing"
     k = store.keys

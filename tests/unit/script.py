@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.unit.source import ROOT
+from tests.waiting import HANGS
 
 _WORK = """
 import sys
@@ -21,7 +22,7 @@ def run(program: Path | str, *arguments: str, stdin: bytes = b"") -> bytes:
     """What a script, or some code, writes to stdout; fails if it fails."""
     what = ["-c", program] if isinstance(program, str) else [str(program)]
     done = subprocess.run(
-        [sys.executable, *what, *arguments], input=stdin, capture_output=True, check=False, timeout=60,
+        [sys.executable, *what, *arguments], input=stdin, capture_output=True, check=False, timeout=HANGS,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

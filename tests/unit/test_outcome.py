@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import json
+import socket
 
 import pytest
 from hypothesis import given
@@ -39,6 +42,7 @@ def test_the_record_is_readable_json() -> None:
     record = json.loads(ItemFailure(3, "ValueError", "größer").to_json())
     assert record == {
         "index": 3, "type": "ValueError", "message": "größer", "traceback": "", "pickled": "", "attempts": 1,
+        "host": "",
     }  # fmt: skip
 
 
@@ -90,6 +94,68 @@ def test_a_class_that_is_missing_here(monkeypatch: pytest.MonkeyPatch) -> None:
     error = failure.exception()
     assert type(error) is ItemError
     assert str(error) == "item 1 failed with tests.jobs.GoneError: x"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(0), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(),
+        concurrent.futures.CancelledError(), BaseExceptionGroup("several", [SystemExit(0), ValueError()]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_means_something_to_python_is_not_raised_itself(error: BaseException) -> None:
+    failure = failure_of(caught(error), 4)
+    raised = failure.to_raise("the map m (f)")
+    assert type(raised) is ItemError
+    assert str(raised).startswith(f"item 4 failed with {failure.type}")
+    assert type(raised.__cause__) is type(error)
+    assert isinstance(raised.__cause__.__cause__, RemoteTraceback)
+    assert raised.__notes__ == [f"item 4 of the map m (f) on {socket.gethostname()}"]
+    assert type(failure.exception()) is type(error)
+
+
+class Ended(BaseException):
+    """One of a user's own that is no Exception."""
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), StopIteration(3), Ended("x"), OSError(2, "gone")], ids=repr)
+def test_all_else_is_raised_itself(error: BaseException) -> None:
+    assert type(failure_of(caught(error), 4).to_raise()) is type(error)
+
+
+def test_what_would_mean_something_to_the_caller_is_not_raised_itself_either() -> None:
+    raised = failure_of(caught(StopIteration(3)), 4).to_raise(wrapped=(IndexError, StopIteration))
+    assert type(raised) is ItemError
+    assert isinstance(raised.__cause__, StopIteration)
+
+
+def test_a_note_tells_of_which_item_it_is() -> None:
+    failure = ItemFailure.from_json(failure_of(caught(ValueError("x")), 4).to_json())
+    assert failure.exception("the map m (f)").__notes__ == [f"item 4 of the map m (f) on {socket.gethostname()}"]
+    lost = ItemFailure.lost(5, "signal 9 on far", 3, "far")
+    assert lost.exception("the map m (f)").__notes__ == ["item 5 of the map m (f) on far"]
+    assert ItemFailure(6, "E", "").exception().__notes__ == ["item 6"]  # of a worker that said no more
+
+
+def test_a_note_of_the_items_own_stays() -> None:
+    error = ValueError("x")
+    error.add_note("its own")
+    assert failure_of(caught(error), 4).exception().__notes__[0] == "its own"
+
+
+class FrozenError(Exception):
+    """Lets nobody set an attribute."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+def test_an_exception_that_lets_nobody_set_an_attribute() -> None:
+    error = failure_of(caught(FrozenError(3)), 4).to_raise("the map m (f)")
+    assert isinstance(error, FrozenError)
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert error.__notes__
 
 
 def test_each_exception_is_a_new_one() -> None:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from taskq import ItemError, PickleError
 from taskq.maps import body
 from taskq.maps.body import Header
-from taskq.maps.runner import run_chunk
+from taskq.maps.runner import HELD, run_chunk
 from taskq.payload import codec
 from taskq.payload.function import Function
-from taskq.payload.outcome import MAX_TEXT, ChunkRefused
+from taskq.payload.outcome import MAX_PICKLE, MAX_TEXT, ChunkRefused
 from taskq.payload.ranges import Range
 from tests import jobs
 from tests.unit.running import KEYS, LIMIT, Unreadable, items_of, run, values
@@ -215,10 +215,38 @@ def test_causes_are_in_the_traceback() -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    failure = run(raising(ValueError("x" * 100_000)), [1]).failures[0]
+    failure = run(raising(ValueError("x" * 2 * MAX_PICKLE)), [1]).failures[0]
     assert len(failure.message) <= MAX_TEXT
     assert len(failure.traceback) <= MAX_TEXT + 10
     assert len(failure.to_json()) < 4 * MAX_TEXT
+    assert type(failure.exception()) is ItemError
+
+
+def test_a_large_exception_comes_back_as_itself() -> None:
+    failure = run(raising(ValueError("x" * 500_000)), [1]).failures[0]
+    assert failure.exception().args == ("x" * 500_000,)
+
+
+class LargeError(Exception):
+    """As large as one may be."""
+
+
+def raise_large(n: int) -> None:
+    raise LargeError(n, "x" * (MAX_PICKLE - 1000))
+
+
+def test_of_a_chunk_in_which_all_fail_not_all_exceptions_are_large() -> None:
+    failures = run(raise_large, range(50)).failures
+    kinds = [type(failure.exception()) for failure in failures]
+    assert kinds[:2] == [LargeError, LargeError]
+    assert kinds[3:] == [ItemError] * 47
+    assert sum(len(failure.pickled) for failure in failures) < HELD + 2 * MAX_PICKLE
+
+
+def test_a_chunk_ends_with_so_many_bytes_of_errors() -> None:
+    outcome = run(raise_large, list(range(5000)), adapt=True)
+    assert len(outcome.failures) < 200
+    assert sum(part.range.count for part in outcome.rest) + len(outcome.failures) == 5000
 
 
 def test_an_unpicklable_result_costs_only_its_item() -> None:

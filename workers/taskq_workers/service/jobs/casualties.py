@@ -68,7 +68,8 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
         run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began))
     else:
         [index] = claim.to_do
-        failure = ItemFailure.lost(index, f"{death.cause} on {lane.where.host}", deaths)
+        host = lane.where.host
+        failure = ItemFailure.lost(index, f"{death.cause} on {host}", deaths, host)
         outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, left=[Part(claim.range)])
         run.ended.append((claim, outcome, state.note(lane, "killed")))
 
@@ -82,7 +83,7 @@ def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: 
     start, end = claim.range.start, claim.range.end
     beside = (Range(start, index - start), Range(index + 1, end - index - 1))
     rest = [Part(one) for one in beside if one.count and claim.header.within(one)]
-    failure = ItemFailure.timeout(index, run.info.item_timeout)
+    failure = ItemFailure.timeout(index, run.info.item_timeout, host=lane.where.host)
     outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest, [Part(Range(index, 1))])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))
 
