@@ -18,14 +18,21 @@ redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', string.format('%d.%06d',
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[1], 'reason', ARGV[2])
 end
-for i = 1, tonumber(ARGV[8]) do
-    local claim = redis.call('HSCAN', KEYS[3], 0, 'COUNT', 10)[2]
-    if #claim == 0 then
+local left, cursor = tonumber(ARGV[8]), '0'
+while left > 0 do
+    local found = redis.call('HSCAN', KEYS[3], cursor, 'COUNT', 100) -- not from the beginning each time: see open.lua
+    local claims = found[2]
+    cursor = found[1]
+    for i = 1, #claims, 2 do
+        local deaths, body = string.match(claims[i + 1], '^%S+ (%d+) (%S+) ')
+        redis.call('LPUSH', KEYS[2], table.concat({claims[i], deaths or 0, body or claims[i]}, ' '))
+        redis.call('HDEL', KEYS[3], claims[i])
+        left = left - 1
+    end
+    left = left - 1 -- also for having looked
+    if cursor == '0' then
         break
     end
-    local deaths, body = string.match(claim[2], '^%S+ (%d+) (%S+) ')
-    redis.call('LPUSH', KEYS[2], table.concat({claim[1], deaths or 0, body or claim[1]}, ' '))
-    redis.call('HDEL', KEYS[3], claim[1])
 end
 -- Whoever works on it lets go of it at once, if it hears this; else when it looks next, or commits.
 redis.call('PUBLISH', ARGV[6], '{"command": "' .. ARGV[7] .. '", "map": "' .. ARGV[3] .. '"}')
