@@ -40,11 +40,7 @@ def test_what_a_killed_process_has_printed_is_seen(workers: Workers, real_queue:
 
 def test_job_code_may_do_to_stdout_what_it_likes(workers: Workers, real_queue: Queue) -> None:
     workers.ready(1)
-<<<<<<< HEAD
-    assert real_queue.map(printing.close_stdout, [1, 0, 1, 0][:2], chunksize=1).get(timeout=HANGS) == [1, 0]
-=======
     assert real_queue.map(printing.close_stdout, [1, 0], chunksize=1).get(timeout=HANGS) == [1, 0]
->>>>>>> values
 
 
 def test_what_a_preloaded_module_prints_is_seen_once(workers: Workers, real_queue: Queue, folder: Path) -> None:

@@ -20,7 +20,7 @@ if ARGV[2] ~= '' then
 end
 local left, cursor = tonumber(ARGV[8]), '0'
 while left > 0 do
-    local found = redis.call('HSCAN', KEYS[3], cursor, 'COUNT', 100)
+    local found = redis.call('HSCAN', KEYS[3], cursor, 'COUNT', 100) -- not from the beginning each time: see open.lua
     local claims = found[2]
     cursor = found[1]
     for i = 1, #claims, 2 do
