@@ -15,8 +15,8 @@ import pytest
 from taskq.errors import ServerError
 from taskq.redis import keeper
 from taskq.redis.connection import connect
-from taskq.redis.server import find_program, kept_server, private_server, sweep
-from tests.waiting import wait_until
+from taskq.redis.server import find_program, private_server, sweep
+from tests.waiting import HANGS, wait_until
 
 SLEEP = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(120)'])"
 
@@ -38,7 +38,7 @@ def test_carriers_are_killed(proc: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     spared = subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
     try:
         keeper.kill_carriers("TEST_MARK", value.__eq__)
-        assert killed.wait(10) == -signal.SIGKILL
+        assert killed.wait(HANGS) == -signal.SIGKILL
         assert spared.poll() is None
     finally:
         keeper.kill_group(spared.pid)
@@ -55,7 +55,7 @@ def test_an_orphaned_server_is_ended_and_its_folder_removed(folder: Path) -> Non
     try:
         wait_until(socket.exists, "the server listens")
         with private_server() as url:  # it looks for what others have left behind
-            server.wait(10)
+            server.wait(HANGS)
             sweep()  # and leaves alone what somebody looks after
             assert connect(url).ping()
             assert [path.name for path in folder.iterdir()] == [Path(url.removeprefix("unix://")).parent.name]
@@ -72,25 +72,26 @@ def test_a_server_that_does_not_start_leaves_nothing(folder: Path, monkeypatch: 
     assert list(folder.iterdir()) == []
 
 
+WITH_A_CHILD = """
+import os, signal
+from taskq.redis.server import kept_server
+with kept_server():
+    if (child := os.fork()) == 0:
+        signal.pause()
+    os.write(1, str(child).encode())
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_a_program_whose_child_holds_its_end_of_the_pipe_is_missed(folder: Path) -> None:
     """``multiprocessing`` forks, and its children have all that the program has open."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(_program_with_a_child(folder))
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    child = int((folder / "child").read_text())
+    command = [sys.executable, "-c", WITH_A_CHILD]
+    program = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    child = int(os.read(program.stdout.fileno(), 32))
+    program.stdout.close()
+    assert program.wait(HANGS) == -signal.SIGKILL
     try:
-        wait_until(lambda: not list(folder.glob("taskq-*")), "the server and its folder are gone")
+        wait_until(lambda: not list(folder.iterdir()), "the server and its folder are gone")
     finally:
         os.kill(child, signal.SIGKILL)
-
-
-def _program_with_a_child(folder: Path) -> int:
-    with kept_server():
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-        (folder / "child").write_text(str(child))
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 1
