@@ -4,7 +4,7 @@ A body is one header line, ``kind start count only``, and what it holds. ``start
 it holds; ``only`` is empty, or lists the offsets (``3,5,9``) of those that it holds, for what is left of a chunk
 need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, and where there is nothing but plain
 data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
-which can't be read costs itself.
+which can't be read costs itself; unless they share so much that apart they would be many times larger.
 
 Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
 that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in
@@ -16,6 +16,7 @@ With a secret key the pickles are signed together with the header, for the map a
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -31,6 +32,7 @@ PLAIN, FRAMED = "p", "f"
 _LENGTH = struct.Struct(">I")
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
 _ROWS = frozenset([tuple, list])
+_SHARED = 4  # times as large as one pickle of all: then items are not pickled one by one
 _DEEP = 4  # levels of lists, tuples and dicts which are looked through for plain data
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 
@@ -168,7 +170,13 @@ def write(keys: MapKeys, start: int, run: Any) -> bytes:
         whole = _GLOBAL
     if _GLOBAL not in whole:
         return _closed(keys, Header(span), whole)
-    frames = [codec.dumps(item, f"item {index}") for index, item in enumerate(run, start)]
+    frames: list[bytes] = []
+    room = _SHARED * len(whole) if whole is not _GLOBAL else sys.maxsize
+    for index, item in enumerate(run, start):
+        frames.append(codec.dumps(item, f"item {index}"))
+        room -= len(frames[-1])
+        if room < 0:
+            return _closed(keys, Header(span), whole)  # its items share most of what they hold
     return _write(keys, Header(span, kind=FRAMED), frames, start)
 
 

@@ -293,7 +293,7 @@ def test_error_records(queue: Queue, bomb: bytes) -> None:
     moved = queue.connection.hget(other.store.keys.errors, "0")
     for forged in (record, moved):
         queue.connection.hset(job.store.keys.errors, "0", forged)
-        for read in (lambda: job.get(errors="return"), lambda: job.errors, lambda: list(job)):
+        for read in (lambda: job.get(errors="return"), lambda: dict(job.errors), lambda: list(job)):
             with pytest.raises(SignatureError):
                 read()
 
