@@ -123,11 +123,10 @@ class Exchange:
                 claim, deaths = wounded.claim, wounded.deaths
                 run.store.note_death(claim, wounded.note, wounded.began, pipe)
                 handlers.append((run, _nothing))
-                if deaths < MAX_DEATHS:
+                if wounded.halves is None:
                     run.store.release([(claim, deaths)], pipe)
                 else:
-                    # From now on each death halves it again, until the item at fault is alone.
-                    run.store.split(claim, claim.halves(), MAX_DEATHS - 1, pipe)
+                    run.store.split(claim, wounded.halves, MAX_DEATHS - 1, pipe)
                 handlers.append((run, partial(self._given_back, run, wounded)))
             run.pending += len(run.wounded)
         return handlers

@@ -18,6 +18,7 @@ from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
+from taskq.payload.ranges import Range
 from taskq.redis import refusals
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
@@ -117,12 +118,14 @@ class Wounded:
         deaths: Of processes that ran it, this one included if it is to blame.
         note: Who ran it.
         began: Unix time at which it began to run.
+        halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
     """
 
     claim: Claim
     deaths: int
     note: TimelineNote
     began: float
+    halves: tuple[Range, Range] | None = None
 
 
 @dataclass(eq=False)

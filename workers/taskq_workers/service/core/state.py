@@ -26,7 +26,7 @@ from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
-from taskq_workers.service.core.order import QueueOrder
+from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.settings import Settings

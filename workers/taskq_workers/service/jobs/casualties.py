@@ -65,7 +65,9 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
         return
     deaths = claim.deaths + 1
     if deaths < MAX_DEATHS or len(claim.to_do) > 1:
-        run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began))
+        # From the third death on each one halves it, until the item at fault is alone.
+        halves = None if deaths < MAX_DEATHS else claim.halves()
+        run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began, halves))
     else:
         [index] = claim.to_do
         host = lane.where.host
