@@ -5,7 +5,7 @@ execution  one object for each RQ job that was taken
 errands    what waits for a process, and is no job
 events     what may come to the inbox
 inbox      events, and who acts on them
-order      in which the queues are asked
+queue_order  in which the queues are asked
 damage     garbage in Redis costs the job to which it belongs
 meter      counts, until they are told
 webhooks   RQ's webhooks, in a thread
