@@ -12,6 +12,7 @@ from cloudpickle import list_registry_pickle_by_value
 from taskq.errors import FunctionError, ImportRefusedError, OptionError
 from taskq.payload import codec, imports
 
+_LARGE = 1 << 20  # bytes of code and data that are not kept beside the loaded function
 _HERE = ".".join(platform.python_version_tuple()[:2])
 
 
@@ -22,7 +23,8 @@ class Function:
 
     Args:
         name: What to call it in texts, and how to import it if it has no code.
-        code: What ``codec.dumps`` made of it; None: ``name`` is a dotted path to import.
+        code: What ``codec.dumps`` made of it; None: ``name`` is a dotted path to import. Empty once it was loaded,
+            if it is large.
         by_value: Whether ``code`` holds byte code, which only the same minor version of Python can run.
         python: That version, such as ``"3.12"``.
     """
@@ -63,6 +65,8 @@ class Function:
         """
         if self._loaded is None:
             self._loaded = self._load()
+            if self.code and len(self.code) > _LARGE:
+                self.code = b""  # else what it holds would be here twice
         return self._loaded
 
     def _load(self) -> Any:
@@ -95,7 +99,10 @@ class Function:
         return self.load()(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.name, self.code, self.by_value, self.python)
+        code = self.code
+        if code == b"":
+            code = codec.dumps(self._loaded, f"the function {self.name}", with_sources=True)
+        return _rebuild, (self.name, code, self.by_value, self.python)
 
     def __repr__(self) -> str:
         return f"<Function {self.name} {'by value' if self.by_value else 'by name'}>"

@@ -220,3 +220,12 @@ def test_a_partial_of_the_shell_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) 
     data = pickle.dumps(Function.of(functools.partial(compute, 2)))
     monkeypatch.delattr(sys.modules["__main__"], "compute")
     assert pickle.loads(data)(3) == 6
+
+
+def test_a_large_function_is_kept_once_when_it_is_loaded_and_can_still_be_sent() -> None:
+    function = Function.of(functools.partial(lambda data, n: data[n], bytes(range(256)) * 10_000))
+    assert len(function.code or b"") > 2_000_000
+    assert function(3) == 3
+    assert len(function.code or b"") == 0
+    assert traveled(function)(4) == 4
+    assert function(5) == 5

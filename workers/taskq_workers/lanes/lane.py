@@ -23,6 +23,7 @@ from taskq.redis import keeper
 from taskq_workers.lanes import lone_pool
 from taskq_workers.lanes.death import Death
 from taskq_workers.link import ledger, marker, tray
+from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
@@ -76,7 +77,8 @@ class Lane:
         self.given = 0  # tasks, so far
         self.discarded = False
         self.closed = False  # it is to be replaced, and gets no more tasks
-        self._known_maps: OrderedDict[str, None] = OrderedDict()
+        self._known_maps = Known()
+        self._over: list[str] = []  # known to the process, until it gets its next task
         self._on_done = on_done
         numbers, memory = marker.allot(ctx), ledger.allot(ctx)
         self._marker, self._ledger = Marker(numbers), Ledger(memory)
@@ -126,12 +128,21 @@ class Lane:
         """Whether its process has been introduced to this map; counts along with ``process.py``."""
         return key in self._known_maps
 
+    def forget(self, key: str) -> None:
+        """Have its process forget a map that is over: at once if that frees much, else with its next task."""
+        size = self._known_maps.forget(key)
+        if size is None or self.discarded:
+            return
+        self._over.append(key)
+        if size >= LARGE:
+            self._pool.apply_async(process.forget, (self._over,))
+            self._over = []
+
     def submit(self, number: int, task: Task, note: Any) -> None:
         """Give it a task; ``note`` is kept in ``tasks`` until the task is done."""
         if isinstance(task, ChunkTask) and task.introduction is not None:
-            self._known_maps[task.key] = None
-            if len(self._known_maps) > process.KNOWN_MAPS:
-                self._known_maps.popitem(last=False)
+            self._known_maps.add(task.key, len(task.introduction.function))
+        over, self._over = tuple(self._over), []
         at_once = self._has_read_all and _bytes_in(task) <= lone_pool.AT_ONCE
         self.tasks[number] = note
         self._recall_at, self._recalled = time.monotonic() + _RECALL, False
@@ -140,7 +151,7 @@ class Lane:
         give = self._pool.apply_at_once if at_once else self._pool.apply_async
         give(
             process.run,
-            (number, task),
+            (number, task, over),
             callback=lambda outcome: self._on_done(self, [(number, outcome)]),
             # Only if Pool can't bring the outcome here: nobody would ever hear of the task again.
             error_callback=lambda error: self._unheard(error, number),

@@ -153,6 +153,11 @@ class Lanes:
         lane.submit_batch(BatchTask(first, tasks, seconds), [note for _task, note in jobs])
         self._note_wear(lane, submitted=True)
 
+    def forget(self, key: str) -> None:
+        """Have all processes forget a map that is over."""
+        for lane in self:
+            lane.forget(key)
+
     def done(self, lane: Lane, number: int) -> Any:
         """A lane has ended a task; returns its note, None if it was forgotten before."""
         note = lane.done(number)

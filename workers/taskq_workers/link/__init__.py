@@ -6,4 +6,5 @@ Belongs to neither end; imported by lanes, by processes, and by the service.
     marker  what runs, since when, and what is to stop
     tray    large results
     ledger  how the jobs of a batch ended
+    known   which maps the process knows
 """

@@ -6,6 +6,7 @@ A pool process has no connection of ours to Redis. User code may open one (``Res
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import multiprocessing.pool
 import os
@@ -13,7 +14,7 @@ import pickle
 import signal
 import sys
 import time
-from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from taskq.redis import connection
 from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq_workers import logs, signals
+from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
@@ -38,13 +40,11 @@ from taskq_workers.process import abandoned, errands, jobs, streams
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
-KNOWN_MAPS = 8
-"""Maps whose function a pool process keeps; the service counts along (``lane.py``) and sends it only once."""
-
 _marker: Marker  # shared with the service
 _ledger: Ledger  # shared with the service
 _tray: Tray  # shared with the service
-_maps: OrderedDict[str, tuple[Function, Job, MapKeys]] = OrderedDict()
+_known = Known()  # the service counts along (``lane.py``)
+_maps: dict[str, tuple[Function, Job, MapKeys]] = {}
 
 
 def start(
@@ -109,12 +109,28 @@ def work(tasks: Any, answers: Any, *args: Any) -> None:
         os._exit(1)  # the service was killed, and so are we in a moment: there is nobody to tell
 
 
-def run(number: int, task: Task) -> Any:
+def forget(keys: Iterable[str]) -> None:
+    """Free the functions of maps that are over."""
+    sizes = [_known.forget(key) or 0 for key in keys]
+    for key in keys:
+        _maps.pop(key, None)
+    if max(sizes, default=0) >= LARGE:
+        gc.collect()  # a function and its globals may hold each other
+
+
+def run(number: int, task: Task, over: tuple[str, ...] = ()) -> Any:
     """Run one task. Never raises: what user code does is part of the outcome.
 
     The marker stays until the next task: a death before the outcome has arrived is this task's, too.
+
+    Args:
+        number: The task's.
+        task: What is to be run.
+        over: Maps that are over since the last task.
     """
     _marker.begin(number)
+    if over:
+        forget(over)
     return _run(number, task)
 
 
@@ -190,12 +206,12 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
 def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
     new = task.introduction
     if new is not None:
+        for key in _known.add(task.key, len(new.function)):
+            _maps.pop(key, None)
         keys = MapKeys(new.job_id, new.incarnation)
         function = function_codec(keys, star=task.star).loads(new.function)
         job = jobs.job_of(new.job_id, new.fields)
         if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
             job.check()
         _maps[task.key] = function, job, keys
-        if len(_maps) > KNOWN_MAPS:
-            _maps.popitem(last=False)
     return _maps[task.key]

@@ -170,6 +170,7 @@ class State:
         if isinstance(taken, MapRun):
             if taken in self.maps:
                 self.maps.remove(taken)
+            self.lanes.forget(taken.key)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):
