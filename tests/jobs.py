@@ -354,3 +354,12 @@ def die_once_then(n: int) -> int:
 def log_item(n: int) -> int:
     logging.getLogger("user.code").info("item %d", n)
     return n
+
+
+def draw(seconds: float) -> tuple[int, int, int]:
+    """The process, a random number of NumPy's, and what a module called torch was seeded with."""
+    import numpy as np
+    import torch  # type: ignore[import-not-found] # one of a test's own
+
+    time.sleep(seconds)
+    return os.getpid(), int(np.random.randint(2**31)), torch.numbers[0]  # noqa: NPY002 - the global numbers are meant

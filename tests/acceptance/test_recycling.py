@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from taskq import Queue
 from tests import jobs
-from tests.acceptance.worker import Workers
+from tests.acceptance.worker import ROOT, Workers
 from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
@@ -23,3 +25,13 @@ def test_recycling_and_preload(workers: Workers, real_queue: Queue) -> None:
     assert worker.stop() == 0
     worker.wait_until_gone()
     assert "Traceback" not in worker.output
+
+
+def test_each_process_draws_its_own_numbers(workers: Workers, real_queue: Queue, folder: Path) -> None:
+    (folder / "torch.py").write_text("numbers = [0]\ndef seed(): numbers[0] = __import__('os').getpid()\n")
+    workers.ready(3, "--preload", "numpy.random", "--preload", "torch", PYTHONPATH=f"{ROOT}:{folder}")
+    drawn = real_queue.map(jobs.draw, [0.05] * 12, chunksize=1).get(timeout=HANGS)
+    processes = {pid for pid, _numbers, _seed in drawn}
+    assert len(processes) > 1
+    assert len({numbers for _pid, numbers, _seed in drawn}) == 12
+    assert all(pid == seed for pid, _numbers, seed in drawn)

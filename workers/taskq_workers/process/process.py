@@ -36,7 +36,7 @@ from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
-from taskq_workers.process import abandoned, errands, jobs, streams
+from taskq_workers.process import abandoned, errands, jobs, preload, streams
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
@@ -59,6 +59,7 @@ def start(
     signals.reset_in_pool_process()
     streams.set_up()
     streams.keep_files()
+    preload.draw_anew()
     setproctitle(title)
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
