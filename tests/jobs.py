@@ -333,3 +333,8 @@ def die_once_then(n: int) -> int:
 def log_item(n: int) -> int:
     logging.getLogger("user.code").info("item %d", n)
     return n
+
+
+def explode(job: Any, *_: Any) -> None:
+    """A callback that leaves a file where the job's description says."""
+    Path(job.description).touch()
