@@ -34,9 +34,12 @@ from taskq.errors import (
 from taskq.local import local
 from taskq.maps.job import MapJob
 from taskq.payload.outcome import ItemFailure
+from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
 from taskq.result_list import ResultList
 from taskq.views.progress import Progress
+
+_guard_rq()  # where there is a key, RQ, too, reads nothing unsigned
 
 __version__ = "0.1.0"
 

@@ -363,3 +363,8 @@ def draw(seconds: float) -> tuple[int, int, int]:
 
     time.sleep(seconds)
     return os.getpid(), int(np.random.randint(2**31)), torch.numbers[0]  # noqa: NPY002 - the global numbers are meant
+
+
+def explode(job: Any, *_: Any) -> None:
+    """A callback that leaves a file where the job's description says."""
+    Path(job.description).touch()

@@ -28,6 +28,7 @@ from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.jobs import intake
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import deferred, recovery
+from taskq_workers.settings import Trust
 from tests import jobs
 from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
 from tests.waiting import HANGS, LONG, wait_until
@@ -337,7 +338,7 @@ def silent_url() -> Iterator[str]:
 def test_a_webhook_that_takes_long_delays_nobody(
     fake_queue: Queue, silent_url: str, function: Callable[[int], object], status: JobStatus
 ) -> None:
-    with running_worker(fake_queue, processes=1):
+    with running_worker(fake_queue, processes=1, trust=Trust(private_webhooks=True)):
         hook = Webhook(silent_url, job_status=status.value, timeout=LONG)
         hooked = fake_queue.enqueue(function, 0, webhooks=[hook])
         wait_until(lambda: hooked.get_status() == status)

@@ -35,6 +35,7 @@ from taskq_workers.service import dispatcher
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep.membership import Membership
+from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
@@ -376,7 +377,7 @@ def test_webhooks_name_the_function(
     real_queue: Queue, listener: tuple[str, list[bytes]], function: str, status: Any
 ) -> None:
     url, bodies = listener
-    with running_worker(real_queue, processes=1):
+    with running_worker(real_queue, processes=1, trust=Trust(private_webhooks=True)):
         hook = rq.Webhook(url, job_status=status, method="POST")
         job = real_queue.enqueue(function, 0, webhooks=[hook], on_failure=None)
         wait_until(lambda: bool(bodies))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rq import Callback, Retry
+from rq import Callback, Retry, Webhook
 from rq.job import UNEVALUATED, Job, JobStatus
 
 import taskq
@@ -170,6 +172,38 @@ def hidden(queue: Queue, instance: Any, name: str) -> Job:
     job = queue.create_job(allowed.square, ("HOME",))
     job._instance, job._func_name, job._data = instance, name, UNEVALUATED
     return queue.enqueue_job(job)
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("function", ["tests.jobs.square", "tests.jobs.exit_process"])
+def test_nobody_is_called_for_a_job_that_is_not_signed(function: str) -> None:
+    queue, called = make_fake_queue(), []
+
+    class Listens(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            called.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Listens)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    hooks = [Webhook(f"{url}/{status}", status) for status in ("finished", "failed")]
+    stranger = Job.create(function, (3,), connection=queue.connection, origin=queue.name, webhooks=hooks)
+    stranger.save()
+    with running_worker(queue, 1, trust=Trust(private_webhooks=True)):
+        queue.push_job_id(stranger.id)
+        assert "TASKQ_SECRET_KEY" in why(stranger)
+        signed = queue.enqueue(jobs.square, 3, webhooks=[Webhook(f"{url}/signed", "finished")])
+        wait_until(lambda: called)
+        assert signed.get_status() == JobStatus.FINISHED
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert called == ["/signed"]
 
 
 def test_keys_are_not_shown_by_settings() -> None:

@@ -66,7 +66,7 @@ def test_a_job_of_which_too_many_workers_die_is_given_up(any_queue: Queue, tmp_p
     assert job.id in any_queue.failed_job_registry.get_job_ids()
     [result] = job.results()
     assert "AbandonedJobError: 3 workers, one after the other, died" in result.exc_string
-    assert f"rq requeue --queue default {job.id}" in result.exc_string
+    assert f"taskq retry {job.id}" in result.exc_string
     assert not any_queue.connection.keys("rq:execution*")
 
 

@@ -27,10 +27,12 @@ class Trust:
     Args:
         keys: What is not signed with one of these is refused; none: everything is accepted.
         allowed: Patterns of the functions that may be called by name; none: all may. See ``imports.py``.
+        private_webhooks: Webhooks may be sent to any address, not to public ones only. See ``webhooks.py``.
     """
 
     keys: Keyring = field(default_factory=signing.keyring)
     allowed: tuple[str, ...] = ()
+    private_webhooks: bool = False
 
     def apply(self) -> None:
         """Make it the rule of this process."""

@@ -45,6 +45,9 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 @click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
+@click.option("--allow-private-webhooks", is_flag=True, envvar="TASKQ_ALLOW_PRIVATE_WEBHOOKS", show_envvar=True,
+              help="Send webhooks to private, loopback and link-local addresses, too; anybody who can write to "
+              "Redis chooses them.")  # fmt: skip
 @click.option("--log-level", "--logging-level", "--logging_level", "log_level", default="info",
               type=click.Choice(logs.LEVELS, case_sensitive=False),
               envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
@@ -60,7 +63,7 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    allow_import: tuple[str, ...], log_level: str, log_format: str,
+    allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
     metrics_port: int | None, metrics_host: str, until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
@@ -98,7 +101,7 @@ def worker(
     metrics = (metrics_host, metrics_port) if metrics_port else None
     if metrics:
         check_port(*metrics)
-    trust = Trust(signing.keyring(), allow_import)
+    trust = Trust(signing.keyring(), allow_import, allow_private_webhooks)
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, path, preload, until_eof,

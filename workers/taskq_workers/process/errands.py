@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from rq import worker_registration
 from rq.callbacks import execute_stopped_callback
@@ -18,11 +18,19 @@ from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.payload.signed_job import signing_class
 from taskq.redis import connection, ids
-from taskq_workers import readable
+from taskq_workers import readable, webhooks
 from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
 from taskq_workers.process.jobs import job_of, user_code
 
 log = logging.getLogger(__name__)
+
+_private_webhooks = False
+
+
+def use(*, private_webhooks: bool) -> None:
+    """Say whether webhooks may be sent to any address."""
+    global _private_webhooks  # noqa: PLW0603 - a process has one rule
+    _private_webhooks = private_webhooks
 
 
 def run(task: ErrandTask) -> JobOutcome:
@@ -50,7 +58,18 @@ def _job_of(task: StoppedTask | KilledTask | WebhookTask) -> Job:
 def _send(task: WebhookTask, job: Job) -> None:
     job._status = JobStatus(task.status)  # noqa: SLF001 - as it is on record by now
     job.ended_at = datetime.fromtimestamp(task.ended, UTC)
-    job.send_webhooks(job._status, exc_string=task.error)  # noqa: SLF001 - as above
+    webhooks.send_all(job, task.status, task.error, private=_private_webhooks)
+
+
+class _Sends:
+    """What RQ's cleaning has sent of a job that it gives up."""
+
+    def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
+        webhooks.send_all(cast("Job", self), JobStatus(status).value, exc_string, private=_private_webhooks)
+
+
+def _job_class(base: type[Job]) -> type[Job]:
+    return type(base.__name__, (_Sends, base), {"__module__": base.__module__})
 
 
 def _clean(task: MaintenanceTask) -> None:
@@ -59,7 +78,7 @@ def _clean(task: MaintenanceTask) -> None:
     RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``).
     """
     user, redis = user_code(), connection.connect(retries=0)
-    job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
+    job_class, serializer = _job_class(signing_class(user.load_job_class())), user.load_serializer()
     handlers = [handler.load() for handler in user.exception_handlers]
     failed: Exception | None = None
     try:

@@ -64,6 +64,7 @@ def start(
     sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
     trust.apply()
+    errands.use(private_webhooks=trust.private_webhooks)
     multiprocessing.current_process().name = title
     if log is not None:
         logs.to_stderr(log)

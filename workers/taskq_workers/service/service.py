@@ -163,7 +163,9 @@ def build(
         on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
         on_death=lambda lane: inbox.put(Died(lane)),
     )
-    webhooks = Webhooks(lambda: inbox.put(Message({"command": "taskq-sent"})))
+    webhooks = Webhooks(
+        lambda: inbox.put(Message({"command": "taskq-sent"})), private=settings.trust.private_webhooks
+    )
     if settings.rq.with_scheduler and settings.rq.burst:
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)

@@ -93,6 +93,8 @@ def _mended(state: State, job: PlainJob) -> bool:
 def _end_alone(state: State, job: PlainJob) -> None:
     assert job.outcome is not None
     refusals.count(state.connection, job.outcome.refusal)
+    if job.outcome.refusal:
+        job.job.webhooks = []  # of somebody whose job is not run: nor are others called for them
     if not state.connection.exists(job.execution.key):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
     elif job.outcome.retry is not None:

@@ -86,7 +86,7 @@ def _enqueue_if_ready(state: State, job: Job) -> None:
         return
     for parent in job.fetch_dependencies():
         # RQ's own way, which looks again and moves each dependent once; a live worker may be about to do it.
-        queue = rq.Queue(parent.origin, connection=state.connection, serializer=SealedSerializer)
+        queue = rq.Queue(parent.origin, connection=state.connection, job_class=Job, serializer=SealedSerializer)
         key = parent.dependents_key
         members, enqueue = partial(state.connection.smembers, key), partial(queue.enqueue_dependents, parent)
         moved = _sifting(state, queue, key, members, enqueue) or {}

@@ -83,7 +83,7 @@ def task_of(job: PlainJob) -> JobTask | AbandonedTask:
     error = (
         f"rq.exceptions.AbandonedJobError: {deaths} workers, one after the other, died while they ran this job, "
         "so it was given up. If they died of it (of its memory, for example: look for OOM kills), mend that; then "
-        f"requeue it: rq requeue --queue {job.queue.name} {job.job_id}"
+        f"have it tried again: taskq retry {job.job_id}"
     )
     # Later deaths were in the callback: it is not called for ever either.
     tell = deaths < 2 * MAX_DEATHS
