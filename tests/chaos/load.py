@@ -17,7 +17,9 @@ from rq.job import Dependency
 
 from taskq import Queue
 from taskq.errors import MapError, ServerError
-from taskq.maps.store import MapStore
+from taskq.maps.chunk import Chunk
+from taskq.maps.draft import Draft
+from taskq.payload.ranges import Range
 from tests.chaos import works
 from tests.chaos.schedule import Order
 from tests.chaos.site import QUEUES
@@ -151,8 +153,8 @@ class Load(threading.Thread):
         """What a producer leaves that is killed in mid-map."""
         while True:
             with suppress(*_AWAY):
-                store = MapStore(self.abandoned, self._connection)
-                store.begin({"name": "abandoned", "limit": 1})
-                store.write(0, [b"0 1 \nx"])
+                draft = Draft(self.abandoned, self._connection)
+                draft.begin(b"function", {"name": "abandoned", "limit": 1})
+                draft.write([Chunk(Range(0, 1), b"p 0 1 \nx")])
                 return
             time.sleep(_PAUSE)

@@ -107,6 +107,7 @@ def test_a_job_whose_hash_becomes_something_else(real_queue: Queue, tmp_path: Pa
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
         real_queue.connection.delete(job.key)
         real_queue.connection.rpush(job.key, "x")
+        wait_until(lambda: state.taken, "the server may say that it runs before the service has heard")
         [execution] = [taken.execution.key for taken in list(state.taken)]
         seen = real_queue.connection.hget(execution, "last_heartbeat")
         wait_until(lambda: real_queue.connection.hget(execution, "last_heartbeat") != seen)
