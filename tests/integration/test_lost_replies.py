@@ -9,6 +9,7 @@ from typing import Any
 import fakeredis
 import pytest
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Retry
 from rq.job import JobStatus
 
@@ -94,6 +95,28 @@ def test_a_map_whose_end_is_lost_is_recorded_once(fake_queue: Queue, monkeypatch
         wait_until(lambda: not state.taken)
         assert job.get(timeout=HANGS) == [1]
         assert len(job.results()) == 1
+
+
+def test_a_map_that_is_closed_and_not_recorded_is_no_failure(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes away between the two; the service hears its own note that the map was closed."""
+    tried: list[str] = []
+    succeed = RQWorker.succeed
+
+    def away_once(self: RQWorker, job: Any, *args: Any) -> None:
+        tried.append(job.id)
+        if len(tried) == 1:
+            state.maps[0].look = True
+            raise RedisConnectionError("the server has gone away")
+        succeed(self, job, *args)
+
+    monkeypatch.setattr(RQWorker, "succeed", away_once)
+    with running_worker(fake_queue, processes=1) as state:
+        job = fake_queue.map(jobs.square, [1])
+        assert job.get(timeout=HANGS) == [1]
+        assert job.get_status() == JobStatus.FINISHED
+    assert tried == [job.id, job.id]
 
 
 @pytest.mark.parametrize("options", [{}, {"failure_ttl": 0}], ids=["kept", "not kept"])

@@ -266,7 +266,9 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "gone"
         let_go(state, run, kill=True)
         return
-    if info.state != "open":
+    if info.complete and not info.reason and not run.helper:
+        run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
+    elif info.state != "open":
         run.closed = "closed"
         let_go(state, run, kill=info.kill or info.reason != CANCELED)
     elif not run.helper:
