@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import Coroutine
+import inspect
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from taskq.maps import forks
 
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # forks.count -> the loop: a child can't go on with its parent's
+
+
+def expected(function: Any) -> bool:
+    """Whether calling it is known to return a coroutine; another function's may, too."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which returns what its coroutine returns."""
+    return lambda *args: run(function(*args))
 
 
 def finished(value: Any) -> Any:

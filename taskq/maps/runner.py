@@ -12,7 +12,6 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from types import CoroutineType
 from typing import Any, Protocol
 
 from taskq.errors import PickleError, TooLargeError
@@ -80,6 +79,8 @@ def run_chunk(
         body = Body.read(keys, payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
+    if coroutines.expected(call):
+        call = coroutines.awaiting(call)
     if item_timeout:
         call = limited(call, item_timeout)
     pace = _Pace(watch, item_timeout, adapt, len(body.header.within(part)))
@@ -151,8 +152,6 @@ def _run(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
-            if type(value) is CoroutineType:  # else it would have to be tried to pickle it first
-                value = coroutines.run(value)
             data = _pickled_result(value, index, limit)
             if forks.count != here:
                 forks.leave()
@@ -234,11 +233,9 @@ def _pickled_result(value: Any, index: int, limit: int) -> bytes:
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
-        if not isinstance(value, Coroutine):
+        if not isinstance(value, Coroutine):  # of a function which did not say so before
             raise
-        return _pickled_result(
-            coroutines.run(value), index, limit
-        )  # of a compiled function, which has its own type
+        return _pickled_result(coroutines.run(value), index, limit)
     if len(data) > limit:
         raise TooLargeError(
             f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "

@@ -27,7 +27,7 @@ _ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they 
 _LONG = 1 << 14  # bytes which it costs time to search
 
 
-def dumps(value: Any, what: str = "value", *, with_sources: bool = False) -> bytes:
+def dumps(value: Any, what: str = "value", with_sources: bool = False) -> bytes:
     """Pickle a value so that any worker can read it.
 
     Args:
@@ -43,11 +43,11 @@ def dumps(value: Any, what: str = "value", *, with_sources: bool = False) -> byt
     try:
         data = pickle.dumps(value, PROTOCOL)
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything; cloudpickle has the last word
-        return dumps_by_value(value, what, with_sources=with_sources)
+        return dumps_by_value(value, what, with_sources)
     if len(data) > _LONG and is_array(value):
         return data
     if _MAIN in data or list_registry_pickle_by_value():
-        return dumps_by_value(value, what, with_sources=with_sources)
+        return dumps_by_value(value, what, with_sources)
     return data
 
 
@@ -57,7 +57,7 @@ def is_array(value: Any) -> bool:
     return dtype is not None and not dtype.hasobject
 
 
-def dumps_by_value(value: Any, what: str = "value", *, with_sources: bool = False) -> bytes:
+def dumps_by_value(value: Any, what: str = "value", with_sources: bool = False) -> bytes:
     """As ``dumps``, with the code of functions and classes of ``__main__`` included.
 
     Raises:
