@@ -6,7 +6,6 @@ first ``LOOK`` jobs are looked at.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import rq
 from rq.job import Job
 
-from taskq.redis import keys
+from taskq.redis import clock, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.views.progress import Progress
@@ -120,6 +119,7 @@ def _maps(connection: Any, queue: str, status: str, ids: list[str]) -> list[MapL
     if not ids:
         return []
     with connection.pipeline(transaction=False) as pipe:
+        pipe.time()
         for job_id in ids:
             key = MapKeys(job_id)
             pipe.hmget(key.hash, _MAP_FIELDS)
@@ -127,19 +127,21 @@ def _maps(connection: Any, queue: str, status: str, ids: list[str]) -> list[MapL
             pipe.llen(key.again)
             pipe.llen(key.failed)
             pipe.hlen(key.claims)
-        replies = iter(pipe.execute())
-    lines = []
+        now, *replies = pipe.execute()
+    lines, each = [], iter(replies)
     for job_id in ids:
-        fields, pending, again, failed, claimed = (next(replies) for _ in range(5))
+        fields, pending, again, failed, claimed = (next(each) for _ in range(5))
         # Of a map that waits for a retry, what failed is to be done as well.
         waiting = pending + again + (0 if status == "started" else failed)
-        lines.append(_line(job_id, queue, status, fields, waiting, claimed))
+        lines.append(_line(job_id, queue, status, clock.read(now), fields, waiting, claimed))
     return lines
 
 
-def _line(job_id: str, queue: str, status: str, fields: list[bytes | None], waiting: int, claimed: int) -> MapLine:
+def _line(
+    job_id: str, queue: str, status: str, now: float, fields: list[bytes | None], waiting: int, claimed: int
+) -> MapLine:
     name, total, done, failed, started, ended = ((one or b"").decode("utf-8", "replace") for one in fields)
     progress = Progress.since(
-        float(started or 0), float(ended or 0) or time.time(), int(done or 0), int(failed or 0), int(total or 0)
+        float(started or 0), float(ended or 0) or now, int(done or 0), int(failed or 0), int(total or 0)
     )
     return MapLine(job_id, name, queue, status, waiting, claimed, progress)

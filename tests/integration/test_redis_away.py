@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +140,10 @@ def test_somebody_looks_after_what_is_begun_by_one_who_was_given_up(queue: Queue
     flag = tmp_path / "flag"
     with running_worker(queue, lease=LONG) as state:
         recovery.recover(queue.connection, state.name)
-        assert services.lost(queue.connection, time.time()) == []
+        assert services.lost(queue.connection, state.scripts) == []
         job = queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
-        assert services.lost(queue.connection, time.time()) == [state.name]
+        assert services.lost(queue.connection, state.scripts) == [state.name]
         flag.touch()
 
 

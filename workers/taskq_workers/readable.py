@@ -7,7 +7,6 @@ moment: one job whose dependencies are a list of lists would keep a whole queue'
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ from rq.results import Result
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
 from taskq.redis import ids
+from taskq_workers import clock
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def fail(
     with connection.pipeline(transaction=False) as pipe:  # each for itself: any of them may be refused
         pipe.hset(job.key, "status", JobStatus.FAILED.value)
         pipe.expire(job.key, DEFAULT_FAILURE_TTL)
-        pipe.zadd(FailedJobRegistry(queue, connection).key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
+        pipe.zadd(FailedJobRegistry(queue, connection).key, {job_id: clock.SERVER.now() + DEFAULT_FAILURE_TTL})
         Result.create_failure(job, DEFAULT_FAILURE_TTL, why, worker, pipeline=pipe)
         if execution is not None:
             pipe.delete(execution.key)

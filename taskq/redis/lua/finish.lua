@@ -5,13 +5,14 @@
 --
 -- KEYS  1 rq:worker:{name}   2 rq:worker:{name}:executions
 -- ARGV  1 worker name   2, 3, 4, 5, 6, 7 what RQ's keys begin with: of jobs, of executions, of a job's list of
---       executions, of results, of the jobs in work, of the finished ones   8 Unix time now
+--       executions, of results, of the jobs in work, of the finished ones
 --       then for each job: id, execution id, queue name, seconds to keep the result (-1: for ever), when it was
 --       started and when it ended as RQ writes it, the same in Unix time, the result (base64, '' for None)
 -- Returns for each job 1; 0 if it is not ours; 2 if it is not simple any more, and then nothing was done. And then 1 if
 -- the worker has nothing left to do, and was noted as idle; else 0.
 
 local reply, count, seconds = {}, 0, 0
+local time = redis.call('TIME')
 
 local function finish(at)
     local id, execution, queue, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
@@ -48,7 +49,7 @@ local function finish(at)
         redis.call('ZADD', ARGV[7] .. queue, '+inf', id)
     else
         redis.call('EXPIRE', results, ttl)
-        redis.call('ZADD', ARGV[7] .. queue, math.floor(ARGV[8]) + ttl, id)
+        redis.call('ZADD', ARGV[7] .. queue, time[1] + ttl, id)
         redis.call('EXPIRE', job, ttl)
     end
     redis.call('DEL', ARGV[3] .. name)
@@ -60,7 +61,7 @@ local function finish(at)
     return 1
 end
 
-for at = 9, #ARGV, 9 do
+for at = 8, #ARGV, 9 do
     reply[#reply + 1] = finish(at)
 end
 local idle = 0

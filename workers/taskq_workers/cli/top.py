@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from taskq.redis import keys
+from taskq.redis import clock, keys
 from taskq.views import activity, backlog
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.backlog import MapLine, QueueLine
@@ -48,7 +48,7 @@ def look(connection: Any) -> Snapshot:
     """Take a snapshot."""
     outcomes = (field("taskq_items", "done"), field("taskq_items", "failed"))
     items = sum(float(count or 0) for count in connection.hmget(keys.METRICS, outcomes))
-    return Snapshot(time.time(), items, backlog.read_queues(connection), activity.live(connection))
+    return Snapshot(clock.ask(connection), items, backlog.read_queues(connection), activity.live(connection))
 
 
 def frame(now: Snapshot, before: Snapshot | None = None, lines: int = 1000) -> Group:

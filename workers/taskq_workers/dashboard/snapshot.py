@@ -5,7 +5,6 @@ The number of commands depends on the queues, services and maps shown, which are
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rq import Queue
 from rq.registry import StartedJobRegistry
 from rq.worker.base import BaseWorker
 
-from taskq.redis import keys, services
+from taskq.redis import clock, keys, services
 from taskq.redis.services import ServiceInfo
 from taskq.views import activity, timeline
 from taskq.views.activity import Activity
@@ -63,8 +62,8 @@ class Reader:
         self._last = ""  # id of the newest timeline entry that was read
 
     def read(self) -> Snapshot:
-        now = time.time()
         first = self._read_registers()
+        now = first["now"]
         second = self._read_queues(first["queues"], first["services"])
         ids = list(dict.fromkeys([*first["maps"], *second["running"]]))
         maps = self._read_maps(ids, set(first["maps"]), now)
@@ -92,6 +91,7 @@ class Reader:
             timeline.newest(pipe, ENTRIES, self._last)
             maps, names, *live, told, entries = pipe.execute()
         return {
+            "now": clock.read(live[0]),  # it goes by no clock of its own: what it shows is of several hosts
             "maps": [queues.text(one) for one in maps],
             "queues": queues.names_of(names),
             "services": services.read_live(*live),

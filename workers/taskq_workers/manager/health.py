@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
-from taskq.redis import keys, services
+from taskq.redis import clock, keys, services
 from taskq_workers.settings import HOST
 
 
@@ -33,9 +32,11 @@ def look(connection: Any, wanted: int) -> Health:
     Raises:
         redis.exceptions.RedisError: If Redis can't be asked.
     """
-    now = time.time()
     ours = [info for info in services.all_known(connection) if info.host == HOST]
-    leases = dict(connection.zrange(keys.LEASES, 0, -1, withscores=True))
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zrange(keys.LEASES, 0, -1, withscores=True)
+        now, leases = clock.read((replies := pipe.execute())[0]), dict(replies[1])
     problems = []
     for info in ours:
         overdue = now - leases.get(info.name.encode(), 0.0)

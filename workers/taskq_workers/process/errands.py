@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.payload.signed_job import signing_class
 from taskq.redis import connection, ids
-from taskq_workers import readable
+from taskq_workers import clock, readable
 from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
 from taskq_workers.process.jobs import job_of, user_code
 
@@ -29,7 +28,8 @@ def run(task: ErrandTask) -> JobOutcome:
     """Run one. Never raises."""
     try:
         if isinstance(task, MaintenanceTask):
-            _clean(task)
+            with clock.followed():
+                _clean(task)
         elif isinstance(task, StoppedTask):
             execute_stopped_callback(_job_of(task), UnixSignalDeathPenalty)
         elif isinstance(task, KilledTask):
@@ -62,6 +62,7 @@ def _clean(task: MaintenanceTask) -> None:
     job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
     handlers = [handler.load() for handler in user.exception_handlers]
     failed: Exception | None = None
+    clock.SERVER.measure(redis)
     try:
         for name in task.queues:
             queue = user.load_queue_class()(name, connection=redis, job_class=job_class, serializer=serializer)
@@ -94,6 +95,6 @@ def _sift(queue: Any) -> int:
     """Take out of a queue's registries what RQ can't clean; of what runs, only the abandoned is looked at."""
     redis = queue.connection
     started, ready = StartedJobRegistry(queue=queue).key, ReadyJobRegistry(queue=queue).key
-    abandoned, waiting = redis.zrangebyscore(started, 0, time.time()), redis.zrange(ready, 0, -1)
+    abandoned, waiting = redis.zrangebyscore(started, 0, clock.SERVER.now()), redis.zrange(ready, 0, -1)
     found = readable.sift(redis, queue.name, started, abandoned, ids.of_execution)
     return found + readable.sift(redis, queue.name, ready, waiting)

@@ -121,7 +121,7 @@ class Exchange:
         for run in self.state.maps:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
-                run.store.note_death(claim, wounded.note, wounded.began, pipe)
+                run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
                 handlers.append((run, _nothing))
                 if deaths < MAX_DEATHS:
                     run.store.release([(claim, deaths)], pipe)
@@ -210,7 +210,7 @@ class Exchange:
         state, queues = self.state, list(self.state.order)
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            now=time.time(), room=room, alternates=state.order.alternates,
+            room=room, alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues))]
 

@@ -117,12 +117,14 @@ class Wounded:
         deaths: Of processes that ran it, this one included if it is to blame.
         note: Who ran it.
         began: Unix time at which it began to run.
+        seconds: How long it ran.
     """
 
     claim: Claim
     deaths: int
     note: TimelineNote
     began: float
+    seconds: float
 
 
 @dataclass(eq=False)

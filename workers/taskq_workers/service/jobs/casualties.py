@@ -65,7 +65,7 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
         return
     deaths = claim.deaths + 1
     if deaths < MAX_DEATHS or len(claim.to_do) > 1:
-        run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began))
+        run.wounded.append(Wounded(claim, deaths, state.note(lane, "killed"), death.began, death.seconds))
     else:
         [index] = claim.to_do
         failure = ItemFailure.lost(index, f"{death.cause} on {lane.where.host}", deaths)

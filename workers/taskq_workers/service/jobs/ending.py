@@ -6,7 +6,6 @@ Each function may be called again if Redis went away in its middle.
 from __future__ import annotations
 
 import logging
-import time
 
 from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 from rq.job import Job
@@ -21,7 +20,7 @@ from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
 from taskq.redis import keys, refusals
 from taskq.redis.kinds import kind_of
-from taskq_workers import readable
+from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
@@ -225,7 +224,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
 
 
 def _summary(info: MapInfo) -> dict[str, object]:
-    return summary(info.done, info.failed, info.total, time.time() - info.started)
+    return summary(info.done, info.failed, info.total, clock.SERVER.now() - info.started)
 
 
 def _wants_callback(run: MapRun, error: str | None) -> bool:

@@ -27,6 +27,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from taskq.redis import ids, keys
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
+from taskq_workers import clock
 from taskq_workers.service.core.execution import OVERTIME, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq.worker import RQWorker
@@ -72,6 +73,7 @@ class QuickJob(PlainJob):
         self.long_way = False  # its end is for RQ's own code to record
         self.unread = 0
         self.outcome = None
+        self.taken_at = time.monotonic()
 
     @cached_property
     def job(self) -> Job:  # type: ignore[override]
@@ -131,8 +133,7 @@ def queue_take(
     *,
     room: int = 0,
     alternates: bool = False,
-    now: float | None = None,
-    ahead: float = 0.0,
+    fetched: bool = False,
 ) -> None:
     """Queue the script which takes up to ``room`` jobs; or, for a fetcher, what was moved for it.
 
@@ -144,11 +145,9 @@ def queue_take(
         ticket: From ``new_ticket``.
         room: See above.
         alternates: Whether the queues take turns.
-        now: Unix time; None: it is for the fetcher of the only queue, and nobody knows when it will run.
-        ahead: Seconds by which our clock is ahead of the server's, which then tells.
+        fetched: It is for the fetcher of the only queue.
     """
-    clock = (ahead, 1) if now is None else (now, 0)
-    moved = [keys.fetched(worker.name, queue.name) for queue in queues] if now is None else []
+    moved = [keys.fetched(worker.name, queue.name) for queue in queues] if fetched else []
     scripts.take(
         [
             WORKERS_SUSPENDED, keys.LEASES, worker.key, worker.executions_key,
@@ -157,7 +156,7 @@ def queue_take(
             *moved,
         ],
         [
-            worker.name, room, int(alternates), int(_allowed(worker)), *clock,
+            worker.name, room, int(alternates), int(_allowed(worker)), int(fetched),
             worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, ticket,
         ],
         pipe,
@@ -182,9 +181,10 @@ def read_take(
         elif not rest:
             others.append((queue, job_id))
         else:
-            execution = Execution(rest[0].decode(), job_id, state.connection, state.name)
+            execution_id, began, flat = rest
+            execution = Execution(execution_id.decode(), job_id, state.connection, state.name)
+            execution.created_at = datetime.fromtimestamp(float(began), UTC)
             state.worker.executions[execution.id] = execution
-            flat = rest[1]
             begun.append(QuickJob(state.worker, queue, execution, dict(zip(flat[::2], flat[1::2], strict=True))))
     return begun, others
 
@@ -192,7 +192,7 @@ def read_take(
 def give_back_late(state: State) -> None:
     """Give jobs back that were begun ahead and have waited for a process too long: others may be free."""
     for job in [job for job in state.ready if isinstance(job, QuickJob)]:
-        if time.time() - job.execution.created_at.timestamp() > _PATIENCE:
+        if time.monotonic() - job.taken_at > _PATIENCE:
             give_back(state, job)
             state.job_seconds = max(state.job_seconds or 0.0, _PATIENCE)  # else it would be taken again at once
 
@@ -206,12 +206,12 @@ def give_back(state: State, job: QuickJob) -> None:
 
 def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
     """Queue the script which records these successes; for its reply see finish.lua."""
-    args = [state.name, _JOB, _EXECUTION, _EXECUTIONS, _RESULTS, _WIP, _FINISHED, time.time()]
+    args = [state.name, _JOB, _EXECUTION, _EXECUTIONS, _RESULTS, _WIP, _FINISHED]
     for job in jobs:
         outcome = job.outcome
         assert outcome is not None
         assert outcome.ran is not None
-        began, ended = outcome.ran
+        began, ended = map(clock.SERVER.at, outcome.ran)
         value = "" if outcome.value is None else base64.b64encode(outcome.value).decode()
         ttl = job.fields.get(b"result_ttl") or state.worker.default_result_ttl
         args += [job.job_id, job.execution.id, job.queue.name, ttl, _formatted(began), _formatted(ended), began,

@@ -18,13 +18,12 @@ import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.utils import now
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
 from taskq.redis import keys, services
 from taskq.redis.patience import says_damage
-from taskq_workers import readable
+from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
 
@@ -331,12 +330,14 @@ class RQWorker(BaseWorker):
         if outcome.name:
             job._func_name = outcome.name
         if outcome.ran:
-            job.started_at, job.ended_at = (datetime.fromtimestamp(moment, UTC) for moment in outcome.ran)
+            job.started_at, job.ended_at = (
+                datetime.fromtimestamp(clock.SERVER.at(moment), UTC) for moment in outcome.ran
+            )
 
     @staticmethod
     def _end(job: Job) -> timedelta:
         """Note the job's end, if its process did not; returns how long it ran."""
-        job.started_at = job.started_at or now()
+        job.started_at = job.started_at or clock.utc()
         if job.ended_at is None or job.ended_at < job.started_at:  # of an earlier run
-            job.ended_at = now()
+            job.ended_at = clock.utc()
         return job.ended_at - job.started_at

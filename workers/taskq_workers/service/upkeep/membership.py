@@ -12,11 +12,11 @@ from contextlib import suppress
 from datetime import datetime
 
 from redis.exceptions import ResponseError
-from rq.utils import now
 from rq.worker.base import WorkerStatus
 
 from taskq.redis import services
-from taskq.redis.services import ServiceInfo
+from taskq.redis.services import Renewal, ServiceInfo
+from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, mend
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
@@ -34,7 +34,7 @@ class Membership:
     def __init__(self, state: State) -> None:
         self._state = state
         self._renewed = self._beaten = 0.0
-        self._renewed_at = 0.0  # on the wall clock, which also counts while a laptop sleeps
+        self._renewed_at = 0.0  # by the server's clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
         self._given_up = False
         self._stop_at: datetime | None = None
@@ -43,7 +43,7 @@ class Membership:
         options = state.settings.rq
         # RQ's worker beats as often as the second, while it waits for jobs, and as the first, while one runs.
         self._pace = min(options.job_monitoring_interval, state.worker.dequeue_timeout)
-        self._started = time.time()
+        self._started = clock.SERVER.now()
 
     @property
     def info(self) -> ServiceInfo:
@@ -61,9 +61,7 @@ class Membership:
         The lease comes first: if the host is lost between the two, others strike off what there is when it ends.
         """
         mend(self._state.connection)
-        with self._state.connection.pipeline() as pipe:
-            services.renew(pipe, self.info, self._state.settings.lease)
-            pipe.execute()
+        self._hold_lease()
         self._register(WorkerStatus.IDLE)
         self.keep(force=True)
 
@@ -92,30 +90,35 @@ class Membership:
         state, lease = self._state, self._state.settings.lease
         self._pids = state.lanes.pids
         self.mend()
-        with state.connection.pipeline() as pipe:
-            services.renew(pipe, self.info, lease)
-            self._given_up = not pipe.execute()[0] or self._given_up
+        renewal = self._hold_lease()
+        self._given_up = not renewal.alive or self._given_up
         if self._given_up:
             self._come_back()
             self._given_up = False
         # Renewed every third of a lease, the others' may end a third before ours.
-        late = time.time() - self._renewed_at > lease * 2 / 3
-        self._renewed_at = time.time()
+        late = renewal.now - self._renewed_at > lease * 2 / 3
+        self._renewed_at = renewal.now
         if late:
             # Redis, or this host, was away for longer than a lease, and with it perhaps everybody's renewals.
             # The others get the time of a lease to show that they live.
             self._patient_until = time.monotonic() + lease
         if time.monotonic() < self._patient_until:
             return
-        for name in services.lost(state.connection, time.time()):
+        for name in services.lost(state.connection, state.scripts):
             with contained(f"what the worker {name} held"):
-                if services.depose(state.scripts, name, time.time()):
+                if services.depose(state.scripts, name):
                     recovery.recover(state.connection, name)
 
     def mend(self) -> None:
         """Delete what can't be worked with of the keys that all services share, and of our own."""
         mend(self._state.connection)
         self._state.worker.mend(taken.execution for taken in self._state.taken)
+
+    def _hold_lease(self) -> Renewal:
+        asked = time.monotonic()
+        renewal = services.renew(self._state.scripts, self.info, self._state.settings.lease)
+        clock.SERVER.heard(renewal.now, asked)
+        return renewal
 
     def _come_back(self) -> None:
         """We were given up for dead, and what we held was handed on: register again, and let go of it."""
@@ -151,7 +154,7 @@ class Membership:
     def note_stop(self) -> None:
         """The service stops; as RQ's worker, it says since when, if something runs. Redis may be away just now."""
         if self._state.taken and not self._stop_at:
-            self._stop_at, self._stop_unsaid = now(), True
+            self._stop_at, self._stop_unsaid = clock.utc(), True
 
     def say_stop(self) -> None:
         """Say what ``note_stop`` has noted, once."""

@@ -16,7 +16,7 @@ from redis.exceptions import WatchError
 from rq import worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job, JobStatus
-from rq.utils import now, utcformat
+from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
 from taskq.maps.store import MapStore
@@ -25,6 +25,7 @@ from taskq.redis import ids, keys, services
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
+from taskq_workers import clock
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.upkeep import suspect
 
@@ -81,7 +82,7 @@ def _strike_off(connection: Any, name: str) -> bool:
         services.remove(pipe, name)
         if worker is not None:
             worker_registration.unregister(worker, pipe)
-            pipe.hset(key, "death", utcformat(now()))
+            pipe.hset(key, "death", utcformat(clock.utc()))
             pipe.expire(key, _DEAD_TTL)
         try:
             removed = pipe.execute()[0]
