@@ -58,5 +58,9 @@ class Clock:
 
     def at(self, moment: float) -> float:
         """Unix time at a moment of the monotonic clock."""
-        ahead = time.time() - time.monotonic() if self._ahead is None else self._ahead
-        return moment + ahead
+        return moment + self.ahead
+
+    @property
+    def ahead(self) -> float:
+        """Seconds from the monotonic clock to Unix time."""
+        return time.time() - time.monotonic() if self._ahead is None else self._ahead

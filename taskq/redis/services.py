@@ -105,10 +105,13 @@ def known(connection: Any, name: str) -> ServiceInfo | None:
     return _read(data) if data else None
 
 
-def lost(connection: Any, scripts: Scripts) -> list[str]:
-    """Names of the workers whose lease is over."""
+def lost(connection: Any, scripts: Scripts, lease: float) -> list[str]:
+    """Names of the workers whose lease is over.
+
+    ``lease``: seconds that a registered service gets which has none at all, to show that it lives.
+    """
     names = []
-    for name in scripts.lost([keys.LEASES], []):
+    for name in scripts.lost([keys.LEASES, keys.SERVICES], [lease]):
         try:
             names.append(name.decode())
         except UnicodeDecodeError:  # nobody's, and it would be lost for ever

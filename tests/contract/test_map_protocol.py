@@ -207,7 +207,7 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def take_over(self) -> None:
         """Any service recovers those whose lease is over."""
-        for name in services.lost(self.redis, self.store.scripts):
+        for name in services.lost(self.redis, self.store.scripts, _FAR):
             if services.depose(self.store.scripts, name):
                 recovery.recover(self.redis, name)
 

@@ -26,7 +26,7 @@ def renew(queue: Queue, one: ServiceInfo, lease: float = 60.0) -> bool:
 
 
 def lost(queue: Queue) -> list[str]:
-    return services.lost(queue.connection, Scripts(queue.connection))
+    return services.lost(queue.connection, Scripts(queue.connection), 60.0)
 
 
 def test_nobody_there(any_queue: Queue) -> None:
@@ -113,6 +113,17 @@ def test_a_lease_without_a_record_is_not_listed(any_queue: Queue) -> None:
     any_queue.connection.hdel(keys.SERVICES, "a")
     assert services.live(any_queue.connection) == []
     assert lost(any_queue) == ["a"]
+
+
+def test_a_service_without_a_lease_gets_one_and_is_lost_later(any_queue: Queue) -> None:
+    for name in "abc":
+        renew(any_queue, info(name))
+    any_queue.connection.delete(keys.LEASES)
+    renew(any_queue, info("b"))
+    assert lost(any_queue) == []
+    assert [one.name for one in services.live(any_queue.connection)] == ["a", "b", "c"]
+    any_queue.connection.zrem(keys.LEASES, "a", "c")
+    assert services.lost(any_queue.connection, Scripts(any_queue.connection), -1.0) == ["a", "c"]
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

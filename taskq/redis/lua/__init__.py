@@ -57,6 +57,8 @@ class Scripts:
         self.expire = Operation(connection, "expire")
         self.give_back = Operation(connection, "give_back")
         self.take = Operation(connection, "take")
+        self.hold = Operation(connection, "hold")
+        self.mirror = Operation(connection, "mirror")
         self.finish = Operation(connection, "finish")
         self.renew = Operation(connection, "renew")
         self.lost = Operation(connection, "lost")

@@ -16,7 +16,7 @@ from rq.registry import ReadyJobRegistry, StartedJobRegistry, clean_registries
 from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.payload.signed_job import signing_class
-from taskq.redis import connection, ids
+from taskq.redis import connection, holdings, ids
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
 from taskq_workers.process.jobs import job_of, user_code
@@ -56,7 +56,9 @@ def _send(task: WebhookTask, job: Job) -> None:
 def _clean(task: MaintenanceTask) -> None:
     """What RQ's ``run_maintenance_tasks`` does, but for the intermediate lists.
 
-    RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``).
+    RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``). And it
+    fails one whose execution nobody has beaten for; what a service of ours holds is not abandoned, whatever RQ's
+    registry says of it: either that service lives, or somebody takes over from it.
     """
     user, redis = user_code(), connection.connect(retries=0)
     job_class, serializer = signing_class(user.load_job_class()), user.load_serializer()
@@ -82,6 +84,7 @@ def _clean(task: MaintenanceTask) -> None:
 
 
 def _clean_queue(queue: Any, handlers: list[Any]) -> None:
+    holdings.vouch(queue.connection, StartedJobRegistry(queue=queue).key, queue.name)
     try:
         clean_registries(queue, handlers)
     except Exception:

@@ -18,7 +18,8 @@ from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
-from taskq.redis import refusals
+from taskq.redis import holdings, refusals
+from taskq.redis.holdings import Holding
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
@@ -59,6 +60,16 @@ class Taken:
     @property
     def job_id(self) -> str:
         return self.execution.job_id
+
+    @property
+    def began(self) -> float | bytes:
+        """Unix time at which it was taken, for Redis."""
+        return self.execution.created_at.timestamp()
+
+    @property
+    def holding(self) -> Holding:
+        """What the index says of it."""
+        return Holding(self.execution.job_id, self.execution.id, holdings.BEGUN, self.queue.name)
 
     @property
     def seconds(self) -> float | None:

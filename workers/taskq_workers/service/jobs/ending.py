@@ -92,8 +92,10 @@ def _mended(state: State, job: PlainJob) -> bool:
 def _end_alone(state: State, job: PlainJob) -> None:
     assert job.outcome is not None
     refusals.count(state.connection, job.outcome.refusal)
-    if not state.connection.exists(job.execution.key):
+    if not state.worker.holds(job.execution):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
+    elif not state.connection.exists(job.job.key, job.execution.key):
+        state.worker.forget(job.job, job.execution, delete=False)  # somebody has deleted it
     elif job.outcome.retry is not None:
         state.worker.retry(*job.rq, job.outcome)
         state.ended(job, "retried")
@@ -197,7 +199,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     if run.called is not None and run.called.error is not None and not run.stopped:
         error = run.called.error
         refusals.count(state.connection, run.called.refusal)
-    if not state.connection.exists(run.execution.key):
+    if not state.worker.holds(run.execution):
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
         state.drop(run)
         return
@@ -212,10 +214,10 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         run.store.expire(ttl or _MOMENT)
     run.job.meta = {}  # not written then: items and callbacks may have stored theirs, each in its own process
     if error is None:
-        state.worker.succeed(run.job, run.queue, run.execution, run.summary)
+        recorded = state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
-        state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
-    run.store.tell_end(delete=not ttl)
+        recorded = state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
+    run.store.tell_end(delete=recorded and not ttl)
     failed = "stopped" if run.stopped else "retried" if again else "failed"
     state.ended(run, "finished" if error is None else failed, error)
     state.drop(run)
