@@ -98,6 +98,7 @@ def running_worker(
         AssertionError: If the service does not start, or does not stop.
     """
     # Here and not above: a producer's tests that only drain need none of the workers.
+    from taskq_workers import clock
     from taskq_workers.rq_options import RQOptions
     from taskq_workers.service.core.events import Stop
     from taskq_workers.service.core.inbox import Inbox
@@ -124,17 +125,18 @@ def running_worker(
     told = Settings(**{**options, **settings})
     dispatcher = build(told, name, "taskq test:", inbox, connect(), connect, ready.set)
     thread = threading.Thread(target=dispatcher.run, name=name, daemon=True)
-    thread.start()
-    try:
-        _wait_for(ready, thread)
-        yield dispatcher.state
-    finally:
-        inbox.put(Stop(time.monotonic() + dispatcher.state.settings.grace))
-        thread.join(_HANGS)
-        dispatcher.state.worker.unsubscribe()
-        assert not thread.is_alive(), "the worker did not stop"
-        for connection in opened:
-            connection.close()
+    with clock.followed():
+        thread.start()
+        try:
+            _wait_for(ready, thread)
+            yield dispatcher.state
+        finally:
+            inbox.put(Stop(time.monotonic() + dispatcher.state.settings.grace))
+            thread.join(_HANGS)
+            dispatcher.state.worker.unsubscribe()
+            assert not thread.is_alive(), "the worker did not stop"
+            for connection in opened:
+                connection.close()
 
 
 def _wait_for(ready: threading.Event, thread: threading.Thread) -> None:

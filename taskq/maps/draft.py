@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,7 +82,7 @@ class Draft:
         info = read_info({name.encode(): str(value).encode() for name, value in told.items()})
         seal = seal_codec(k.id).close(info.announcement)
         pipe.hset(k.hash, mapping={MapField.TOTAL: self.total, MapField.SEAL: seal, MapField.STATE: "open"})
-        pipe.zadd(keys.MAPS, {k.id: time.time()})
+        self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
         for key in (k.hash, k.function, k.bodies, k.pending):
             if ttl is None:
                 pipe.persist(key)

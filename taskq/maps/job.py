@@ -27,7 +27,7 @@ from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import keys
+from taskq.redis import clock, keys
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.patience import clear_errors
 from taskq.result_list import ResultList
@@ -288,7 +288,7 @@ class MapJob(SignedJob):
     def progress(self) -> Progress:
         """How far the map is, now."""
         info = self.store.glance()
-        now = info.ended or time.time()
+        now = info.ended or clock.ask(self.connection)
         busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
         return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from typing import Any
 
 from rq import get_current_job
@@ -24,7 +23,7 @@ from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkRefused, summary
-from taskq.redis import refusals
+from taskq.redis import clock, refusals
 from taskq.redis.keys import MapField
 from taskq.views.timeline import TimelineNote
 
@@ -57,7 +56,7 @@ def run_map() -> dict[str, Any]:
     store.close()
     if info.complete and not info.failed:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
-        return summary(info.done, info.failed, info.total, time.time() - info.started)
+        return summary(info.done, info.failed, info.total, clock.ask(store.connection) - info.started)
     if job.get_status() == JobStatus.CANCELED:
         job.retries_left = 0  # RQ would take the end of a cancelled job for a failure, and retry it
     if not job.should_retry:

@@ -6,7 +6,6 @@ else they queue their command there, and its reply is read by the static method 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -127,9 +126,9 @@ class MapStore(MapReader):
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
         return Totals(bool(reply[0]), *reply[1:])
 
-    def note_death(self, claim: Claim, note: TimelineNote, began: float, pipe: Any) -> None:
+    def note_death(self, claim: Claim, note: TimelineNote, began: float, seconds: float, pipe: Any) -> None:
         """Queue a timeline entry for a run of the range that ended in the death of its process."""
-        lost = ChunkOutcome([], [], [], began, time.time() - began)
+        lost = ChunkOutcome([], [], [], began, seconds)
         fields = timeline.fields(self.keys.id, str(claim.range), claim.deaths, lost, note)
         pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
 

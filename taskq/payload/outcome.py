@@ -161,7 +161,7 @@ class ChunkOutcome:
         values: The pickled results.
         spans: ``(start, count)`` for each run of consecutive items among ``values``.
         failures: For the items that have none.
-        started: Unix time in seconds.
+        started: Unix time in seconds; on its way from a pool process, on the monotonic clock.
         seconds: How long the chunk ran.
         rest: Parts of the chunk that did not run; they become chunks of their own.
         left: The parts whose items failed, for a retry.

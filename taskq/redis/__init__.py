@@ -12,6 +12,8 @@ Knows nothing of what is in a payload. Imported by everybody above.
     server       a private server
     keeper       ends it when its program is gone
     services     the register of live services
+    holdings     what each worker holds
+    clock        the server's time
     refusals     counts of what was refused as unsigned or not allowed
     list_reader  reads a long list in bounded steps
     lua          one file for each operation

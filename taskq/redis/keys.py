@@ -30,6 +30,8 @@ taskq:fetched:{worker}:{queue}
                        list    ids on their way from the queue to the worker  fetcher           -
                                (empty but for an instant): see
                                workers/taskq_workers/service/jobs/fetcher.py
+taskq:held:{worker}    hash    "job id:execution id" -> "stage queue": what   service, recovery  no
+                               it has taken and not ended; see holdings.py
 taskq:leases           zset    worker name -> Unix time its lease ends; 0:    service           -
                                given up for dead
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
@@ -68,9 +70,6 @@ JOB_TRACE = "taskq_trace"
 
 JOB_DEATHS = "taskq_deaths"
 """Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at"; see suspect.py."""
-
-EXECUTION_BEGUN = "taskq_begun"
-"""Field of RQ's execution hash of such a job: "1" once a process was given it again."""
 
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
@@ -178,6 +177,11 @@ class MapKeys:
 def fetched(worker: str, queue: str) -> str:
     """The key of the list through which jobs go from this queue to this worker."""
     return f"taskq:fetched:{worker}:{queue}"
+
+
+def held(worker: str) -> str:
+    """The key of the index of what this worker holds."""
+    return f"taskq:held:{worker}"
 
 
 def free_list(name: str) -> str:

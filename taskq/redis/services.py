@@ -1,13 +1,15 @@
-"""The register of live services: who they are, how many cores they bring, and until when they count as alive."""
+"""The register of live services: who they are, how many cores they bring, and until when they count as alive.
+
+Leases are written and judged by the server's clock alone: what a host takes for the time of day changes nothing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from taskq.redis import checked, keys
+from taskq.redis import checked, clock, keys
 from taskq.redis.lua import Scripts
 from taskq.redis.patience import says_damage
 
@@ -29,16 +31,23 @@ class ServiceInfo:
     pids: tuple[int, ...] = ()  # of the pool processes
 
 
-def renew(pipe: Any, info: ServiceInfo, lease: float) -> None:
-    """Queue the commands which keep a service alive for ``lease`` more seconds.
+@dataclass(frozen=True)
+class Renewal:
+    """What came of renewing a lease.
 
-    The first reply is when the lease would have ended: None or 0 if the service was given up for dead.
-
-    Hosts' clocks are taken to agree to within a few seconds, as RQ's registries take them to.
+    Args:
+        alive: Whether the service had one; else it was given up for dead, or is new.
+        now: Unix time by the server's clock.
     """
-    pipe.zscore(keys.LEASES, info.name)
-    pipe.zadd(keys.LEASES, {info.name: time.time() + lease})
-    pipe.hset(keys.SERVICES, info.name, checked.dumps(asdict(info)))
+
+    alive: bool
+    now: float
+
+
+def renew(scripts: Scripts, info: ServiceInfo, lease: float) -> Renewal:
+    """Keep a service alive for ``lease`` more seconds."""
+    alive, *now = scripts.renew([keys.LEASES, keys.SERVICES], [info.name, lease, checked.dumps(asdict(info))])
+    return Renewal(bool(alive), clock.read(now))
 
 
 def note_work(pipe: Any, name: str) -> None:
@@ -46,9 +55,9 @@ def note_work(pipe: Any, name: str) -> None:
     pipe.zadd(keys.LEASES, {name: 0}, nx=True)
 
 
-def depose(scripts: Scripts, name: str, now: float) -> bool:
+def depose(scripts: Scripts, name: str) -> bool:
     """Declare a service dead whose lease is over; False if it has renewed it meanwhile."""
-    return bool(scripts.depose([keys.LEASES], [name, now]))
+    return bool(scripts.depose([keys.LEASES], [name]))
 
 
 def remove(pipe: Any, name: str) -> None:
@@ -67,19 +76,22 @@ def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
 
 
 def ask_live(pipe: Any) -> None:
-    """Queue the two commands whose replies are for ``read_live``."""
-    pipe.zrangebyscore(keys.LEASES, time.time(), "+inf")
+    """Queue the three commands whose replies are for ``read_live``."""
+    pipe.time()
+    pipe.zrange(keys.LEASES, 0, -1, withscores=True)
     pipe.hgetall(keys.SERVICES)
 
 
-def read_live(alive: Any, raw: Any) -> list[ServiceInfo]:
+def read_live(time: Any, leases: Any, raw: Any) -> list[ServiceInfo]:
     """The services whose lease is not over, by name."""
-    for reply in (alive, raw):
+    for reply in (time, leases, raw):
         if says_damage(reply):
             return []  # no register; the services make it anew
         if isinstance(reply, Exception):
             raise reply
-    return [info for name in sorted(alive) if name in raw and (info := _read(name, raw[name]))]
+    now = clock.read(time)
+    alive = sorted(name for name, ends in leases if ends > now)
+    return [info for name in alive if name in raw and (info := _read(name, raw[name]))]
 
 
 def all_known(connection: Any) -> list[ServiceInfo]:
@@ -94,10 +106,13 @@ def known(connection: Any, name: str) -> ServiceInfo | None:
     return _read(name.encode(), data) if data else None
 
 
-def lost(connection: Any, now: float) -> list[str]:
-    """Names of the workers whose lease ended before ``now``."""
+def lost(connection: Any, scripts: Scripts, lease: float) -> list[str]:
+    """Names of the workers whose lease is over.
+
+    ``lease``: seconds that a registered service gets which has none at all, to show that it lives.
+    """
     names = []
-    for name in connection.zrangebyscore(keys.LEASES, "-inf", now):
+    for name in scripts.lost([keys.LEASES, keys.SERVICES], [lease]):
         try:
             names.append(name.decode())
         except UnicodeDecodeError:  # nobody's, and it would be lost for ever

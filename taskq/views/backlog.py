@@ -6,7 +6,6 @@ first ``LOOK`` jobs are looked at.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import rq
 from rq.job import Job
 
-from taskq.redis import checked, ids, keys, services
+from taskq.redis import checked, clock, ids, keys, services
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.views.progress import Progress
@@ -143,6 +142,7 @@ def _maps(connection: Any, queue: str, status: str, found: list[str]) -> list[Ma
     if not found:
         return []
     with connection.pipeline(transaction=False) as pipe:
+        pipe.time()
         for job_id in found:
             key = MapKeys(job_id)
             pipe.hmget(key.hash, _MAP_FIELDS)
@@ -150,19 +150,21 @@ def _maps(connection: Any, queue: str, status: str, found: list[str]) -> list[Ma
             pipe.llen(key.again)
             pipe.llen(key.failed)
             pipe.hlen(key.claims)
-        replies = iter(pipe.execute(raise_on_error=False))
-    lines = []
+        now, *raw = pipe.execute(raise_on_error=False)
+    lines, replies = [], iter(raw)
     for job_id in found:
         fields: list[bytes | None] = checked.reply(next(replies), [None] * len(_MAP_FIELDS))
         pending, again, failed, claimed = (checked.reply(next(replies), 0) for _ in range(4))
         # Of a map that waits for a retry, what failed is to be done as well.
         waiting = pending + again + (0 if status == "started" else failed)
-        lines.append(_line(job_id, queue, status, fields, waiting, claimed))
+        lines.append(_line(job_id, queue, status, clock.read(now), fields, waiting, claimed))
     return lines
 
 
-def _line(job_id: str, queue: str, status: str, fields: list[bytes | None], waiting: int, claimed: int) -> MapLine:
+def _line(
+    job_id: str, queue: str, status: str, now: float, fields: list[bytes | None], waiting: int, claimed: int
+) -> MapLine:
     total, done, failed = map(checked.count, fields[1:4])
     started, ended = map(checked.seconds, fields[4:])
-    progress = Progress.since(started, ended or time.time(), done, failed, total)
+    progress = Progress.since(started, ended or now, done, failed, total)
     return MapLine(job_id, checked.text(fields[0]), queue, status, waiting, claimed, progress)

@@ -14,6 +14,7 @@ from rq.job import Job
 from taskq import Queue
 from taskq.errors import ResultsGoneError, UsageError
 from taskq.redis import keys, services
+from taskq.redis.lua import Scripts
 from taskq.testing import drain
 from taskq.views import activity
 from taskq.views.activity import Activity, ProcessActivity
@@ -101,8 +102,8 @@ def test_services_and_cores(any_queue: Queue) -> None:
     info = services.ServiceInfo(name, "host", 77, 2, ("default",), "3.11", 1.0)
     running = ProcessActivity(0, 100, 1.0, 1000, 5.0, 2, "a-map", "7:2", time.time())
     idle = ProcessActivity(1, 101, 1.0, 1000, 0.0)
+    services.renew(Scripts(any_queue.connection), info, 30)
     with any_queue.connection.pipeline() as pipe:
-        services.renew(pipe, info, 30)
         activity.tell(pipe, Activity(name, "host", 77, time.time(), 5000, 1.0, (running, idle)))
         pipe.execute()
     sections = read(any_queue)

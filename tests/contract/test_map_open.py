@@ -46,9 +46,7 @@ def store(any_queue: Queue) -> MapStore:
 
 def lease(store: MapStore, name: str, seconds: float) -> None:
     info = services.ServiceInfo(name, "host", 1, 1, ("default",), "3", 0.0)
-    with store.connection.pipeline() as pipe:
-        services.renew(pipe, info, seconds)
-        pipe.execute()
+    services.renew(store.scripts, info, seconds)
 
 
 # -- close and open --------------------------------------------------------------------------------

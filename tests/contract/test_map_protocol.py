@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,10 +78,8 @@ class Protocol(RuleBasedStateMachine):
         self.take(NAMES[0])
 
     def _renew(self, worker: Worker, lease: float = _FAR) -> Any:
-        with self.redis.pipeline() as pipe:
-            info = ServiceInfo(worker.name, "host", 1, 1, (self.queue.name,), "3", 0.0)
-            services.renew(pipe, info, lease)
-            return pipe.execute()[0]
+        info = ServiceInfo(worker.name, "host", 1, 1, (self.queue.name,), "3", 0.0)
+        return services.renew(self.store.scripts, info, lease).alive
 
     # -- taking jobs -----------------------------------------------------------------------------------
 
@@ -210,8 +207,8 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def take_over(self) -> None:
         """Any service recovers those whose lease is over."""
-        for name in services.lost(self.redis, time.time()):
-            if services.depose(self.store.scripts, name, time.time()):
+        for name in services.lost(self.redis, self.store.scripts, _FAR):
+            if services.depose(self.store.scripts, name):
                 recovery.recover(self.redis, name)
 
     @rule(name=workers)

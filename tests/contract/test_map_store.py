@@ -305,7 +305,7 @@ def test_a_death_is_noted_in_the_timeline(store: MapStore) -> None:
     (claimed,) = claim(store)
     before = everything(store)
     with store.connection.pipeline() as pipe:
-        store.note_death(claimed, TimelineNote("host", A, 17, 3, "killed"), 1.0, pipe)
+        store.note_death(claimed, TimelineNote("host", A, 17, 3, "killed"), 1.0, 0.5, pipe)
         pipe.execute()
     [(_id, entry)] = store.connection.xrange(keys.TIMELINE)
     assert (entry[b"chunk"], entry[b"outcome"], entry[b"items"]) == (b"0:3", b"killed", b"0")

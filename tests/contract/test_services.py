@@ -21,16 +21,18 @@ def info(name: str, **fields: Any) -> ServiceInfo:
     return ServiceInfo(name, **{**given, **fields})
 
 
-def renew(queue: Queue, one: ServiceInfo, lease: float = 60.0) -> Any:
-    with queue.connection.pipeline() as pipe:
-        services.renew(pipe, one, lease)
-        return pipe.execute()[0]
+def renew(queue: Queue, one: ServiceInfo, lease: float = 60.0) -> bool:
+    return services.renew(Scripts(queue.connection), one, lease).alive
+
+
+def lost(queue: Queue) -> list[str]:
+    return services.lost(queue.connection, Scripts(queue.connection), 60.0)
 
 
 def test_nobody_there(any_queue: Queue) -> None:
     assert services.live(any_queue.connection) == []
     assert services.cores(any_queue.connection, "default") == 0
-    assert services.lost(any_queue.connection, time.time()) == []
+    assert lost(any_queue) == []
 
 
 def test_what_a_service_says_comes_back(any_queue: Queue) -> None:
@@ -67,35 +69,34 @@ def test_a_lease_that_is_over(any_queue: Queue) -> None:
     renew(any_queue, info("a"), lease=-1)
     renew(any_queue, info("b"))
     assert [one.name for one in services.live(any_queue.connection)] == ["b"]
-    assert services.lost(any_queue.connection, time.time()) == ["a"]
-    assert services.lost(any_queue.connection, time.time() + 100) == ["a", "b"]
+    assert lost(any_queue) == ["a"]
 
 
 def test_a_lease_is_renewed(any_queue: Queue) -> None:
     renew(any_queue, info("a"), lease=-1)
     renew(any_queue, info("a"))
-    assert services.lost(any_queue.connection, time.time()) == []
+    assert lost(any_queue) == []
 
 
 def test_only_a_lease_that_is_still_over_can_be_taken_away(any_queue: Queue) -> None:
     scripts = Scripts(any_queue.connection)
     renew(any_queue, info("a"), lease=-1)
-    now = time.time()
+    assert lost(any_queue) == ["a"]
     renew(any_queue, info("a"))  # in the last moment
-    assert not services.depose(scripts, "a", now)
-    assert not services.depose(scripts, "nobody", now)
+    assert not services.depose(scripts, "a")
+    assert not services.depose(scripts, "nobody")
     assert services.live(any_queue.connection) == [info("a")]
 
 
 def test_who_was_given_up_for_dead_hears_of_it(any_queue: Queue) -> None:
     scripts = Scripts(any_queue.connection)
-    assert renew(any_queue, info("a"), lease=-1) is None
-    assert services.depose(scripts, "a", time.time())
-    assert services.depose(scripts, "a", time.time()), "if the first dies, another goes on"
-    assert services.lost(any_queue.connection, time.time()) == ["a"]
-    assert renew(any_queue, info("a")) == 0
+    assert not renew(any_queue, info("a"), lease=-1)
+    assert services.depose(scripts, "a")
+    assert services.depose(scripts, "a"), "if the first dies, another goes on"
+    assert lost(any_queue) == ["a"]
+    assert not renew(any_queue, info("a"))
     assert renew(any_queue, info("a"))
-    assert services.lost(any_queue.connection, time.time()) == []
+    assert lost(any_queue) == []
 
 
 def test_remove(any_queue: Queue) -> None:
@@ -108,10 +109,36 @@ def test_remove(any_queue: Queue) -> None:
 
 
 def test_a_lease_without_a_record_is_not_listed(any_queue: Queue) -> None:
-    renew(any_queue, info("a"))
+    renew(any_queue, info("a"), lease=-1)
     any_queue.connection.hdel(keys.SERVICES, "a")
     assert services.live(any_queue.connection) == []
-    assert services.lost(any_queue.connection, time.time() + 100) == ["a"]
+    assert lost(any_queue) == ["a"]
+
+
+def test_a_service_without_a_lease_gets_one_and_is_lost_later(any_queue: Queue) -> None:
+    for name in "abc":
+        renew(any_queue, info(name))
+    any_queue.connection.delete(keys.LEASES)
+    renew(any_queue, info("b"))
+    assert lost(any_queue) == []
+    assert [one.name for one in services.live(any_queue.connection)] == ["a", "b", "c"]
+    any_queue.connection.zrem(keys.LEASES, "a", "c")
+    assert services.lost(any_queue.connection, Scripts(any_queue.connection), -1.0) == ["a", "c"]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_leases_go_by_the_server_s_clock(real_queue: Queue, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """A host whose clock is wrong takes nobody for dead, and is taken for dead by nobody."""
+    clock, shift = time.time, 3600.0 * hours
+    renew(real_queue, info("right"))
+    monkeypatch.setattr(time, "time", lambda: clock() + shift)
+    renew(real_queue, info("wrong"))
+    for _ in range(2):
+        assert [one.name for one in services.live(real_queue.connection)] == ["right", "wrong"]
+        assert lost(real_queue) == []
+        assert not services.depose(Scripts(real_queue.connection), "right")
+        assert not services.depose(Scripts(real_queue.connection), "wrong")
+        monkeypatch.setattr(time, "time", clock)
 
 
 @pytest.mark.parametrize("processes", [1, 5, 25])

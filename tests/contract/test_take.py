@@ -1,7 +1,9 @@
-"""The clock of take.lua, which can't know when a waiting worker's job will come."""
+"""The clock of take.lua: the server's, written as RQ writes it."""
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rq.executions import Execution
 from rq.job import JobStatus
+from rq.utils import utcformat
 
 from taskq import Queue
+from taskq.redis import lua
 from taskq.redis.lua import Scripts
 from taskq_workers.service.jobs import short_path
 from taskq_workers.service.rq.worker import RQWorker
@@ -18,28 +22,46 @@ from tests import jobs
 
 FEW = timedelta(microseconds=3)  # which a float may lose
 LEAP = datetime(2096, 2, 29, 23, 59, 59, tzinfo=UTC)
-moments = st.integers(10**5, 2**32 * 2).map(lambda second: datetime.fromtimestamp(second + 0.999999, UTC))
+moments = st.integers(10**5, 2**32 * 2).map(lambda second: datetime.fromtimestamp(second, UTC))
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["own clock", "server's clock"])
-@given(moment=st.just(LEAP) | moments)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-def test_a_job_has_begun_when_the_worker_says(any_queue: Queue, known: bool, moment: datetime) -> None:
-    job = any_queue.enqueue(jobs.square, 3)
-    worker = RQWorker((any_queue.name,), "worker", any_queue.connection)
-    seconds, micros = any_queue.connection.time()
-    ahead = moment.timestamp() - seconds - micros / 1e6
-    with any_queue.connection.pipeline() as pipe:
-        scripts = Scripts(any_queue.connection)
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_job_has_begun_when_the_server_says(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch, hours: int, fetched: bool
+) -> None:
+    job = real_queue.enqueue(jobs.square, 3)
+    worker = RQWorker((real_queue.name,), "worker", real_queue.connection)
+    host = time.time
+    monkeypatch.setattr(time, "time", lambda: host() + 3600 * hours)
+    with real_queue.connection.pipeline() as pipe:
+        scripts = Scripts(real_queue.connection)
         scripts.take.load()
-        clock = {"now": moment.timestamp()} if known else {"ahead": ahead}
-        short_path.queue_take(pipe, scripts, worker, worker.queues, "0" * short_path.TICKET, room=1, **clock)
-        [[left, [_queue, job_id, execution, _fields]]] = pipe.execute()
+        pipe.time()
+        short_path.queue_take(
+            pipe, scripts, worker, worker.queues, "0" * short_path.TICKET, room=1, fetched=fetched
+        )
+        (seconds, micros), [left, [_queue, job_id, execution, began, _fields]] = pipe.execute()
+    monkeypatch.undo()
+    asked = datetime.fromtimestamp(seconds + micros / 1e6, UTC)
     assert (left, job_id.decode()) == (0, job.id)
-    found = Execution(execution.decode(), job.id, any_queue.connection)
+    found = Execution(execution.decode(), job.id, real_queue.connection)
     found.refresh()
     job.refresh()
     assert job.get_status() == JobStatus.STARTED
     assert job.last_heartbeat == job.started_at
     assert abs(found.created_at - job.started_at) < FEW
-    assert -FEW < job.started_at - moment < timedelta(seconds=60)
+    assert abs(found.created_at.timestamp() - float(began)) < FEW.total_seconds()
+    assert -FEW < job.started_at - asked < timedelta(seconds=60)
+    [(_member, until)] = real_queue.connection.zrange(real_queue.started_job_registry.key, 0, -1, withscores=True)
+    assert 60 < until - seconds < 300
+
+
+@given(moment=st.just(LEAP) | moments, micros=st.integers(0, 999_999))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_moments_are_written_as_rq_writes_them(any_queue: Queue, moment: datetime, micros: int) -> None:
+    found = re.search(r"^local function formatted.*?^end$", lua.source("take"), re.DOTALL | re.MULTILINE)
+    assert found
+    script = f"{found[0]}\nreturn formatted(ARGV[1] * 1e6 + ARGV[2])"
+    written = any_queue.connection.eval(script, 0, int(moment.timestamp()), micros)
+    assert written.decode() == utcformat(moment.replace(microsecond=micros))

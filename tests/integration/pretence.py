@@ -12,14 +12,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from taskq import MapJob, Queue
 from taskq.redis import services
 from taskq.redis.keys import MapField
+from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 
 
 def announce(queue: Queue, name: str) -> None:
     """Let it seem that another service with this name lives."""
-    with queue.connection.pipeline() as pipe:
-        services.renew(pipe, ServiceInfo(name, "host", 1, 1, (queue.name,), "3", 0.0), 100.0)
-        pipe.execute()
+    info = ServiceInfo(name, "host", 1, 1, (queue.name,), "3", 0.0)
+    services.renew(Scripts(queue.connection), info, 100.0)
 
 
 def owner_of(job: MapJob) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rq.job import JobStatus
 
 from taskq import Queue
 from taskq.redis import services
+from taskq.redis.holdings import Holding
 from taskq.testing import running_worker
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import intake
@@ -119,15 +119,15 @@ def test_what_is_begun_while_one_is_recovered_is_not_forgotten(
             pipe.execute()
 
     handed_on: list[str] = []
-    return_execution = recovery.return_execution
+    return_job = recovery.return_job
 
-    def wake_up(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
+    def wake_up(connection: Any, name: str, holding: Holding, *, died: bool = False) -> bool:
         if not handed_on:
             begin(second)  # the service was only stopped, and wakes up now
-        handed_on.append(composite_key.partition(":")[0])
-        return return_execution(connection, name, composite_key, died=died)
+        handed_on.append(holding.job_id)
+        return return_job(connection, name, holding, died=died)
 
-    monkeypatch.setattr(recovery, "return_execution", wake_up)
+    monkeypatch.setattr(recovery, "return_job", wake_up)
     begin(first)
     assert recovery.recover(queue.connection, worker.name) == 2
     assert handed_on == [first.id, second.id]
@@ -141,10 +141,10 @@ def test_somebody_looks_after_what_is_begun_by_one_who_was_given_up(queue: Queue
     flag = tmp_path / "flag"
     with running_worker(queue, lease=LONG) as state:
         recovery.recover(queue.connection, state.name)
-        assert services.lost(queue.connection, time.time()) == []
+        assert services.lost(queue.connection, state.scripts, LONG) == []
         job = queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
-        assert services.lost(queue.connection, time.time()) == [state.name]
+        assert services.lost(queue.connection, state.scripts, LONG) == [state.name]
         flag.touch()
 
 

@@ -126,12 +126,12 @@ def started_by(queue: Queue, name: str) -> rq.job.Job:
     return job
 
 
-@pytest.mark.parametrize("moment", ["restore", "delete"])
+@pytest.mark.parametrize("moment", ["set_status", "delete"])
 def test_two_who_recover_the_same_worker_push_its_jobs_once(
     any_queue: Queue, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = started_by(any_queue, "dead")
-    kind: Any = rq.job.Job if moment == "restore" else Execution
+    kind: Any = rq.job.Job if moment == "set_status" else Execution
     original = getattr(kind, moment)
 
     def meanwhile(*args: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ from rq.job import Job, JobStatus
 
 from taskq import Queue
 from taskq.payload.function import Function
-from taskq.redis import keys
+from taskq.redis import holdings, keys
 from taskq.redis.lua import Scripts
 from taskq.testing import running_worker
 from taskq_workers.link.tasks import AbandonedTask, JobTask
@@ -37,8 +37,10 @@ def begin(queue: Queue, name: str, *, run: bool = True) -> Job:
     with queue.connection.pipeline() as pipe:
         execution = worker.begin(worker.job_of(job_id, fields), worker.queues[0], pipe)
         pipe.execute()
+    queue.connection.lrem(queue.intermediate_queue_key, 1, job_id)
     if run and suspect.deaths_of(fields):
-        assert Scripts(queue.connection).begun([execution.key], [keys.EXECUTION_BEGUN])
+        given = f"{holdings.GIVEN} {queue.name}"
+        assert Scripts(queue.connection).begun([keys.held(name)], [execution.composite_key, given])
     return queue.fetch_job(job_id)
 
 
@@ -124,13 +126,12 @@ def test_a_suspect_notes_that_it_runs(any_queue: Queue, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     job = any_queue.enqueue(jobs.wait_for, str(flag))
     die(any_queue, 1)
-    with running_worker(any_queue):
+    with running_worker(any_queue) as state:
         wait_until(lambda: job.get_status() == JobStatus.STARTED)
-        [execution] = job.get_executions()
-        wait_until(lambda: any_queue.connection.hexists(execution.key, keys.EXECUTION_BEGUN))
+        wait_until(lambda: any_queue.connection.hvals(keys.held(state.name)) == [b"given default"])
         flag.touch()
         wait_until(lambda: job.get_status() == JobStatus.FINISHED)
-    assert not any_queue.connection.exists(execution.key)
+    assert not any_queue.connection.exists(keys.held(state.name))
 
 
 def test_of_those_with_one_chance_left_one_runs_at_a_time(any_queue: Queue, tmp_path: Path) -> None:
@@ -178,9 +179,9 @@ def test_two_who_recover_the_same_worker_count_one_death(
     assert deaths(job) == 1
 
 
-def test_an_execution_that_is_gone_does_not_come_back(any_queue: Queue) -> None:
-    assert Scripts(any_queue.connection).begun(["rq:execution:gone"], [keys.EXECUTION_BEGUN]) == 0
-    assert not any_queue.connection.exists("rq:execution:gone")
+def test_what_is_not_held_any_more_does_not_come_back(any_queue: Queue) -> None:
+    assert Scripts(any_queue.connection).begun([keys.held("me")], ["job:gone", "given default"]) == 0
+    assert not any_queue.connection.exists(keys.held("me"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"9" * 5000, b"-1", b"3"])

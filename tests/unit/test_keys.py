@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list
+from taskq.redis.keys import MapKeys, fetched, free_list, held
 from tests.unit import source
 
 KEY = re.compile(r"taskq:(?!\s|$)")
@@ -62,7 +62,7 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *map(free_list, names), *(fetched(name, name) for name in names)}
+    others = {*SINGLE, *map(free_list, names), *map(held, names), *(fetched(name, name) for name in names)}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
 
@@ -71,5 +71,5 @@ def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
     of_map = MapKeys("id")
     channels = {of_map.events, of_map.end, keys.NOTES}
-    made = {*of_map.all, *channels, free_list("name"), fetched("{worker}", "{queue}"), *SINGLE}
+    made = {*of_map.all, *channels, free_list("name"), fetched("{worker}", "{queue}"), held("{worker}"), *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -7,7 +7,6 @@ moment: one job whose dependencies are a list of lists would keep a whole queue'
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,7 +18,8 @@ from rq.results import Result
 
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import ids
+from taskq.redis import ids, keys
+from taskq_workers import clock
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +85,16 @@ def fail(
     log.error("job %s fails: %s", job_id, why, extra={"action": "bad_job", "job": job_id})
     job = Job(job_id, connection=connection, serializer=SealedSerializer)
     with connection.pipeline(transaction=False) as pipe:  # each for itself: any of them may be refused
-        pipe.hset(job.key, "status", JobStatus.FAILED.value)
-        pipe.expire(job.key, DEFAULT_FAILURE_TTL)
-        pipe.zadd(FailedJobRegistry(queue, connection).key, {job_id: time.time() + DEFAULT_FAILURE_TTL})
+        pipe.zadd(FailedJobRegistry(queue, connection).key, {job_id: clock.SERVER.now() + DEFAULT_FAILURE_TTL})
         Result.create_failure(job, DEFAULT_FAILURE_TTL, why, worker, pipeline=pipe)
         if execution is not None:
             pipe.delete(execution.key)
             pipe.zrem(StartedJobRegistry(queue, connection).key, execution.composite_key)
             pipe.zrem(ExecutionRegistry(job_id, connection).key, execution.id)
             pipe.srem(execution.worker_executions_key, execution.composite_key)
+            pipe.hdel(keys.held(worker), execution.composite_key)
+        pipe.hset(job.key, "status", JobStatus.FAILED.value)  # last: who waits for it looks at the rest then
+        pipe.expire(job.key, DEFAULT_FAILURE_TTL)
         pipe.execute(raise_on_error=False)
 
 

@@ -1,4 +1,4 @@
-"""The Lua operations on a map, one file each; a file's header says what it does and what it takes."""
+"""The Lua operations, one file each; a file's header says what it does and what it takes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class Operation:
             return self._script(keys=keys, args=args)
         return pipe.evalsha(self._script.sha, len(keys), *keys, *args)
 
+    def in_full(self, keys: list[str], args: list[Any], pipe: Any) -> None:
+        """Queue it with its text, for a transaction that must not be made without it; for short ones."""
+        pipe.eval(self._script.script, len(keys), *keys, *args)
+
     def load(self) -> None:
         """Make the server know the script."""
         self._script.registered_client.script_load(self._script.script)
@@ -42,6 +46,7 @@ class Scripts:
         self.begin = Operation(connection, "begin")
         self.write = Operation(connection, "write")
         self.abandon = Operation(connection, "abandon")
+        self.enlist = Operation(connection, "enlist")
         self.open = Operation(connection, "open")
         self.claim = Operation(connection, "claim")
         self.commit = Operation(connection, "commit")
@@ -52,7 +57,11 @@ class Scripts:
         self.expire = Operation(connection, "expire")
         self.give_back = Operation(connection, "give_back")
         self.take = Operation(connection, "take")
+        self.hold = Operation(connection, "hold")
+        self.mirror = Operation(connection, "mirror")
         self.finish = Operation(connection, "finish")
+        self.renew = Operation(connection, "renew")
+        self.lost = Operation(connection, "lost")
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
 

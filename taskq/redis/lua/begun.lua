@@ -1,11 +1,11 @@
 -- Note that a job which was running when another worker died is given to a process now, if it is still ours.
 --
--- KEYS  1 rq:execution:{job id}:{id}
--- ARGV  1 the field which says so
--- Returns 1; 0 if there is no such execution any more, and then nothing was changed.
+-- KEYS  1 taskq:held:{worker}
+-- ARGV  1 "job id:execution id"   2 "stage queue"
+-- Returns 1; 0 if it is not held any more, and then nothing was changed.
 
-if redis.call('EXISTS', KEYS[1]) == 0 then
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
     return 0
 end
-redis.pcall('HSET', KEYS[1], ARGV[1], 1) -- whatever that key is by now; without memory the death will not count
+redis.pcall('HSET', KEYS[1], ARGV[1], ARGV[2]) -- without memory the death will not count
 return 1

@@ -9,33 +9,35 @@
 --
 -- RQ's keys of a job can't be named in KEYS, for nobody knows the job before.
 --
--- KEYS  1 rq:suspended   2 taskq:leases   3 rq:worker:{name}   4 rq:worker:{name}:executions
---       5.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}
+-- KEYS  1 rq:suspended   2 taskq:leases   3 rq:worker:{name}   4 rq:worker:{name}:executions   5 taskq:held:{name}
+--       6.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}
 --       after that of a fetcher: taskq:fetched:{worker}:{name}, which it has just moved an id to
 -- ARGV  1 worker name   2 how many to take at most, besides what was moved
 --       3 "1": one of each queue in turn; else all of the first, ...   4 "1": begin the simple ones
---       5 Unix time now; from a fetcher, by how many seconds the worker's clock is ahead of the server's   6 "1": it
---       comes from a fetcher, which waits, and does not know when the script will run
---       7 seconds of RQ's monitoring
---       8, 9, 10 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
---       11 24 hex digits that nobody else has: execution ids begin with them
+--       5 "1": it comes from a fetcher, for whom an id was just moved   6 seconds of RQ's monitoring
+--       7, 8, 9 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
+--       10 24 hex digits that nobody else has: execution ids begin with them
+--       11 seconds for which a heartbeat may be late
+--       12.. for each queue: "stage queue", which is noted of what is begun
 -- Returns an empty list if there was no job. Else how many are left in the queues, and of each job {number of the
--- queue, job id, execution id, {field, value, ...}}, without the last two if it was not begun. What no job can have as
--- its id (RQ's rule) is in no list any more, and is returned without them.
+-- queue, job id, execution id, Unix time of its beginning, {field, value, ...}}, without the last three if it was not
+-- begun. That time, as all that is written, is the server's. What no job can have as its id (RQ's rule) is in no list
+-- any more, and is returned without them.
 -- Or -1 if RQ's workers are suspended, and then nothing was taken.
 
-local waited = ARGV[6] == '1'
+local waited = ARGV[5] == '1'
 local moved = waited and KEYS[#KEYS]
 local queues = waited and #KEYS - 1 or #KEYS
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
-    while waited and redis.call('LMOVE', moved, KEYS[5], 'RIGHT', 'LEFT') do
+    while waited and redis.call('LMOVE', moved, KEYS[6], 'RIGHT', 'LEFT') do
     end
     return -1
 end
 redis.call('HEXISTS', KEYS[3], 'state') -- if they are of another type, this fails before anything is changed
 redis.call('SCARD', KEYS[4])
-local worker, monitoring = ARGV[1], tonumber(ARGV[7])
+redis.call('HLEN', KEYS[5])
+local worker, monitoring, grace = ARGV[1], tonumber(ARGV[6]), tonumber(ARGV[11])
 local reply, begun = {}, 0
 local longest = 0
 local exact, written, now -- Unix time, as a text too; as RQ writes it; in whole seconds
@@ -56,13 +58,9 @@ local function formatted(micros)
 end
 
 local function look_at_the_clock()
-    local micros = ARGV[5] * 1e6
-    if waited then
-        local server = redis.call('TIME')
-        micros = micros + server[1] * 1e6 + server[2]
-    end
-    micros = math.floor(micros + 0.5)
-    exact, written, now = string.format('%.6f', micros / 1e6), formatted(micros), math.floor(micros / 1e6)
+    local time = redis.call('TIME')
+    local micros = time[1] * 1e6 + time[2]
+    exact, written, now = string.format('%.6f', micros / 1e6), formatted(micros), tonumber(time[1])
 end
 
 local function simple(fields)
@@ -83,11 +81,11 @@ local ENDED = {failed = true, stopped = true, canceled = true}
 
 local function begin(number, id)
     if not string.match(id, '^[A-Za-z0-9_-]+$') then
-        redis.call('LREM', KEYS[6 + 3 * number], 1, id)
+        redis.call('LREM', KEYS[7 + 3 * number], 1, id)
         reply[#reply + 1] = {number, id}
         return
     end
-    local flat = redis.pcall('HGETALL', ARGV[8] .. id)
+    local flat = redis.pcall('HGETALL', ARGV[7] .. id)
     local fields = {}
     for i = 1, #flat, 2 do
         fields[flat[i]] = flat[i + 1]
@@ -95,13 +93,13 @@ local function begin(number, id)
     -- Its id was pushed again since it ended (RQ takes it off the queue as it cancels it), and RQ's worker would run
     -- it. One that is found so from now on was cancelled meanwhile.
     if ENDED[fields['status']] and not fields['taskq'] then
-        redis.call('HSET', ARGV[8] .. id, 'status', 'queued')
+        redis.call('HSET', ARGV[7] .. id, 'status', 'queued')
         fields['status'] = 'queued'
         for i = 1, #flat, 2 do
             flat[i + 1] = fields[flat[i]]
         end
     end
-    local kind = redis.call('TYPE', ARGV[10] .. id)
+    local kind = redis.call('TYPE', ARGV[9] .. id)
     kind = kind.ok or kind
     if ARGV[4] ~= '1' or flat.err or not simple(fields) or (kind ~= 'none' and kind ~= 'zset') then
         reply[#reply + 1] = {number, id}
@@ -110,42 +108,43 @@ local function begin(number, id)
     if not now then
         look_at_the_clock()
     end
-    local execution = string.format('%s%08x', ARGV[11], begun)
+    local execution = string.format('%s%08x', ARGV[10], begun)
     local name = id .. ':' .. execution
     local timeout = tonumber(fields['timeout']) or 0
-    local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + 60
+    local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + grace
     longest = math.max(longest, ttl)
-    redis.call('HSET', ARGV[9] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
+    redis.call('HSET', KEYS[5], name, ARGV[12 + number])
+    redis.call('HSET', ARGV[8] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
         'worker_name', worker)
-    redis.call('EXPIRE', ARGV[9] .. name, ttl)
-    redis.call('ZADD', ARGV[10] .. id, now + ttl + 60, execution)
-    redis.call('EXPIRE', ARGV[10] .. id, ttl + 60)
-    redis.call('ZADD', KEYS[7 + 3 * number], now + ttl, name)
+    redis.call('EXPIRE', ARGV[8] .. name, ttl)
+    redis.call('ZADD', ARGV[9] .. id, now + ttl + grace, execution)
+    redis.call('EXPIRE', ARGV[9] .. id, ttl + grace)
+    redis.call('ZADD', KEYS[8 + 3 * number], now + ttl, name)
     redis.call('SADD', KEYS[4], name)
-    redis.call('HSET', ARGV[8] .. id, 'last_heartbeat', written, 'status', 'started', 'started_at', written,
+    redis.call('HSET', ARGV[7] .. id, 'last_heartbeat', written, 'status', 'started', 'started_at', written,
         'worker_name', worker)
-    redis.call('PERSIST', ARGV[8] .. id)
-    redis.call('LREM', KEYS[6 + 3 * number], 1, id)
+    redis.call('PERSIST', ARGV[7] .. id)
+    redis.call('LREM', KEYS[7 + 3 * number], 1, id)
     begun = begun + 1
-    reply[#reply + 1] = {number, id, execution, flat}
+    reply[#reply + 1] = {number, id, execution, exact, flat}
 end
 
-local id = waited and redis.call('LMOVE', moved, KEYS[6], 'LEFT', 'RIGHT')
+local id = waited and redis.call('LMOVE', moved, KEYS[7], 'LEFT', 'RIGHT')
 while id do -- also what was moved by a BLMOVE behind which no script came
     begin(0, id)
-    id = redis.call('LMOVE', moved, KEYS[6], 'LEFT', 'RIGHT')
+    id = redis.call('LMOVE', moved, KEYS[7], 'LEFT', 'RIGHT')
 end
 
 local left, found = tonumber(ARGV[2]), nil
 repeat
     found = false
-    for i = 5, queues, 3 do
+    for i = 6, queues, 3 do
         while left > 0 do
             local id = redis.call('LMOVE', KEYS[i], KEYS[i + 1], 'LEFT', 'RIGHT')
             if not id then
                 break
             end
-            begin((i - 5) / 3, id)
+            begin((i - 6) / 3, id)
             left = left - 1
             found = true
             if ARGV[3] == '1' then
@@ -157,12 +156,12 @@ until not found or ARGV[3] ~= '1' or left == 0
 
 if begun > 0 then
     redis.call('ZADD', KEYS[2], 'NX', 0, worker) -- so that somebody looks after them, if we were given up for dead
-    redis.call('EXPIRE', KEYS[4], longest + 60)
+    redis.call('EXPIRE', KEYS[4], longest + grace)
     redis.call('HSET', KEYS[3], 'state', 'busy')
 end
 if #reply > 0 then
     local waiting = 0
-    for i = 5, queues, 3 do
+    for i = 6, queues, 3 do
         waiting = waiting + redis.call('LLEN', KEYS[i])
     end
     table.insert(reply, 1, waiting)

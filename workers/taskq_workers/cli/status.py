@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.table import Table
 
-from taskq.redis import refusals, services
+from taskq.redis import clock, refusals, services
 from taskq.redis.services import ServiceInfo
 from taskq.views import activity, backlog
 from taskq.views.activity import Activity
@@ -43,10 +42,11 @@ def status(url: str, as_json: bool) -> None:
         infos = services.live(connection)
         doing = {one.name: one for one in activity.live(connection)}
         refused = refusals.counted(connection)
+        now = clock.ask(connection)
     if as_json:
         put_json({**_document(queues, infos, doing), "refused": refused})
         return
-    show(queues_table(queues), services_table(infos, doing), maps_table(queues))
+    show(queues_table(queues), services_table(infos, doing, now), maps_table(queues))
     if refused:
         unsigned, unwanted = refused[refusals.SIGNATURE], refused[refusals.IMPORT]
         show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
@@ -62,7 +62,7 @@ def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
     )
 
 
-def services_table(infos: list[ServiceInfo], doing: dict[str, Activity]) -> Table:
+def services_table(infos: list[ServiceInfo], doing: dict[str, Activity], now: float) -> Table:
     made = table("Services", "service", "host", "pid", "processes", "queues", "busy", "memory", "deaths", "up")
     for info in infos:
         one = doing.get(info.name)
@@ -70,7 +70,7 @@ def services_table(infos: list[ServiceInfo], doing: dict[str, Activity]) -> Tabl
         if one is not None:
             memory = one.memory + sum(process.memory for process in one.processes)
             told = str(one.busy), megabytes(memory), str(sum(process.deaths for process in one.processes))
-        up = duration(time.time() - info.started)
+        up = duration(now - info.started)
         add_rows(made, [(info.name, info.host, info.pid, info.processes, " ".join(info.queues), *told, up)])
     return made
 

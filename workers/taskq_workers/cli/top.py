@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from taskq.redis import checked, keys
+from taskq.redis import checked, clock, keys
 from taskq.views import activity, backlog
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.backlog import MapLine, QueueLine
@@ -49,9 +49,10 @@ def look(connection: Any) -> Snapshot:
     outcomes = (field("taskq_items", "done"), field("taskq_items", "failed"))
     with connection.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.METRICS, outcomes)
-        [reply] = pipe.execute(raise_on_error=False)
+        pipe.time()
+        reply, now = pipe.execute(raise_on_error=False)
     items = sum(map(checked.seconds, checked.reply(reply, [None, None])))
-    return Snapshot(time.time(), items, backlog.read_queues(connection), activity.live(connection))
+    return Snapshot(clock.read(now), items, backlog.read_queues(connection), activity.live(connection))
 
 
 def frame(now: Snapshot, before: Snapshot | None = None, lines: int = 1000) -> Group:

@@ -5,7 +5,6 @@ The number of commands depends on the queues, services and maps shown, which are
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from rq import Queue
 from rq.registry import StartedJobRegistry
 from rq.worker.base import BaseWorker
 
-from taskq.redis import checked, ids, keys, services
+from taskq.redis import checked, clock, ids, keys, services
 from taskq.redis.services import ServiceInfo
 from taskq.views import activity, backlog, timeline
 from taskq.views.timeline import TimelineEntry
@@ -61,8 +60,8 @@ class Reader:
         self._last = ""  # id of the newest timeline entry that was read
 
     def read(self) -> Snapshot:
-        now = time.time()
         first = self._read_registers()
+        now = first["now"]
         second = self._read_queues(first["queues"], first["services"])
         found = list(dict.fromkeys([*first["maps"], *second["running"]]))
         maps = self._read_maps(found, set(first["maps"]), now)
@@ -93,6 +92,7 @@ class Reader:
         members: list[bytes] = checked.reply(maps, [])
         served = {name for info in infos for name in info.queues}
         return {
+            "now": clock.read(live[0]),  # it goes by no clock of its own: what it shows is of several hosts
             "maps": [map_id for map_id in map(ids.read, members) if map_id],
             "queues": backlog.names_of(checked.reply(names, set()), served, queues.MAX_QUEUES),
             "services": infos,

@@ -20,6 +20,7 @@ import psutil
 
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis import keeper
+from taskq_workers import clock
 from taskq_workers.lanes import lone_pool
 from taskq_workers.lanes.death import Death
 from taskq_workers.link import ledger, marker, tray
@@ -71,6 +72,7 @@ class Lane:
         self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath
     ) -> None:
         self.index = index
+        self.started = time.monotonic()
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
@@ -260,8 +262,9 @@ class Lane:
         self._marker.stop_all()
 
     def read(self, outcome: ChunkOutcome) -> ChunkOutcome:
-        """The outcome of a chunk with all of its values, also those that did not travel with it."""
-        return replace(outcome, values=self._clearing.take(outcome.values))
+        """The outcome of a chunk, in Unix time, with all of its values, also those that did not travel with it."""
+        values, started = self._clearing.take(outcome.values), clock.SERVER.at(outcome.started)
+        return replace(outcome, values=values, started=started)
 
     def kill(self, reason: str) -> None:
         """Kill the process; its death is then reported as any other."""
@@ -284,7 +287,7 @@ class Lane:
         return Death(
             task=self._unheard_task or self._marker.task,  # it may be at the next one by the time it is killed
             item=None if index == marker.NONE else index,
-            began=time.time() - seconds,
+            began=clock.SERVER.now() - seconds,
             seconds=seconds,
             exit_code=self._pool.process.exitcode,
             killed_for=self.killed_for,

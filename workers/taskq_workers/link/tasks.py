@@ -149,7 +149,7 @@ class JobOutcome:
         error: The traceback's text; None: it succeeded.
         retry: ``(max, intervals, at front)`` if the job returned an ``rq.Retry``, whose pickle is ``value``.
         stopped: Somebody has stopped it; ``error`` says so.
-        ran: When the function began and ended, in Unix time.
+        ran: When the function began and ended, on the monotonic clock, which all processes of a host share.
         changes: Attributes of the RQ job that its own code has changed; ``meta`` is pickled.
         name: Of the function, for a job with webhooks.
         refusal: See ``refusals.of``; empty if it was no matter of security.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
-from taskq.redis import checked, keys, services
+from taskq.redis import checked, clock, keys, services
 from taskq_workers.settings import HOST
 
 
@@ -33,12 +32,13 @@ def look(connection: Any, wanted: int) -> Health:
     Raises:
         redis.exceptions.RedisError: If Redis can't be asked.
     """
-    now = time.time()
     ours = [info for info in services.all_known(connection) if info.host == HOST]
     with connection.pipeline(transaction=False) as pipe:
+        pipe.time()
         for info in ours:
             pipe.zscore(keys.LEASES, info.name)
-        replies = pipe.execute(raise_on_error=False) if ours else []
+        told, *replies = pipe.execute(raise_on_error=False)
+    now = clock.read(told)
     leases = {info.name: checked.reply(reply, 0.0) for info, reply in zip(ours, replies, strict=True)}
     problems = []
     for info in ours:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from setproctitle import setproctitle
 
 from taskq.redis.connection import connect
-from taskq_workers import signals
+from taskq_workers import clock, signals
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.rq.scheduler import INTERVAL, Scheduler
 from taskq_workers.settings import Settings
@@ -41,6 +41,7 @@ class SchedulerService(cotyledon.Service):  # type: ignore[misc,unused-ignore]
     def run(self) -> None:
         """Schedule until ``terminate``."""
         setproctitle(f"taskq: scheduler [{' '.join(self._settings.queues)}]")
+        clock.follow()
         scheduler = Scheduler(self._settings.queues, connect(self._settings.url), self._name)
         while not self._stopping.is_set():
             try:
@@ -56,6 +57,7 @@ class SchedulerService(cotyledon.Service):  # type: ignore[misc,unused-ignore]
 
     @staticmethod
     def _turn(scheduler: Scheduler) -> None:
+        clock.SERVER.measure(scheduler.connection)  # what is due is due by the server's clock
         if scheduler.pid == 0:
             scheduler.register_birth()
         scheduler.take_locks()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -17,8 +16,8 @@ from rq.registry import ReadyJobRegistry, StartedJobRegistry, clean_registries
 from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.payload.signed_job import signing_class
-from taskq.redis import connection, ids
-from taskq_workers import readable, webhooks
+from taskq.redis import connection, holdings, ids
+from taskq_workers import clock, readable, webhooks
 from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
 from taskq_workers.process.jobs import job_of, user_code
 
@@ -37,7 +36,8 @@ def run(task: ErrandTask) -> JobOutcome:
     """Run one. Never raises."""
     try:
         if isinstance(task, MaintenanceTask):
-            _clean(task)
+            with clock.followed():
+                _clean(task)
         elif isinstance(task, StoppedTask):
             execute_stopped_callback(_job_of(task), UnixSignalDeathPenalty)
         elif isinstance(task, KilledTask):
@@ -75,12 +75,15 @@ def _job_class(base: type[Job]) -> type[Job]:
 def _clean(task: MaintenanceTask) -> None:
     """What RQ's ``run_maintenance_tasks`` does, but for the intermediate lists.
 
-    RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``).
+    RQ fails a job that it finds stuck there for a minute; our services put it back (``intake.Stranded``). And it
+    fails one whose execution nobody has beaten for; what a service of ours holds is not abandoned, whatever RQ's
+    registry says of it: either that service lives, or somebody takes over from it.
     """
     user, redis = user_code(), connection.connect(retries=0)
     job_class, serializer = _job_class(signing_class(user.load_job_class())), user.load_serializer()
     handlers = [handler.load() for handler in user.exception_handlers]
     failed: Exception | None = None
+    clock.SERVER.measure(redis)
     try:
         for name in task.queues:
             queue = user.load_queue_class()(name, connection=redis, job_class=job_class, serializer=serializer)
@@ -100,6 +103,7 @@ def _clean(task: MaintenanceTask) -> None:
 
 
 def _clean_queue(queue: Any, handlers: list[Any]) -> None:
+    holdings.vouch(queue.connection, StartedJobRegistry(queue=queue).key, queue.name)
     try:
         clean_registries(queue, handlers)
     except Exception:
@@ -113,6 +117,6 @@ def _sift(queue: Any) -> int:
     """Take out of a queue's registries what RQ can't clean; of what runs, only the abandoned is looked at."""
     redis = queue.connection
     started, ready = StartedJobRegistry(queue=queue).key, ReadyJobRegistry(queue=queue).key
-    abandoned, waiting = redis.zrangebyscore(started, 0, time.time()), redis.zrange(ready, 0, -1)
+    abandoned, waiting = redis.zrangebyscore(started, 0, clock.SERVER.now()), redis.zrange(ready, 0, -1)
     found = readable.sift(redis, queue.name, started, abandoned, ids.of_execution)
     return found + readable.sift(redis, queue.name, ready, waiting)

@@ -67,7 +67,7 @@ def run_job(task: JobTask) -> JobOutcome:
     if os.environ.get("RQ_WORKER_ID") != task.worker:
         os.environ["RQ_WORKER_ID"] = task.worker
     job: SignedJob | None = None
-    began = time.time()
+    began = time.monotonic()
     before: list[Any] = []
     try:
         job = _late_job(task)
@@ -80,7 +80,7 @@ def run_job(task: JobTask) -> JobOutcome:
             _check(job)
             value = forks.call(job.perform)
         job.ended_at = now()
-        ran = began, time.time()
+        ran = began, time.monotonic()
         if isinstance(value, Retry):
             retry = (value.max, value.intervals, value.enqueue_at_front)
             return _told(task, job, before, JobOutcome(_result(job, value), retry=retry, ran=ran))
@@ -88,7 +88,7 @@ def run_job(task: JobTask) -> JobOutcome:
         forks.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
         return _told(task, job, before, JobOutcome(_result(job, value), ran=ran))
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
-        ran = began, time.time()
+        ran = began, time.monotonic()
         return _told(task, job, before, replace(_failed(job, sys.exc_info()), ran=ran))
 
 

@@ -202,7 +202,10 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
         )  # fmt: skip
     finally:
         _current_job.reset(token)
-    return outcome if isinstance(outcome, ChunkRefused) else replace(outcome, values=_tray.lay(outcome.values))
+    if isinstance(outcome, ChunkRefused):
+        return outcome
+    began = time.monotonic() - outcome.seconds  # what the host's clock shows is of no use to others
+    return replace(outcome, values=_tray.lay(outcome.values), started=began)
 
 
 def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from taskq.maps.job import ENDED, MapJob
 from taskq.maps.reader import MapReader
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
+from taskq.redis import clock
 from taskq.views import timeline
 from taskq.views.error_groups import ErrorGroup
 from taskq.views.timeline import OK, TimelineEntry
@@ -127,7 +127,7 @@ def read(connection: Any, map_id: str) -> MapReport:
         UsageError: If there is a job with this id, and it is no map.
         ResultsGoneError: If there is no such map (any more).
     """
-    store, now = MapReader(map_id, connection), time.time()
+    store, now = MapReader(map_id, connection), clock.ask(connection)
     job = fetch(map_id, connection, SealedSerializer)
     if job is not None and not isinstance(job, MapJob):
         raise UsageError(f"{map_id} is a plain job: there are reports of maps only")

@@ -88,10 +88,8 @@ class Departure:
             recovery.return_fetched(state.connection, state.name, state.settings.queues)
             if state.unsure:
                 resolve_doubt(state)
-            for taken in state.taken:
-                recovery.return_safely(state.connection, state.name, taken.execution.composite_key)
             self._monitor.tell(force=True)
-            self._membership.leave()
+            recovery.hand_back(state.connection, state.name)
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
                       extra={"action": "leave_failed"})  # fmt: skip

@@ -186,10 +186,10 @@ class Dispatcher:
             self._membership.join()
             self._joined = True
             self._on_ready()
-        if state.unsure:
-            resolve_doubt(state)
         state.lanes.fill()
-        self._membership.keep()  # first of all: if we were given up for dead, nothing of ours counts any more
+        self._membership.keep()  # first of all: that we live, and RQ's records of what we hold
+        if state.unsure:
+            resolve_doubt(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
@@ -376,7 +376,8 @@ class Dispatcher:
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
-        self._maintenance.look()
+        if not self._membership.was_away:
+            self._maintenance.look()
         with contained("the intermediate lists"):
             self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
         with contained("the list of maps"):

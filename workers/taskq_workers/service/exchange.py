@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,14 +12,16 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
-from taskq.redis import keys
+from taskq.redis import holdings, keys
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.settings import MAX_DEATHS
+
+log = logging.getLogger(__name__)
 
 MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
 Handler = tuple[MapRun | Batch | None, Callable[[Any], None]]  # whose reply it is, and what to do with it
@@ -121,7 +124,7 @@ class Exchange:
         for run in self.state.maps:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
-                run.store.note_death(claim, wounded.note, wounded.began, pipe)
+                run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
                 handlers.append((run, _nothing))
                 if wounded.halves is None:
                     run.store.release([(claim, deaths)], pipe)
@@ -209,7 +212,7 @@ class Exchange:
         state, queues = self.state, list(self.state.order)
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            now=time.time(), room=room, alternates=state.order.alternates,
+            room=room, alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues))]
 
@@ -249,21 +252,38 @@ def _nothing(_reply: Any) -> None:
 
 
 def resolve_doubt(state: State) -> None:
-    """After a broken pipeline: give back what Redis holds for this worker and it knows nothing of."""
-    for one in state.queues:
-        recovery.keep_only(state.connection, keys.fetched(state.name, one.name), b"list")
-    executions = {taken.execution.composite_key for taken in state.taken}
-    members = recovery.executions_of(state.connection, state.name)
-    for member in members - executions:
-        if member.rpartition(":")[2][: short_path.TICKET] not in state.tickets:
-            recovery.return_safely(state.connection, state.name, member)
-    for job in list(state.unrecorded):
-        if job.execution.composite_key not in members:
-            state.drop(job)  # its end was recorded, and only the reply was lost
+    """Compare what Redis says that this worker holds with what it knows, after it was away, or a pipeline broke.
+
+    It gives back what it knows nothing of, and lets go of what it does not hold any more.
+    """
+    for queue in state.queues:
+        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), b"list")
+    taken = {one.holding.key: one for one in state.taken}
+    held = holdings.read(state.connection, state.name)
+    for key, holding in held.items():
+        if key not in taken and holding.execution_id[: short_path.TICKET] not in state.tickets:
+            recovery.return_safely(state.connection, state.name, holding)
+    for key, one in taken.items():
+        if key not in held:
+            _let_go(state, one)
     for run in list(state.maps):
         with run.guarded():
             _resolve_claims(state, run)
     state.unsure = False
+
+
+def _let_go(state: State, one: Taken) -> None:
+    """Forget what is not held: its end was recorded and only the reply was lost, or it was taken from us."""
+    if isinstance(one, MapRun):
+        if one.complete or one.closed:
+            return  # its end is next, and finds out which of the two it is
+        one.store.release_all(state.name)
+    state.worker.executions.pop(one.execution.id, None)
+    if isinstance(one, PlainJob) and one.outcome:
+        state.drop(one)
+    else:
+        log.warning("job %s was taken from us", one.job_id, extra={"action": "taken_away", "job": one.job_id})
+        state.let_go(one)
 
 
 def _resolve_claims(state: State, run: MapRun) -> None:

@@ -20,7 +20,7 @@ from taskq.payload import signing
 from taskq.redis import exposure
 from taskq.redis.connection import connect, hide_password
 from taskq.redis.lua import Scripts
-from taskq_workers import logs, signals, telemetry
+from taskq_workers import clock, logs, signals, telemetry
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.service import server_check
@@ -78,6 +78,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
         try:
             if self._wait_for_redis():
+                clock.follow()
                 self._check_server()
                 url = self._settings.url
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
@@ -104,12 +105,13 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._ended.wait(self._settings.grace + _OVERHEAD)
 
     def _check_server(self) -> None:
-        """Once for all services of a worker; not of a private server, which is to forget."""
+        """Once for all services of a worker; not of a private server, which is to forget, and has our clock."""
         if self.worker_id or self._settings.private:
             return
         with connect(self._settings.url, retries=0) as connection:
             exposure.warn(connection, signed=bool(signing.keyring()), variable=signing.VARIABLE)
             try:
+                clock.warn(connection)
                 server_check.check(connection)
             except RedisError as error:  # the dispatcher waits for it, and says so
                 log.warning("the server's settings were not checked: %s", error, extra={"action": "server_check"})
@@ -152,6 +154,7 @@ def build(
         new_connection: Makes one for each fetcher.
         on_ready: Called once the service is registered and its pool processes are on their way.
     """
+    clock.SERVER.measure(connection)
     worker = RQWorker(settings.queues, name, connection, settings.rq)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()

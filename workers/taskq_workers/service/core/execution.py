@@ -19,7 +19,8 @@ from taskq.maps.proof import Proof
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
-from taskq.redis import refusals
+from taskq.redis import holdings, refusals
+from taskq.redis.holdings import Holding
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
@@ -60,6 +61,16 @@ class Taken:
     @property
     def job_id(self) -> str:
         return self.execution.job_id
+
+    @property
+    def began(self) -> float | bytes:
+        """Unix time at which it was taken, for Redis."""
+        return self.execution.created_at.timestamp()
+
+    @property
+    def holding(self) -> Holding:
+        """What the index says of it."""
+        return Holding(self.execution.job_id, self.execution.id, holdings.BEGUN, self.queue.name)
 
     @property
     def seconds(self) -> float | None:
@@ -119,12 +130,14 @@ class Wounded:
         note: Who ran it.
         began: Unix time at which it began to run.
         halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
+        seconds: How long it ran.
     """
 
     claim: Claim
     deaths: int
     note: TimelineNote
     began: float
+    seconds: float
     halves: tuple[Range, Range] | None = None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from typing import Any
 
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis import keys
 from taskq.views.metrics import SUM, bucket, field
+from taskq_workers import clock
 
 
 class Meter:
@@ -38,7 +38,7 @@ class Meter:
         if outcome.failures:
             self.count("taskq_items", "failed", by=len(outcome.failures))
         self.observe("taskq_chunk_seconds", outcome.seconds)
-        self.observe("taskq_commit_seconds", max(0.0, time.time() - outcome.started - outcome.seconds))
+        self.observe("taskq_commit_seconds", max(0.0, clock.SERVER.now() - outcome.started - outcome.seconds))
 
     def job_ended(self, kind: str, outcome: str, seconds: float | None) -> None:
         """An RQ job has ended here; ``kind``: map or plain, ``outcome``: as documented there."""

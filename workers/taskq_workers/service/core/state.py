@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
 from taskq.views.timeline import TimelineNote
+from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
@@ -200,7 +200,7 @@ class State:
             self.webhooks.send(job, status, error)
             return
         fields = next((one.fields for one in self.taken if one.job is job), {})
-        ended = job.ended_at.timestamp() if job.ended_at else time.time()
+        ended = job.ended_at.timestamp() if job.ended_at else clock.SERVER.now()
         task = WebhookTask(job.id, fields, self.name, status, error, ended)
         self.errands.append(Errand(task, _ignore, sum(webhook.timeout for webhook in job.webhooks)))
 

@@ -6,7 +6,6 @@ Each function may be called again if Redis went away in its middle.
 from __future__ import annotations
 
 import logging
-import time
 
 from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 from rq.job import Job
@@ -21,7 +20,7 @@ from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
 from taskq.redis import keys, refusals
 from taskq.redis.kinds import kind_of
-from taskq_workers import readable
+from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
@@ -95,8 +94,10 @@ def _end_alone(state: State, job: PlainJob) -> None:
     refusals.count(state.connection, job.outcome.refusal)
     if job.outcome.refusal:
         job.job.webhooks = []  # of somebody whose job is not run: nor are others called for them
-    if not state.connection.exists(job.execution.key):
+    if not state.worker.holds(job.execution):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
+    elif not state.connection.exists(job.job.key, job.execution.key):
+        state.worker.forget(job.job, job.execution, delete=False)  # somebody has deleted it
     elif job.outcome.retry is not None:
         state.worker.retry(*job.rq, job.outcome)
         state.ended(job, "retried")
@@ -200,7 +201,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     if run.called is not None and run.called.error is not None and not run.stopped:
         error = run.called.error
         refusals.count(state.connection, run.called.refusal)
-    if not state.connection.exists(run.execution.key):
+    if not state.worker.holds(run.execution):
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
         state.drop(run)
         return
@@ -215,10 +216,10 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         run.store.expire(ttl or _MOMENT)
     run.job.meta = {}  # not written then: items and callbacks may have stored theirs, each in its own process
     if error is None:
-        state.worker.succeed(run.job, run.queue, run.execution, run.summary)
+        recorded = state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
-        state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
-    run.store.tell_end(delete=not ttl)
+        recorded = state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
+    run.store.tell_end(delete=recorded and not ttl)
     failed = "stopped" if run.stopped else "retried" if again else "failed"
     state.ended(run, "finished" if error is None else failed, error)
     state.drop(run)
@@ -227,7 +228,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
 
 
 def _summary(info: MapInfo) -> dict[str, object]:
-    return summary(info.done, info.failed, info.total, time.time() - info.started)
+    return summary(info.done, info.failed, info.total, clock.SERVER.now() - info.started)
 
 
 def _wants_callback(run: MapRun, error: str | None) -> bool:

@@ -39,7 +39,6 @@ QUIET = 0.002
 would only hold up its end."""
 _PAUSE = 0.5  # seconds until the next try, if the server refuses
 _NOT_BLOCKING = 0.02  # seconds to pause if the server (fakeredis) answers an empty BLMOVE at once
-_CLOCK = 60.0  # seconds between two looks at the server's clock
 
 
 class Fetcher(threading.Thread):
@@ -73,7 +72,6 @@ class Fetcher(threading.Thread):
         self._post = post
         self._stopped = threading.Event()
         self._look = False  # the list may hold something: look, whether jobs are wanted or not
-        self._ahead, self._clock_due = 0.0, 0.0
 
     def run(self) -> None:
         while not self._stopped.is_set():
@@ -102,12 +100,11 @@ class Fetcher(threading.Thread):
             self._stopped.wait(_NOT_BLOCKING)
 
     def _take(self, ticket: str) -> Any:
-        self._look_at_the_clock()
         key = keys.fetched(self._worker.name, self._queue.name)
         with self._connection.pipeline(transaction=False) as pipe:
             if not self._look:
                 pipe.blmove(self._queue.key, key, BLOCK)
-            short_path.queue_take(pipe, self._scripts, self._worker, [self._queue], ticket, ahead=self._ahead)
+            short_path.queue_take(pipe, self._scripts, self._worker, [self._queue], ticket, fetched=True)
             *moved, reply = pipe.execute(raise_on_error=False)
         self._look = False
         if isinstance(reply, NoScriptError):  # the server was restarted; nothing was begun
@@ -118,15 +115,6 @@ class Fetcher(threading.Thread):
             if isinstance(one, Exception):
                 raise one
         return reply
-
-    def _look_at_the_clock(self) -> None:
-        now = time.monotonic()
-        if now < self._clock_due:
-            return
-        before = time.time()
-        seconds, micros = self._connection.time()
-        self._ahead = (before + time.time()) / 2 - seconds - micros / 1e6
-        self._clock_due = now + _CLOCK
 
     def stop(self) -> None:
         """Ask it to end; it does so within ``BLOCK`` seconds, and may still report a job until then."""

@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import rq
 from redis.exceptions import WatchError
-from rq.executions import ExecutionRegistry
+from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job
 from rq.suspension import WORKERS_SUSPENDED
 
@@ -18,7 +19,8 @@ from taskq.maps.info import MapInfo, check_announcement
 from taskq.maps.job import HelperJob
 from taskq.maps.rq_jobs import HELP_PATH
 from taskq.maps.store import MapStore
-from taskq.redis import ids, keys
+from taskq.redis import holdings, ids, keys
+from taskq.redis.holdings import Holding
 from taskq.redis.keys import MapField
 from taskq.redis.kinds import HELPER, kind_of
 from taskq.views import tracing
@@ -26,7 +28,7 @@ from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.upkeep import suspect
+from taskq_workers.service.upkeep import recovery, suspect
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +39,35 @@ _TRIES = 5  # to begin jobs which others change at the same time
 Reserved = Iterable[tuple[rq.Queue, str]]
 
 
-def begin(state: State, reserved: Reserved) -> None:
-    """Start jobs: RQ's books in one transaction each way, then they are the service's own.
+@dataclass(frozen=True)
+class _Wanted:
+    """A reserved id, and the execution that it is to be."""
 
-    A crash before the books leaves the id in RQ's intermediate list (see ``stranded``); after them, in the
-    worker's executions, where ``recovery`` finds it.
+    queue: rq.Queue
+    job_id: str
+    execution: Execution
+
+    @property
+    def holding(self) -> Holding:
+        return Holding(self.job_id, self.execution.id, holdings.TAKEN, self.queue.name)
+
+
+def begin(state: State, reserved: Reserved) -> None:
+    """Start jobs: first we hold them, then one transaction writes RQ's books, then they are the service's own.
+
+    A crash before leaves the id in RQ's intermediate list (see ``Stranded``); afterwards it is in the index of
+    what the worker holds. There ``recovery`` finds it, or ``resolve_doubt`` if only the connection broke.
     """
-    reserved = list(reserved)
+    wanted = [_Wanted(queue, job_id, state.worker.new_execution(job_id)) for queue, job_id in reserved]
     for _ in range(_TRIES):
         try:
-            taken = _begin(state, reserved)
+            taken = _begin(state, wanted)
             break
         except WatchError:  # somebody has just changed one of them: cancelled it, perhaps
             continue
     else:
-        for queue, job_id in reserved:
-            give_back(state, queue, job_id)
+        for each in wanted:
+            recovery.return_safely(state.connection, state.name, each.holding)
         return
     for one in taken:
         started = _started_safely(state, one)
@@ -61,51 +76,48 @@ def begin(state: State, reserved: Reserved) -> None:
             state.begun += not (isinstance(started, MapRun) and started.helper)
 
 
-def _begin(state: State, reserved: list[tuple[rq.Queue, str]]) -> list[Taken]:
+def _begin(state: State, wanted: list[_Wanted]) -> list[Taken]:
     taken: list[Taken] = []
     with state.connection.pipeline() as pipe:
-        # A job that is cancelled between our look and the books must not be brought back to life by them.
-        pipe.watch(*(Job.key_for(job_id) for _queue, job_id in reserved))
-        found = list(_read(state, reserved))
+        # A job that is cancelled between our look and the books must not be brought back to life by them; nor one
+        # begun that was taken from us, for whoever does that writes to its hash.
+        pipe.watch(*(Job.key_for(one.job_id) for one in wanted))
+        found = list(_hold(state, wanted))
         pipe.multi()
-        for queue, job_id, fields in found:
-            job = _job(state, queue, job_id, fields)
+        for one, fields in found:
+            job = _job(state, one.queue, one.job_id, fields)
             if job is None or _own_helper(state, fields):
-                pipe.lrem(queue.intermediate_queue_key, 1, job_id)
+                pipe.hdel(keys.held(state.name), one.holding.key)
                 if job is not None:  # the helper
                     pipe.delete(job.key)
                 continue
-            execution = state.worker.begin(job, queue, pipe)
-            taken.append(Taken(job, queue, execution, fields))
+            execution = state.worker.begin(job, one.queue, pipe, one.execution)
+            taken.append(Taken(job, one.queue, execution, fields))
         try:
             raise_others(pipe.execute(raise_on_error=False), "the beginning of jobs")
         except WatchError:
-            for one in taken:
-                state.worker.executions.pop(one.execution.id, None)
+            for each in taken:
+                state.worker.executions.pop(each.execution.id, None)
             raise
     return taken
 
 
-def _read(
-    state: State, reserved: list[tuple[rq.Queue, str]]
-) -> Iterator[tuple[rq.Queue, str, dict[bytes, bytes]]]:
-    """The hashes of those that are still ours to begin; none of them, if RQ's workers are suspended."""
-    with state.connection.pipeline(transaction=False) as pipe:
-        for queue, job_id in reserved:
-            pipe.hgetall(Job.key_for(job_id))
-            pipe.lpos(queue.intermediate_queue_key, job_id)
-        pipe.exists(WORKERS_SUSPENDED)
-        *replies, suspended = pipe.execute(raise_on_error=False)
-    raise_others(replies, "the jobs")
-    if suspended == 1:  # after we had begun to wait for a job
+def _hold(state: State, wanted: list[_Wanted]) -> Iterator[tuple[_Wanted, dict[bytes, bytes]]]:
+    """Those that are ours to begin, with their hashes; none of them, if RQ's workers are suspended."""
+    names = [WORKERS_SUSPENDED, keys.LEASES, keys.held(state.name)]
+    args = [state.name]
+    for one in wanted:
+        names += [one.queue.intermediate_queue_key, Job.key_for(one.job_id)]
+        args += [one.job_id, one.execution.id, one.holding.value]
+    reply = state.scripts.hold(names, args)
+    if isinstance(reply, int):  # suspended, after we had begun to wait for a job
         state.suspended = True
-        for queue, job_id in reserved:
-            give_back(state, queue, job_id)
+        for one in wanted:
+            give_back(state, one.queue, one.job_id)
         return
-    for (queue, job_id), found, position in zip(reserved, replies[::2], replies[1::2], strict=True):
-        # None: we were away so long that another service took it for stranded. An error: there is no such list.
-        if position is not None and not isinstance(position, Exception):
-            yield queue, job_id, {} if isinstance(found, Exception) else found  # it may be no job at all
+    for one, flat in zip(wanted, reply, strict=True):
+        if flat is not None:  # else we were away so long that another service took it for stranded
+            yield one, dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
@@ -238,8 +250,8 @@ def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
 def give_back(state: State, queue: rq.Queue, job_id: str) -> bool:
     """Put a reserved id that was not begun to the front of its queue again, unless somebody did before."""
     executions = ExecutionRegistry(job_id, state.connection).key
-    keys = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id), executions]
-    return bool(state.scripts.give_back(keys, [job_id]))
+    lists = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id), executions]
+    return bool(state.scripts.give_back(lists, [job_id]))
 
 
 def ask_for_help(state: State, run: MapRun) -> None:

@@ -18,28 +18,21 @@ from functools import cached_property
 from typing import Any
 
 import rq
-from rq.executions import Execution, ExecutionRegistry
+from rq.executions import Execution
 from rq.job import Job
-from rq.registry import FinishedJobRegistry, StartedJobRegistry
-from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
 
-from taskq.redis import ids, keys
+from taskq.redis import holdings, ids, keys
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
+from taskq_workers import clock
 from taskq_workers.service.core.execution import OVERTIME, PlainJob
 from taskq_workers.service.core.state import State
+from taskq_workers.service.rq import prefixes
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
-
-_JOB = Job.redis_job_namespace_prefix
-_EXECUTION = Execution("", "", None).key.removesuffix(":")  # type: ignore[arg-type]
-_EXECUTIONS = ExecutionRegistry.key_template.format("")
-_RESULTS = Result.get_key("")
-_WIP = StartedJobRegistry.key_template.format("")
-_FINISHED = FinishedJobRegistry.key_template.format("")
 
 SHORT = 0.005
 """Seconds. While plain jobs run shorter than this, more are begun than there are free processes, so that no
@@ -60,11 +53,12 @@ class QuickJob(PlainJob):
     """A simple job that ``take.lua`` has begun; RQ's own object for it is made only if something needs it."""
 
     def __init__(
-        self, worker: RQWorker, queue: rq.Queue, execution: Execution, fields: dict[bytes, bytes]
+        self, worker: RQWorker, queue: rq.Queue, execution: Execution, began: bytes, fields: dict[bytes, bytes]
     ) -> None:
         self._worker = worker
         self.queue = queue
         self.execution = execution
+        self._began = began
         self.fields = fields
         self.deadline = None
         self.span = None
@@ -72,6 +66,12 @@ class QuickJob(PlainJob):
         self.long_way = False  # its end is for RQ's own code to record
         self.unread = 0
         self.outcome = None
+        self.taken_at = time.monotonic()
+
+    @property
+    def began(self) -> bytes:
+        """As take.lua has written it."""
+        return self._began
 
     @cached_property
     def job(self) -> Job:  # type: ignore[override]
@@ -81,7 +81,8 @@ class QuickJob(PlainJob):
             known = {b"data": self.fields[b"data"], b"origin": self.queue.name.encode()}
             job = self._worker.job_of(self.job_id, known)
         job.worker_name = self._worker.name
-        job.started_at = job.last_heartbeat = self.execution.created_at
+        began = datetime.fromtimestamp(float(self._began), UTC)
+        job.started_at = job.last_heartbeat = self.execution.created_at = began
         job._status = rq.job.JobStatus.STARTED  # noqa: SLF001 - as prepare_for_execution leaves it
         return job
 
@@ -131,8 +132,7 @@ def queue_take(
     *,
     room: int = 0,
     alternates: bool = False,
-    now: float | None = None,
-    ahead: float = 0.0,
+    fetched: bool = False,
 ) -> None:
     """Queue the script which takes up to ``room`` jobs; or, for a fetcher, what was moved for it.
 
@@ -144,21 +144,20 @@ def queue_take(
         ticket: From ``new_ticket``.
         room: See above.
         alternates: Whether the queues take turns.
-        now: Unix time; None: it is for the fetcher of the only queue, and nobody knows when it will run.
-        ahead: Seconds by which our clock is ahead of the server's, which then tells.
+        fetched: It is for the fetcher of the only queue.
     """
-    clock = (ahead, 1) if now is None else (now, 0)
-    moved = [keys.fetched(worker.name, queue.name) for queue in queues] if now is None else []
+    moved = [keys.fetched(worker.name, queue.name) for queue in queues] if fetched else []
     scripts.take(
         [
-            WORKERS_SUSPENDED, keys.LEASES, worker.key, worker.executions_key,
+            WORKERS_SUSPENDED, keys.LEASES, worker.key, worker.executions_key, keys.held(worker.name),
             *(key for queue in queues
-              for key in (queue.key, queue.intermediate_queue_key, f"{_WIP}{queue.name}")),
+              for key in (queue.key, queue.intermediate_queue_key, f"{prefixes.WIP}{queue.name}")),
             *moved,
         ],
         [
-            worker.name, room, int(alternates), int(_allowed(worker)), *clock,
-            worker.job_monitoring_interval, _JOB, _EXECUTION, _EXECUTIONS, ticket,
+            worker.name, room, int(alternates), int(_allowed(worker)), int(fetched),
+            worker.job_monitoring_interval, prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS, ticket,
+            worker.heartbeat_grace, *(f"{holdings.BEGUN} {queue.name}" for queue in queues),
         ],
         pipe,
     )  # fmt: skip
@@ -182,41 +181,45 @@ def read_take(
         elif not rest:
             others.append((queue, job_id))
         else:
-            execution = Execution(rest[0].decode(), job_id, state.connection, state.name)
+            execution_id, began, flat = rest
+            execution = Execution(execution_id.decode(), job_id, state.connection, state.name)
             state.worker.executions[execution.id] = execution
-            flat = rest[1]
-            begun.append(QuickJob(state.worker, queue, execution, dict(zip(flat[::2], flat[1::2], strict=True))))
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            begun.append(QuickJob(state.worker, queue, execution, began, fields))
     return begun, others
 
 
 def give_back_late(state: State) -> None:
     """Give jobs back that were begun ahead and have waited for a process too long: others may be free."""
     for job in [job for job in state.ready if isinstance(job, QuickJob)]:
-        if time.time() - job.execution.created_at.timestamp() > _PATIENCE:
+        if time.monotonic() - job.taken_at > _PATIENCE:
             give_back(state, job)
             state.job_seconds = max(state.job_seconds or 0.0, _PATIENCE)  # else it would be taken again at once
 
 
 def give_back(state: State, job: QuickJob) -> None:
     """Let go of a job that was begun, and has not run."""
-    recovery.return_safely(state.connection, state.name, job.execution.composite_key)
+    recovery.return_safely(state.connection, state.name, job.holding)
     state.worker.executions.pop(job.execution.id, None)
     state.let_go(job)
 
 
 def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
     """Queue the script which records these successes; for its reply see finish.lua."""
-    args = [state.name, _JOB, _EXECUTION, _EXECUTIONS, _RESULTS, _WIP, _FINISHED, time.time()]
+    args = [state.name, prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS, prefixes.RESULTS, prefixes.WIP,
+            prefixes.FINISHED]  # fmt: skip
+    ahead = clock.SERVER.ahead
     for job in jobs:
         outcome = job.outcome
         assert outcome is not None
         assert outcome.ran is not None
-        began, ended = outcome.ran
+        began, ended = outcome.ran[0] + ahead, outcome.ran[1] + ahead
         value = "" if outcome.value is None else base64.b64encode(outcome.value).decode()
         ttl = job.fields.get(b"result_ttl") or state.worker.default_result_ttl
         args += [job.job_id, job.execution.id, job.queue.name, ttl, _formatted(began), _formatted(ended), began,
-                 ended, value]  # fmt: skip
-    state.scripts.finish([state.worker.key, state.worker.executions_key], args, pipe)
+                 ended, value, job.began]  # fmt: skip
+    held = keys.held(state.name)
+    state.scripts.finish([state.worker.key, state.worker.executions_key, held], args, pipe)
 
 
 def _formatted(moment: float) -> str:

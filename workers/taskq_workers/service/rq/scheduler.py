@@ -15,7 +15,7 @@ from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
 
 from taskq.payload.sealed import SealedSerializer
-from taskq_workers import readable
+from taskq_workers import clock, readable
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Scheduler(RQScheduler):  # type: ignore[misc,unused-ignore]
         """Take out of what is due the jobs that RQ's code can't enqueue: they keep all others from it."""
         for name in self.acquired_locks:
             key = ScheduledJobRegistry(name, self.connection).key
-            due = self.connection.zrangebyscore(key, 0, time.time(), start=0, num=_DUE)
+            due = self.connection.zrangebyscore(key, 0, clock.SERVER.now(), start=0, num=_DUE)
             readable.sift(self.connection, name, key, due)
 
 

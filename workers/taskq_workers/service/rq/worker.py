@@ -13,20 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
-from rq.executions import Execution
+from redis.exceptions import WatchError
+from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
-from rq.utils import now
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
-from taskq.redis import keys, services
+from taskq.redis import holdings, keys, services
 from taskq.redis.patience import says_damage
-from taskq_workers import readable
+from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
+from taskq_workers.service.rq.fence import Fence, NotHeldError
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,6 @@ T = TypeVar("T", bound=Any)
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
 _COUNTS = ("successful_job_count", "failed_job_count", "total_working_time")  # of the worker's hash; RQ's
 _COUNT = re.compile(rb"-?\d{1,17}(\.\d{1,20})?")  # to which Redis can add
-_HEARTBEAT_GRACE = 60  # seconds for which the next heartbeat may be late; RQ's
 OnWebhooks = Callable[[Job, str, str | None], None]
 
 
@@ -77,6 +78,8 @@ class RQWorker(BaseWorker):
         connection: The dispatcher's; all methods but ``subscribe`` are for who has the turn.
         options: RQ's own.
     """
+
+    heartbeat_grace = 60  # seconds for which the next heartbeat may be late; RQ's
 
     def __init__(
         self, queues: tuple[str, ...], name: str, connection: Any, options: RQOptions | None = None
@@ -126,27 +129,68 @@ class RQWorker(BaseWorker):
         readable.check(job)
         return job
 
-    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 - RQ's signature
+    def get_heartbeat_ttl(self, job: Job | None = None, working_time: float = 0.0) -> int:  # noqa: ARG002 - RQ's signature
         """As RQ's for a job without a timeout, whatever its timeout is.
 
         RQ's shrinks with the time left, below zero while a long callback runs, and so an execution would expire
         here, and its end be dropped as somebody else's. Whether a job is over its time the service sees itself.
         """
-        return int(self.job_monitoring_interval) + _HEARTBEAT_GRACE
+        return int(self.job_monitoring_interval) + self.heartbeat_grace
 
-    def begin(self, job: Job, queue: rq.Queue, pipe: Any) -> Execution:
-        """Queue what RQ's worker and its horse write before a job runs, in one transaction of the caller's."""
+    def new_execution(self, job_id: str) -> Execution:
+        """One that is to be begun."""
+        return Execution(uuid4().hex, job_id, self.connection, self.name)
+
+    def begin(self, job: Job, queue: rq.Queue, pipe: Any, execution: Execution | None = None) -> Execution:
+        """Queue what RQ's worker and its horse write before a job runs, in one transaction of the caller's.
+
+        Args:
+            job: From ``job_of``.
+            queue: From which it was taken.
+            pipe: Of the transaction.
+            execution: What it is held as; None: it is not held yet.
+        """
         ttl = self.get_heartbeat_ttl(job)
+        execution = execution or self.new_execution(job.id)
+        pipe.hset(keys.held(self.name), execution.composite_key, f"{holdings.BEGUN} {queue.name}")
         services.note_work(pipe, self.name)
-        execution = Execution.create(job, ttl, pipeline=pipe, worker_name=self.name)
+        # What RQ's ``Execution.create`` writes, which would give it another id.
+        execution.save(ttl, pipe)
+        ExecutionRegistry(job.id, pipe).add(execution, ttl, pipe)
+        job.started_job_registry.add_execution(execution, pipe, ttl)
+        pipe.sadd(execution.worker_executions_key, execution.composite_key)
+        pipe.expire(execution.worker_executions_key, ttl + self.heartbeat_grace)
         self.executions[execution.id] = execution
         if self.get_state() != WorkerStatus.BUSY:
             self.set_state(WorkerStatus.BUSY, pipeline=pipe)
         # The worker's own heartbeat is membership.py's; the job's is part of the next call.
         job.prepare_for_execution(self.name, pipeline=pipe)
         pipe.persist(job.key)
-        pipe.lrem(queue.intermediate_queue_key, 1, job.id)
         return execution
+
+    def holds(self, execution: Execution) -> bool:
+        """Whether the end of this execution is still for us to record."""
+        return bool(self.connection.hexists(keys.held(self.name), execution.composite_key))
+
+    def cleanup_execution(self, job: Job, pipeline: Any, execution: Execution | None = None) -> None:
+        """As RQ's, in the transaction that records an end; it is not held any more then."""
+        super().cleanup_execution(job, pipeline, execution)
+        if execution:
+            pipeline.hdel(keys.held(self.name), execution.composite_key)
+
+    def _while_held(self, execution: Execution, record: Callable[[], object]) -> bool:
+        """Call what records the end of an execution; its transaction is made only if that is held. If it was."""
+        connection: Any = self.connection
+        fence: Any = Fence(connection, keys.held(self.name), execution.composite_key)
+        self.connection = fence
+        try:
+            record()
+        except NotHeldError:
+            self.executions.pop(execution.id, None)
+            return False
+        finally:
+            self.connection = connection
+        return True
 
     def is_simple(self, job: Job) -> bool:
         """Whether a success means no more than storing the result: see ``succeed_together``."""
@@ -168,57 +212,85 @@ class RQWorker(BaseWorker):
         added in this very moment is found after the commit, as RQ itself finds all of them after a failure.
 
         What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs
-        elsewhere. Watching the executions makes sure of that up to the very commit.
+        elsewhere. Watching the index of what we hold makes sure of that up to the very commit.
 
         Returns:
             Job id -> why not all of its end could be recorded: what stands in its keys is not RQ's.
         """
-        asked: list[tuple[int, int]] = []  # of each job the first command about it, and the last, which asks
         with self.connection.pipeline() as pipe:
-            executions = [execution.key for _job, _queue, execution, _value in ended]
-            pipe.watch(*executions)
-            if pipe.exists(*executions) < len(ended):
-                ended = [one for one in ended if pipe.exists(one[2].key)]
-            pipe.multi()
-            for job, _queue, execution, value in ended:
-                job._result = value
-                took = self._end(job)
-                ttl = job.get_result_ttl(self.default_result_ttl)
-                self.increment_successful_job_count(pipeline=pipe)
-                self.increment_total_working_time(took, pipe)
-                first = len(pipe)
-                job._handle_success(
-                    ttl,
-                    pipeline=pipe,
-                    worker_name=self.name,
-                    execution_id=execution.id,
-                    execution_started_at=execution.created_at,
-                    execution_ended_at=job.ended_at,
-                )
-                job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
-                self.cleanup_execution(job, pipeline=pipe, execution=execution)
-                asked.append((first, len(pipe)))
-                pipe.exists(job.dependents_key)
-            replies = pipe.execute(raise_on_error=False)
+            while True:
+                try:
+                    recorded = self._succeed_together(pipe, ended)
+                except WatchError:  # another job has just come, or was taken from us
+                    continue
+                break
         refused = {}
-        for (first, last), (job, queue, _execution, _value) in zip(asked, ended, strict=True):
-            error = next((reply for reply in replies[first:last] if isinstance(reply, Exception)), None)
+        for job, queue, replies in recorded:
+            *made, depended_on = replies
+            error = next((reply for reply in made if isinstance(reply, Exception)), None)
             if error is not None and not says_damage(error):
                 raise error
             if error is not None:
                 refused[job.id] = error
-            elif replies[last]:
+            elif depended_on:
                 self._enqueue_dependents_safely(queue, job)
         return refused
 
-    def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> None:
-        """Record a success; ``value``: the result, or the ``Sealed`` pickle of it."""
+    def _succeed_together(
+        self, pipe: Any, ended: list[tuple[Job, rq.Queue, Execution, Any]]
+    ) -> list[tuple[Job, rq.Queue, list[Any]]]:
+        """Of each that was ours what the server has replied; the last reply is whether others depend on it."""
+        asked: list[tuple[int, int]] = []  # of each job the first command about it, and the last, which asks
+        index = keys.held(self.name)
+        pipe.watch(index)
+        held = pipe.hmget(index, [execution.composite_key for _job, _queue, execution, _value in ended])
+        ended = [one for one, entry in zip(ended, held, strict=True) if entry is not None]
+        deleted: list[str] = []
+        if ended and pipe.exists(*(job.key for job, *_rest in ended)) < len(ended):
+            deleted = [ex.composite_key for job, _, ex, _ in ended if not pipe.exists(job.key, ex.key)]
+        pipe.multi()
+        if deleted:
+            pipe.hdel(index, *deleted)
+            ended = [one for one in ended if one[2].composite_key not in deleted]
+        for job, _queue, execution, value in ended:
+            job._result = value
+            took = self._end(job)
+            ttl = job.get_result_ttl(self.default_result_ttl)
+            self.increment_successful_job_count(pipeline=pipe)
+            self.increment_total_working_time(took, pipe)
+            first = len(pipe)
+            job._handle_success(
+                ttl,
+                pipeline=pipe,
+                worker_name=self.name,
+                execution_id=execution.id,
+                execution_started_at=execution.created_at,
+                execution_ended_at=job.ended_at,
+            )
+            job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
+            self.cleanup_execution(job, pipeline=pipe, execution=execution)
+            asked.append((first, len(pipe)))
+            pipe.exists(job.dependents_key)
+        replies = pipe.execute(raise_on_error=False)
+        return [
+            (job, queue, replies[first : last + 1])
+            for (first, last), (job, queue, _execution, _value) in zip(asked, ended, strict=True)
+        ]
+
+    def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> bool:
+        """Record a success; ``value``: the result, or the ``Sealed`` pickle of it.
+
+        Returns (as all of these): whether it was ours to record.
+        """
         self._end(job)
         job._result = value
-        self.handle_job_success(job, queue, queue.started_job_registry, execution)
-        job.send_webhooks(JobStatus.FINISHED)
+        registry = queue.started_job_registry
+        recorded = self._while_held(execution, lambda: self.handle_job_success(job, queue, registry, execution))
+        if recorded:
+            job.send_webhooks(JobStatus.FINISHED)
+        return recorded
 
-    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str, *, stopped: bool = False) -> None:
+    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str, *, stopped: bool = False) -> bool:
         """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text.
 
         A job that was ``stopped`` is never retried.
@@ -226,12 +298,16 @@ class RQWorker(BaseWorker):
         self._end(job)
         log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
         before = job.retries_left, job.number_of_retries
-        recorded = False
+        recorded, ours = False, True
         self._stopped_job_id = job.id if stopped else None
+
+        def record() -> None:
+            self.handle_job_failure(job, queue, exc_string=error, execution=execution)
+
         try:
             with self._hearing() as hidden:
-                self.handle_job_failure(job, queue, exc_string=error, execution=execution)
-            recorded = not self.connection.exists(execution.key)
+                ours = self._while_held(execution, record)
+            recorded = not self.holds(execution)
         finally:
             if not recorded:
                 self.executions[execution.id] = execution
@@ -240,17 +316,24 @@ class RQWorker(BaseWorker):
             raise (
                 hidden[0] if hidden else RedisConnectionError(f"the failure of job {job.id} could not be recorded")
             )
+        return ours
 
-    def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> None:
+    def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> bool:
         """Record that the job returned a ``Retry``."""
         self._end(job)
         assert outcome.retry is not None
         assert outcome.value is not None
         job._result = retry = SealedRetry(outcome.retry, outcome.value)  # RQ saves it in the job's hash, too
+        registry = queue.started_job_registry
+
+        def record() -> None:
+            self.handle_job_retry(job, queue, retry, registry, execution)
+
         with self._hearing() as hidden:
-            self.handle_job_retry(job, queue, retry, queue.started_job_registry, execution)
-        if hidden and self.connection.exists(execution.key):
+            ours = self._while_held(execution, record)
+        if hidden and self.holds(execution):
             raise hidden[0]
+        return ours
 
     @contextmanager
     def _hearing(self) -> Iterator[list[Exception]]:
@@ -266,13 +349,17 @@ class RQWorker(BaseWorker):
         finally:
             self.log = before
 
-    def forget(self, job: Job, execution: Execution, *, delete: bool) -> None:
+    def forget(self, job: Job, execution: Execution, *, delete: bool) -> bool:
         """Take back the execution's record: the job was cancelled, or (``delete``) was a helper."""
-        with self.connection.pipeline() as pipe:
-            self.cleanup_execution(job, pipeline=pipe, execution=execution)
-            if delete:
-                pipe.delete(job.key)
-            pipe.execute()
+
+        def record() -> None:
+            with self.connection.pipeline() as pipe:
+                self.cleanup_execution(job, pipeline=pipe, execution=execution)
+                if delete:
+                    pipe.delete(job.key)
+                pipe.execute()
+
+        return self._while_held(execution, record)
 
     def is_busy(self) -> None:
         """Redis has just been told that jobs run; see take.lua."""
@@ -300,7 +387,7 @@ class RQWorker(BaseWorker):
             self.connection.delete(key)
         if self.key in wrong:
             self.connection.hset(self.key, mapping=self.serialize())
-            self.connection.expire(self.key, self.worker_ttl + _HEARTBEAT_GRACE)
+            self.connection.expire(self.key, self.worker_ttl + self.heartbeat_grace)
         if self.executions_key in wrong and (members := [one.composite_key for one in executions]):
             self.connection.sadd(self.executions_key, *members)
         bad = []
@@ -331,12 +418,14 @@ class RQWorker(BaseWorker):
         if outcome.name:
             job._func_name = outcome.name
         if outcome.ran:
-            job.started_at, job.ended_at = (datetime.fromtimestamp(moment, UTC) for moment in outcome.ran)
+            job.started_at, job.ended_at = (
+                datetime.fromtimestamp(clock.SERVER.at(moment), UTC) for moment in outcome.ran
+            )
 
     @staticmethod
     def _end(job: Job) -> timedelta:
         """Note the job's end, if its process did not; returns how long it ran."""
-        job.started_at = job.started_at or now()
+        job.started_at = job.started_at or clock.utc()
         if job.ended_at is None or job.ended_at < job.started_at:  # of an earlier run
-            job.ended_at = now()
+            job.ended_at = clock.utc()
         return job.ended_at - job.started_at

@@ -2,6 +2,7 @@
 
 membership   lease, heartbeats, taking over from those whose lease is over
 recovery     returns what a dead worker held
+mirror       RQ's records of what the service holds
 suspect      plain jobs during which workers died
 monitor      tells what the service does
 maintenance  RQ's registries

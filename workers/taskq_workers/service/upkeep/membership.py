@@ -12,15 +12,14 @@ from contextlib import suppress
 from datetime import datetime
 
 from redis.exceptions import ResponseError
-from rq.utils import now
 from rq.worker.base import WorkerStatus
 
 from taskq.redis import services
-from taskq.redis.services import ServiceInfo
+from taskq.redis.services import Renewal, ServiceInfo
+from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, mend
-from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.upkeep import recovery
+from taskq_workers.service.upkeep import mirror, recovery
 from taskq_workers.settings import HOST
 
 log = logging.getLogger(__name__)
@@ -34,8 +33,9 @@ class Membership:
     def __init__(self, state: State) -> None:
         self._state = state
         self._renewed = self._beaten = 0.0
-        self._renewed_at = 0.0  # on the wall clock, which also counts while a laptop sleeps
+        self._renewed_at = 0.0  # by the server's clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
+        self._was_away = False
         self._given_up = False
         self._stop_at: datetime | None = None
         self._stop_unsaid = False
@@ -43,7 +43,7 @@ class Membership:
         options = state.settings.rq
         # RQ's worker beats as often as the second, while it waits for jobs, and as the first, while one runs.
         self._pace = min(options.job_monitoring_interval, state.worker.dequeue_timeout)
-        self._started = time.time()
+        self._started = clock.SERVER.now()
 
     @property
     def info(self) -> ServiceInfo:
@@ -61,17 +61,9 @@ class Membership:
         The lease comes first: if the host is lost between the two, others strike off what there is when it ends.
         """
         mend(self._state.connection)
-        with self._state.connection.pipeline() as pipe:
-            services.renew(pipe, self.info, self._state.settings.lease)
-            pipe.execute()
-        self._register(WorkerStatus.IDLE)
+        self._hold_lease()
+        mirror.register(self._state, WorkerStatus.IDLE)
         self.keep(force=True)
-
-    def _register(self, status: WorkerStatus) -> None:
-        # A heartbeat may have made the key again after it was lost; RQ would take that for another worker's.
-        self._state.connection.delete(self._state.worker.key)
-        self._state.worker.register_birth()
-        self._state.worker.set_state(status)
 
     @property
     def due(self) -> float:
@@ -79,37 +71,41 @@ class Membership:
         return self._renewed + self._state.settings.lease / _RENEWALS
 
     def keep(self, *, force: bool = False) -> None:
-        """Renew what is due; cheap when nothing is."""
+        """Renew what is due; cheap when nothing is. After an outage RQ's records are made anew at once."""
         moment = time.monotonic()
         if force or moment >= self.due or self._state.lanes.pids != self._pids:
             self._renew()
             self._renewed = moment
-        if moment - self._beaten >= self._pace:
-            self._beat()
+        if moment - self._beaten >= self._pace or self._state.unsure:
+            with contained("the heartbeats"):
+                mirror.beat(self._state)
             self._beaten = moment
 
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
         self._pids = state.lanes.pids
         self.mend()
-        with state.connection.pipeline() as pipe:
-            services.renew(pipe, self.info, lease)
-            self._given_up = not pipe.execute()[0] or self._given_up
+        renewal = self._hold_lease()
+        self._given_up = not renewal.alive or self._given_up
         if self._given_up:
             self._come_back()
             self._given_up = False
         # Renewed every third of a lease, the others' may end a third before ours.
-        late = time.time() - self._renewed_at > lease * 2 / 3
-        self._renewed_at = time.time()
+        late = renewal.now - self._renewed_at > lease * 2 / 3
         if late:
             # Redis, or this host, was away for longer than a lease, and with it perhaps everybody's renewals.
             # The others get the time of a lease to show that they live.
             self._patient_until = time.monotonic() + lease
+            self._was_away = self._renewed_at > 0
+        self._renewed_at = renewal.now
         if time.monotonic() < self._patient_until:
             return
-        for name in services.lost(state.connection, time.time()):
+        self._was_away = False
+        for name in services.lost(state.connection, state.scripts, lease):
             with contained(f"what the worker {name} held"):
-                if services.depose(state.scripts, name, time.time()):
+                if not recovery.concerns(state.connection, name, state.settings.queues):
+                    continue
+                if services.depose(state.scripts, name):
                     recovery.recover(state.connection, name)
 
     def mend(self) -> None:
@@ -117,23 +113,29 @@ class Membership:
         mend(self._state.connection)
         self._state.worker.mend(taken.execution for taken in self._state.taken)
 
+    def _hold_lease(self) -> Renewal:
+        asked = time.monotonic()
+        renewal = services.renew(self._state.scripts, self.info, self._state.settings.lease)
+        clock.SERVER.heard(renewal.now, asked)
+        return renewal
+
     def _come_back(self) -> None:
-        """We were given up for dead, and what we held was handed on: register again, and let go of it."""
+        """We were given up for dead, and what we held was handed on: register again, and see what is left."""
         state = self._state
         log.warning("was given up for dead; begins anew", extra={"action": "came_back"})
-        self._register(WorkerStatus.BUSY if state.taken else WorkerStatus.IDLE)
-        for taken in list(state.taken):
-            if not state.connection.exists(taken.execution.key):
-                state.worker.executions.pop(taken.execution.id, None)
-                state.let_go(taken)
-                if isinstance(taken, MapRun):
-                    taken.store.release_all(state.name)  # what it has claimed since
-            else:  # begun since; the index of executions may be gone
-                state.connection.sadd(state.worker.executions_key, taken.execution.composite_key)
+        mirror.register(state, WorkerStatus.BUSY if state.taken else WorkerStatus.IDLE)
         for lane in state.lanes:
             if lane.recall_due is not None:
                 lane.recall()  # what it has not begun was handed on with the rest
         state.unsure = True
+
+    @property
+    def was_away(self) -> bool:
+        """Whether Redis, or this host, was away, and since then the others have not had the time of a lease.
+
+        RQ's registries may still tell of what they hold as they did before.
+        """
+        return self._was_away
 
     def has_company(self) -> bool:
         """Whether other services listen on the same queues."""
@@ -141,17 +143,10 @@ class Membership:
         mine = set(state.settings.queues)
         return any(mine & set(info.queues) for info in services.live(state.connection) if info.name != state.name)
 
-    def _beat(self) -> None:
-        with contained("the worker's heartbeat"):
-            self._state.worker.heartbeat()
-        for taken in self._state.taken:
-            with contained(f"the heartbeat of job {taken.job_id}"):
-                self._state.worker.maintain_heartbeats(taken.job, taken.execution)
-
     def note_stop(self) -> None:
         """The service stops; as RQ's worker, it says since when, if something runs. Redis may be away just now."""
         if self._state.taken and not self._stop_at:
-            self._stop_at, self._stop_unsaid = now(), True
+            self._stop_at, self._stop_unsaid = clock.utc(), True
 
     def say_stop(self) -> None:
         """Say what ``note_stop`` has noted, once."""
@@ -159,10 +154,3 @@ class Membership:
             with suppress(ResponseError):  # of a server without memory; the stop is worth more than its date
                 self._state.worker.say_stop(self._stop_at)
             self._stop_unsaid = False
-
-    def leave(self) -> None:
-        """Strike the service from all registers."""
-        self._state.worker.register_death()
-        with self._state.connection.pipeline() as pipe:
-            services.remove(pipe, self._state.name)
-            pipe.execute()

@@ -13,6 +13,7 @@ from taskq.redis import keys
 from taskq.redis.patience import says_damage
 from taskq.views import activity
 from taskq.views.activity import Activity, ProcessActivity
+from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.settings import HOST
@@ -67,7 +68,7 @@ class Monitor:
         self._processes = {lane.where.pid: self._process(lane.where.pid) for lane in lanes}
         memory, cpu = _usage(self._self)
         return Activity(
-            self._state.name, HOST, self._state.worker.pid or 0, time.time(), memory, cpu,
+            self._state.name, HOST, self._state.worker.pid or 0, clock.SERVER.now(), memory, cpu,
             tuple(self._lane(lane) for lane in lanes),
         )  # fmt: skip
 
@@ -81,8 +82,8 @@ class Monitor:
         process = self._processes[lane.where.pid]
         memory, cpu = _usage(process)
         job, chunk = self._runs(lane)
-        since = time.time() - (time.monotonic() - lane.since) if job else 0.0
-        started = process.create_time() if process else 0.0
+        since = clock.SERVER.at(lane.since) if job else 0.0
+        started = clock.SERVER.at(lane.started) if process else 0.0
         deaths = self._state.lanes.deaths.get(lane.index, 0)
         return ProcessActivity(lane.index, lane.where.pid, started, memory, cpu, deaths, job, chunk, since)
 

@@ -3,6 +3,9 @@
 Called by the manager when a service of its own has died, and by any service when a lease is over; also at the
 same time. Every step may be done twice, so it does not matter if whoever recovers dies as well. A plain job goes
 back with one death more; who takes it then fails it if these are too many (``suspect.py``).
+
+What there is to take over, the index of what it held says (``holdings.py``), and nothing is taken over twice:
+whoever removes an entry from there puts the job back. No worker is struck off while there is an entry.
 """
 
 from __future__ import annotations
@@ -16,15 +19,17 @@ from redis.exceptions import WatchError
 from rq import worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.job import Job, JobStatus
-from rq.utils import now, utcformat
+from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import ids, keys, services
+from taskq.redis import holdings, keys, services
+from taskq.redis.holdings import Holding
 from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
+from taskq_workers import clock
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.upkeep import suspect
 
@@ -34,6 +39,18 @@ _TRIES = 10  # if a service that is not dead begins jobs all the time; it learns
 _DEAD_TTL = 60  # seconds for which RQ keeps a dead worker's record
 
 
+def concerns(connection: Any, name: str, queues: Iterable[str]) -> bool:
+    """Whether who serves these queues is to take over from this worker.
+
+    That is for those who serve a queue of its own: what it held is work of these queues. Its lease stays, and says
+    that it is over, and what it held stays with it, until somebody serves one of them; before, nobody would run it
+    anyway. Of a worker that holds nothing there is only the name to strike off, and of one that is not registered
+    nobody knows whose it was: these are anybody's.
+    """
+    info = services.known(connection, name)
+    return info is None or not set(info.queues).isdisjoint(queues) or not connection.exists(keys.held(name))
+
+
 def recover(connection: Any, name: str) -> int:
     """Return everything that the worker with this name held; it must be dead.
 
@@ -41,14 +58,21 @@ def recover(connection: Any, name: str) -> int:
         How many jobs went back to their queues.
     """
     info = services.known(connection, name)
-    returned = return_fetched(connection, name, info.queues if info else ())
-    for _ in range(_TRIES):
-        if _strike_off(connection, name):
-            break
-        members = executions_of(connection, name)
-        returned += sum(return_safely(connection, name, member, died=True) for member in members)
+    returned = return_fetched(connection, name, info.queues if info else _all_queues(connection))
+    returned += hand_back(connection, name, died=True)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
+    return returned
+
+
+def hand_back(connection: Any, name: str, *, died: bool = False) -> int:
+    """Return what a worker (that ``died``, or leaves) holds, and strike it off; how many jobs went back."""
+    returned = 0
+    for _ in range(_TRIES):
+        if _strike_off(connection, name, died=died):
+            break
+        for one in holdings.read(connection, name).values():
+            returned += return_safely(connection, name, one, died=died)
     return returned
 
 
@@ -57,120 +81,120 @@ def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
     scripts, returned = Scripts(connection), 0
     for queue in (rq.Queue(one, connection=connection) for one in queues):
         key = keys.fetched(name, queue.name)
-        keep_only(connection, key, b"list")
+        holdings.keep_only(connection, key, b"list")
         for job_id in reversed(connection.lrange(key, 0, -1)):
             job = Job.key_for(job_id.decode("utf-8", "replace"))
             returned += scripts.give_back([queue.key, key, job], [job_id])
     return returned
 
 
-def _strike_off(connection: Any, name: str) -> bool:
-    """Remove a worker from all registers; False if there are executions, and then nothing was changed.
+def _all_queues(connection: Any) -> list[str]:
+    """What a worker that has told nothing of itself may have served."""
+    holdings.keep_only(connection, rq.Queue.redis_queues_keys, b"set")
+    prefix = rq.Queue.redis_queue_namespace_prefix
+    found = (key.decode("utf-8", "replace") for key in connection.smembers(rq.Queue.redis_queues_keys))
+    return [key.removeprefix(prefix) for key in found if key.startswith(prefix)]
 
-    A worker that was only stopped may wake up and begin a job at any moment. RQ's ``register_death`` would delete
-    its index of executions without looking, and nobody would ever find that job.
+
+def _strike_off(connection: Any, name: str, *, died: bool) -> bool:
+    """Remove a worker from all registers; False if it holds anything, and then nothing was changed.
+
+    A worker that was only stopped may wake up and take a job at any moment. RQ's ``register_death`` would not
+    look, and nobody would ever find that job.
     """
     key = BaseWorker.redis_worker_namespace_prefix + name
     worker = BaseWorker.find_by_key(key, connection, serializer=SealedSerializer)
-    executions = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)
+    held = keys.held(name)
     with connection.pipeline() as pipe:
-        pipe.watch(executions)
-        if pipe.exists(executions):
+        pipe.watch(held)
+        if pipe.exists(held):
             return False
         pipe.multi()
         services.remove(pipe, name)
+        pipe.delete(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
         if worker is not None:
             worker_registration.unregister(worker, pipe)
-            pipe.hset(key, "death", utcformat(now()))
+            pipe.hset(key, "death", utcformat(clock.utc()))
             pipe.expire(key, _DEAD_TTL)
         try:
             removed = pipe.execute()[0]
         except WatchError:
             return False
-    if removed:  # of several that take over at the same time, one counts
+    if removed and died:  # of several that take over at the same time, one counts
         connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_services_lost"), 1)
     return True
 
 
-def executions_of(connection: Any, name: str) -> set[str]:
-    """The executions in the worker's index; what can't be one is removed."""
-    key, members = WORKER_EXECUTIONS_KEY_TEMPLATE.format(name), set()
-    keep_only(connection, key, b"set")
-    for member in connection.smembers(key):
-        if ids.of_execution(member):
-            members.add(member.decode())
-        else:
-            connection.srem(key, member)
-    return members
-
-
-def keep_only(connection: Any, key: str, kind: bytes) -> None:
-    """Delete what a worker can't work with; the key comes back by itself."""
-    if connection.type(key) not in (kind, b"none"):
-        log.error("%s was no %s, and is deleted", key, kind.decode(), extra={"action": "damage"})
-        connection.delete(key)
-
-
-def return_safely(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
-    """As ``return_execution``; that of a job which can't be read is struck off, and the job left as it is."""
+def return_safely(connection: Any, name: str, holding: Holding, *, died: bool = False) -> bool:
+    """As ``return_job``; what can't be returned is struck off, and the job left as it is."""
     try:
-        return return_execution(connection, name, composite_key, died=died)
+        return return_job(connection, name, holding, died=died)
     except Exception as error:
         if not is_damage(error):
             raise
-        log.error("the execution %s can't be returned: %s", composite_key, error, extra={"action": "damage"})
-        execution = Execution.from_composite_key(composite_key, connection=connection)
-        execution.worker_name = name
-        _strike(connection, execution)
+        log.error("the job %s can't be returned: %s", holding.job_id, error, extra={"action": "damage"})
+        with connection.pipeline() as pipe:
+            _take_off(pipe, name, holding)
+            pipe.execute()
         return False
 
 
-def return_execution(connection: Any, name: str, composite_key: str, *, died: bool = False) -> bool:
-    """Undo one execution of a worker (that ``died``, or lets go); whether its job went back to the queue."""
-    execution = Execution.from_composite_key(composite_key, connection=connection)
-    execution.worker_name = name
-    fields = connection.hgetall(Job.key_for(execution.job_id))
-    if not fields:
-        _strike(connection, execution)
+def return_job(connection: Any, name: str, holding: Holding, *, died: bool = False) -> bool:
+    """Take a job off a worker that ``died``, or lets go of it; whether it went back to its queue."""
+    with connection.pipeline() as pipe:
+        while True:
+            try:
+                return _return_job(connection, pipe, name, holding, died=died)
+            except WatchError:  # the job, or what the worker holds, has just changed
+                continue
+
+
+def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died: bool) -> bool:
+    pipe.watch(keys.held(name), Job.key_for(holding.job_id))
+    # Whoever takes the entry off puts the job back, and nobody else.
+    if not pipe.hexists(keys.held(name), holding.key):
         return False
-    job = Job(execution.job_id, connection=connection, serializer=SealedSerializer)
-    job.restore(fields)
+    fields = pipe.hgetall(Job.key_for(holding.job_id))
     kind, map_id, incarnation = kind_of(fields)
     if kind:
-        released = MapStore(map_id or job.id, connection, incarnation=incarnation).release_all(name)
+        released = MapStore(map_id or holding.job_id, connection, incarnation=incarnation).release_all(name)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
-    started = job.get_status(refresh=False) == JobStatus.STARTED and job.worker_name == name
-    with connection.pipeline() as pipe:
-        # Whoever takes the execution off the worker's index puts the job back, and nobody else.
-        pipe.watch(execution.worker_executions_key)
-        if not pipe.sismember(execution.worker_executions_key, composite_key):
-            return False
-        deaths = suspect.one_more(pipe, execution.key, fields) if died and started and not kind else {}
-        pipe.multi()
-        execution.delete(job=job, pipeline=pipe)
-        if kind == HELPER:
-            pipe.delete(job.key)
-        elif started:
-            if deaths:
-                pipe.hset(job.key, mapping=deaths)
-            # It may have had its side effects already: worse to lose a job than to run it twice.
-            job.set_status(JobStatus.QUEUED, pipeline=pipe)
-            queue = rq.Queue(job.origin, connection=connection)
-            queue.push_job_id(job.id, pipeline=pipe, at_front=True)
-        try:
-            pipe.execute()
-        except WatchError:
-            return return_execution(connection, name, composite_key, died=died)
-    return started and kind in ("", MAP)
+    goes_back = bool(fields) and kind != HELPER and _is_unfinished(name, holding, fields)
+    begun = holding.stage != holdings.TAKEN
+    deaths = suspect.one_more(holding, fields) if goes_back and begun and died and not kind else {}
+    pipe.multi()
+    _take_off(pipe, name, holding)
+    if kind == HELPER:
+        pipe.delete(Job.key_for(holding.job_id))
+    elif goes_back:
+        job = Job(holding.job_id, connection=connection, serializer=SealedSerializer)
+        # It may have had its side effects already: worse to lose a job than to run it twice. And who is about to
+        # begin it, while we take it for dead, sees that this was written.
+        job.set_status(JobStatus.QUEUED, pipeline=pipe)
+        if deaths:
+            pipe.hset(job.key, mapping=deaths)
+        queue = rq.Queue(fields.get(b"origin", b"").decode() or holding.queue, connection=connection)
+        queue.push_job_id(job.id, pipeline=pipe, at_front=True)
+    pipe.execute()
+    return goes_back and kind in ("", MAP)
 
 
-def _strike(connection: Any, execution: Execution) -> None:
-    """Forget an execution whose job is gone."""
-    with connection.pipeline() as pipe:
-        pipe.delete(execution.key)
-        pipe.srem(execution.worker_executions_key, execution.composite_key)
-        pipe.execute()
+def _is_unfinished(name: str, holding: Holding, fields: dict[bytes, bytes]) -> bool:
+    """Whether the job is as this worker left it: nobody has ended it, or begun it, since."""
+    status = fields.get(b"status", b"").decode("utf-8", "replace")
+    if holding.stage == holdings.TAKEN:
+        return status == JobStatus.QUEUED
+    return status == JobStatus.STARTED and fields.get(b"worker_name") == name.encode()
+
+
+def _take_off(pipe: Any, name: str, holding: Holding) -> None:
+    """Queue the commands by which a worker does not hold this any more, with all that mirrors it."""
+    pipe.hdel(keys.held(name), holding.key)
+    execution = Execution(holding.execution_id, holding.job_id, pipe, name)
+    job = Job(holding.job_id, connection=pipe, serializer=SealedSerializer)
+    job.origin = holding.queue
+    execution.delete(job=job, pipeline=pipe)
 
 
 def recover_prefix(connection: Any, prefix: str) -> int:

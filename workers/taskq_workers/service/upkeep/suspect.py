@@ -3,19 +3,17 @@
 How often is kept in the job's own hash, with the time at which it was enqueued: so the count begins anew when the
 job is retried or requeued, whoever does that. The first time, nothing in Redis tells what a process had begun from
 what only waited for one, so all that the worker had are suspected. A suspect is begun by the long path, alone, and
-its execution notes that a process is given it; only then is the next death its own. ``recovery`` counts. Of those
-with one chance left a service runs one at a time.
+the index of what the worker holds says that a process is given it; only then is the next death its own.
+``recovery`` counts. Of those with one chance left a service runs one at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from dataclasses import replace
 
-from redis.exceptions import ResponseError
-
-from taskq.redis import keys
+from taskq.redis import holdings, keys
+from taskq.redis.holdings import Holding
 from taskq_workers.link.tasks import AbandonedTask, JobTask
 from taskq_workers.service.core.execution import PlainJob
 from taskq_workers.service.core.state import State
@@ -32,15 +30,11 @@ def deaths_of(fields: Mapping[bytes, bytes]) -> int:
     return int(count) if known else 0
 
 
-def one_more(connection: Any, execution_key: str, fields: Mapping[bytes, bytes]) -> dict[str, bytes]:
-    """What to write into a job's hash, now that its worker is dead; nothing, if the job had not been begun."""
+def one_more(holding: Holding, fields: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """What to write into a job's hash, now that its worker is dead; nothing, if no process had been given it."""
     deaths = deaths_of(fields)
-    if deaths:
-        begun = False
-        with suppress(ResponseError):  # whatever that key is by now
-            begun = connection.hexists(execution_key, keys.EXECUTION_BEGUN)
-        if not begun:
-            return {}
+    if deaths and holding.stage != holdings.GIVEN:
+        return {}
     return {keys.JOB_DEATHS: b"%d %s" % (deaths + 1, fields.get(b"enqueued_at", b""))}
 
 
@@ -51,7 +45,8 @@ def note_begun(state: State, job: PlainJob) -> None:
         redis.exceptions.RedisError: If the server can't be reached. The job must not be begun then.
     """
     if job.deaths:
-        state.scripts.begun([job.execution.key], [keys.EXECUTION_BEGUN])
+        given = replace(job.holding, stage=holdings.GIVEN)
+        state.scripts.begun([keys.held(state.name)], [given.key, given.value])
 
 
 def hold_back(state: State) -> bool:

@@ -17,7 +17,7 @@ from rq.job import Job, JobStatus
 from taskq.maps.job import CANCELED_TTL
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.store import MapStore
-from taskq.redis import ids, keys
+from taskq.redis import clock, ids, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
@@ -46,10 +46,14 @@ class Sweep:
         if time.monotonic() - self._swept < INTERVAL:
             return
         self._swept = time.monotonic()
-        self._cursor, found = state.connection.zscan(keys.MAPS, self._cursor, count=_COUNT)
+        with state.connection.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zscan(keys.MAPS, self._cursor, count=_COUNT)
+            now, (self._cursor, found) = pipe.execute()
         if strange := [name for name, _pushed in found if not ids.read(name)]:
             state.connection.zrem(keys.MAPS, *strange)
-        old = [name for one, pushed in found if (name := ids.read(one)) and abs(time.time() - pushed) > _YOUNG]
+        seconds = clock.read(now)
+        old = [name for one, pushed in found if (name := ids.read(one)) and abs(seconds - pushed) > _YOUNG]
         if old:
             _look_at(state, old)
 

@@ -1,0 +1,46 @@
+-- Make RQ's records of what a worker holds anew, and beat for them: all may have expired while the server was away.
+--
+-- What is not held any more is left alone: it has ended, or is another's by now. What is held and has failed was taken
+-- for abandoned, by somebody who looked into RQ's registry before we came back; it runs.
+--
+-- KEYS  1 taskq:held:{worker}   2 rq:worker:{name}:executions
+-- ARGV  1 worker name   2 seconds until the records expire   3 now, as RQ writes it
+--       4, 5, 6, 7, 8 what RQ's keys begin with: of jobs, of executions, of a job's list of executions, of the jobs in
+--       work, of those that have failed
+--       9 seconds for which a heartbeat may be late
+--       10.. for each: job id, execution id, queue, Unix time of its beginning
+-- Returns for each 1; 0 if it is not held.
+
+local time = redis.call('TIME')
+local ttl, grace = tonumber(ARGV[2]), tonumber(ARGV[9])
+local reply = {}
+
+-- A key may hold anything by now, and the server may have no memory: each record is made as far as that goes.
+local function mirror(id, execution, queue, began)
+    local name, job = id .. ':' .. execution, ARGV[4] .. id
+    if redis.call('HEXISTS', KEYS[1], name) == 0 then
+        return 0
+    end
+    redis.pcall('HSET', ARGV[5] .. name, 'id', execution, 'job_id', id, 'created_at', began, 'last_heartbeat',
+        string.format('%.6f', time[1] + time[2] / 1e6), 'worker_name', ARGV[1])
+    redis.pcall('EXPIRE', ARGV[5] .. name, ttl)
+    redis.pcall('ZADD', ARGV[6] .. id, time[1] + ttl + grace, execution)
+    redis.pcall('EXPIRE', ARGV[6] .. id, ttl + grace)
+    redis.pcall('ZADD', ARGV[7] .. queue, time[1] + ttl, name)
+    redis.pcall('SADD', KEYS[2], name)
+    if redis.call('EXISTS', job) == 1 then
+        redis.pcall('HSET', job, 'last_heartbeat', ARGV[3])
+        if redis.pcall('HGET', job, 'status') == 'failed' then
+            redis.pcall('HSET', job, 'status', 'started')
+            redis.pcall('PERSIST', job)
+            redis.pcall('ZREM', ARGV[8] .. queue, id)
+        end
+    end
+    return 1
+end
+
+for at = 10, #ARGV, 4 do
+    reply[#reply + 1] = mirror(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+end
+redis.pcall('EXPIRE', KEYS[2], ttl + grace)
+return reply
