@@ -12,6 +12,8 @@ Knows nothing of what is in a payload. Imported by everybody above.
     server       a private server
     keeper       ends it when its program is gone
     services     the register of live services
+    schema       which versions of taskq may work side by side
+    admission    asks whether this one may, on a server
     refusals     counts of what was refused as unsigned or not allowed
     list_reader  reads a long list in bounded steps
     lua          one file for each operation

@@ -1,4 +1,4 @@
-"""The Lua operations on a map, one file each; a file's header says what it does and what it takes."""
+"""The Lua operations, one file each; a file's header says what it does and what it takes."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Scripts:
         self.finish = Operation(connection, "finish")
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
+        self.schema = Operation(connection, "schema")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""
