@@ -5,6 +5,7 @@ A worker asks before it starts any service, a producer at a push, if the registe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from taskq.errors import VersionError
@@ -17,12 +18,20 @@ _STARTING = 30  # seconds in which a worker's services must have registered
 _NAMED = 3  # services that a message names
 
 
-def admit_worker(scripts: Scripts, connection: Any) -> None:
+def admit_worker(scripts: Scripts, connection: Any, *, check_maps: Callable[[], object]) -> None:
     """Reserve this schema for services that are about to start.
+
+    Args:
+        scripts: Of the connection.
+        connection: To the server.
+        check_maps: Called if nobody has worked with this schema on the server: raises if maps are open which could
+            not be run.
 
     Raises:
         VersionError: If services are alive with which they can't work side by side; says which, and what to do.
     """
+    if not _admit(scripts, connection, "this worker", 0):
+        check_maps()
     _admit(scripts, connection, "this worker", _STARTING)
 
 
@@ -35,11 +44,13 @@ def admit_producer(scripts: Scripts, connection: Any) -> None:
     _admit(scripts, connection, "this program", 0)
 
 
-def _admit(scripts: Scripts, connection: Any, who: str, reserve: int) -> None:
+def _admit(scripts: Scripts, connection: Any, who: str, reserve: int) -> bool:
+    """Whether this schema was in use before."""
     names = [keys.SCHEMA, keys.SERVICES, keys.LEASES]
-    may, least, greatest, starting = scripts.schema(names, [SCHEMA, reserve, _FRESH])
+    may, least, greatest, starting, known = scripts.schema(names, [SCHEMA, reserve, _FRESH])
     if not may:
         raise VersionError(_why(connection, who, least, greatest, starting=bool(starting)))
+    return bool(known)
 
 
 def _why(connection: Any, who: str, least: int, greatest: int, *, starting: bool) -> str:

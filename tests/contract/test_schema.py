@@ -37,7 +37,7 @@ def be(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def worker(queue: Queue) -> None:
-    admission.admit_worker(Scripts(queue.connection), queue.connection)
+    admission.admit_worker(Scripts(queue.connection), queue.connection, check_maps=lambda: None)
 
 
 def push(queue: Queue) -> MapJob:
@@ -102,6 +102,25 @@ def test_workers_that_start_at_the_same_moment(any_queue: Queue, monkeypatch: py
     any_queue.connection.hset(keys.SCHEMA, "until", int(time.time()) - 1)  # its services did not register in time
     be(6, monkeypatch)
     worker(any_queue)
+
+
+def test_maps_are_looked_at_by_the_first_of_a_schema(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        looks.append(schema.SCHEMA)
+        raise VersionError("one is open")
+
+    looks: list[int] = []
+    be(4, monkeypatch)
+    scripts = Scripts(any_queue.connection)
+    for _ in range(2):  # to be refused reserves nothing
+        with pytest.raises(VersionError, match="one is open"):
+            admission.admit_worker(scripts, any_queue.connection, check_maps=refuse)
+    worker(any_queue)
+    admission.admit_worker(scripts, any_queue.connection, check_maps=refuse)
+    be(5, monkeypatch)
+    with pytest.raises(VersionError, match="one is open"):
+        admission.admit_worker(scripts, any_queue.connection, check_maps=refuse)
+    assert looks == [4, 4, 5]
 
 
 def test_what_is_in_use_is_said(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

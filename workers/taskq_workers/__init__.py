@@ -10,6 +10,7 @@
     json_lines                       values as lines of JSON   __main__   the command
     readable                         which jobs RQ's own code can work with
     webhooks                         RQ's, to public addresses
+    build                            which code of taskq this is
 
 Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
 without a folder -> taskq. ``make lint`` checks that (import-linter, pyproject.toml).

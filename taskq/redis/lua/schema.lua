@@ -7,7 +7,7 @@
 -- ARGV  1 the schema of who asks   2 seconds for which a worker reserves it, until its services are registered; 0: a
 --       producer asks   3 seconds for which producers may take the answer for true
 -- Returns {1 if it may, else 0; the least and the greatest in use, with its own if it reserves that, 0 for none; 1 if
--- another worker is just starting}.
+-- another worker is just starting; 1 if its own was in use before}.
 
 local function read(command, ...)
     local reply = redis.pcall(command, ...)
@@ -16,10 +16,11 @@ end
 
 local own, reserve, fresh = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = tonumber(redis.call('TIME')[1])
-local least, greatest = math.huge, 0
+local least, greatest, known_before = math.huge, 0, 0
 
 local function count(schema)
     least, greatest = math.min(least, schema), math.max(greatest, schema)
+    known_before = schema == own and 1 or known_before
 end
 
 local known = read('HMGET', KEYS[1], 'starting', 'until')
@@ -40,7 +41,7 @@ end
 
 local free = greatest == 0
 if not free and (least < 2 or greatest - own > 1 or own - least > 1) then
-    return {0, least, greatest, starting and 1 or 0}
+    return {0, least, greatest, starting and 1 or 0, known_before}
 end
 redis.call('DEL', KEYS[1])
 if reserve > 0 then
@@ -52,4 +53,4 @@ end
 if greatest > 0 then
     redis.call('HSET', KEYS[1], 'least', least, 'greatest', greatest, 'fresh', now + fresh)
 end
-return {1, greatest > 0 and least or 0, greatest, starting and 1 or 0}
+return {1, greatest > 0 and least or 0, greatest, starting and 1 or 0, known_before}
