@@ -28,6 +28,7 @@ from taskq.errors import (
     TaskqError,
     TooLargeError,
     UsageError,
+    VersionError,
     WaitTimeoutError,
     WorkerLostError,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "TaskqError",
     "TooLargeError",
     "UsageError",
+    "VersionError",
     "WaitTimeoutError",
     "WorkerLostError",
     "local",

@@ -4,6 +4,7 @@ TaskqError
 ├── UsageError            what was asked for can't be done; nothing was written
 │   ├── OptionError       an unknown option or a value out of its range    (also ValueError)
 │   ├── DuplicateJobError a job with that id is waiting or running
+│   ├── VersionError      another version of taskq works on this server
 │   └── PayloadError      an item, a function or an argument can't travel
 │       ├── PickleError       it can't be pickled
 │       └── TooLargeError     it is over the size limit
@@ -40,6 +41,10 @@ class OptionError(UsageError, ValueError):
 
 class DuplicateJobError(UsageError):
     """A job with the requested id is still waiting or running."""
+
+
+class VersionError(UsageError):
+    """Another version of taskq works on this server, with which this one can't work side by side."""
 
 
 class PayloadError(UsageError):

@@ -24,5 +24,6 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
     waiting     a map's messages, and what happens without them
+    strangers   maps that another version of taskq has pushed
     rq_jobs     what a stock RQ worker runs
 """

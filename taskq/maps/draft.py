@@ -9,11 +9,13 @@ from typing import Any
 from taskq.errors import MapError
 from taskq.maps.chunk import Chunk
 from taskq.maps.info import read_info, seal_codec
-from taskq.redis import keys
+from taskq.redis import admission, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.lua import Scripts
+from taskq.redis.schema import SCHEMA
 
 _EXPIRED, _GAP = 0, -1  # what write.lua says
+_ASK = -1  # what begin.lua says
 
 
 class Draft:
@@ -31,10 +33,22 @@ class Draft:
         self._scripts = Scripts(connection)
 
     def begin(self, function: bytes, fields: Mapping[str, Any]) -> bool:
-        """Reserve the id and write function and hash; False if a map with this id exists."""
+        """Reserve the id and write function and hash; False if a map with this id exists.
+
+        Raises:
+            VersionError: If services are alive that could not run what this version of taskq writes.
+        """
+        said = self._begin(SCHEMA, function, fields)
+        if said == _ASK:
+            admission.admit_producer(self._scripts, self._connection)
+            said = self._begin("", function, fields)
+        return bool(said)
+
+    def _begin(self, schema: int | str, function: bytes, fields: Mapping[str, Any]) -> int:
         k = self.keys
         flat = [part for pair in fields.items() for part in pair]
-        return bool(self._scripts.begin([k.hash, k.function], [keys.WRITING_TTL, k.incarnation, function, *flat]))
+        args = [keys.WRITING_TTL, k.incarnation, function, schema, *flat]
+        return int(self._scripts.begin([k.hash, k.function, keys.SCHEMA, keys.LEASES], args))
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Add the next chunks; they can't be claimed before ``announce``.

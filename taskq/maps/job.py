@@ -28,8 +28,9 @@ from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import clock, keys
-from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.redis.kinds import HELPER, MAP, kind_of, schema_of
 from taskq.redis.patience import clear_errors
+from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
 from taskq.views import activity
 from taskq.views.escaped import escaped
@@ -68,14 +69,18 @@ class MapJob(SignedJob):
     incarnation = ""
     """Of the map which this object means, from its push to its replacement; "" for one that is made in tests."""
 
+    schema = SCHEMA
+    """Of its producer: see ``taskq/redis/schema.py``."""
+
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation}".rstrip()
+        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation} {self.schema}" if self.incarnation else self.kind
         return fields
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         super().restore(raw_data)
         self.incarnation = self.incarnation or kind_of(raw_data).incarnation
+        self.schema = schema_of(raw_data)
 
     # -- waiting -------------------------------------------------------------------------------------
 

@@ -17,13 +17,14 @@ from rq.job import JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
+from taskq.maps import strangers
 from taskq.maps.info import MapInfo
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkRefused, summary
-from taskq.redis import clock, refusals
+from taskq.redis import clock, keys, refusals
 from taskq.redis.keys import MapField
 from taskq.views.timeline import TimelineNote
 
@@ -44,6 +45,9 @@ def run_map() -> dict[str, Any]:
     job = get_current_job()
     assert job is not None
     store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
+    mark: Any = job.connection.hget(job.key, keys.JOB_KIND)
+    if refusal := strangers.refusal({keys.JOB_KIND.encode(): mark or b""}):
+        raise MapFailedError(f"the map {job.id} can't be run: {refusal}")
     store.known  # noqa: B018 - the incarnation which is there now is the one that this job means
     info = store.open(worker)
     if info is None:

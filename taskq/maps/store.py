@@ -229,7 +229,7 @@ class MapStore(MapReader):
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""
         k = self.known
-        self.scripts.expire([keys.MAPS, *k.all], [k.incarnation, ttl, k.id])
+        self.scripts.expire([keys.MAPS, *k.all, k.chunks], [k.incarnation, ttl, k.id])
 
     def tell_end(self, *, delete: bool = False) -> None:
         """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept."""

@@ -14,6 +14,8 @@ Knows nothing of what is in a payload. Imported by everybody above.
     services     the register of live services
     holdings     what each worker holds
     clock        the server's time
+    schema       which versions of taskq may work side by side
+    admission    asks whether this one may, on a server
     refusals     counts of what was refused as unsigned or not allowed
     list_reader  reads a long list in bounded steps
     lua          one file for each operation

@@ -8,6 +8,7 @@ taskq:{id}             hash    see ``MapField``                               pr
 taskq:{id}:function    string  pickled Function (see payload/function.py)     producer          with the job
 taskq:{id}:bodies      hash    range -> the items of a chunk (maps/body.py);  producer, commit  with the job
                                a body goes when no item of it is left to do
+taskq:{id}:chunks      hash    what maps of schema 1 had in place of bodies   nobody            with the job
 taskq:{id}:uses        hash    range -> items of its body that are left, for  worker            with the job
                                bodies that several ranges refer to
 taskq:{id}:pending     list    "range deaths body" of what nobody holds; no   producer, worker  with the job
@@ -35,6 +36,9 @@ taskq:held:{worker}    hash    "job id:execution id" -> "stage queue": what   se
 taskq:leases           zset    worker name -> Unix time its lease ends; 0:    service           -
                                given up for dead
 taskq:services         hash    worker name -> JSON of a ServiceInfo           service           -
+taskq:schema           hash    the least and greatest schema in use, until      worker, producer  no
+                               when that is fresh, and which one a worker
+                               reserves that is just starting: see schema.py
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
 taskq:activity         hash    worker name -> JSON of an Activity             service           -
@@ -59,6 +63,7 @@ NOTES = "taskq:notes"
 LOOK = "taskq-look"  # the note that a map was closed
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
+SCHEMA = "taskq:schema"
 REFUSED = "taskq:refused"
 ACTIVITY = "taskq:activity"
 METRICS = "taskq:metrics"
@@ -164,6 +169,10 @@ class MapKeys:
     @property
     def end(self) -> str:
         return f"{self.hash}:end"
+
+    @property
+    def chunks(self) -> str:
+        return f"{self.hash}:chunks"
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from taskq.redis import ids, keys
+from taskq.redis.schema import FIRST
 
 MAP, HELPER = "map", "helper"
 
@@ -22,6 +23,14 @@ class Kind(NamedTuple):
     name: str
     map_id: str = ""
     incarnation: str = ""
+
+
+def schema_of(fields: Mapping[bytes, bytes]) -> int:
+    """The schema of the producer of a map, by the raw hash of its RQ job; see schema.py."""
+    _name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
+    if not rest:
+        return FIRST  # it knows no incarnations
+    return int(rest[1]) if len(rest) > 1 and rest[1].isdecimal() else FIRST + 1
 
 
 def kind_of(fields: Mapping[bytes, bytes]) -> Kind:

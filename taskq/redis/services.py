@@ -12,6 +12,7 @@ from typing import Any
 from taskq.redis import checked, clock, keys
 from taskq.redis.lua import Scripts
 from taskq.redis.patience import says_damage
+from taskq.redis.schema import FIRST, SCHEMA
 
 _MOST = 10_000  # processes that a service can have, or queues; a drawing of more would be none
 _GREATEST_PID = 2**31 - 1
@@ -29,6 +30,9 @@ class ServiceInfo:
     python: str
     started: float  # Unix time
     pids: tuple[int, ...] = ()  # of the pool processes
+    schema: int = SCHEMA  # of its version of taskq
+    build: str = ""  # its version of taskq, to the letter: see build.py
+    trouble: str = ""  # why it has no pool processes, and takes nothing; "" if it does
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,13 @@ def _read(name: bytes, data: bytes) -> ServiceInfo | None:
     if not (isinstance(queues, list) and isinstance(pids, list) and len(queues) + len(pids) <= _MOST):
         return None
     known: dict[str, Any] = {one.name: fields.get(one.name) for one in dataclasses.fields(ServiceInfo)}
-    info = ServiceInfo(**{**known, "queues": tuple(queues), "pids": tuple(pids)})
+    later = {"schema": FIRST, "build": "", "trouble": ""}  # what was not said before there was such a field
+    missing = {name: value for name, value in later.items() if name not in fields}
+    info = ServiceInfo(**{**known, **missing, "queues": tuple(queues), "pids": tuple(pids)})
     sound = (
-        checked.are(checked.is_text, (info.name, info.host, info.python, *info.queues))
+        checked.are(checked.is_text, (info.name, info.host, info.python, info.build, info.trouble, *info.queues))
         and checked.are(_is_pid, (info.pid, *info.pids))
+        and checked.is_count(info.schema)
         and checked.is_count(info.processes, _MOST)
         and checked.is_seconds(info.started)
     )

@@ -28,6 +28,7 @@ from taskq import (
 from taskq.maps.body import read_header
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.redis.keys import MAPS, WRITING_TTL
+from taskq.redis.schema import SCHEMA
 from taskq.testing import drain
 from tests import jobs
 from tests.waiting import HANGS
@@ -371,8 +372,8 @@ def test_options_are_stored_as_rq_stores_them(any_queue: Queue, options: dict[st
 def test_the_mark_that_tells_a_map(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, [1])
     mark = fields(any_queue, job)["taskq"].decode()
-    assert mark == f"map {job.incarnation}"
-    assert re.fullmatch("map [0-9a-f]{32}", mark)
+    assert mark == f"map {job.incarnation} {SCHEMA}"
+    assert re.fullmatch("map [0-9a-f]{32} [0-9]+", mark)
     assert job.store.info().incarnation == job.incarnation
     assert any_queue.fetch_job(job.id).incarnation == job.incarnation
 

@@ -227,7 +227,7 @@ def test_nothing_is_left_of_maps_and_jobs_but_what_expires(fake_queue: Queue) ->
     connection = fake_queue.connection
     lasting = {key.decode() for key in connection.keys("*") if connection.ttl(key) == -1}
     registries = {"rq:finished:default", "rq:failed:default", "rq:queues"}
-    ours = {"taskq:timeline", "taskq:maps", "taskq:metrics"}
+    ours = {"taskq:timeline", "taskq:maps", "taskq:metrics", "taskq:schema"}
     assert lasting <= registries | ours, lasting - registries
     assert not fake_queue.started_job_registry.get_job_ids()
 

@@ -55,7 +55,8 @@ def test_the_keys_of_a_map() -> None:
 
 
 SINGLE = {
-    keys.ACTIVITY, keys.LEASES, keys.MAPS, keys.METRICS, keys.REFUSED, keys.SERVICES, keys.TIMELINE
+    keys.ACTIVITY, keys.LEASES, keys.MAPS, keys.METRICS, keys.REFUSED, keys.SCHEMA, keys.SERVICES,
+    keys.TIMELINE,
 }  # fmt: skip
 
 
@@ -71,5 +72,6 @@ def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
     of_map = MapKeys("id")
     channels = {of_map.events, of_map.end, keys.NOTES}
-    made = {*of_map.all, *channels, free_list("name"), fetched("{worker}", "{queue}"), held("{worker}"), *SINGLE}
+    names = (free_list("name"), fetched("{worker}", "{queue}"), held("{worker}"))
+    made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -11,6 +11,7 @@
     readable                         which jobs RQ's own code can work with
     webhooks                         RQ's, to public addresses
     clock                            what time it is: the server's, for RQ's code too
+    build                            which code of taskq this is
 
 Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
 without a folder -> taskq. ``make lint`` checks that (import-linter, pyproject.toml).

@@ -72,6 +72,8 @@ class Settings:
         logs: How to log; None: whoever made the process has seen to that.
         metrics: Host and port where ``/metrics`` is served; None: nowhere.
         rq: What ``rq worker`` can be told, too.
+        build: What the manager has read at its start (``build.py``); all of the worker's processes must be of it.
+            "": that is not looked at.
     """
 
     url: str
@@ -88,6 +90,7 @@ class Settings:
     metrics: tuple[str, int] | None = None
     logs: LogOptions | None = None
     rq: RQOptions = field(default_factory=RQOptions)
+    build: str = ""
 
     def __post_init__(self) -> None:
         if not self.queues:

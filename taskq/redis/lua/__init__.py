@@ -13,6 +13,14 @@ def source(name: str) -> str:
     return (resources.files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
 
 
+def read_all() -> None:
+    """Have the text of each in memory, before the files can change."""
+    for file in resources.files(__name__).iterdir():
+        name, _, kind = file.name.partition(".")
+        if kind == "lua":
+            source(name)
+
+
 class Operation:
     """One script, bound to a connection."""
 
@@ -64,6 +72,7 @@ class Scripts:
         self.lost = Operation(connection, "lost")
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
+        self.schema = Operation(connection, "schema")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

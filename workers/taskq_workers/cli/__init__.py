@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from taskq import __version__
-from taskq.errors import TaskqError
+from taskq.errors import TaskqError, VersionError
 from taskq.views.escaped import escaped
 from taskq_workers.cli import exits
 from taskq_workers.cli.completion import completion
@@ -35,6 +35,10 @@ class _Message(click.ClickException):
         click.echo(escaped(f"taskq: {self.message}", lines=True), err=True, file=file)
 
 
+class _OtherVersion(_Message):
+    exit_code = exits.OTHER_VERSION
+
+
 class _Group(click.Group):
     """Turns what may go wrong anywhere into a message and an exit code."""
 
@@ -42,7 +46,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except TaskqError as error:
-            raise _Message(str(error)) from error
+            kind = _OtherVersion if isinstance(error, VersionError) else _Message
+            raise kind(str(error)) from error
         except KeyboardInterrupt:
             ctx.exit(exits.INTERRUPTED)
         except BrokenPipeError:  # whoever read our output has seen enough

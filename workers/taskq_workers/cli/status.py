@@ -17,6 +17,7 @@ from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
 from taskq_workers.cli.said import put_json
 from taskq_workers.cli.tables import add_rows, duration, megabytes, show, table
+from taskq_workers.service import version
 
 
 @click.command()
@@ -26,11 +27,11 @@ def status(url: str, as_json: bool) -> None:
     """Show the queues, the live services with their pool processes, and the maps that run or wait.
 
     With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
-    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "pool": [{"lane", "pid",
-    "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function", "queue",
-    "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}], "refused":
-    {reason: count}}. Memory is
-    in bytes, cpu and seconds_left in seconds, times in Unix time.
+    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build", "pool":
+    [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function",
+    "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}],
+    "refused": {reason: count}, "versions": [text: what is wrong with the versions that work here]}. Memory is in
+    bytes, cpu and seconds_left in seconds, times in Unix time.
 
     \b
     Examples:
@@ -43,13 +44,16 @@ def status(url: str, as_json: bool) -> None:
         doing = {one.name: one for one in activity.live(connection)}
         refused = refusals.counted(connection)
         now = clock.ask(connection)
+        versions = version.notes(connection, infos)
     if as_json:
-        put_json({**_document(queues, infos, doing), "refused": refused})
+        put_json({**_document(queues, infos, doing), "refused": refused, "versions": versions})
         return
     show(queues_table(queues), services_table(infos, doing, now), maps_table(queues))
     if refused:
         unsigned, unwanted = refused[refusals.SIGNATURE], refused[refusals.IMPORT]
         show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
+    for note in versions:
+        show(f"Versions: {note}")
 
 
 def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
@@ -113,6 +117,8 @@ def _service(info: ServiceInfo, one: Activity | None) -> dict[str, Any]:
         "queues": info.queues,
         "processes": info.processes,
         "started": info.started,
+        "schema": info.schema,
+        "build": info.build,
         "busy": one.busy if one else 0,
         "memory": one.memory if one else 0,
         "cpu": one.cpu if one else 0.0,

@@ -6,6 +6,7 @@ import atexit
 import os
 import select
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from taskq.payload import signing
 from taskq.redis import server
 from taskq.redis.connection import connect
 from taskq_workers import logs, user_path
+from taskq_workers.cli import exits
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.rq_config import read_config
 from taskq_workers.cli.rq_options import level, log_form, read, rq_options
@@ -83,6 +85,7 @@ def worker(
     # Imported here: cotyledon takes the process over as soon as there is a manager.
     from taskq_workers.manager.manager import Manager
     from taskq_workers.manager.metrics_server import check_port
+    from taskq_workers.manager.prepare import prepare
 
     options = LogOptions(level(given, log_level), log_format, given["date_format"])
     logs.to_stderr(options)
@@ -107,9 +110,15 @@ def worker(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, path, preload, until_eof,
         metrics, options, rq,
     )  # fmt: skip
+    settings = prepare(settings)
     if given["pid"]:
         Path(given["pid"]).expanduser().write_text(str(os.getpid()), encoding="ascii")
-    Manager(settings).run()
+    manager = Manager(settings)
+    try:
+        manager.run()
+    finally:
+        if manager.refused:
+            sys.exit(exits.OTHER_VERSION)
 
 
 def stop_at_eof(url: str) -> None:

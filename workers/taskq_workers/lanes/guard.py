@@ -51,6 +51,12 @@ def ensure_forkserver() -> None:
         forkserver.ensure_running()
 
 
+def stop_forkserver() -> None:
+    """End it, and what it has started; the next one reads what is installed then."""
+    with _lock, suppress(OSError):
+        forkserver._forkserver._stop()  # type: ignore[attr-defined] # noqa: SLF001 - multiprocessing has no other way
+
+
 def clean_up() -> None:
     """In a service, at its end: kill all that carries its mark. Its forkserver would, if it still is there."""
     keeper.kill_carriers(MARK, mark().__eq__)

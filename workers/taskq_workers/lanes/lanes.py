@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from taskq_workers import build
+from taskq_workers.lanes import guard
 from taskq_workers.lanes.lane import Lane, OnDeath, OnDone
 from taskq_workers.lanes.lone_pool import context
 from taskq_workers.link.tasks import BatchTask, JobTask, Task
@@ -16,6 +18,11 @@ log = logging.getLogger(__name__)
 
 _STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
 _WEIGH = 0.1  # seconds between two looks at the memory of one process
+_OTHER_BUILD = (
+    "the installation of taskq has changed under this worker: a new pool process would be of another build than "
+    "its service, and is not used. Restart the worker"
+)
+_INSTALLED_AGAIN = 30.0  # seconds until it is looked whether the former installation is back
 _NO_START = 0.2  # seconds until the next try where a process can't be started: no memory, no forkserver, ...
 
 
@@ -35,10 +42,11 @@ class Lanes:
         self._title = title
         self._on_done = on_done
         self._on_death = on_death
-        self._ctx = context(settings.preload, settings.path)
+        self._ctx = context(settings.preload, settings.path, settings.build)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
+        self._trouble = ""
         self._row: dict[int, Lane] = {}
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
@@ -174,6 +182,9 @@ class Lanes:
                 del places[lane.index]
         if lane in self._leaving:
             self._leaving.remove(lane)
+        if lane.stillborn and lane.death.exit_code == build.OTHER:
+            self._refuse()
+            return
         self._stillborn = self._stillborn + 1 if lane.stillborn else 0
         count, pause = _STILLBORN
         if self._stillborn >= count:
@@ -185,6 +196,19 @@ class Lanes:
                 pause,
                 extra={"action": "stillborn"},
             )
+
+    def _refuse(self) -> None:
+        """No process can be started: what is installed is not what this service was started from."""
+        if not self.trouble:
+            log.error("%s", _OTHER_BUILD, extra={"action": "other_build"})
+        self._trouble = _OTHER_BUILD
+        self._wait_until = time.monotonic() + _INSTALLED_AGAIN
+        guard.stop_forkserver()
+
+    @property
+    def trouble(self) -> str:
+        """Why no process can be started, for people; "" if there is one, or nothing is known against it."""
+        return "" if any(not lane.stillborn for lane in self) else self._trouble
 
     def close(self) -> None:
         """Kill all processes and free everything."""

@@ -18,7 +18,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from taskq.redis import keeper
-from taskq_workers import user_path
+from taskq_workers import build, user_path
 from taskq_workers.lanes import guard
 from taskq_workers.process import process
 from taskq_workers.process.preload import PATH, VARIABLE
@@ -30,10 +30,11 @@ _PRELOAD = ["taskq_workers.lanes.guard", "taskq_workers.process.process", "taskq
 _JOIN = 5.0  # seconds; bound of every wait for something that has been killed
 
 
-def context(preload: tuple[str, ...] = (), path: tuple[str, ...] = ()) -> Any:
+def context(preload: tuple[str, ...] = (), path: tuple[str, ...] = (), own_build: str = "") -> Any:
     """How pool processes are started: by a forkserver of the service's own, which has imported ``preload``.
 
-    The user's modules are looked for in ``path`` first.
+    The user's modules are looked for in ``path`` first. Processes of another build than ``own_build``, if it is
+    given, end at once with ``build.OTHER``.
 
     It imports what they need once, forks from one clean thread, inherits neither locks nor signal handlers
     of the service, and its end is their end.
@@ -41,6 +42,7 @@ def context(preload: tuple[str, ...] = (), path: tuple[str, ...] = ()) -> Any:
     _start_resource_tracker()
     forkserver = multiprocessing.get_context("forkserver")
     os.environ[VARIABLE], os.environ[PATH] = " ".join(preload), os.pathsep.join(path)
+    os.environ[build.VARIABLE] = own_build
     forkserver.set_forkserver_preload(_PRELOAD)
     return forkserver
 

@@ -2,6 +2,7 @@
 
 Imported by the command line. It forks, so it has no threads of its own and imports no user code.
 
+    prepare         what comes before all else
     manager         cotyledon's master process
     respawn         how soon what died starts again
     scheduler       RQ's scheduler as a service

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 
 from taskq.redis import checked, clock, keys, services
+from taskq_workers.service import version
 from taskq_workers.settings import HOST
 
 
@@ -45,10 +46,15 @@ def look(connection: Any, wanted: int) -> Health:
         overdue = now - leases[info.name]
         if not psutil.pid_exists(info.pid):
             problems.append(f"the service {info.name} is registered, and its process {info.pid} is not there")
+        elif info.trouble:
+            problems.append(f"the service {info.name} has no pool process: {info.trouble}")
         elif overdue > 0:
             problems.append(f"the service {info.name} has not renewed its lease, which ended {overdue:.0f} s ago")
     well = len(ours) - len(problems)
     if well < wanted:
         problems.append(f"{well} of {wanted} services of the host {HOST} are well")
-        return Health(well, problems)
-    return Health(well, [])
+    else:
+        problems = []
+    others = version.others(services.live(connection))
+    open_maps = [] if well else version.open_maps(connection)  # else workers of ours have been admitted
+    return Health(well, [*problems, *others, *open_maps])

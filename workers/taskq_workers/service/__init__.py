@@ -7,6 +7,7 @@ Imported by the manager, and by ``taskq.testing``. It unpickles nothing of the u
     exchange      the one pipeline of a turn
     departure     the way out
     server_check  what is wrong with the server's settings
+    version       whether it may work there at all
     jobs/         from a queue to a process, and what becomes of it
     upkeep/       what nobody waits for: leases, taking over from the dead, cleaning, telling
     core/         what a service knows: its state, and the parts of it

@@ -16,6 +16,7 @@ import cotyledon
 from redis.exceptions import AuthenticationError, RedisError
 from setproctitle import setproctitle
 
+from taskq.errors import VersionError
 from taskq.payload import signing
 from taskq.redis import exposure
 from taskq.redis.connection import connect, hide_password
@@ -23,7 +24,7 @@ from taskq.redis.lua import Scripts
 from taskq_workers import clock, logs, signals, telemetry
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
-from taskq_workers.service import server_check
+from taskq_workers.service import server_check, version
 from taskq_workers.service.core.events import Died, Done, Message, Stop
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
@@ -40,6 +41,7 @@ from taskq_workers.settings import Settings, worker_name
 log = logging.getLogger(__name__)
 
 FINISHED = 88  # exit code of a service that has ended by itself, for good: burst, shutdown command, ...
+REFUSED = 87  # of one that may not work here: another version of taskq does
 
 _OVERHEAD = 5.0  # seconds that handing everything back may take, after the grace
 _BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
@@ -79,6 +81,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         try:
             if self._wait_for_redis():
                 clock.follow()
+                self._check_version()
                 self._check_server()
                 url = self._settings.url
                 # No retries of redis-py's own: it would send a pipeline twice whose reply was lost, and the
@@ -103,6 +106,16 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._stopping.set()
         self._inbox.put(Stop(time.monotonic() + self._settings.grace))
         self._ended.wait(self._settings.grace + _OVERHEAD)
+
+    def _check_version(self) -> None:
+        """The manager has asked, too, if it could reach Redis; it may be another server by now."""
+        try:
+            version.check_build(self._settings)
+            with connect(self._settings.url) as connection:
+                version.check(connection)
+        except VersionError as error:
+            log.error("%s", error, extra={"action": "other_version"})
+            sys.exit(REFUSED)
 
     def _check_server(self) -> None:
         """Once for all services of a worker; not of a private server, which is to forget, and has our clock."""

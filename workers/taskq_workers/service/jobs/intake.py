@@ -15,6 +15,7 @@ from rq.job import Job
 from rq.suspension import WORKERS_SUSPENDED
 
 from taskq.errors import ReplacedError, ResultsGoneError
+from taskq.maps import strangers
 from taskq.maps.info import MapInfo, check_announcement
 from taskq.maps.job import HelperJob
 from taskq.maps.rq_jobs import HELP_PATH
@@ -171,6 +172,9 @@ def _started(state: State, one: Taken) -> Taken:
         plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
         return plain
     helper = kind == HELPER
+    if not helper and (refusal := strangers.refusal(one.fields)):
+        store = state.store(one.job.id, incarnation)
+        return MapRun(*books, store=store, info=_GONE, helper=False, closed=refusal)
     run = None if helper else _become_owner(state, one, incarnation)
     store = state.store(map_id or one.job.id, incarnation)
     info = _info(state, store, helper=helper)

@@ -52,7 +52,7 @@ class Membership:
         worker = self._state.worker
         return ServiceInfo(
             worker.name, HOST, worker.pid or 0, self._state.lanes.size, settings.queues, version, self._started,
-            self._state.lanes.pids,
+            self._state.lanes.pids, build=settings.build, trouble=self._state.lanes.trouble,
         )  # fmt: skip
 
     def join(self) -> None:
