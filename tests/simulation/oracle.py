@@ -62,12 +62,14 @@ class Memory:
         claims: Of each map what was claimed.
         handed: (incarnation, item) -> when it was last handed out, and to whom.
         pushed: incarnation -> bytes of its bodies when it was announced.
+        failed: incarnation -> the items that have failed at some time.
     """
 
     results: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     claims: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
+    failed: dict[bytes, set[bytes]] = field(default_factory=dict)
 
 
 class Oracle:
@@ -184,9 +186,13 @@ class Oracle:
         needed = {*entries, *(claim.split()[2] for claim in seen.claims.values())}
         if left := set(seen.bodies) - needed:
             return f"nobody needs the bodies {sorted(left)}"
-        stored = sum(len(body) - _FRAME for body in seen.bodies.values())
         pushed = self.memory.pushed.setdefault(seen.fields[b"incarnation"], sum(map(len, seen.bodies.values())))
-        return f"bodies of {stored} bytes are stored, and {pushed} were pushed" if stored > pushed else ""
+        # What has failed is stored apart, while others of its chunk still need the body that they came in.
+        failed = self.memory.failed.setdefault(seen.fields[b"incarnation"], set())
+        failed.update(seen.errors)
+        most = pushed + len(failed) * pushed / seen.number("total") + _FRAME * len(seen.bodies)
+        stored = sum(map(len, seen.bodies.values()))
+        return f"bodies of {stored} bytes are stored, and {pushed} were pushed" if stored > most else ""
 
     def _new_results(self, map_id: str, seen: Seen) -> str:
         """What was just stored is of this push, of its item, and of the run to which that was handed last."""

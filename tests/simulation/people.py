@@ -106,6 +106,11 @@ class Producer(Person):
             self.world.canceled(self.push.order.id)
         except (NoSuchJobError, InvalidJobOperation):
             pass
+        except ValueError as error:  # F1
+            if "not found in Redis" not in str(error):
+                raise
+            self.loop.sleep(1.0)
+            raise MapError("not yet") from error
 
 
 class Caller(Person):
