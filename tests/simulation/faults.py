@@ -145,12 +145,12 @@ class Faults:
         return FAIR
 
     def _again(self, request: Request, at: int, seconds: float) -> None:
-        command, name = request.commands[at], request.names[at]
+        command = request.commands[at]
         server, loop = self._world.server, self._world.loop
 
         def run() -> None:
-            if server.up and operation(name) not in ("", "exec"):
-                server.execute(f"an echo of {request.process.name}", server.accept(), [command], [name])
+            if server.up and operation(command) not in ("", "exec"):
+                server.execute(f"an echo of {request.process.name}", server.accept(), [command])
 
         loop.at(loop.now + 0.002 + seconds, run)
 
@@ -190,7 +190,7 @@ def _position(request: Request, wanted: str) -> int | None:
     """Where in a request there is such an operation."""
     if not wanted:
         return 0
-    for position, name in enumerate(request.names):
-        if operation(name) == wanted:
+    for position, command in enumerate(request.commands):
+        if operation(command) == wanted:
             return position
     return None

@@ -22,7 +22,7 @@ from taskq.redis import keys
 from taskq_workers import signals
 from taskq_workers.lanes import lane, lanes, lone_pool
 from taskq_workers.service import service
-from taskq_workers.service.upkeep import monitor
+from taskq_workers.service.upkeep import membership, monitor
 from tests.simulation import world
 from tests.simulation.loop import EPOCH
 from tests.simulation.processes import FakeContext, FakePool
@@ -88,7 +88,8 @@ def apply() -> None:
     signals.kill_group = _kill
     service.Fetcher = NoFetcher
     runner.limited = lambda call, _seconds: call  # the service kills what is over its time
-    monitor._usage = lambda _process: (0, 0.0)
+    monitor.Monitor.tell = lambda _self, **_: None  # nobody looks
+    membership.mend = lambda _connection: False  # nobody puts garbage there
     monitor.psutil = SimpleNamespace(Process=lambda *_: None, Error=Exception)
     keys.WRITING_TTL = WRITING_TTL
     logger = logging.getLogger("taskq_workers")

@@ -114,11 +114,11 @@ class Producer(Person):
 
 
 class Caller(Person):
-    """Fetches a map, and waits for it."""
+    """Fetches a map, and waits for it in some way."""
 
-    def __init__(self, world: Any, push: Push, number: int, host: Host) -> None:
-        super().__init__(world, f"caller {number} of {push.order.id}, push {push.order.number}", host)
-        self.push = push
+    def __init__(self, world: Any, push: Push, name: str, way: str, host: Host) -> None:
+        super().__init__(world, f"{name} of {push.order.id}, push {push.order.number}", host)
+        self.push, self.way = push, way
 
     def run(self) -> None:
         while True:
@@ -131,15 +131,19 @@ class Caller(Person):
                 return
         push = self.world.push_of(job.incarnation.encode())
         if push is not None:
-            wait_for(self, job, push)
+            wait_for(self, job, push, self.way)
 
 
-def wait_for(who: Person, job: MapJob, push: Push) -> None:
+def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
     """Wait for a map, and see that what comes is right."""
-    world, order = who.world, push.order
+    world = who.world
     while True:
         try:
-            values = job.get(errors=order.errors)
+            if way == "get":
+                values = job.get(errors=push.order.errors)
+                _check(world, push, values)
+            else:
+                values = _each(job, push)
         except (ServerError, RedisError):
             who.loop.sleep(0.5)
         except (MapError, items.Bad, WorkerLostError, ItemTimeoutError) as error:
@@ -150,8 +154,23 @@ def wait_for(who: Person, job: MapJob, push: Push) -> None:
             return
         else:
             world.say(f"{who.name} has got {len(values)} results")
-            _check(world, push, values)
             return
+
+
+def _each(job: MapJob, push: Push) -> list[Any]:
+    """The values as they complete: each is right, also those before an error."""
+    values: list[Any] = []
+    while True:
+        try:
+            value = job[len(values)]
+        except IndexError:
+            break
+        if not (isinstance(value, Value) and value.function == value.item == push.order.number):
+            raise Violation(f"result {len(values)} of push {push.order.number} is {value}")
+        values.append(value)
+    if len({value.index for value in values}) < push.order.count:
+        raise Violation(f"{[value.index for value in values]} are all results of {push.order.count} items")
+    return values
 
 
 def _check(world: Any, push: Push, values: list[Any]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 HOSTS = ("ann", "bob", "cyd")
-CALM = 8.0  # seconds in which faults begin
+CALM = 5.0  # seconds in which faults begin
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Order:
         items: index -> what is special about it: see ``items.py``.
         seconds: Each item takes.
         again: The id is taken by an earlier one, which is cancelled first.
-        callers: Who wait for it besides the producer.
+        callers: Who wait for it besides the producer, each in one of these ways: "get", "each" (as completed).
         tries: RQ's retries.
     """
 
@@ -32,7 +32,7 @@ class Order:
     item_timeout: float | None = None
     tries: int = 0
     again: bool = False
-    callers: int = 0
+    callers: tuple[str, ...] = ()
     errors: str = "raise"
 
 
@@ -81,8 +81,8 @@ FATES = ("reply lost", "request lost", "torn", "late", "twice")
 def draw(seed: int) -> Plan:
     rng = random.Random(seed)
     orders = tuple(_orders(rng))
-    deeds = tuple(sorted((_deed(rng, orders) for _ in range(rng.randint(1, 7))), key=lambda one: one.at))
-    return Plan(seed, rng.randint(1, 2), rng.randint(1, 2), rng.randint(1, 2), rng.choice([1.0, 2.0, 4.0]), orders, deeds)
+    deeds = tuple(sorted((_deed(rng, orders) for _ in range(rng.randint(1, 8))), key=lambda one: one.at))
+    return Plan(seed, rng.randint(1, 2), rng.randint(1, 2), rng.randint(1, 2), rng.choice([1.5, 3.0]), orders, deeds)
 
 
 def _orders(rng: random.Random) -> list[Order]:
@@ -99,20 +99,21 @@ def _orders(rng: random.Random) -> list[Order]:
             Order(
                 number, round(rng.uniform(0.0, CALM if again else CALM / 2), 3),
                 rng.choice(orders).id if again else f"m{number}", count, rng.choice([None, 1, 2, 3, 5, 12]),
-                rng.choice([0.001, 0.02, 0.06, 0.3]), special,
+                rng.choice([0.002, 0.03, 0.1, 0.3]), special,
                 rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]), again,
-                rng.randint(0, 1), rng.choice(["raise", "return"]),
+                tuple(rng.choice(["get", "each"]) for _ in range(rng.randint(0, 2))), rng.choice(["raise", "return"]),
             )
         )  # fmt: skip
     return sorted(orders, key=lambda one: one.at)
 
 
 def _deed(rng: random.Random, orders: tuple[Order, ...]) -> Deed:
-    at, which = round(rng.uniform(0.0, CALM), 3), rng.randrange(1000)
+    near = rng.choice(orders).at + rng.expovariate(1.0)  # while there is something to be broken
+    at, which = round(min(near, CALM), 3), rng.randrange(1000)
     kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     seconds, what = 0.0, None
     if kind == "pause":
-        seconds = rng.choice([0.05, 0.5, 3.0, 8.0])
+        seconds = rng.choice([0.05, 0.5, 2.0, 5.0])
     elif kind in ("outage", "full", "deaf"):
         seconds = rng.choice([0.05, 0.5, 3.0, 6.0, 130.0 if kind == "outage" else 1.0])
     elif kind == "rollback":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import fakeredis
 from fakeredis._commands import SUPPORTED_COMMANDS
 from fakeredis._helpers import SimpleError
 from fakeredis._socket import FakeSocket
+from fakeredis.commands_mixins.scripting_mixin import LUA_MODULE
 from fakeredis.model import get_command_info
 
 from tests.simulation.loop import Host, Loop
@@ -36,6 +38,27 @@ class Socket(FakeSocket):
         if self.simulated.full and cmd_name in _GROWING:
             raise SimpleError(_FULL)
         return super()._name_to_func(cmd_name)
+
+    def eval(self, script: bytes, numkeys: int, *given: bytes) -> Any:
+        """As fakeredis's own, which compiles a script each time, and collects garbage behind it."""
+        server: Any = self._server
+        runtime = self._get_server_runtime(server)
+        server.script_cache[hashlib.sha1(script).hexdigest().encode()] = script  # noqa: S324 - Redis's
+        run = self.simulated.compiled.get(script)
+        if run is None:
+            run = self.simulated.compiled[script] = runtime.compile(script)
+        server._lua_current_socket[0] = self
+        self._script_resp = 2
+        server._lua_set_keys_argv(runtime.table_from(given[:numkeys]), runtime.table_from(given[numkeys:]))
+        try:
+            result = run()
+        except SimpleError as error:
+            raise SimpleError(error.value) from None
+        except LUA_MODULE.LuaError as error:
+            raise SimpleError(f"ERR {error}") from None
+        finally:
+            self._script_resp = None
+        return self._convert_lua_result(result, nested=False)
 
     def publish(self, channel: bytes, message: bytes) -> int:
         return self.simulated.on_publish(channel, message)
@@ -69,6 +92,7 @@ class Server:
         self.up = True
         self.full = False
         self.life = 1  # connections of an earlier one are broken
+        self.compiled: dict[bytes, Any] = {}  # scripts
         self.serving = False  # it is the server that looks at the clock
         self.on_publish: Callable[[bytes, bytes], int] = lambda _channel, _message: 0
         # Told of each command that was run: by whom, what it said, and what it was answered.
@@ -89,15 +113,15 @@ class Server:
         socket.simulated = self
         return socket
 
-    def execute(self, who: str, socket: Socket, commands: list[bytes], names: list[list[bytes]]) -> None:
+    def execute(self, who: str, socket: Socket, commands: list[list[bytes]]) -> None:
         """Run commands of one client, with nobody between them."""
-        for data, name in zip(commands, names, strict=True):
+        for command in commands:
             self.serving = True
             try:
-                socket.sendall(data)
+                socket._process_command(command)
             finally:
                 self.serving = False
-            self.after(who, name, socket.responses.queue[-1] if socket.responses.queue else None)
+            self.after(who, command, socket.responses.queue[-1] if socket.responses.queue else None)
 
     def value(self, key: str) -> Any:
         """What is at a key now; None if nothing is, or it has expired."""

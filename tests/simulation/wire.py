@@ -10,6 +10,8 @@ from typing import Any
 import redis
 from fakeredis._clients._sync import FakeRedisConnection
 from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import DataError
+from rq.job import JobStatus
 
 from tests.simulation.loop import Event, Killed, Loop, Process
 from tests.simulation.server import Server, Socket
@@ -41,10 +43,10 @@ FAIR = Fate()
 class Request:
     """Some commands of one client on their way."""
 
-    def __init__(self, connection: Connection, data: bytes) -> None:
+    def __init__(self, connection: Connection, commands: list[list[bytes]]) -> None:
         self.connection = connection
         self.process = connection.process
-        self.commands, self.names = split(data)
+        self.commands = commands
         self.heard = Event(connection.process.loop)
         self.error: Exception | None = None
 
@@ -79,7 +81,7 @@ class Network:
 
     def _late(self, request: Request) -> None:
         if self.server.up:
-            self.server.execute(request.process.name, self.server.accept(), request.commands, request.names)
+            self.server.execute(request.process.name, self.server.accept(), request.commands)
 
     def _arrive(self, request: Request, fate: Fate) -> None:
         connection = request.connection
@@ -115,7 +117,7 @@ class Network:
             self.loop.at(answered, lambda: request.fail("Connection reset by peer"))
 
     def _run(self, request: Request, first: int, last: int, socket: Socket) -> None:
-        self.server.execute(request.process.name, socket, request.commands[first:last], request.names[first:last])
+        self.server.execute(request.process.name, socket, request.commands[first:last])
 
     def _answer(self, request: Request) -> None:
         if request.connection.life != self.server.life:
@@ -155,12 +157,20 @@ class Connection(FakeRedisConnection):
             self._sock = None
         self._request = None
 
+    def pack_command(self, *args: Any) -> Any:
+        return [_encoded(args)]
+
+    def pack_commands(self, commands: Any) -> Any:
+        return [_encoded(args) for args in commands]
+
+    def send_command(self, *args: Any, **_: Any) -> None:
+        self.send_packed_command([_encoded(args)])
+
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         self.connect()
         if not self.process.alive:
             raise Killed
-        data = command if isinstance(command, bytes) else b"".join(command)
-        self._request = Request(self, data)
+        self._request = Request(self, command)
         self.network.send(self._request)
 
     def read_response(self, disable_decoding: bool = False, **_: Any) -> Any:
@@ -180,24 +190,22 @@ class Connection(FakeRedisConnection):
         return False
 
 
-def split(data: bytes) -> tuple[list[bytes], list[list[bytes]]]:
-    """The packed commands one by one, each also as what it says."""
-    commands, names = [], []
-    at = 0
-    while at < len(data):
-        begin = at
-        end = data.index(b"\r\n", at)
-        fields = []
-        count = int(data[at + 1 : end])
-        at = end + 2
-        for _ in range(count):
-            end = data.index(b"\r\n", at)
-            length = int(data[at + 1 : end])
-            fields.append(data[end + 2 : end + 2 + length])
-            at = end + 4 + length
-        commands.append(data[begin:at])
-        names.append(fields)
-    return commands, names
+def _encoded(args: tuple[Any, ...]) -> list[bytes]:
+    first, *rest = args
+    words = first.encode().split(b" ") if isinstance(first, str) else [first]
+    return [*words, *map(_encode, rest)]
+
+
+def _encode(arg: Any) -> bytes:
+    if isinstance(arg, bytes):
+        return arg
+    if isinstance(arg, (memoryview, bytearray)):
+        return bytes(arg)
+    if isinstance(arg, str):
+        return (arg.value if isinstance(arg, JobStatus) else arg).encode()
+    if isinstance(arg, (int, float)) and not isinstance(arg, bool):
+        return repr(arg).encode()
+    raise DataError(f"Invalid input of type: {type(arg).__name__!r}")
 
 
 def client(network: Network, process: Process, base: type[redis.Redis], pool: type[redis.ConnectionPool], retry: Any) -> Any:

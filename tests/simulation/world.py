@@ -86,8 +86,8 @@ class World:
     def announced(self, push: Push) -> None:
         """A push has returned: callers come, and all must be there (I5)."""
         self.oracle.look()
-        for number in range(push.order.callers):
-            self._enter(Caller(self, push, number, Host("a caller's host")))
+        for number, way in enumerate(push.order.callers):
+            self._enter(Caller(self, push, f"caller {number}", way, Host("a caller's host")))
 
     def canceled(self, map_id: str) -> None:
         self.cancels.add(map_id)
