@@ -128,7 +128,7 @@ class Faults:
         for deed in self._armed:
             kind, wanted = deed.what
             at = _position(request, wanted)
-            if at is None or (kind == "twice" and not wanted):
+            if at is None or (kind == "twice" and wanted in ("", "exec")):
                 continue
             self._armed.remove(deed)
             said = wanted or "something"
@@ -160,10 +160,16 @@ class Faults:
         person = Person(self._world, f"operator {deed.at:g}", self._world.server.host)
 
         def run() -> None:
-            try:
-                what(MapJob.fetch(deed.what, connection=person.connection))
-            except (RedisError, NoSuchJobError, InvalidJobOperation) as error:
-                self._world.say(f"{person.name} could not {deed.kind} {deed.what}: {type(error).__name__}: {error}")
+            while True:
+                try:
+                    what(MapJob.fetch(deed.what, connection=person.connection))
+                except (NoSuchJobError, InvalidJobOperation):
+                    return
+                except RedisError as error:
+                    self._world.say(f"{person.name} could not {deed.kind} {deed.what}: {error}")
+                    person.loop.sleep(1.0)
+                else:
+                    return
 
         self._world.loop.spawn(person, run)
 

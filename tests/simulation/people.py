@@ -102,8 +102,8 @@ class Producer(Person):
 
     def _cancel(self) -> None:
         try:
-            MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
             self.world.canceled(self.push.order.id)
+            MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
         except (NoSuchJobError, InvalidJobOperation):
             pass
         except ValueError as error:  # F1

@@ -159,11 +159,25 @@ class World:
                 found.append(f"{name} is left")
             if name.startswith("rq:job:"):
                 status = item.value.get(b"status")
-                if status is not None and status.decode() not in ("finished", "failed", "canceled", "stopped"):
+                if status is not None and status.decode() not in ENDED:
                     found.append(f"{name} is {status.decode()}")
+                elif status in (b"finished", b"failed"):
+                    found += self._mistold(name.removeprefix("rq:job:"), status.decode())
             if name.startswith("taskq:{") and item.expireat is None:
                 found.append(f"{name} never expires")
         return found
+
+
+    def _mistold(self, map_id: str, status: str) -> list[str]:
+        """Whether RQ tells another end of a map than its keys do."""
+        found = self.server.value(f"taskq:{{{map_id}}}")
+        if found is None:
+            return []
+        fields = found.getall()
+        whole = fields.get(b"done") == fields.get(b"total")
+        if whole == (status == "finished"):
+            return []
+        return [f"RQ says that {map_id} is {status}, and {fields.get(b'done')} of {fields.get(b'total')} are done"]
 
 
 ENDED = {one.value for one in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.STOPPED)}
