@@ -20,6 +20,7 @@ from taskq.errors import (
     WaitTimeoutError,
 )
 from taskq.maps.completed import Completed
+from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
@@ -42,7 +43,6 @@ _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
-_TRIES = 10  # to cancel, while executions of it end
 _REDRAW = 0.1  # seconds between two looks of the progress bar
 _READ = (0.05, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
 _MUCH = 0.01  # seconds it takes to read
@@ -324,7 +324,7 @@ class MapJob(SignedJob):
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
         """
         try:
-            answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+            answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
         except InvalidJobOperation:
             # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
             if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
@@ -338,24 +338,23 @@ class MapJob(SignedJob):
         self.store.expire(CANCELED_TTL)
         self.store.tell_end()
 
-    def _cancel(self, *options: Any) -> dict[str, list[str]]:
-        for left in reversed(range(_TRIES)):
-            try:
-                answer: dict[str, list[str]] = super().cancel(*options)
-            except ValueError as error:
-                # RQ lists a job's executions and then reads each; one that ends between the two is "not found".
-                if not left or "not found in Redis" not in str(error):
-                    raise
-            else:
-                return answer
-        raise AssertionError
-
     def delete(
         self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
     ) -> None:
         """Delete the job, its results and all that belongs to it."""
-        super().delete(pipeline, remove_from_queue, delete_dependents)
+        if pipeline is None:
+            # At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere.
+            with self.connection.pipeline() as pipe:
+                super().delete(pipe, remove_from_queue, delete_dependents)
+                pipe.execute()
+        else:
+            super().delete(pipeline, remove_from_queue, delete_dependents)
         self.store.tell_end(delete=True)
+
+    @property
+    def execution_registry(self) -> Executions:
+        """RQ's; also for executions whose record is gone."""
+        return Executions(self.id, self.connection)
 
     def __repr__(self) -> str:
         try:

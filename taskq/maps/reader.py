@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from taskq.errors import DamagedError, ReplacedError, ResultsGoneError
@@ -99,20 +99,43 @@ class MapReader:
         if not self.keys.incarnation:
             self._meant(fields.get(MapField.INCARNATION.encode(), b""))
         info = read_info(fields)
-        if info.incarnation != self.keys.incarnation:
-            raise ReplacedError(
-                f"the map {self.keys.id} was replaced: its id was pushed again, and what there is now belongs to "
-                "the new one; fetch the job to read it"
-            )
+        self._check(info.incarnation.encode())
         return info
+
+    def _check(self, incarnation: bytes | None) -> None:
+        if incarnation is None or incarnation == self.known.incarnation.encode():
+            return
+        raise ReplacedError(
+            f"the map {self.keys.id} was replaced: its id was pushed again, and what there is now belongs to "
+            "the new one; fetch the job to read it"
+        )
+
+    def _read(self, ask: Callable[[Any], object]) -> Any:
+        """What the server says, if it says it of the map that is meant.
+
+        An id has one life after the other, so what was read before the incarnation belongs to it.
+
+        Args:
+            ask: Is given a pipeline, and queues one command there.
+
+        Raises:
+            ReplacedError: If the id was pushed again.
+        """
+        with self.connection.pipeline(transaction=False) as pipe:
+            ask(pipe)
+            pipe.hget(self.keys.hash, MapField.INCARNATION)
+            reply, incarnation = pipe.execute()
+        self._check(incarnation)
+        return reply
 
     def function(self) -> bytes:
         """The pickled function.
 
         Raises:
             DamagedError: If it is gone.
+            ReplacedError: If the map's id was pushed again.
         """
-        data: bytes | None = self.connection.get(self.keys.function)
+        data: bytes | None = self._read(lambda pipe: pipe.get(self.keys.function))
         if data is None:
             raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
         return data
@@ -141,8 +164,8 @@ class MapReader:
 
     @cached_property
     def results(self) -> ListReader:
-        """Reads the pickled results, in the order of the result list."""
-        return ListReader(self.connection, self.keys.results)
+        """Reads the pickled results, in the order of the result list; raises as ``spans``, if it is another's."""
+        return ListReader(self.connection, self.keys.results, self._read)
 
     def spans(self, first: int = 0, count: int = 0) -> list[tuple[int, int]]:
         """``(first item index, count)`` for each run of results, in the order of the result list.
@@ -151,8 +174,10 @@ class MapReader:
 
         Raises:
             DamagedError: If one is no span.
+            ReplacedError: If the map's id was pushed again.
         """
-        return self._spans(self.connection.lrange(self.keys.spans, first, first + count - 1 if count else -1))
+        last = first + count - 1 if count else -1
+        return self._spans(self._read(lambda pipe: pipe.lrange(self.keys.spans, first, last)))
 
     def _spans(self, raw: list[bytes]) -> list[tuple[int, int]]:
         try:
@@ -166,6 +191,7 @@ class MapReader:
         Raises:
             SignatureError: If there is a secret key, and one is not signed for this map.
             DamagedError: If one is no record of the item at which it stands.
+            ReplacedError: If the map's id was pushed again.
         """
         return {one.index: one for one in sorted(self.each_failure(), key=lambda failure: failure.index)}
 
@@ -186,7 +212,7 @@ class MapReader:
         """The errors by kind, the largest group first, each with one record; no more is read than these."""
         counted = [
             (int(count), int(index))
-            for value in self.connection.hvals(self.keys.groups)
+            for value in self._read(lambda pipe: pipe.hvals(self.keys.groups))
             for count, _, index in [value.partition(b" ")]
             if count.isdigit() and index.isdigit()
         ]
@@ -203,7 +229,7 @@ class MapReader:
         """The error records of these items; None for an item that has none."""
         reader = self._error_codec
         fields = [b"%d" % index for index in indexes]  # text also for a connection that is not ours: see _Packer
-        raw = self.connection.hmget(self.keys.errors, fields) if fields else []
+        raw = self._read(lambda pipe: pipe.hmget(self.keys.errors, fields)) if fields else []
         return [
             None if data is None else self._failure(reader, field, data)
             for field, data in zip(fields, raw, strict=True)
@@ -213,13 +239,21 @@ class MapReader:
         """Every error record, in no order; a batch of them is in memory at a time."""
         reader = self._error_codec
         seen: set[bytes] = set()  # a hash that changes meanwhile may show a field twice
-        for field, data in self.connection.hscan_iter(self.keys.errors, count=1000):
-            if field not in seen:
-                seen.add(field)
-                yield self._failure(reader, field, data)
+        cursor = -1
+        while cursor:
+            ask = partial(_scan, self.keys.errors, max(cursor, 0))
+            cursor, batch = self._read(ask)
+            for field, data in batch.items():
+                if field not in seen:
+                    seen.add(field)
+                    yield self._failure(reader, field, data)
 
     def _failure(self, reader: Codec, field: bytes, data: bytes) -> ItemFailure:
         failure = ItemFailure.from_json(reader.open(data))
         if field != b"%d" % failure.index:
             raise DamagedError(f"{self.keys.errors} holds at {field!r:.40} the record of item {failure.index}")
         return failure
+
+
+def _scan(key: str, cursor: int, pipe: Any) -> None:
+    pipe.hscan(key, cursor, count=1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _BYTES = 8 << 20  # of one round trip: more takes longer, as it no longer fits a processor's cache
@@ -17,17 +17,23 @@ class ListReader:
     Args:
         connection: A redis-py connection.
         key: Of the list.
+        ask: Has a function say one command to the server, and returns the reply; for whoever wants to know more in
+            the same round trip.
     """
 
-    def __init__(self, connection: Any, key: str) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Any, key: str, ask: Callable[[Callable[[Any], object]], Any] | None = None
+    ) -> None:
+        self._ask: Callable[[Callable[[Any], object]], Any] = ask or (lambda command: command(connection))
         self._key = key
         self._count = _FIRST
 
     def batch(self, start: int, end: int | None = None) -> list[bytes]:
         """Some elements from position ``start`` to before ``end``: none only if there is none there."""
         stop = start + self._count if end is None else min(start + self._count, end)
-        batch: list[bytes] = self._connection.lrange(self._key, start, stop - 1) if start < stop else []
+        if start >= stop:
+            return []
+        batch: list[bytes] = self._ask(lambda server: server.lrange(self._key, start, stop - 1))
         if batch:
             size = sum(map(len, batch)) / len(batch)
             fitting = int(_BYTES / max(size, 1))

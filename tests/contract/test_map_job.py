@@ -17,6 +17,7 @@ import pytest
 import redis
 import rq
 from rq.exceptions import InvalidJobOperation
+from rq.executions import Execution
 from rq.job import Callback, Dependency, Job, JobStatus, Retry  # type: ignore[attr-defined]
 from rq.results import Result
 
@@ -32,6 +33,7 @@ from taskq import (
     WaitTimeoutError,
 )
 from taskq.errors import RemoteTraceback
+from taskq.maps.executions import Executions
 from taskq.maps.job import CANCELED
 from taskq.maps.store import MapStore
 from taskq.testing import drain
@@ -502,6 +504,35 @@ def test_cancel_again_what_was_half_cancelled(any_queue: Queue, monkeypatch: pyt
         job.cancel()
     assert job.store.info().reason == CANCELED
     assert all(0 < ttl <= 24 * 3600 for ttl in map_keys(any_queue).values())
+
+
+@pytest.mark.parametrize("act", [MapJob.cancel, MapJob.delete])
+def test_an_execution_whose_record_has_expired_keeps_nobody_from_it(
+    any_queue: Queue, act: Callable[[MapJob], object]
+) -> None:
+    """As after an outage that was longer than RQ keeps the record, and not than it keeps the list."""
+    job = any_queue.map(jobs.square, range(5))
+    job.set_status(JobStatus.STARTED)
+    any_queue.remove(job)
+    with any_queue.connection.pipeline() as pipe:
+        execution = Execution.create(job, ttl=100, pipeline=pipe, worker_name="ann")
+        pipe.delete(execution.key)
+        pipe.execute()
+    act(job)
+    assert job.started_job_registry.get_job_ids(cleanup=False) == []
+    assert job.ready()
+
+
+def test_a_map_is_deleted_at_once_or_not_at_all(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = any_queue.map(jobs.square, range(5))
+    with monkeypatch.context() as dying:
+        dying.setattr(Executions, "delete", Mock(side_effect=redis.ConnectionError))
+        with pytest.raises(redis.ConnectionError):
+            job.delete()
+    assert any_queue.job_ids == [job.id], "it still waits for a worker"
+    job.delete()
+    assert any_queue.job_ids == []
+    assert any_queue.connection.keys("*" + job.id + "*") == []
 
 
 @pytest.mark.parametrize("options", [{}, {"retry": Retry(max=2)}], ids=["plain", "retry"])

@@ -1,0 +1,41 @@
+"""What the maps of a simulation run: each item does what the plan says of it."""
+
+from __future__ import annotations
+
+from tests.simulation import world
+from tests.simulation.ledger import Value
+from tests.simulation.loop import Killed
+
+
+class Bad(Exception):  # noqa: N818 - it is what the oracle looks for
+    """Raised by items that are to fail."""
+
+
+def run(function: int, item: tuple[int, int, bytes]) -> Value:
+    """Run one item.
+
+    Args:
+        function: Number of the push whose function this is.
+        item: Number of the push whose item it is, and its index.
+    """
+    here = world.current()
+    push, index, _padding = item
+    order = here.pushes[push].order
+    task = here.loop.current
+    process = task.process
+    if not process.alive:
+        raise Killed
+    number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
+    tries = here.ledger.tries(push, index)
+    what = order.items.get(index, "")
+    here.loop.sleep(order.seconds)
+    if what == "poison" or (what == "deadly once" and tries == 1):
+        here.say(f"{process.name} dies of item {index}")
+        process.kill()
+        here.loop.sleep(0)
+    if what == "long" and order.item_timeout:
+        here.loop.sleep(order.item_timeout + 5.0)
+    here.ledger.runs[number].ended = True
+    if what == "fails" or (what == "fails once" and tries == 1):
+        raise Bad(f"item {index} of push {push}")
+    return Value(function, push, index, number)

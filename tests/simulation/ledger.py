@@ -1,0 +1,62 @@
+"""What has really run, written outside the server: nothing that happens to that changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Value:
+    """The result of one item.
+
+    Args:
+        function: Number of the push whose function it was.
+        item: Number of the push whose item it was.
+        index: Of the item.
+        run: Which no other run has.
+    """
+
+    function: int
+    item: int
+    index: int
+    run: int
+
+
+@dataclass
+class Run:
+    """One run of one item."""
+
+    push: int
+    index: int
+    process: str
+    service: str
+    began: float
+    ended: bool = False
+
+
+@dataclass
+class Ledger:
+    """Every run there was.
+
+    Args:
+        deaths: (push, index) -> how many processes died while they ran the item.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    deaths: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def begin(self, push: int, index: int, process: str, service: str, now: float) -> int:
+        self.runs.append(Run(push, index, process, service, now))
+        return len(self.runs) - 1
+
+    def tries(self, push: int, index: int) -> int:
+        return sum((run.push, run.index) == (push, index) for run in self.runs)
+
+    def died(self, process: str) -> None:
+        """This process is dead: what it was running has cost it its life, or was there when it was killed."""
+        for run in reversed(self.runs):
+            if run.process == process:
+                if not run.ended:
+                    key = run.push, run.index
+                    self.deaths[key] = self.deaths.get(key, 0) + 1
+                return

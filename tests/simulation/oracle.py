@@ -1,0 +1,252 @@
+"""What must hold of a map's keys after every step; it knows the schema, and nothing of how it is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskq.maps.body import read_header
+from taskq.payload import codec
+from taskq.payload.outcome import ItemFailure
+from taskq.payload.ranges import Range
+from taskq.redis.keys import MapKeys
+from tests.simulation.ledger import Ledger
+from tests.simulation.server import Server
+
+_FRAME = 100  # bytes that a body may have besides its items
+
+
+class Violation(Exception):  # noqa: N818 - what it is for
+    """Something is as it must never be."""
+
+
+@dataclass
+class Seen:
+    """What stands in the keys of one map."""
+
+    fields: dict[bytes, bytes]
+    bodies: dict[bytes, bytes]
+    pending: list[bytes]
+    again: list[bytes]
+    claims: dict[bytes, bytes]
+    failed: list[bytes]
+    results: list[bytes]
+    spans: list[bytes]
+    errors: dict[bytes, bytes]
+    groups: dict[bytes, bytes]
+
+    @property
+    def state(self) -> str:
+        return self.fields.get(b"state", b"").decode()
+
+    def number(self, name: str) -> int:
+        return int(self.fields.get(name.encode(), 0))
+
+    def placed(self) -> list[int]:
+        """Of which items the elements of the result list are."""
+        found = []
+        for span in self.spans:
+            start, count = map(int, span.split(b":"))
+            found += range(start, start + count)
+        return found
+
+
+@dataclass
+class Memory:
+    """What the oracle knew at a moment.
+
+    Args:
+        results: Of each map the length of its result list, and its incarnation.
+        claims: Of each map what was claimed.
+        handed: (incarnation, item) -> when it was last handed out, and to whom.
+        pushed: incarnation -> bytes of its bodies when it was announced.
+        failed: incarnation -> the items that have failed at some time.
+    """
+
+    results: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    claims: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
+    handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
+    pushed: dict[bytes, int] = field(default_factory=dict)
+    failed: dict[bytes, set[bytes]] = field(default_factory=dict)
+
+
+class Oracle:
+    """Looks at all maps after each step.
+
+    Args:
+        pushes: incarnation -> number of the push; as producers draw them.
+        plans: number of the push -> what its items do.
+    """
+
+    def __init__(self, server: Server, ledger: Ledger, pushes: dict[bytes, int], plans: dict[int, Any]) -> None:
+        self._server, self._ledger = server, ledger
+        self._pushes, self._plans = pushes, plans
+        self.memory = Memory()
+        self.ids: list[str] = []
+        self.looks = 0
+
+    def look(self) -> None:
+        """See that all is as it must be.
+
+        Raises:
+            Violation: If not.
+        """
+        for map_id in self.ids:
+            self._look_at(map_id)
+
+    def _look_at(self, map_id: str) -> None:
+        seen = self._see(map_id)
+        if seen is None:
+            self.memory.results.pop(map_id, None)
+            self.memory.claims.pop(map_id, None)
+            return
+        if seen.state not in ("open", "closed"):
+            return
+        self.looks += 1
+        for check in (self._counted, self._in_one_place, self._bodies, self._new_results, self._errors):
+            problem = check(map_id, seen)
+            if problem:
+                raise Violation(f"{map_id}: {problem}")
+        self._note_claims(map_id, seen)
+
+    def _see(self, map_id: str) -> Seen | None:
+        k, value = MapKeys(map_id), self._server.value
+
+        def table(key: str) -> dict[bytes, bytes]:
+            found = value(key)
+            return {} if found is None else found.getall()
+
+        def row(key: str) -> list[bytes]:
+            return value(key) or []
+
+        if value(k.hash) is None:
+            for key in k.all[1:]:
+                item = self._server.db.get(key.encode())
+                if item is not None and item.expireat is None:
+                    raise Violation(f"{map_id}: {key} is left behind, and never expires")
+            return None
+        return Seen(
+            table(k.hash), table(k.bodies), row(k.pending), row(k.again), table(k.claims), row(k.failed),
+            row(k.results), row(k.spans), table(k.errors), table(k.groups),
+        )  # fmt: skip
+
+    # -- what is checked -------------------------------------------------------------------------------
+
+    def _counted(self, _map_id: str, seen: Seen) -> str:
+        """I1: counters, results, spans and errors tell the same."""
+        done, failed = seen.number("done"), seen.number("failed")
+        placed = seen.placed()
+        if not done == len(seen.results) == len(placed):
+            return f"done is {done}, there are {len(seen.results)} results, and spans tell of {len(placed)}"
+        if len(set(placed)) < len(placed):
+            twice = sorted(index for index, count in Counter(placed).items() if count > 1)
+            return f"items {twice} have two results"
+        if failed != len(seen.errors):
+            return f"failed is {failed}, and there are {len(seen.errors)} error records"
+        counted = sum(int(one.split()[0]) for one in seen.groups.values())
+        if counted != failed:
+            return f"the groups count {counted} errors, of {failed}"
+        if seen.errors and seen.number("first") != min(map(int, seen.errors)):
+            return f"the first error is said to be of item {seen.number('first')}"
+        return ""
+
+    def _in_one_place(self, _map_id: str, seen: Seen) -> str:
+        """I3: each item is pending, claimed, committed or failed, and in no two of them."""
+        where: dict[int, list[str]] = {}
+        for name, index in self._places(seen):
+            where.setdefault(index, []).append(name)
+        for index in range(seen.number("total")):
+            there = where.pop(index, [])
+            if len(there) != 1:
+                return f"item {index} is {' and '.join(there) or 'nowhere'}"
+        return f"there are items {sorted(where)} that nobody has pushed" if where else ""
+
+    def _places(self, seen: Seen) -> Iterator[tuple[str, int]]:
+        for name, entries in (
+            ("pending", seen.pending),
+            ("to be tried again", seen.again),
+            ("failed", seen.failed),
+        ):
+            for entry in entries:
+                for index in self._items(seen, *_parsed(entry)):
+                    yield name, index
+        for span, claim in seen.claims.items():
+            for index in self._items(seen, span, claim.split()[2]):
+                yield f"claimed by {claim.split()[3].decode()}", index
+        for index in seen.placed():
+            yield "done", index
+
+    @staticmethod
+    def _items(seen: Seen, span: bytes, body: bytes) -> list[int]:
+        if body not in seen.bodies:
+            raise Violation(f"the range {span.decode()} needs the body {body.decode()}, which is gone")
+        return list(read_header(seen.bodies[body]).within(Range.parse(span)))
+
+    def _bodies(self, _map_id: str, seen: Seen) -> str:
+        """Bodies are stored once, and as long as they are needed."""
+        entries = [_parsed(entry)[1] for entry in (*seen.pending, *seen.again, *seen.failed)]
+        needed = {*entries, *(claim.split()[2] for claim in seen.claims.values())}
+        if left := set(seen.bodies) - needed:
+            return f"nobody needs the bodies {sorted(left)}"
+        pushed = self.memory.pushed.setdefault(seen.fields[b"incarnation"], sum(map(len, seen.bodies.values())))
+        # What has failed is stored apart, while others of its chunk still need the body that they came in.
+        failed = self.memory.failed.setdefault(seen.fields[b"incarnation"], set())
+        failed.update(seen.errors)
+        most = pushed + len(failed) * pushed / seen.number("total") + _FRAME * len(seen.bodies)
+        stored = sum(map(len, seen.bodies.values()))
+        return f"bodies of {stored} bytes are stored, and {pushed} were pushed" if stored > most else ""
+
+    def _new_results(self, map_id: str, seen: Seen) -> str:
+        """What was just stored is of this push, of its item, and of the run to which that was handed last."""
+        incarnation = seen.fields[b"incarnation"]
+        push = self._pushes[incarnation]
+        before, count = self.memory.results.get(map_id, (incarnation, 0))
+        first = count if before == incarnation else 0
+        placed = seen.placed()
+        for index, data in zip(placed[first:], seen.results[first:], strict=True):
+            value = codec.loads(data)
+            run = self._ledger.runs[value.run]
+            if (value.function, value.item, value.index) != (push, push, index):
+                return f"item {index} of push {push} has got {value}"
+            moment, worker = self.memory.handed.get((incarnation, index), (0.0, ""))
+            if run.began < moment or run.service != worker:
+                return (
+                    f"item {index} has got the result of a run on {run.service} which began at {run.began:.4f}; it "
+                    f"was handed to {worker} at {moment:.4f}"
+                )
+        self.memory.results[map_id] = incarnation, len(seen.results)
+        return ""
+
+    def _errors(self, _map_id: str, seen: Seen) -> str:
+        """I6: who has failed is who was to fail."""
+        push = self._pushes[seen.fields[b"incarnation"]]
+        for field_name, data in seen.errors.items():
+            failure = ItemFailure.from_json(data)
+            what = self._plans[push].items.get(failure.index, "")
+            if int(field_name) != failure.index:
+                return f"at {field_name!r} stands an error of item {failure.index}"
+            deaths = self._ledger.deaths.get((push, failure.index), 0)
+            sound = {
+                "WorkerLostError": deaths >= 2,
+                "ItemTimeoutError": what == "long",
+            }.get(failure.type, what.startswith("fails"))
+            if not sound:
+                return f"item {failure.index} ({what or 'innocent'}, {deaths} deaths) has failed: {failure.type}"
+        return ""
+
+    def _note_claims(self, map_id: str, seen: Seen) -> None:
+        known = self.memory.claims.get(map_id, {})
+        for span, claim in seen.claims.items():
+            if known.get(span) != claim:
+                _token, _deaths, body, worker = claim.decode().split(" ", 3)
+                for index in self._items(seen, span, body.encode()):
+                    self.memory.handed[seen.fields[b"incarnation"], index] = self._server.loop.now, worker
+        self.memory.claims[map_id] = dict(seen.claims)
+
+
+def _parsed(entry: bytes) -> tuple[bytes, bytes]:
+    """Of an entry of a list its range, and the body it needs."""
+    span, *more = entry.split(b" ")
+    return span, more[1] if len(more) > 1 else span

@@ -1,0 +1,150 @@
+"""Pool processes: what a lane gives them runs in a task of its own, which can be killed at any item."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+from taskq.maps.runner import refused, run_chunk
+from taskq.maps.store import function_codec
+from taskq.redis.keys import MapKeys
+from taskq_workers.link.known import Known
+from taskq_workers.link.marker import Marker
+from taskq_workers.link.tasks import ChunkTask, JobOutcome
+from taskq_workers.process import process as real
+from tests.simulation.loop import Event, Killed, Process
+
+_PIPE = (0.0001, 0.001)  # seconds which a task, and its outcome, travel
+_NOTICED = (0.001, 0.02)  # seconds until the service sees that a process is dead
+_START = 0.05  # seconds until a process is ready
+
+_pids = itertools.count(5_000_000)  # no process has so high a one
+
+
+class FakeContext:
+    """Allots memory as multiprocessing does; both sides are in this process."""
+
+    @staticmethod
+    def RawArray(kind: Any, given: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        return (kind * given)() if isinstance(given, int) else (kind * len(given))(*given)
+
+
+class PoolProcess(Process):
+    """One pool process."""
+
+    def __init__(self, service: Process, number: int, pid: int) -> None:
+        super().__init__(service.loop, f"process {number} of {service.name}", service.host)
+        self.service = service.name
+        self.pid = pid
+        self.exitcode: int | None = None
+
+
+class FakePool:
+    """Stands for ``LonePool``."""
+
+    def __init__(self, world: Any, service: Any, on_death: Callable[[], None], numbers: Any) -> None:
+        self._world, self._service, self._on_death = world, service, on_death
+        self._marker = Marker(numbers)
+        service.started += 1
+        self.process = PoolProcess(service, service.started, next(_pids))
+        self.process.on_death.append(self._died)
+        world.pool[self.process.pid] = self.process
+        self._tasks: deque[tuple[Any, Any, Any]] = deque()
+        self._bell = Event(service.loop)
+        self._maps: dict[str, Any] = {}
+        self._known = Known()
+        self._discarded = False
+        self.unanswered = 0
+        self._arrives = 0.0
+        service.loop.spawn(self.process, self._work, _START)
+
+    def name_threads(self, name: str) -> None: ...
+
+    def apply_async(self, func: Any, args: Any = (), callback: Any = None, error_callback: Any = None) -> None:
+        self.unanswered += 1
+        loop = self._service.loop
+        self._arrives = max(self._arrives, loop.now + self._world.rng.uniform(*_PIPE))  # a pipe keeps the order
+        loop.at(self._arrives, lambda: self._arrive(func, args, callback))
+
+    apply_at_once = apply_async
+
+    def _arrive(self, func: Any, args: Any, callback: Any) -> None:
+        self._tasks.append((func, args, callback))
+        self._bell.set()
+
+    def _work(self) -> None:
+        self._marker.begin(0)
+        while True:
+            while not self._tasks:
+                self._bell.clear()
+                self._bell.wait()
+            func, args, callback = self._tasks.popleft()
+            outcome = self._run(*args) if func is real.run else None
+            if not self.process.alive:
+                raise Killed  # the runner takes whatever ends an item for the item's error
+            self._service.later(self._world.rng.uniform(*_PIPE), lambda c=callback, o=outcome: self._answer(c, o))
+
+    def _answer(self, callback: Any, outcome: Any) -> None:
+        self.unanswered -= 1
+        if not self._discarded:
+            callback(outcome)
+
+    def _run(self, number: int, task: Any, over: tuple[str, ...] = ()) -> Any:
+        marker = self._marker
+        marker.begin(number)
+        for key in over:
+            self._known.forget(key)
+            self._maps.pop(key, None)
+        try:
+            if isinstance(task, ChunkTask):
+                return self._chunk(number, task)
+            return JobOutcome(error="nothing but maps is simulated")
+        finally:
+            if self.process.alive:
+                marker.rest()
+
+    def _chunk(self, number: int, task: ChunkTask) -> Any:
+        try:
+            function, keys = self._introduced(task)
+        except Exception as error:  # noqa: BLE001 - as the real one
+            return refused(error, "the map's function can't be read: ")
+
+        def begins(index: int) -> bool:
+            if not self.process.alive:
+                raise Killed
+            self._marker.item(index)
+            return self._marker.stops(number)
+
+        return run_chunk(
+            function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
+            adapt=task.adapt, watch=SimpleNamespace(begins=begins),
+        )  # fmt: skip
+
+    def _introduced(self, task: ChunkTask) -> Any:
+        new = task.introduction
+        if new is not None:
+            keys = MapKeys(new.job_id, new.incarnation)
+            for key in self._known.add(task.key, len(new.function)):
+                self._maps.pop(key, None)
+            self._maps[task.key] = function_codec(keys, star=task.star).loads(new.function), keys
+        return self._maps[task.key]
+
+    def _died(self) -> None:
+        self._world.ledger.died(self.process.name)
+        if self.process.exitcode is None:
+            self.process.exitcode = -9
+        self._service.later(self._world.rng.uniform(*_NOTICED), self._report)
+
+    def _report(self) -> None:
+        if not self._discarded:
+            self._on_death()
+
+    def discard(self) -> None:
+        self._discarded = True
+        with suppress(KeyError):
+            del self._world.pool[self.process.pid]
+        self.process.kill()
