@@ -1,6 +1,7 @@
 """Virtual time, and tasks that share one thread: whoever waits lets another go on.
 
-A task is a greenlet, so what runs in it is the product's own blocking code. It belongs to a process, the unit that is
+A task is a greenlet, so what runs in it is the product's own blocking code. It belongs to a process, the unit
+that is
 killed and paused, which belongs to a host, the unit that has a clock.
 """
 
@@ -74,7 +75,7 @@ class Task:
             self._run()
         except Killed:
             pass
-        except BaseException as error:  # noqa: BLE001 - shown as what it is: a fault that the simulator has found
+        except BaseException as error:
             if self.process.alive:
                 self.process.loop.crashed(self, error)
         finally:

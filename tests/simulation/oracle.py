@@ -213,7 +213,7 @@ class Oracle:
             moment, worker = self.memory.handed.get((incarnation, index), (0.0, ""))
             if run.began < moment or run.service != worker:
                 return (
-                    f"item {index} has got the result of a run on {run.service} which began at {run.began:.4f}; it "
+                    f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
                     f"was handed to {worker} at {moment:.4f}"
                 )
         self.memory.results[map_id] = incarnation, len(seen.results)

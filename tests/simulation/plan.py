@@ -101,7 +101,8 @@ def _orders(rng: random.Random) -> list[Order]:
                 rng.choice(orders).id if again else f"m{number}", count, rng.choice([None, 1, 2, 3, 5, 12]),
                 rng.choice([0.002, 0.03, 0.1, 0.3]), special,
                 rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]), again,
-                tuple(rng.choice(["get", "each"]) for _ in range(rng.randint(0, 2))), rng.choice(["raise", "return"]),
+                tuple(rng.choice(["get", "each"]) for _ in range(rng.randint(0, 2))),
+                rng.choice(["raise", "return"]),
             )
         )  # fmt: skip
     return sorted(orders, key=lambda one: one.at)

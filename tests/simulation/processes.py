@@ -110,7 +110,7 @@ class FakePool:
     def _chunk(self, number: int, task: ChunkTask) -> Any:
         try:
             function, keys = self._introduced(task)
-        except Exception as error:  # noqa: BLE001 - as the real one
+        except Exception as error:
             return refused(error, "the map's function can't be read: ")
 
         def begins(index: int) -> bool:

@@ -157,7 +157,7 @@ class World:
             name = key.decode()
             if item.expireat is not None and item.expireat < self.server.time:
                 continue
-            if name.startswith("rq:queue:") or name.startswith("rq:execution") or name.startswith("rq:wip"):
+            if name.startswith(("rq:queue:", "rq:execution", "rq:wip")):
                 found.append(f"{name} is left")
             if name.startswith("rq:job:"):
                 status = item.value.get(b"status")
