@@ -47,7 +47,7 @@ def queue(server: Server) -> Iterator[Queue]:
 
 def pass_by(seconds: float) -> None:
     until = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > until, timeout=2 * seconds)
+    wait_until(lambda: time.monotonic() > until)
 
 
 def frozen(server: Server) -> None:

@@ -32,8 +32,13 @@ ITEMS = 12
 
 def push(queue: Queue, ledger: Path, flag: Path) -> MapJob:
     """A map of which two processes have run three items, and are now each at one that waits."""
-    items = [(str(ledger), n, str(flag) if n > 2 else "") for n in range(ITEMS)]
+    first = flag.with_name(
+        "first"
+    )  # the first ones wait, too, until both processes have one: short ones are hoarded
+    items = [(str(ledger), n, str(flag if n > 2 else first)) for n in range(ITEMS)]
     job = queue.starmap(jobs.run_until, items, chunksize=1)
+    wait_until(lambda: len(runs_of(ledger)) == 2)
+    first.touch()
     wait_until(lambda: job.progress.done == 3 and len(runs_of(ledger)) == 5)
     return job
 

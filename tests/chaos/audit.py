@@ -122,6 +122,7 @@ _LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what
     (re.escape(keys.TIMELINE), _STAYS),
     (re.escape(keys.MAPS), _STAYS),
     (re.escape(keys.METRICS), _STAYS),
+    (re.escape(keys.SCHEMA), _STAYS),
     (r"rq:clean_(registries:.+|groups)", _ENDS),
 )
 

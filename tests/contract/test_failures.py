@@ -8,6 +8,7 @@ import pytest
 
 from taskq import MapJob, Queue
 from taskq.maps import failures
+from taskq.maps.reader import MapReader
 from taskq.testing import drain
 from tests import jobs
 
@@ -34,16 +35,16 @@ def test_it_is_a_mapping_by_index(job: MapJob) -> None:
 
 
 def test_one_costs_one_look(job: MapJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[Any] = []
-    execute = job.connection.execute_command
+    looks: list[Any] = []
+    read = MapReader._read
 
-    def note(*args: Any, **options: Any) -> Any:
-        said.append(args)
-        return execute(*args, **options)
+    def note(self: MapReader, ask: Any) -> Any:
+        looks.append(ask)
+        return read(self, ask)
 
-    monkeypatch.setattr(job.connection, "execute_command", note)
+    monkeypatch.setattr(MapReader, "_read", note)
     assert job.errors[7].type == "ValueError"
-    assert [args[0] for args in said] == ["HMGET"]
+    assert len(looks) == 1
 
 
 def test_nothing_failed(any_queue: Queue) -> None:

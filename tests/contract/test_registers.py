@@ -15,6 +15,7 @@ from rich.console import Console
 from taskq import Queue
 from taskq.errors import TaskqError
 from taskq.redis import checked, keys, refusals, services
+from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 from taskq.testing import running_worker
 from taskq.views import activity, backlog, metrics, timeline
@@ -70,8 +71,8 @@ def true_service(any_queue: Queue) -> Queue:
     any_queue.map(jobs.square, range(4), chunksize=2, job_id="a-map")
     any_queue.enqueue(jobs.square, 1)
     now = time.time()
+    services.renew(Scripts(any_queue.connection), ServiceInfo(NAME, HOST, 1, 1, ("default",), "3.11", now), 60)
     with any_queue.connection.pipeline() as pipe:
-        services.renew(pipe, ServiceInfo(NAME, HOST, 1, 1, ("default",), "3.11", now), 60)
         activity.tell(pipe, Activity(NAME, HOST, 1, now, 1000, 1.0, (ProcessActivity(0, 1, now, 1000, 1.0),)))
         pipe.hset(keys.METRICS, mapping={"taskq_items|done": 5})
         pipe.xadd(keys.TIMELINE, entry())
@@ -97,7 +98,7 @@ def look_everywhere(queue: Queue) -> dict[str, Any]:
     infos, doing = services.live(connection), {one.name: one for one in activity.live(connection)}
     json.loads(to_json(_document(lines, infos, doing)))
     console = Console(width=200, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123 - it goes nowhere
-    for shown in (queues_table(lines), services_table(infos, doing), maps_table(lines),
+    for shown in (queues_table(lines), services_table(infos, doing, time.time()), maps_table(lines),
                   frame(look(connection))):  # fmt: skip
         console.print(shown)
     console.file.close()
@@ -251,9 +252,8 @@ def test_what_a_service_counts_and_tells_comes_back(any_queue: Queue) -> None:
 
 
 def test_health_of_a_process_that_can_not_be(any_queue: Queue) -> None:
-    with any_queue.connection.pipeline() as pipe:
-        services.renew(pipe, ServiceInfo("x", HOST, 2**31, 1, ("default",), "3", 1.0), 60)
-        pipe.execute()
+    info = ServiceInfo("x", HOST, 2**31, 1, ("default",), "3", 1.0)
+    services.renew(Scripts(any_queue.connection), info, 60)
     assert not health.look(any_queue.connection, 1).healthy
 
 
