@@ -75,8 +75,8 @@ def run_chunk(
     Raises nothing but those, whatever user code does.
     """
     try:
-        call = function.load()
-        body = Body.read(keys, payload)
+        call = forks.call(function.load)
+        body = forks.call(Body.read, keys, payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
     if coroutines.expected(call):

@@ -94,6 +94,23 @@ def test_a_stock_worker_is_not_doubled_either(tmp_path: Path) -> None:
     assert done.stdout == "[0, 10, 20, 30]\n" * 3
 
 
+def test_nor_by_a_module_that_forks_when_a_function_of_it_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "forks_when_imported.py").write_text(
+        "import os, sys\nif os.fork() == 0:\n    sys.exit(0)\ndef f(n): return n\n"
+    )
+    program = (
+        "from taskq.testing import drain, make_fake_queue\n"
+        "q = make_fake_queue()\n"
+        "job = q.map('forks_when_imported.f', range(4))\n"
+        "drain(q)\n"
+        "print(job.get(errors='return'), flush=True)\n"
+    )
+    variables = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True,
+                          timeout=HANGS, check=True)  # fmt: skip
+    assert (done.stdout, done.stderr.count("MapFailedError")) == ("[0, 1, 2, 3]\n", 0)
+
+
 def test_a_module_to_preload_which_forks(fake_queue: Queue, tmp_path: Path) -> None:
     (tmp_path / "forks_when_imported.py").write_text("import os, sys\nif os.fork() == 0:\n    sys.exit(0)\n")
     program = (
