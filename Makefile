@@ -1,6 +1,6 @@
 # All set-up happens in .venv (for bench in .venv-bench), from pyproject.toml; nothing else on the machine is touched.
 #   make demo            see it work
-#   make test            the tests
+#   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
@@ -54,7 +54,7 @@ browser:
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
-	else echo "NO BROWSER: install Chromium; without it the page's tests are skipped, and fail where CI is set" >&2; fi
+	else echo "NO BROWSER: install Chromium; without it the page's tests are skipped, which fails where CI is set" >&2; fi
 
 # The checker of Prometheus's own, out of Debian's package; nothing is installed.
 promtool: $(READY)

@@ -113,6 +113,7 @@ class Queue(rq.Queue):
             PickleError: If the function or an item can't be pickled; names the item's index.
             TooLargeError: If a chunk is over the limit; names the item's index.
             DuplicateJobError: If a map with this ``job_id`` is waiting or running.
+            VersionError: If workers are alive whose version of taskq can't work side by side with this one.
             ServerError: If the server can't be reached, or refuses; says why, and what to do.
 
         Whenever it raises, also an error of the iterable itself, nothing is left in Redis. An item may run

@@ -10,7 +10,7 @@ from taskq import Queue
 from taskq.redis.connection import connect
 from taskq.redis.server import private_server
 
-pytest_plugins = ["taskq.testing"]
+pytest_plugins = ["taskq.testing", "tests.untested"]
 
 
 @pytest.fixture(scope="session")
