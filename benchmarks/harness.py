@@ -25,7 +25,7 @@ from benchmarks.works import Scale, Work
 from taskq.redis.connection import connect
 from taskq.redis.server import private_server
 
-_START = 60.0  # seconds a system may take until both of its workers have worked
+_START = 300.0  # seconds a system may take until both of its workers have worked
 _STOP = 15.0  # seconds it may take to end
 _SETTLE = 1.0  # seconds until a system that has worked is idle
 _SAMPLE = 0.05  # seconds between two looks at the memory

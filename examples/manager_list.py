@@ -42,7 +42,7 @@ def with_queue(q: Queue) -> None:
     results = q.result_list("sums")
     jobs = [q.enqueue(compute, results) for x in range(8)]
     for job in jobs:
-        job.latest_result(timeout=30)
+        job.latest_result(timeout=300)
     print(f"    Results: {list(results)}")
     # Another connection, as another program would have it, on any host: the name is all it needs.
     elsewhere = Queue(url=url_of(q.connection)).result_list("sums")

@@ -19,21 +19,27 @@ from pathlib import Path
 
 import taskq
 
+VICTIM = 3  # the item whose process is killed
+
 
 def compute(n: int) -> int:  # noqa: ARG001 - as Pool.map wants it
     return sum([random.randint(1, 100) for i in range(1000000)])
 
 
 def compute_in_the_open(folder: str, n: int) -> int:
-    """``compute``, after leaving a note of the process which it runs in."""
-    (note := Path(folder, f"{n}.new")).write_text(str(os.getpid()))
-    note.rename(note.with_suffix(".pid"))
+    """``compute``, after a note of the process which it runs in; the victim waits there to be killed, once."""
+    note = Path(folder, f"{n}.pid")
+    again = note.exists()
+    (new := note.with_suffix(".new")).write_text(str(os.getpid()))
+    new.rename(note)
+    if n == VICTIM and not again:
+        time.sleep(3600)
     return compute(n)
 
 
 def kill_at(item: int, folder: str) -> None:
     """``kill -9`` the process which this item runs in, as soon as it does."""
-    note, deadline = Path(folder, f"{item}.pid"), time.monotonic() + 20
+    note, deadline = Path(folder, f"{item}.pid"), time.monotonic() + 300
     while not note.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(int(note.read_text()), signal.SIGKILL)
@@ -48,7 +54,7 @@ def with_pool(folder: str) -> float:
         seconds = time.monotonic() - started
 
         answer = pool.map_async(partial(compute_in_the_open, folder), range(8))
-        kill_at(3, folder)
+        kill_at(VICTIM, folder)
         answer.wait(patience := max(2.0, 2 * seconds))  # pool.map() has no timeout: it would sit there still
         print(f"    the killed map after {patience:.1f} s: {'complete' if answer.ready() else 'still waiting'}")
     return seconds
@@ -61,8 +67,8 @@ def with_queue(folder: str) -> float:
         seconds = time.monotonic() - started
 
         job = q.map(partial(compute_in_the_open, folder), range(8))
-        threading.Thread(target=kill_at, args=(3, folder)).start()
-        print(f"    Results: {job.get(timeout=30)}")
+        threading.Thread(target=kill_at, args=(VICTIM, folder)).start()
+        print(f"    Results: {job.get(timeout=300)}")
         done = job.progress
         print(f"    the killed map: {done.done} of {done.total} done, {done.failed} failed")
     return seconds

@@ -15,8 +15,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 
 import cotyledon
 import psutil
@@ -24,6 +28,8 @@ from processes import find, kill, tree
 
 import taskq
 from taskq.redis import services
+
+PROCESSES = 4  # of 2 services
 
 
 class PrinterService(cotyledon.Service):
@@ -46,35 +52,56 @@ def printers(seconds: float) -> None:
     """As in cotyledon's manual, plus a timer. A manager takes its process over, so this one has its own."""
     manager = cotyledon.ServiceManager()
     manager.add(PrinterService, 2)
-    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
     manager.run()
 
 
-def do_stuff(n: int) -> int:
+def do_stuff(go: str, n: int) -> int:
+    """Lasts until there is a file ``go``."""
     print(f"    Doing stuff {n}\n", end="", flush=True)
-    time.sleep(0.3)
+    while not Path(go).exists():
+        time.sleep(0.05)
     return n * n
 
 
 def with_cotyledon() -> None:
-    with subprocess.Popen([sys.executable, __file__, "--seconds", "3"]) as process:
-        manager = psutil.Process(process.pid)
-        find(manager, "printer worker(1)")
-        print(tree(manager), end="", flush=True)
-        kill(manager, find(manager, "printer worker(0)"))
+    command = [sys.executable, __file__, "--seconds", "3600"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        printed: list[str] = []
+        threading.Thread(target=pass_on, args=(process.stdout, printed)).start()
+        try:
+            manager = psutil.Process(process.pid)
+            find(manager, "printer worker(1)")
+            print(tree(manager), end="", flush=True)
+            kill(manager, find(manager, "printer worker(0)"))
+            before = len(printed)
+            while len(printed) < before + 4:  # both have printed again
+                time.sleep(0.05)
+        finally:
+            process.terminate()
     print(f"    stopped, exit code {process.returncode}")
 
 
+def pass_on(lines: Iterable[str], printed: list[str]) -> None:
+    for line in lines:
+        print(line, end="", flush=True)
+        printed.append(line)
+
+
 def with_taskq() -> None:
-    with taskq.local(processes=2, services=2) as q:
-        manager = find(psutil.Process(), "taskq: manager")
-        job = q.map(do_stuff, range(12))
-        next(iter(job))  # the first result is there, so both services are at it
+    with taskq.local(processes=PROCESSES // 2, services=2) as q, tempfile.TemporaryDirectory() as folder:
+        manager, go = find(psutil.Process(), "taskq: manager"), Path(folder, "go")
+        job = q.map(partial(do_stuff, str(go)), range(12))
+        while job.progress.busy < PROCESSES:  # all of both services are at it
+            time.sleep(0.05)
         print(tree(manager), end="", flush=True)
         job.refresh()  # RQ's record of it, for the service which runs it
         owner = next(info for info in services.live(q.connection) if info.name == job.worker_name)
         kill(manager, psutil.Process(owner.pid))
-        print(f"    Results: {job.get(timeout=30)}")
+        go.touch()
+        print(f"    Results: {job.get(timeout=300)}")
         print(f"    {len(job.result_list)} in the result list, {job.progress.failed} failed")
     print("    stopped")
 

@@ -17,7 +17,7 @@ def title(process: psutil.Process) -> str:
 
 def find(parent: psutil.Process, text: str, but: int = 0) -> psutil.Process:
     """Wait for a descendant with this text in its title, other than the process with the number ``but``."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for process in parent.children(recursive=True):
             if text in title(process) and process.pid != but:

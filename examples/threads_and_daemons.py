@@ -15,12 +15,14 @@ import sys
 import threading
 import time
 
+from rq.suspension import resume, suspend
+
 import taskq
 from taskq.redis.connection import url_of
 
 
-def print_something(something: str) -> str:
-    time.sleep(1)  # the programs below end sooner than that
+def print_something(something: str, seconds: float = 1) -> str:
+    time.sleep(seconds)
     print(f"    {something!r}, says process {os.getpid()}", flush=True)
     return something
 
@@ -33,7 +35,7 @@ def with_join() -> None:
 
 
 def with_daemon() -> None:
-    t = threading.Thread(target=print_something, args=("hello from a daemon thread",))
+    t = threading.Thread(target=print_something, args=("hello from a daemon thread", 3600))
     t.daemon = True
     t.start()
     print("    daemon thread started", flush=True)
@@ -67,9 +69,11 @@ def main() -> None:
 
     print("3. queue: the program does not wait, and its job runs all the same", flush=True)
     with taskq.local() as q:
+        suspend(q.connection)  # no worker begins anything until the program has ended
         run_to_its_end("queue", url_of(q.connection))
+        resume(q.connection)
         job = q.fetch_job("greeting")
-        result = job.latest_result(timeout=10)
+        result = job.latest_result(timeout=300)
         print(f"    fetched by another program, {os.getpid()}: {result.return_value!r} ({job.get_status().value})")
 
 

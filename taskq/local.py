@@ -18,8 +18,9 @@ from taskq.queue import Queue
 from taskq.redis import services
 from taskq.redis.server import KeptServer, kept_server
 
-_START = 30.0  # seconds the workers may take to be ready
+_START = 120.0  # seconds after which workers that are not ready will never be, on the busiest machine
 _GRACE = 2.0  # seconds which running items get at the end
+_OVERHEAD = 20.0  # seconds after that in which the workers must have ended; a second Ctrl-C ends them at once
 
 _PROGRAM = (
     "import os, sys; "
@@ -84,7 +85,7 @@ def _workers(
     finally:
         process.terminate()
         try:
-            process.wait(_GRACE + 5)
+            process.wait(_GRACE + _OVERHEAD)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

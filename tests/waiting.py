@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 HANGS = 120  # seconds after which what a test waits for will never come
 LONG = 1800  # seconds which last longer than any test
+BRIEF = 0.01  # seconds: a time that is to be over before anything comes
 
 
 def wait_until(condition: Callable[[], object], what: str = "") -> None:

@@ -22,7 +22,7 @@ from taskq.errors import ServerError
 from taskq.redis import keeper
 from taskq.redis.connection import connect
 
-_START = 15.0  # seconds the server may take to answer
+_START = 60.0  # seconds the server may take to answer
 _STOP = 15.0  # seconds it, and what belongs to it, may take to end
 _PREFIX = "taskq-"  # of the servers' folders
 _SOCKET, _LOG, _LOCK = "redis.sock", "server.log", "lock"

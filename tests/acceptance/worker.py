@@ -35,8 +35,8 @@ def run(*arguments: str, stdin: str = "", cwd: Path = ROOT, **variables: str) ->
     """A command of taskq's, to its end."""
     return subprocess.run(
         [sys.executable, "-m", "taskq", *arguments],
-        input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=HANGS,
-        check=False,
+        input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True,
+        timeout=LONG, check=False,
     )  # fmt: skip
 
 

@@ -85,6 +85,11 @@ class Load(threading.Thread):
             self.finished.set()
 
     @property
+    def items(self) -> int:
+        """How many have ended, of all jobs that nobody has cancelled."""
+        return sum(max(1, one.order.size) for one in self.pushed if one.ended and not one.cancelled)
+
+    @property
     def outstanding(self) -> list[Pushed]:
         return [one for one in self.pushed if not one.ended]
 

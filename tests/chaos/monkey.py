@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from taskq.redis.connection import connect
 from tests.chaos.schedule import Deed
 from tests.chaos.site import Host, Parts, Site, pool_of
+from tests.waiting import HANGS
 
 _PAUSE = 0.02  # seconds between looks at what is due
 
@@ -35,12 +36,16 @@ class Monkey:
         self._later: list[tuple[float, Callable[[], None]]] = []
 
     def run(self, seconds: float) -> None:
-        """Do everything in its time; afterwards nothing is stopped, and the server runs."""
+        """Do everything in its time; afterwards nothing is stopped, and the server runs.
+
+        A deed for which nobody is there waits until somebody is: the busier the machine, the longer is a start.
+        """
         began = time.monotonic()
         todo = list(self._deeds)
-        while (now := time.monotonic() - began) < seconds:
-            if todo and todo[0].at <= now:
-                self._do(todo.pop(0))
+        while (now := time.monotonic() - began) < seconds or (todo and now < seconds + HANGS):
+            done = next((deed for deed in todo if deed.at <= now and self._do(deed)), None)
+            if done is not None:
+                todo.remove(done)
             self._undo()
             self._site.tend()
             time.sleep(_PAUSE)
@@ -55,14 +60,15 @@ class Monkey:
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + seconds, act))
 
-    def _do(self, deed: Deed) -> None:
+    def _do(self, deed: Deed) -> bool:
+        """Whether somebody was there to do it to."""
         act = getattr(self, "_" + deed.kind.lower().replace(" ", "_"))
         with suppress(psutil.NoSuchProcess):
             if victim := act(deed):
                 self.done[deed.kind] += 1
                 self._log(f"{deed.at:7.2f} {deed.kind}: {victim}")
-                return
-        self._log(f"{deed.at:7.2f} {deed.kind}: nobody is there")
+                return True
+        return False
 
     # -- whom ------------------------------------------------------------------------------------------
 

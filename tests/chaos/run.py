@@ -20,10 +20,11 @@ from tests.chaos.load import Load, Pushed
 from tests.chaos.monkey import Monkey
 from tests.chaos.site import QUEUES, Site
 from tests.chaos.watcher import Watcher, longest_gap
+from tests.waiting import HANGS
 
 LEASE = 1.5  # seconds
-PATIENCE = 90.0  # seconds which all jobs get to end, once the chaos is over
-_REST = 15.0  # seconds until nothing of the jobs is in anybody's books
+PATIENCE = 5.0 * HANGS  # seconds which all jobs get to end, once the chaos is over
+_REST = HANGS  # seconds until nothing of the jobs is in anybody's books
 _STRANGE = ("Traceback (most recent call last)", "Fatal Python error")
 
 
@@ -73,13 +74,16 @@ class Report:
         return "\n".join(lines)
 
 
-def run(seed: int, seconds: float, folder: Path, log: Callable[[str], None]) -> Report:
-    """Let the monkey loose for some seconds, let all jobs end, and look at what there is."""
+def run(seed: int, seconds: float, folder: Path, log: Callable[[str], None], least: int = 0) -> Report:
+    """Let the monkey loose for some seconds, let all jobs end, and look at what there is.
+
+    Jobs are pushed until the monkey is back, and until so many items at ``least`` have ended.
+    """
     report = Report(seed, seconds, folder)
     with tempfile.TemporaryDirectory(prefix="chaos-") as sockets:
         site = Site(folder, Path(sockets).resolve(), LEASE)
         try:
-            _run(report, site, log)
+            _run(report, site, log, least)
         finally:
             site.close()
             if report.problems:  # with everything in Redis: a server on this folder shows it
@@ -87,7 +91,7 @@ def run(seed: int, seconds: float, folder: Path, log: Callable[[str], None]) -> 
     return report
 
 
-def _run(report: Report, site: Site, log: Callable[[str], None]) -> None:
+def _run(report: Report, site: Site, log: Callable[[str], None], least: int) -> None:
     load = Load(site.url, str(site.ledger), schedule.orders(report.seed, QUEUES))
     monkey = Monkey(site, schedule.deeds(report.seed, report.seconds, LEASE), log)
     watcher = Watcher(site.url)
@@ -95,6 +99,7 @@ def _run(report: Report, site: Site, log: Callable[[str], None]) -> None:
     load.start()
     watcher.start()
     monkey.run(report.seconds)
+    _tend_until(site, lambda: load.items >= least or load.finished.is_set(), PATIENCE)
     load.enough.set()
     _tend_until(site, load.finished.is_set, PATIENCE)
     watcher.stop()
@@ -155,7 +160,7 @@ def _all_known(queue: Queue, site: Site) -> bool:
 
 
 def _tend_until_gone(site: Site) -> None:
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + HANGS
     while any(host.parts().all for host in site.hosts) and time.monotonic() < deadline:
         time.sleep(0.05)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 
 from tests.acceptance.worker import Server, Worker, alive, kill_all, title
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")  # what was acknowledged survives kill -9
 QUEUES = ("high", "default")
 GRACE = 2.0  # seconds, of the workers
-ORPHANS_END = 5.0  # seconds which a dead service's pool processes are given; 2 are promised, on an idle machine
+ORPHANS_END = HANGS  # seconds which a dead service's pool processes are given; 2 are promised, on an idle machine
 _RESTART = 0.1  # seconds a supervisor waits, as systemd does
 
 

@@ -19,6 +19,8 @@ from tests import jobs
 from tests.contract.test_arrivals import Map
 from tests.waiting import HANGS, LONG, wait_until
 
+A_LOOK = 1.2  # seconds: more than passes between two looks at a map
+
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
@@ -131,7 +133,7 @@ def test_nothing_is_read_ahead_that_a_timeout_would_throw_away(
         job = any_queue.map(jobs.wait_for, ["", "", str(tmp_path / "flag")], chunksize=1)
         wait_until(lambda: job.progress.done == 2, "there is something to read")
         with pytest.raises(WaitTimeoutError):
-            job.get(timeout=1.2)
+            job.get(timeout=A_LOOK)
         assert read == []
         (tmp_path / "flag").touch()
         assert len(job.get()) == 3

@@ -38,7 +38,7 @@ from taskq.maps.job import CANCELED
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
-from tests.waiting import HANGS
+from tests.waiting import BRIEF, HANGS
 
 Hook = Callable[[Callable[[Any], Any]], None]
 
@@ -132,10 +132,10 @@ def test_the_return_value_is_a_summary(any_queue: Queue) -> None:
 def test_the_job_while_it_waits(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, range(8))
     assert not job.ready()
-    assert not job.wait(timeout=0.01)
+    assert not job.wait(timeout=BRIEF)
     assert not job.wait(timeout=0)
     with pytest.raises(WaitTimeoutError, match=r"has not ended within 0\.01 s \(0/8 done.*it goes on"):
-        job.get(timeout=0.01)
+        job.get(timeout=BRIEF)
     with pytest.raises(TimeoutError):
         job.get(timeout=0)
     with pytest.raises(MapError, match="has not ended yet: it is queued"):
@@ -382,7 +382,7 @@ def test_a_map_that_waits_for_its_retry_has_not_ended(any_queue: Queue, hook: Ho
     job = pushed(any_queue, jobs.hooked, range(3), retry=Retry(max=2, interval=3600))
     assert job.get_status() == JobStatus.SCHEDULED
     assert not job.ready()
-    assert not job.wait(timeout=0.01)
+    assert not job.wait(timeout=BRIEF)
 
 
 @pytest.mark.parametrize("failure_ttl", [0, 60])

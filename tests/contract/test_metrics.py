@@ -11,7 +11,7 @@ from taskq import Queue
 from taskq.testing import running_worker
 from taskq.views import activity, backlog, metrics
 from tests import jobs
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 
 def samples(connection: Any) -> dict[tuple[str, ...], float]:
@@ -79,7 +79,7 @@ def test_counted_by_a_service(real_queue: Queue) -> None:
 def test_what_runs_where(real_queue: Queue) -> None:
     connection = real_queue.connection
     with running_worker(real_queue, processes=2):
-        job = real_queue.map(jobs.nap, [2.5, 2.5, 2.5], chunksize=1)
+        job = real_queue.map(jobs.nap, [LONG] * 3, chunksize=1)
         wait_until(lambda: activity.cores_on(connection, job.id) == (2, 2))
         [one] = activity.live(connection)
         assert {process.job for process in one.processes} == {job.id}
@@ -92,7 +92,7 @@ def test_what_runs_where(real_queue: Queue) -> None:
         assert shown["taskq_service_memory_bytes", one.host, str(one.pid)] > 1e6
         [line] = backlog.read_queues(connection)[0].maps
         assert (line.id, line.status, line.waiting, line.claimed) == (job.id, "started", 1, 2)
-        job.cancel()
+        job.cancel(kill=True)
 
 
 def test_no_metric_is_declared_twice() -> None:

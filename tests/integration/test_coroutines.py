@@ -29,7 +29,7 @@ def test_a_time_limit_ends_them(fake_queue: Queue) -> None:
         return n
 
     with running_worker(fake_queue):
-        job = fake_queue.map(sleep, [0, LONG], item_timeout=0.5, chunksize=2)
+        job = fake_queue.map(sleep, [0, LONG], item_timeout=2.0, chunksize=2)
         with pytest.raises(taskq.ItemTimeoutError):
             job.get(timeout=HANGS)
         assert list(job.result_list) == [0]

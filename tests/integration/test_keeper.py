@@ -16,9 +16,9 @@ from taskq.errors import ServerError
 from taskq.redis import keeper
 from taskq.redis.connection import connect
 from taskq.redis.server import find_program, private_server, sweep
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
-SLEEP = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(120)'])"
+SLEEP = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep({LONG})'])"
 
 
 @pytest.fixture

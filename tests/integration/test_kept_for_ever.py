@@ -15,13 +15,13 @@ from taskq.redis import keys
 from taskq.testing import drain, running_worker
 from tests import jobs
 from tests.contract.test_sweep import sweep
-from tests.waiting import wait_until
+from tests.waiting import LONG, wait_until
 
 FOR_EVER = {"result_ttl": -1, "failure_ttl": -1}
 
 
 def stopped(queue: Queue) -> Any:
-    job = queue.map(jobs.nap, [60.0], **FOR_EVER)
+    job = queue.map(jobs.nap, [LONG], **FOR_EVER)
     wait_until(lambda: job.get_status() == JobStatus.STARTED)
     rq.command.send_stop_job_command(queue.connection, job.id)
     return job

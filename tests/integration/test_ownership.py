@@ -167,8 +167,9 @@ def test_what_a_service_holds_and_knows_nothing_of_goes_back(
         wait_until(lambda: held.get_status() == JobStatus.FINISHED)
 
 
-def test_rq_s_registries_are_not_cleaned_of_what_is_held(real_queue: Queue) -> None:
+def test_rq_s_registries_are_not_cleaned_of_what_is_held(real_queue: Queue, tmp_path: Path) -> None:
     """Neither of a service's own jobs nor of another's, whatever scores have become of them."""
+    flag = tmp_path / "flag"
     theirs = lose(real_queue, "sleeper")
     services.renew(
         Scripts(real_queue.connection), ServiceInfo("sleeper", "h", 1, 1, ("default",), "3", 0.0), 300.0
@@ -177,12 +178,13 @@ def test_rq_s_registries_are_not_cleaned_of_what_is_held(real_queue: Queue) -> N
     real_queue.connection.zrem(keys.LEASES, "stock")
     real_queue.connection.delete(keys.held("stock"))
     with running_worker(real_queue, processes=2, rq=RQOptions(maintenance_interval=0)) as state:
-        ours = real_queue.enqueue(jobs.nap, 3.0)
+        ours = real_queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: ours.get_status() == JobStatus.STARTED)
         key = real_queue.started_job_registry.key
         for member in real_queue.connection.zrange(key, 0, -1):
             real_queue.connection.zadd(key, {member: time.time() - 1000})
         wait_until(lambda: abandoned.get_status() == JobStatus.FAILED, "RQ's registry was cleaned")
+        flag.touch()
         wait_until(lambda: ours.get_status() == JobStatus.FINISHED)
         assert not state.finished
     assert theirs.get_status() == JobStatus.STARTED

@@ -11,7 +11,7 @@ from taskq.testing import running_worker
 from taskq_workers.service.core.state import State
 from tests import jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import HANGS, wait_until
+from tests.waiting import BRIEF, HANGS, wait_until
 
 
 @pytest.mark.parametrize("kind", ["map", "plain"])
@@ -65,6 +65,6 @@ def test_what_is_taken_back_is_run_once(real_queue: Queue, tmp_path: Path) -> No
         job = real_queue.starmap(jobs.run_once, calls, chunksize=2)
         while not job.ready():
             real_queue.enqueue(jobs.nap, 0.02)
-            job.wait(0.03)
+            job.wait(BRIEF)
         assert job.get() == [n * n for n in range(200)]
     assert runs_of(ledger) == list(range(200))

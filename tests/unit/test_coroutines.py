@@ -66,7 +66,7 @@ async def sleep(n: int) -> int:
 
 def test_a_time_limit_ends_it() -> None:
     ended.clear()
-    outcome = run(sleep, [0, 1, 0], item_timeout=0.2)
+    outcome = run(sleep, [0, 1, 0], item_timeout=2.0)
     assert values(outcome) == [0, 0]
     assert [failure.type for failure in outcome.failures] == ["ItemTimeoutError"]
     assert ended == [0, 1, 0]  # it did not go on beside the next one

@@ -28,7 +28,7 @@ from taskq_workers.settings import Settings, worker_prefix
 
 log = logging.getLogger(__name__)
 
-_OVERHEAD = 10  # seconds after the grace at which cotyledon loses its patience
+_OVERHEAD = 14  # seconds after the grace at which cotyledon loses its patience
 _RELOAD_LOOK = 0.05  # seconds between looks at whether a service that was hung up on has been replaced
 _HOOK_TIMEOUT = 2.0  # seconds a reply may take while a dead service waits to be restarted
 KILLED = 130  # exit code after a second Ctrl-C, as shells have it

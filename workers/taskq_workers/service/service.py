@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 FINISHED = 88  # exit code of a service that has ended by itself, for good: burst, shutdown command, ...
 REFUSED = 87  # of one that may not work here: another version of taskq does
 
-_OVERHEAD = 5.0  # seconds that handing everything back may take, after the grace
+_OVERHEAD = 10.0  # seconds that handing everything back may take, after the grace
 _BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
 
 
