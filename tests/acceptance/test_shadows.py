@@ -14,7 +14,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from rq import Callback, Retry
+from rq import Callback, Repeat, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
 
@@ -53,6 +53,7 @@ def log(n): logging.getLogger("mine").warning("n is %s", n)
 def large(n): return bytes(200_000)
 def strange(n): return Thing(lambda: n)
 def append(results, n): results.append(n)
+async def later(n): return n
 def again(): return Retry(max=1)
 def meta(n):
     job = get_current_job()
@@ -64,7 +65,7 @@ class Thing:
     def __init__(self, value): self.value = value
 """
 
-ONE_BY_ONE = ("square", "invert", "syntax", "several", "leave", "log", "large", "strange", "meta", "die")
+ONE_BY_ONE = ("square", "invert", "syntax", "several", "leave", "log", "large", "strange", "meta", "later", "die")
 
 
 class Project:
@@ -123,6 +124,8 @@ def push(queue: Queue) -> list[Job]:
         queue.enqueue("mine.square", 2, on_success=Callback("mine.note")),
         queue.enqueue("mine.nap", LONG, job_timeout=1),
         queue.enqueue("mine.again"),
+        queue.enqueue("mine.square", 2, repeat=Repeat(times=1)),
+        queue.enqueue(lambda n: 1 / n, 0),
         queue.enqueue("no_such.function"),
         queue.enqueue("mine.append", queue.result_list("some"), 1),
         queue.enqueue_in(timedelta(seconds=1), "mine.square", 2),
@@ -130,7 +133,7 @@ def push(queue: Queue) -> list[Job]:
         queue.map("mine.square", range(3), on_success=Callback("mine.note")),
         queue.map("mine.invert", range(3), retry=Retry(max=1), on_failure=Callback("mine.note")),
         queue.map("no_such.function", range(3)),
-        queue.map(lambda n: n, range(3)),
+        queue.map(lambda n: 1 / n, range(3)),
     ]
     return [*pushed, queue.enqueue("mine.square", 1, depends_on=pushed[0])]
 
