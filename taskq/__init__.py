@@ -8,6 +8,9 @@ The items wait in Redis, supervised workers (``taskq worker``) run them on all c
 collected in a Redis list. See README.md.
 """
 
+import taskq.as_program  # noqa: F401 - before all others: see there
+
+# isort: split
 from taskq.errors import (
     DamagedError,
     DuplicateJobError,

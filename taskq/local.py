@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,21 @@ _START = 120.0  # seconds after which workers that are not ready will never be, 
 _GRACE = 2.0  # seconds which running items get at the end
 _OVERHEAD = 20.0  # seconds after that in which the workers must have ended; a second Ctrl-C ends them at once
 
-_PROGRAM = (
-    "import os, sys; "
-    "sys.path += [folder for folder in sys.argv.pop(1).split(os.pathsep) if folder not in sys.path]; "
-    "from taskq_workers.cli import main; main()"
-)
-"""The command ``taskq``, found where this program would find it, and not in a project that has a ``queue.py``."""
+_PROGRAM = """
+import os, sys
+from importlib.util import find_spec
+ours, path = sys.argv.pop(1), sys.argv.pop(1)
+found = find_spec("taskq_workers")
+if found is None or found.origin != ours:
+    sys.path[:] = path.split(os.pathsep)
+from taskq_workers.cli import main
+main()
+"""
+"""The command ``taskq``, of the same installation as this module.
+
+It looks for modules where this program does only if it would not find itself otherwise: the program's folder may
+have a ``queue.py``.
+"""
 
 
 @contextmanager
@@ -70,7 +80,8 @@ def _workers(
     server: KeptServer, queue: str, processes: int | None, count: int, log_level: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = [folder or str(Path.cwd()) for folder in sys.path]
-    command = [sys.executable, "-P", "-c", _PROGRAM, os.pathsep.join(path),
+    ours = find_spec("taskq_workers")
+    command = [sys.executable, "-P", "-c", _PROGRAM, str(ours and ours.origin), os.pathsep.join(path),
                "worker", queue, "--url", server.url, "--services", str(count),
                "--grace", str(_GRACE), "--log-level", log_level, "--until-eof"]  # fmt: skip
     command += [part for folder in path for part in ("--path", folder)]

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from taskq.redis.services import ServiceInfo
 from tests.waiting import HANGS, LONG, wait_until
 
 ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "taskq", "worker")
+SCRIPT = (str(Path(sys.executable).with_name("taskq")), "worker")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -87,16 +89,21 @@ class Worker:
         arguments: Of the command.
         log: File for its output.
         services: How many services it is told, or left, to start.
+        command: What ``arguments`` are for.
+        cwd: Where it is started.
         variables: Of its environment.
     """
 
-    def __init__(self, url: str, *arguments: str, log: Path, services: int = 1, **variables: str) -> None:
+    def __init__(
+        self, url: str, *arguments: str, log: Path, services: int = 1, command: Sequence[str] = COMMAND,
+        cwd: Path = ROOT, **variables: str,
+    ) -> None:  # fmt: skip
         self.services = services
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "taskq", "worker", *arguments],
-                cwd=ROOT, env=environment(TASKQ_URL=url, **variables), stdin=subprocess.DEVNULL,
+                [*command, *arguments],
+                cwd=cwd, env=environment(TASKQ_URL=url, **variables), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         self._connection = connect(url)
@@ -196,9 +203,9 @@ class Workers:
         self._folder = folder
         self._started: list[Worker] = []
 
-    def start(self, *arguments: str, url: str | None = None, services: int = 1, **variables: str) -> Worker:
+    def start(self, *arguments: str, url: str | None = None, services: int = 1, **options: Any) -> Worker:
         log = self._folder / f"worker-{len(self._started)}.log"
-        worker = Worker(url or self.url, *arguments, log=log, services=services, **variables)
+        worker = Worker(url or self.url, *arguments, log=log, services=services, **options)
         self._started.append(worker)
         return worker
 

@@ -16,3 +16,5 @@
 Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
 without a folder -> taskq. ``make lint`` checks that (import-linter, pyproject.toml).
 """
+
+import taskq.as_program  # noqa: F401 - before all others: see there

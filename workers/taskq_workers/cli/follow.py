@@ -20,9 +20,10 @@ from taskq.payload.outcome import ItemFailure
 from taskq.payload.results import Place, value_of
 from taskq.redis import services
 from taskq.views.progress_bar import Show, bar
+from taskq_workers import user_path
 from taskq_workers.cli import exits
-from taskq_workers.cli.said import put_json, put_line, say
-from taskq_workers.json_lines import line_of
+from taskq_workers.cli.said import put_line, say
+from taskq_workers.json_lines import line_of, to_json
 
 _PACE = 0.1  # seconds between two looks, while there is progress
 
@@ -48,7 +49,6 @@ class Following:
 
     def run(self, job: MapJob) -> int:
         """Follow the map to its end; returns the exit code."""
-        sys.path.insert(0, str(Path.cwd()))  # where results of the user's own classes find their modules
         try:
             self._follow(job)
         except KeyboardInterrupt:
@@ -79,6 +79,12 @@ class Following:
                 events.next(pace=_PACE)
 
     def _write(self, arrival: Arrival, place: Place) -> None:
+        with user_path.in_front([str(Path.cwd())]):  # where values of the user's own classes find their modules
+            line = self._line(arrival, place)
+        if line is not None:
+            put_line(line)
+
+    def _line(self, arrival: Arrival, place: Place) -> str | None:
         value: Any = None
         if arrival.failure is None:
             try:
@@ -88,9 +94,8 @@ class Following:
                 say(f"taskq: {error}")
                 self._unread += 1
         if not self.values:
-            put_line(line_of(arrival, value))
-        elif arrival.failure is None or not self.as_completed:
-            put_json(value)
+            return line_of(arrival, value)
+        return to_json(value) if arrival.failure is None or not self.as_completed else None
 
     def _interrupted(self, job: MapJob) -> int:
         if self.cancel:

@@ -39,6 +39,7 @@ def shell(url: str, queue_name: str) -> None:
     vars(main).update(q=queue, Queue=taskq.Queue, MapJob=taskq.MapJob, taskq=taskq)
     sys.modules["__main__"] = main
     if not sys.stdin.isatty():  # a program from a file or a pipe: no prompts, and its errors are the exit code
+        sys.path.insert(0, "")  # as Python itself does
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), vars(main))  # noqa: S102 - what a shell is for
         return
     banner = f"taskq {taskq.__version__}: q is {queue!r} on {hide_password(url)}; try q.map(fn, items)"
@@ -46,8 +47,11 @@ def shell(url: str, queue_name: str) -> None:
         from IPython import start_ipython
         from traitlets.config import Config
     except ImportError:
+        sys.path.insert(0, "")
         code.interact(banner=banner, local=vars(main), exitmsg="")
         return
-    config = Config()
+    config = (
+        Config()
+    )  # and the working directory, too, is where IPython always has it: behind Python's own modules
     config.TerminalInteractiveShell.banner1 = banner + "\n"
     start_ipython(argv=[], user_ns=vars(main), config=config)

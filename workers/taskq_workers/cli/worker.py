@@ -89,10 +89,12 @@ def worker(
 
     options = LogOptions(level(given, log_level), log_format, given["date_format"])
     logs.to_stderr(options)
-    path = (str(Path.cwd()), *given["path"])  # where python -m would look, too
+    # The working directory is where python -m would look, too. taskq.local() says where its program looks.
+    path = [*([] if until_eof else [str(Path.cwd())]), *(str(Path(folder).absolute()) for folder in given["path"])]
     if given["config"]:
         with user_path.in_front(path):
             found = read_config(click.get_current_context(), given["config"])
+        path = user_path.all_for_user(path)
         url, queues = found.get("url", url), found.get("queues", queues)
         given["name"] = found.get("name", given["name"])
     rq = read(given, path)
@@ -107,8 +109,8 @@ def worker(
     trust = Trust(signing.keyring(), allow_import, allow_private_webhooks)
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
-        url, queues or ("default",), services, processes, grace, lease, trust, wear, path, preload, until_eof,
-        metrics, options, rq,
+        url, queues or ("default",), services, processes, grace, lease, trust, wear, tuple(path), preload,
+        until_eof, metrics, options, rq,
     )  # fmt: skip
     settings = prepare(settings)
     if given["pid"]:

@@ -7,14 +7,16 @@ done on request only, and only where strangers can't have written it: Redis is o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from taskq.errors import UsageError
-from taskq.maps.arrivals import Arrivals
+from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.reader import MapReader
 from taskq.payload import signing
-from taskq.payload.results import value_of
+from taskq.payload.results import Place, value_of
 from taskq.redis import exposure
+from taskq_workers import user_path
 from taskq_workers.json_lines import line_of
 
 
@@ -43,10 +45,16 @@ def lines(store: MapReader) -> Iterator[str]:
     A result that can't be read here (its class is not installed, say) is a text that says so.
     """
     for arrival in Arrivals(store, in_order=False).new(failures=True, ended=False):
-        value = None
-        if arrival.failure is None:
-            try:
-                value = value_of(store.place, arrival.index, arrival.data)
-            except Exception as error:  # noqa: BLE001 - loading imports the user's modules
-                value = f"can't be read by the page: {type(error).__name__}: {error}"
-        yield line_of(arrival, value) + "\n"
+        with user_path.in_front([str(Path.cwd())]):
+            line = _line(arrival, store.place)
+        yield f"{line}\n"
+
+
+def _line(arrival: Arrival, place: Place) -> str:
+    value = None
+    if arrival.failure is None:
+        try:
+            value = value_of(place, arrival.index, arrival.data)
+        except Exception as error:  # noqa: BLE001 - loading imports the user's modules
+            value = f"can't be read by the page: {type(error).__name__}: {error}"
+    return line_of(arrival, value)

@@ -17,8 +17,8 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,7 @@ def mark() -> str:
 
 def ensure_forkserver() -> None:
     """Start multiprocessing's forkserver, if it does not run; it, and all that it starts, carry the mark."""
-    with _lock, environment({MARK: mark(), **keeper.VISIBLE, **user_path.safe()}):
+    with _lock, user_path.safe(**{MARK: mark(), **keeper.VISIBLE}):
         forkserver.ensure_running()
 
 
@@ -76,20 +76,6 @@ def kill_orphans(manager: str, services: Collection[int]) -> None:
 
     living = set(map(str, services))
     keeper.kill_carriers(MARK, is_orphan)
-
-
-@contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """Have what is started within the block find these variables."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
 
 
 def _kill_groups() -> None:

@@ -91,7 +91,7 @@ class Lane:
         laid = tray.allot()
         self._clearing = Clearing(laid)
         trust, logs = settings.trust, settings.logs
-        initargs = (settings.url, trust, logs, title, numbers, memory, laid, [*settings.path, *sys.path], user)
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user)
         try:
             self._pool = lone_pool.start(ctx, lambda: on_death(self), initargs)
         finally:

@@ -49,8 +49,7 @@ def context(preload: tuple[str, ...] = (), path: tuple[str, ...] = (), own_build
 
 def _start_resource_tracker() -> None:
     """Start multiprocessing's janitor, which frees the locks of a killed service, without its warning of them."""
-    quiet = {"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}
-    with guard.environment({**user_path.safe(), **quiet}):
+    with user_path.safe(PYTHONWARNINGS="ignore::UserWarning:multiprocessing.resource_tracker"):
         resource_tracker.ensure_running()
 
 

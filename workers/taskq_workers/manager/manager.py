@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import nullcontext
 from typing import Any
 
 import cotyledon
 from setproctitle import setproctitle
 
 from taskq.redis.connection import connect
-from taskq_workers import signals
+from taskq_workers import signals, user_path
 from taskq_workers.lanes import guard
 from taskq_workers.manager.metrics_server import MetricsServer
 from taskq_workers.manager.respawn import Respawn
@@ -106,7 +107,9 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             self._look_again(wait)
             return
         self._respawn.started(number)
-        super()._start_worker(service_id, worker_id)
+        # A service that is spawned is a Python program, which finds these variables all its life.
+        with user_path.safe() if self.mp_context.get_start_method() == "spawn" else nullcontext():
+            super()._start_worker(service_id, worker_id)
 
     def _number(self, service_id: Any, worker_id: int) -> int:
         """Cotyledon counts each kind of service from 0; what is no worker has a number below 0 here."""

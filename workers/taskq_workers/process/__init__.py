@@ -7,6 +7,7 @@ Imported by lanes, which name what is to be started; by nobody else.
     late_job   the current job, no more of it read than is needed
     errands    stopped callbacks, handlers, webhooks, maintenance
     abandoned  failing a job of which too many workers died
+    early      imports what would be looked for in the user's folder later
     streams    stdin, stdout and the other open files
     forkserver what happens in it before it forks anything
     preload    ``--preload``

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from taskq.errors import FunctionError, OptionError
+from taskq_workers import user_path
 from taskq_workers.user_code import UserCode
 
 _CHECK = 60.0  # seconds which the user's imports may take
@@ -24,20 +25,18 @@ def check(user: UserCode, path: Sequence[str] = ()) -> None:
     """
     if user == UserCode():
         return
-    result = subprocess.run(
-        [sys.executable, "-P", "-m", __name__],
-        input=pickle.dumps(([*path, *sys.path], user)),
-        capture_output=True,
-        timeout=_CHECK,
-        check=False,
-    )
+    command, told = [sys.executable, "-m", __name__], pickle.dumps((path, user))
+    with user_path.safe():
+        result = subprocess.run(command, input=told, capture_output=True, timeout=_CHECK, check=False)
     if result.returncode:
         raise OptionError(result.stderr.decode(errors="replace").strip().rpartition("\n")[2])
 
 
 def main() -> int:
     """The process that ``check`` starts; what is wrong is the last line of its stderr."""
-    sys.path[:], user = pickle.loads(sys.stdin.buffer.read())
+    user_path.forget_safe()
+    path, user = pickle.loads(sys.stdin.buffer.read())
+    sys.path[:] = user_path.all_for_user(path)
     try:
         user.load_all()
     except (OptionError, FunctionError) as error:

@@ -14,7 +14,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,14 +29,14 @@ from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
 from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
-from taskq_workers import logs, signals
+from taskq_workers import logs, signals, user_path
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
-from taskq_workers.process import abandoned, errands, jobs, preload, streams
+from taskq_workers.process import abandoned, early, errands, jobs, preload, streams  # noqa: F401 - early: see there
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
@@ -49,7 +49,7 @@ _maps: dict[str, tuple[Function, Job, MapKeys]] = {}
 
 def start(
     url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
-    path: list[str], user: UserCode,
+    path: Sequence[str], user: UserCode,
 ) -> None:  # fmt: skip
     """Initializer of the Pool: run once, before the first task."""
     global _marker, _ledger, _tray  # noqa: PLW0603 - the pool gives its processes no other place
@@ -61,7 +61,6 @@ def start(
     streams.keep_files()
     preload.draw_anew()
     setproctitle(title)
-    sys.path[:] = path  # user modules are found where the service finds them
     connection.use_in_worker(url)
     trust.apply()
     errands.use(private_webhooks=trust.private_webhooks)
@@ -70,6 +69,7 @@ def start(
         logs.to_stderr(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
     _marker = Marker(numbers)
+    sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
     _marker.begin(0)
 
 
