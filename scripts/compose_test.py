@@ -6,6 +6,7 @@ of it at the end; a ``docker compose up`` that runs beside it is not touched. Ta
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -23,7 +24,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "taskq-compose-test"
-COMPOSE = f"docker compose -p {PROJECT} -f docker-compose.yml --env-file {os.devnull}".split()
+FILES = "-f docker-compose.yml -f deploy/compose/secret-key.yml"
+COMPOSE = f"docker compose -p {PROJECT} {FILES} --env-file {os.devnull}".split()
 ITEMS = 600
 ADMIN = secrets.token_hex()  # password of the user who may do everything
 GRACE, STUCK = 30, 300  # seconds: TASKQ_GRACE in docker-compose.yml; after which no command comes back
@@ -107,7 +109,10 @@ class Project:
         self._env |= {"TASKQ_CODE": str(code), "TASKQ_LEASE": "5", "TASKQ_PROCESSES": "2"}
         self._env |= {"TASKQ_REDIS_PASSWORD": secrets.token_hex(), "TASKQ_REDIS_PORT": str(port)}
         self._env |= {"TASKQ_DASHBOARD_PORT": str(self.page_port)}
-        self._env |= {"TASKQ_REDIS_ADMIN": ADMIN, "TASKQ_SECRET_KEY": secrets.token_hex()}
+        key = code.with_name("secret-key")
+        key.write_text(secrets.token_hex(), encoding="ascii")
+        key.chmod(0o644)  # for the user in the containers
+        self._env |= {"TASKQ_REDIS_ADMIN": ADMIN, "TASKQ_SECRET_KEY_FILE": str(key)}
 
     def compose(self, *arguments: str, stdin: str = "") -> str:
         return run(*COMPOSE, *arguments, stdin=stdin, env=self._env)
@@ -147,6 +152,25 @@ def test_setup(project: Project) -> None:
     user, first = project.compose("exec", "-T", "worker", "sh", "-c", "id -un; cat /proc/1/comm").split()
     check(user == "taskq", f"the worker is {user}")
     check(first in {"docker-init", "tini", "catatonit"}, f"process 1 is {first}, no init")
+
+
+def test_confinement(project: Project) -> None:
+    """What can be done from within a container by whoever has got in."""
+    for service, user in (("redis", "999"), ("worker", "1000"), ("dashboard", "1000")):
+        settings = project.inspect(service, ".HostConfig")[0]
+        check(settings["ReadonlyRootfs"], f"{service} can write anywhere")
+        check(settings["CapDrop"] == ["ALL"] and not settings["CapAdd"], f"{service} has capabilities")
+        check(settings["Memory"] and settings["PidsLimit"], f"{service} has no limits")
+        status = project.compose("exec", "-T", service, "sh", "-c", "id -u; cat /proc/self/status")
+        check(status.startswith(user), f"{service} runs as {status.split()[0]}")
+        fields = dict(line.split(":", 1) for line in status.splitlines()[1:])
+        check(int(fields["CapBnd"], 16) == 0, f"{service} could get capabilities: {fields['CapBnd']}")
+        check(fields["NoNewPrivs"].strip() == "1", f"{service} can become more by a setuid program")
+        with contextlib.suppress(CheckError):
+            project.compose("exec", "-T", service, "touch", "/etc/mine")
+            raise SystemExit(f"{service} can write to /etc")
+    environment = json.dumps(project.inspect("worker", ".Config.Env"))
+    check("SECRET_KEY_FILE" in environment and "SECRET_KEY=" not in environment, f"the key is in {environment}")
 
 
 def test_in_mid_map(project: Project, job_id: str, disturb: Callable[[Project, str], object]) -> None:
@@ -192,6 +216,7 @@ def test(project: Project) -> None:
         project.compose("up", "-d", "--wait", "--scale", "worker=2", "--no-recreate")
     with step("users, processes, ports, Redis's settings"):
         test_setup(project)
+        test_confinement(project)
     with step("from the shell: maps by name, by value; taskq status"):
         results = project.shell(TWO_WORKERS + SMALL_MAPS)
         check(results == [[0, 1, 4], [100, 101, 102], [0, -1, -2]], f"wrong results: {results}")
@@ -215,9 +240,12 @@ def main() -> None:
     except (CheckError, OSError) as error:
         sys.exit(f"NOT TESTED: this needs a Docker engine and docker compose.\n{error}")
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)  # the worker is another user
-        Path(folder, "squares.py").write_text(MODULE, encoding="utf-8")
-        project = Project(Path(folder))
+        code = Path(folder, "code")
+        code.mkdir()
+        for seen in (Path(folder), code):
+            seen.chmod(0o755)  # by the worker, which is another user
+        (code / "squares.py").write_text(MODULE, encoding="utf-8")
+        project = Project(code)
         try:
             test(project)
         except (CheckError, subprocess.TimeoutExpired) as error:

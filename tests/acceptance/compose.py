@@ -13,7 +13,7 @@ from tests.acceptance.worker import ROOT
 def redis_conf(variables: Mapping[str, str]) -> str:
     """The configuration file that compose would write, with these variables of the environment."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    text: str = compose["configs"]["redis"]["content"]
+    text: str = compose["services"]["redis"]["environment"]["REDIS_CONF"]
     return _interpolated(text, variables)
 
 

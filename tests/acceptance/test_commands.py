@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import taskq
 from taskq import Queue
 from tests import jobs
-from tests.acceptance.worker import Workers, processes_in, run, title
+from tests.acceptance.worker import Workers, environment, processes_in, run, title
 from tests.waiting import HANGS, LONG, wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -118,6 +120,18 @@ def test_shell_runs_a_program(workers: Workers, real_queue: Queue, server_url: s
     assert told.stdout == "[0, 2, 4, 6, 8]\n"
     assert told.returncode == 0
     assert told.stderr == ""
+
+
+def test_shell_finds_the_modules_beside_it(real_queue: Queue, server_url: str, folder: Path) -> None:
+    """Whichever way it is started: of itself, pip's script does not look in the working directory."""
+    (folder / "beside.py").write_text("answer = 42\n")
+    script = [str(Path(sys.executable).with_name("taskq")), "shell"]
+    for command in (script, [sys.executable, "-m", "taskq", "shell"]):
+        told = subprocess.run(
+            command, input="import beside; print(beside.answer)", cwd=folder, text=True, check=True,
+            env=environment(TASKQ_URL=server_url), capture_output=True, timeout=HANGS,
+        )  # fmt: skip
+        assert told.stdout == "42\n"
 
 
 @pytest.mark.parametrize(

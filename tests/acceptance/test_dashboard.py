@@ -202,15 +202,16 @@ def test_for_phones_and_readers(dashboard: Callable[..., str], browser: Browser,
     phone.close()
 
 
-def test_sign_in(dashboard: Callable[..., str], real_queue: Queue, page: Page) -> None:
-    address = dashboard(TASKQ_DASHBOARD_TOKEN="let-me-in")  # noqa: S106
+def test_sign_in(dashboard: Callable[..., str], real_queue: Queue, page: Page, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("let-me-in-please\n")
+    address = dashboard("--token-file", str(tmp_path / "token"))
     assert get(f"{address}/jobs")[0] == 401
-    assert get(f"{address}/jobs", authorization="Bearer let-me-in")[0] == 200
+    assert get(f"{address}/jobs", authorization="Bearer let-me-in-please")[0] == 200
     page.goto(address)
     page.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_visible()
-    page.get_by_label("Token").fill("let-me-in")
+    page.get_by_label("Token").fill("let-me-in-please")
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("live")
 
@@ -279,7 +280,7 @@ def test_the_other_commands_do_without_it() -> None:
 def test_not_open_to_all(real_queue: Queue) -> None:
     told = run("dashboard", "--host", "0.0.0.0")  # noqa: S104
     assert told.returncode == 1
-    assert "--token" in told.stderr
+    assert "--token-file" in told.stderr
 
 
 def event(data: Any, name: str = "message") -> str:

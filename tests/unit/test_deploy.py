@@ -18,6 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from taskq.payload import signing
 from taskq.views import metrics
 from taskq_workers.cli import cli
 from tests.unit import source
@@ -140,7 +141,7 @@ def test_the_deployment_and_its_scaling() -> None:
     template = deployment["spec"]["template"]
     assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
     [container] = template["spec"]["containers"]
-    known = {str(option.envvar) for option in cli.commands["worker"].params} | {"TASKQ_URL"}
+    known = {str(option.envvar) for option in cli.commands["worker"].params} | {"TASKQ_URL", signing.FILE}
     assert {variable["name"] for variable in container["env"]} <= known
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert template["metadata"]["annotations"]["prometheus.io/port"] == values["TASKQ_METRICS_PORT"]
@@ -148,3 +149,73 @@ def test_the_deployment_and_its_scaling() -> None:
     assert template["spec"]["terminationGracePeriodSeconds"] > int(values["TASKQ_GRACE"] or 0)
     assert container["readinessProbe"]["exec"]["command"] == ["taskq", "health"]
     assert container["args"][0] in cli.commands
+
+
+def test_the_deployment_is_confined() -> None:
+    spec = read("kubernetes/worker.yaml")["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert f"--uid {spec['securityContext']['runAsUser']} " in (source.ROOT / "Dockerfile").read_text()
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    assert {"cpu", "memory", "ephemeral-storage"} == set(container["resources"]["limits"])
+    # What it must write to, and its secrets: Redis's URL, which holds the password, and the key.
+    mounted = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert {"/tmp", "/home/taskq"} < set(mounted)  # noqa: S108
+    values = {variable["name"]: variable for variable in container["env"]}
+    assert "valueFrom" in values["TASKQ_URL"]
+    assert "TASKQ_SECRET_KEY" not in values
+    folder, _, name = values[signing.FILE]["value"].rpartition("/")
+    assert mounted[folder]["readOnly"] is True
+    [volume] = [one for one in spec["volumes"] if one["name"] == mounted[folder]["name"]]
+    assert [item["path"] for item in volume["secret"]["items"]] == [name]
+
+
+COMPOSE = yaml.safe_load((source.ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["redis", "worker", "dashboard", "shell"])
+def test_the_containers_are_confined(name: str) -> None:
+    assert set(COMPOSE["services"]) == {"redis", "worker", "dashboard", "shell"}
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    for port in service.get("ports", []):  # there are passwords for those who just try it
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+\}:\d+", port)
+    for mounted in service["volumes"]:
+        assert mounted.endswith(":ro") or mounted == "redis:/data"
+
+
+def test_the_default_password_is_for_loopback_only() -> None:
+    """It stands where the server is on the project's own network and published on loopback, and nowhere else."""
+    [default] = set(re.findall(r"TASKQ_REDIS_PASSWORD:-([^}]+)\}", json.dumps(COMPOSE)))
+    for path in source.ROOT.rglob("*"):
+        if path.suffix in (".yml", ".yaml", ".py") and not {".venv", ".git"} & {*path.parts}:
+            assert default not in path.read_text(encoding="utf-8") or path.name == "docker-compose.yml", path
+
+
+def test_the_key_is_a_secret_of_the_containers() -> None:
+    overlay = read("compose/secret-key.yml")
+    assert set(overlay["services"]) == {"worker", "dashboard", "shell"}
+    [secret] = overlay["secrets"]
+    for service in overlay["services"].values():
+        assert service == {"environment": {signing.FILE: f"/run/secrets/{secret}"}, "secrets": [secret]}
+    # Compose copies a secret from anywhere else into the container, whose root is read-only.
+    assert list(overlay["secrets"][secret]) == ["file"]
+
+
+def test_the_documented_rights_are_those_of_the_compose_file() -> None:
+    rules = r"~rq:\* ~taskq:\* &rq:\* &taskq:\* (.+)"
+    [real] = re.findall(rules, COMPOSE["services"]["redis"]["environment"]["REDIS_CONF"])
+    [told] = re.findall(rules, (source.ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    assert told == real
+    commands = {"scan", "randomkey", "select", "move", "script|flush", "script|kill"}
+    assert {f"-{command}" for command in commands} <= set(real.split())

@@ -71,6 +71,7 @@ class Settings:
         private: The server is one of taskq's own, which lives as long as the worker: see ``taskq.local``.
         logs: How to log; None: whoever made the process has seen to that.
         metrics: Host and port where ``/metrics`` is served; None: nowhere.
+        metrics_hosts: Names with a dot by which it may be asked for.
         rq: What ``rq worker`` can be told, too.
         build: What the manager has read at its start (``build.py``); all of the worker's processes must be of it.
             "": that is not looked at.
@@ -88,6 +89,7 @@ class Settings:
     preload: tuple[str, ...] = ()
     private: bool = False
     metrics: tuple[str, int] | None = None
+    metrics_hosts: tuple[str, ...] = ()
     logs: LogOptions | None = None
     rq: RQOptions = field(default_factory=RQOptions)
     build: str = ""

@@ -26,6 +26,7 @@ def shell(url: str, queue_name: str) -> None:
     """
     import sys
     import types
+    from pathlib import Path
 
     import taskq
 
@@ -38,6 +39,7 @@ def shell(url: str, queue_name: str) -> None:
     main = types.ModuleType("__main__")
     vars(main).update(q=queue, Queue=taskq.Queue, MapJob=taskq.MapJob, taskq=taskq)
     sys.modules["__main__"] = main
+    sys.path.insert(0, str(Path.cwd()))  # as in any Python shell; a worker that is started here looks there, too
     if not sys.stdin.isatty():  # a program from a file or a pipe: no prompts, and its errors are the exit code
         sys.path.insert(0, "")  # as Python itself does
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), vars(main))  # noqa: S102 - what a shell is for

@@ -59,6 +59,9 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
 @click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
               help="The address for it; 0.0.0.0 for all.")  # fmt: skip
+@click.option("--metrics-allow-host", multiple=True, envvar="TASKQ_METRICS_ALLOW_HOST", show_envvar=True,
+              metavar="NAME", show_default=False, help="A name with a dot by which it is asked for; may be "
+              "repeated. Addresses, and names without a dot, are allowed.")  # fmt: skip
 @rq_options
 @click.option("--until-eof", is_flag=True, hidden=True,
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
@@ -66,7 +69,8 @@ def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
     allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
-    metrics_port: int | None, metrics_host: str, until_eof: bool, **given: Any,
+    metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], until_eof: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
 
@@ -110,7 +114,7 @@ def worker(
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, tuple(path), preload,
-        until_eof, metrics, options, rq,
+        until_eof, metrics, metrics_allow_host, options, rq,
     )  # fmt: skip
     settings = prepare(settings)
     if given["pid"]:

@@ -33,6 +33,7 @@ from taskq_workers.dashboard.actions import ACTIONS, ActionError
 from taskq_workers.dashboard.errors import groups_of
 from taskq_workers.dashboard.feed import Feed
 from taskq_workers.dashboard.guard import Guard, sign_in
+from taskq_workers.dashboard.guesses import Guesses
 from taskq_workers.dashboard.settings import DashboardSettings
 from taskq_workers.dashboard.snapshot import Reader
 
@@ -48,6 +49,7 @@ class Dashboard:
 
     def __init__(self, settings: DashboardSettings, connection: Any = None) -> None:
         self._settings = settings
+        self._guesses = Guesses()
         self._connection = connection if connection is not None else connect(settings.url, timeout=TIMEOUT)
         about = {
             "redis": hide_password(settings.url), "version": taskq.__version__, "actions": settings.allow_actions
@@ -68,7 +70,7 @@ class Dashboard:
                 Route("/login", self._sign_in, methods=["POST"]),
                 Route("/health", lambda _request: PlainTextResponse("ok\n")),
             ],
-            middleware=[Middleware(Guard, settings=settings)],
+            middleware=[Middleware(Guard, settings=settings, guesses=self._guesses)],
             exception_handlers={ActionError: _refused(409), UsageError: _refused(403), TaskqError: _refused(404),
                                 RedisError: _refused(503)},
         )  # fmt: skip
@@ -80,7 +82,9 @@ class Dashboard:
         return show
 
     async def _sign_in(self, request: Request) -> Response:
-        return await sign_in(request, self._settings, (STATIC / "login.html").read_text(encoding="utf-8"))
+        return await sign_in(
+            request, self._settings, self._guesses, (STATIC / "login.html").read_text(encoding="utf-8")
+        )
 
     async def _events(self, _request: Request) -> Response:
         headers = {"X-Accel-Buffering": "no"}  # a proxy must pass each event on at once

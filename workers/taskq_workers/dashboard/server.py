@@ -7,6 +7,7 @@ import socket
 import uvicorn
 
 from taskq_workers.dashboard.app import Dashboard
+from taskq_workers.dashboard.connections import HEAD_SIZE, LimitedConnection
 from taskq_workers.dashboard.settings import DashboardSettings
 
 _GRACE = 2  # seconds which requests get at the end
@@ -20,8 +21,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 dashboard.app, settings.host, settings.port, log_config=None, access_log=False,
-                server_header=False, proxy_headers=False, lifespan="off", ws="none",
-                timeout_graceful_shutdown=_GRACE,
+                server_header=False, proxy_headers=False, lifespan="off", ws="none", http=LimitedConnection,
+                timeout_graceful_shutdown=_GRACE, h11_max_incomplete_event_size=HEAD_SIZE,
             )
         )  # fmt: skip
 

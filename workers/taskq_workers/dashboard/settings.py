@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from taskq.errors import OptionError
 
 PORT = 8700
+LEAST_TOKEN = 16  # characters
+LEAST_PASSWORD = 12  # characters
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class DashboardSettings:
         no_auth: Listen on other addresses than this machine's own, although anybody there may look.
 
     Raises:
-        OptionError: If it would listen to others without a token or password, or an option is malformed.
+        OptionError: If it would listen to others without a token or password, if one is too short, or an option is
+            malformed.
     """
 
     url: str
@@ -40,12 +43,18 @@ class DashboardSettings:
     def __post_init__(self) -> None:
         user, colon, password = self.basic_auth.partition(":")
         if self.basic_auth and not (user and colon and password):
-            raise OptionError("--basic-auth must be user:password")
+            raise OptionError("a user and password for the page must be written user:password")
+        for what, given, least in (("token", self.token, LEAST_TOKEN), ("password", password, LEAST_PASSWORD)):
+            if given and len(given) < least:
+                raise OptionError(
+                    f"the page's {what} has {len(given)} characters, which can be guessed; {least} are the least. "
+                    "Make one: python -c 'import secrets; print(secrets.token_urlsafe(24))'"
+                )
         if not (self.protected or self.no_auth or is_loopback(self.host)):
             raise OptionError(
                 f"other machines can reach {self.host}, and whoever reaches the page may look at all jobs. Give "
-                "it a --token or --basic-auth, or let it listen on 127.0.0.1, or say --no-auth if something else "
-                "guards it"
+                "it a token or a password (TASKQ_DASHBOARD_TOKEN, --token-file), or let it listen on 127.0.0.1, "
+                "or say --no-auth if something else guards it"
             )
 
     @property

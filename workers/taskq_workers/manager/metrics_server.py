@@ -6,12 +6,16 @@ not, either: its endpoint would be gone just when it dies.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import multiprocessing
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import cotyledon
@@ -30,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT = 5.0  # seconds a reply of Redis may take; Prometheus itself waits for ten
 _TEXT = "text/plain; charset=utf-8"
+_SECONDS = 15.0  # which a request may take, from the connection to the end of the answer
+_MOST = 16  # requests at a time
 _PAUSE = 5.0  # seconds between two tries to get the port
 
 Answer = tuple[str, str, bytes]  # status, content type, body
@@ -57,7 +63,7 @@ class MetricsServer(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         connection = connect(self._settings.url, retries=1, timeout=_TIMEOUT)
         while not self._stopping.is_set():
             try:
-                self._server = serve(host, port, lambda path: answer(connection, path, self._settings.services))
+                self._server = serve(host, port, partial(self._answer, connection))
             except OSError as error:  # a predecessor that has just died, or another program
                 log.error("can't listen on %s:%d: %s; next try in %.0f s", host, port, error, _PAUSE,
                           extra={"action": "metrics_failed"})  # fmt: skip
@@ -67,6 +73,10 @@ class MetricsServer(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         if self._server is not None and not self._stopping.is_set():
             log.info("metrics at http://%s:%d/metrics", host, port, extra={"action": "metrics_ready"})
             self._server.serve_forever()
+
+    def _answer(self, connection: Any, path: str, host: str) -> Answer:
+        settings = self._settings
+        return answer(connection, path, settings.services, host, settings.metrics_hosts)
 
     def terminate(self) -> None:
         """Stop serving: called by cotyledon on SIGTERM, and when the manager has died."""
@@ -83,7 +93,7 @@ def check_port(host: str, port: int) -> None:
         ServerError: If not.
     """
     try:
-        serve(host, port, lambda _path: ("", "", b"")).server_close()
+        serve(host, port, lambda _path, _host: ("", "", b"")).server_close()
     except OSError as error:
         raise ServerError(
             f"can't listen on {host}:{port} for metrics: {error}. Is another worker's there? Give each its own "
@@ -91,14 +101,19 @@ def check_port(host: str, port: int) -> None:
         ) from error
 
 
-def answer(connection: Any, path: str, services: int) -> Answer:
+def answer(connection: Any, path: str, services: int, host: str = "", allowed: Collection[str] = ()) -> Answer:
     """What a GET of this path is answered with.
 
     Args:
         connection: To Redis.
         path: ``/metrics`` or ``/health``; all else is not found.
         services: How many must be well on this host for ``/health`` to say 200.
+        host: The request's ``Host``.
+        allowed: Names by which it may be asked for, besides addresses and names without a dot.
     """
+    if not is_known(host, allowed):
+        text = f"This is not served as {host!r}: --metrics-allow-host allows a name.\n"
+        return "421 Misdirected Request", _TEXT, text.encode()
     try:
         if path == "/metrics":
             return "200 OK", CONTENT_TYPE, exposition(connection)
@@ -107,10 +122,30 @@ def answer(connection: Any, path: str, services: int) -> Answer:
             return "200 OK" if found.healthy else "503 Service Unavailable", _TEXT, f"{found}\n".encode()
     except RedisError as error:
         return "503 Service Unavailable", _TEXT, f"Redis: {error}\n".encode()
+    except Exception:
+        log.exception("metrics can't be told", extra={"action": "metrics_failed"})
+        return "500 Internal Server Error", _TEXT, b"see the log\n"
     return "404 Not Found", _TEXT, b"/metrics or /health\n"
 
 
-def serve(host: str, port: int, respond: Callable[[str], Answer]) -> WSGIServer:
+def is_known(header: str, allowed: Collection[str]) -> bool:
+    """Whether a request's ``Host`` is one of ours.
+
+    A page of an attacker whose DNS name suddenly means this machine comes with its own name (DNS rebinding), which
+    has a dot. Who scrapes comes for an address, or for a name of the own network.
+    """
+    try:
+        name = urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name in allowed
+    return True
+
+
+def serve(host: str, port: int, respond: Callable[[str, str], Answer]) -> WSGIServer:
     """A server that listens, and answers once its ``serve_forever`` is called: a thread for each request.
 
     Raises:
@@ -118,18 +153,55 @@ def serve(host: str, port: int, respond: Callable[[str], Answer]) -> WSGIServer:
     """
     [found, *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
 
-    class Server(ThreadingWSGIServer):
+    class Server(_Limited):
         address_family = found[0]
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        status, kind, body = respond(environ.get("PATH_INFO", ""))
+        status, kind, body = respond(environ.get("PATH_INFO", ""), environ.get("HTTP_HOST", ""))
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [body]
 
     return make_server(host, port, application, Server, _Silent)
 
 
+class _Limited(ThreadingWSGIServer):
+    """No more than ``_MOST`` requests at a time; what comes then is closed at once."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._free = threading.BoundedSemaphore(_MOST)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        log.info("a request of %s broke off", client_address[0], extra={"action": "cut_off"})
+
+
 class _Silent(WSGIRequestHandler):
-    """Without a line on stderr for each request."""
+    """Without a line on stderr for each request; one that takes too long is cut off."""
+
+    def setup(self) -> None:
+        super().setup()
+        self._late = threading.Timer(_SECONDS, self._cut_off)
+        self._late.daemon = True
+        self._late.start()
+
+    def finish(self) -> None:
+        self._late.cancel()
+        super().finish()
+
+    def _cut_off(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_args: Any) -> None: ...
