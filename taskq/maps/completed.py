@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
-from taskq.errors import DamagedError
+from taskq.errors import DamagedError, ResultsGoneError
 from taskq.maps.coverage import Coverage
 from taskq.maps.info import MapInfo
 from taskq.maps.reader import MapReader
@@ -66,8 +66,15 @@ class Completed:
 
         Raises:
             DamagedError: If an item is missing, or was there twice.
+            ResultsGoneError: If the server has lost some that were read, and has others in their places.
         """
+        spans = self._store.spans()
         coverage = Coverage(info.total)
-        for start, count in self._store.spans():
+        for start, count in spans:
             coverage.add(start, count)
         coverage.prove()
+        if spans[: len(self._spans)] != self._spans:
+            raise ResultsGoneError(
+                f"the server came back as it was some moments before, while the results of the map {info.name} "
+                "were read one by one, and others are in their places now: read them again, from the first"
+            )

@@ -266,7 +266,11 @@ class MapJob(SignedJob):
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
             return self._early_end(info)
-        self._completed.prove(info)
+        try:
+            self._completed.prove(info)
+        except ResultsGoneError:
+            del self._completed  # who reads again gets what there is now
+            raise
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:

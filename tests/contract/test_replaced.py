@@ -1,4 +1,4 @@
-"""A map whose id was pushed again: whoever reads the one before hears so, and gets nothing of the new one (I8)."""
+"""A map that is not what it was when it was read: who goes on reading hears so, and gets nothing wrong (I8)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskq import MapJob, Queue, ReplacedError
+from taskq import MapJob, Queue, ReplacedError, ResultsGoneError
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
@@ -49,3 +49,20 @@ def test_who_iterates_hears_of_it_in_the_middle(any_queue: Queue) -> None:
     drain(any_queue)
     with pytest.raises(ReplacedError):
         next(values)
+
+
+def test_who_iterates_while_the_server_loses_what_was_read_hears_of_it(any_queue: Queue) -> None:
+    """It came back as it was before the first chunk was committed, and then the other one was the first."""
+    job = any_queue.map(jobs.square, range(4), chunksize=2)
+    drain(any_queue)
+    k, connection = job.store.keys, job.connection
+    values = [job[0], job[1]]
+    job._completed._batch.clear()
+    for key, count in ((k.results, 2), (k.spans, 1)):
+        for _ in range(count):
+            connection.lmove(key, key, "LEFT", "RIGHT")
+    values += [job[2], job[3]]
+    assert values == [0, 1, 0, 1]
+    with pytest.raises(ResultsGoneError, match="read them again"):
+        job[4]
+    assert sorted(job) == [0, 1, 4, 9]
