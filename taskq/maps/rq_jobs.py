@@ -57,7 +57,7 @@ def run_map() -> dict[str, Any]:
     except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
         store.close(f"{type(error).__name__}: {error}")
         raise
-    store.close()
+    store.close(whole=True)
     if info.complete and not info.failed:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
         return summary(info.done, info.failed, info.total, clock.ask(store.connection) - info.started)

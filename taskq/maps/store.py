@@ -21,7 +21,7 @@ from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
-from taskq.redis import keys
+from taskq.redis import holdings, keys
 from taskq.redis.lua import Scripts
 from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
@@ -176,8 +176,8 @@ class MapStore(MapReader):
     def release_orphans(self) -> int:
         """Give back what workers hold that do not work on this map any more; returns how many ranges.
 
-        They are those that have no lease (a service) and no execution of this map or of a helper job of it (a
-        stock RQ worker). That is how the claims of a stock worker's killed horse come back.
+        They are those that hold neither this map nor a helper job of it: a stock worker whose horse was killed, or
+        a service that has let go of the map, and whose request for more came late.
         """
         self._drop_unreadable()
         workers = {claim.worker for claim in self.claims()}
@@ -212,22 +212,30 @@ class MapStore(MapReader):
             )
 
     def _is_at_work(self, worker: str) -> bool:
-        if self.connection.zscore(keys.LEASES, worker) is not None:
-            return True
         ours = (f"{self.keys.id}:", f"{self.keys.id}-helper-")
-        executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))
-        return any(execution.decode("utf-8", "replace").startswith(ours) for execution in executions)
+        executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))  # of a stock worker
+        here = (*holdings.read(self.connection, worker), *(one.decode("utf-8", "replace") for one in executions))
+        return any(key.startswith(ours) for key in here)
 
     # -- ends ----------------------------------------------------------------------------------------
 
-    def close(self, reason: str = "", pipe: Any = None, *, kill: bool = False) -> None:
-        """Accept no more claims and commits; what is left can be opened again. ``kill`` what runs, if told so."""
+    def close(self, reason: str = "", pipe: Any = None, *, kill: bool = False, whole: bool = False) -> None:
+        """Accept no more claims and commits; what is left can be opened again.
+
+        Args:
+            reason: For people.
+            pipe: See above.
+            kill: Kill what runs.
+            whole: Only if every item was tried. This is said at the end of a map, and may come late: then a retry
+                may have opened the map again.
+        """
         k = self.known
-        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), k.events, keys.NOTES, keys.LOOK, _STEP]
+        notes = (k.events, keys.NOTES, keys.LOOK)
+        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole)]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
     def expire(self, ttl: int) -> None:
-        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all."""
+        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""
         k = self.known
         self.scripts.expire([keys.MAPS, *k.all, k.chunks], [k.incarnation, ttl, k.id])
 

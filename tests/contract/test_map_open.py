@@ -13,7 +13,8 @@ from taskq.maps.claim import ClaimReply
 from taskq.maps.draft import Draft
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import Totals
-from taskq.redis import keys, services
+from taskq.redis import holdings, keys, services
+from taskq.redis.holdings import Holding
 from tests import jobs
 from tests.contract.by_hand import (
     A,
@@ -44,9 +45,10 @@ def store(any_queue: Queue) -> MapStore:
     return store
 
 
-def lease(store: MapStore, name: str, seconds: float) -> None:
-    info = services.ServiceInfo(name, "host", 1, 1, ("default",), "3", 0.0)
-    services.renew(store.scripts, info, seconds)
+def works_on(store: MapStore, name: str, job_id: str) -> None:
+    """Have a worker hold this job."""
+    one = Holding(job_id, "e1", holdings.BEGUN, "default")
+    store.connection.hset(keys.held(name), one.key, one.value)
 
 
 # -- close and open --------------------------------------------------------------------------------
@@ -139,13 +141,35 @@ def test_an_open_map_keeps_its_claims_and_failures(store: MapStore) -> None:
 def test_the_claims_of_the_dead_come_back(store: MapStore) -> None:
     for name in (B, "dead", "late"):
         claim(store, 1, name)
-    lease(store, B, 60)
-    lease(store, "late", -1)
+    works_on(store, B, store.keys.id)
+    works_on(store, "late", f"{store.keys.id}-helper-1")
     assert store.release_orphans() == 1
     assert held(store, B) == {"0:3": 0}
-    assert held(store, "late") == {"6:3": 0}, "whose lease is over is somebody else's to recover"
+    assert held(store, "late") == {"6:3": 0}, "who is dead, and still holds it, is somebody else's to recover"
     assert pending(store) == ["3:3 0 3:3", "9:1"]
     consistent(store)
+
+
+def test_the_claims_of_who_has_let_go_come_back(store: MapStore) -> None:
+    """A service that lives, and whose request for more came late: it does not work on this map any more."""
+    claim(store, 1, B)
+    info = services.ServiceInfo(B, "host", 1, 1, ("default",), "3", 0.0)
+    services.renew(store.scripts, info, 60)
+    works_on(store, B, "another")
+    assert store.release_orphans() == 1
+    assert held(store, B) == {}
+
+
+def test_what_is_said_at_the_end_of_a_map_and_comes_late_does_not_end_its_retry(store: MapStore) -> None:
+    for one in claim(store, 4):
+        commit(store, one, failing=[one.range.start])
+    store.close(whole=True)
+    assert store.info().state == "closed"
+    store.open(B)
+    store.close(whole=True)
+    store.expire(100)
+    assert store.info().state == "open"
+    assert {store.connection.ttl(key) for key in store.keys.all} <= {-1, -2}
 
 
 def test_a_map_that_is_being_written_is_not_opened(any_queue: Queue) -> None:
@@ -340,6 +364,7 @@ def test_expire(store: MapStore, ttl: int, left: int) -> None:
     first, second = claim(store, 2)
     commit(store, first, failing=[1])
     store.split(second, second.halves(), 1)
+    store.close()
     there = [key for key in store.keys.all if store.connection.exists(key)]
     store.expire(50)
     store.expire(ttl)

@@ -7,10 +7,11 @@
 -- ARGV  1 the incarnation   2 the reason, for people; '' if there is nothing to say
 --       3 the map's id   4 "1" if what runs of it is to be killed
 --       5 channel of the map's events   6 channel of all services   7 the note for them
---       8 how many claims this call may move
--- Returns 1; 0 if this incarnation is gone.
+--       8 how many claims this call may move   9 "1": only if every item was tried
+-- Returns 1; 0 if this incarnation is gone, or if not every item was tried.
 
-if redis.call('HGET', KEYS[1], 'incarnation') ~= ARGV[1] then
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'done', 'failed', 'total')
+if map[1] ~= ARGV[1] or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then
     return 0
 end
 local time = redis.call('TIME')

@@ -205,7 +205,8 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
         state.drop(run)
         return
-    run.store.close()
+    if not run.closed:
+        run.store.close(whole=True)
     intake.withdraw_helper(state, run)
     run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
     again = error is not None and run.job.should_retry and not run.stopped
@@ -273,8 +274,8 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "closed"
         let_go(state, run, kill=info.kill or info.reason != CANCELED)
     elif not run.helper:
-        run.complete = info.complete
-        if run.held or run.complete:
+        run.complete = False
+        if run.held:
             return
         if run.store.release_orphans():
             run.pending += 1
@@ -321,6 +322,8 @@ def _end_damaged(state: State, run: MapRun) -> None:
                     raise
                 readable.fail(state.connection, run.queue.name, run.job.id, run.closed, run.execution, state.name)
     if not run.helper:
+        with contained(what):
+            run.store.close(run.closed)
         with contained(what):
             run.store.expire(_ttl(run, failed=True))
         with contained(what):
