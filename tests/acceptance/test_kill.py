@@ -34,10 +34,10 @@ ITEMS = 200  # more than a service claims ahead
 
 
 def push(queue: Queue, ledger: Path, flag: Path, *, processes: int = 2, chunksize: int = 1) -> MapJob:
-    """A map of which so many processes have run some items, and are now each at one that waits."""
+    """A map whose first eight items are in the list, and so many processes each at one that waits."""
     items = [(str(ledger), n, str(flag) if n > 7 else "") for n in range(ITEMS)]
     job = queue.starmap(jobs.run_until, items, chunksize=chunksize)
-    wait_until(lambda: job.progress.done >= 6 and len([n for n in runs_of(ledger) if n > 7]) == processes)
+    wait_until(lambda: job.progress.done >= 8 and len([n for n in runs_of(ledger) if n > 7]) == processes)
     return job
 
 

@@ -27,18 +27,20 @@ def stock(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url: str, tmp_path: Path) -> None:
     worker = workers.ready(services=2, processes=1)
+
+    def states() -> set[str]:  # looked up anew each time: who was read at its birth stays "?"
+        return {one.get_state() for one in rq.Worker.all(real_queue.connection)}
+
     known = {one.name: one for one in rq.Worker.all(real_queue.connection)}
     assert set(known) == {info.name for info in worker.infos}
     assert {one.pid for one in known.values()} == set(worker.service_pids)
-    wait_until(
-        lambda: {one.get_state() for one in known.values()} <= {"idle", "started"}
-    )  # "?": as at RQ's own birth
+    wait_until(lambda: states() <= {"idle", "started"})  # "?": as at RQ's own birth
 
     flag = tmp_path / "flag"
     job = real_queue.map(jobs.wait_for, [str(flag)], chunksize=1)
     last = [real_queue.enqueue(jobs.wait_for, str(flag)) for _ in range(2)]
     wait_until(lambda: real_queue.started_job_registry.get_job_count(cleanup=False) == 2)
-    assert {one.get_state() for one in rq.Worker.all(real_queue.connection)} == {"busy"}
+    wait_until(lambda: states() == {"busy"})
     told = stock(server_url, "info", "--raw").stdout
     assert "queue default 1" in told
     for info in worker.infos:
@@ -50,7 +52,7 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
     flag.touch()
     for one in (*last, job):
         wait_until(lambda one=one: one.get_status() == "finished")
-    wait_until(lambda: {one.get_state() for one in rq.Worker.all(real_queue.connection)} == {"idle"})
+    wait_until(lambda: states() == {"idle"})
     assert sum(one.successful_job_count for one in rq.Worker.all(real_queue.connection)) == 3
     assert set(real_queue.finished_job_registry.get_job_ids(cleanup=False)) == {job.id, *(one.id for one in last)}
 
