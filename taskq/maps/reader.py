@@ -128,15 +128,20 @@ class MapReader:
         self._check(incarnation)
         return reply
 
-    def function(self) -> bytes:
-        """The pickled function.
+    def function(self, first: int = 0, count: int | None = None) -> bytes:
+        """The pickled function, or some of it.
+
+        Args:
+            first: Byte of it.
+            count: Bytes; None: all that follow. There are fewer at its end only.
 
         Raises:
             DamagedError: If it is gone.
             ReplacedError: If the map's id was pushed again.
         """
-        data: bytes | None = self._read(lambda pipe: pipe.get(self.keys.function))
-        if data is None:
+        last = -1 if count is None else first + count - 1
+        data: bytes = self._read(lambda pipe: pipe.getrange(self.keys.function, first, last))
+        if not data and not first:
             raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
         return data
 
