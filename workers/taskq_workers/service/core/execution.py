@@ -21,6 +21,7 @@ from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
 from taskq.redis import holdings, refusals
 from taskq.redis.holdings import Holding
+from taskq.redis.limits import Limits
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
@@ -123,11 +124,11 @@ class PlainJob(Taken):
 
 @dataclass(frozen=True)
 class Wounded:
-    """A chunk whose process died.
+    """A chunk whose process died, or whose outcome can't be stored.
 
     Args:
-        deaths: Of processes that ran it, this one included if it is to blame.
-        note: Who ran it.
+        deaths: To note: of processes that ran it, this one included if it is to blame.
+        note: Who ran it, of a death; None: it was none.
         began: Unix time at which it began to run.
         halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
         seconds: How long it ran.
@@ -135,7 +136,7 @@ class Wounded:
 
     claim: Claim
     deaths: int
-    note: TimelineNote
+    note: TimelineNote | None
     began: float
     seconds: float
     halves: tuple[Range, Range] | None = None
@@ -176,6 +177,7 @@ class MapRun(Taken):
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
     loaded: bytes = field(default=b"", repr=False)  # the pickled function, once a process needed it
+    limits: Limits | None = None  # of the server, if they are not what they are as a rule
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
 
     @property
@@ -212,7 +214,7 @@ class MapRun(Taken):
         introduction = None if known else Introduction(k.id, k.incarnation, self.function(), self.fields)
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
-            info.limit, info.item_timeout, info.adapt,
+            info.limit, info.item_timeout, info.adapt, self.limits,
         )  # fmt: skip
 
     def function(self) -> bytes:

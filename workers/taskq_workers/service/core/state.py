@@ -27,6 +27,7 @@ from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
 from taskq_workers.service.core.queue_order import QueueOrder
+from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.settings import Settings
@@ -56,6 +57,7 @@ class State:
         finished: Why the service ends for good, once it does.
         tickets: Of the fetchers' waits that have no end yet: executions whose ids begin with one of them are on
             their way here. Fetchers add, the dispatcher removes.
+        failing: Why its turns fail, while several in a row have.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
@@ -69,6 +71,7 @@ class State:
     scripts: Scripts
     webhooks: Webhooks
     meter: Meter = field(default_factory=Meter)
+    speech: Speech = field(default_factory=Speech)
     taken: dict[Taken, None] = field(default_factory=dict)
     maps: deque[MapRun] = field(default_factory=deque)
     ready: deque[PlainJob] = field(default_factory=deque)
@@ -82,6 +85,7 @@ class State:
     suspended: bool = False
     finished: str = ""
     tickets: set[str] = field(default_factory=set)
+    failing: str = ""
     unsure: bool = False
     stopping: bool = False
     holds_back_until: float = 0.0
@@ -94,6 +98,11 @@ class State:
     @property
     def name(self) -> str:
         return self.worker.name
+
+    @property
+    def trouble(self) -> str:
+        """Why it does no work, or little, for people; "" if it is well."""
+        return self.lanes.trouble or self.failing
 
     @property
     def queues(self) -> list[rq.Queue]:
@@ -139,6 +148,7 @@ class State:
         """Run a job from now on."""
         self.taken[taken] = None
         if isinstance(taken, MapRun):
+            taken.limits = self.speech.limits if self.speech.limits.unusual else None
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
             self.ready.append(taken)

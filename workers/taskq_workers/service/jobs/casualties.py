@@ -67,8 +67,8 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
     if deaths < MAX_DEATHS or len(claim.to_do) > 1:
         # From the third death on each one halves it, until the item at fault is alone.
         halves = None if deaths < MAX_DEATHS else claim.halves()
-        note = state.note(lane, "killed")
-        run.wounded.append(Wounded(claim, deaths, note, death.began, death.seconds, halves))
+        note, noted = state.note(lane, "killed"), deaths if halves is None else MAX_DEATHS - 1
+        run.wounded.append(Wounded(claim, noted, note, death.began, death.seconds, halves))
     else:
         [index] = claim.to_do
         host = lane.where.host
