@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
-from taskq.errors import PickleError, TooLargeError
+from taskq.errors import DamagedError, PickleError, TooLargeError
 from taskq.maps import coroutines, forks
-from taskq.maps.body import Body
+from taskq.maps.body import Body, read_header
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
@@ -81,9 +81,12 @@ def run_chunk(
     """
     try:
         call = forks.call(function.load)
-        body = forks.call(Body.read, keys, payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
+    try:
+        body = forks.call(Body.read, keys, payload)
+    except BaseException as error:  # noqa: BLE001 - reading items runs user code, too
+        return _unreadable(error, payload, part)
     if coroutines.expected(call):
         call = coroutines.awaiting(call)
     if item_timeout:
@@ -309,4 +312,14 @@ def _pickled(error: BaseException, most: int) -> str:
 
 def refused(error: BaseException, what: str = "") -> ChunkRefused:
     """The outcome of a chunk that could not be started because of this error."""
-    return ChunkRefused(f"{what}{type(error).__name__}: {_text(error)}", refusals.of(error))
+    refusal = refusals.of(error)
+    local = not refusal and not isinstance(error, DamagedError)
+    return ChunkRefused(f"{what}{type(error).__name__}: {_text(error)}", refusal, local)
+
+
+def _unreadable(error: BaseException, payload: bytes, part: Range) -> ChunkOutcome | ChunkRefused:
+    """The outcome of a chunk whose items are one pickle, which can't be read here."""
+    if isinstance(error, (DamagedError, ImportError)) or refusals.of(error):
+        return refused(error)
+    failures = [failure_of(error, index) for index in read_header(payload).within(part)]
+    return ChunkOutcome([], [], failures, time.time(), 0.0, left=[Part(part)])

@@ -190,10 +190,12 @@ class ChunkRefused:
     Args:
         reason: For people.
         refusal: See ``refusals.of``; empty if it was no matter of security.
+        local: Whether another worker may well be able to run it.
     """
 
     reason: str
     refusal: str = ""
+    local: bool = False
 
 
 @dataclass(frozen=True)

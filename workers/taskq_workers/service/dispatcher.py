@@ -41,7 +41,9 @@ from taskq_workers.service.jobs import (
     intake,
     outcomes,
     recall,
+    refusing,
     short_path,
+    surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.suspension import Suspension
@@ -197,6 +199,8 @@ class Dispatcher:
         if state.stopping:
             self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
+        if state.lanes.trouble and not state.stopping:
+            surrender.all_of_it(state)
         feeding.top_up(state)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
@@ -272,7 +276,7 @@ class Dispatcher:
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
-        if self._ask or self.state.settings.rq.burst:
+        if self._ask or self.state.settings.rq.burst or self.state.lanes.trouble:
             self._fetching.pause()
         else:
             self._fetching.wait()
@@ -366,9 +370,10 @@ class Dispatcher:
 
     def _end_maps(self) -> None:
         for run in list(self.state.maps):
-            if run.look and not run.closed:
-                with run.guarded():
+            with run.guarded():
+                if run.look and not run.closed:
                     ending.look(self.state, run)
+                refusing.look(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
         feeding.top_up(self.state)  # with callbacks
@@ -383,7 +388,9 @@ class Dispatcher:
         if run.closed:
             return True
         if run.helper:
-            return not run.in_hand and (run.complete or not run.pending)
+            if run.wounded or run.unsaid:
+                return False
+            return not run.in_hand and (run.complete or not run.pending or run.refused != "")
         return run.complete
 
     def _tick(self) -> None:
@@ -413,7 +420,7 @@ class Dispatcher:
         enough = self.state.lanes.size
         for run in [run for run in self.state.maps if not run.asked]:
             run.asked = True
-            if self.state.stopping or run.closed or run.pending <= enough:
+            if self.state.stopping or run.closed or not (run.pending > enough or run.refused):
                 continue
             with run.guarded():
                 if self._membership.has_company():

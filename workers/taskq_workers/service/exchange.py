@@ -61,6 +61,7 @@ class Exchange:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
                 *self._queue_wounded(pipe),
+                *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
                 *self._queue_claims(pipe),
                 *self._queue_take(pipe),
@@ -167,12 +168,25 @@ class Exchange:
 
     def _given_back(self, run: MapRun, wounded: Any, _reply: Any) -> None:
         run.wounded.remove(wounded)
-        self.state.meter.count("taskq_chunk_reruns", "process")
+        if wounded.note is not None:
+            self.state.meter.count("taskq_chunk_reruns", "process")
+
+    def _queue_refusals(self, pipe: Any) -> list[Handler]:
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            if run.unsaid is not None and not run.closed:
+                run.store.refuse(run.unsaid, pipe)
+                handlers.append((run, partial(self._refusal_said, run), None))
+        return handlers
+
+    @staticmethod
+    def _refusal_said(run: MapRun, _reply: Any) -> None:
+        run.unsaid = None
 
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended:
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
             return []
         handlers: list[Handler] = []
         for run, count in self._wanted():
@@ -187,7 +201,7 @@ class Exchange:
         hungry = [
             run
             for run in self.state.maps
-            if not (run.complete or run.closed) and (run.pending or now - run.looked >= _LOOK_AGAIN)
+            if not (run.complete or run.closed or run.refused) and (run.pending or now - run.looked >= _LOOK_AGAIN)
         ]
         free = max(0, len(self.state.lanes.idle) - self.state.waiting)
         wanted = []
@@ -209,7 +223,10 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
-        run.ready.extend(answer.claims)
+        if run.refused:  # meanwhile
+            run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
+        else:
+            run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
     # -- plain jobs on the short path ------------------------------------------------------------------
@@ -251,7 +268,7 @@ class Exchange:
     def _room(self) -> int:
         """How many jobs to take; under a load of maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or time.monotonic() < state.holds_back_until:
+        if state.stopping or state.lanes.trouble or time.monotonic() < state.holds_back_until:
             return 0
         maps, waiting = list(state.maps), state.waiting
         if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:

@@ -16,6 +16,7 @@ from rq.job import Job
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
+from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
@@ -124,7 +125,7 @@ class PlainJob(Taken):
 
 @dataclass(frozen=True)
 class Wounded:
-    """A chunk whose process died, or whose outcome can't be stored.
+    """A chunk whose process died, or whose outcome can't be stored, or which can't be run here at all.
 
     Args:
         deaths: To note: of processes that ran it, this one included if it is to blame.
@@ -150,7 +151,7 @@ class MapRun(Taken):
         ready: Chunks claimed and not yet in a lane.
         flying: Task number -> the chunk that it runs.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
-        wounded: Chunks whose process died; they wait to be given back.
+        wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
         look: Something has happened to the map that its own hash must tell of.
     """
@@ -167,6 +168,10 @@ class MapRun(Taken):
     asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    refused: str = ""  # why this service can't run it: see ``refusing.py``
+    unsaid: Refusal | None = None  # the same, until it is in Redis
+    refusals_at: float = 0.0  # when to look next who else can't, on the monotonic clock
+    nobody_since: float | None = None  # since when nobody can, on the monotonic clock
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
     callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 LONG = 0.05  # seconds; a plain job that runs longer is not short
 
+MOST_REFUSED = (1000, 60.0)
+"""How many maps that can't be run here are remembered, and for how many seconds: what is missing may come."""
+
 
 @dataclass
 class State:
@@ -58,6 +62,7 @@ class State:
         tickets: Of the fetchers' waits that have no end yet: executions whose ids begin with one of them are on
             their way here. Fetchers add, the dispatcher removes.
         failing: Why its turns fail, while several in a row have.
+        refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
@@ -86,6 +91,7 @@ class State:
     finished: str = ""
     tickets: set[str] = field(default_factory=set)
     failing: str = ""
+    refused: dict[tuple[str, str], float] = field(default_factory=dict)
     unsure: bool = False
     stopping: bool = False
     holds_back_until: float = 0.0
@@ -102,7 +108,7 @@ class State:
     @property
     def trouble(self) -> str:
         """Why it does no work, or little, for people; "" if it is well."""
-        return self.lanes.trouble or self.failing
+        return f"takes nothing: {self.lanes.trouble}" if self.lanes.trouble else self.failing
 
     @property
     def queues(self) -> list[rq.Queue]:
@@ -200,6 +206,17 @@ class State:
             attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
             tracing.chunk(run.context, str(claim.range), outcome, attributes)
+
+    def note_refusal(self, map_id: str, incarnation: str) -> None:
+        """This service can't run the map: see ``refusing.py``."""
+        self.refused[map_id, incarnation] = time.monotonic()
+        while len(self.refused) > MOST_REFUSED[0]:
+            del self.refused[next(iter(self.refused))]
+
+    def leaves_alone(self, map_id: str, incarnation: str) -> bool:
+        """Whether it has found out not long ago that it can't run this map."""
+        at = self.refused.get((map_id, incarnation))
+        return at is not None and time.monotonic() - at < MOST_REFUSED[1]
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

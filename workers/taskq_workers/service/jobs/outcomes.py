@@ -11,7 +11,7 @@ from taskq_workers.link.tasks import NOT_RUN, JobOutcome
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import ending, refusing
 
 _REMEDY = "Store it elsewhere, and return where."
 
@@ -58,7 +58,11 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
         if not run.closed:
             run.ready.appendleft(claim)
     elif isinstance(outcome, ChunkRefused):
-        if not run.closed:
+        if run.closed:
+            return
+        if outcome.local:
+            refusing.refuse(state, run, claim, outcome.reason)
+        else:
             run.closed, run.refusal = outcome.reason, outcome.refusal
     else:
         run.ran(outcome)
