@@ -48,6 +48,7 @@ class Lanes:
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
         self._trouble = ""
+        self._since = 0.0  # when that was found out, on the monotonic clock
         self._row: dict[int, Lane] = {}
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
@@ -91,8 +92,8 @@ class Lanes:
 
     def fill(self) -> None:
         """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
-        if self._trouble and not self.trouble:
-            self._trouble, self._stillborn, self._wait_until = "", 0, 0.0  # one has got ready
+        if self._trouble and any(lane.started > self._since and not lane.stillborn for lane in self):
+            self._trouble, self._stillborn, self._wait_until = "", 0, 0.0
         if time.monotonic() < self._wait_until:
             return
         try:
@@ -196,6 +197,7 @@ class Lanes:
         if self._stillborn >= _STILLBORN:
             pause = min(_PAUSES[0] * 2.0 ** (self._stillborn - _STILLBORN), _PAUSES[1])
             self._wait_until = time.monotonic() + pause
+            self._since = time.monotonic()
             self._trouble = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
             log.error("%s; the next one starts in %.0f s", self._trouble, pause, extra={"action": "stillborn"})
 
@@ -203,7 +205,7 @@ class Lanes:
         """No process can be started: what is installed is not what this service was started from."""
         if not self.trouble:
             log.error("%s", _OTHER_BUILD, extra={"action": "other_build"})
-        self._trouble = _OTHER_BUILD
+        self._trouble, self._since = _OTHER_BUILD, time.monotonic()
         self._wait_until = time.monotonic() + _INSTALLED_AGAIN
         guard.stop_forkserver()
 
