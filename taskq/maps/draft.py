@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskq.errors import MapError
+from taskq.errors import MapError, TooLargeError
 from taskq.maps.chunk import Chunk
 from taskq.maps.info import read_info, seal_codec
-from taskq.redis import admission, keys
+from taskq.redis import admission, keys, limits
 from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.limits import Limits
 from taskq.redis.lua import Scripts
 from taskq.redis.schema import SCHEMA
 
@@ -35,14 +36,17 @@ class Draft:
         self._function = 0  # bytes of it
         self._connection = connection
         self._scripts = Scripts(connection)
+        self._limits: Limits | None = None  # of the server, once they matter
 
     def begin(self, function: bytes, fields: Mapping[str, Any]) -> bool:
         """Reserve the id and write function and hash; False if a map with this id exists.
 
         Raises:
             MapError: If what was written before is not there any more, wholly or in part.
+            TooLargeError: If the server does not take a value of the function's size.
             VersionError: If services are alive that could not run what this version of taskq writes.
         """
+        self._check("the function", len(function))
         said = self._begin(SCHEMA, function[:PIECE], fields)
         if said == _ASK:
             admission.admit_producer(self._scripts, self._connection)
@@ -75,8 +79,13 @@ class Draft:
         """Add the next chunks; they can't be claimed before ``announce``.
 
         Raises:
+            TooLargeError: If the server does not take a value of a chunk's size.
             MapError: If what was written before is not there any more, wholly or in part.
         """
+        for chunk in chunks:
+            first, last = chunk.range.start, chunk.range.end - 1
+            items = f"item {first}" if first == last else f"the chunk of the items {first} to {last}"
+            self._check(items, len(chunk.body))
         k = self.keys
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
@@ -123,6 +132,14 @@ class Draft:
     def abandon(self) -> None:
         """Remove what was written, unless it was announced, and the reply to that was not heard."""
         self._scripts.abandon(list(self.keys.all), [self.keys.incarnation])
+
+    def _check(self, what: str, size: int) -> None:
+        """A server refuses what is too large by hanging up, as if it had gone away."""
+        if size < limits.SMALL:
+            return
+        self._limits = self._limits or limits.read(self._connection)
+        if why := self._limits.refuses(size):
+            raise TooLargeError(f"{what} can't be stored: {why}. Send a path or a key instead of the data.")
 
     def _expired(self) -> MapError:
         return MapError(

@@ -8,7 +8,9 @@ from functools import cached_property, partial
 from typing import Any
 
 from taskq.errors import DamagedError, ReplacedError, ResultsGoneError
+from taskq.maps import refusal
 from taskq.maps.info import MapInfo, check_announcement, read_info
+from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ItemFailure
@@ -212,6 +214,10 @@ class MapReader:
         if found is None:
             raise DamagedError(f"the error record of item {info.first} is gone: {self.keys.errors} was changed")
         return found
+
+    def refusals(self) -> dict[str, Refusal]:
+        """Worker -> why it can't run this map."""
+        return refusal.read(self._read(lambda pipe: pipe.hgetall(self.keys.refusals)))
 
     def groups(self) -> list[ErrorGroup]:
         """The errors by kind, the largest group first, each with one record; no more is read than these."""

@@ -73,6 +73,7 @@ class Scripts:
         self.lost = Operation(connection, "lost")
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
+        self.refuse = Operation(connection, "refuse")
         self.schema = Operation(connection, "schema")
 
     def load(self) -> None:

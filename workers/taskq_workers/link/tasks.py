@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskq.payload.ranges import Range
+from taskq.redis.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class ChunkTask:
     limit: int
     item_timeout: float = 0.0  # seconds; 0.0: none
     adapt: bool = False  # the chunk may be cut
+    server: Limits | None = None  # of the server; None: those of one as it comes
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
 from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.limits import Limits
 from taskq_workers import logs, signals, user_path
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
@@ -199,7 +200,7 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit,
-            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number), server=task.server or Limits(),
         )  # fmt: skip
     finally:
         _current_job.reset(token)

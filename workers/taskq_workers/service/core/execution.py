@@ -16,11 +16,13 @@ from rq.job import Job
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
+from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
 from taskq.redis import holdings, refusals
 from taskq.redis.holdings import Holding
+from taskq.redis.limits import Limits
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
@@ -123,11 +125,11 @@ class PlainJob(Taken):
 
 @dataclass(frozen=True)
 class Wounded:
-    """A chunk whose process died.
+    """A chunk whose process died, or whose outcome can't be stored, or which can't be run here at all.
 
     Args:
-        deaths: Of processes that ran it, this one included if it is to blame.
-        note: Who ran it.
+        deaths: To note: of processes that ran it, this one included if it is to blame.
+        note: Who ran it, of a death; None: it was none.
         began: Unix time at which it began to run.
         halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
         seconds: How long it ran.
@@ -135,7 +137,7 @@ class Wounded:
 
     claim: Claim
     deaths: int
-    note: TimelineNote
+    note: TimelineNote | None
     began: float
     seconds: float
     halves: tuple[Range, Range] | None = None
@@ -149,7 +151,7 @@ class MapRun(Taken):
         ready: Chunks claimed and not yet in a lane.
         flying: Task number -> the chunk that it runs.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
-        wounded: Chunks whose process died; they wait to be given back.
+        wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
         look: Something has happened to the map that its own hash must tell of.
     """
@@ -166,6 +168,10 @@ class MapRun(Taken):
     asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    refused: str = ""  # why this service can't run it: see ``refusing.py``
+    unsaid: Refusal | None = None  # the same, until it is in Redis
+    refusals_at: float = 0.0  # when to look next who else can't, on the monotonic clock
+    nobody_since: float | None = None  # since when nobody can, on the monotonic clock
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
     callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
@@ -176,6 +182,7 @@ class MapRun(Taken):
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
     function: MapFunction = field(init=False)
+    limits: Limits | None = None  # of the server, if they are not what they are as a rule
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
 
     def __post_init__(self) -> None:
@@ -219,7 +226,7 @@ class MapRun(Taken):
             )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
-            info.limit, info.item_timeout, info.adapt,
+            info.limit, info.item_timeout, info.adapt, self.limits,
         )  # fmt: skip
 
     def break_off(self, error: Exception) -> None:
