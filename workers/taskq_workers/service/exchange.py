@@ -258,7 +258,7 @@ class Exchange:
         room = self._room() if self.ask else 0
         if room < 1:
             return []
-        state, queues = self.state, list(self.state.order)
+        state, queues = self.state, self.state.ordered
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
             room=room, alternates=state.order.alternates,
@@ -293,7 +293,7 @@ class Exchange:
         self.begun = bool(begun)
         state.begin(begun)
         for queue, _job_id in self.others:
-            state.order.took(queue)
+            state.order.took(queue.name)
 
 
 def _nothing(_reply: Any) -> None:
