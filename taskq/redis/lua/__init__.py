@@ -73,6 +73,7 @@ class Scripts:
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
         self.schema = Operation(connection, "schema")
+        self.mend = Operation(connection, "mend")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

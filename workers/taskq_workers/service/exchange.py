@@ -81,7 +81,7 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
                 if not is_damage(error):
                     refused = error
-                elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
+                elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
                     self._damaged(run, error)
         if refused:
             raise refused
@@ -257,7 +257,7 @@ def resolve_doubt(state: State) -> None:
     It gives back what it knows nothing of, and lets go of what it does not hold any more.
     """
     for queue in state.queues:
-        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), b"list")
+        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), "list")
     taken = {one.holding.key: one for one in state.taken}
     held = holdings.read(state.connection, state.name)
     for key, holding in held.items():
