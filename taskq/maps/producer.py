@@ -47,9 +47,10 @@ def _push(
     fields: dict[str, Any],
 ) -> None:  # fmt: skip
     draft = Draft(job.id, queue.connection)
-    _reserve(job, draft, function_codec(draft.keys, star=items.star).dumps(function), fields)
-    job.incarnation = draft.keys.incarnation
+    pickled = function_codec(draft.keys, star=items.star).dumps(function)
     try:
+        _reserve(job, draft, pickled, fields)
+        job.incarnation = draft.keys.incarnation
         total = _write(queue, draft, items, chunksize)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {total:,} items"

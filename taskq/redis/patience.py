@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import DataError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    DataError,
+    ExecAbortError,
+    NoPermissionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from taskq.errors import DamagedError
@@ -29,7 +36,11 @@ _DAMAGE = (
     "would produce NaN or Infinity",
     "exhausted the last possible ID",
 )
-_STATE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM")
+_STATE = (
+    "OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM", "NOAUTH",
+    "CLUSTERDOWN", "EXECABORT",
+)  # fmt: skip
+_STATES = (*REFUSALS, ExecAbortError, NoPermissionError, NoScriptError)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +57,13 @@ def says_damage(error: BaseException) -> bool:
         return False
     text = str(error)
     return any(word in text for word in _DAMAGE) and not any(word in text for word in _STATE)
+
+
+def says_state(error: BaseException) -> bool:
+    """Whether it tells of the server's state, or of the way there, and not of what was said: that may go over."""
+    if not isinstance(error, ResponseError):
+        return isinstance(error, RedisError) and not isinstance(error, DataError)
+    return final(error) is not None or isinstance(error, _STATES) or any(word in str(error) for word in _STATE)
 
 
 class Patience(Retry):

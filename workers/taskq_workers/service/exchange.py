@@ -12,19 +12,21 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
-from taskq.redis import holdings, keys
+from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
+from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
-from taskq_workers.settings import MAX_DEATHS
 
 log = logging.getLogger(__name__)
 
 MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
-Handler = tuple[MapRun | Batch | None, Callable[[Any], None]]  # whose reply it is, and what to do with it
+Refused = Callable[[Exception], None]
+Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
+"""Whose reply it is, what to do with it, and what else to do, than giving up the map, if it can't be said."""
 
 _LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
 
@@ -59,33 +61,48 @@ class Exchange:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
                 *self._queue_wounded(pipe),
+                *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
                 *self._queue_claims(pipe),
                 *self._queue_take(pipe),
             ]
             if not handlers:
                 return False
-            try:
-                replies = pipe.execute(raise_on_error=False)
-            except Exception:
-                state.unsure = True
-                raise
-        refused: Exception | None = None
-        for (run, handle), reply in zip(handlers, replies, strict=True):
-            try:
-                if isinstance(reply, Exception):
-                    raise reply
-                handle(reply)
-            except NoScriptError:
-                state.scripts.load()  # the server was restarted; what it did not run is said again
-            except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
-                if not is_damage(error):
-                    refused = error
-                elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
-                    self._damaged(run, error)
-        if refused:
-            raise refused
+            replies, broke = state.speech.say(state.connection, pipe)
+        failed = [error for handler, reply in zip(handlers, replies, strict=False)
+                  if (error := self._hear(handler, reply))]  # fmt: skip
+        if broke:
+            state.unsure = True  # what was said last may have been done, and what came after it was not said
+            raise broke
+        if failed:
+            raise failed[-1]
         return True
+
+    def _hear(self, handler: Handler, reply: Any) -> Exception | None:
+        """Act on a reply; returns what is not about one map or job, but about the server."""
+        state, (run, handle, refused) = self.state, handler
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            handle(reply)
+        except NoScriptError:
+            state.scripts.load()  # the server was restarted; what it did not run is said again
+        except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
+            if limits.says_refusal(error):
+                self._refused(run, refused, error)
+            elif not is_damage(error):
+                return error
+            elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
+                self._damaged(run, error)
+        return None
+
+    def _refused(self, run: MapRun | Batch | None, refused: Refused | None, error: Exception) -> None:
+        """What can't be said costs what it is about."""
+        log.error("can't be said to Redis: %s", error, extra={"action": "refused"})
+        if refused is not None:
+            refused(error)
+        else:
+            self._damaged(run, error)
 
     def _damaged(self, run: MapRun | Batch | None, error: Exception) -> None:
         if run is not None:
@@ -104,7 +121,7 @@ class Exchange:
             for ended in run.ended:
                 claim, outcome, note = ended
                 run.store.commit(claim, outcome, note, pipe)
-                handlers.append((run, partial(self._committed, run, ended)))
+                handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
         return handlers
 
     def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
@@ -116,6 +133,20 @@ class Exchange:
         else:
             run.look = True  # the map was closed, or we were given up for dead
 
+    def _not_taken(self, run: MapRun, ended: Any, error: Exception) -> None:
+        """Have half of it tried at a time: the item whose outcome can't be stored fails, when it is alone."""
+        claim, outcome, note = ended
+        run.ended.remove(ended)
+        if len(claim.to_do) > 1:
+            again = Wounded(claim, claim.deaths, None, outcome.started, outcome.seconds, claim.halves())
+            run.wounded.append(again)
+            return
+        failure = ItemFailure.not_stored(claim.to_do[0], str(error), note.host)
+        left = [Part(claim.range)]
+        run.ended.append(
+            (claim, ChunkOutcome([], [], [failure], outcome.started, outcome.seconds, left=left), note)
+        )
+
     # -- chunks that killed a process ------------------------------------------------------------------
 
     def _queue_wounded(self, pipe: Any) -> list[Handler]:
@@ -124,30 +155,44 @@ class Exchange:
         for run in self.state.maps:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
-                run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
-                handlers.append((run, _nothing))
+                if wounded.note is not None:
+                    run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
+                    handlers.append((run, _nothing, None))
                 if wounded.halves is None:
                     run.store.release([(claim, deaths)], pipe)
                 else:
-                    run.store.split(claim, wounded.halves, MAX_DEATHS - 1, pipe)
-                handlers.append((run, partial(self._given_back, run, wounded)))
+                    run.store.split(claim, wounded.halves, deaths, pipe)
+                handlers.append((run, partial(self._given_back, run, wounded), None))
             run.pending += len(run.wounded)
         return handlers
 
     def _given_back(self, run: MapRun, wounded: Any, _reply: Any) -> None:
         run.wounded.remove(wounded)
-        self.state.meter.count("taskq_chunk_reruns", "process")
+        if wounded.note is not None:
+            self.state.meter.count("taskq_chunk_reruns", "process")
+
+    def _queue_refusals(self, pipe: Any) -> list[Handler]:
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            if run.unsaid is not None and not run.closed:
+                run.store.refuse(run.unsaid, pipe)
+                handlers.append((run, partial(self._refusal_said, run), None))
+        return handlers
+
+    @staticmethod
+    def _refusal_said(run: MapRun, _reply: Any) -> None:
+        run.unsaid = None
 
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended:
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
             return []
         handlers: list[Handler] = []
         for run, count in self._wanted():
             run.store.claim(self.state.name, count, pipe)
             run.looked = time.monotonic()
-            handlers.append((run, partial(self._claimed, run)))
+            handlers.append((run, partial(self._claimed, run), None))
         return handlers
 
     def _wanted(self) -> list[tuple[MapRun, int]]:
@@ -156,7 +201,7 @@ class Exchange:
         hungry = [
             run
             for run in self.state.maps
-            if not (run.complete or run.closed) and (run.pending or now - run.looked >= _LOOK_AGAIN)
+            if not (run.complete or run.closed or run.refused) and (run.pending or now - run.looked >= _LOOK_AGAIN)
         ]
         free = max(0, len(self.state.lanes.idle) - self.state.waiting)
         wanted = []
@@ -178,7 +223,10 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
-        run.ready.extend(answer.claims)
+        if run.refused:  # meanwhile
+            run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
+        else:
+            run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
     # -- plain jobs on the short path ------------------------------------------------------------------
@@ -188,7 +236,8 @@ class Exchange:
         if not jobs:
             return []
         short_path.queue_finish(self.state, pipe, jobs)
-        return [(Batch(jobs), partial(self._finished, jobs))]
+        batch = Batch(jobs)
+        return [(batch, partial(self._finished, jobs), batch.break_off)]
 
     def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
         *codes, idle = reply
@@ -209,17 +258,17 @@ class Exchange:
         room = self._room() if self.ask else 0
         if room < 1:
             return []
-        state, queues = self.state, list(self.state.order)
+        state, queues = self.state, self.state.ordered
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
             room=room, alternates=state.order.alternates,
         )  # fmt: skip
-        return [(None, partial(self._taken, queues))]
+        return [(None, partial(self._taken, queues), None)]
 
     def _room(self) -> int:
         """How many jobs to take; under a load of maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or time.monotonic() < state.holds_back_until:
+        if state.stopping or state.lanes.trouble or time.monotonic() < state.holds_back_until:
             return 0
         maps, waiting = list(state.maps), state.waiting
         if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
@@ -244,7 +293,7 @@ class Exchange:
         self.begun = bool(begun)
         state.begin(begun)
         for queue, _job_id in self.others:
-            state.order.took(queue)
+            state.order.took(queue.name)
 
 
 def _nothing(_reply: Any) -> None:

@@ -144,6 +144,9 @@ def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
         if (run.store.keys.id, run.store.keys.incarnation) == (map_id, incarnation):
             state.connection.hdel(run.store.keys.hash, MapField.HELPER)  # nobody else was free; ask again later
             return True
+    if state.leaves_alone(map_id, incarnation):
+        state.connection.hdel(state.store(map_id, incarnation).keys.hash, MapField.HELPER)
+        return True
     return False
 
 
