@@ -14,6 +14,7 @@ from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ItemFailure
+from taskq.redis import clients
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -42,9 +43,13 @@ class MapReader:
         job_id: The map's RQ job.
         connection: Anything redis-py compatible.
         incarnation: The one that is meant; "": whichever is there when it is first looked at.
+
+    Raises:
+        OptionError: If the connection is one that can't be used: see ``redis/clients.py``.
     """
 
     def __init__(self, job_id: str, connection: Any, *, incarnation: str = "") -> None:
+        clients.check(connection)
         self.keys = MapKeys(job_id, incarnation)
         self.connection = connection
 

@@ -75,6 +75,7 @@ class Scripts:
         self.begun = Operation(connection, "begun")
         self.refuse = Operation(connection, "refuse")
         self.schema = Operation(connection, "schema")
+        self.mend = Operation(connection, "mend")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -92,7 +92,7 @@ class Exchange:
                 self._refused(run, refused, error)
             elif not is_damage(error):
                 return error
-            elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
+            elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
                 self._damaged(run, error)
         return None
 
@@ -306,7 +306,7 @@ def resolve_doubt(state: State) -> None:
     It gives back what it knows nothing of, and lets go of what it does not hold any more.
     """
     for queue in state.queues:
-        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), b"list")
+        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), "list")
     taken = {one.holding.key: one for one in state.taken}
     held = holdings.read(state.connection, state.name)
     for key, holding in held.items():
