@@ -96,6 +96,7 @@ class MapField:
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
+    WEIGHT = "weight"  # its share of its queue's time, beside those of other maps; absent: 1
     OWNER = "owner"  # name of the worker that runs the RQ job
     HELPER = "helper"  # id of the helper job that waits in the queue, if any
     HELPERS = "helpers"  # how many helper jobs there have been

@@ -39,6 +39,7 @@ from taskq_workers.service.jobs import (
     ending,
     feeding,
     intake,
+    offers,
     outcomes,
     recall,
     short_path,
@@ -193,10 +194,10 @@ class Dispatcher:
         if state.stopping:
             self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
-        feeding.top_up(state)
+        feeding.top_up(state, hold=True)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
-            feeding.top_up(state)  # with errands
+            feeding.top_up(state, hold=True)  # with errands
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
@@ -242,7 +243,7 @@ class Dispatcher:
         if idle and exchange.empty and not (exchange.begun or exchange.others):
             self._nothing_to_do()
         if exchange.begun:
-            feeding.top_up(self.state)
+            feeding.top_up(self.state, hold=True)
         if exchange.begun or exchange.others:
             self._ask = self._fetching.settle() or not exchange.empty
 
@@ -264,7 +265,9 @@ class Dispatcher:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
 
     def _hungry(self) -> bool:
-        return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
+        """Whether a process has nothing to do, while something is pending, or may be."""
+        state, now = self.state, time.monotonic()
+        return bool(state.lanes.idle) and any(offers.pending(run, now) for run in state.maps)
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
@@ -280,6 +283,7 @@ class Dispatcher:
         self.state.unsure = True
         self.state.meter.count("taskq_redis_errors")
         self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
+        feeding.top_up(self.state)  # what is in hand can be run
         log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
 
     def _stumbled(self, error: Exception) -> None:
@@ -309,6 +313,8 @@ class Dispatcher:
                 events += self._inbox.take()
             buried += dead
         for lane in buried:
+            for number in lane.tasks:
+                self.state.policy.end(number, lane.death.seconds if number == lane.death.task else 0.0)
             casualties.settle(self.state, lane)
 
     def _note(self, event: Event) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,20 +15,20 @@ import rq
 from redis.exceptions import NoScriptError
 
 from taskq.redis import holdings, keys
+from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
+from taskq_workers.service.core.execution import AHEAD, FAST, MapRun, PlainJob, Taken
+from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import short_path
+from taskq_workers.service.jobs import offers, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.settings import MAX_DEATHS
 
 log = logging.getLogger(__name__)
 
-MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
+MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
 Handler = tuple[MapRun | Batch | None, Callable[[Any], None]]  # whose reply it is, and what to do with it
-
-_LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
 
 
 @dataclass
@@ -34,8 +36,7 @@ class Exchange:
     """What one turn says to Redis, and what it hears.
 
     Args:
-        ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
-            free, so that a short job is not stuck behind a huge map.
+        ask: The queues may hold jobs, and are asked for them as far as these come before the maps that run.
         others: Job ids that were taken, and are to be begun by the caller, on the long path.
         begun: Whether plain jobs were begun.
         empty: The queues were asked and hold nothing more, as far as this service may know.
@@ -46,6 +47,7 @@ class Exchange:
     others: list[tuple[rq.Queue, str]] = field(default_factory=list)
     begun: bool = False
     empty: bool = False
+    _takes: tuple[list[rq.Queue], int] = field(default=([], 0), init=False)
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -55,6 +57,7 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
+        self._takes = self._what_to_take()
         with state.connection.pipeline(transaction=False) as pipe:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
@@ -141,37 +144,40 @@ class Exchange:
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended:
+        if self.state.stopping or self.state.suspended or not self.state.maps:
             return []
         handlers: list[Handler] = []
         for run, count in self._wanted():
-            run.store.claim(self.state.name, count, pipe)
-            run.looked = time.monotonic()
-            handlers.append((run, partial(self._claimed, run)))
+            if count > 0:
+                run.store.claim(self.state.name, count, pipe)
+                run.looked = time.monotonic()
+                handlers.append((run, partial(self._claimed, run)))
+            elif count < 0:
+                back = [run.ready.pop() for _ in range(-count)]
+                run.store.release([(claim, claim.deaths) for claim in back], pipe)
+                run.pending += len(back)
+                handlers.append((run, _nothing))
         return handlers
 
     def _wanted(self) -> list[tuple[MapRun, int]]:
-        """How many chunks to claim, of which maps: ahead for fast ones, else as many as processes are free."""
-        now = time.monotonic()
-        hungry = [
-            run
-            for run in self.state.maps
-            if not (run.complete or run.closed) and (run.pending or now - run.looked >= _LOOK_AGAIN)
-        ]
-        free = max(0, len(self.state.lanes.idle) - self.state.waiting)
-        wanted = []
-        # Where short chunks keep all processes busy, one is free in a moment: a newcomer gets its turn.
-        soon = not free and any(run.fast and run.flying for run in self.state.maps)
-        for position, run in enumerate(hungry):
-            share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
-            processes = self.state.lanes.size
-            if run.fast:
-                ahead = run.ahead * processes - run.in_hand
-            else:
-                ahead = share + run.brisk * processes - len(run.ready)
-            if ahead > 0:
-                wanted.append((run, ahead))
-        return wanted
+        """How many chunks to claim, of which maps; below 0: to give back, since others come first."""
+        state = self.state
+        runs = {offers.source_of(run): run for run in state.maps}
+        picks = offers.upcoming(state, offers.known(state))
+        free = max(0, len(state.lanes.idle) - len(state.errands))
+        now = list(itertools.islice(picks, free))
+        if self._takes[1]:  # what comes may be before it; then the process is free no more
+            now = [offer for offer in now if 0 < offer.seconds < FAST]
+        soon, later = _ahead(state, len(now), picks)
+        wanted = Counter(offer.source for offer in (*now, *soon))
+        useful = wanted + Counter(offer.source for offer in later)
+        counts = []
+        for source, run in runs.items():
+            count, most = wanted[source] - len(run.ready), useful[source] - len(run.ready)
+            if run.complete or run.closed or (-count >= 0 and most >= 0):
+                continue
+            counts.append((run, count if count > 0 else most))
+        return counts
 
     def _claimed(self, run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply, self.state.name)
@@ -206,33 +212,37 @@ class Exchange:
     # -- taking jobs -----------------------------------------------------------------------------------
 
     def _queue_take(self, pipe: Any) -> list[Handler]:
-        room = self._room() if self.ask else 0
-        if room < 1:
+        state, (queues, room) = self.state, self._takes
+        if not room:
             return []
-        state, queues = self.state, self.state.ordered
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
             room=room, alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues))]
 
+    def _what_to_take(self) -> tuple[list[rq.Queue], int]:
+        """From which queues to take jobs, and how many."""
+        room = self._room() if self.ask else 0
+        queues = _before_maps(self.state) if room > 0 else []
+        return (queues, room) if queues else ([], 0)
+
     def _room(self) -> int:
-        """How many jobs to take; under a load of maps one at a time, as processes become free."""
+        """How many jobs to take; beside maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or time.monotonic() < state.holds_back_until:
+        if state.stopping or time.monotonic() < state.holds_back_until or len(state.maps) >= MOST_MAPS:
             return 0
-        maps, waiting = list(state.maps), state.waiting
-        if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
+        waiting = state.waiting
+        if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
             seconds, most = short_path.AHEAD
             ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
             room = ahead - waiting if waiting <= ahead // 2 else 0
             return min(room, state.allowance)
-        limit = max(MAX_TAKEN, state.lanes.size)
         if waiting:
             return 0
         # Not behind plain jobs: nobody knows how long they take, and others may be free.
-        busy_with_maps = bool(maps) and all(run.fast for run in maps)
-        return min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
+        soon = any(not lane.idle and _is_short(lane) for lane in state.lanes.open)
+        return min(len(state.lanes.idle) or int(soon), state.allowance)
 
     def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
         state = self.state
@@ -245,6 +255,52 @@ class Exchange:
         state.begin(begun)
         for queue, _job_id in self.others:
             state.order.took(queue.name)
+
+
+def _before_maps(state: State) -> list[rq.Queue]:
+    """The queues whose plain jobs come before what is known of maps, in the order in which they are asked."""
+    maps: dict[str, list[Offer]] = {}
+    for offer in offers.known(state):
+        if not isinstance(offer.source, str):
+            maps.setdefault(offer.queue, []).append(offer)
+    if not maps:
+        return state.ordered
+    queues = []
+    for queue in state.ordered:
+        of_queue = maps.get(queue.name)
+        if of_queue is None or offers.jobs_are_next(state, queue.name, of_queue):
+            queues.append(queue)
+        if of_queue and not state.order.alternates:
+            break
+    return queues
+
+
+def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer], list[Offer]]:
+    """What else to have in hand, so that no process waits for Redis; and as much again, which is not given back.
+
+    Args:
+        state: The service's.
+        now: Tasks that idle processes get.
+        picks: What comes after these. It ends with the first of which nobody knows that it is short.
+    """
+    seconds, least, most = AHEAD
+    tasks = [note for lane in state.lanes.open for note in lane.tasks.values() if _is_short(lane)]
+    held, lanes = len(tasks) + now, now + sum(not lane.idle and _is_short(lane) for lane in state.lanes.open)
+    worth = sum(note.seconds for note in tasks if isinstance(note, MapRun))
+    found: tuple[list[Offer], list[Offer]] = ([], [])
+    for part, share in enumerate((1, 2)):
+        while held < share * lanes * most and (held < share * lanes * least or worth < share * lanes * seconds):
+            offer = next(picks, None)
+            if offer is None or not 0 < offer.seconds < FAST:
+                return found
+            found[part].append(offer)
+            held, worth = held + 1, worth + offer.seconds
+    return found
+
+
+def _is_short(lane: Lane) -> bool:
+    """Whether the lane is free in a moment."""
+    return all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
 
 
 def _nothing(_reply: Any) -> None:

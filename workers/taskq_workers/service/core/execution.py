@@ -29,12 +29,9 @@ FAST = 0.12
 """Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
 waits for Redis, nor for the service. Those of which taskq picks the size do, but for items that take longer."""
 
-BRISK = 0.5
-"""Seconds. Of chunks shorter than this one for each process is claimed ahead; longer ones are only claimed when a
-process is free, so that idle services get their share."""
-
 AHEAD = (0.02, 2, 32)
-"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 2 and 32."""
+"""How much each process has in hand where chunks are fast, the one that runs included: as many as run in so many
+seconds, between 2 and 32. What takes longer is claimed when a process is free, and not before."""
 
 BATCH = (0.004, 32)
 """Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""
@@ -161,7 +158,7 @@ class MapRun(Taken):
     flying: dict[int, Claim] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
-    pending: int = 1
+    pending: int = 1000  # until it was asked for the first time
     look: bool = False
     asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
@@ -187,14 +184,9 @@ class MapRun(Taken):
         return 0.0 < self.seconds < FAST
 
     @property
-    def brisk(self) -> bool:
-        return FAST <= self.seconds < BRISK
-
-    @property
-    def ahead(self) -> int:
-        """Chunks to have in hand for each process, of a fast map."""
-        seconds, least, most = AHEAD
-        return max(least, min(most, int(seconds / self.seconds)))
+    def weight(self) -> float:
+        """Its share of its queue's time, beside the others' shares."""
+        return self.info.weight
 
     @property
     def held(self) -> list[Claim]:

@@ -26,6 +26,7 @@ from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
+from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
@@ -46,7 +47,7 @@ class State:
         ready: The plain ones that wait for a process, in their order.
         held: The plain ones that wait until another has ended: see ``suspect.py``.
         unrecorded: The plain ones that have ended, until Redis knows.
-        jobs_turn: The next idle process is for a plain job, if there is one; else for a chunk.
+        policy: Says which source the next process is for.
         due: On the monotonic clock: no plain job is over its time before.
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
@@ -74,7 +75,7 @@ class State:
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
-    jobs_turn: bool = True
+    policy: Policy = field(default_factory=Policy)
     due: float = math.inf
     errands: deque[Errand] = field(default_factory=deque)
     begun: int = 0
@@ -177,6 +178,7 @@ class State:
             if taken in self.maps:
                 self.maps.remove(taken)
             self.lanes.forget(taken.key)
+            self.policy.forget((taken.store.keys.id, taken.store.keys.incarnation))
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):
