@@ -84,7 +84,7 @@ ENDS: dict[str, Callable[[Begun], bool]] = {
     "fail": lambda begun: begun.worker.fail(*begun.rq, "ValueError: for a test"),
     "stop": lambda begun: begun.worker.fail(*begun.rq, "stopped", stopped=True),
     "retry": _retry,
-    "forget": lambda begun: begun.worker.forget(begun.job, begun.execution, delete=True),
+    "forget": lambda begun: begun.worker.forget(begun.job, begun.execution),
 }
 OPTIONS: dict[str, dict[str, Any]] = {"plain": {}, "with a retry": {"retry": rq.Retry(max=2)}}
 

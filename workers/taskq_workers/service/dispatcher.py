@@ -38,6 +38,7 @@ from taskq_workers.service.jobs import (
     deadlines,
     ending,
     feeding,
+    guests,
     intake,
     offers,
     outcomes,
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
+PAUSE = 0.02  # seconds between two looks for work, when the first one has found some
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 _STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
@@ -98,6 +100,9 @@ class Dispatcher:
         self._stumbles = 0  # turns in a row that met damage
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
+        self._found_at = 0.0  # the last time
+        self._finds_at = 0.0  # when to look for work next, while a process is idle, on the monotonic clock
+        self._look = True  # something may be open in the queues of which we don't know
         self._ticked = 0.0
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
@@ -172,6 +177,8 @@ class Dispatcher:
             until.append(due)
         if self._gather_until:
             until.append(self._gather_until)
+        if state.open and state.lanes.idle:
+            until.append(self._finds_at)
         if self._commands:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
@@ -198,6 +205,7 @@ class Dispatcher:
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
             feeding.top_up(state, hold=True)  # with errands
+        self._see_others()
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
@@ -208,9 +216,9 @@ class Dispatcher:
         if self._hungry():
             Exchange(state, ask=False).run()
         feeding.top_up(state)
+        self._find_work()
         if recall.look(state):  # only now: a process that has nothing to do has got nothing of what there was
             feeding.top_up(state)
-        self._ask_for_help()
         deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
@@ -263,6 +271,35 @@ class Dispatcher:
             self.state.finish("the queues are empty")
         elif options.max_idle_time is not None and time.monotonic() - self._idle_since >= options.max_idle_time:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
+
+    def _see_others(self) -> None:
+        """Look at what is open in the queues, if that may have changed, and join where it is our turn."""
+        state = self.state
+        if self._look and not state.stopping:
+            self._look = False
+            guests.look(state)
+        guests.join(state)
+
+    def _find_work(self) -> None:
+        """Look once more when a process has nothing to do beside open maps, and say so if nothing is pending."""
+        state = self.state
+        if not (state.lanes.idle and state.open) or state.stopping or state.suspended:
+            self._finds_at = min(self._finds_at, self._found_at + PAUSE)
+        elif time.monotonic() >= self._finds_at:
+            self._found_at = time.monotonic()
+            self._finds_at = self._found_at + TICK
+            guests.look(state)
+            if any(one.pending for one in state.open.values()):
+                self._finds_at = self._found_at + PAUSE
+                self._inbox.ring()
+            else:
+                guests.call(state)
+
+    def _share(self) -> None:
+        """A process elsewhere has nothing to do: what is not begun here goes back, unless it is begun now."""
+        state = self.state
+        if not state.lanes.idle and any(run.ready or len(run.flying) > state.lanes.size for run in state.maps):
+            state.shares_until = time.monotonic() + guests.SHARES
 
     def _hungry(self) -> bool:
         """Whether a process has nothing to do, while something is pending, or may be."""
@@ -340,6 +377,10 @@ class Dispatcher:
         elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
+        elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
+            self._look = True
+        elif payload.get("command") == keys.IDLE:
+            self._share()
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:
@@ -371,14 +412,16 @@ class Dispatcher:
             return False
         if run.closed:
             return True
-        if run.helper:
-            return not run.in_hand and (run.complete or not run.pending)
+        if run.guest:
+            return guests.is_over(run)
         return run.complete
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
+        self._look = True
+        guests.register(self.state)
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
@@ -395,15 +438,3 @@ class Dispatcher:
             with run.guarded():
                 if not run.closed and not run.complete:
                     ending.look(self.state, run)
-            run.asked = False
-
-    def _ask_for_help(self) -> None:
-        """Ask other services to join in: for a new map at once, from then on with the ticks."""
-        enough = self.state.lanes.size
-        for run in [run for run in self.state.maps if not run.asked]:
-            run.asked = True
-            if self.state.stopping or run.closed or run.pending <= enough:
-                continue
-            with run.guarded():
-                if self._membership.has_company():
-                    intake.ask_for_help(self.state, run)

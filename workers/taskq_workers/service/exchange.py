@@ -20,7 +20,7 @@ from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import AHEAD, FAST, MapRun, PlainJob, Taken
 from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import offers, short_path
+from taskq_workers.service.jobs import guests, offers, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.settings import MAX_DEATHS
@@ -108,6 +108,9 @@ class Exchange:
                 claim, outcome, note = ended
                 run.store.commit(claim, outcome, note, pipe)
                 handlers.append((run, partial(self._committed, run, ended)))
+                if outcome.rest and not run.pending:
+                    guests.say_work(pipe, run)
+                    handlers.append((None, _nothing))
         return handlers
 
     def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
@@ -155,8 +158,11 @@ class Exchange:
             elif count < 0:
                 back = [run.ready.pop() for _ in range(-count)]
                 run.store.release([(claim, claim.deaths) for claim in back], pipe)
-                run.pending += len(back)
                 handlers.append((run, _nothing))
+                if not run.pending:
+                    guests.say_work(pipe, run)
+                    handlers.append((None, _nothing))
+                run.pending += len(back)
         return handlers
 
     def _wanted(self) -> list[tuple[MapRun, int]]:
@@ -230,7 +236,7 @@ class Exchange:
     def _room(self) -> int:
         """How many jobs to take; beside maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or time.monotonic() < state.holds_back_until or len(state.maps) >= MOST_MAPS:
+        if state.stopping or len(state.maps) >= MOST_MAPS:
             return 0
         waiting = state.waiting
         if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
@@ -283,6 +289,8 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
         now: Tasks that idle processes get.
         picks: What comes after these. It ends with the first of which nobody knows that it is short.
     """
+    if time.monotonic() < state.shares_until:
+        return [], []
     seconds, least, most = AHEAD
     tasks = [note for lane in state.lanes.open for note in lane.tasks.values() if _is_short(lane)]
     held, lanes = len(tasks) + now, now + sum(not lane.idle and _is_short(lane) for lane in state.lanes.open)

@@ -140,7 +140,7 @@ class Wounded:
 
 @dataclass(eq=False)
 class MapRun(Taken):
-    """A map that this service owns, or (``helper``) helps with: its own share of it only.
+    """A map that this service owns, or in whose work it has a place as a ``guest``: its own share of it only.
 
     Args:
         ready: Chunks claimed and not yet in a lane.
@@ -153,14 +153,13 @@ class MapRun(Taken):
 
     store: MapStore = field(kw_only=True)
     info: MapInfo = field(kw_only=True)
-    helper: bool = False
+    guest: bool = False
     ready: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
     pending: int = 1000  # until it was asked for the first time
     look: bool = False
-    asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``

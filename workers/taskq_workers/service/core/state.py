@@ -38,6 +38,24 @@ LONG = 0.05  # seconds; a plain job that runs longer is not short
 
 
 @dataclass
+class OpenMap:
+    """A map in the register of a queue.
+
+    Args:
+        pending: Chunks that nobody holds.
+        claimed: Chunks that somebody holds.
+        weight: Its share of its queue's time.
+    """
+
+    id: str
+    incarnation: str
+    queue: str
+    pending: int
+    claimed: int
+    weight: float = 1.0
+
+
+@dataclass
 class State:
     """One service's state.
 
@@ -51,7 +69,7 @@ class State:
         due: On the monotonic clock: no plain job is over its time before.
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
-        begun: Jobs, so far; helping with a map is none.
+        begun: Jobs, so far; a place in the work on a map is none.
         job_seconds: Running mean of how long plain jobs ran; None while nothing is known.
         suspended: By ``rq suspend``: nothing new is begun, of maps neither.
         finished: Why the service ends for good, once it does.
@@ -59,8 +77,10 @@ class State:
             their way here. Fetchers add, the dispatcher removes.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
-        holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
-            has just put at the front of the queue goes to somebody else.
+        open: What is open in its queues, as last seen: (id, incarnation) -> the map.
+        jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
+        looks: So many times it has looked.
+        shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
     """
 
     settings: Settings
@@ -85,7 +105,10 @@ class State:
     tickets: set[str] = field(default_factory=set)
     unsure: bool = False
     stopping: bool = False
-    holds_back_until: float = 0.0
+    open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
+    jobs_waiting: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+    shares_until: float = 0.0
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,7 +201,8 @@ class State:
             if taken in self.maps:
                 self.maps.remove(taken)
             self.lanes.forget(taken.key)
-            self.policy.forget((taken.store.keys.id, taken.store.keys.incarnation))
+            if (source := (taken.store.keys.id, taken.store.keys.incarnation)) not in self.open:
+                self.policy.forget(source)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):

@@ -24,7 +24,12 @@ def known(state: State) -> list[Offer]:
     """The same, and what is pending in Redis, as far as known."""
     now = time.monotonic()
     chunks = ((run, len(run.ready) + pending(run, now)) for run in state.maps if not run.closed)
-    return [*_jobs(state), *(_of(run, count) for run, count in chunks if count)]
+    own = [*_jobs(state), *(_of(run, count) for run, count in chunks if count)]
+    if not state.open:
+        return own
+    runs = {source_of(run) for run in state.maps}
+    others = (one for source, one in state.open.items() if one.pending and source not in runs)
+    return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
 
 
 def pending(run: MapRun, now: float) -> int:
