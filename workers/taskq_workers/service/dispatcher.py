@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
+POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
 PAUSE = 0.02  # seconds between two looks for work, when the first one has found some
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
@@ -102,6 +103,7 @@ class Dispatcher:
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._found_at = 0.0  # the last time
         self._finds_at = 0.0  # when to look for work next, while a process is idle, on the monotonic clock
+        self._polled = 0.0  # when the queues were looked at the last time
         self._look = True  # something may be open in the queues of which we don't know
         self._ticked = 0.0
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
@@ -177,6 +179,8 @@ class Dispatcher:
             until.append(due)
         if self._gather_until:
             until.append(self._gather_until)
+        if state.polls and state.lanes.idle:
+            until.append(self._polled + POLL)
         if state.open and state.lanes.idle:
             until.append(self._finds_at)
         if self._commands:
@@ -275,9 +279,11 @@ class Dispatcher:
     def _see_others(self) -> None:
         """Look at what is open in the queues, if that may have changed, and join where it is our turn."""
         state = self.state
-        if self._look and not state.stopping:
-            self._look = False
+        polls = state.polls and (self._ask or state.lanes.idle) and time.monotonic() - self._polled >= POLL
+        if (self._look or polls) and not state.stopping:
+            self._look, self._polled = False, time.monotonic()
             guests.look(state)
+            self._ask = self._ask or (state.polls and bool(state.jobs_waiting))
         guests.join(state)
 
     def _find_work(self) -> None:

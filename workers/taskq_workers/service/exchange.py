@@ -19,7 +19,7 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import AHEAD, FAST, MapRun, PlainJob, Taken
 from taskq_workers.service.core.policy import Offer
-from taskq_workers.service.core.state import State
+from taskq_workers.service.core.state import FETCHERS, State
 from taskq_workers.service.jobs import guests, offers, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
@@ -231,6 +231,9 @@ class Exchange:
         """From which queues to take jobs, and how many."""
         room = self._room() if self.ask else 0
         queues = _before_maps(self.state) if room > 0 else []
+        if self.state.polls:  # then they were looked at just now, and only those are asked in which jobs wait
+            queues = [queue for queue in queues if self.state.jobs_waiting.get(queue.name)]
+            self.empty = room > 0 and not self.state.jobs_waiting
         return (queues, room) if queues else ([], 0)
 
     def _room(self) -> int:
@@ -261,6 +264,17 @@ class Exchange:
         state.begin(begun)
         for queue, _job_id in self.others:
             state.order.took(queue.name)
+        if state.polls:
+            self._count(queues, [*(job.queue for job in begun), *(queue for queue, _job_id in self.others)])
+
+    def _count(self, asked: list[rq.Queue], taken: list[rq.Queue]) -> None:
+        """Keep up what waits in which queue, until it is looked at again."""
+        waiting = self.state.jobs_waiting
+        for queue in asked if self.empty else taken:
+            left = 0 if self.empty else waiting.get(queue.name, 0) - 1
+            waiting[queue.name] = left
+            if left <= 0:
+                del waiting[queue.name]
 
 
 def _before_maps(state: State) -> list[rq.Queue]:
@@ -320,7 +334,7 @@ def resolve_doubt(state: State) -> None:
 
     It gives back what it knows nothing of, and lets go of what it does not hold any more.
     """
-    for queue in state.queues:
+    for queue in state.queues[:FETCHERS]:
         holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), b"list")
     taken = {one.holding.key: one for one in state.taken}
     held = holdings.read(state.connection, state.name)

@@ -34,6 +34,10 @@ from taskq_workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
+FETCHERS = 4
+"""So many queues have a fetcher each, which waits for their jobs: a thread and a connection. Where there are more
+queues, the others are looked at, all at once, while a process is free."""
+
 LONG = 0.05  # seconds; a plain job that runs longer is not short
 
 
@@ -122,6 +126,11 @@ class State:
     @property
     def queues(self) -> list[rq.Queue]:
         return self.worker.queues
+
+    @property
+    def polls(self) -> bool:
+        """Whether there are queues without a fetcher."""
+        return len(self.queues) > FETCHERS
 
     @property
     def ordered(self) -> list[rq.Queue]:

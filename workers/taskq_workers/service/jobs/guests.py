@@ -27,6 +27,7 @@ from taskq.redis import checked, holdings, ids, keys, services
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import says_damage
+from taskq_workers import clock
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap, State
@@ -49,7 +50,8 @@ def look(state: State) -> None:
     found: dict[tuple[str, str], OpenMap] = {}
     jobs: dict[str, int] = {}
     for number, waiting, *maps in state.scripts.look([WORKERS_SUSPENDED], args):
-        jobs[names[number]] = waiting
+        if waiting:
+            jobs[names[number]] = waiting
         for raw in maps:
             one = _read(names[number], *raw)
             if one is not None:
@@ -168,6 +170,7 @@ def register(state: State) -> None:
 
 
 def called(state: State, map_id: str, incarnation: str, queue: str) -> None:
-    """Note that the owner of a map, of schema 2, has called for help: it does not know the register."""
+    """Enter a map in the register whose owner, of schema 2, has called for help: it does not know of registers."""
     state.connection.hdel(MapKeys(map_id).hash, MapField.HELPER)
+    state.connection.zadd(keys.OPEN + queue, {map_id: clock.SERVER.now()}, nx=True)
     state.open.setdefault((map_id, incarnation), OpenMap(map_id, incarnation, queue, 1, 0)).pending = 1

@@ -244,8 +244,13 @@ class Stranded:
         """To be called about once a second."""
         now = time.monotonic()
         since: dict[tuple[str, bytes], float] = {}
-        for queue in state.queues:
-            for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
+        with state.connection.pipeline(transaction=False) as pipe:
+            for queue in state.queues:
+                pipe.lrange(queue.intermediate_queue_key, 0, -1)
+            found = pipe.execute(raise_on_error=False)
+        raise_others(found, "the intermediate lists")
+        for queue, members in zip(state.queues, found, strict=True):
+            for job_id in members if isinstance(members, list) else ():
                 first = since[queue.name, job_id] = self._since.get((queue.name, job_id), now)
                 if now - first >= self.AFTER and job_id.decode("ascii", "replace") not in held:
                     self._put_back(state, queue, job_id)
