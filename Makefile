@@ -5,6 +5,7 @@
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
+#   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
 #   make promtool        fetch the checker of deploy/prometheus (Debian and the like)
@@ -19,7 +20,7 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench rq-suite chaos fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds rq-suite chaos fuzz browser promtool screenshots compose-test dist clean
 
 demo: $(READY)
 	$(BIN)/taskq demo
@@ -39,6 +40,9 @@ check: lint types test
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+bounds: $(READY)
+	$(BIN)/python -m benchmarks.bounds $(ARGS)
 
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)

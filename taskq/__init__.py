@@ -8,7 +8,7 @@ The items wait in Redis, supervised workers (``taskq worker``) run them on all c
 collected in a Redis list. See README.md.
 """
 
-import taskq.as_program  # noqa: F401 - before all others: see there
+from taskq import as_program as _as_program  # noqa: F401 - before all others: see there
 
 # isort: split
 from taskq.errors import (

@@ -276,7 +276,7 @@ def fetch(job_id: str, connection: Any, serializer: Any, job_class: type[Job] = 
     fields = connection.hgetall(Job.key_for(job_id)) if ids.read(job_id) else {}
     if not fields:
         return None
-    cls = MapJob if kind_of(fields)[0] == MAP else signing_class(job_class) if signing.keyring() else job_class
+    cls = MapJob if kind_of(fields)[0] == MAP else signing_class(job_class)
     job = cls(job_id, connection=connection, serializer=serializer)
     try:
         job.restore(fields)

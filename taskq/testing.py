@@ -111,6 +111,7 @@ def running_worker(
         "queues": (queue.name,),
         "processes": processes,
         "grace": 1.0,
+        "refusal_grace": 0.0,
     }
     if isinstance(queue.connection, fakeredis.FakeRedis):  # no pool process reaches it to clean RQ's registries
         options["rq"] = RQOptions(maintenance_interval=None)

@@ -17,11 +17,12 @@ from taskq.errors import DamagedError
 from taskq.maps.claim import Claim, ClaimReply, new_token, parse
 from taskq.maps.info import MapInfo, read_info
 from taskq.maps.reader import MapReader
+from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
-from taskq.redis import holdings, keys
+from taskq.redis import checked, holdings, keys
 from taskq.redis.lua import Scripts
 from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
@@ -51,7 +52,7 @@ class MapStore(MapReader):
     def open(self, owner: str) -> MapInfo | None:
         """Become the owner; None if this incarnation is gone. See open.lua."""
         k = self.known
-        others = (k.function, k.bodies, k.uses, k.results, k.spans)
+        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
         reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":
@@ -153,6 +154,12 @@ class MapStore(MapReader):
         noted = [max(0, deaths - (len(claim.header.within(half)) == 1)) for half in halves]
         args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *map(str, halves), *noted]
         return self.scripts.split([k.hash, k.pending, k.claims, k.uses], args, pipe)
+
+    def refuse(self, refusal: Refusal, pipe: Any = None) -> Any:
+        """Note that a worker can't run this map."""
+        k = self.known
+        args = [k.incarnation, refusal.worker, refusal.to_json(), checked.clean(str(refusal))]
+        return self.scripts.refuse([k.hash, k.refusals], args, pipe)
 
     # -- what others hold ------------------------------------------------------------------------------
 

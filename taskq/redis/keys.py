@@ -21,6 +21,8 @@ taskq:{id}:results     list    the result list: one pickled value an element  co
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
+taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job
+                               the map; see maps/refusal.py
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
@@ -111,6 +113,7 @@ class MapField:
     TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py
     SPAN = "span"  # of the job's span
     REASON = "reason"  # why it was closed early, for people
+    REFUSED = "refused"  # the last of the refusals, for people
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -170,6 +173,10 @@ class MapKeys:
         return f"{self.hash}:groups"
 
     @property
+    def refusals(self) -> str:
+        return f"{self.hash}:refusals"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -186,7 +193,7 @@ class MapKeys:
         """Every key that holds data, in the order above."""
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
-            self.results, self.spans, self.errors, self.groups,
+            self.results, self.spans, self.errors, self.groups, self.refusals,
         )  # fmt: skip
 
 

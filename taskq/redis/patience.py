@@ -12,7 +12,9 @@ from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004 - redis-py's own name
     DataError,
+    ExecAbortError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -46,7 +48,11 @@ _DAMAGE = (
     "would produce NaN or Infinity",
     "exhausted the last possible ID",
 )
-_STATE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM")
+_STATE = (
+    "OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM", "NOAUTH",
+    "CLUSTERDOWN", "EXECABORT",
+)  # fmt: skip
+_STATES = (*_REFUSALS, ExecAbortError, NoPermissionError, NoScriptError)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +69,13 @@ def says_damage(error: BaseException) -> bool:
         return False
     text = str(error)
     return any(word in text for word in _DAMAGE) and not any(word in text for word in _STATE)
+
+
+def says_state(error: BaseException) -> bool:
+    """Whether it tells of the server's state, or of the way there, and not of what was said: that may go over."""
+    if not isinstance(error, ResponseError):
+        return isinstance(error, RedisError) and not isinstance(error, DataError)
+    return isinstance(error, _STATES) or any(word in str(error) for word in _STATE)
 
 
 class Patience(Retry):

@@ -44,7 +44,7 @@ def claim(number: int) -> Claim:
 
 
 def short_chunks(pending: int, name: str = "a") -> MapRun:
-    queue, store = SimpleNamespace(name="default"), Mock()
+    queue, store = SimpleNamespace(name="default"), Mock(**{"function.return_value": b"f"})
     store.keys = MapKeys(name, "1")
     info = Mock(weight=1.0)
     return MapRun(Mock(), cast("Any", queue), Mock(), {}, store=store, info=info, seconds=0.01, pending=pending)

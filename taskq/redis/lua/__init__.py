@@ -52,6 +52,7 @@ class Scripts:
 
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
+        self.append = Operation(connection, "append")
         self.write = Operation(connection, "write")
         self.abandon = Operation(connection, "abandon")
         self.enlist = Operation(connection, "enlist")
@@ -73,6 +74,7 @@ class Scripts:
         self.lost = Operation(connection, "lost")
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
+        self.refuse = Operation(connection, "refuse")
         self.schema = Operation(connection, "schema")
 
     def load(self) -> None:

@@ -27,11 +27,11 @@ def status(url: str, as_json: bool) -> None:
     """Show the queues, the live services with their pool processes, and the maps that run or wait.
 
     With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
-    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build", "pool":
-    [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function",
-    "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}],
-    "refused": {reason: count}, "versions": [text: what is wrong with the versions that work here]}. Memory is in
-    bytes, cpu and seconds_left in seconds, times in Unix time.
+    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build",
+    "trouble": why it takes nothing, "pool": [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk",
+    "since"}]}], "maps": [{"id", "function", "queue", "status", "chunks_waiting", "chunks_claimed", "done",
+    "failed", "total", "rate", "seconds_left"}], "refused": {reason: count}, "versions": [text: what is wrong with
+    the versions that work here]}. Memory is in bytes, cpu and seconds_left in seconds, times in Unix time.
 
     \b
     Examples:
@@ -49,6 +49,9 @@ def status(url: str, as_json: bool) -> None:
         put_json({**_document(queues, infos, doing), "refused": refused, "versions": versions})
         return
     show(queues_table(queues), services_table(infos, doing, now), maps_table(queues))
+    for info in infos:
+        if info.trouble:
+            show(f"Not well: {info.name} on {info.host}: {info.trouble}")
     if refused:
         unsigned, unwanted = refused[refusals.SIGNATURE], refused[refusals.IMPORT]
         show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
@@ -119,6 +122,7 @@ def _service(info: ServiceInfo, one: Activity | None) -> dict[str, Any]:
         "started": info.started,
         "schema": info.schema,
         "build": info.build,
+        "trouble": info.trouble,
         "busy": one.busy if one else 0,
         "memory": one.memory if one else 0,
         "cpu": one.cpu if one else 0.0,

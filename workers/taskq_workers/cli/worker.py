@@ -37,6 +37,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               help="Seconds which running chunks and jobs are given when the worker stops.")  # fmt: skip
 @click.option("--lease", type=float, default=30.0, envvar="TASKQ_LEASE", show_envvar=True,
               help="Seconds of silence after which others take over what this worker held.")  # fmt: skip
+@click.option("--refusal-grace", type=float, default=10.0, envvar="TASKQ_REFUSAL_GRACE", show_envvar=True,
+              help="Seconds for which a map that no worker alive can run waits for one that can.")  # fmt: skip
 @click.option("--max-tasks-per-child", type=int, default=0, envvar="TASKQ_MAX_TASKS_PER_CHILD", show_envvar=True,
               help="Replace a pool process after so many chunks and jobs; 0: never.")  # fmt: skip
 @click.option("--max-memory-per-child", type=float, default=0, envvar="TASKQ_MAX_MEMORY_PER_CHILD",
@@ -67,7 +69,7 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
-    max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
+    refusal_grace: float, max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
     allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
     metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], until_eof: bool,
     **given: Any,
@@ -115,6 +117,7 @@ def worker(
     settings = Settings(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, tuple(path), preload,
         until_eof, metrics, metrics_allow_host, options, rq,
+        refusal_grace=0.0 if until_eof else refusal_grace,  # nobody else comes to a private server
     )  # fmt: skip
     settings = prepare(settings)
     if given["pid"]:

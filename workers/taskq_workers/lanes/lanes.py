@@ -16,7 +16,8 @@ from taskq_workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
+_STILLBORN = 3  # processes in a row that died at their start, after which only one at a time is tried
+_PAUSES = (1.0, 60.0)  # seconds until the next of these tries: at first, and at most
 _WEIGH = 0.1  # seconds between two looks at the memory of one process
 _OTHER_BUILD = (
     "the installation of taskq has changed under this worker: a new pool process would be of another build than "
@@ -47,6 +48,7 @@ class Lanes:
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
         self._trouble = ""
+        self._since = 0.0  # when that was found out, on the monotonic clock
         self._row: dict[int, Lane] = {}
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
@@ -90,12 +92,18 @@ class Lanes:
 
     def fill(self) -> None:
         """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
+        if self._trouble and any(lane.started > self._since and not lane.stillborn for lane in self):
+            self._trouble, self._stillborn, self._wait_until = "", 0, 0.0
         if time.monotonic() < self._wait_until:
             return
         try:
             for index in range(self._settings.processes):
                 if index not in self._row:
+                    if self.trouble and self._row:
+                        break  # one is on its way, and shows whether others are worth while
                     self._row[index] = self._new(index)
+                    if self.trouble:
+                        self._row[index].say_when_ready()
             self._replace_worn()
         except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
             self._wait_until = time.monotonic() + _NO_START
@@ -187,29 +195,25 @@ class Lanes:
             self._refuse()
             return
         self._stillborn = self._stillborn + 1 if lane.stillborn else 0
-        count, pause = _STILLBORN
-        if self._stillborn >= count:
+        if self._stillborn >= _STILLBORN:
+            pause = min(_PAUSES[0] * 2.0 ** (self._stillborn - _STILLBORN), _PAUSES[1])
             self._wait_until = time.monotonic() + pause
-            log.error(
-                "%d pool processes in a row died at their start, the last by %s; the next one starts in %.0f s",
-                self._stillborn,
-                lane.death.cause,
-                pause,
-                extra={"action": "stillborn"},
-            )
+            self._since = time.monotonic()
+            self._trouble = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
+            log.error("%s; the next one starts in %.0f s", self._trouble, pause, extra={"action": "stillborn"})
 
     def _refuse(self) -> None:
         """No process can be started: what is installed is not what this service was started from."""
         if not self.trouble:
             log.error("%s", _OTHER_BUILD, extra={"action": "other_build"})
-        self._trouble = _OTHER_BUILD
+        self._trouble, self._since = _OTHER_BUILD, time.monotonic()
         self._wait_until = time.monotonic() + _INSTALLED_AGAIN
         guard.stop_forkserver()
 
     @property
     def trouble(self) -> str:
         """Why no process can be started, for people; "" if there is one, or nothing is known against it."""
-        return "" if any(not lane.stillborn for lane in self) else self._trouble
+        return "" if not self._trouble or any(not lane.stillborn for lane in self) else self._trouble
 
     def close(self) -> None:
         """Kill all processes and free everything."""

@@ -43,7 +43,9 @@ from taskq_workers.service.jobs import (
     offers,
     outcomes,
     recall,
+    refusing,
     short_path,
+    surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.suspension import Suspension
@@ -63,6 +65,8 @@ COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 _STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
+_MOST_SAID = 500  # characters of why
+_FAILING = 3  # turns in a row that fail, after which the service is said not to be well
 
 
 class Dispatcher:
@@ -99,6 +103,7 @@ class Dispatcher:
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._pause = 0.0  # seconds, while Redis is away
         self._stumbles = 0  # turns in a row that met damage
+        self._failed = 0  # turns in a row that failed, for whatever reason
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._found_at = 0.0  # the last time
@@ -166,7 +171,7 @@ class Dispatcher:
             else:
                 self._redis_failed(error)
         else:
-            self._pause, self._stumbles = 0.0, 0
+            self._went_well()
         if self.state.finished and not self.state.stopping:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
             self._departure.begin(time.monotonic() + self.state.settings.grace)
@@ -187,14 +192,15 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof for run in state.maps):
-            until = [0.0]  # the next step of a proof that a map is complete
+        if any(run.proof or (run.function.size and not run.function.ready) for run in state.maps):
+            until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
     def _turn(self) -> None:
         state = self.state
         if not self._joined:
             state.scripts.load()
+            state.speech.learn(state.connection)
             self._membership.join()
             self._joined = True
             self._on_ready()
@@ -205,6 +211,8 @@ class Dispatcher:
         if state.stopping:
             self._membership.say_stop()
         self._ask = self._fetching.settle() or self._ask
+        if state.lanes.trouble and not state.stopping:
+            surrender.all_of_it(state)
         feeding.top_up(state, hold=True)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
@@ -314,14 +322,27 @@ class Dispatcher:
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
-        if self._ask or self.state.settings.rq.burst:
+        if self._ask or self.state.settings.rq.burst or self.state.lanes.trouble:
             self._fetching.pause()
         else:
             self._fetching.wait()
 
+    def _went_well(self) -> None:
+        self._pause, self._stumbles, self._failed = 0.0, 0, 0
+        self.state.failing = ""
+        self.state.speech.went_well()
+
+    def _note_failure(self, error: Exception) -> None:
+        """Say each thing alone in the next turn, in case that one of them is what can't be said."""
+        let_go(error)
+        self._failed += 1
+        self.state.speech.apart = True
+        if self._failed >= _FAILING:
+            self.state.failing = f"its turns keep failing: {type(error).__name__}: {error}"[:_MOST_SAID]
+
     def _redis_failed(self, error: Exception) -> None:
         """Keep everything, wait a little longer each time, and try again."""
-        let_go(error)
+        self._note_failure(error)
         self._fetching.pause()
         self.state.unsure = True
         self.state.meter.count("taskq_redis_errors")
@@ -335,7 +356,7 @@ class Dispatcher:
         if self._stumbles > _STUMBLES and not isinstance(error, RedisError):
             raise error  # it is in what we know, and a service that begins anew knows nothing
         log.error("a turn met damage; the next one goes on", exc_info=error, extra={"action": "damage"})
-        let_go(error)
+        self._note_failure(error)
         self.state.unsure, self._pause = True, _BACK_OFF[1]
         with suppress(RedisError):
             self._membership.mend()
@@ -402,9 +423,10 @@ class Dispatcher:
 
     def _end_maps(self) -> None:
         for run in list(self.state.maps):
-            if run.look and not run.closed:
-                with run.guarded():
+            with run.guarded():
+                if run.look and not run.closed:
                     ending.look(self.state, run)
+                refusing.look(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
         feeding.top_up(self.state)  # with callbacks

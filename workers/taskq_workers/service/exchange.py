@@ -14,21 +14,23 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
-from taskq.redis import holdings, keys
+from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
+from taskq.redis import holdings, keys, limits
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import AHEAD, FAST, MapRun, PlainJob, Taken
+from taskq_workers.service.core.execution import AHEAD, FAST, MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import FETCHERS, State
 from taskq_workers.service.jobs import guests, offers, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
-from taskq_workers.settings import MAX_DEATHS
 
 log = logging.getLogger(__name__)
 
 MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
-Handler = tuple[MapRun | Batch | None, Callable[[Any], None]]  # whose reply it is, and what to do with it
+Refused = Callable[[Exception], None]
+Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
+"""Whose reply it is, what to do with it, and what else to do, than giving up the map, if it can't be said."""
 
 
 @dataclass
@@ -62,33 +64,48 @@ class Exchange:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
                 *self._queue_wounded(pipe),
+                *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
                 *self._queue_claims(pipe),
                 *self._queue_take(pipe),
             ]
             if not handlers:
                 return False
-            try:
-                replies = pipe.execute(raise_on_error=False)
-            except Exception:
-                state.unsure = True
-                raise
-        refused: Exception | None = None
-        for (run, handle), reply in zip(handlers, replies, strict=True):
-            try:
-                if isinstance(reply, Exception):
-                    raise reply
-                handle(reply)
-            except NoScriptError:
-                state.scripts.load()  # the server was restarted; what it did not run is said again
-            except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
-                if not is_damage(error):
-                    refused = error
-                elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
-                    self._damaged(run, error)
-        if refused:
-            raise refused
+            replies, broke = state.speech.say(state.connection, pipe)
+        failed = [error for handler, reply in zip(handlers, replies, strict=False)
+                  if (error := self._hear(handler, reply))]  # fmt: skip
+        if broke:
+            state.unsure = True  # what was said last may have been done, and what came after it was not said
+            raise broke
+        if failed:
+            raise failed[-1]
         return True
+
+    def _hear(self, handler: Handler, reply: Any) -> Exception | None:
+        """Act on a reply; returns what is not about one map or job, but about the server."""
+        state, (run, handle, refused) = self.state, handler
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            handle(reply)
+        except NoScriptError:
+            state.scripts.load()  # the server was restarted; what it did not run is said again
+        except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
+            if limits.says_refusal(error):
+                self._refused(run, refused, error)
+            elif not is_damage(error):
+                return error
+            elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
+                self._damaged(run, error)
+        return None
+
+    def _refused(self, run: MapRun | Batch | None, refused: Refused | None, error: Exception) -> None:
+        """What can't be said costs what it is about."""
+        log.error("can't be said to Redis: %s", error, extra={"action": "refused"})
+        if refused is not None:
+            refused(error)
+        else:
+            self._damaged(run, error)
 
     def _damaged(self, run: MapRun | Batch | None, error: Exception) -> None:
         if run is not None:
@@ -107,10 +124,10 @@ class Exchange:
             for ended in run.ended:
                 claim, outcome, note = ended
                 run.store.commit(claim, outcome, note, pipe)
-                handlers.append((run, partial(self._committed, run, ended)))
+                handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
-                    handlers.append((None, _nothing))
+                    handlers.append((None, _nothing, None))
         return handlers
 
     def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
@@ -122,6 +139,20 @@ class Exchange:
         else:
             run.look = True  # the map was closed, or we were given up for dead
 
+    def _not_taken(self, run: MapRun, ended: Any, error: Exception) -> None:
+        """Have half of it tried at a time: the item whose outcome can't be stored fails, when it is alone."""
+        claim, outcome, note = ended
+        run.ended.remove(ended)
+        if len(claim.to_do) > 1:
+            again = Wounded(claim, claim.deaths, None, outcome.started, outcome.seconds, claim.halves())
+            run.wounded.append(again)
+            return
+        failure = ItemFailure.not_stored(claim.to_do[0], str(error), note.host)
+        left = [Part(claim.range)]
+        run.ended.append(
+            (claim, ChunkOutcome([], [], [failure], outcome.started, outcome.seconds, left=left), note)
+        )
+
     # -- chunks that killed a process ------------------------------------------------------------------
 
     def _queue_wounded(self, pipe: Any) -> list[Handler]:
@@ -130,38 +161,52 @@ class Exchange:
         for run in self.state.maps:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
-                run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
-                handlers.append((run, _nothing))
+                if wounded.note is not None:
+                    run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
+                    handlers.append((run, _nothing, None))
                 if wounded.halves is None:
                     run.store.release([(claim, deaths)], pipe)
                 else:
-                    run.store.split(claim, wounded.halves, MAX_DEATHS - 1, pipe)
-                handlers.append((run, partial(self._given_back, run, wounded)))
+                    run.store.split(claim, wounded.halves, deaths, pipe)
+                handlers.append((run, partial(self._given_back, run, wounded), None))
             run.pending += len(run.wounded)
         return handlers
 
     def _given_back(self, run: MapRun, wounded: Any, _reply: Any) -> None:
         run.wounded.remove(wounded)
-        self.state.meter.count("taskq_chunk_reruns", "process")
+        if wounded.note is not None:
+            self.state.meter.count("taskq_chunk_reruns", "process")
+
+    def _queue_refusals(self, pipe: Any) -> list[Handler]:
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            if run.unsaid is not None and not run.closed:
+                run.store.refuse(run.unsaid, pipe)
+                handlers.append((run, partial(self._refusal_said, run), None))
+        return handlers
+
+    @staticmethod
+    def _refusal_said(run: MapRun, _reply: Any) -> None:
+        run.unsaid = None
 
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended or not self.state.maps:
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
             return []
         handlers: list[Handler] = []
         for run, count in self._wanted():
             if count > 0:
                 run.store.claim(self.state.name, count, pipe)
                 run.looked = time.monotonic()
-                handlers.append((run, partial(self._claimed, run)))
+                handlers.append((run, partial(self._claimed, run), None))
             elif count < 0:
                 back = [run.ready.pop() for _ in range(-count)]
                 run.store.release([(claim, claim.deaths) for claim in back], pipe)
-                handlers.append((run, _nothing))
+                handlers.append((run, _nothing, None))
                 if not run.pending:
                     guests.say_work(pipe, run)
-                    handlers.append((None, _nothing))
+                    handlers.append((None, _nothing, None))
                 run.pending += len(back)
         return handlers
 
@@ -190,7 +235,10 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
-        run.ready.extend(answer.claims)
+        if run.refused:  # meanwhile
+            run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
+        else:
+            run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
     # -- plain jobs on the short path ------------------------------------------------------------------
@@ -200,7 +248,8 @@ class Exchange:
         if not jobs:
             return []
         short_path.queue_finish(self.state, pipe, jobs)
-        return [(Batch(jobs), partial(self._finished, jobs))]
+        batch = Batch(jobs)
+        return [(batch, partial(self._finished, jobs), batch.break_off)]
 
     def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
         *codes, idle = reply
@@ -225,7 +274,7 @@ class Exchange:
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
             room=room, alternates=state.order.alternates,
         )  # fmt: skip
-        return [(None, partial(self._taken, queues))]
+        return [(None, partial(self._taken, queues), None)]
 
     def _what_to_take(self) -> tuple[list[rq.Queue], int]:
         """From which queues to take jobs, and how many."""
@@ -239,7 +288,7 @@ class Exchange:
     def _room(self) -> int:
         """How many jobs to take; beside maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or len(state.maps) >= MOST_MAPS:
+        if state.stopping or state.lanes.trouble or len(state.maps) >= MOST_MAPS:
             return 0
         waiting = state.waiting
         if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:

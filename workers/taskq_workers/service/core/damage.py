@@ -1,8 +1,8 @@
 """What stands in Redis may be anything; garbage costs the job to which it belongs, never the service.
 
 An error is either the server's (it is away, without memory, read-only ...), and then the same is said again later;
-or it is *damage*: a key of another type, a number that is none, a hash that is no job's. Saying the same again
-would give the same answer for ever.
+or it is *damage*: a key of another type, a number that is none, a hash that is no job's, a value that can't be
+sent. Saying the same again would give the same answer for ever.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from taskq.redis import keys
-from taskq.redis.patience import says_damage
+from taskq.redis.patience import says_state
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ _TYPES = {
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether it is of no use to try again."""
-    return says_damage(error) if isinstance(error, RedisError) else isinstance(error, Exception)
+    """Whether it is of no use to try again: neither the server's state nor the way there is to blame."""
+    return not says_state(error) if isinstance(error, RedisError) else isinstance(error, Exception)
 
 
 @contextmanager

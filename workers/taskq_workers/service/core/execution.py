@@ -16,14 +16,17 @@ from rq.job import Job
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
+from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
 from taskq.redis import holdings, refusals
 from taskq.redis.holdings import Holding
+from taskq.redis.limits import Limits
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
+from taskq_workers.service.core.map_function import MapFunction
 
 FAST = 0.12
 """Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
@@ -39,7 +42,6 @@ BATCH = (0.004, 32)
 BATCH_BYTES = 1 << 16
 """Of arguments in a batch; else reading it takes longer than running it."""
 
-KEPT_FUNCTION = 1 << 20  # bytes; the memory of a service is not to depend on what users send
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
 
@@ -120,11 +122,11 @@ class PlainJob(Taken):
 
 @dataclass(frozen=True)
 class Wounded:
-    """A chunk whose process died.
+    """A chunk whose process died, or whose outcome can't be stored, or which can't be run here at all.
 
     Args:
-        deaths: Of processes that ran it, this one included if it is to blame.
-        note: Who ran it.
+        deaths: To note: of processes that ran it, this one included if it is to blame.
+        note: Who ran it, of a death; None: it was none.
         began: Unix time at which it began to run.
         halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
         seconds: How long it ran.
@@ -132,7 +134,7 @@ class Wounded:
 
     claim: Claim
     deaths: int
-    note: TimelineNote
+    note: TimelineNote | None
     began: float
     seconds: float
     halves: tuple[Range, Range] | None = None
@@ -146,7 +148,7 @@ class MapRun(Taken):
         ready: Chunks claimed and not yet in a lane.
         flying: Task number -> the chunk that it runs.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
-        wounded: Chunks whose process died; they wait to be given back.
+        wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
         look: Something has happened to the map that its own hash must tell of.
     """
@@ -162,6 +164,10 @@ class MapRun(Taken):
     look: bool = False
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    refused: str = ""  # why this service can't run it: see ``refusing.py``
+    unsaid: Refusal | None = None  # the same, until it is in Redis
+    refusals_at: float = 0.0  # when to look next who else can't, on the monotonic clock
+    nobody_since: float | None = None  # since when nobody can, on the monotonic clock
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
     callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
@@ -171,8 +177,12 @@ class MapRun(Taken):
     context: str = ""  # of the job's span: its chunks' parent
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
-    loaded: bytes = field(default=b"", repr=False)  # the pickled function, once a process needed it
+    function: MapFunction = field(init=False)
+    limits: Limits | None = None  # of the server, if they are not what they are as a rule
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
+
+    def __post_init__(self) -> None:
+        self.function = MapFunction(self.store)
 
     @property
     def key(self) -> str:
@@ -199,23 +209,16 @@ class MapRun(Taken):
 
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
-        info, k = self.info, self.store.keys
-        introduction = None if known else Introduction(k.id, k.incarnation, self.function(), self.fields)
+        info, k, function = self.info, self.store.keys, self.function
+        introduction = None
+        if not known:
+            introduction = Introduction(
+                k.id, k.incarnation, function.data, self.fields, function.path, function.size
+            )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
-            info.limit, info.item_timeout, info.adapt,
+            info.limit, info.item_timeout, info.adapt, self.limits,
         )  # fmt: skip
-
-    def function(self) -> bytes:
-        """The pickled function; a large one is not kept here, so each process that needs it costs a read.
-
-        Raises:
-            DamagedError: If it is gone.
-        """
-        found = self.loaded or self.store.function()
-        if len(found) <= KEPT_FUNCTION:
-            self.loaded = found
-        return found
 
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""

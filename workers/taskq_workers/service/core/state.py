@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
+from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.settings import Settings
@@ -39,6 +41,9 @@ FETCHERS = 4
 queues, the others are looked at, all at once, while a process is free."""
 
 LONG = 0.05  # seconds; a plain job that runs longer is not short
+
+MOST_REFUSED = (1000, 60.0)
+"""How many maps that can't be run here are remembered, and for how many seconds: what is missing may come."""
 
 
 @dataclass
@@ -79,6 +84,8 @@ class State:
         finished: Why the service ends for good, once it does.
         tickets: Of the fetchers' waits that have no end yet: executions whose ids begin with one of them are on
             their way here. Fetchers add, the dispatcher removes.
+        failing: Why its turns fail, while several in a row have.
+        refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         open: What is open in its queues, as last seen: (id, incarnation) -> the map.
@@ -94,6 +101,7 @@ class State:
     scripts: Scripts
     webhooks: Webhooks
     meter: Meter = field(default_factory=Meter)
+    speech: Speech = field(default_factory=Speech)
     taken: dict[Taken, None] = field(default_factory=dict)
     maps: deque[MapRun] = field(default_factory=deque)
     ready: deque[PlainJob] = field(default_factory=deque)
@@ -107,6 +115,8 @@ class State:
     suspended: bool = False
     finished: str = ""
     tickets: set[str] = field(default_factory=set)
+    failing: str = ""
+    refused: dict[tuple[str, str], float] = field(default_factory=dict)
     unsure: bool = False
     stopping: bool = False
     open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
@@ -122,6 +132,11 @@ class State:
     @property
     def name(self) -> str:
         return self.worker.name
+
+    @property
+    def trouble(self) -> str:
+        """Why it does no work, or little, for people; "" if it is well."""
+        return f"takes nothing: {self.lanes.trouble}" if self.lanes.trouble else self.failing
 
     @property
     def queues(self) -> list[rq.Queue]:
@@ -178,6 +193,7 @@ class State:
         """Run a job from now on."""
         self.taken[taken] = None
         if isinstance(taken, MapRun):
+            taken.limits = self.speech.limits if self.speech.limits.unusual else None
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
             self.ready.append(taken)
@@ -231,6 +247,17 @@ class State:
             attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
             tracing.chunk(run.context, str(claim.range), outcome, attributes)
+
+    def note_refusal(self, map_id: str, incarnation: str) -> None:
+        """This service can't run the map: see ``refusing.py``."""
+        self.refused[map_id, incarnation] = time.monotonic()
+        while len(self.refused) > MOST_REFUSED[0]:
+            del self.refused[next(iter(self.refused))]
+
+    def leaves_alone(self, map_id: str, incarnation: str) -> bool:
+        """Whether it has found out not long ago that it can't run this map."""
+        at = self.refused.get((map_id, incarnation))
+        return at is not None and time.monotonic() - at < MOST_REFUSED[1]
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

@@ -1,7 +1,8 @@
 """What becomes of the tasks of a pool process that died.
 
 Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been. A
-process may also die while it reads a task: then that one is to blame, if it happens again and again.
+process may also die while it reads a task: then that one is to blame, if it happens again and again. One that has
+not even got ready for a task has died of something else, and nobody is to blame.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
     death = lane.death
-    unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks else 0
+    unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks and not lane.stillborn else 0
+    first = next(iter(lane.tasks), 0)
     told = death.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
     if lane.tasks:
         log.warning("pool process %d died by %s", lane.where.pid, death, extra={"action": "pool_process_died"})
@@ -37,7 +39,7 @@ def settle(state: State, lane: Lane) -> None:
         elif isinstance(taken, PlainJob):
             taken.unread += number == unread
             taken.alone = taken.alone or unread != 0  # whose arguments it died of, another death shows
-            killed = number == death.task or (told and number == unread)
+            killed = number == death.task or (told and number == first)
             _settle_job(state, lane, death, taken, guilty=killed or taken.unread >= MAX_DEATHS)
         elif isinstance(taken, Errand):
             _settle_errand(state, lane, taken, guilty=number == death.task)
@@ -67,8 +69,8 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
     if deaths < MAX_DEATHS or len(claim.to_do) > 1:
         # From the third death on each one halves it, until the item at fault is alone.
         halves = None if deaths < MAX_DEATHS else claim.halves()
-        note = state.note(lane, "killed")
-        run.wounded.append(Wounded(claim, deaths, note, death.began, death.seconds, halves))
+        note, noted = state.note(lane, "killed"), deaths if halves is None else MAX_DEATHS - 1
+        run.wounded.append(Wounded(claim, noted, note, death.began, death.seconds, halves))
     else:
         [index] = claim.to_do
         host = lane.where.host

@@ -18,7 +18,7 @@ from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
-from taskq.redis import keys, refusals
+from taskq.redis import keys, limits, refusals
 from taskq.redis.kinds import kind_of
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
@@ -43,7 +43,7 @@ def end_plain(state: State) -> None:
         assert job.outcome is not None
         state.worker.take_over(job.job, job.outcome)
     simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
-    if simple:
+    if simple and not state.speech.apart:
         with contained("the ends of plain jobs"):  # each is then looked at alone
             refused = state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
             for job in simple:
@@ -60,16 +60,35 @@ def end_plain(state: State) -> None:
 
 def _end_safely(state: State, job: PlainJob) -> None:
     """As ``_end_alone``; a job of which RQ's code can't record the end fails, and costs nobody else anything."""
-    for last in (False, True):
+    tries, mended = 0, False
+    while True:
+        tries += 1
         try:
             _end_alone(state, job)
         except Exception as error:
-            if not is_damage(error):
+            if is_damage(error):
+                mended = not mended and _mended(state, job)
+                if mended:
+                    continue
+                _not_recorded(state, job, error)
+            elif not _is_large(job):
                 raise
-            if not last and _mended(state, job):
+            elif refused := state.speech.blames(state.connection, _sizes(job), tries, error):
+                _not_recorded(state, job, refused)
+            else:
                 continue
-            _not_recorded(state, job, error)
         return
+
+
+def _sizes(job: PlainJob) -> list[int]:
+    """Bytes of what is large at the end of a job."""
+    outcome = job.outcome
+    assert outcome is not None
+    return [len(outcome.value or b"") * 4 // 3, len(outcome.error or "")]  # RQ stores a result as base64
+
+
+def _is_large(job: PlainJob) -> bool:
+    return limits.is_much(_sizes(job))
 
 
 def _not_recorded(state: State, job: PlainJob, error: Exception) -> None:

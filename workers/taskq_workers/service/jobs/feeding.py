@@ -7,7 +7,6 @@ import time
 from collections.abc import Hashable
 
 from taskq_workers.lanes.lane import Lane
-from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, short_path
@@ -27,6 +26,10 @@ def top_up(state: State, *, hold: bool = False) -> None:
         suspect.let_go(state)
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
+    for run in state.maps:
+        if run.ready and not run.function.ready and not run.closed:
+            with run.guarded():
+                run.function.step()
     lanes = sorted(state.lanes.open, key=lambda lane: len(lane.tasks))
     for lane in lanes:
         while lane.idle and not lane.closed and _give_first(state, lane):
@@ -134,17 +137,10 @@ def _give_chunk(state: State, lane: Lane, run: MapRun) -> bool:
     # they are, for its chunks would be in every process before a process is idle.
     many = len(state.maps) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
-    if not room or not run.ready or run.closed:
-        return False
-    try:  # its function may have to be read first; until then the chunk stays where it is
-        task = run.task(run.ready[0], lane.knows(run.key))
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        run.break_off(error)
+    if not room or not run.ready or run.closed or not run.function.ready:
         return False
     claim = run.ready.popleft()
-    number = state.lanes.submit(lane, task, run)
+    number = state.lanes.submit(lane, run.task(claim, lane.knows(run.key)), run)
     run.flying[number] = claim
     state.policy.begin(number, offers.of_run(run), time.monotonic())
     state.order.took(run.queue.name)

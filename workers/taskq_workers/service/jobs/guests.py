@@ -78,7 +78,12 @@ def _read(
 
 def join(state: State) -> None:
     """Become a guest of those maps whose turn it is."""
-    if state.stopping or state.suspended or not any(one.pending for one in state.open.values()):
+    if (
+        state.stopping
+        or state.suspended
+        or state.lanes.trouble
+        or not any(one.pending for one in state.open.values())
+    ):
         return
     room = len(state.lanes.idle) or 1
     own = {offers.source_of(run) for run in state.maps}
@@ -134,7 +139,8 @@ def leave(state: State, run: MapRun) -> None:
 def is_over(run: MapRun) -> bool:
     """Whether a guest has nothing to do here any more."""
     idle = time.monotonic() - run.looked > STAYS
-    return not run.in_hand and not run.wounded and (run.complete or not run.pending or idle)
+    left = run.in_hand or run.wounded or run.unsaid
+    return not left and (run.complete or not run.pending or run.refused != "" or idle)
 
 
 def call(state: State) -> None:

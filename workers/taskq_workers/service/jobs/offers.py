@@ -17,7 +17,7 @@ LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked 
 
 def in_hand(state: State) -> list[Offer]:
     """What can be given to a process at once."""
-    return [*_jobs(state), *(_of(run, len(run.ready)) for run in state.maps if run.ready and not run.closed)]
+    return [*_jobs(state), *(_of(run, len(run.ready)) for run in state.maps if _can_run(run))]
 
 
 def known(state: State) -> list[Offer]:
@@ -28,15 +28,23 @@ def known(state: State) -> list[Offer]:
     if not state.open:
         return own
     runs = {source_of(run) for run in state.maps}
-    others = (one for source, one in state.open.items() if one.pending and source not in runs)
+    others = (
+        one
+        for source, one in state.open.items()
+        if one.pending and source not in runs and not state.leaves_alone(*source)
+    )
     return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
 
 
 def pending(run: MapRun, now: float) -> int:
     """How many chunks could be claimed; one, if nobody knows."""
-    if run.complete or run.closed:
+    if run.complete or run.closed or run.refused:
         return 0
     return run.pending or int(now - run.looked >= LOOK_AGAIN)
+
+
+def _can_run(run: MapRun) -> bool:
+    return bool(run.ready) and run.function.ready and not run.closed
 
 
 def upcoming(state: State, offers: list[Offer]) -> Iterator[Offer]:

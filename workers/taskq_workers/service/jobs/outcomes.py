@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
@@ -10,7 +11,9 @@ from taskq_workers.link.tasks import NOT_RUN, JobOutcome
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import ending, refusing
+
+_REMEDY = "Store it elsewhere, and return where."
 
 
 def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
@@ -49,8 +52,11 @@ def _not_run(state: State, job: PlainJob) -> None:
 
 
 def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
-    state.note_end(job, outcome)
     state.ran(outcome)
+    if outcome.value and (why := state.speech.limits.refuses(len(outcome.value) * 4 // 3)):  # as RQ stores it
+        text = f"taskq.errors.TooLargeError: the result of the job {job.job_id} can't be stored: {why}. {_REMEDY}"
+        outcome = replace(outcome, value=None, retry=None, error=text)
+    state.note_end(job, outcome)
 
 
 def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) -> None:
@@ -61,7 +67,11 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
         if not run.closed:
             run.ready.appendleft(claim)
     elif isinstance(outcome, ChunkRefused):
-        if not run.closed:
+        if run.closed:
+            return
+        if outcome.local:
+            refusing.refuse(state, run, claim, outcome.reason)
+        else:
             run.closed, run.refusal = outcome.reason, outcome.refusal
     else:
         run.ran(outcome)
