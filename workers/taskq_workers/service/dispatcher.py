@@ -48,6 +48,7 @@ from taskq_workers.service.jobs import (
     surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.upkeep.deferred import Deferred
 from taskq_workers.service.upkeep.maintenance import Maintenance
@@ -59,8 +60,6 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
-POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
-PAUSE = 0.02  # seconds between two looks for work, when the first one has found some
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 _STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
@@ -106,10 +105,7 @@ class Dispatcher:
         self._failed = 0  # turns in a row that failed, for whatever reason
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
-        self._found_at = 0.0  # the last time
-        self._finds_at = 0.0  # when to look for work next, while a process is idle, on the monotonic clock
-        self._polled = 0.0  # when the queues were looked at the last time
-        self._look = True  # something may be open in the queues of which we don't know
+        self._search = Search(state)
         self._ticked = 0.0
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
@@ -179,15 +175,17 @@ class Dispatcher:
     def _patience(self) -> float:
         """Seconds until something is to be done that no event tells of; a tick at most."""
         state = self.state
-        until = [self._ticked + TICK, self._membership.due, *deadlines.due(state), *recall.due(state)]
+        until = [
+            self._ticked + TICK,
+            self._membership.due,
+            *deadlines.due(state),
+            *recall.due(state),
+            *self._search.due(),
+        ]
         if (due := state.lanes.due) is not None:
             until.append(due)
         if self._gather_until:
             until.append(self._gather_until)
-        if state.polls and state.lanes.idle:
-            until.append(self._polled + POLL)
-        if state.open and state.lanes.idle:
-            until.append(self._finds_at)
         if self._commands:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
@@ -196,7 +194,8 @@ class Dispatcher:
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
-    def _turn(self) -> None:
+    def _be_there(self) -> None:
+        """Say that we live, before anything else, and see to it that we know what we hold."""
         state = self.state
         if not self._joined:
             state.scripts.load()
@@ -205,11 +204,15 @@ class Dispatcher:
             self._joined = True
             self._on_ready()
         state.lanes.fill()
-        self._membership.keep()  # first of all: that we live, and RQ's records of what we hold
+        self._membership.keep()  # with RQ's records of what we hold
         if state.unsure:
             resolve_doubt(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
+
+    def _turn(self) -> None:
+        state = self.state
+        self._be_there()
         self._ask = self._fetching.settle() or self._ask
         if state.lanes.trouble and not state.stopping:
             surrender.all_of_it(state)
@@ -217,7 +220,7 @@ class Dispatcher:
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
             feeding.top_up(state, hold=True)  # with errands
-        self._see_others()
+        self._ask = self._search.look(ask=self._ask) or self._ask
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
@@ -228,7 +231,8 @@ class Dispatcher:
         if self._hungry():
             Exchange(state, ask=False).run()
         feeding.top_up(state)
-        self._find_work()
+        if self._search.idle():
+            self._inbox.ring()
         if recall.look(state):  # only now: a process that has nothing to do has got nothing of what there was
             feeding.top_up(state)
         deadlines.enforce(state)
@@ -283,37 +287,6 @@ class Dispatcher:
             self.state.finish("the queues are empty")
         elif options.max_idle_time is not None and time.monotonic() - self._idle_since >= options.max_idle_time:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
-
-    def _see_others(self) -> None:
-        """Look at what is open in the queues, if that may have changed, and join where it is our turn."""
-        state = self.state
-        polls = state.polls and (self._ask or state.lanes.idle) and time.monotonic() - self._polled >= POLL
-        if (self._look or polls) and not state.stopping:
-            self._look, self._polled = False, time.monotonic()
-            guests.look(state)
-            self._ask = self._ask or (state.polls and bool(state.jobs_waiting))
-        guests.join(state)
-
-    def _find_work(self) -> None:
-        """Look once more when a process has nothing to do beside open maps, and say so if nothing is pending."""
-        state = self.state
-        if not (state.lanes.idle and state.open) or state.stopping or state.suspended:
-            self._finds_at = min(self._finds_at, self._found_at + PAUSE)
-        elif time.monotonic() >= self._finds_at:
-            self._found_at = time.monotonic()
-            self._finds_at = self._found_at + TICK
-            guests.look(state)
-            if any(one.pending for one in state.open.values()):
-                self._finds_at = self._found_at + PAUSE
-                self._inbox.ring()
-            else:
-                guests.call(state)
-
-    def _share(self) -> None:
-        """A process elsewhere has nothing to do: what is not begun here goes back, unless it is begun now."""
-        state = self.state
-        if not state.lanes.idle and any(run.ready or len(run.flying) > state.lanes.size for run in state.maps):
-            state.shares_until = time.monotonic() + guests.SHARES
 
     def _hungry(self) -> bool:
         """Whether a process has nothing to do, while something is pending, or may be."""
@@ -405,9 +378,9 @@ class Dispatcher:
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
         elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
-            self._look = True
+            self._search.want()
         elif payload.get("command") == keys.IDLE:
-            self._share()
+            guests.share(self.state)
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:
@@ -448,7 +421,7 @@ class Dispatcher:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
-        self._look = True
+        self._search.want()
         guests.register(self.state)
         self._monitor.tell()
         short_path.give_back_late(self.state)

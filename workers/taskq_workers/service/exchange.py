@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,18 +14,15 @@ from redis.exceptions import NoScriptError
 
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
-from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import AHEAD, FAST, MapRun, PlainJob, Taken, Wounded
-from taskq_workers.service.core.policy import Offer
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.state import FETCHERS, State
-from taskq_workers.service.jobs import guests, offers, short_path
+from taskq_workers.service.jobs import guests, planning, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
 
-MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
 Refused = Callable[[Exception], None]
 Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
 """Whose reply it is, what to do with it, and what else to do, than giving up the map, if it can't be said."""
@@ -59,7 +54,9 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
-        self._takes = self._what_to_take()
+        self._takes = planning.takes(state) if self.ask else ([], 0)
+        if self.ask and state.polls:
+            self.empty = not state.jobs_waiting
         with state.connection.pipeline(transaction=False) as pipe:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
@@ -195,7 +192,7 @@ class Exchange:
         if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
             return []
         handlers: list[Handler] = []
-        for run, count in self._wanted():
+        for run, count in planning.claims(self.state, beside_jobs=bool(self._takes[1])):
             if count > 0:
                 run.store.claim(self.state.name, count, pipe)
                 run.looked = time.monotonic()
@@ -209,26 +206,6 @@ class Exchange:
                     handlers.append((None, _nothing, None))
                 run.pending += len(back)
         return handlers
-
-    def _wanted(self) -> list[tuple[MapRun, int]]:
-        """How many chunks to claim, of which maps; below 0: to give back, since others come first."""
-        state = self.state
-        runs = {offers.source_of(run): run for run in state.maps}
-        picks = offers.upcoming(state, offers.known(state))
-        free = max(0, len(state.lanes.idle) - len(state.errands))
-        now = list(itertools.islice(picks, free))
-        if self._takes[1]:  # what comes may be before it; then the process is free no more
-            now = [offer for offer in now if 0 < offer.seconds < FAST]
-        soon, later = _ahead(state, len(now), picks)
-        wanted = Counter(offer.source for offer in (*now, *soon))
-        useful = wanted + Counter(offer.source for offer in later)
-        counts = []
-        for source, run in runs.items():
-            count, most = wanted[source] - len(run.ready), useful[source] - len(run.ready)
-            if run.complete or run.closed or (-count >= 0 and most >= 0):
-                continue
-            counts.append((run, count if count > 0 else most))
-        return counts
 
     def _claimed(self, run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply, self.state.name)
@@ -276,32 +253,6 @@ class Exchange:
         )  # fmt: skip
         return [(None, partial(self._taken, queues), None)]
 
-    def _what_to_take(self) -> tuple[list[rq.Queue], int]:
-        """From which queues to take jobs, and how many."""
-        room = self._room() if self.ask else 0
-        queues = _before_maps(self.state) if room > 0 else []
-        if self.state.polls:  # then they were looked at just now, and only those are asked in which jobs wait
-            queues = [queue for queue in queues if self.state.jobs_waiting.get(queue.name)]
-            self.empty = room > 0 and not self.state.jobs_waiting
-        return (queues, room) if queues else ([], 0)
-
-    def _room(self) -> int:
-        """How many jobs to take; beside maps one at a time, as processes become free."""
-        state = self.state
-        if state.stopping or state.lanes.trouble or len(state.maps) >= MOST_MAPS:
-            return 0
-        waiting = state.waiting
-        if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
-            seconds, most = short_path.AHEAD
-            ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
-            room = ahead - waiting if waiting <= ahead // 2 else 0
-            return min(room, state.allowance)
-        if waiting:
-            return 0
-        # Not behind plain jobs: nobody knows how long they take, and others may be free.
-        soon = any(not lane.idle and _is_short(lane) for lane in state.lanes.open)
-        return min(len(state.lanes.idle) or int(soon), state.allowance)
-
     def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
         state = self.state
         state.suspended = isinstance(reply, int)
@@ -324,54 +275,6 @@ class Exchange:
             waiting[queue.name] = left
             if left <= 0:
                 del waiting[queue.name]
-
-
-def _before_maps(state: State) -> list[rq.Queue]:
-    """The queues whose plain jobs come before what is known of maps, in the order in which they are asked."""
-    maps: dict[str, list[Offer]] = {}
-    for offer in offers.known(state):
-        if not isinstance(offer.source, str):
-            maps.setdefault(offer.queue, []).append(offer)
-    if not maps:
-        return state.ordered
-    queues = []
-    for queue in state.ordered:
-        of_queue = maps.get(queue.name)
-        if of_queue is None or offers.jobs_are_next(state, queue.name, of_queue):
-            queues.append(queue)
-        if of_queue and not state.order.alternates:
-            break
-    return queues
-
-
-def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer], list[Offer]]:
-    """What else to have in hand, so that no process waits for Redis; and as much again, which is not given back.
-
-    Args:
-        state: The service's.
-        now: Tasks that idle processes get.
-        picks: What comes after these. It ends with the first of which nobody knows that it is short.
-    """
-    if time.monotonic() < state.shares_until:
-        return [], []
-    seconds, least, most = AHEAD
-    tasks = [note for lane in state.lanes.open for note in lane.tasks.values() if _is_short(lane)]
-    held, lanes = len(tasks) + now, now + sum(not lane.idle and _is_short(lane) for lane in state.lanes.open)
-    worth = sum(note.seconds for note in tasks if isinstance(note, MapRun))
-    found: tuple[list[Offer], list[Offer]] = ([], [])
-    for part, share in enumerate((1, 2)):
-        while held < share * lanes * most and (held < share * lanes * least or worth < share * lanes * seconds):
-            offer = next(picks, None)
-            if offer is None or not 0 < offer.seconds < FAST:
-                return found
-            found[part].append(offer)
-            held, worth = held + 1, worth + offer.seconds
-    return found
-
-
-def _is_short(lane: Lane) -> bool:
-    """Whether the lane is free in a moment."""
-    return all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
 
 
 def _nothing(_reply: Any) -> None:

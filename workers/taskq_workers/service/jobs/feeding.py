@@ -13,6 +13,8 @@ from taskq_workers.service.jobs import offers, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
+MOST = 2  # tasks of a lane that has no batch: one that runs, and one behind it
+
 
 def top_up(state: State, *, hold: bool = False) -> None:
     """Give each lane its next tasks.
@@ -26,20 +28,26 @@ def top_up(state: State, *, hold: bool = False) -> None:
         suspect.let_go(state)
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
-    for run in state.maps:
-        if run.ready and not run.function.ready and not run.closed:
-            with run.guarded():
-                run.function.step()
+    _read_functions(state)
     lanes = sorted(state.lanes.open, key=lambda lane: len(lane.tasks))
     for lane in lanes:
         while lane.idle and not lane.closed and _give_first(state, lane):
             pass
     if state.maps:
-        _by_policy(state, [lane for lane in lanes if not lane.closed], hold=hold)
+        if lanes := [lane for lane in lanes if not lane.closed and len(lane.tasks) < MOST]:
+            _by_policy(state, lanes, hold=hold)
     else:
         for lane in lanes:
             if not (lane.idle and _give_jobs(state, lane)):
                 break  # nothing but chunks is queued behind what runs
+
+
+def _read_functions(state: State) -> None:
+    """Read on the functions of maps with chunks in hand: a piece of each."""
+    for run in state.maps:
+        if run.ready and not run.function.ready and not run.closed:
+            with run.guarded():
+                run.function.step()
 
 
 def _give_first(state: State, lane: Lane) -> bool:

@@ -152,6 +152,12 @@ def call(state: State) -> None:
             return
 
 
+def share(state: State) -> None:
+    """A process elsewhere has nothing to do: what is not begun here goes back, unless it is begun now."""
+    if not state.lanes.idle and any(run.ready or len(run.flying) > state.lanes.size for run in state.maps):
+        state.shares_until = time.monotonic() + SHARES
+
+
 def say_work(pipe: Any, run: MapRun) -> None:
     """Queue the message that chunks of this map are pending, for those who have nothing to do."""
     _say(pipe, keys.WORK, run.store.keys.id)
