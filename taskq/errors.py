@@ -21,6 +21,7 @@ TaskqError
 ├── DamagedError          what stands in Redis is not what taskq wrote there
 │   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
+├── NestedWaitError       work waits for other work for which there is no process
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
 
@@ -114,6 +115,10 @@ class SignatureError(DamagedError):
 
 class ServerError(TaskqError):
     """No Redis server could be reached, or the embedded one could not be started."""
+
+
+class NestedWaitError(TaskqError):
+    """An item, or a job, waits for a map on its own server, and might hold the very process which that needs."""
 
 
 class WaitTimeoutError(TaskqError, TimeoutError):

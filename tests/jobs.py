@@ -40,6 +40,18 @@ def nap_or_wait(seconds: float, flag: str) -> None:
     wait_for(flag)
 
 
+def nest(depth: int, how: str = "get") -> int:
+    """Maps itself, and waits for that, so many times."""
+    from taskq import Queue
+
+    if not depth:
+        return 0
+    inner = Queue().starmap(nest, [(depth - 1, how)])
+    if how == "wait":
+        inner.wait()
+    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
+
+
 def wait_for(flag: str) -> str:
     """Lasts until the flag is there; an empty one always is."""
     while flag and not Path(flag).exists():
