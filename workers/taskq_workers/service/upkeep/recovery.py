@@ -156,11 +156,13 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
         return False
     fields = pipe.hgetall(Job.key_for(holding.job_id))
     kind, map_id, incarnation = kind_of(fields)
-    if kind:
-        released = MapStore(map_id or holding.job_id, connection, incarnation=incarnation).release_all(name)
+    guest = holding.guest_of
+    if kind or guest:
+        meant = guest or incarnation
+        released = MapStore(map_id or holding.job_id, connection, incarnation=meant).release_all(name)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
-    goes_back = bool(fields) and kind != HELPER and _is_unfinished(name, holding, fields)
+    goes_back = bool(fields) and not guest and kind != HELPER and _is_unfinished(name, holding, fields)
     begun = holding.stage != holdings.TAKEN
     deaths = suspect.one_more(holding, fields) if goes_back and begun and died and not kind else {}
     pipe.multi()
