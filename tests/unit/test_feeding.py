@@ -47,7 +47,7 @@ def short_chunks(pending: int) -> MapRun:
 def state_of(lanes: Lanes, *runs: MapRun) -> Any:
     return SimpleNamespace(
         ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, jobs_turn=False,
-        needs_idle=False, stopping=False,
+        needs_idle=False, stopping=False, alone=0, drain=None,
     )  # fmt: skip
 
 

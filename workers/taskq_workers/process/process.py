@@ -31,6 +31,7 @@ from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.limits import Limits
 from taskq_workers import logs, signals, user_path
+from taskq_workers.link import flight
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.marker import Marker
@@ -69,7 +70,7 @@ def start(
     if log is not None:
         logs.to_stderr(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
-    _marker = Marker(numbers)
+    _marker = Marker(flight.numbers_at(numbers))
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
     _marker.begin(0)
 
@@ -199,7 +200,8 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit,
-            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number), server=task.server or Limits(),
+            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+            server=task.server or Limits(), exact=task.exact,
         )  # fmt: skip
     finally:
         _current_job.reset(token)

@@ -40,6 +40,7 @@ from taskq_workers.service.jobs import (
     feeding,
     intake,
     outcomes,
+    quarantine,
     recall,
     refusing,
     short_path,
@@ -171,7 +172,13 @@ class Dispatcher:
     def _patience(self) -> float:
         """Seconds until something is to be done that no event tells of; a tick at most."""
         state = self.state
-        until = [self._ticked + TICK, self._membership.due, *deadlines.due(state), *recall.due(state)]
+        until = [
+            self._ticked + TICK,
+            self._membership.due,
+            *deadlines.due(state),
+            *recall.due(state),
+            *quarantine.due(state),
+        ]
         if (due := state.lanes.due) is not None:
             until.append(due)
         if self._gather_until:
@@ -276,7 +283,8 @@ class Dispatcher:
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
-        if self._ask or self.state.settings.rq.burst or self.state.lanes.trouble:
+        state = self.state
+        if self._ask or state.settings.rq.burst or state.lanes.trouble or quarantine.is_secluded(state):
             self._fetching.pause()
         else:
             self._fetching.wait()

@@ -12,12 +12,13 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
+from taskq.maps.deaths import settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import short_path
+from taskq_workers.service.jobs import casualties, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 
@@ -138,7 +139,8 @@ class Exchange:
         claim, outcome, note = ended
         run.ended.remove(ended)
         if len(claim.to_do) > 1:
-            again = Wounded(claim, claim.deaths, None, outcome.started, outcome.seconds, claim.halves())
+            parts = tuple((half, settled(claim.deaths)) for half in claim.halves())
+            again = Wounded(claim, 0, None, outcome.started, outcome.seconds, parts)
             run.wounded.append(again)
             return
         failure = ItemFailure.not_stored(claim.to_do[0], str(error), note.host)
@@ -158,10 +160,10 @@ class Exchange:
                 if wounded.note is not None:
                     run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
                     handlers.append((run, _nothing, None))
-                if wounded.halves is None:
-                    run.store.release([(claim, deaths)], pipe)
+                if wounded.parts:
+                    run.store.divide(claim, wounded.parts, pipe)
                 else:
-                    run.store.split(claim, wounded.halves, deaths, pipe)
+                    run.store.release([(claim, deaths)], pipe)
                 handlers.append((run, partial(self._given_back, run, wounded), None))
             run.pending += len(run.wounded)
         return handlers
@@ -187,6 +189,8 @@ class Exchange:
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
         if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
+            return []
+        if quarantine.is_secluded(self.state):
             return []
         handlers: list[Handler] = []
         for run, count in self._wanted():
@@ -223,6 +227,7 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
+        answer.claims[:] = casualties.sift(self.state, run, answer.claims)
         if run.refused:  # meanwhile
             run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
         else:
@@ -268,7 +273,9 @@ class Exchange:
     def _room(self) -> int:
         """How many jobs to take; under a load of maps one at a time, as processes become free."""
         state = self.state
-        if state.stopping or state.lanes.trouble or time.monotonic() < state.holds_back_until:
+        if state.stopping or state.lanes.trouble or quarantine.is_secluded(state):
+            return 0
+        if time.monotonic() < state.holds_back_until:
             return 0
         maps, waiting = list(state.maps), state.waiting
         if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
@@ -339,5 +346,5 @@ def _resolve_claims(state: State, run: MapRun) -> None:
     known = {claim.text for claim in run.held}
     unknown = [claim for claim in run.store.held_by(state.name) if claim.text not in known]
     if unknown:
-        run.store.release((claim, claim.deaths) for claim in unknown)
+        run.store.release((claim, settled(claim.deaths)) for claim in unknown)
         run.pending += len(unknown)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import time
 
+from taskq.maps.claim import Claim
+from taskq.maps.deaths import services, settled
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
-from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
+from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob, Wounded
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import short_path
+from taskq_workers.service.jobs import quarantine, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
 
 def top_up(state: State) -> None:
     """Give each lane its next task, the jobs taking turns."""
-    if state.held:
-        suspect.let_go(state)
+    if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
+        _give_alone(state)
+    if quarantine.is_secluded(state):
+        return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
     for lane in sorted(state.lanes.open, key=lambda lane: len(lane.tasks)):
@@ -25,6 +29,28 @@ def top_up(state: State) -> None:
             break  # nothing but chunks is queued behind what runs
         while not lane.closed and _give(state, lane):
             pass
+
+
+def _give_alone(state: State) -> None:
+    """Give a process what is to run alone, if all of them are at rest."""
+    lane = quarantine.lane_for(state)
+    one = quarantine.next_of(state) if lane else None
+    if lane is None or one is None:
+        return
+    if isinstance(one, PlainJob):
+        suspect.note_begun(state, one)
+        one.started()
+        state.due = min(state.due, one.deadline or math.inf)
+        state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
+        return
+    run, claim = one
+    for other in state.maps:  # others need not wait for it
+        other.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in other.ready)
+        other.ready.clear()
+    run.ready.appendleft(claim)
+    before = {*run.flying}
+    _give_claim(state, lane, run)
+    state.alone = next(iter({*run.flying} - before), 0)
 
 
 def _give(state: State, lane: Lane) -> bool:
@@ -39,8 +65,6 @@ def _give(state: State, lane: Lane) -> bool:
 
 def _give_job(state: State, lane: Lane) -> bool:
     if not lane.idle or not state.ready or state.stopping:  # what is not begun goes back when we leave
-        return False
-    if not suspect.hold_back(state):
         return False
     suspect.note_begun(state, state.ready[0])  # no suspect travels with others
     jobs = _batch(state, lane)
@@ -107,14 +131,25 @@ def _give_of_map(state: State, lane: Lane, run: MapRun) -> bool:
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed:
         return False
+    return _give_claim(state, lane, run)
+
+
+def _give_claim(state: State, lane: Lane, run: MapRun) -> bool:
+    """Give the next chunk of a map to a process; False if that can't be."""
     try:  # its function may have to be read first; until then the chunk stays where it is
         task = run.task(run.ready[0], lane.knows(run.key))
+        claim: Claim | None = run.ready[0]
+        if services(run.ready[0].deaths):
+            claim = run.store.give(run.ready[0])
     except Exception as error:
         if not is_damage(error):
             raise
         run.break_off(error)
         return False
-    claim = run.ready.popleft()
+    run.ready.popleft()
+    if claim is None:  # it is not ours any more
+        run.look = True
+        return False
     run.flying[state.lanes.submit(lane, task, run)] = claim
     return True
 
