@@ -30,7 +30,7 @@ from redis.retry import Retry
 from rq import SimpleWorker
 
 from taskq.queue import Queue
-from taskq.redis.connection import url_of
+from taskq.redis.urls import url_of
 
 _HANGS = 180.0  # seconds after which a worker that has not started, or not ended, never will
 

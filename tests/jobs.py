@@ -398,3 +398,31 @@ def kill_worker(n: int, bad: int = 0, seconds: float = 0.0) -> int:
             process.kill()
     os.kill(os.getpid(), signal.SIGKILL)
     return n
+
+
+def read_map(job: Any, connection: Any, *_args: Any) -> None:
+    """A map's callback that reads the map, as it was given and as it is fetched; it says what it has read."""
+    from taskq import Queue
+
+    read = []
+    for one in (job, Queue(job.origin, connection=connection).fetch_job(job.id)):
+        try:
+            read.append((one.ready(), one.successful(), sorted(one.result_list), one.get(errors="return")))
+        except Exception as error:  # noqa: BLE001 - whichever it is, the test wants to know
+            read.append((one.ready(), one.successful(), sorted(one.result_list), type(error).__name__))
+    connection.set(f"test:callback:{job.id}", repr(read))
+
+
+def read_map_as_fetched(job: Any, connection: Any, *_args: Any) -> None:
+    """As ``read_map``, where the job itself is RQ's."""
+    from taskq import Queue
+
+    read_map(Queue(job.origin, connection=connection).fetch_job(job.id), connection)
+
+
+def total_of_maps() -> list[int]:
+    """A job that depends on maps."""
+    from rq import get_current_job
+
+    job: Any = get_current_job()
+    return [sum(one.get()) for one in job.fetch_dependencies()] + [sum(job.dependency.get())]

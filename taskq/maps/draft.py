@@ -15,7 +15,10 @@ from taskq.redis.limits import Limits
 from taskq.redis.lua import Scripts
 from taskq.redis.schema import SCHEMA
 
-_EXPIRED, _GAP = 0, -1  # what write.lua says
+PIECE = 1 << 20
+"""Bytes of a function that are written by one script: 4 ms of the server's time, which all others wait for."""
+
+_EXPIRED, _GAP = 0, -1  # what write.lua and append.lua say
 _ASK = -1  # what begin.lua says
 
 
@@ -30,6 +33,7 @@ class Draft:
     def __init__(self, job_id: str, connection: Any) -> None:
         self.keys = MapKeys(job_id, os.urandom(16).hex())
         self.total = 0  # items written so far
+        self._function = 0  # bytes of it
         self._connection = connection
         self._scripts = Scripts(connection)
         self._limits: Limits | None = None  # of the server, once they matter
@@ -38,15 +42,32 @@ class Draft:
         """Reserve the id and write function and hash; False if a map with this id exists.
 
         Raises:
+            MapError: If what was written before is not there any more, wholly or in part.
             TooLargeError: If the server does not take a value of the function's size.
             VersionError: If services are alive that could not run what this version of taskq writes.
         """
         self._check("the function", len(function))
-        said = self._begin(SCHEMA, function, fields)
+        said = self._begin(SCHEMA, function[:PIECE], fields)
         if said == _ASK:
             admission.admit_producer(self._scripts, self._connection)
-            said = self._begin("", function, fields)
-        return bool(said)
+            said = self._begin("", function[:PIECE], fields)
+        if not said:
+            return False
+        self._function = len(function)
+        for start in range(PIECE, len(function), PIECE):
+            self._append(start, function[start : start + PIECE])
+        return True
+
+    def _append(self, start: int, piece: bytes) -> None:
+        k = self.keys
+        self._heard(self._scripts.append([k.hash, k.function], [k.incarnation, start, piece]))
+
+    def _heard(self, said: int) -> None:
+        """What write.lua and append.lua say."""
+        if said == _EXPIRED:
+            raise self._expired()
+        if said == _GAP:
+            raise self._lost()
 
     def _begin(self, schema: int | str, function: bytes, fields: Mapping[str, Any]) -> int:
         k = self.keys
@@ -69,11 +90,7 @@ class Draft:
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         args = [keys.WRITING_TTL, k.incarnation, self.total, after, *flat]
-        said = self._scripts.write([k.hash, k.bodies, k.pending, k.function], args)
-        if said == _EXPIRED:
-            raise self._expired()
-        if said == _GAP:
-            raise self._lost()
+        self._heard(self._scripts.write([k.hash, k.bodies, k.pending, k.function], args))
         self.total = after
 
     def is_announced(self, pipe: Any) -> bool:
@@ -88,7 +105,7 @@ class Draft:
             raise self._expired()
         if state != b"writing":
             return True
-        if int(written or 0) != self.total:
+        if int(written or 0) != self.total or pipe.strlen(self.keys.function) != self._function:
             raise self._lost()
         return False
 

@@ -19,6 +19,7 @@ from taskq.errors import (
     ResultsGoneError,
     WaitTimeoutError,
 )
+from taskq.maps import own_end
 from taskq.maps.completed import Completed
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
@@ -38,6 +39,7 @@ from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
 from taskq.views.progress_bar import Show, bar
 
+_MARK = keys.JOB_KIND.encode()
 CANCELED = "cancelled"  # the reason that closes a cancelled map
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
@@ -71,6 +73,11 @@ class MapJob(SignedJob):
 
     schema = SCHEMA
     """Of its producer: see ``taskq/redis/schema.py``."""
+
+    @staticmethod
+    def is_of(fields: Mapping[bytes, bytes]) -> bool:
+        """Whether a raw RQ job hash is a map's."""
+        return _MARK in fields and kind_of(fields).name == MAP
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
@@ -140,7 +147,7 @@ class MapJob(SignedJob):
         """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
         status: Any = self.connection.hget(self.key, "status")
         try:
-            return JobStatus(status.decode()) if status else None
+            return own_end.seen(self, JobStatus(status.decode())) if status else None
         except ValueError as error:
             raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
 
@@ -372,6 +379,9 @@ class MapJob(SignedJob):
         return f"<MapJob {self.id} {name} {info.done}/{info.total} done, {info.failed} failed{ended}>"
 
     __str__ = __repr__
+
+
+SignedJob.map_class = MapJob
 
 
 def _check_errors(errors: str) -> None:

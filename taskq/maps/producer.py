@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import RedisError, WatchError
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 from rq.utils import now
 
 from taskq.errors import DuplicateJobError
@@ -47,9 +47,10 @@ def _push(
     fields: dict[str, Any],
 ) -> None:  # fmt: skip
     draft = Draft(job.id, queue.connection)
-    _reserve(job, draft, function_codec(draft.keys, star=items.star).dumps(function), fields)
-    job.incarnation = draft.keys.incarnation
+    pickled = function_codec(draft.keys, star=items.star).dumps(function)
     try:
+        _reserve(job, draft, pickled, fields)
+        job.incarnation = draft.keys.incarnation
         total = _write(queue, draft, items, chunksize)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {total:,} items"
@@ -90,9 +91,27 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     if status not in ENDED:
         state = status.value if status else "being written by another producer"
         raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {state}; fetch it, or use another id")
-    MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer).delete()
+    _make_way(MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer))
     if not draft.begin(function, fields):
         raise DuplicateJobError(f"another producer has just pushed a map with the id {job.id!r}")
+
+
+def _make_way(job: Job) -> None:
+    """Delete it for another map of its id; what waits for a job of that id waits on, as where RQ replaces one."""
+    with job.connection.pipeline() as pipe:
+        while True:
+            try:
+                pipe.watch(job.dependents_key)
+                waiting = pipe.smembers(job.dependents_key)
+                pipe.multi()
+                Job.delete(job, pipe)
+                if waiting:
+                    pipe.sadd(job.dependents_key, *waiting)
+                pipe.execute()
+            except WatchError:
+                continue
+            break
+    MapStore(job.id, job.connection).tell_end(delete=True)
 
 
 def _write(queue: MapQueue, draft: Draft, items: Items, chunksize: int | None) -> int:

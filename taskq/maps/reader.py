@@ -14,6 +14,7 @@ from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ItemFailure
+from taskq.redis import clients
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -42,9 +43,13 @@ class MapReader:
         job_id: The map's RQ job.
         connection: Anything redis-py compatible.
         incarnation: The one that is meant; "": whichever is there when it is first looked at.
+
+    Raises:
+        OptionError: If the connection is one that can't be used: see ``redis/clients.py``.
     """
 
     def __init__(self, job_id: str, connection: Any, *, incarnation: str = "") -> None:
+        clients.check(connection)
         self.keys = MapKeys(job_id, incarnation)
         self.connection = connection
 
@@ -130,15 +135,20 @@ class MapReader:
         self._check(incarnation)
         return reply
 
-    def function(self) -> bytes:
-        """The pickled function.
+    def function(self, first: int = 0, count: int | None = None) -> bytes:
+        """The pickled function, or some of it.
+
+        Args:
+            first: Byte of it.
+            count: Bytes; None: all that follow. There are fewer at its end only.
 
         Raises:
             DamagedError: If it is gone.
             ReplacedError: If the map's id was pushed again.
         """
-        data: bytes | None = self._read(lambda pipe: pipe.get(self.keys.function))
-        if data is None:
+        last = -1 if count is None else first + count - 1
+        data: bytes = self._read(lambda pipe: pipe.getrange(self.keys.function, first, last))
+        if not data and not first:
             raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
         return data
 

@@ -17,7 +17,7 @@ from rq.job import JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import strangers
+from taskq.maps import own_end, strangers
 from taskq.maps.info import MapInfo
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
@@ -45,10 +45,12 @@ def run_map() -> dict[str, Any]:
     job = get_current_job()
     assert job is not None
     store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
-    mark: Any = job.connection.hget(job.key, keys.JOB_KIND)
-    if refusal := strangers.refusal({keys.JOB_KIND.encode(): mark or b""}):
+    fields: Any = job.connection.hmget(job.key, keys.JOB_KIND, "started_at")
+    mark, began = (value or b"" for value in fields)
+    if refusal := strangers.refusal({keys.JOB_KIND.encode(): mark}):
         raise MapFailedError(f"the map {job.id} can't be run: {refusal}")
-    store.known  # noqa: B018 - the incarnation which is there now is the one that this job means
+    own_end.forget(job.id)
+    incarnation = store.known.incarnation  # which is there now is the one that this job means
     info = store.open(worker)
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
@@ -56,9 +58,12 @@ def run_map() -> dict[str, Any]:
         info = _see_through(store, worker, info)
     except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
         store.close(f"{type(error).__name__}: {error}")
+        own_end.note(job.id, incarnation, began, JobStatus.FAILED)
         raise
     store.close(whole=True)
-    if info.complete and not info.failed:
+    succeeded = info.complete and not info.failed
+    own_end.note(job.id, incarnation, began, JobStatus.FINISHED if succeeded else JobStatus.FAILED)
+    if succeeded:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
         return summary(info.done, info.failed, info.total, clock.ask(store.connection) - info.started)
     if job.get_status() == JobStatus.CANCELED:

@@ -41,7 +41,8 @@ def claim(number: int) -> Claim:
 
 
 def short_chunks(pending: int) -> MapRun:
-    return MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(), seconds=0.01, pending=pending)
+    store = Mock(**{"function.return_value": b"f"})
+    return MapRun(Mock(), Mock(), Mock(), {}, store=store, info=Mock(), seconds=0.01, pending=pending)
 
 
 def state_of(lanes: Lanes, *runs: MapRun) -> Any:

@@ -52,6 +52,7 @@ class Scripts:
 
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
+        self.append = Operation(connection, "append")
         self.write = Operation(connection, "write")
         self.abandon = Operation(connection, "abandon")
         self.enlist = Operation(connection, "enlist")
@@ -75,6 +76,7 @@ class Scripts:
         self.refuse = Operation(connection, "refuse")
         self.given = Operation(connection, "given")
         self.schema = Operation(connection, "schema")
+        self.mend = Operation(connection, "mend")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

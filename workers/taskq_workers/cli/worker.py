@@ -126,8 +126,8 @@ def worker(
     try:
         manager.run()
     finally:
-        if manager.refused:
-            sys.exit(exits.OTHER_VERSION)
+        if manager.refused or manager.unusable:
+            sys.exit(exits.OTHER_VERSION if manager.refused else exits.ERROR)
 
 
 def stop_at_eof(url: str) -> None:

@@ -151,7 +151,7 @@ class Lane:
     def submit(self, number: int, task: Task, note: Any) -> None:
         """Give it a task; ``note`` is kept in ``tasks`` until the task is done."""
         if isinstance(task, ChunkTask) and task.introduction is not None:
-            self._known_maps.add(task.key, len(task.introduction.function))
+            self._known_maps.add(task.key, task.introduction.size)
         over, self._over = tuple(self._over), []
         at_once = self._has_read_all and _bytes_in(task) <= lone_pool.AT_ONCE
         self.tasks[number] = note

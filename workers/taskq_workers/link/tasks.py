@@ -15,14 +15,18 @@ class Introduction:
 
     Args:
         incarnation: Of the map.
-        function: The pickled ``Function``.
+        function: The pickled ``Function``; b"" for a large one.
         fields: The RQ job's hash as in Redis, for ``get_current_job()``.
+        path: Of the file with a large one.
+        size: Bytes of it.
     """
 
     job_id: str
     incarnation: str
     function: bytes
     fields: dict[bytes, bytes]
+    path: str
+    size: int
 
 
 @dataclass(frozen=True)

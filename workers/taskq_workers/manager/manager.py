@@ -26,7 +26,7 @@ from taskq_workers.link import flight
 from taskq_workers.manager.metrics_server import MetricsServer
 from taskq_workers.manager.respawn import Respawn
 from taskq_workers.manager.scheduler import SchedulerService
-from taskq_workers.service.service import FINISHED, REFUSED, Service
+from taskq_workers.service.service import FINISHED, REFUSED, UNUSABLE, Service
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.service.upkeep.evidence import Evidence
 from taskq_workers.settings import HOST, Settings, worker_prefix
@@ -71,15 +71,17 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             self._others[self.add(SchedulerService, args=(settings, self._name))] = -2
         self._finished: set[int] = set()  # services that have ended for good
         self.refused = False  # whether one of them may not work here: another version of taskq does
+        self.unusable = False  # whether one of them can't: the server will refuse it for ever
         self.register_hooks(on_dead_worker=self._hand_on)
         multiprocessing.current_process().name = threading.current_thread().name = "manager"
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
     def _hand_on(self, service_id: Any, worker_id: int, exit_code: int) -> None:
         """Return a dead service's claims and jobs, before it is started again."""
-        if exit_code in (FINISHED, REFUSED):
+        if exit_code in (FINISHED, REFUSED, UNUSABLE):
             self._finished.add(worker_id)
             self.refused = self.refused or exit_code == REFUSED
+            self.unusable = self.unusable or exit_code == UNUSABLE
             return
         guard.kill_orphans(self._name, [one.pid for one in self._child_processes if one.pid and one.is_alive()])
         pause = self._respawn.died(self._number(service_id, worker_id), exit_code)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rq.job import Job, _current_job
@@ -214,10 +215,12 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
 def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
     new = task.introduction
     if new is not None:
-        for key in _known.add(task.key, len(new.function)):
+        for key in _known.add(task.key, new.size):
             _maps.pop(key, None)
         keys = MapKeys(new.job_id, new.incarnation)
-        function = function_codec(keys, star=task.star).loads(new.function)
+        function = function_codec(keys, star=task.star).loads(
+            Path(new.path).read_bytes() if new.path else new.function
+        )
         job = jobs.job_of(new.job_id, new.fields)
         if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
             job.check()

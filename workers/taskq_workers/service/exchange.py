@@ -93,7 +93,7 @@ class Exchange:
                 self._refused(run, refused, error)
             elif not is_damage(error):
                 return error
-            elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
+            elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
                 self._damaged(run, error)
         return None
 
@@ -263,7 +263,7 @@ class Exchange:
         room = self._room() if self.ask else 0
         if room < 1:
             return []
-        state, queues = self.state, list(self.state.order)
+        state, queues = self.state, self.state.ordered
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
             room=room, alternates=state.order.alternates,
@@ -300,7 +300,7 @@ class Exchange:
         self.begun = bool(begun)
         state.begin(begun)
         for queue, _job_id in self.others:
-            state.order.took(queue)
+            state.order.took(queue.name)
 
 
 def _nothing(_reply: Any) -> None:
@@ -313,7 +313,7 @@ def resolve_doubt(state: State) -> None:
     It gives back what it knows nothing of, and lets go of what it does not hold any more.
     """
     for queue in state.queues:
-        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), b"list")
+        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), "list")
     taken = {one.holding.key: one for one in state.taken}
     held = holdings.read(state.connection, state.name)
     for key, holding in held.items():

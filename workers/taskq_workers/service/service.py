@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import cotyledon
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 from setproctitle import setproctitle
 
 from taskq.errors import VersionError
 from taskq.payload import signing
-from taskq.redis import exposure
-from taskq.redis.connection import connect, hide_password
+from taskq.redis import exposure, reach
+from taskq.redis.connection import connect
 from taskq.redis.lua import Scripts
+from taskq.redis.urls import hide_password
 from taskq_workers import clock, logs, signals, telemetry
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 FINISHED = 88  # exit code of a service that has ended by itself, for good: burst, shutdown command, ...
 REFUSED = 87  # of one that may not work here: another version of taskq does
+UNUSABLE = 86  # of one that can't work here: the server wants a password, has no such database, is none of Redis
 
 _OVERHEAD = 10.0  # seconds that handing everything back may take, after the grace
 _BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
@@ -135,16 +137,17 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 log.warning("the server's settings were not checked: %s", error, extra={"action": "server_check"})
 
     def _wait_for_redis(self) -> bool:
-        """Whether it answers; False if we were stopped before."""
+        """Whether it answers; False if we were stopped before. Ends the process if waiting would not help."""
         pause = _BACK_OFF[0]
         while not self._stopping.is_set():
             try:
                 connect(self._settings.url, retries=0).ping()
             except (RedisError, OSError) as error:
-                hint = " Check user and password." if isinstance(error, AuthenticationError) else ""
-                url = hide_password(self._settings.url)
-                log.error("no Redis at %s: %s.%s Next try in %.1f s", url, str(error).rstrip("."), hint, pause,
-                          extra={"action": "no_redis"})  # fmt: skip
+                url, why = hide_password(self._settings.url), reach.reason(error)
+                if remedy := reach.final(error):
+                    log.error("no Redis at %s: %s. %s", url, why, remedy, extra={"action": "no_redis"})
+                    sys.exit(UNUSABLE)
+                log.error("no Redis at %s: %s. Next try in %.1f s", url, why, pause, extra={"action": "no_redis"})
                 self._stopping.wait(pause)
                 pause = min(pause * 2, _BACK_OFF[1])
             else:

@@ -27,6 +27,7 @@ from taskq.redis.limits import Limits
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
+from taskq_workers.service.core.map_function import MapFunction
 from taskq_workers.settings import MAX_DEATHS
 
 FAST = 0.12
@@ -46,7 +47,6 @@ BATCH = (0.004, 32)
 BATCH_BYTES = 1 << 16
 """Of arguments in a batch; else reading it takes longer than running it."""
 
-KEPT_FUNCTION = 1 << 20  # bytes; the memory of a service is not to depend on what users send
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
 
@@ -186,9 +186,12 @@ class MapRun(Taken):
     context: str = ""  # of the job's span: its chunks' parent
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
-    loaded: bytes = field(default=b"", repr=False)  # the pickled function, once a process needed it
+    function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
+
+    def __post_init__(self) -> None:
+        self.function = MapFunction(self.store)
 
     @property
     def key(self) -> str:
@@ -220,24 +223,17 @@ class MapRun(Taken):
 
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
-        info, k = self.info, self.store.keys
-        introduction = None if known else Introduction(k.id, k.incarnation, self.function(), self.fields)
+        info, k, function = self.info, self.store.keys, self.function
+        introduction = None
+        if not known:
+            introduction = Introduction(
+                k.id, k.incarnation, function.data, self.fields, function.path, function.size
+            )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
             claim.deaths > 0,
         )  # fmt: skip
-
-    def function(self) -> bytes:
-        """The pickled function; a large one is not kept here, so each process that needs it costs a read.
-
-        Raises:
-            DamagedError: If it is gone.
-        """
-        found = self.loaded or self.store.function()
-        if len(found) <= KEPT_FUNCTION:
-            self.loaded = found
-        return found
 
     def wait_again(self, claim: Claim) -> None:
         """A chunk was not begun by the process that it had been given to, or is not to blame for its death."""

@@ -102,7 +102,7 @@ class State:
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.order = QueueOrder(self.settings.rq.dequeue_strategy, self.worker.queues)
+        self.order = QueueOrder(self.settings.rq.dequeue_strategy, [queue.name for queue in self.queues])
         self.worker.on_webhooks = self._send_webhooks
 
     @property
@@ -117,6 +117,12 @@ class State:
     @property
     def queues(self) -> list[rq.Queue]:
         return self.worker.queues
+
+    @property
+    def ordered(self) -> list[rq.Queue]:
+        """The queues in the order in which they are to be asked for a job now."""
+        queues = {queue.name: queue for queue in self.queues}
+        return [queues[name] for name in self.order]
 
     @property
     def plain(self) -> Iterator[PlainJob]:
@@ -166,7 +172,7 @@ class State:
     def begin(self, jobs: Sequence[PlainJob]) -> None:
         """Run jobs that the take script has begun."""
         for job in jobs:
-            self.order.took(job.queue)
+            self.order.took(job.queue.name)
             self.add(job)
         self.begun += len(jobs)
         if jobs:

@@ -18,7 +18,7 @@ from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
-from taskq.redis import keys, limits, refusals
+from taskq.redis import checked, keys, limits, refusals
 from taskq.redis.kinds import kind_of
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
@@ -101,7 +101,7 @@ def _mended(state: State, job: PlainJob) -> bool:
     """Whether what was in the way is not the job's, and is away now: our own books, or jobs that wait for it."""
     mended = state.worker.mend(one.execution for one in state.taken)
     key = Job.dependents_key_for(job.job_id)
-    if state.connection.type(key) not in (b"set", b"none"):
+    if not checked.is_a(state.connection, key, "set"):
         state.connection.delete(key)
         return True
     waiting = state.connection.smembers(key)

@@ -18,6 +18,10 @@ from taskq_workers.service.upkeep import suspect
 
 def top_up(state: State) -> None:
     """Give each lane its next task, the jobs taking turns."""
+    for run in state.maps:
+        if (run.ready or run.last) and not run.function.ready and not run.closed:
+            with run.guarded():
+                run.function.step()
     if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
         _give_alone(state)
     if quarantine.is_secluded(state):
@@ -37,20 +41,23 @@ def _give_alone(state: State) -> None:
     one = quarantine.next_of(state) if lane else None
     if lane is None or one is None:
         return
+    state.drain = None
+    for run in state.maps:  # others need not wait for it
+        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
+        run.ready.clear()
     if isinstance(one, PlainJob):
-        suspect.note_begun(state, one)
+        try:
+            suspect.note_begun(state, one)
+        except Exception:
+            state.held.appendleft(one)
+            raise
         one.started()
         state.due = min(state.due, one.deadline or math.inf)
         state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
         return
     run, claim = one
-    for other in state.maps:  # others need not wait for it
-        other.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in other.ready)
-        other.ready.clear()
-    run.ready.appendleft(claim)
-    before = {*run.flying}
-    _give_claim(state, lane, run)
-    state.alone = next(iter({*run.flying} - before), 0)
+    if _give_claim(state, lane, run, claim):
+        state.alone = next(reversed(run.flying))
 
 
 def _give(state: State, lane: Lane) -> bool:
@@ -129,29 +136,37 @@ def _give_of_map(state: State, lane: Lane, run: MapRun) -> bool:
     # they are, for its chunks would be in every process before a process is idle.
     many = len(state.maps) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
-    if not room or not run.ready or run.closed:
+    if not room or not run.ready or run.closed or not run.function.ready:
         return False
-    return _give_claim(state, lane, run)
+    return _give_claim(state, lane, run, run.ready.popleft())
 
 
-def _give_claim(state: State, lane: Lane, run: MapRun) -> bool:
-    """Give the next chunk of a map to a process; False if that can't be."""
-    try:  # its function may have to be read first; until then the chunk stays where it is
-        task = run.task(run.ready[0], lane.knows(run.key))
-        claim: Claim | None = run.ready[0]
-        if services(run.ready[0].deaths):
-            claim = run.store.give(run.ready[0])
+def _give_claim(state: State, lane: Lane, run: MapRun, claim: Claim) -> bool:
+    """Give a chunk of a map to a process; False if it is not ours any more."""
+    given = _noted_as_given(run, claim) if services(claim.deaths) else claim
+    if given is None:
+        return False
+    task = run.task(given, lane.knows(run.key))
+    run.flying[state.lanes.submit(lane, task, run)] = given
+    return True
+
+
+def _noted_as_given(run: MapRun, claim: Claim) -> Claim | None:
+    """The claim as it is held from now on, of a range that services have died of; None: it is not held any more.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It must not be begun then.
+    """
+    try:
+        given = run.store.give(claim)
     except Exception as error:
         if not is_damage(error):
+            run.wait_again(claim)
             raise
         run.break_off(error)
-        return False
-    run.ready.popleft()
-    if claim is None:  # it is not ours any more
-        run.look = True
-        return False
-    run.flying[state.lanes.submit(lane, task, run)] = claim
-    return True
+        return None
+    run.look = run.look or given is None
+    return given
 
 
 def _soon_free(lane: Lane) -> bool:

@@ -46,7 +46,7 @@ def runs(state: State) -> bool:
 
 def waits(state: State) -> bool:
     """Whether something waits until it can run alone."""
-    return bool(state.held) or any(run.last for run in state.maps)
+    return bool(state.held) or any(run.last and not run.closed for run in state.maps)
 
 
 def is_secluded(state: State) -> bool:
@@ -75,11 +75,10 @@ def next_of(state: State) -> PlainJob | tuple[MapRun, Claim] | None:
     """What is to run alone next, if all processes are at rest; it is taken off those that wait."""
     if any(not lane.idle for lane in state.lanes):
         return None
-    state.drain = None
     if state.held:
         return state.held.popleft()
     for run in state.maps:
-        if run.last and not run.closed:
+        if run.last and run.function.ready and not run.closed:
             return run, run.last.popleft()
     return None
 

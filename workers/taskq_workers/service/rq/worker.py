@@ -23,7 +23,7 @@ from rq.job import Job, JobStatus
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
-from taskq.redis import holdings, keys, services
+from taskq.redis import checked, holdings, keys, services
 from taskq.redis.patience import says_damage
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
@@ -380,9 +380,8 @@ class RQWorker(BaseWorker):
         Args:
             executions: That it has.
         """
-        kinds = (self.connection.type(self.key), self.connection.type(self.executions_key))
-        wrong = [key for key, kind, wanted in zip((self.key, self.executions_key), kinds, (b"hash", b"set"),
-                 strict=True) if kind not in (wanted, b"none")]  # fmt: skip
+        kinds = {self.key: "hash", self.executions_key: "set"}
+        wrong = [key for key, kind in kinds.items() if not checked.is_a(self.connection, key, kind)]
         for key in wrong:
             self.connection.delete(key)
         if self.key in wrong:

@@ -61,7 +61,7 @@ class Membership:
 
         The lease comes first: if the host is lost between the two, others strike off what there is when it ends.
         """
-        mend(self._state.connection)
+        mend(self._state.scripts)
         self._hold_lease()
         mirror.register(self._state, WorkerStatus.IDLE)
         self.keep(force=True)
@@ -111,7 +111,7 @@ class Membership:
 
     def mend(self) -> None:
         """Delete what can't be worked with of the keys that all services share, and of our own."""
-        mend(self._state.connection)
+        mend(self._state.scripts)
         self._state.worker.mend(taken.execution for taken in self._state.taken)
 
     def _hold_lease(self) -> Renewal:

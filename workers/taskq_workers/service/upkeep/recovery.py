@@ -91,7 +91,7 @@ def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
     scripts, returned = Scripts(connection), 0
     for queue in (rq.Queue(one, connection=connection) for one in queues):
         key = keys.fetched(name, queue.name)
-        holdings.keep_only(connection, key, b"list")
+        holdings.keep_only(connection, key, "list")
         for job_id in reversed(connection.lrange(key, 0, -1)):
             job = Job.key_for(job_id.decode("utf-8", "replace"))
             returned += scripts.give_back([queue.key, key, job], [job_id])
@@ -100,7 +100,7 @@ def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
 
 def _all_queues(connection: Any) -> list[str]:
     """What a worker that has told nothing of itself may have served."""
-    holdings.keep_only(connection, rq.Queue.redis_queues_keys, b"set")
+    holdings.keep_only(connection, rq.Queue.redis_queues_keys, "set")
     prefix = rq.Queue.redis_queue_namespace_prefix
     found = (key.decode("utf-8", "replace") for key in connection.smembers(rq.Queue.redis_queues_keys))
     return [key.removeprefix(prefix) for key in found if key.startswith(prefix)]
