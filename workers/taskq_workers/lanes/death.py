@@ -50,5 +50,5 @@ def cause_of(code: int | None, *, starved: bool = False) -> str:
         return "an unknown cause"
     if code >= 0:
         return f"exit code {code}"
-    name = signal.Signals(-code).name
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     return f"{name} (out of memory)" if starved and -code == signal.SIGKILL else name

@@ -304,6 +304,8 @@ class Lane:
         if not self.discarded:
             self.discarded = True  # its death may be reported all the same, if it was alive until now
             self._pool.discard()
+            if self._slot is not None:
+                self._slot.close()
             if self._batch:  # what it had run of it is not lost with the process
                 self._on_done(self, [(number, end) for number, end in self._ledger.read() if number in self.tasks])
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import mmap
 import multiprocessing.util
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _SLOT = 1 << 14  # bytes of a slot
 _NUMBERS = 6
 _WHICH, _TEXT = 48, 64  # where the number of the whole text stands, and where the first begins
 _ROOM = (_SLOT - _TEXT) // 2 - 8  # bytes of a text
+_TOO_MUCH = -1  # as the length of a text that has no room
 _FIELD, _RECORD = "\x1f", "\x1e"
 
 JOB, CHUNK = "job", "chunk"
@@ -66,7 +68,8 @@ class Flight:
     def __init__(self, path: Path, processes: int) -> None:
         self.path = path
         count = 3 * processes + 4  # also for those that are being replaced, and those that replace them
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        path.unlink(missing_ok=True)  # processes of the service before may still have it in memory
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.ftruncate(handle, count * _SLOT)
             self._map = mmap.mmap(handle, count * _SLOT)
@@ -75,8 +78,11 @@ class Flight:
         self._free = list(range(count))
 
     def slot(self) -> Slot | None:
-        """One that nobody has; None if there is none left."""
-        return Slot(self, self._free.pop(0)) if self._free else None
+        """One that nobody has; None if there is none left. Then there is no record: half a one would tell lies."""
+        if not self._free:
+            self.path.unlink(missing_ok=True)
+            return None
+        return Slot(self, self._free.pop(0))
 
     def view(self, index: int) -> memoryview:
         return memoryview(self._map)[index * _SLOT : (index + 1) * _SLOT]
@@ -106,15 +112,15 @@ class Slot:
         """These are the tasks that the process has."""
         data = _RECORD.join(labels).encode()
         other = 1 - self._which[0]
-        if len(data) > _ROOM:
-            data = b""  # then nobody knows, and all of it is suspect
         start = _TEXT + other * (_ROOM + 8) + 8
-        self._bytes[start : start + len(data)] = data
-        self._lengths[other][0] = len(data)
+        fits = len(data) <= _ROOM  # else nobody knows, and all that the service held is suspect
+        if fits:
+            self._bytes[start : start + len(data)] = data
+        self._lengths[other][0] = len(data) if fits else _TOO_MUCH
         self._which[0] = other  # last: a kill in between leaves the one before
 
     def close(self) -> None:
-        """The process is gone, and what it ran is known."""
+        """The process is gone, and what it ran is known. Its numbers stay, until all others are in use."""
         self.say(())
         self._flight.give_back(self._index)
 
@@ -138,23 +144,30 @@ def numbers_at(where: Any) -> Any:
 
 
 def take(path: Path) -> list[Flown] | None:
-    """In the manager: what ran when the service died; the record is removed. None: there is none."""
+    """In the manager: what ran when the service died; the record is removed. None: nobody knows."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
     with suppress(OSError):
         path.unlink()
-    return [one for at in range(0, len(data), _SLOT) for one in _read(data[at : at + _SLOT])]
+    slots = [data[at : at + _SLOT] for at in range(0, len(data) - _SLOT + 1, _SLOT)]
+    texts = [_text(slot) for slot in slots]
+    if None in texts:
+        return None
+    return [one for slot, text in zip(slots, texts, strict=True) for one in _read(slot, text or b"")]
 
 
-def _read(slot: bytes) -> Iterator[Flown]:
-    numbers = memoryview(slot)[: _WHICH + 8].cast("q")
-    task, item = marker.read(numbers)
-    start = _TEXT + (numbers[6] & 1) * (_ROOM + 8)
-    length = int.from_bytes(slot[start : start + 8], "little")
-    text = slot[start + 8 : start + 8 + min(length, _ROOM)].decode("utf-8", "replace")
-    for record in text.split(_RECORD):
+def _text(slot: bytes) -> bytes | None:
+    """The text that is whole; None: it had no room."""
+    start = _TEXT + (slot[_WHICH] & 1) * (_ROOM + 8)
+    length = int.from_bytes(slot[start : start + 8], sys.byteorder, signed=True)
+    return None if length == _TOO_MUCH else slot[start + 8 : start + 8 + max(0, min(length, _ROOM))]
+
+
+def _read(slot: bytes, text: bytes) -> Iterator[Flown]:
+    task, item = marker.read(memoryview(slot)[: 8 * _NUMBERS].cast("q"))
+    for record in text.decode("utf-8", "replace").split(_RECORD):
         number, *rest = record.split(_FIELD)
         if number == str(task):
             kind, job_id, run, span = [*rest, "", "", "", ""][:4]

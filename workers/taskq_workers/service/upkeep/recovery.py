@@ -34,7 +34,7 @@ from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
 from taskq_workers import clock
-from taskq_workers.service.core.damage import is_damage
+from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.upkeep import suspect
 from taskq_workers.service.upkeep.evidence import LOST, Evidence, Trace
 
@@ -205,7 +205,8 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
 
     released = store.release_all(name, noted)
     if traces and store.exists():
-        store.connection.hset(store.keys.deaths, mapping=traces)
+        with contained(f"the causes of deaths with the map {map_id}"):
+            store.connection.hset(store.keys.deaths, mapping=traces)
     return released
 
 
