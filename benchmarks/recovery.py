@@ -31,10 +31,10 @@ from tests.acceptance.worker import Server
 _BLAME = """
 ## Who is blamed
 
-Not measured but tested (tests/acceptance/test_quarantine.py): 600 plain jobs of some milliseconds beside three that
-kill their whole service, on four processes; and a map of 1000 items, one of which kills its service, in chunks of any
-size. Each of them is given up after three deaths, with the signal and the host named, and all else ends well. So
-it does where the whole container goes each time, manager and all. How: [architecture](architecture.md#blame).
+Not measured but tested (tests/acceptance/test_quarantine.py): 600 plain jobs of milliseconds beside three that
+kill their whole service, on four processes; and a map of 1000 items, one of which kills its service, in chunks of
+any size. Each of them is given up after three deaths, with the signal and the host named, and all else ends well.
+So it does where the whole container goes each time, manager and all. How: [architecture](architecture.md#blame).
 """
 PAGE = Path(__file__).parents[1] / "docs" / "recovery.md"
 LEASE = 2.0  # seconds, where a host is lost

@@ -102,7 +102,9 @@ class Queue(rq.Queue):
                 results, are cut into chunks of about that size. Of a chunk whose size is given, a worker holds
                 all results until the last is there.
             options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
-                fails alone), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
+                fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
+                the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), and RQ's own job
+                options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,

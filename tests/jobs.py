@@ -37,6 +37,11 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def nap_or_wait(seconds: float, flag: str) -> None:
+    time.sleep(seconds)
+    wait_for(flag)
+
+
 def wait_for(flag: str) -> str:
     """Lasts until the flag is there; an empty one always is."""
     while flag and not Path(flag).exists():

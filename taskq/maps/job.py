@@ -30,7 +30,7 @@ from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import clock, keys
-from taskq.redis.kinds import HELPER, MAP, kind_of, schema_of
+from taskq.redis.kinds import MAP, kind_of, schema_of
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
@@ -387,12 +387,3 @@ SignedJob.map_class = MapJob
 def _check_errors(errors: str) -> None:
     if errors not in ("raise", "return"):
         raise OptionError(f'errors must be "raise" or "return", not {errors!r}')
-
-
-class HelperJob(SignedJob):
-    """The RQ job by which a map asks an idle service to join in; see docs/architecture.md."""
-
-    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
-        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = " ".join((HELPER, *self.args))
-        return fields

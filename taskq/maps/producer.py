@@ -75,6 +75,8 @@ def _fields(
     }
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
+    if float(options.weight) != 1:
+        fields[MapField.WEIGHT] = float(options.weight)
     return fields
 
 

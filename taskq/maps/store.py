@@ -58,7 +58,8 @@ class MapStore(MapReader):
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
         reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":
-            reply = self.scripts.open(names, [k.incarnation, owner, _STEP, reply[1]])
+            args = [k.incarnation, owner, _STEP, reply[1], k.id, keys.OPEN, keys.NOTES, keys.WORK]
+            reply = self.scripts.open(names, args)
         if not reply[0]:
             return None
         flat = reply[1]
@@ -203,8 +204,8 @@ class MapStore(MapReader):
     def release_orphans(self) -> int:
         """Give back what workers hold that do not work on this map any more; returns how many ranges.
 
-        They are those that hold neither this map nor a helper job of it: a stock worker whose horse was killed, or
-        a service that has let go of the map, and whose request for more came late.
+        They are those that hold neither this map nor a place in its work: a stock worker whose horse was killed,
+        or a service that has let go of the map, and whose request for more came late.
         """
         self._drop_unreadable()
         workers = {claim.worker for claim in self.claims()}
@@ -258,7 +259,7 @@ class MapStore(MapReader):
         """
         k = self.known
         notes = (k.events, keys.NOTES, keys.LOOK)
-        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole)]
+        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole), keys.OPEN]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
     def expire(self, ttl: int) -> None:

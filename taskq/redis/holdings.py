@@ -26,6 +26,9 @@ BEGUN = "begun"
 GIVEN = "given"
 """A pool process has been given it; noted of suspects only, see ``suspect.py``."""
 
+GUEST = "guest"
+"""What begins an entry's execution id if the worker has not got the map's job, but a place in its work."""
+
 STAGES = (TAKEN, BEGUN, GIVEN)
 
 _VOUCHED = 120  # seconds; until then its owner beats for it again, or somebody takes over
@@ -44,6 +47,12 @@ class Holding:
     def key(self) -> str:
         """RQ's word for the execution: job id and execution id."""
         return f"{self.job_id}:{self.execution_id}"
+
+    @property
+    def guest_of(self) -> str:
+        """The incarnation of the map of which a worker runs chunks without being its owner; "" if it is a job."""
+        prefix, _, incarnation = self.execution_id.partition("-")
+        return incarnation if prefix == GUEST else ""
 
     @property
     def value(self) -> str:

@@ -27,8 +27,11 @@ taskq:{id}:deaths      hash    range -> JSON of the last death of a service     
                                that ran it: upkeep/evidence.py
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
-taskq:notes            channel what concerns all services: a map was closed   worker, producer  -
+taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
+                               has chunks for others, or might have some
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
+                               this queue; see service/jobs/guests.py
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
                                workers/taskq_workers/service/upkeep/sweep.py
 taskq:fetched:{worker}:{queue}
@@ -63,8 +66,11 @@ from dataclasses import dataclass
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
 MAPS = "taskq:maps"
+OPEN = "taskq:open:"  # and the name of a queue
 NOTES = "taskq:notes"
 LOOK = "taskq-look"  # the note that a map was closed
+WORK = "taskq-work"  # that chunks of a map are pending
+IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
 SCHEMA = "taskq:schema"
@@ -100,9 +106,10 @@ class MapField:
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
+    WEIGHT = "weight"  # its share of its queue's time, beside those of other maps; absent: 1
     OWNER = "owner"  # name of the worker that runs the RQ job
-    HELPER = "helper"  # id of the helper job that waits in the queue, if any
-    HELPERS = "helpers"  # how many helper jobs there have been
+    QUEUE = "queue"  # in whose register of open maps it is
+    HELPER = "helper"  # of schema 2: id of the job by which its owner calls for help, if one waits
     STARTED = "started"  # Unix time at which the first owner opened it
     ENDED = "ended"  # Unix time at which it was closed
     TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py

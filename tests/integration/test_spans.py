@@ -96,7 +96,7 @@ def test_a_producer_without_spans(real_queue: Queue, spans: InMemorySpanExporter
     assert [span.parent for span in (*named(spans, "map"), *named(spans, "tests.jobs"))] == [None, None]
 
 
-def test_a_helper_s_chunks_are_the_owner_s_children(
+def test_a_guest_s_chunks_are_the_owner_s_children(
     real_queue: Queue, tmp_path: Path, spans: InMemorySpanExporter
 ) -> None:
     flag = tmp_path / "flag"

@@ -9,6 +9,7 @@
 --       9 :refusals   10.. the map's other keys
 -- ARGV  1 the incarnation   2 name of the worker that becomes the owner   3 how much a call may move
 --       4 where it goes on among the claims: "0", and then what the call before has said
+--       5 the map's id   6 what the registers of open maps begin with   7 channel of all services   8 the note for them
 -- Returns {state before, flat fields of the hash}; {'more', where to go on} if it is to be called again; {false} if
 -- this incarnation is gone.
 
@@ -62,6 +63,12 @@ local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
 redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
 redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
+local queue = redis.call('HGET', KEYS[8], 'origin')
+if queue then
+    redis.call('HSET', KEYS[1], 'queue', queue)
+    redis.pcall('ZADD', ARGV[6] .. queue, string.format('%d.%06d', time[1], time[2]), ARGV[5])
+    redis.call('PUBLISH', ARGV[7], '{"command": "' .. ARGV[8] .. '", "map": "' .. ARGV[5] .. '"}')
+end
 for i = 1, #KEYS do
     if i ~= 8 then
         redis.call('PERSIST', KEYS[i])

@@ -162,8 +162,8 @@ class Lanes:
         self._note_wear(lane, submitted=True)
         return number
 
-    def submit_batch(self, lane: Lane, jobs: Sequence[tuple[JobTask, Any]], seconds: float) -> None:
-        """Give a lane several jobs at once, which it runs one after the other.
+    def submit_batch(self, lane: Lane, jobs: Sequence[tuple[JobTask, Any]], seconds: float) -> int:
+        """Give a lane several jobs at once, which it runs one after the other; returns the first one's number.
 
         Args:
             lane: One that has nothing to do.
@@ -175,6 +175,7 @@ class Lanes:
         tasks = tuple((number, task) for number, (task, _note) in enumerate(jobs, first))
         lane.submit_batch(BatchTask(first, tasks, seconds), [note for _task, note in jobs])
         self._note_wear(lane, submitted=True)
+        return first
 
     def forget(self, key: str) -> None:
         """Have all processes forget a map that is over."""

@@ -38,7 +38,9 @@ from taskq_workers.service.jobs import (
     deadlines,
     ending,
     feeding,
+    guests,
     intake,
+    offers,
     outcomes,
     quarantine,
     recall,
@@ -47,6 +49,7 @@ from taskq_workers.service.jobs import (
     surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.upkeep.deferred import Deferred
 from taskq_workers.service.upkeep.maintenance import Maintenance
@@ -103,6 +106,7 @@ class Dispatcher:
         self._failed = 0  # turns in a row that failed, for whatever reason
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
+        self._search = Search(state)
         self._ticked = 0.0
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
@@ -177,6 +181,7 @@ class Dispatcher:
             self._membership.due,
             *deadlines.due(state),
             *recall.due(state),
+            *self._search.due(),
             *quarantine.due(state),
         ]
         if (due := state.lanes.due) is not None:
@@ -191,7 +196,8 @@ class Dispatcher:
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
         return max(self._pause, min(until) - time.monotonic(), 0.0)
 
-    def _turn(self) -> None:
+    def _be_there(self) -> None:
+        """Say that we live, before anything else, and see to it that we know what we hold."""
         state = self.state
         if not self._joined:
             state.scripts.load()
@@ -200,18 +206,23 @@ class Dispatcher:
             self._joined = True
             self._on_ready()
         state.lanes.fill()
-        self._membership.keep()  # first of all: that we live, and RQ's records of what we hold
+        self._membership.keep()  # with RQ's records of what we hold
         if state.unsure:
             resolve_doubt(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
+
+    def _turn(self) -> None:
+        state = self.state
+        self._be_there()
         self._ask = self._fetching.settle() or self._ask
         if state.lanes.trouble and not state.stopping:
             surrender.all_of_it(state)
-        feeding.top_up(state)
+        feeding.top_up(state, hold=True)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
-            feeding.top_up(state)  # with errands
+            feeding.top_up(state, hold=True)  # with errands
+        self._ask = self._search.look(ask=self._ask) or self._ask
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
@@ -222,9 +233,10 @@ class Dispatcher:
         if self._hungry():
             Exchange(state, ask=False).run()
         feeding.top_up(state)
+        if self._search.idle():
+            self._inbox.ring()
         if recall.look(state):  # only now: a process that has nothing to do has got nothing of what there was
             feeding.top_up(state)
-        self._ask_for_help()
         deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
@@ -257,7 +269,7 @@ class Dispatcher:
         if idle and exchange.empty and not (exchange.begun or exchange.others):
             self._nothing_to_do()
         if exchange.begun:
-            feeding.top_up(self.state)
+            feeding.top_up(self.state, hold=True)
         if exchange.begun or exchange.others:
             self._ask = self._fetching.settle() or not exchange.empty
 
@@ -279,7 +291,9 @@ class Dispatcher:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
 
     def _hungry(self) -> bool:
-        return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
+        """Whether a process has nothing to do, while something is pending, or may be."""
+        state, now = self.state, time.monotonic()
+        return bool(state.lanes.idle) and any(offers.pending(run, now) for run in state.maps)
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
@@ -309,6 +323,8 @@ class Dispatcher:
         self.state.unsure = True
         self.state.meter.count("taskq_redis_errors")
         self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
+        with suppress(RedisError):  # but for suspects, of which Redis must be told first
+            feeding.top_up(self.state)  # what is in hand can be run
         log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
 
     def _stumbled(self, error: Exception) -> None:
@@ -338,6 +354,8 @@ class Dispatcher:
                 events += self._inbox.take()
             buried += dead
         for lane in buried:
+            for number in lane.tasks:
+                self.state.policy.end(number, lane.death.seconds if number == lane.death.task else 0.0)
             casualties.settle(self.state, lane)
 
     def _note(self, event: Event) -> None:
@@ -363,6 +381,10 @@ class Dispatcher:
         elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
+        elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
+            self._search.want()
+        elif payload.get("command") == keys.IDLE:
+            guests.share(self.state)
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:
@@ -395,16 +417,16 @@ class Dispatcher:
             return False
         if run.closed:
             return True
-        if run.helper:
-            if run.wounded or run.unsaid:
-                return False
-            return not run.in_hand and (run.complete or not run.pending or run.refused != "")
+        if run.guest:
+            return guests.is_over(run)
         return run.complete
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
+        self._search.want()
+        guests.register(self.state)
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
@@ -421,15 +443,3 @@ class Dispatcher:
             with run.guarded():
                 if not run.closed and not run.complete:
                     ending.look(self.state, run)
-            run.asked = False
-
-    def _ask_for_help(self) -> None:
-        """Ask other services to join in: for a new map at once, from then on with the ticks."""
-        enough = self.state.lanes.size
-        for run in [run for run in self.state.maps if not run.asked]:
-            run.asked = True
-            if self.state.stopping or run.closed or not (run.pending > enough or run.refused):
-                continue
-            with run.guarded():
-                if self._membership.has_company():
-                    intake.ask_for_help(self.state, run)

@@ -17,19 +17,16 @@ from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
-from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import casualties, quarantine, short_path
+from taskq_workers.service.core.state import FETCHERS, State
+from taskq_workers.service.jobs import casualties, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
 
-MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
 Refused = Callable[[Exception], None]
 Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
 """Whose reply it is, what to do with it, and what else to do, than giving up the map, if it can't be said."""
-
-_LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
 
 
 @dataclass
@@ -37,8 +34,7 @@ class Exchange:
     """What one turn says to Redis, and what it hears.
 
     Args:
-        ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
-            free, so that a short job is not stuck behind a huge map.
+        ask: The queues may hold jobs, and are asked for them as far as these come before the maps that run.
         others: Job ids that were taken, and are to be begun by the caller, on the long path.
         begun: Whether plain jobs were begun.
         empty: The queues were asked and hold nothing more, as far as this service may know.
@@ -49,6 +45,7 @@ class Exchange:
     others: list[tuple[rq.Queue, str]] = field(default_factory=list)
     begun: bool = False
     empty: bool = False
+    _takes: tuple[list[rq.Queue], int] = field(default=([], 0), init=False)
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -58,6 +55,9 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
+        self._takes = planning.takes(state) if self.ask else ([], 0)
+        if self.ask and state.polls:
+            self.empty = not state.jobs_waiting
         with state.connection.pipeline(transaction=False) as pipe:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
@@ -123,6 +123,9 @@ class Exchange:
                 claim, outcome, note = ended
                 run.store.commit(claim, outcome, note, pipe)
                 handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
+                if outcome.rest and not run.pending:
+                    guests.say_work(pipe, run)
+                    handlers.append((None, _nothing, None))
         return handlers
 
     def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
@@ -193,34 +196,20 @@ class Exchange:
         if quarantine.is_secluded(self.state):
             return []
         handlers: list[Handler] = []
-        for run, count in self._wanted():
-            run.store.claim(self.state.name, count, pipe)
-            run.looked = time.monotonic()
-            handlers.append((run, partial(self._claimed, run), None))
+        for run, count in planning.claims(self.state, beside_jobs=bool(self._takes[1])):
+            if count > 0:
+                run.store.claim(self.state.name, count, pipe)
+                run.looked = time.monotonic()
+                handlers.append((run, partial(self._claimed, run), None))
+            elif count < 0:
+                back = [run.ready.pop() for _ in range(-count)]
+                run.store.release([(claim, settled(claim.deaths)) for claim in back], pipe)
+                handlers.append((run, _nothing, None))
+                if not run.pending:
+                    guests.say_work(pipe, run)
+                    handlers.append((None, _nothing, None))
+                run.pending += len(back)
         return handlers
-
-    def _wanted(self) -> list[tuple[MapRun, int]]:
-        """How many chunks to claim, of which maps: ahead for fast ones, else as many as processes are free."""
-        now = time.monotonic()
-        hungry = [
-            run
-            for run in self.state.maps
-            if not (run.complete or run.closed or run.refused) and (run.pending or now - run.looked >= _LOOK_AGAIN)
-        ]
-        free = max(0, len(self.state.lanes.idle) - self.state.waiting)
-        wanted = []
-        # Where short chunks keep all processes busy, one is free in a moment: a newcomer gets its turn.
-        soon = not free and any(run.fast and run.flying for run in self.state.maps)
-        for position, run in enumerate(hungry):
-            share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
-            processes = self.state.lanes.size
-            if run.fast:
-                ahead = run.ahead * processes - run.in_hand
-            else:
-                ahead = share + run.brisk * processes - len(run.ready)
-            if ahead > 0:
-                wanted.append((run, ahead))
-        return wanted
 
     def _claimed(self, run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply, self.state.name)
@@ -260,35 +249,14 @@ class Exchange:
     # -- taking jobs -----------------------------------------------------------------------------------
 
     def _queue_take(self, pipe: Any) -> list[Handler]:
-        room = self._room() if self.ask else 0
-        if room < 1:
+        state, (queues, room) = self.state, self._takes
+        if not room:
             return []
-        state, queues = self.state, self.state.ordered
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
             room=room, alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues), None)]
-
-    def _room(self) -> int:
-        """How many jobs to take; under a load of maps one at a time, as processes become free."""
-        state = self.state
-        if state.stopping or state.lanes.trouble or quarantine.is_secluded(state):
-            return 0
-        if time.monotonic() < state.holds_back_until:
-            return 0
-        maps, waiting = list(state.maps), state.waiting
-        if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
-            seconds, most = short_path.AHEAD
-            ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
-            room = ahead - waiting if waiting <= ahead // 2 else 0
-            return min(room, state.allowance)
-        limit = max(MAX_TAKEN, state.lanes.size)
-        if waiting:
-            return 0
-        # Not behind plain jobs: nobody knows how long they take, and others may be free.
-        busy_with_maps = bool(maps) and all(run.fast for run in maps)
-        return min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
 
     def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
         state = self.state
@@ -301,6 +269,17 @@ class Exchange:
         state.begin(begun)
         for queue, _job_id in self.others:
             state.order.took(queue.name)
+        if state.polls:
+            self._count(queues, [*(job.queue for job in begun), *(queue for queue, _job_id in self.others)])
+
+    def _count(self, asked: list[rq.Queue], taken: list[rq.Queue]) -> None:
+        """Keep up what waits in which queue, until it is looked at again."""
+        waiting = self.state.jobs_waiting
+        for queue in asked if self.empty else taken:
+            left = 0 if self.empty else waiting.get(queue.name, 0) - 1
+            waiting[queue.name] = left
+            if left <= 0:
+                del waiting[queue.name]
 
 
 def _nothing(_reply: Any) -> None:
@@ -312,7 +291,7 @@ def resolve_doubt(state: State) -> None:
 
     It gives back what it knows nothing of, and lets go of what it does not hold any more.
     """
-    for queue in state.queues:
+    for queue in state.queues[:FETCHERS]:
         holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), "list")
     taken = {one.holding.key: one for one in state.taken}
     held = holdings.read(state.connection, state.name)

@@ -31,7 +31,7 @@ from taskq_workers.link.flight import Flight
 from taskq_workers.service import server_check, version
 from taskq_workers.service.core.events import Died, Done, Message, Stop
 from taskq_workers.service.core.inbox import Inbox
-from taskq_workers.service.core.state import State
+from taskq_workers.service.core.state import FETCHERS, State
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.dispatcher import Dispatcher
 from taskq_workers.service.jobs import fetcher
@@ -197,5 +197,7 @@ def build(
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
     gate = threading.Event()
-    fetchers = [Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues]
+    fetchers = [
+        Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues[:FETCHERS]
+    ]
     return Dispatcher(state, inbox, Fetching(state, gate, fetchers), on_ready)

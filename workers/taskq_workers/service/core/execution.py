@@ -34,12 +34,9 @@ FAST = 0.12
 """Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
 waits for Redis, nor for the service. Those of which taskq picks the size do, but for items that take longer."""
 
-BRISK = 0.5
-"""Seconds. Of chunks shorter than this one for each process is claimed ahead; longer ones are only claimed when a
-process is free, so that idle services get their share."""
-
 AHEAD = (0.02, 2, 32)
-"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 2 and 32."""
+"""How much each process has in hand where chunks are fast, the one that runs included: as many as run in so many
+seconds, between 2 and 32. What takes longer is claimed when a process is free, and not before."""
 
 BATCH = (0.004, 32)
 """Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""
@@ -148,7 +145,7 @@ class Wounded:
 
 @dataclass(eq=False)
 class MapRun(Taken):
-    """A map that this service owns, or (``helper``) helps with: its own share of it only.
+    """A map that this service owns, or in whose work it has a place as a ``guest``: its own share of it only.
 
     Args:
         ready: Chunks claimed and not yet in a lane.
@@ -162,15 +159,14 @@ class MapRun(Taken):
 
     store: MapStore = field(kw_only=True)
     info: MapInfo = field(kw_only=True)
-    helper: bool = False
+    guest: bool = False
     ready: deque[Claim] = field(default_factory=deque)
     last: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
-    pending: int = 1
+    pending: int = 1000  # until it was asked for the first time
     look: bool = False
-    asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
     refused: str = ""  # why this service can't run it: see ``refusing.py``
@@ -202,14 +198,9 @@ class MapRun(Taken):
         return 0.0 < self.seconds < FAST
 
     @property
-    def brisk(self) -> bool:
-        return FAST <= self.seconds < BRISK
-
-    @property
-    def ahead(self) -> int:
-        """Chunks to have in hand for each process, of a fast map."""
-        seconds, least, most = AHEAD
-        return max(least, min(most, int(seconds / self.seconds)))
+    def weight(self) -> float:
+        """Its share of its queue's time, beside the others' shares."""
+        return self.info.weight
 
     @property
     def held(self) -> list[Claim]:

@@ -27,6 +27,7 @@ from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
+from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
@@ -35,10 +36,32 @@ from taskq_workers.settings import MAX_DEATHS, Settings
 
 log = logging.getLogger(__name__)
 
+FETCHERS = 4
+"""So many queues have a fetcher each, which waits for their jobs: a thread and a connection. Where there are more
+queues, the others are looked at, all at once, while a process is free."""
+
 LONG = 0.05  # seconds; a plain job that runs longer is not short
 
 MOST_REFUSED = (1000, 60.0)
 """How many maps that can't be run here are remembered, and for how many seconds: what is missing may come."""
+
+
+@dataclass
+class OpenMap:
+    """A map in the register of a queue.
+
+    Args:
+        pending: Chunks that nobody holds.
+        claimed: Chunks that somebody holds.
+        weight: Its share of its queue's time.
+    """
+
+    id: str
+    incarnation: str
+    queue: str
+    pending: int
+    claimed: int
+    weight: float = 1.0
 
 
 @dataclass
@@ -53,11 +76,11 @@ class State:
         alone: Number of the task that runs alone, or did.
         drain: When nothing is begun, so that something can run alone.
         unrecorded: The plain ones that have ended, until Redis knows.
-        jobs_turn: The next idle process is for a plain job, if there is one; else for a chunk.
+        policy: Says which source the next process is for.
         due: On the monotonic clock: no plain job is over its time before.
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
-        begun: Jobs, so far; helping with a map is none.
+        begun: Jobs, so far; a place in the work on a map is none.
         job_seconds: Running mean of how long plain jobs ran; None while nothing is known.
         suspended: By ``rq suspend``: nothing new is begun, of maps neither.
         finished: Why the service ends for good, once it does.
@@ -67,8 +90,10 @@ class State:
         refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
-        holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
-            has just put at the front of the queue goes to somebody else.
+        open: What is open in its queues, as last seen: (id, incarnation) -> the map.
+        jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
+        looks: So many times it has looked.
+        shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
     """
 
     settings: Settings
@@ -86,7 +111,7 @@ class State:
     alone: int = 0
     drain: Any = None
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
-    jobs_turn: bool = True
+    policy: Policy = field(default_factory=Policy)
     due: float = math.inf
     errands: deque[Errand] = field(default_factory=deque)
     begun: int = 0
@@ -98,7 +123,10 @@ class State:
     refused: dict[tuple[str, str], float] = field(default_factory=dict)
     unsure: bool = False
     stopping: bool = False
-    holds_back_until: float = 0.0
+    open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
+    jobs_waiting: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+    shares_until: float = 0.0
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +145,11 @@ class State:
     @property
     def queues(self) -> list[rq.Queue]:
         return self.worker.queues
+
+    @property
+    def polls(self) -> bool:
+        """Whether there are queues without a fetcher."""
+        return len(self.queues) > FETCHERS
 
     @property
     def ordered(self) -> list[rq.Queue]:
@@ -197,6 +230,8 @@ class State:
             if taken in self.maps:
                 self.maps.remove(taken)
             self.lanes.forget(taken.key)
+            if (source := (taken.store.keys.id, taken.store.keys.incarnation)) not in self.open:
+                self.policy.forget(source)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):

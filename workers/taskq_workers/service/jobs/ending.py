@@ -26,7 +26,7 @@ from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import intake
+from taskq_workers.service.jobs import guests
 from taskq_workers.service.rq.worker import STOPPED
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _end_alone(state: State, job: PlainJob) -> None:
     if not state.worker.holds(job.execution):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
     elif not state.connection.exists(job.job.key, job.execution.key):
-        state.worker.forget(job.job, job.execution, delete=False)  # somebody has deleted it
+        state.worker.forget(job.job, job.execution)  # somebody has deleted it
     elif job.outcome.retry is not None:
         state.worker.retry(*job.rq, job.outcome)
         state.ended(job, "retried")
@@ -181,12 +181,11 @@ def end_map(state: State, run: MapRun) -> None:
         run.store.close(run.closed)  # a refusal: nobody else need try
         refusals.count(state.connection, run.refusal)
         run.refusal = ""  # counted
-    if run.helper:
-        state.worker.forget(run.job, run.execution, delete=True)
-        state.drop(run)
+    if run.guest:
+        guests.leave(state, run)
         return
     if run.closed and (error := _why_closed(state, run)) is None:
-        state.worker.forget(run.job, run.execution, delete=False)
+        state.worker.forget(run.job, run.execution)
         state.drop(run)
         return
     if run.closed:
@@ -226,7 +225,6 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         return
     if not run.closed:
         run.store.close(whole=True)
-    intake.withdraw_helper(state, run)
     run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
     again = error is not None and run.job.should_retry and not run.stopped
     ttl = -1 if again else _ttl(run, failed=error is not None)
@@ -287,12 +285,12 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "gone"
         let_go(state, run, kill=True)
         return
-    if info.complete and not info.reason and not run.helper:
+    if info.complete and not info.reason and not run.guest:
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
         run.closed = "closed"
         let_go(state, run, kill=info.kill or info.reason != CANCELED)
-    elif not run.helper:
+    elif not run.guest:
         run.complete = False
         if run.held:
             return
@@ -329,10 +327,10 @@ def _end_damaged(state: State, run: MapRun) -> None:
     """Whatever can still be done about a map whose keys, or whose job's, are broken."""
     what = f"the end of map {run.job.id}"
     with contained(what):
-        if run.helper:
-            state.worker.forget(run.job, run.execution, delete=True)
+        if run.guest:
+            guests.leave(state, run)
         elif _why_closed(state, run) is None:
-            state.worker.forget(run.job, run.execution, delete=False)
+            state.worker.forget(run.job, run.execution)
         else:
             try:
                 state.worker.fail(run.job, run.queue, run.execution, run.closed)
@@ -340,7 +338,7 @@ def _end_damaged(state: State, run: MapRun) -> None:
                 if not is_damage(error):
                     raise
                 readable.fail(state.connection, run.queue.name, run.job.id, run.closed, run.execution, state.name)
-    if not run.helper:
+    if not run.guest:
         with contained(what):
             run.store.close(run.closed)
         with contained(what):

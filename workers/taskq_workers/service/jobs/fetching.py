@@ -20,7 +20,7 @@ class Fetching:
     Args:
         state: The service's.
         gate: Open while fetchers should wait for jobs.
-        fetchers: One for each queue, not started yet.
+        fetchers: One for each of the first queues, not started yet.
     """
 
     def __init__(self, state: State, gate: threading.Event, fetchers: list[Fetcher]) -> None:

@@ -22,6 +22,7 @@ def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
         outcome = lane.read(outcome)
     first = lane.is_first_of_batch(number)
     taken: Taken | Errand | None = state.lanes.done(lane, number)
+    state.policy.end(number, _seconds(outcome))
     if isinstance(taken, PlainJob):
         if outcome is NOT_RUN:
             # Not even the first was begun in time: it goes where nobody recalls it, or this might never end.
@@ -33,6 +34,14 @@ def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
         taken.then(outcome)
     elif isinstance(taken, MapRun):
         _of_map(state, lane, taken, number, outcome)
+
+
+def _seconds(outcome: Any) -> float:
+    """How long a process was busy with it."""
+    if isinstance(outcome, ChunkOutcome):
+        return outcome.seconds
+    ran = outcome.ran if isinstance(outcome, JobOutcome) else None
+    return ran[1] - ran[0] if ran else 0.0
 
 
 def _not_run(state: State, job: PlainJob) -> None:

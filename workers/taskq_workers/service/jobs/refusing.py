@@ -32,7 +32,6 @@ def refuse(state: State, run: MapRun, claim: Claim, why: str) -> None:
         log.warning("can't run the map %s, and leaves it to others: %s", run.store.keys.id, why,
                     extra={"action": "refused_map", "job": run.store.keys.id})  # fmt: skip
         run.unsaid = Refusal(state.name, HOST, platform.python_version(), why)
-        run.asked = False
     run.refused = run.refused or why
     give_back(run, [claim, *run.ready])
     run.ready.clear()
@@ -51,7 +50,7 @@ def look(state: State, run: MapRun) -> None:
         redis.exceptions.RedisError: If the server can't be reached.
     """
     now = time.monotonic()
-    if not run.refused or run.unsaid or run.helper or run.closed or run.complete or now < run.refusals_at:
+    if not run.refused or run.unsaid or run.guest or run.closed or run.complete or now < run.refusals_at:
         return
     run.refusals_at = now + _LOOK
     refusals = run.store.refusals()

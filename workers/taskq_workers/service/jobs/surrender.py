@@ -32,11 +32,7 @@ def all_of_it(state: State) -> None:
             if one.flying or one.ended or one.wounded or one.closed or one.complete or one.calling:
                 continue
             with contained(f"the map {one.job_id}"):
-                if one.helper:
-                    one.store.release_all(state.name)
-                    state.worker.forget(one.job, one.execution, delete=True)
-                else:
-                    recovery.return_safely(state.connection, state.name, one.holding)
+                recovery.return_safely(state.connection, state.name, one.holding)
         state.worker.executions.pop(one.execution.id, None)
         state.let_go(one)
         log.warning("gave back %s: no process can be started", one.job_id,

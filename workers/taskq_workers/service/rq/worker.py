@@ -110,7 +110,8 @@ class RQWorker(BaseWorker):
         channel.subscribe(**{keys.NOTES: self._handle_note})
 
     def _handle_note(self, message: Any) -> None:
-        if rq.command.parse_payload(message).get("command") == keys.LOOK:  # nobody commands all services at once
+        notes = (keys.LOOK, keys.WORK, keys.IDLE)
+        if rq.command.parse_payload(message).get("command") in notes:  # nobody commands all services at once
             self.handle_payload(message)
 
     # -- a job's life ----------------------------------------------------------------------------------
@@ -349,14 +350,17 @@ class RQWorker(BaseWorker):
         finally:
             self.log = before
 
-    def forget(self, job: Job, execution: Execution, *, delete: bool) -> bool:
-        """Take back the execution's record: the job was cancelled, or (``delete``) was a helper."""
+    def helps(self) -> None:
+        """It runs chunks of a map whose job is another worker's."""
+        if self.get_state() != WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.BUSY)
+
+    def forget(self, job: Job, execution: Execution) -> bool:
+        """Take back the execution's record: the job was cancelled, deleted, or taken from us."""
 
         def record() -> None:
             with self.connection.pipeline() as pipe:
                 self.cleanup_execution(job, pipeline=pipe, execution=execution)
-                if delete:
-                    pipe.delete(job.key)
                 pipe.execute()
 
         return self._while_held(execution, record)

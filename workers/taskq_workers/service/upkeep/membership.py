@@ -138,12 +138,6 @@ class Membership:
         """
         return self._was_away
 
-    def has_company(self) -> bool:
-        """Whether other services listen on the same queues."""
-        state = self._state
-        mine = set(state.settings.queues)
-        return any(mine & set(info.queues) for info in services.live(state.connection) if info.name != state.name)
-
     def note_stop(self) -> None:
         """The service stops; as RQ's worker, it says since when, if something runs. Redis may be away just now."""
         if self._state.taken and not self._stop_at:

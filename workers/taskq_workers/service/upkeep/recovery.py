@@ -166,11 +166,13 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
         return False
     fields = pipe.hgetall(Job.key_for(holding.job_id))
     kind, map_id, incarnation = kind_of(fields)
-    if kind:
-        released = _release(MapStore(map_id or holding.job_id, connection, incarnation=incarnation), name, died)
+    guest = holding.guest_of
+    if kind or guest:
+        meant = guest or incarnation
+        released = _release(MapStore(map_id or holding.job_id, connection, incarnation=meant), name, died)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
-    goes_back = bool(fields) and kind != HELPER and _is_unfinished(name, holding, fields)
+    goes_back = bool(fields) and not guest and kind != HELPER and _is_unfinished(name, holding, fields)
     begun = holding.stage != holdings.TAKEN
     deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died and not kind else {}
     pipe.multi()
