@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,9 @@ from taskq.redis.patience import says_damage
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
+from taskq_workers.service.rq.ear import Ear
 from taskq_workers.service.rq.fence import Fence, NotHeldError
+from taskq_workers.service.rq.job import OnWebhooks, ServiceJob
 
 log = logging.getLogger(__name__)
 
@@ -37,36 +38,6 @@ T = TypeVar("T", bound=Any)
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
 _COUNTS = ("successful_job_count", "failed_job_count", "total_working_time")  # of the worker's hash; RQ's
 _COUNT = re.compile(rb"-?\d{1,17}(\.\d{1,20})?")  # to which Redis can add
-OnWebhooks = Callable[[Job, str, str | None], None]
-
-
-class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
-    """An RQ job in a service: its pickles stay sealed, and its webhooks are sent by somebody else.
-
-    Args:
-        on_webhooks: Called with the job, its status and its error, where RQ would send them.
-    """
-
-    on_webhooks: OnWebhooks
-
-    def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
-        """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""
-        if any(webhook.job_status == status for webhook in self.webhooks):
-            self.on_webhooks(self, JobStatus(status).value, exc_string)
-
-
-class _Ear(logging.LoggerAdapter):  # type: ignore[type-arg]
-    """Keeps the exceptions that are logged."""
-
-    def __init__(self, logger: Any, heard: list[Exception]) -> None:
-        super().__init__(logger, {})
-        self._heard = heard
-
-    def exception(self, msg: object, *args: object, **options: Any) -> None:
-        error = sys.exc_info()[1]
-        if isinstance(error, Exception):
-            self._heard.append(error)
-        super().exception(msg, *args, **options)
 
 
 class RQWorker(BaseWorker):
@@ -344,7 +315,7 @@ class RQWorker(BaseWorker):
         written can't be, and never will.
         """
         hidden: list[Exception] = []
-        before, self.log = self.log, cast("Any", _Ear(self.log, hidden))
+        before, self.log = self.log, cast("Any", Ear(self.log, hidden))
         try:
             yield hidden
         finally:
