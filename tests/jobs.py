@@ -42,6 +42,18 @@ def nap_or_wait(seconds: float, flag: str) -> None:
     wait_for(flag)
 
 
+def nest(depth: int, how: str = "get") -> int:
+    """Maps itself, and waits for that, so many times."""
+    from taskq import Queue
+
+    if not depth:
+        return 0
+    inner = Queue().starmap(nest, [(depth - 1, how)])
+    if how == "wait":
+        inner.wait()
+    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
+
+
 def wait_for(flag: str) -> str:
     """Lasts until the flag is there; an empty one always is."""
     while flag and not Path(flag).exists():
@@ -431,3 +443,16 @@ def total_of_maps() -> list[int]:
 
     job: Any = get_current_job()
     return [sum(one.get()) for one in job.fetch_dependencies()] + [sum(job.dependency.get())]
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def fail_once(flag: str) -> str:
+    """Fails the first time."""
+    path = Path(flag)
+    if not path.exists():
+        path.touch()
+        raise OSError("not yet")
+    return "done"

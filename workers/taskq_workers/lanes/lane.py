@@ -23,10 +23,11 @@ from taskq.redis import keeper
 from taskq_workers import clock
 from taskq_workers.lanes import lone_pool
 from taskq_workers.lanes.death import Death
-from taskq_workers.link import flight, ledger, marker, tray
+from taskq_workers.link import flight, ledger, lending, marker, tray
 from taskq_workers.link.flight import Flight
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.lending import Lending
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Clearing
@@ -99,9 +100,11 @@ class Lane:
         laid = tray.allot()
         self._clearing = Clearing(laid)
         trust, logs = settings.trust, settings.logs
-        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user)
+        lent = lending.allot(ctx)
+        self._lending = Lending(lent)
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent)
         try:
-            self._pool = lone_pool.start(ctx, lambda: on_death(self), initargs)
+            self._pool = lone_pool.start(ctx, lambda: on_death(self), lambda: on_done(self, []), initargs)
         finally:
             if laid is not None:
                 laid.handed_over()
@@ -116,6 +119,15 @@ class Lane:
     @property
     def idle(self) -> bool:
         return not self.tasks
+
+    @property
+    def lent(self) -> bool:
+        """Whether what runs there waits for other work, so that another process may run meanwhile."""
+        return not self.idle and self._lending.lent
+
+    def refuse(self, refused: bool) -> None:
+        """Say whether what runs there may wait for other work."""
+        self._lending.refuse(refused)
 
     @property
     def where(self) -> Place:

@@ -146,7 +146,9 @@ class Dispatcher:
             return False
         if state.lanes.changing or time.monotonic() >= self._wakes_at:
             return False
-        return isinstance(event, Done) or (isinstance(event, Fetched) and isinstance(event.reply, list))
+        return (isinstance(event, Done) and bool(event.ends)) or (
+            isinstance(event, Fetched) and isinstance(event.reply, list)
+        )
 
     def _step(self, events: list[Event], *, alone: bool = False) -> None:
         self._handle(events)

@@ -211,6 +211,6 @@ def _noted_as_given(run: MapRun, claim: Claim) -> Claim | None:
 def _soon_free(lane: Lane) -> bool:
     """Whether all that the lane has is one short chunk, which has not run for long yet."""
     [*tasks] = lane.tasks.values()
-    if len(tasks) != 1 or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
+    if len(tasks) != 1 or lane.lent or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
         return False
     return lane.running is None or time.monotonic() - lane.since < FAST

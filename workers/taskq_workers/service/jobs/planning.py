@@ -76,7 +76,7 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
 
 def _is_short(lane: Lane) -> bool:
     """Whether the lane is free in a moment."""
-    return all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
+    return not lane.lent and all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
 
 
 # -- jobs --------------------------------------------------------------------------------------------
