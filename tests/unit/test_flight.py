@@ -63,7 +63,7 @@ def test_the_service_sees_what_the_process_writes(record: Flight) -> None:
 
 def test_a_slot_is_used_again_and_begins_anew(record: Flight) -> None:
     first, process = slot_of(record)
-    for _ in range(9):
+    for _ in range(3 * 2 + 4 + 2 * flight.BESIDE - 1):
         record.slot()
     process.begin(5)
     first.say([label(5, JOB, "job", "e")])

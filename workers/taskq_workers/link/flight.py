@@ -27,6 +27,7 @@ _SLOT = 1 << 14  # bytes of a slot
 _NUMBERS = 6
 _WHICH, _TEXT = 48, 64  # where the number of the whole text stands, and where the first begins
 _ROOM = (_SLOT - _TEXT) // 2 - 8  # bytes of a text
+BESIDE = 32  # processes that a service may have beside those which it has as a rule
 _TOO_MUCH = -1  # as the length of a text that has no room
 _FIELD, _RECORD = "\x1f", "\x1e"
 
@@ -67,7 +68,8 @@ class Flight:
 
     def __init__(self, path: Path, processes: int) -> None:
         self.path = path
-        count = 3 * processes + 4  # also for those that are being replaced, and those that replace them
+        # Also for those that are being replaced, that replace them, and that run while others wait for their work.
+        count = 3 * processes + 4 + 2 * BESIDE
         path.unlink(missing_ok=True)  # processes of the service before may still have it in memory
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -40,8 +40,8 @@ class Drain:
 
 
 def runs(state: State) -> bool:
-    """Whether something runs alone."""
-    return bool(state.alone) and any(state.alone in lane.tasks for lane in state.lanes)
+    """Whether something runs alone; not while it waits for other work, which may have to run here."""
+    return bool(state.alone) and any(state.alone in lane.tasks and not lane.lent for lane in state.lanes)
 
 
 def waits(state: State) -> bool:
@@ -72,8 +72,8 @@ def due(state: State) -> Iterator[float]:
 
 
 def next_of(state: State) -> PlainJob | tuple[MapRun, Claim] | None:
-    """What is to run alone next, if all processes are at rest; it is taken off those that wait."""
-    if any(not lane.idle for lane in state.lanes):
+    """What is to run alone next, if all processes are at rest, or wait for other work; it waits no longer."""
+    if any(not (lane.idle or lane.lent) for lane in state.lanes):
         return None
     if state.held:
         return state.held.popleft()
