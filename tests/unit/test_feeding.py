@@ -29,7 +29,7 @@ class Lanes:
 
     def _lane(self) -> Any:
         return SimpleNamespace(
-            tasks={1: self.run}, idle=False, closed=False, running=self.run,
+            tasks={1: self.run}, idle=False, closed=False, lent=False, running=self.run,
             since=time.monotonic(), knows=lambda _key: True,
         )  # fmt: skip
 
