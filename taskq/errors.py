@@ -116,13 +116,19 @@ class SignatureError(DamagedError):
 class ServerError(TaskqError):
     """No Redis server could be reached, or the embedded one could not be started."""
 
+    away = False
+    """Whether it may be there again in a while."""
+
+    reason = ""
+    """What has happened, in redis-py's words; "" if it is not the one who says so."""
+
 
 class NestedWaitError(TaskqError):
     """An item, or a job, waits for a map on its own server, and might hold the very process which that needs."""
 
 
 class WaitTimeoutError(TaskqError, TimeoutError):
-    """The time given to a wait is over; the job goes on."""
+    """The time given to a wait is over; whether the job goes on is in its text."""
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - the name multiprocessing gives to the same thing

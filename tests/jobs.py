@@ -413,3 +413,16 @@ def total_of_maps() -> list[int]:
 
     job: Any = get_current_job()
     return [sum(one.get()) for one in job.fetch_dependencies()] + [sum(job.dependency.get())]
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def fail_once(flag: str) -> str:
+    """Fails the first time."""
+    path = Path(flag)
+    if not path.exists():
+        path.touch()
+        raise OSError("not yet")
+    return "done"

@@ -22,6 +22,9 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     completed   results in the order of completion, checked
     forks       children that job code has forked stay out of what called it
     failures    what failed, as a mapping
+    collecting  waits for the end of a map, and reads its results meanwhile
+    outage      who waits rides out a restart of the server
+    doubts      why nobody works on a map
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
     nested      waiting inside of what is run: the place of the process is lent

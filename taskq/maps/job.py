@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from rq.exceptions import InvalidJobOperation
@@ -17,14 +17,16 @@ from taskq.errors import (
     MapFailedError,
     OptionError,
     ResultsGoneError,
-    WaitTimeoutError,
 )
 from taskq.maps import own_end
+from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
+from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
+from taskq.maps.outage import rides_out
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
@@ -37,17 +39,13 @@ from taskq.result_list import ResultList
 from taskq.views import activity
 from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
-from taskq.views.progress_bar import Show, bar
+from taskq.views.progress_bar import Move, Show, bar
 
 _MARK = keys.JOB_KIND.encode()
 CANCELED = "cancelled"  # the reason that closes a cancelled map
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
-
-_REDRAW = 0.1  # seconds between two looks of the progress bar
-_READ = (0.05, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
-_MUCH = 0.01  # seconds it takes to read
 
 Errors = Literal["raise", "return"]
 
@@ -125,23 +123,32 @@ class MapJob(SignedJob):
 
         Returns:
             Whether the map has ended. The server says when; nothing is polled faster than once a second.
+
+        Raises:
+            ServerError: If the server refuses, or can't be reached for 30 seconds.
+
+        That it can't be reached, or nobody works on the map (no worker listens on its queue, no scheduler runs for
+        its retry), is said once on stderr.
         """
         if not progress:
-            return self._wait(timeout)
-        with bar(self.store.glance().name, progress) as move:
-            ended = self._wait(timeout, lambda: move(self.progress))
-            if self.store.exists():
-                move(self.progress)
+            return until_end(self, timeout, self._doubts.begin())
+        with bar(self._name(), progress) as move:
+            ended = until_end(self, timeout, self._doubts.begin(), lambda: move(self.progress))
+            self._show(move)
             return ended
 
-    def _wait(self, timeout: float | None, on_progress: Callable[[], object] | None = None) -> bool:
-        with Events(self.connection, self.store.keys, timeout, progress=on_progress is not None) as events:
-            while not self.ready():
-                if on_progress:
-                    on_progress()
-                if not events.next(pace=_REDRAW):
-                    return self.ready()
-        return True
+    @rides_out
+    def _name(self) -> str:
+        return self.store.glance().name
+
+    @rides_out
+    def _show(self, move: Move) -> None:
+        if self.store.exists():
+            move(self.progress)
+
+    @cached_property
+    def _doubts(self) -> Doubts:
+        return Doubts(self)
 
     def _status_now(self) -> JobStatus | None:
         """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
@@ -153,7 +160,6 @@ class MapJob(SignedJob):
 
     # -- results -------------------------------------------------------------------------------------
 
-    @clear_errors
     def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
@@ -167,12 +173,13 @@ class MapJob(SignedJob):
                 results.
 
         Raises:
-            WaitTimeoutError: If the map has not ended in time. It goes on.
+            WaitTimeoutError: If the map has not ended in time; says whether it goes on, or nobody works on it.
             MapFailedError, MapCanceledError: If it ended early; with ``errors="return"`` too, unless
                 every item was tried.
             ResultsGoneError: If its keys are gone, or the server has lost a part of them.
             ReplacedError: If its id was pushed again.
-            ServerError: If the server can't be reached; the map goes on, and can be asked again.
+            ServerError: If the server refuses, or can't be reached for 30 seconds; the map can be asked again.
+                What keeps it from going on is said on stderr meanwhile: see ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
@@ -181,17 +188,24 @@ class MapJob(SignedJob):
             Exception: Whatever else the first failed item raised.
         """
         _check_errors(errors)
-        gathering = self._gather(timeout, despite_failures=errors == "return")
-        if gathering is None:
-            raise WaitTimeoutError(
-                f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
-            )
+        answer = self._answer(timeout, errors)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @clear_errors
+    def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
+        """The results; or an item's own error, which may look like one of the server's and is none."""
+        end = partial(self._results, errors=errors)
+        return collected(self, timeout, self._doubts.begin(), end, despite_failures=errors == "return")
+
+    def _results(self, gathering: Gathering, errors: Errors) -> list[Any] | BaseException:
         end = self.store.at_end(gathering.spans, SPANS)
         info = end.info
         if not info.announced:
             raise self._lost()
         if errors == "raise" and (first := self.store.first_failure(info)):
-            raise first.to_raise(self._named(info))
+            return first.to_raise(self._named(info))
         if not info.complete:
             raise self._early_end(info)
         if end.results + end.errors < info.total:
@@ -199,7 +213,7 @@ class MapJob(SignedJob):
         gathering.read_rest(end.spans, end.results)
         if errors == "raise" and gathering.unreadable:
             add_note(gathering.unreadable, f"of {self._named(info)}")
-            raise gathering.unreadable
+            return gathering.unreadable
         if end.errors:
             for failure in self.store.each_failure():
                 gathering.put_failure(failure.index, failure.exception(self._named(info)))
@@ -214,29 +228,6 @@ class MapJob(SignedJob):
             f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
         )
 
-    def _gather(self, timeout: float | None, *, despite_failures: bool) -> Gathering | None:
-        """Wait, and read results as they come meanwhile; None if the map has not ended in time.
-
-        With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
-        """
-        first, again, last = _READ
-        gathering, pace = Gathering(self.store, self.store.info().total), first if timeout is None else last
-        with Events(self.connection, self.store.keys, timeout, progress=False) as events:
-            while not self.ready():
-                if not events.next(look_again=pace):
-                    return gathering if self.ready() else None
-                if events.told_end:
-                    continue  # what is left is read together with what else there is to know then
-                if timeout is not None or (self.store.failed() and not despite_failures):
-                    pace = last  # nothing is to be read before the end
-                    continue
-                began = time.monotonic()
-                gathering.read_all()
-                # What is read in no time can wait: the look itself takes time from those who work.
-                pace = again if time.monotonic() - began > _MUCH else min(2 * pace, last)
-        return gathering
-
-    @clear_errors
     def __getitem__(self, position: int) -> Any:
         """The result that completed as number ``position`` (from 0); waits for it.
 
@@ -250,16 +241,26 @@ class MapJob(SignedJob):
         """
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
+        found, value = self._at(position)
+        if not found:
+            raise value
+        return value
+
+    @clear_errors
+    @rides_out
+    def _at(self, position: int) -> tuple[bool, Any]:
+        """Whether there will be a result at this position, and that; or the error to raise instead."""
         if not hasattr(self, "_completed"):
             self._completed = Completed(self.store)
+        watch = self._doubts.begin()
         with Events(self.connection, self.store.keys) as events:
             while not self._completed.has(position):
                 # Asked before it is read again: nothing is added after the end.
                 if self.ready() and not self._completed.has(position):
-                    raise self._end_of_results()
-                events.next()
+                    return False, self._end_of_results()
+                events.next(on_quiet=watch.look)
         try:
-            return self._completed.value(position)
+            return True, self._completed.value(position)
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -70,12 +71,15 @@ class Events:
             connection.deregister_connect_callback(pubsub.on_connect)
             pubsub.connection_pool.release(connection)
 
-    def next(self, pace: float = 0.0, look_again: float = _LOOK_AGAIN) -> bool:
+    def next(
+        self, pace: float = 0.0, look_again: float = _LOOK_AGAIN, on_quiet: Callable[[], object] | None = None
+    ) -> bool:
         """Wait for a message; all that have come are taken as one.
 
         Args:
             pace: Seconds to let pass after a message of progress, so that there are fewer looks.
             look_again: Seconds to wait at most.
+            on_quiet: Called if there was none.
 
         Returns:
             False if the timeout is over; True: look again.
@@ -83,7 +87,7 @@ class Events:
         Raises:
             NestedWaitError: If this is a process which that map may need.
         """
-        self.told_end = False
+        heard = self.told_end = False
         self._lending.begin()
         until = time.monotonic() + look_again
         if self._deadline is not None:
@@ -93,12 +97,15 @@ class Events:
             self._lending.begin()
             if not message or message["type"] != "message":
                 continue
-            self.told_end = message["data"] == _END
+            heard, self.told_end = True, message["data"] == _END
             if self.told_end or not pace:
                 self._drain()
                 return True
             until = min(until, time.monotonic() + pace)
-        return self._deadline is None or time.monotonic() < self._deadline
+        in_time = self._deadline is None or time.monotonic() < self._deadline
+        if in_time and not heard and on_quiet:
+            on_quiet()
+        return in_time
 
     def _drain(self) -> None:
         while self._pubsub.get_message(timeout=0):

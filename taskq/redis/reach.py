@@ -17,7 +17,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - as above
 )
 
-from taskq.errors import ServerError
+from taskq.errors import ServerError, TaskqError
 
 AWAY = (ConnectionError, TimeoutError, OSError)
 REFUSALS = (OutOfMemoryError, ReadOnlyError)
@@ -66,7 +66,7 @@ def final(error: BaseException) -> str | None:
 
 def is_away(error: BaseException) -> bool:
     """Whether the server can't be reached now, and may be in a while."""
-    return isinstance(error, AWAY) and final(error) is None
+    return isinstance(error, AWAY) and not isinstance(error, TaskqError) and final(error) is None
 
 
 def remedy(error: BaseException) -> str:
@@ -76,13 +76,15 @@ def remedy(error: BaseException) -> str:
 
 def reason(error: BaseException) -> str:
     """What has happened, in redis-py's words; without a full stop."""
-    text = str(error).rstrip(". ")
+    text = (error.reason if isinstance(error, ServerError) else "") or str(error).rstrip(". ")
     return "Authentication required" if _HELLO in text else text or type(error).__name__
 
 
 def server_error(error: BaseException, url: str) -> ServerError:
     """The error to raise instead; ``url``: without its password."""
-    return ServerError(f"Redis at {url} can't do it: {reason(error)}. {remedy(error)}.")
+    made = ServerError(f"Redis at {url} can't do it: {reason(error)}. {remedy(error)}.")
+    made.away, made.reason = is_away(error), reason(error)
+    return made
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -12,4 +12,5 @@ what people look at.
     error_groups  errors of one kind together
     progress      how far a map is
     progress_bar  the same as a bar
+    said          what the library says on stderr by itself
 """

@@ -6,10 +6,11 @@ import http.server
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,44 @@ def test_restart_in_mid_map(workers: Workers, server: Server, tmp_path: Path) ->
     assert job.get_status() == "finished"
     assert "Traceback" not in worker.output
     assert worker.stop() == 0
+
+
+def test_producers_that_wait_ride_out_a_restart(
+    workers: Workers, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.start()
+    workers.start("--processes", "2", url=server.url).wait_until_ready()
+    flag = tmp_path / "flag"
+    pushed = Queue(url=server.url).map(jobs.wait_for, ["", str(flag)], chunksize=1)
+    wait_until(lambda: pushed.progress.done == 1)
+    asks: list[Callable[[Any], Any]] = [
+        lambda job: job.get(), lambda job: job.get(timeout=HANGS), lambda job: job.wait() and job.get(),
+        list, lambda job: job.wait(progress="always") and job.get(),
+    ]  # fmt: skip
+    got: list[list[str]] = []
+    producers = [
+        threading.Thread(target=lambda ask=ask: got.append(ask(Queue(url=server.url).fetch_job(pushed.id))))
+        for ask in asks
+    ]
+    for producer in producers:
+        producer.start()
+    listening = Queue(url=server.url).connection
+    wait_until(lambda: listening.pubsub_numsub(pushed.store.keys.end)[0][1] == len(asks))
+    server.kill()
+    said = ""
+
+    def all_have_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return said.count("can't be reached") == len(asks)
+
+    wait_until(all_have_said)
+    server.start()
+    flag.touch()
+    for producer in producers:
+        producer.join(HANGS)
+    assert got == [["", str(flag)]] * len(asks)
+    assert (said + capsys.readouterr().err).count("can't be reached") == len(asks), "each said it once"
 
 
 def test_silent_for_longer_than_a_lease(workers: Workers, server: Server, tmp_path: Path) -> None:

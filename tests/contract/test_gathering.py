@@ -10,7 +10,7 @@ import pytest
 
 from taskq import Queue, WaitTimeoutError
 from taskq.errors import DamagedError, ResultsGoneError
-from taskq.maps import job as maps_job
+from taskq.maps import collecting
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.job import MapJob
 from taskq.redis import list_reader
@@ -156,7 +156,7 @@ def test_get_looks_seldom_where_nothing_is_to_be_read(
     """It is told when the map has ended."""
     looks: list[None] = []
     ready = MapJob.ready
-    monkeypatch.setattr(maps_job, "_READ", (*maps_job._READ[:2], LONG))
+    monkeypatch.setattr(collecting, "_READ", (*collecting._READ[:2], LONG))
     monkeypatch.setattr(MapJob, "ready", lambda self: (looks.append(None), ready(self))[1])
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.nap, items, chunksize=1)
