@@ -115,13 +115,16 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doubts, "_LONGEST", 0.0)
 
 
+THREE_LOOKS = 2.5  # seconds
+
+
 def wait(job: MapJob) -> None:
-    assert not job.wait(timeout=2.5)  # three looks
+    assert not job.wait(timeout=THREE_LOOKS)
 
 
 def get(job: MapJob) -> None:
     with pytest.raises(WaitTimeoutError, match="nobody works on it: no worker listens on the queue"):
-        job.get(timeout=2.5)
+        job.get(timeout=THREE_LOOKS)
 
 
 @pytest.mark.parametrize("ask", [wait, get])
@@ -152,7 +155,7 @@ def test_nothing_is_said_of_one_that_runs(fake_queue: Queue, capsys: pytest.Capt
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.nap, [LONG])
         with pytest.raises(WaitTimeoutError, match="it goes on"):
-            job.get(timeout=2.5)
+            job.get(timeout=THREE_LOOKS)
         job.cancel(kill=True)
         assert job.wait(timeout=HANGS)
     assert capsys.readouterr().err == ""

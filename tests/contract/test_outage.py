@@ -17,6 +17,7 @@ from tests import jobs
 from tests.waiting import HANGS, wait_until
 
 SQUARES = [0, 1, 4]
+BRIEF = 0.1  # seconds
 ASKS: dict[str, Callable[[MapJob], Any]] = {
     "get": lambda job: job.get(),
     "get in time": lambda job: job.get(timeout=HANGS),
@@ -68,7 +69,7 @@ def test_it_goes_on_when_the_server_is_back(
 
 @pytest.mark.parametrize("ask", ["get", "wait", "iteration"])
 def test_not_for_ever(server: Any, queue: Queue, ask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "PATIENCE", 0.1)
+    monkeypatch.setattr(outage, "PATIENCE", BRIEF)
     job = queue.map(jobs.square, range(3))
     server.connected = False
     with pytest.raises(ServerError, match="Is it running") as caught:
@@ -81,12 +82,12 @@ def test_no_longer_than_the_timeout(server: Any, queue: Queue) -> None:
     job = queue.map(jobs.square, range(3))
     server.connected = False
     with pytest.raises(ServerError):
-        job.get(timeout=0.1)
+        job.get(timeout=BRIEF)
 
 
 def test_a_server_that_answers_and_breaks_every_time(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that closes the connection on a reply which is too large for it."""
-    monkeypatch.setattr(outage, "PATIENCE", 0.1)
+    monkeypatch.setattr(outage, "PATIENCE", BRIEF)
     job = queue.map(jobs.square, range(3))
 
     def fail(*_args: Any) -> None:

@@ -12,6 +12,8 @@ from taskq_workers import build
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lane import Lane, OnDeath, OnDone
 from taskq_workers.lanes.lone_pool import context
+from taskq_workers.lanes.oom import OomKills
+from taskq_workers.link.flight import Flight
 from taskq_workers.link.tasks import BatchTask, JobTask, Task
 from taskq_workers.settings import Settings
 
@@ -40,13 +42,18 @@ class Lanes:
         on_done: Called (in a thread of a Pool) with a lane, and of each of its tasks that has ended the number and
             the outcome.
         on_death: Called (in a thread of a Pool) with a lane whose process was found dead.
+        record: Where what they run is noted, too.
     """
 
-    def __init__(self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath) -> None:
+    def __init__(
+        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None
+    ) -> None:
         self._settings = settings
         self._title = title
         self._on_done = on_done
         self._on_death = on_death
+        self._record = record
+        self._oom = OomKills()
         self._ctx = context(settings.preload, settings.path, settings.build)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
@@ -118,7 +125,7 @@ class Lanes:
 
     def _new(self, index: int) -> Lane:
         title = f"{self._title} pool process {index}"
-        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death, self._record)
 
     # -- places that are lent ----------------------------------------------------------------------------
 
@@ -212,6 +219,7 @@ class Lanes:
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
+        lane.starved = not lane.killed_for and self._oom.news()
         if self._row.get(lane.index) is lane:
             self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
         for places in (self._row, self._successors):

@@ -34,6 +34,7 @@ from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.limits import Limits
 from taskq.redis.urls import url_of
 from taskq_workers import logs, signals, user_path
+from taskq_workers.link import flight
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.lending import NOTICE, Lending
@@ -78,7 +79,7 @@ def start(
     _lending = Lending(lent, lambda: _answers.put((NOTICE, 0, None)))
     nested.use(_lending, url_of(connection.shared()))
     os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
-    _marker = Marker(numbers)
+    _marker = Marker(flight.numbers_at(numbers))
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
     _marker.begin(0)
 
@@ -214,7 +215,8 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit,
-            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number), server=task.server or Limits(),
+            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+            server=task.server or Limits(), exact=task.exact,
         )  # fmt: skip
     finally:
         _current_job.reset(token)
