@@ -75,6 +75,15 @@ def test_claimed_ahead_goes_back_if_others_come_first(fake_queue: Queue, tmp_pat
         end(one)
 
 
+def test_a_job_behind_many_maps_in_its_queue_does_not_wait_for_these(fake_queue: Queue) -> None:
+    maps = [endless(fake_queue, 0.3, 40) for _ in range(20)]
+    job = fake_queue.enqueue(jobs.square, 3)
+    with running_worker(fake_queue, processes=1):
+        assert job.latest_result(timeout=HANGS)
+        assert sum(one.progress.done for one in maps) < 10
+        end(*maps)
+
+
 def test_weights_are_shares(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=2):
         heavy = fake_queue.map(jobs.nap, [0.02] * 400, chunksize=1, weight=4)

@@ -67,7 +67,7 @@ def _kill(pid: int) -> None:
         process.kill()
 
 
-def _pool(_ctx: Any, on_death: Any, initargs: tuple[Any, ...]) -> FakePool:
+def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) -> FakePool:
     here = world.current()
     return FakePool(here, here.loop.current.process, on_death, initargs[4])
 

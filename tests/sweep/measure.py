@@ -24,7 +24,7 @@ class Seen:
 
     Args:
         job: Seconds until the no-op job had ended.
-        small: Seconds until the small map had ended.
+        small: Seconds until the first item of the small map had ended.
         between: Items of the maps that ended meanwhile.
         least: Items that the map has got which has got the least, when both were through.
         most: Of the one that has got the most.
@@ -67,8 +67,9 @@ def _newcomers(queue: Queue, maps: list[MapJob]) -> Seen:
     small = queue.map(jobs.square, range(4), chunksize=1)
     assert job.latest_result(timeout=HANGS)
     waited = time.monotonic() - began
-    small.get(timeout=HANGS)
+    wait_until(lambda: small.progress.done)
     through, done = time.monotonic() - began, _done(maps)
+    small.get(timeout=HANGS)
     return Seen(waited, through, sum(done) - before, min(done), max(done))
 
 

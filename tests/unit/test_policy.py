@@ -121,7 +121,9 @@ def test_a_queue_before_another_gets_every_process(low: Sequence[float], process
 @given(st.lists(SECONDS, min_size=1, max_size=64), st.integers(1, 4), st.floats(0.0, 60.0))
 def test_a_newcomer_gets_the_next_process(seconds: Sequence[float], processes: int, moment: float) -> None:
     sources = {f"m{n}": ("low", one, 1.0, MANY) for n, one in enumerate(seconds)}
-    came = moment + CREDIT / EARNED + 2 * max(seconds)  # the credit of those that came together is earned again
+    came = (
+        moment + (CREDIT + processes * max(seconds)) / EARNED + 2 * max(seconds)
+    )  # the credit of those that came together is earned again
     mix = Mix({**sources, "new": ("low", 0.001, 1.0, 1)}, processes, came={"new": came})
     mix.run(until=came + 3 * max(seconds))
     begun = [name for moment, name in mix.began if moment > came]

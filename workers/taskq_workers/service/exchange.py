@@ -254,7 +254,7 @@ class Exchange:
             return []
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            room=room, alternates=state.order.alternates,
+            room=room, maps=planning.maps(state), alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues), None)]
 

@@ -7,8 +7,9 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
   on. Who comes, or comes back, begins with the time that somebody of weight 1 has had who was there all the while
   (the *clock* of the queue), so that nobody makes up for time in which he wanted none.
 - One that has just come goes before those, on *credit* of its queue: the next free process is its own, however
-  many maps there are. The others earn that credit, a second at most, with each two seconds that they run; so a
-  stream of newcomers gets a third of the time on credit, and nobody waits for ever.
+  many maps there are, and so are others until it has had 0.05 s. The others earn that credit, a second at most,
+  with each two seconds that they run; so a stream of newcomers gets a third of the time on credit, and nobody
+  waits for ever.
 
 A process is never left idle while anything is offered. What may not run (suspended, capped) is not offered.
 """
@@ -72,6 +73,7 @@ class _Account:
     weight: float = 1.0
     came: int = -1  # in which order; -1: it wants nothing
     fresh: bool = False  # it has just come
+    used: float = 0.0  # seconds, since then
     tasks: set[Hashable] = field(default_factory=set)  # that run
 
 
@@ -105,7 +107,7 @@ class Policy:
             if account.came < 0:
                 clock = self._clock[offer.queue]
                 account.fresh = account.had <= clock and self._credit_of(offer.queue, now) > 0
-                account.had, account.came = max(account.had, clock), next(self._numbers)
+                account.had, account.came, account.used = max(account.had, clock), next(self._numbers), 0.0
 
     def _look_at_clock(self, queue: str, now: float) -> None:
         """Keep it among what those have had that want something; and nobody goes first without credit."""
@@ -136,6 +138,8 @@ class Policy:
             return
         account = one.account
         account.tasks.discard(task)
+        account.used += seconds
+        account.fresh = one.on_credit and account.used < UNKNOWN and account.came >= 0
         self._spend(account, seconds - one.charged, on_credit=one.on_credit)
 
     def forget(self, source: Hashable) -> None:

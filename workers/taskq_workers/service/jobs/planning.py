@@ -18,6 +18,7 @@ from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, short_path
 
+MAPS = 64  # that are taken at a time
 MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
 
 # -- chunks ------------------------------------------------------------------------------------------
@@ -36,8 +37,12 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
     free = max(0, len(state.lanes.idle) - len(state.errands))
     now = list(itertools.islice(picks, free))
     if beside_jobs:  # what comes may be before it; then the process is free no more
-        now = [offer for offer in now if 0 < offer.seconds < FAST]
+        now = [offer for offer in now if _is_fast(offer)]
     soon, later = _ahead(state, len(now), picks)
+    if not (now or soon) and _one_is_free_soon(state):
+        # What is not known to be short is to have the next process: with it in hand, nothing is queued before it.
+        first = itertools.islice(offers.upcoming(state, offers.known(state)), 1)
+        now = [offer for offer in first if not _is_fast(offer)]
     wanted = Counter(offer.source for offer in (*now, *soon))
     useful = wanted + Counter(offer.source for offer in later)
     counts = []
@@ -67,11 +72,20 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
     for part, share in enumerate((1, 2)):
         while held < share * lanes * most and (held < share * lanes * least or worth < share * lanes * seconds):
             offer = next(picks, None)
-            if offer is None or not 0 < offer.seconds < FAST:
+            if offer is None or not _is_fast(offer):
                 return found
             found[part].append(offer)
             held, worth = held + 1, worth + offer.seconds
     return found
+
+
+def _is_fast(offer: Offer) -> bool:
+    return 0 < offer.seconds < FAST
+
+
+def _one_is_free_soon(state: State) -> bool:
+    """Whether no process is free, but one is in a moment."""
+    return not state.lanes.idle and any(_is_short(lane) for lane in state.lanes.open)
 
 
 def _is_short(lane: Lane) -> bool:
@@ -104,8 +118,13 @@ def _room(state: State) -> int:
     if waiting:
         return 0
     # Not behind plain jobs: nobody knows how long they take, and others may be free.
-    soon = any(not lane.idle and _is_short(lane) for lane in state.lanes.open)
+    soon = _one_is_free_soon(state)
     return min(len(state.lanes.idle) or int(soon), state.allowance)
+
+
+def maps(state: State) -> int:
+    """How many maps to take at most where jobs are asked for: what waits behind them is not to wait for them."""
+    return max(1, min(MAPS, MOST_MAPS - len(state.maps), state.allowance))
 
 
 def _before_maps(state: State) -> list[rq.Queue]:
