@@ -4,6 +4,7 @@
 #   make check           lint, types and tests: what CI runs
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
@@ -21,7 +22,7 @@ DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
 TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds rq-suite chaos fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds rq-suite chaos sweep fuzz browser promtool screenshots compose-test dist clean
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -50,6 +51,9 @@ rq-suite: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+sweep: $(READY)
+	$(BIN)/python -m tests.sweep $(ARGS)
 
 fuzz: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'

@@ -21,6 +21,7 @@ TaskqError
 ├── DamagedError          what stands in Redis is not what taskq wrote there
 │   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
+├── NestedWaitError       work waits for other work for which there is no process
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
 
@@ -120,6 +121,10 @@ class ServerError(TaskqError):
 
     reason = ""
     """What has happened, in redis-py's words; "" if it is not the one who says so."""
+
+
+class NestedWaitError(TaskqError):
+    """An item, or a job, waits for a map on its own server, and might hold the very process which that needs."""
 
 
 class WaitTimeoutError(TaskqError, TimeoutError):

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 def square(n: int) -> int:
     return n * n
@@ -38,6 +40,18 @@ def nap(seconds: float) -> float:
 def nap_or_wait(seconds: float, flag: str) -> None:
     time.sleep(seconds)
     wait_for(flag)
+
+
+def nest(depth: int, how: str = "get") -> int:
+    """Maps itself, and waits for that, so many times."""
+    from taskq import Queue
+
+    if not depth:
+        return 0
+    inner = Queue().starmap(nest, [(depth - 1, how)])
+    if how == "wait":
+        inner.wait()
+    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
 
 
 def wait_for(flag: str) -> str:
@@ -373,6 +387,34 @@ def draw(seconds: float) -> tuple[int, int, int]:
 def explode(job: Any, *_: Any) -> None:
     """A callback that leaves a file where the job's description says."""
     Path(job.description).touch()
+
+
+def kill_service(n: int, bad: int = 0, seconds: float = 0.0) -> int:
+    """Takes its whole service down, as a kernel does that is out of memory; if ``n`` is bad."""
+    if n != bad:
+        time.sleep(seconds)
+        return n
+    service = psutil.Process()
+    while "taskq: service" not in (title := " ".join(service.cmdline())) or "pool process" in title:
+        above = service.parent()
+        assert above is not None
+        service = above
+    os.kill(service.pid, signal.SIGKILL)
+    time.sleep(1800)  # longer than any test; the end comes with the service's
+    return n
+
+
+def kill_worker(n: int, bad: int = 0, seconds: float = 0.0) -> int:
+    """Takes all of its worker down, as the end of its container does; if ``n`` is bad."""
+    if n != bad:
+        time.sleep(seconds)
+        return n
+    of_session = [one for one in psutil.process_iter() if os.getsid(one.pid) == os.getsid(0)]
+    for process in sorted(of_session, key=lambda one: "taskq: manager" not in " ".join(one.cmdline())):
+        if process.pid != os.getpid():
+            process.kill()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return n
 
 
 def read_map(job: Any, connection: Any, *_args: Any) -> None:

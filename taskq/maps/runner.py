@@ -60,6 +60,7 @@ def run_chunk(
     watch: Watch | None = None,
     passing: tuple[type[BaseException], ...] = (),
     server: Limits = USUAL,
+    exact: bool = False,
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
@@ -75,6 +76,7 @@ def run_chunk(
             with ``HELD`` bytes of results, and the rest is part of the outcome, in chunks of about that size.
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
+        exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
         server: What the server takes; a chunk with more items, or larger results, is cut, whatever its size.
 
     Raises nothing but those, whatever user code does.
@@ -92,6 +94,8 @@ def run_chunk(
     if item_timeout:
         call = limited(call, item_timeout)
     pace = _Pace(watch, item_timeout, adapt, len(body.header.within(part)), server.together)
+    if exact:
+        pace.look_always()
     return _run(call, star, body, part, (limit, server), pace, passing, keys)
 
 
@@ -113,6 +117,10 @@ class _Pace:
         self._pickled = 0  # characters of those before
         self._slice = SLICE if adapt else _NEVER
         self._count = count
+
+    def look_always(self) -> None:
+        """Tell of each item."""
+        self._glance = 0.0
 
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""

@@ -10,9 +10,11 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
+from taskq.maps.nested import Lending
 from taskq.redis.keys import MapKeys
 
 _LOOK_AGAIN = 1.0  # seconds: bound of one wait, in case a message was lost with a connection
+_ANSWER = 0.05  # seconds after which a wait that lends its process looks whether it may
 _END = b"end"
 
 
@@ -36,6 +38,7 @@ class Events:
         self._channels = [keys.end, keys.events] if progress else [keys.end]
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self.told_end = False  # by the last message
+        self._lending = Lending(connection, f"the map {keys.id}")
 
     def __enter__(self) -> Self:
         self._pubsub.subscribe(*self._channels)
@@ -45,6 +48,7 @@ class Events:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         try:
+            self._lending.end()
             if kind is None:
                 with suppress(RedisError):  # it is broken then, and closed as any other
                     self._give_back()
@@ -79,13 +83,18 @@ class Events:
 
         Returns:
             False if the timeout is over; True: look again.
+
+        Raises:
+            NestedWaitError: If this is a process which that map may need.
         """
         heard = self.told_end = False
+        self._lending.begin()
         until = time.monotonic() + look_again
         if self._deadline is not None:
             until = min(until, self._deadline)
         while (left := until - time.monotonic()) > 0:
-            message = self._pubsub.get_message(timeout=left)
+            message = self._pubsub.get_message(timeout=min(left, _ANSWER) if self._lending.concerned else left)
+            self._lending.begin()
             if not message or message["type"] != "message":
                 continue
             heard, self.told_end = True, message["data"] == _END

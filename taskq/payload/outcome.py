@@ -59,9 +59,18 @@ class ItemFailure:
         return record
 
     @classmethod
-    def lost(cls, index: int, cause: str, deaths: int, host: str = "") -> ItemFailure:
-        """The record of an item whose process died each of ``deaths`` times, the last time on this host."""
-        message = f"item {index} was given up: the process that ran it died {deaths} times, last by {cause}"
+    def lost(cls, index: int, cause: str, deaths: int, host: str = "", services: int = 0) -> ItemFailure:
+        """The record of an item that is given up.
+
+        Args:
+            index: The item's.
+            cause: What died the last time, for people; it names the host.
+            deaths: How often its process, or the whole service, died while it ran.
+            host: Where it is given up.
+            services: How many of these were whole services.
+        """
+        what = "the service" if services == deaths else "the process or the service" if services else "the process"
+        message = f"item {index} was given up: {what} that ran it died {deaths} times, last by {cause}"
         return cls(index, "WorkerLostError", message, attempts=deaths, host=host)
 
     @classmethod

@@ -23,6 +23,8 @@ taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           co
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
 taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job
                                the map; see maps/refusal.py
+taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
+                               that ran it: upkeep/evidence.py
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
@@ -82,7 +84,7 @@ JOB_TRACE = "taskq_trace"
 """Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
 
 JOB_DEATHS = "taskq_deaths"
-"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at"; see suspect.py."""
+"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at cause"; see suspect.py."""
 
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
@@ -177,6 +179,10 @@ class MapKeys:
         return f"{self.hash}:refusals"
 
     @property
+    def deaths(self) -> str:
+        return f"{self.hash}:deaths"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -194,6 +200,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
+            self.deaths,
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ what people look at.
 
     activity      what the services do at this moment
     backlog       what waits and runs on each queue
+    waits         how long the next job has waited, and what is before it
     metrics       what has been counted
     timeline      which process ran which chunk
     tracing       OpenTelemetry's spans

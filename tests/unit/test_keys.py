@@ -50,7 +50,7 @@ def test_the_keys_of_a_map() -> None:
     assert MapKeys("x").all == (
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
-        "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals",
+        "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
     )  # fmt: skip
 
 

@@ -26,12 +26,13 @@ from taskq_workers.service import version
 def status(url: str, as_json: bool) -> None:
     """Show the queues, the live services with their pool processes, and the maps that run or wait.
 
-    With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
-    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build",
-    "trouble": why it takes nothing, "pool": [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk",
-    "since"}]}], "maps": [{"id", "function", "queue", "status", "chunks_waiting", "chunks_claimed", "done",
-    "failed", "total", "rate", "seconds_left"}], "refused": {reason: count}, "versions": [text: what is wrong with
-    the versions that work here]}. Memory is in bytes, cpu and seconds_left in seconds, times in Unix time.
+    With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed", "next_waited":
+    seconds, or null where no job waits, "next_behind": what is before it}], "services": [{"name", "host", "pid",
+    "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build", "trouble": why it takes nothing,
+    "pool": [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id",
+    "function", "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate",
+    "seconds_left"}], "refused": {reason: count}, "versions": [text: what is wrong with the versions that work
+    here]}. Memory is in bytes, cpu and seconds_left in seconds, times in Unix time.
 
     \b
     Examples:
@@ -61,12 +62,32 @@ def status(url: str, as_json: bool) -> None:
 
 def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
     made = table(
-        "Queues", "queue", "waiting", "running", "finished", "failed", "deferred", "scheduled", "chunks", fold=fold
+        "Queues",
+        "queue",
+        "waiting",
+        "running",
+        "finished",
+        "failed",
+        "deferred",
+        "scheduled",
+        "chunks",
+        "waited",
+        "behind",
+        fold=fold,
     )
     order = ("queued", "started", "finished", "failed", "deferred", "scheduled")
     return add_rows(
-        made, ((one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed) for one in queues)
+        made,
+        (
+            (one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed, *_wait(one))
+            for one in queues
+        ),
     )
+
+
+def _wait(queue: QueueLine) -> tuple[str, str]:
+    """How long the next job has waited, and what is before it."""
+    return (duration(queue.wait.seconds), queue.wait.behind) if queue.wait else ("", "")
 
 
 def services_table(infos: list[ServiceInfo], doing: dict[str, Activity], now: float) -> Table:
@@ -103,7 +124,14 @@ def _document(
 ) -> dict[str, list[dict[str, Any]]]:
     return {
         "queues": [
-            {"name": one.name, "jobs": one.jobs, "chunks_waiting": one.waiting, "chunks_claimed": one.claimed}
+            {
+                "name": one.name,
+                "jobs": one.jobs,
+                "chunks_waiting": one.waiting,
+                "chunks_claimed": one.claimed,
+                "next_waited": one.wait.seconds if one.wait else None,
+                "next_behind": one.wait.behind if one.wait else "",
+            }
             for one in queues
         ],
         "services": [_service(info, doing.get(info.name)) for info in infos],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ from taskq_workers import build
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lane import Lane, OnDeath, OnDone
 from taskq_workers.lanes.lone_pool import context
+from taskq_workers.lanes.oom import OomKills
+from taskq_workers.link.flight import Flight
 from taskq_workers.link.tasks import BatchTask, JobTask, Task
 from taskq_workers.settings import Settings
 
@@ -18,6 +21,9 @@ log = logging.getLogger(__name__)
 
 _STILLBORN = 3  # processes in a row that died at their start, after which only one at a time is tried
 _PAUSES = (1.0, 60.0)  # seconds until the next of these tries: at first, and at most
+MOST_LENT = 32
+"""Processes that wait for other work, of one service; for each there is one more. The next that waits is told."""
+
 _WEIGH = 0.1  # seconds between two looks at the memory of one process
 _OTHER_BUILD = (
     "the installation of taskq has changed under this worker: a new pool process would be of another build than "
@@ -36,13 +42,18 @@ class Lanes:
         on_done: Called (in a thread of a Pool) with a lane, and of each of its tasks that has ended the number and
             the outcome.
         on_death: Called (in a thread of a Pool) with a lane whose process was found dead.
+        record: Where what they run is noted, too.
     """
 
-    def __init__(self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath) -> None:
+    def __init__(
+        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None
+    ) -> None:
         self._settings = settings
         self._title = title
         self._on_done = on_done
         self._on_death = on_death
+        self._record = record
+        self._oom = OomKills()
         self._ctx = context(settings.preload, settings.path, settings.build)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
@@ -82,13 +93,14 @@ class Lanes:
     @property
     def changing(self) -> bool:
         """Whether a lane is missing, or is being replaced by another."""
-        missing = len(self._row) < self._settings.processes
+        missing = any(index not in self._row for index in range(self._settings.processes))
         return bool(missing or self._worn or self._successors or self._leaving)
 
     @property
     def due(self) -> float | None:
         """When to try again to fill the row, on the monotonic clock; None: it is full."""
-        return self._wait_until if len(self._row) < self._settings.processes else None
+        missing = any(index not in self._row for index in range(self._settings.processes))
+        return self._wait_until if missing else None
 
     def fill(self) -> None:
         """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
@@ -105,6 +117,7 @@ class Lanes:
                     if self.trouble:
                         self._row[index].say_when_ready()
             self._replace_worn()
+            self._lend()
         except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
             self._wait_until = time.monotonic() + _NO_START
             log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
@@ -112,7 +125,29 @@ class Lanes:
 
     def _new(self, index: int) -> Lane:
         title = f"{self._title} pool process {index}"
-        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death, self._record)
+
+    # -- places that are lent ----------------------------------------------------------------------------
+
+    def _lend(self) -> None:
+        """Have a process more for each that waits for other work, as long as it does."""
+        lent = [lane for lane in self._row.values() if lane.lent]
+        refused = lent[MOST_LENT:]
+        for lane in self._row.values():
+            lane.refuse(lane in refused)
+        wanted = min(len(lent), MOST_LENT)
+        extra = [index for index in self._row if index >= self._settings.processes]
+        for index in itertools.count(self._settings.processes):
+            if len(extra) >= wanted:
+                break
+            if index not in self._row:
+                self._row[index] = self._new(index)
+                extra.append(index)
+        for index in sorted(extra, reverse=True)[: max(0, len(extra) - wanted)]:
+            lane = self._row[index]
+            if not lane.lent:  # else it is one of those that wait
+                lane.closed = True
+                self._leaving.append(self._row.pop(index))
 
     # -- replacing what has done enough ----------------------------------------------------------------
 
@@ -184,6 +219,7 @@ class Lanes:
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
+        lane.starved = not lane.killed_for and self._oom.news()
         if self._row.get(lane.index) is lane:
             self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
         for places in (self._row, self._successors):

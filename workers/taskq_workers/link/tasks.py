@@ -52,6 +52,7 @@ class ChunkTask:
     item_timeout: float = 0.0  # seconds; 0.0: none
     adapt: bool = False  # the chunk may be cut
     server: Limits | None = None  # of the server; None: those of one as it comes
+    exact: bool = False  # note each item that begins: something has died of one of them
 
 
 @dataclass(frozen=True)

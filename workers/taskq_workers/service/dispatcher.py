@@ -42,6 +42,7 @@ from taskq_workers.service.jobs import (
     intake,
     offers,
     outcomes,
+    quarantine,
     recall,
     refusing,
     short_path,
@@ -145,7 +146,9 @@ class Dispatcher:
             return False
         if state.lanes.changing or time.monotonic() >= self._wakes_at:
             return False
-        return isinstance(event, Done) or (isinstance(event, Fetched) and isinstance(event.reply, list))
+        return (isinstance(event, Done) and bool(event.ends)) or (
+            isinstance(event, Fetched) and isinstance(event.reply, list)
+        )
 
     def _step(self, events: list[Event], *, alone: bool = False) -> None:
         self._handle(events)
@@ -181,6 +184,7 @@ class Dispatcher:
             *deadlines.due(state),
             *recall.due(state),
             *self._search.due(),
+            *quarantine.due(state),
         ]
         if (due := state.lanes.due) is not None:
             until.append(due)
@@ -295,7 +299,8 @@ class Dispatcher:
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
-        if self._ask or self.state.settings.rq.burst or self.state.lanes.trouble:
+        state = self.state
+        if self._ask or state.settings.rq.burst or state.lanes.trouble or quarantine.is_secluded(state):
             self._fetching.pause()
         else:
             self._fetching.wait()
@@ -320,7 +325,8 @@ class Dispatcher:
         self.state.unsure = True
         self.state.meter.count("taskq_redis_errors")
         self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
-        feeding.top_up(self.state)  # what is in hand can be run
+        with suppress(RedisError):  # but for suspects, of which Redis must be told first
+            feeding.top_up(self.state)  # what is in hand can be run
         log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
 
     def _stumbled(self, error: Exception) -> None:

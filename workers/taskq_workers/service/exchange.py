@@ -12,12 +12,13 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
+from taskq.maps.deaths import settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.state import FETCHERS, State
-from taskq_workers.service.jobs import guests, planning, short_path
+from taskq_workers.service.jobs import casualties, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
 
@@ -141,7 +142,8 @@ class Exchange:
         claim, outcome, note = ended
         run.ended.remove(ended)
         if len(claim.to_do) > 1:
-            again = Wounded(claim, claim.deaths, None, outcome.started, outcome.seconds, claim.halves())
+            parts = tuple((half, settled(claim.deaths)) for half in claim.halves())
+            again = Wounded(claim, 0, None, outcome.started, outcome.seconds, parts)
             run.wounded.append(again)
             return
         failure = ItemFailure.not_stored(claim.to_do[0], str(error), note.host)
@@ -161,10 +163,10 @@ class Exchange:
                 if wounded.note is not None:
                     run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
                     handlers.append((run, _nothing, None))
-                if wounded.halves is None:
-                    run.store.release([(claim, deaths)], pipe)
+                if wounded.parts:
+                    run.store.divide(claim, wounded.parts, pipe)
                 else:
-                    run.store.split(claim, wounded.halves, deaths, pipe)
+                    run.store.release([(claim, deaths)], pipe)
                 handlers.append((run, partial(self._given_back, run, wounded), None))
             run.pending += len(run.wounded)
         return handlers
@@ -191,6 +193,8 @@ class Exchange:
     def _queue_claims(self, pipe: Any) -> list[Handler]:
         if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
             return []
+        if quarantine.is_secluded(self.state):
+            return []
         handlers: list[Handler] = []
         for run, count in planning.claims(self.state, beside_jobs=bool(self._takes[1])):
             if count > 0:
@@ -199,7 +203,7 @@ class Exchange:
                 handlers.append((run, partial(self._claimed, run), None))
             elif count < 0:
                 back = [run.ready.pop() for _ in range(-count)]
-                run.store.release([(claim, claim.deaths) for claim in back], pipe)
+                run.store.release([(claim, settled(claim.deaths)) for claim in back], pipe)
                 handlers.append((run, _nothing, None))
                 if not run.pending:
                     guests.say_work(pipe, run)
@@ -212,6 +216,7 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
+        answer.claims[:] = casualties.sift(self.state, run, answer.claims)
         if run.refused:  # meanwhile
             run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
         else:
@@ -320,5 +325,5 @@ def _resolve_claims(state: State, run: MapRun) -> None:
     known = {claim.text for claim in run.held}
     unknown = [claim for claim in run.store.held_by(state.name) if claim.text not in known]
     if unknown:
-        run.store.release((claim, claim.deaths) for claim in unknown)
+        run.store.release((claim, settled(claim.deaths)) for claim in unknown)
         run.pending += len(unknown)

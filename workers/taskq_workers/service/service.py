@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cotyledon
@@ -25,6 +26,8 @@ from taskq.redis.urls import hide_password
 from taskq_workers import clock, logs, signals, telemetry
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link import flight
+from taskq_workers.link.flight import Flight
 from taskq_workers.service import server_check, version
 from taskq_workers.service.core.events import Died, Done, Message, Stop
 from taskq_workers.service.core.inbox import Inbox
@@ -69,6 +72,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._title = f"taskq: service {worker_id}"
         self._name = worker_name(manager, worker_id, settings.rq.name)
         self._inbox = Inbox()
+        self._record = flight.path_of(worker_id)
         self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -94,6 +98,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                     connect(url, retries=0, pool=LeanPool, client=LeanRedis),
                     lambda: connect(url, retries=0, timeout=fetcher.TIMEOUT, client=LeanRedis),
                     self._say_ready,
+                    self._record,
                 )
                 dispatcher.run()
                 guard.clean_up()
@@ -158,6 +163,7 @@ def build(
     connection: Any,
     new_connection: Callable[[], Any],
     on_ready: Callable[[], object] = lambda: None,
+    record: Path | None = None,
 ) -> Dispatcher:
     """Put one service's parts together; nothing runs yet but RQ's command channel.
 
@@ -169,6 +175,7 @@ def build(
         connection: The dispatcher's.
         new_connection: Makes one for each fetcher.
         on_ready: Called once the service is registered and its pool processes are on their way.
+        record: The file of its flight record; None: it keeps none.
     """
     clock.SERVER.measure(connection)
     worker = RQWorker(settings.queues, name, connection, settings.rq)
@@ -181,6 +188,7 @@ def build(
         title,
         on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
         on_death=lambda lane: inbox.put(Died(lane)),
+        record=Flight(record, settings.processes) if record else None,
     )
     webhooks = Webhooks(
         lambda: inbox.put(Message({"command": "taskq-sent"})), private=settings.trust.private_webhooks

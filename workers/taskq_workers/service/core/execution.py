@@ -14,6 +14,7 @@ from rq.executions import Execution
 from rq.job import Job
 
 from taskq.maps.claim import Claim
+from taskq.maps.deaths import services, total
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
 from taskq.maps.refusal import Refusal
@@ -27,6 +28,7 @@ from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.map_function import MapFunction
+from taskq_workers.settings import MAX_DEATHS
 
 FAST = 0.12
 """Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
@@ -128,7 +130,8 @@ class Wounded:
         deaths: To note: of processes that ran it, this one included if it is to blame.
         note: Who ran it, of a death; None: it was none.
         began: Unix time at which it began to run.
-        halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
+        parts: Into which it is divided, so that the item at fault is found, each with its deaths; none: it is
+            tried again as it is.
         seconds: How long it ran.
     """
 
@@ -137,7 +140,7 @@ class Wounded:
     note: TimelineNote | None
     began: float
     seconds: float
-    halves: tuple[Range, Range] | None = None
+    parts: tuple[tuple[Range, int], ...] = ()
 
 
 @dataclass(eq=False)
@@ -146,6 +149,7 @@ class MapRun(Taken):
 
     Args:
         ready: Chunks claimed and not yet in a lane.
+        last: Those of them that are to run alone: see ``quarantine.py``.
         flying: Task number -> the chunk that it runs.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
         wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
@@ -157,6 +161,7 @@ class MapRun(Taken):
     info: MapInfo = field(kw_only=True)
     guest: bool = False
     ready: deque[Claim] = field(default_factory=deque)
+    last: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
@@ -201,11 +206,11 @@ class MapRun(Taken):
     def held(self) -> list[Claim]:
         """Every chunk of which it believes to hold the claim."""
         ended = [claim for claim, _outcome, _note in self.ended]
-        return [*self.ready, *self.flying.values(), *ended, *(one.claim for one in self.wounded)]
+        return [*self.ready, *self.last, *self.flying.values(), *ended, *(one.claim for one in self.wounded)]
 
     @property
     def in_hand(self) -> int:
-        return len(self.ready) + len(self.flying)
+        return len(self.ready) + len(self.last) + len(self.flying)
 
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
@@ -218,13 +223,20 @@ class MapRun(Taken):
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
+            claim.deaths > 0,
         )  # fmt: skip
+
+    def wait_again(self, claim: Claim) -> None:
+        """A chunk was not begun by the process that it had been given to, or is not to blame for its death."""
+        alone = services(claim.deaths) and total(claim.deaths) >= MAX_DEATHS - 1
+        (self.last if alone else self.ready).appendleft(claim)
 
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""
         self.closed = self.closed or f"{type(error).__name__}: {error}"
         self.refusal = self.refusal or refusals.of(error)
         self.ready.clear()
+        self.last.clear()
         self.ended.clear()
         self.wounded.clear()
 

@@ -32,7 +32,7 @@ from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
-from taskq_workers.settings import Settings
+from taskq_workers.settings import MAX_DEATHS, Settings
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,9 @@ class State:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
         maps: Those of them that are maps, in the order of whose turn it is.
         ready: The plain ones that wait for a process, in their order.
-        held: The plain ones that wait until another has ended: see ``suspect.py``.
+        held: The plain ones that are to run alone: see ``quarantine.py``.
+        alone: Number of the task that runs alone, or did.
+        drain: When nothing is begun, so that something can run alone.
         unrecorded: The plain ones that have ended, until Redis knows.
         policy: Says which source the next process is for.
         due: On the monotonic clock: no plain job is over its time before.
@@ -106,6 +108,8 @@ class State:
     maps: deque[MapRun] = field(default_factory=deque)
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
+    alone: int = 0
+    drain: Any = None
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     due: float = math.inf
@@ -196,7 +200,7 @@ class State:
             taken.limits = self.speech.limits if self.speech.limits.unusual else None
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
-            self.ready.append(taken)
+            (self.held if taken.deaths >= MAX_DEATHS - 1 else self.ready).append(taken)
 
     def begin(self, jobs: Sequence[PlainJob]) -> None:
         """Run jobs that the take script has begun."""
@@ -211,7 +215,7 @@ class State:
         """A plain job was not begun by the process that it had been given to: it is the next one's."""
         if job in self.taken and job.outcome is None:
             job.submitted, job.deadline = False, None
-            self.ready.appendleft(job)
+            (self.held if job.deaths >= MAX_DEATHS - 1 else self.ready).appendleft(job)
 
     def note_end(self, job: PlainJob, outcome: JobOutcome) -> None:
         """A plain job has ended; that is recorded with the next exchange."""

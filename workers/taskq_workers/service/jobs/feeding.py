@@ -6,10 +6,13 @@ import math
 import time
 from collections.abc import Hashable
 
+from taskq.maps.claim import Claim
+from taskq.maps.deaths import services, settled
 from taskq_workers.lanes.lane import Lane
-from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
+from taskq_workers.service.core.damage import is_damage
+from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob, Wounded
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import offers, short_path
+from taskq_workers.service.jobs import offers, quarantine, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
@@ -24,8 +27,10 @@ def top_up(state: State, *, hold: bool = False) -> None:
         hold: A process waits for what comes next also if that is pending in Redis, for Redis is asked in a moment.
             Else it gets what is in hand.
     """
-    if state.held:
-        suspect.let_go(state)
+    if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
+        _give_alone(state)
+    if quarantine.is_secluded(state):
+        return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
     _read_functions(state)
@@ -42,10 +47,35 @@ def top_up(state: State, *, hold: bool = False) -> None:
                 break  # nothing but chunks is queued behind what runs
 
 
+def _give_alone(state: State) -> None:
+    """Give a process what is to run alone, if all of them are at rest."""
+    _read_functions(state)
+    lane = quarantine.lane_for(state)
+    one = quarantine.next_of(state) if lane else None
+    if lane is None or one is None:
+        return
+    state.drain = None
+    for run in state.maps:  # others need not wait for it
+        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
+        run.ready.clear()
+    if not isinstance(one, PlainJob):
+        state.alone = _give_claim(state, lane, *one)
+        return
+    try:
+        suspect.note_begun(state, one)
+    except Exception:
+        state.held.appendleft(one)
+        raise
+    one.started()
+    state.due = min(state.due, one.deadline or math.inf)
+    state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
+    state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+
+
 def _read_functions(state: State) -> None:
     """Read on the functions of maps with chunks in hand: a piece of each."""
     for run in state.maps:
-        if run.ready and not run.function.ready and not run.closed:
+        if (run.ready or run.last) and not run.function.ready and not run.closed:
             with run.guarded():
                 run.function.step()
 
@@ -90,8 +120,6 @@ def _give(state: State, lane: Lane, run: MapRun | None) -> int:
 def _give_jobs(state: State, lane: Lane) -> int:
     """Give an idle lane the next plain job, or several short ones; how many."""
     if not state.ready or state.stopping or lane.closed:  # what is not begun goes back when we leave
-        return 0
-    if not suspect.hold_back(state):
         return 0
     suspect.note_begun(state, state.ready[0])  # no suspect travels with others
     jobs = _batch(state, lane)
@@ -147,17 +175,42 @@ def _give_chunk(state: State, lane: Lane, run: MapRun) -> bool:
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed or not run.function.ready:
         return False
-    claim = run.ready.popleft()
-    number = state.lanes.submit(lane, run.task(claim, lane.knows(run.key)), run)
-    run.flying[number] = claim
+    return _give_claim(state, lane, run, run.ready.popleft()) > 0
+
+
+def _give_claim(state: State, lane: Lane, run: MapRun, claim: Claim) -> int:
+    """Give a chunk of a map to a process; the task's number, 0 if the claim is not ours any more."""
+    given = _noted_as_given(run, claim) if services(claim.deaths) else claim
+    if given is None:
+        return 0
+    number = state.lanes.submit(lane, run.task(given, lane.knows(run.key)), run)
+    run.flying[number] = given
     state.policy.begin(number, offers.of_run(run), time.monotonic())
     state.order.took(run.queue.name)
-    return True
+    return number
+
+
+def _noted_as_given(run: MapRun, claim: Claim) -> Claim | None:
+    """The claim as it is held from now on, of a range that services have died of; None: it is not held any more.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It must not be begun then.
+    """
+    try:
+        given = run.store.give(claim)
+    except Exception as error:
+        if not is_damage(error):
+            run.wait_again(claim)
+            raise
+        run.break_off(error)
+        return None
+    run.look = run.look or given is None
+    return given
 
 
 def _soon_free(lane: Lane) -> bool:
     """Whether all that the lane has is one short chunk, which has not run for long yet."""
     [*tasks] = lane.tasks.values()
-    if len(tasks) != 1 or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
+    if len(tasks) != 1 or lane.lent or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
         return False
     return lane.running is None or time.monotonic() - lane.since < FAST

@@ -31,7 +31,7 @@ from taskq_workers import clock
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap, State
-from taskq_workers.service.jobs import offers
+from taskq_workers.service.jobs import offers, quarantine
 from taskq_workers.service.rq import prefixes
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ def join(state: State) -> None:
         state.stopping
         or state.suspended
         or state.lanes.trouble
+        or quarantine.is_secluded(state)
         or not any(one.pending for one in state.open.values())
     ):
         return

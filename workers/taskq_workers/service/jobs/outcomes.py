@@ -65,7 +65,7 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
         run.called, run.calling = outcome, False
     elif outcome is NOT_RUN:
         if not run.closed:
-            run.ready.appendleft(claim)
+            run.wait_again(claim)
     elif isinstance(outcome, ChunkRefused):
         if run.closed:
             return

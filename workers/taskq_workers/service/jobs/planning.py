@@ -16,7 +16,7 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.execution import AHEAD, FAST, MapRun
 from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import offers, short_path
+from taskq_workers.service.jobs import offers, quarantine, short_path
 
 MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
 
@@ -76,7 +76,7 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
 
 def _is_short(lane: Lane) -> bool:
     """Whether the lane is free in a moment."""
-    return all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
+    return not lane.lent and all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
 
 
 # -- jobs --------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def takes(state: State) -> tuple[list[rq.Queue], int]:
 
 def _room(state: State) -> int:
     """How many jobs to take; beside maps one at a time, as processes become free."""
-    if state.stopping or state.lanes.trouble or len(state.maps) >= MOST_MAPS:
+    if state.stopping or state.lanes.trouble or quarantine.is_secluded(state) or len(state.maps) >= MOST_MAPS:
         return 0
     waiting = state.waiting
     if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests
+from taskq_workers.service.jobs import guests, quarantine
 
 POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
 PAUSE = 0.02  # seconds between two looks beside open maps, when the first one has found something
@@ -58,7 +58,12 @@ class Search:
         If nothing is, say that somebody is idle.
         """
         state, now = self._state, time.monotonic()
-        if not (state.lanes.idle and state.open) or state.stopping or state.suspended:
+        if (
+            not (state.lanes.idle and state.open)
+            or state.stopping
+            or state.suspended
+            or quarantine.is_secluded(state)
+        ):
             self._next = min(self._next, self._found + PAUSE)
             return False
         if now < self._next:
