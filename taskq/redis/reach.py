@@ -22,7 +22,7 @@ from taskq.errors import ServerError, TaskqError
 AWAY = (ConnectionError, TimeoutError, OSError)
 REFUSALS = (OutOfMemoryError, ReadOnlyError)
 
-_AWAY = "Is it running, and is the URL right? Queue(patience=...) waits for it"
+_AWAY = "Is it running, and is the URL right? `taskq server` starts one here, Queue(patience=...) waits for one"
 _NO_PASSWORD = "It wants a password: redis://:PASSWORD@host:6379/0, or redis://USER:PASSWORD@host:6379/0"  # noqa: S105 - none
 _HELLO = "HELLO must be called with the client already authenticated"  # Redis' longer words for the same
 _CLUSTER = "It is a node of a cluster, over which the keys of a map would be scattered: use a single server"

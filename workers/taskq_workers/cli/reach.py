@@ -52,7 +52,10 @@ def _clear(error: BaseException, url: str) -> TaskqError:
     if remedy:
         return ServerError(f"no Redis at {url}: {why}. {remedy}.")
     if reach.is_away(error):
-        return ServerError(f"no Redis at {url}: {why}. Is it running? Give its URL by --url or TASKQ_URL.")
+        return ServerError(
+            f"no Redis at {url}: {why}. Is it running? Give its URL by --url or TASKQ_URL, or "
+            "start one here: taskq server."
+        )
     if says_damage(error):
         return DamagedError(f"what stands in Redis is not what RQ or taskq wrote: {error}")
     return ServerError(f"Redis at {url} refuses: {why}. {reach.remedy(error)}.")
