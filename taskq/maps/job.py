@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from redis.exceptions import WatchError
 from rq.exceptions import InvalidJobOperation
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 
 from taskq.errors import (
     DamagedError,
@@ -24,6 +25,7 @@ from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
+from taskq.maps.reader import replaced
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
@@ -256,6 +258,9 @@ class MapJob(SignedJob):
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
+        except ResultsGoneError:
+            del self._completed  # who reads again gets what there is now
+            raise
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()
@@ -269,7 +274,7 @@ class MapJob(SignedJob):
         try:
             self._completed.prove(info)
         except ResultsGoneError:
-            del self._completed  # who reads again gets what there is now
+            del self._completed  # as above
             raise
         return IndexError(f"the map has {info.done} results")
 
@@ -326,7 +331,9 @@ class MapJob(SignedJob):
 
         Raises:
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
+            ReplacedError: If its id was pushed again; the new map goes on.
         """
+        self._check_meant(self.connection)
         try:
             answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
         except InvalidJobOperation:
@@ -345,15 +352,50 @@ class MapJob(SignedJob):
     def delete(
         self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
     ) -> None:
-        """Delete the job, its results and all that belongs to it."""
+        """Delete the job, its results and all that belongs to it.
+
+        Raises:
+            ReplacedError: If its id was pushed again; the new map stays.
+        """
         if pipeline is None:
-            # At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere.
-            with self.connection.pipeline() as pipe:
-                super().delete(pipe, remove_from_queue, delete_dependents)
-                pipe.execute()
+            self._delete(remove_from_queue, delete_dependents)
         else:
             super().delete(pipeline, remove_from_queue, delete_dependents)
         self.store.tell_end(delete=True)
+
+    def _delete(self, remove_from_queue: bool, delete_dependents: bool) -> None:
+        """At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere."""
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(self.key)
+                    self._check_meant(pipe)
+                    pipe.multi()
+                    super().delete(pipe, remove_from_queue, delete_dependents)
+                    pipe.execute()
+                except WatchError:  # it has just changed, or another one has taken its place
+                    continue
+                return
+
+    def requeue(self, at_front: bool = False) -> Job:
+        """As RQ's: have what has failed, or was not tried, run again.
+
+        Raises:
+            rq.exceptions.InvalidJobOperation: If it has not failed.
+            ReplacedError: If its id was pushed again.
+        """
+        self._check_meant(self.connection)
+        return super().requeue(at_front)
+
+    def _check_meant(self, connection: Any) -> None:
+        """See that RQ's job with this id is this map's, and not one that was pushed later.
+
+        Raises:
+            ReplacedError: If not.
+        """
+        mark = connection.hget(self.key, keys.JOB_KIND)
+        if mark and self.incarnation and kind_of({keys.JOB_KIND.encode(): mark}).incarnation != self.incarnation:
+            raise replaced(self.id)
 
     @property
     def execution_registry(self) -> Executions:

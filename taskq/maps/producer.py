@@ -11,10 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import RedisError, WatchError
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import now
 
-from taskq.errors import DuplicateJobError
+from taskq.errors import DuplicateJobError, ReplacedError
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
 from taskq.maps.draft import Draft
 from taskq.maps.items import Items
@@ -90,7 +91,8 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     if status not in ENDED:
         state = status.value if status else "being written by another producer"
         raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {state}; fetch it, or use another id")
-    MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer).delete()
+    with suppress(NoSuchJobError, InvalidJobOperation, ReplacedError):  # another producer was quicker
+        MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer).delete()
     if not draft.begin(function, fields):
         raise DuplicateJobError(f"another producer has just pushed a map with the id {job.id!r}")
 
