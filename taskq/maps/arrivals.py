@@ -2,14 +2,19 @@
 
 Results lie in Redis in the order of completion. For the input order only their positions are kept here, a few
 numbers for each chunk that is ahead of its turn; a value is fetched when its turn has come.
+
+A server that came back as it was some moments before may have other results at these positions. So what was told
+is right only if the spans that were read stand there still, at the end; a hash of them is kept here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from taskq.maps.completed import came_back_older
 from taskq.maps.reader import MapReader
 from taskq.payload.outcome import ItemFailure
 
@@ -40,6 +45,7 @@ class Arrivals:
         self._results = store.results
         self._in_order = in_order
         self._spans = 0  # read so far
+        self._seen = hashlib.sha256()  # of them
         self._position = 0  # in the result list: where the next span to be read begins
         self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
         self._next = 0  # item index
@@ -68,7 +74,21 @@ class Arrivals:
             heapq.heappush(self._ahead, (start, self._position, count))
             self._position += count
         self._spans += len(batch)
+        self._seen.update(_bytes(batch))
         return len(batch) == _SPANS
+
+    def check(self) -> None:
+        """See that all that was told is right; to be called at the end.
+
+        Raises:
+            ResultsGoneError: If the server has lost some of what was read, and has others in their places.
+        """
+        there, read = hashlib.sha256(), 0
+        while batch := self._store.spans(read, min(_SPANS, self._spans - read)) if read < self._spans else []:
+            there.update(_bytes(batch))
+            read += len(batch)
+        if there.digest() != self._seen.digest():
+            raise came_back_older(self._store.keys.id)
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         while True:
@@ -115,3 +135,7 @@ class Arrivals:
             if failure.index not in self._told:
                 self._told.add(failure.index)
                 yield Arrival(failure.index, failure=failure)
+
+
+def _bytes(spans: list[tuple[int, int]]) -> bytes:
+    return b"".join(b"%d:%d " % span for span in spans)

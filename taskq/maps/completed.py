@@ -14,6 +14,14 @@ from taskq.payload import results
 _SPANS = 10_000  # read in one round trip
 
 
+def came_back_older(map_id: str) -> ResultsGoneError:
+    """For whoever has read some results that the server has lost since, so that others are in their places now."""
+    return ResultsGoneError(
+        f"the server came back as it was some moments before, while the results of the map {map_id} were read one "
+        "by one, and others are in their places now: read them again, from the first"
+    )
+
+
 class Completed:
     """Reads ahead, a batch at a time.
 
@@ -43,8 +51,17 @@ class Completed:
         Raises:
             SignatureError: If there is a secret key, and it is not signed for its item.
             DamagedError: If no span tells of it, or it is no pickle.
+            ResultsGoneError: Instead of these, if the server has lost some that were read.
             ItemError: If it can't be unpickled in this process.
         """
+        try:
+            return self._value(position)
+        except DamagedError as error:
+            if self._came_back_older(position):
+                raise came_back_older(self._store.keys.id) from error
+            raise
+
+    def _value(self, position: int) -> Any:
         while not self._ends or position >= self._ends[-1]:
             self._note(self._store.spans(len(self._spans), _SPANS))
         number = bisect_right(self._ends, position)
@@ -74,7 +91,11 @@ class Completed:
             coverage.add(start, count)
         coverage.prove()
         if spans[: len(self._spans)] != self._spans:
-            raise ResultsGoneError(
-                f"the server came back as it was some moments before, while the results of the map {info.name} "
-                "were read one by one, and others are in their places now: read them again, from the first"
-            )
+            raise came_back_older(self._store.keys.id)
+
+    def _came_back_older(self, position: int) -> bool:
+        """Whether the server says something else now of what was read, up to this position."""
+        element = self._batch[position - self._first]
+        return self._store.spans()[: len(self._spans)] != self._spans or (
+            self._store.results.batch(position, position + 1) != [element]
+        )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, Literal
 
-from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
 from taskq.errors import (
@@ -21,13 +20,13 @@ from taskq.errors import (
 from taskq.maps import own_end
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
+from taskq.maps.controlled import CANCELED, Controlled
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import rides_out
-from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -42,15 +41,13 @@ from taskq.views.progress import Progress
 from taskq.views.progress_bar import Move, Show, bar
 
 _MARK = keys.JOB_KIND.encode()
-CANCELED = "cancelled"  # the reason that closes a cancelled map
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
-CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 Errors = Literal["raise", "return"]
 
 
-class MapJob(SignedJob):
+class MapJob(Controlled):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -58,16 +55,6 @@ class MapJob(SignedJob):
     """
 
     kind = MAP
-
-    @property
-    def store(self) -> MapStore:
-        """The map's keys."""
-        if not hasattr(self, "_store"):
-            self._store = MapStore(self.id, self.connection, incarnation=self.incarnation)
-        return self._store
-
-    incarnation = ""
-    """Of the map which this object means, from its push to its replacement; "" for one that is made in tests."""
 
     schema = SCHEMA
     """Of its producer: see ``taskq/redis/schema.py``."""
@@ -264,6 +251,9 @@ class MapJob(SignedJob):
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
+        except ResultsGoneError:
+            del self._completed  # who reads again gets what there is now
+            raise
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()
@@ -277,7 +267,7 @@ class MapJob(SignedJob):
         try:
             self._completed.prove(info)
         except ResultsGoneError:
-            del self._completed  # who reads again gets what there is now
+            del self._completed  # as above
             raise
         return IndexError(f"the map has {info.done} results")
 
@@ -308,60 +298,6 @@ class MapJob(SignedJob):
         now = info.ended or clock.ask(self.connection)
         busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
         return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
-
-    # -- control -------------------------------------------------------------------------------------
-
-    def cancel(
-        self,
-        pipeline: Any = None,
-        enqueue_dependents: bool = False,
-        remove_from_dependencies: bool = False,
-        *,
-        kill: bool = False,
-    ) -> dict[str, list[str]]:
-        """Cancel the map: no further item is started and nothing more is stored.
-
-        Args:
-            pipeline: RQ's.
-            enqueue_dependents: RQ's.
-            remove_from_dependencies: RQ's.
-            kill: Kill the processes that run items of it at the moment. Otherwise these items run to their end,
-                for nothing.
-
-        Returns:
-            What RQ's ``Job.cancel`` does. Results so far stay for a day. The workers let go of the map at once;
-            they can't be waited for.
-
-        Raises:
-            rq.exceptions.InvalidJobOperation: If it was cancelled before.
-        """
-        try:
-            answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
-        except InvalidJobOperation:
-            # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
-            if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
-                self._end_canceled(kill=kill)
-            raise
-        self._end_canceled(kill=kill)
-        return answer
-
-    def _end_canceled(self, *, kill: bool) -> None:
-        self.store.close(CANCELED, kill=kill)
-        self.store.expire(CANCELED_TTL)
-        self.store.tell_end()
-
-    def delete(
-        self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
-    ) -> None:
-        """Delete the job, its results and all that belongs to it."""
-        if pipeline is None:
-            # At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere.
-            with self.connection.pipeline() as pipe:
-                super().delete(pipe, remove_from_queue, delete_dependents)
-                pipe.execute()
-        else:
-            super().delete(pipeline, remove_from_queue, delete_dependents)
-        self.store.tell_end(delete=True)
 
     @property
     def execution_registry(self) -> Executions:

@@ -8,13 +8,14 @@ items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expir
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from redis.exceptions import RedisError, WatchError
-from rq.job import Job, JobStatus
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import JobStatus
 from rq.utils import now
 
-from taskq.errors import DuplicateJobError
+from taskq.errors import DuplicateJobError, ReplacedError
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
 from taskq.maps.draft import Draft
 from taskq.maps.items import Items
@@ -93,27 +94,10 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     if status not in ENDED:
         state = status.value if status else "being written by another producer"
         raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {state}; fetch it, or use another id")
-    _make_way(MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer))
+    with suppress(NoSuchJobError, InvalidJobOperation, ReplacedError):  # another producer was quicker
+        cast("MapJob", MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer)).make_way()
     if not draft.begin(function, fields):
         raise DuplicateJobError(f"another producer has just pushed a map with the id {job.id!r}")
-
-
-def _make_way(job: Job) -> None:
-    """Delete it for another map of its id; what waits for a job of that id waits on, as where RQ replaces one."""
-    with job.connection.pipeline() as pipe:
-        while True:
-            try:
-                pipe.watch(job.dependents_key)
-                waiting = pipe.smembers(job.dependents_key)
-                pipe.multi()
-                Job.delete(job, pipe)
-                if waiting:
-                    pipe.sadd(job.dependents_key, *waiting)
-                pipe.execute()
-            except WatchError:
-                continue
-            break
-    MapStore(job.id, job.connection).tell_end(delete=True)
 
 
 def _write(queue: MapQueue, draft: Draft, items: Items, chunksize: int | None) -> int:

@@ -15,6 +15,17 @@ from taskq.maps.store import MapStore
 STEP = 5000  # spans, or error records, that one step looks at
 
 
+def prove(store: MapStore) -> None:
+    """See that a map which says that it is complete is so; at once, for whoever has nothing else to do.
+
+    Raises:
+        As ``Proof.step``.
+    """
+    proof = Proof(store)
+    while proof.step() is None:
+        pass
+
+
 class Proof:
     """Accounts for the items of a map that says it is complete.
 
@@ -24,6 +35,7 @@ class Proof:
 
     def __init__(self, store: MapStore) -> None:
         self._store = store
+        self._again = False  # it is made a second time, since the first one failed
         self._begin()
 
     def _begin(self) -> None:
@@ -40,8 +52,20 @@ class Proof:
 
         Raises:
             ResultsGoneError, ReplacedError: If the map is gone.
-            DamagedError: If an item has neither a result nor an error record, or more than one of them.
+            DamagedError: If an item has neither a result nor an error record, or more than one of them; and that
+                twice, for between two steps the map may have been deleted, or the server came back as it was some
+                moments before, and the map has come to its end in another order.
         """
+        try:
+            return self._step()
+        except DamagedError:
+            if self._again:
+                raise
+            self._again = True
+            self._begin()
+            return None
+
+    def _step(self) -> MapInfo | None:
         end = self._store.at_end(self._spans, STEP)
         info = end.info
         if not info.complete:  # the server came back as it was some moments before: what was read is no more

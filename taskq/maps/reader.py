@@ -112,10 +112,7 @@ class MapReader:
     def _check(self, incarnation: bytes | None) -> None:
         if incarnation is None or incarnation == self.known.incarnation.encode():
             return
-        raise ReplacedError(
-            f"the map {self.keys.id} was replaced: its id was pushed again, and what there is now belongs to "
-            "the new one; fetch the job to read it"
-        )
+        raise replaced(self.keys.id)
 
     def _read(self, ask: Callable[[Any], object]) -> Any:
         """What the server says, if it says it of the map that is meant.
@@ -269,6 +266,14 @@ class MapReader:
         if field != b"%d" % failure.index:
             raise DamagedError(f"{self.keys.errors} holds at {field!r:.40} the record of item {failure.index}")
         return failure
+
+
+def replaced(map_id: str) -> ReplacedError:
+    """For whoever means a map whose id was pushed again."""
+    return ReplacedError(
+        f"the map {map_id} was replaced: its id was pushed again, and what there is now belongs to the new one; "
+        "fetch the job to read it"
+    )
 
 
 def _scan(key: str, cursor: int, pipe: Any) -> None:

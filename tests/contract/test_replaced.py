@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskq import MapJob, Queue, ReplacedError, ResultsGoneError
+from taskq import DuplicateJobError, MapJob, Queue, ReplacedError, ResultsGoneError
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
@@ -66,3 +66,72 @@ def test_who_iterates_while_the_server_loses_what_was_read_hears_of_it(any_queue
     with pytest.raises(ResultsGoneError, match="read them again"):
         job[4]
     assert sorted(job) == [0, 1, 4, 9]
+
+
+@pytest.mark.parametrize(
+    "act", [MapJob.cancel, MapJob.delete, MapJob.requeue], ids=["cancel", "delete", "requeue"]
+)
+def test_who_holds_the_old_one_does_nothing_to_the_new_one(
+    any_queue: Queue, act: Callable[[MapJob], object]
+) -> None:
+    old = any_queue.map(jobs.invert, [0], job_id="same")
+    drain(any_queue)
+    new = any_queue.map(jobs.invert, [0, 1], job_id="same")
+    if act is MapJob.requeue:
+        drain(any_queue)
+    before = any_queue.connection.hgetall(new.key)
+    with pytest.raises(ReplacedError, match="pushed again"):
+        act(old)
+    assert any_queue.connection.hgetall(new.key) == before
+    if act is not MapJob.requeue:
+        drain(any_queue)
+    assert new.get(errors="return")[1] == 1.0
+
+
+def test_one_that_takes_its_place_while_it_is_deleted_stays(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = any_queue.map(jobs.square, range(2), job_id="same")
+    drain(any_queue)
+    check, news = MapJob._check_meant, []
+
+    def then_push(self: MapJob, connection: Any) -> None:
+        check(self, connection)
+        if not news:
+            news.append(any_queue.map(jobs.square, range(4), job_id="same"))
+
+    monkeypatch.setattr(
+        MapJob, "_check_meant", lambda self, there: then_push(self, there) if self is old else None
+    )
+    with pytest.raises(ReplacedError):
+        old.delete()
+    drain(any_queue)
+    assert news[0].get() == [0, 1, 4, 9]
+
+
+@pytest.mark.parametrize("quicker", ["deletes it", "pushes"])
+def test_two_producers_replace_a_map_at_the_same_time(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, quicker: str
+) -> None:
+    """One of them is told that the other was quicker, if it was; nothing of what that has pushed is lost."""
+    any_queue.map(jobs.square, range(2), job_id="same")
+    drain(any_queue)
+    fetch, pushed = MapJob.fetch, []
+
+    def fetch_slowly(*args: Any, **options: Any) -> Any:
+        job = fetch(*args, **options)
+        monkeypatch.setattr(MapJob, "fetch", fetch)
+        if quicker == "pushes":
+            pushed.append(any_queue.map(jobs.square, range(3), job_id="same"))
+        else:
+            fetch(*args, **options).delete()
+        return job
+
+    monkeypatch.setattr(MapJob, "fetch", fetch_slowly)
+    if quicker == "pushes":
+        with pytest.raises(DuplicateJobError, match="another producer"):
+            any_queue.map(jobs.invert, range(1, 5), job_id="same")
+    else:
+        pushed.append(any_queue.map(jobs.square, range(3), job_id="same"))
+    drain(any_queue)
+    assert pushed[0].get() == [0, 1, 4]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskq import DamagedError, ItemError, SignatureError
+from taskq import DamagedError, ItemError, ResultsGoneError, SignatureError
 from taskq.maps.completed import Completed
 from taskq.maps.info import read_info
 from taskq.payload import codec, results, signing
@@ -35,9 +35,13 @@ class Store:
     def results(self) -> Store:
         return self
 
-    def batch(self, first: int) -> list[bytes]:
+    def batch(self, first: int, end: int | None = None) -> list[bytes]:
         self.batches += 1
-        return self.data[first : first + self.size]
+        return self.data[first : first + self.size if end is None else end]
+
+    def come_back_as(self, spans: Spans) -> None:
+        """As after a server's death."""
+        self.told, self.data = spans, sealed(spans)
 
     def spans(self, first: int = 0, count: int = 0) -> Spans:
         self.rounds += 1
@@ -107,6 +111,34 @@ def test_a_result_of_which_no_span_tells() -> None:
     assert completed.value(2) == 2
     with pytest.raises(DamagedError, match="more elements than its spans tell of"):
         completed.value(3)
+
+
+@pytest.mark.parametrize("before", [[(0, 2), (2, 2), (8, 1)], [(0, 2)]])
+def test_a_result_in_a_list_that_came_back_older_is_no_damage(before: Spans) -> None:
+    """There were more spans of fewer items in the beginning; or what was read last is not there any more."""
+    store = Store(before)
+    completed = reading(store)
+    assert everything(completed)
+    after = [(0, 5), (5, 3)] if len(before) > 1 else [(0, 2), (4, 2)]
+    store.come_back_as(after)
+    position = sum(count for _start, count in before)
+    assert completed.has(position)
+    if len(before) == 1:
+        store.come_back_as([])
+    with pytest.raises(ResultsGoneError, match="read them again"):
+        completed.value(position)
+
+
+@pytest.mark.usefixtures("key")
+def test_a_signed_result_in_a_list_that_came_back_older_is_no_forgery() -> None:
+    store = Store([(0, 2), (2, 2)], batch=2)
+    completed = reading(store)
+    assert completed.has(0)
+    assert completed.value(1) == 1
+    store.come_back_as([(0, 2), (6, 2)])
+    assert completed.has(2)
+    with pytest.raises(ResultsGoneError, match="read them again"):
+        completed.value(2)
 
 
 def test_what_can_not_be_read() -> None:

@@ -17,6 +17,7 @@ from taskq.maps import doubts
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
 from taskq.maps.job import MapJob
+from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.results import Place, value_of
@@ -49,7 +50,14 @@ class Following:
     _unread: int = field(default=0, init=False)  # results that this process can't unpickle
 
     def run(self, job: MapJob) -> int:
-        """Follow the map to its end; returns the exit code."""
+        """Follow the map to its end; returns the exit code.
+
+        Raises:
+            ResultsGoneError: If the server has lost the push; or some of what was written, and has others in their
+                places.
+            DamagedError: If the map says that it is complete, and an item has neither a result nor an error, or
+                both.
+        """
         try:
             self._follow(job)
         except KeyboardInterrupt:
@@ -75,8 +83,10 @@ class Following:
                 if job.store.exists():
                     move(job.progress)
                 if ended or not self.wait:
-                    return
+                    break
                 events.next(pace=_PACE, on_quiet=watch.look)
+        if job.store.exists():
+            reading.check()
 
     def _write(self, arrival: Arrival, place: Place) -> None:
         with user_path.in_front([str(Path.cwd())]):  # where values of the user's own classes find their modules
@@ -111,9 +121,13 @@ class Following:
             say(f"taskq: the map {job.id} has ended, and kept no results (result_ttl)")
             return exits.OK if job.get_status() in (None, "finished") else exits.ENDED_EARLY
         info = job.store.info()
+        if not info.announced:
+            raise job._lost()  # noqa: SLF001 - as below
         if not info.complete and job.ready():
             say(f"taskq: {job._early_end(info)}")  # noqa: SLF001 - one wording for all
             return exits.ENDED_EARLY
+        if info.complete:
+            prove(job.store)  # else there may have been fewer lines than items, and nobody would know
         if info.failed:
             say(
                 f"taskq: {info.failed} of {info.total} items failed; see them grouped: taskq show {job.id}; "

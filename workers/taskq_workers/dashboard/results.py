@@ -43,11 +43,16 @@ def lines(store: MapReader) -> Iterator[str]:
     """A line for each result, in the order of completion, then one for each failed item: as of ``taskq results``.
 
     A result that can't be read here (its class is not installed, say) is a text that says so.
+
+    Raises:
+        ResultsGoneError: At the end, if the server has lost some of them meanwhile.
     """
-    for arrival in Arrivals(store, in_order=False).new(failures=True, ended=False):
+    reading = Arrivals(store, in_order=False)
+    for arrival in reading.new(failures=True, ended=False):
         with user_path.in_front([str(Path.cwd())]):
             line = _line(arrival, store.place)
         yield f"{line}\n"
+    reading.check()
 
 
 def _line(arrival: Arrival, place: Place) -> str:

@@ -1,0 +1,96 @@
+"""What ``taskq map``, ``attach`` and ``results`` write is right, or they say that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from taskq import DamagedError, Queue, ResultsGoneError
+from taskq.maps import arrivals
+from taskq.maps.arrivals import Arrivals
+from taskq.testing import drain
+from taskq_workers.cli import exits, follow
+from taskq_workers.cli.follow import Following
+from tests import jobs
+from tests.contract.test_arrivals import Map, told
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    found: list[str] = []
+    monkeypatch.setattr(follow, "put_line", found.append)
+    return found
+
+
+def turn(queue: Queue, made: Map, results: int, spans: int = 1) -> None:
+    """As after the server came back as it was before the first chunk was committed, and then that was the last."""
+    k = made.store.keys
+    for key, count in ((k.results, results), (k.spans, spans)):
+        for _ in range(count):
+            queue.connection.lmove(key, key, "LEFT", "RIGHT")
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_was_told_stands_there_still(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, in_order: bool
+) -> None:
+    monkeypatch.setattr(arrivals, "_SPANS", 1)
+    made = Map(any_queue)
+    reading = Arrivals(made.store, in_order=in_order)
+    reading.check()
+    for number in (2, 0, 1, 3):
+        made.commit(number)
+        told(reading)
+        reading.check()
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_was_told_of_a_list_that_came_back_older(any_queue: Queue, in_order: bool) -> None:
+    made = Map(any_queue)
+    reading = Arrivals(made.store, in_order=in_order)
+    made.commit(1)
+    made.commit(2)
+    told(reading)
+    turn(any_queue, made, 2)
+    with pytest.raises(ResultsGoneError, match="read them again"):
+        reading.check()
+
+
+def test_it_is_followed_to_the_end(any_queue: Queue, lines: list[str]) -> None:
+    job = any_queue.map(jobs.square, range(4), chunksize=2)
+    drain(any_queue)
+    assert Following(values=True).run(job) == exits.OK
+    assert lines == ["0", "1", "4", "9"]
+
+
+def test_a_list_that_came_back_older_while_it_was_followed(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = any_queue.map(jobs.square, range(4), chunksize=2)
+    drain(any_queue)
+    made: Any = type("Made", (), {"store": job.store})
+    monkeypatch.setattr(follow, "put_line", lambda line: line == "9" and turn(any_queue, made, 2))
+    with pytest.raises(ResultsGoneError, match="read them again"):
+        Following(values=True).run(job)
+
+
+def test_a_map_that_has_lost_a_span_is_not_followed_as_if_it_were_whole(
+    any_queue: Queue, lines: list[str]
+) -> None:
+    job = any_queue.map(jobs.square, range(4), chunksize=2)
+    drain(any_queue)
+    any_queue.connection.lpop(job.store.keys.spans)
+    with pytest.raises(DamagedError, match="spans tell of 2"):
+        Following(values=True).run(job)
+
+
+def test_a_push_that_the_server_has_lost_is_not_followed_as_if_it_were_an_empty_map(any_queue: Queue) -> None:
+    """The server came back as it was while the items were written: there is no RQ job, and no total."""
+    job = any_queue.map(jobs.square, range(4))
+    any_queue.connection.hset(job.store.keys.hash, "state", "writing")
+    any_queue.connection.hdel(job.store.keys.hash, "total")
+    any_queue.connection.delete(job.key)
+    with pytest.raises(ResultsGoneError, match="Push it again"):
+        Following(values=True).run(job)
