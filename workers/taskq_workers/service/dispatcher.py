@@ -16,14 +16,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from taskq.redis import keys
 from taskq_workers.lanes.lane import Lane
-from taskq_workers.link.tray import let_go
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
@@ -51,6 +47,7 @@ from taskq_workers.service.jobs import (
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
+from taskq_workers.service.setbacks import Setbacks
 from taskq_workers.service.upkeep.deferred import Deferred
 from taskq_workers.service.upkeep.maintenance import Maintenance
 from taskq_workers.service.upkeep.membership import Membership
@@ -63,10 +60,6 @@ TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
-_STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
-_BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
-_MOST_SAID = 500  # characters of why
-_FAILING = 3  # turns in a row that fail, after which the service is said not to be well
 
 
 class Dispatcher:
@@ -101,9 +94,7 @@ class Dispatcher:
         self._idle_since = time.monotonic()
         self._joined = False
         self._ask = True  # the queues may hold jobs, and a process may be free for them
-        self._pause = 0.0  # seconds, while Redis is away
-        self._stumbles = 0  # turns in a row that met damage
-        self._failed = 0  # turns in a row that failed, for whatever reason
+        self._setbacks = Setbacks(state, fetching, self._membership)
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
@@ -140,7 +131,7 @@ class Dispatcher:
     def _is_brief(self, event: Event) -> bool:
         """Whether it is a job that comes by itself, or its end; all else may take long, or end its very thread."""
         state = self.state
-        if self._pause or not self._joined or self.state.stopping or self._commands:
+        if self._setbacks.pause or not self._joined or self.state.stopping or self._commands:
             return False
         if state.maps or state.errands or state.ready or len(state.taken) > state.lanes.size:
             return False
@@ -166,11 +157,11 @@ class Dispatcher:
             self._turn()
         except Exception as error:  # noqa: BLE001 - it is raised again if nothing else helps
             if is_damage(error):
-                self._stumbled(error)
+                self._setbacks.damage(error)
             else:
-                self._redis_failed(error)
+                self._setbacks.redis(error)
         else:
-            self._went_well()
+            self._setbacks.none()
         if self.state.finished and not self.state.stopping:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
             self._departure.begin(time.monotonic() + self.state.settings.grace)
@@ -196,7 +187,7 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof or (run.function.size and not run.function.ready) for run in state.maps):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
-        return max(self._pause, min(until) - time.monotonic(), 0.0)
+        return max(self._setbacks.pause, min(until) - time.monotonic(), 0.0)
 
     def _be_there(self) -> None:
         """Say that we live, before anything else, and see to it that we know what we hold."""
@@ -304,41 +295,6 @@ class Dispatcher:
             self._fetching.pause()
         else:
             self._fetching.wait()
-
-    def _went_well(self) -> None:
-        self._pause, self._stumbles, self._failed = 0.0, 0, 0
-        self.state.failing = ""
-        self.state.speech.went_well()
-
-    def _note_failure(self, error: Exception) -> None:
-        """Say each thing alone in the next turn, in case that one of them is what can't be said."""
-        let_go(error)
-        self._failed += 1
-        self.state.speech.apart = True
-        if self._failed >= _FAILING:
-            self.state.failing = f"its turns keep failing: {type(error).__name__}: {error}"[:_MOST_SAID]
-
-    def _redis_failed(self, error: Exception) -> None:
-        """Keep everything, wait a little longer each time, and try again."""
-        self._note_failure(error)
-        self._fetching.pause()
-        self.state.unsure = True
-        self.state.meter.count("taskq_redis_errors")
-        self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
-        with suppress(RedisError):  # but for suspects, of which Redis must be told first
-            feeding.top_up(self.state)  # what is in hand can be run
-        log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
-
-    def _stumbled(self, error: Exception) -> None:
-        """What was met belongs to no job that could pay for it: go on with the others, if that is possible."""
-        self._stumbles += 1
-        if self._stumbles > _STUMBLES and not isinstance(error, RedisError):
-            raise error  # it is in what we know, and a service that begins anew knows nothing
-        log.error("a turn met damage; the next one goes on", exc_info=error, extra={"action": "damage"})
-        self._note_failure(error)
-        self.state.unsure, self._pause = True, _BACK_OFF[1]
-        with suppress(RedisError):
-            self._membership.mend()
 
     # -- events ----------------------------------------------------------------------------------------
 
