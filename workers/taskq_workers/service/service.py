@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._name = worker_name(manager, worker_id, settings.rq.name)
         self._inbox = Inbox()
         self._record = flight.path_of(worker_id)
-        self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
+        self._ready = ready
         self._stopping = threading.Event()
         self._ended = threading.Event()
 
@@ -107,6 +106,14 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         finally:
             telemetry.flush(spans)
             self._ended.set()
+
+    def _say_ready(self) -> None:
+        """To the manager, and to people: what this service does, and where."""
+        self._ready[self.worker_id] = os.getpid()
+        settings = self._settings
+        count = f"{settings.processes} pool process{'es' if settings.processes > 1 else ''}"
+        log.info("ready: runs jobs of %s on %s; Redis at %s", ", ".join(settings.queues), count,
+                 hide_password(settings.url), extra={"action": "ready"})  # fmt: skip
 
     def terminate(self) -> None:
         """Drain: called by cotyledon on SIGTERM, and when the manager has died."""

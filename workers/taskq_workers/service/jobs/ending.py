@@ -241,7 +241,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     failed = "stopped" if run.stopped else "retried" if again else "failed"
     state.ended(run, "finished" if error is None else failed, error)
     state.drop(run)
-    log.info("map %s ended: %s", run.job.id, "failed" if error else "finished",
+    log.info("map %s (%s) ended: %s", run.job.id, run.info.name, "failed" if error else "finished",
              extra={"action": "map_ended", "job": run.job.id})  # fmt: skip
 
 

@@ -165,7 +165,8 @@ def _started(state: State, one: Taken) -> Taken:
         return run
     store.release_orphans()  # of workers that died while nobody owned it
     check_announcement(store.keys.id, info)
-    log.info("map %s: %d items", store.keys.id, info.total, extra={"action": "map_taken", "job": store.keys.id})
+    log.info("map %s (%s): %d items", store.keys.id, info.name, info.total,
+             extra={"action": "map_taken", "job": store.keys.id})  # fmt: skip
     run = run or MapRun(*books, store=store, info=info)
     run.deadline = deadline
     run.complete = info.complete

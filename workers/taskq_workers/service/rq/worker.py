@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Any)
 
+_NAME = 100  # characters
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
 _COUNTS = ("successful_job_count", "failed_job_count", "total_working_time")  # of the worker's hash; RQ's
 _COUNT = re.compile(rb"-?\d{1,17}(\.\d{1,20})?")  # to which Redis can add
@@ -268,7 +269,10 @@ class RQWorker(BaseWorker):
         A job that was ``stopped`` is never retried.
         """
         self._end(job)
-        log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
+        # What RQ calls a job begins with its function's name; its arguments are nobody's business in a log.
+        name = (job.description or "").partition("(")[0][:_NAME]
+        why = error.strip().rpartition("\n")[2]
+        log.warning("job %s (%s) failed: %s", job.id, name, why, extra={"action": "job_failed", "job": job.id})
         before = job.retries_left, job.number_of_retries
         recorded, ours = False, True
         self._stopped_job_id = job.id if stopped else None
