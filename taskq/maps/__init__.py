@@ -24,6 +24,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     failures    what failed, as a mapping
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
+    spans_read  which of them were read, and that these still stand there
     waiting     a map's messages, and what happens without them
     own_end     the end of a map, in the process that is about to record it
     strangers   maps that another version of taskq has pushed

@@ -10,7 +10,10 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from taskq.errors import DamagedError
+from taskq.maps.coverage import Coverage
 from taskq.maps.reader import MapReader
+from taskq.maps.spans_read import SpansRead
 from taskq.payload.outcome import ItemFailure
 
 _BATCH = 1000  # failures fetched in one round trip
@@ -39,11 +42,13 @@ class Arrivals:
         self._store = store
         self._results = store.results
         self._in_order = in_order
-        self._spans = 0  # read so far
+        self._spans = SpansRead(store)
         self._position = 0  # in the result list: where the next span to be read begins
         self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
         self._next = 0  # item index
-        self._told: set[int] = set()  # failures, while they are few
+        self._passed: int | None = None  # the first item that was passed over
+        self._told: set[int] = set()  # failures, as completed
+        self._given: Coverage | None = None  # results, as completed
 
     def new(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         """What has come since the last call.
@@ -51,6 +56,10 @@ class Arrivals:
         Args:
             failures: Whether failures are final, for no retry will replace them.
             ended: Whether nothing more will come: items without any outcome are passed over.
+
+        Raises:
+            ResultsGoneError: If it is seen that what was read before is not there any more: see ``SpansRead``.
+            DamagedError: If spans and results don't fit each other.
         """
         if not self._in_order:
             yield from self._as_completed(failures=failures, ended=ended)
@@ -63,11 +72,10 @@ class Arrivals:
 
     def _read_spans(self) -> bool:
         """Note where a batch of results lies; whether there may be more."""
-        batch = self._store.spans(self._spans, _SPANS)
+        batch = self._spans.more(_SPANS)
         for start, count in batch:
             heapq.heappush(self._ahead, (start, self._position, count))
             self._position += count
-        self._spans += len(batch)
         return len(batch) == _SPANS
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
@@ -83,7 +91,11 @@ class Arrivals:
                 continue
             if not (ended and self._ahead):
                 return
-            self._next = self._ahead[0][0]  # what lies before it never ran
+            self._pass_over(self._ahead[0][0])  # what lies before it never ran
+
+    def _pass_over(self, until: int) -> None:
+        self._passed = self._next if self._passed is None else self._passed
+        self._next = until
 
     def _failed(self) -> Iterator[Arrival]:
         """The failures that come next, as long as there is no gap between them."""
@@ -99,19 +111,50 @@ class Arrivals:
                 return
 
     def _values(self, start: int, position: int, count: int) -> Iterator[Arrival]:
-        for number, data in enumerate(self._results.read(position, position + count), start):
+        number = start
+        for data in self._results.read(position, position + count):
             yield Arrival(number, data)
+            number += 1
+        if number < start + count:
+            self._store.info()  # raises, if the map is gone
+            self._spans.prove()
+            raise DamagedError(f"{self._store.keys.results} has fewer elements than its spans say")
 
     def _as_completed(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         more = True
         while more:
             more = self._read_spans()
             spans, self._ahead = sorted(self._ahead, key=lambda span: span[1]), []
+            self._given = self._given or Coverage(self._store.info().total)
             for span in spans:
                 yield from self._values(*span)
+                self._given.add(span[0], span[2])
         if not failures or not (ended or len(self._told) < self._store.failed() <= _FAILURES):
             return
         for failure in self._store.each_failure():
             if failure.index not in self._told:
                 self._told.add(failure.index)
                 yield Arrival(failure.index, failure=failure)
+
+    def prove(self) -> None:
+        """To be called when ``new`` was told that the map has ended: see that each item was given, and once.
+
+        Raises:
+            ResultsGoneError: If what was read before is not there any more: see ``SpansRead``; or the map is gone.
+            DamagedError: If not, and every item was tried.
+        """
+        info = self._store.info()
+        self._spans.prove()
+        if self._given:
+            self._given.check()
+        missing = self._missing(info.total) if info.complete else None
+        if missing is not None:
+            raise DamagedError(f"nothing tells what became of item {missing}, of {info.total} items")
+
+    def _missing(self, total: int) -> int | None:
+        """The first item that was not given."""
+        if self._in_order:
+            return self._next if self._passed is None and self._next < total else self._passed
+        gaps = (self._given or Coverage(total)).gaps(_BATCH)
+        items = (index for start, count in gaps for index in range(start, start + count))
+        return next((index for index in items if index not in self._told), None)

@@ -74,6 +74,8 @@ class Following:
                 sys.stdout.flush()
                 if job.store.exists():
                     move(job.progress)
+                    if ended:
+                        reading.prove()
                 if ended or not self.wait:
                     return
                 events.next(pace=_PACE)

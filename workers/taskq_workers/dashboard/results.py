@@ -44,10 +44,13 @@ def lines(store: MapReader) -> Iterator[str]:
 
     A result that can't be read here (its class is not installed, say) is a text that says so.
     """
-    for arrival in Arrivals(store, in_order=False).new(failures=True, ended=False):
+    reading, complete = Arrivals(store, in_order=False), store.info().complete
+    for arrival in reading.new(failures=True, ended=True):
         with user_path.in_front([str(Path.cwd())]):
             line = _line(arrival, store.place)
         yield f"{line}\n"
+    if complete:
+        reading.prove()  # else the download ends as one that is cut off, and nobody takes it for whole
 
 
 def _line(arrival: Arrival, place: Place) -> str:
