@@ -193,6 +193,8 @@ class MapJob(Controlled):
             raise self._lost()
         if errors == "raise" and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
+        if errors == "raise" and end.errors:
+            raise DamagedError(f"{self.store.keys.errors} holds records, and the map's hash tells of none")
         if not info.complete:
             raise self._early_end(info)
         if end.results + end.errors < info.total:
