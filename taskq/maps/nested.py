@@ -5,6 +5,7 @@ Whoever runs user code says here how that is done, in its own process; a produce
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -70,25 +71,29 @@ class Lending:
 
 _lender: Lender | None = None
 _url = ""
+_thread: int | None = None
 
 
-def use(lender: Lender | None, url: str) -> Callable[[], None]:
+def use(lender: Lender | None, url: str, *, thread: int | None = None) -> Callable[[], None]:
     """Lend the place of this process from now on; returns what ends that.
 
     Args:
         lender: Who can.
         url: The server whose work is run here, from ``url_of``; waits for others lend nothing.
+        thread: The only one whose waits are concerned, from ``threading.get_ident``; None: all of the process.
     """
-    global _lender, _url
-    before = _lender, _url
-    _lender, _url = lender, url
+    global _lender, _url, _thread
+    before = _lender, _url, _thread
+    _lender, _url, _thread = lender, url, thread
 
     def back() -> None:
-        global _lender, _url
-        _lender, _url = before
+        global _lender, _url, _thread
+        _lender, _url, _thread = before
 
     return back
 
 
 def _lender_for(connection: Any) -> Lender | None:
-    return _lender if _lender is not None and url_of(connection) == _url else None
+    if _lender is None or (_thread is not None and _thread != threading.get_ident()):
+        return None
+    return _lender if url_of(connection) == _url else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from typing import Any
 
 from rq import Worker, get_current_job
@@ -109,7 +110,7 @@ def _work(store: MapStore, worker: str) -> None:
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1), worker).claims:
         [claim] = claims
-        back = nested.use(_Alone(store.connection), url_of(store.connection))
+        back = nested.use(_Alone(store.connection), url_of(store.connection), thread=threading.get_ident())
         try:
             outcome = _run(function, store, info, claim)
         finally:

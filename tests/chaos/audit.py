@@ -121,7 +121,10 @@ _LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what
     (r"rq:job::(?P<id>[^:]+):dependencies", _ENDS),  # RQ's own spelling
     (r"rq:worker:[^:]+", _ENDS),  # a dead one's, for a minute
     (r"rq:results:(?P<id>.+)", _ENDS),
-    (r"taskq:\{(?P<id>.+?)\}(:function|:bodies|:uses|:failed|:results|:spans|:errors|:groups)?", _ENDS),
+    (
+        r"taskq:\{(?P<id>.+?)\}(:function|:bodies|:uses|:failed|:results|:spans|:errors|:groups|:deaths|:refusals)?",
+        _ENDS,
+    ),
     (r"taskq:\{(?P<id>.+?)\}(:pending|:again)", _ENDS),  # of a cancelled one
     (r"rq:queues", _STAYS),
     (r"rq:(finished|failed|canceled):(high|default)", _STAYS),

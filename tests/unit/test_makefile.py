@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,8 @@ def would_run(folder: Path, target: str) -> str:
     if not (folder / "pyproject.toml").exists():
         shutil.copy(ROOT / "pyproject.toml", folder)
     command = [shutil.which("make") or "make", "-n", target]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_demo_installs_only_what_it_needs_and_shows_that_it_does(tmp_path: Path) -> None:
