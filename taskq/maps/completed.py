@@ -32,7 +32,14 @@ class Completed:
         """Whether there is a result at this position; it is read, and those behind it."""
         if self._first <= position < self._first + len(self._batch):
             return True
-        batch = self._store.results.batch(position)
+        # The spans first: had the server come back older after the element was read, its span would be another's,
+        # which ``prove`` would not see.
+        while not self._ends or position >= self._ends[-1]:
+            spans = self._store.spans(len(self._spans), _SPANS)
+            if not spans:
+                return False
+            self._note(spans)
+        batch = self._store.results.batch(position, self._ends[-1])
         if batch:
             self._first, self._batch = position, batch
         return bool(batch)
@@ -42,19 +49,15 @@ class Completed:
 
         Raises:
             SignatureError: If there is a secret key, and it is not signed for its item.
-            DamagedError: If no span tells of it, or it is no pickle.
+            DamagedError: If it is no pickle.
             ItemError: If it can't be unpickled in this process.
         """
-        while not self._ends or position >= self._ends[-1]:
-            self._note(self._store.spans(len(self._spans), _SPANS))
         number = bisect_right(self._ends, position)
         start, count = self._spans[number]
         index = start + position - (self._ends[number] - count)
         return results.value_of(self._store.place, index, self._batch[position - self._first])
 
     def _note(self, spans: list[tuple[int, int]]) -> None:
-        if not spans:
-            raise DamagedError(f"{self._store.keys.results} has more elements than its spans tell of")
         end = self._ends[-1] if self._ends else 0
         for _start, count in spans:
             end += count
@@ -65,10 +68,10 @@ class Completed:
         """At the end of a map all of whose items have results: see that each was among those that were read.
 
         Raises:
-            DamagedError: If an item is missing, or was there twice.
+            DamagedError: If an item is missing, or was there twice; or the list has lost elements, or has others.
             ResultsGoneError: If the server has lost some that were read, and has others in their places.
         """
-        spans = self._store.spans()
+        there, spans = self._store.at_end(0, 1).results, self._store.spans()
         coverage = Coverage(info.total)
         for start, count in spans:
             coverage.add(start, count)
@@ -78,3 +81,5 @@ class Completed:
                 f"the server came back as it was some moments before, while the results of the map {info.name} "
                 "were read one by one, and others are in their places now: read them again, from the first"
             )
+        if there != info.total:
+            raise DamagedError(f"{self._store.keys.results} has {there} elements, and the map {info.total} items")

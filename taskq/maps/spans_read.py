@@ -42,11 +42,15 @@ class SpansRead:
                 raise self._gone()
             batch = batch[1:]
         batch = batch[:most]
+        self.note(batch)
+        return batch
+
+    def note(self, batch: list[tuple[int, int]]) -> None:
+        """Take these for the next ones that were read."""
         if batch:
             self._last = batch[-1]
             self._count += len(batch)
             _add(self._digest, batch)
-        return batch
 
     def prove(self) -> None:
         """See that all that was read stands where it was.
@@ -55,12 +59,16 @@ class SpansRead:
             ResultsGoneError: If it does not.
             Others: As ``MapReader.spans``.
         """
+        if not self.stand():
+            raise self._gone()
+
+    def stand(self) -> bool:
+        """Whether all that was read stands where it was."""
         digest, first = hashlib.sha256(), 0
         while first < self._count and (batch := self._store.spans(first, min(_BATCH, self._count - first))):
             _add(digest, batch)
             first += len(batch)
-        if digest.digest() != self._digest.digest():
-            raise self._gone()
+        return digest.digest() == self._digest.digest()
 
     def _gone(self) -> ResultsGoneError:
         return ResultsGoneError(
