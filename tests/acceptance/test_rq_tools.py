@@ -39,7 +39,7 @@ def test_services_are_rq_workers(workers: Workers, real_queue: Queue, server_url
     flag = tmp_path / "flag"
     job = real_queue.map(jobs.wait_for, [str(flag)], chunksize=1)
     last = [real_queue.enqueue(jobs.wait_for, str(flag)) for _ in range(2)]
-    # Owning a map costs no process: it has begun, whether or not its item has. The others are one for each service.
+    # Owning a map costs no process: it has begun, whether or not its item has. The others are one a service.
     wait_until(lambda: real_queue.started_job_registry.get_job_count(cleanup=False) == 3)
     wait_until(lambda: states() == {"busy"})
     told = stock(server_url, "info", "--raw").stdout

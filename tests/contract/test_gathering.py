@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_spans_that_tell_twice_of_an_item(any_queue: Queue) -> None:
         Gathering(made.store, 8).read_rest([], 3)
 
 
-@pytest.mark.parametrize("before", ["2", "21", "210"])
+@pytest.mark.parametrize("before", ["2", "21", "210", "12", "120"])
 @pytest.mark.parametrize("after", ["2103", "2130", "2031", "3021"])
 def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) -> None:
     """As after a server's death: what was read is no more the beginning of what there is."""
@@ -89,10 +90,10 @@ def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) 
             connection.rpush(keys.results, *of_chunk[chunk])
             connection.rpush(keys.spans, spans[chunk])
 
-    for meanwhile in range(4):
+    for meanwhile, read in product(range(4), (Gathering.read_all, lambda one: one._note(one._store.spans()))):
         have(before)
         gathering = Gathering(made.store, 8)
-        gathering.read_all()
+        read(gathering)
         have(after[:meanwhile])
         gathering.read_some()
         have(after)

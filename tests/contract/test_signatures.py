@@ -253,6 +253,10 @@ def test_what_is_removed_or_repeated(queue: Queue) -> None:
     queue.connection.ltrim(k.results, 0, 2)
     with pytest.raises(DamagedError):
         job.get()
+    job = run(queue, jobs.square, range(4))
+    queue.connection.rpop(job.store.keys.results)
+    with pytest.raises(DamagedError, match="has 3 elements, and the map 4 items"):
+        list(job)
 
 
 @pytest.mark.parametrize("told", [{}, {MapField.FAILED: 0, MapField.DONE: 4}])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from taskq import DamagedError, ItemError, ResultsGoneError, SignatureError
 from taskq.maps.completed import Completed
 from taskq.maps.info import read_info
+from taskq.maps.reader import AtEnd
 from taskq.payload import codec, results, signing
 from taskq.redis.keys import MapKeys
 
@@ -38,6 +39,9 @@ class Store:
     def batch(self, first: int, end: int | None = None) -> list[bytes]:
         self.batches += 1
         return self.data[first : first + self.size if end is None else end]
+
+    def at_end(self, first: int, count: int) -> AtEnd:
+        return AtEnd(total(0), len(self.data), 0, self.told[first : first + count])
 
     def come_back_as(self, spans: Spans) -> None:
         """As after a server's death."""
