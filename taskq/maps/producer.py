@@ -85,15 +85,17 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     """Make the id ours. A map that ended may be replaced, as RQ replaces a job with the same id."""
     if draft.begin(function, fields):
         return
-    status = job._status_now()  # noqa: SLF001 - one noun, two files
-    there = MapStore(job.id, job.connection)
-    if status is None and there.info().announced:
-        there.expire(0)  # an RQ tool has deleted the job, and knows nothing of our keys
+    there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
+    incarnation, state = there
+    status = job._status_now()  # noqa: SLF001 - one noun, two files. Asked last: job and map are announced together
+    if status is None and state != b"writing":
+        if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys
+            MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(0)
         if draft.begin(function, fields):
             return
     if status not in ENDED:
-        state = status.value if status else "being written by another producer"
-        raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {state}; fetch it, or use another id")
+        doing = status.value if status else "being written by another producer"
+        raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {doing}; fetch it, or use another id")
     with suppress(NoSuchJobError, InvalidJobOperation, ReplacedError):  # another producer was quicker
         cast("MapJob", MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer)).make_way()
     if not draft.begin(function, fields):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from taskq import MapError, MapJob, Queue
+from taskq import DuplicateJobError, MapError, MapJob, Queue
 from taskq.maps import draft as draft_module
 from taskq.maps.chunk import SOFT_BYTES, Chunk
 from taskq.maps.draft import Draft
@@ -240,6 +240,44 @@ def test_a_producer_hears_that_a_piece_is_gone(
 def function_key(queue: Queue) -> bytes:
     (key,) = queue.connection.keys("taskq:*:function")
     return bytes(key)
+
+
+def test_what_was_written_comes_again_when_the_map_is_open(any_queue: Queue) -> None:
+    """A connection broke, so it was said again; and only then the server came to the first time."""
+    draft = Draft("mine", any_queue.connection)
+    assert draft.begin(b"f", {})
+    chunks = [Chunk(Range(0, 3), b"x")]
+    draft.write(chunks)
+    with any_queue.connection.pipeline() as pipe:
+        draft.announce(pipe, {}, None)
+        pipe.execute()
+    before = dumps(any_queue)
+    draft.total = 0
+    draft.write(chunks)
+    assert dumps(any_queue) == before
+    limits = [any_queue.connection.ttl(key) for key in any_queue.connection.keys("taskq:{mine}*")]
+    assert set(limits) == {-1}, "an open map must not expire"
+
+
+def test_a_map_that_is_announced_while_another_producer_looks_stays(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no RQ job yet, and in the next moment it has both: a tool that has deleted the job looks alike."""
+    writing = Draft("mine", any_queue.connection)
+    assert writing.begin(b"f", {})
+    status_now = MapJob._status_now
+
+    def announced_then(job: MapJob) -> Any:
+        status = status_now(job)
+        with any_queue.connection.pipeline() as pipe:
+            writing.announce(pipe, {}, None)
+            pipe.execute()
+        return status
+
+    monkeypatch.setattr(MapJob, "_status_now", announced_then)
+    with pytest.raises(DuplicateJobError, match="being written by another producer"):
+        any_queue.map(jobs.square, range(3), job_id="mine")
+    assert any_queue.connection.hget(writing.keys.hash, "state") == b"open"
 
 
 def test_a_write_is_atomic(any_queue: Queue) -> None:

@@ -4,12 +4,16 @@
 -- ARGV  1 seconds after which the keys expire if the producer dies   2 the incarnation
 --       3 how many items were written before these   4 how many there are with these
 --       5.. range, body, ...
--- Returns 1; 0 if the map is no longer this producer's (it has expired, or was replaced); -1 if some of what was
--- written before is gone, since the server came back as it was some moments before: then it can't be completed.
+-- Returns 1, also of a map that is announced by now, and then nothing was changed; 0 if the map is no longer this
+-- producer's (it has expired, or was replaced); -1 if some of what was written before is gone, since the server came
+-- back as it was some moments before: then it can't be completed.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'next')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'next', 'state')
 if map[1] ~= ARGV[2] then
     return 0
+end
+if map[3] ~= 'writing' then -- it comes a second time, and late: an open map's keys must not expire
+    return 1
 end
 if map[2] == ARGV[3] then
     for i = 5, #ARGV, 2 do

@@ -180,6 +180,7 @@ class MapRun(Taken):
     stopped: bool = False  # it was closed because somebody wants its end
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
     context: str = ""  # of the job's span: its chunks' parent
+    asked_for_context: bool = False  # since there was none
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
     function: MapFunction = field(init=False)

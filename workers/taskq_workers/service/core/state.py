@@ -8,10 +8,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import rq
+from redis.exceptions import RedisError
 from rq.job import Job
 
 from taskq.maps.claim import Claim
@@ -247,6 +249,10 @@ class State:
     def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
         """Count a chunk that was stored just now, and record its span."""
         self.meter.committed(outcome)
+        if run.guest and not run.context and not run.asked_for_context and tracing.active():
+            run.asked_for_context = True  # it joined before the owner had said it
+            with suppress(RedisError):
+                run.context = run.store.info().span
         if run.context:
             attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
