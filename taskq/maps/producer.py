@@ -82,7 +82,8 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     """Make the id ours. A map that ended may be replaced, as RQ replaces a job with the same id."""
     if draft.begin(function, fields):
         return
-    incarnation, state = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
+    known: Any = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
+    incarnation, state = known
     status = job._status_now()  # noqa: SLF001 - one noun, two files. Asked last: job and map are announced together
     if status is None and state != b"writing":
         if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys
