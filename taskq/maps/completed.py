@@ -25,6 +25,9 @@ def came_back_older(map_id: str) -> ResultsGoneError:
 class Completed:
     """Reads ahead, a batch at a time.
 
+    Spans come first, and then elements of which they tell. The server may come back as it was some moments before
+    between any two reads; so what was read is right if these spans are there still, at the end (``prove``).
+
     Args:
         store: The map's.
     """
@@ -40,43 +43,42 @@ class Completed:
         """Whether there is a result at this position; it is read, and those behind it."""
         if self._first <= position < self._first + len(self._batch):
             return True
-        batch = self._store.results.batch(position)
+        while not self._ends or position >= self._ends[-1]:
+            if not self._read_spans():
+                return False
+        batch = self._store.results.batch(position, self._ends[-1])
         if batch:
             self._first, self._batch = position, batch
         return bool(batch)
+
+    def _read_spans(self) -> bool:
+        """Learn of the next elements; whether there were any."""
+        spans = self._store.spans(len(self._spans), _SPANS)
+        end = self._ends[-1] if self._ends else 0
+        for _start, count in spans:
+            end += count
+            self._ends.append(end)
+        self._spans += spans
+        return bool(spans)
 
     def value(self, position: int) -> Any:
         """The result at a position at which there is one.
 
         Raises:
             SignatureError: If there is a secret key, and it is not signed for its item.
-            DamagedError: If no span tells of it, or it is no pickle.
+            DamagedError: If it is no pickle.
             ResultsGoneError: Instead of these, if the server has lost some that were read.
             ItemError: If it can't be unpickled in this process.
         """
+        number = bisect_right(self._ends, position)
+        start, count = self._spans[number]
+        index = start + position - (self._ends[number] - count)
         try:
-            return self._value(position)
+            return results.value_of(self._store.place, index, self._batch[position - self._first])
         except DamagedError as error:
             if self._came_back_older(position):
                 raise came_back_older(self._store.keys.id) from error
             raise
-
-    def _value(self, position: int) -> Any:
-        while not self._ends or position >= self._ends[-1]:
-            self._note(self._store.spans(len(self._spans), _SPANS))
-        number = bisect_right(self._ends, position)
-        start, count = self._spans[number]
-        index = start + position - (self._ends[number] - count)
-        return results.value_of(self._store.place, index, self._batch[position - self._first])
-
-    def _note(self, spans: list[tuple[int, int]]) -> None:
-        if not spans:
-            raise DamagedError(f"{self._store.keys.results} has more elements than its spans tell of")
-        end = self._ends[-1] if self._ends else 0
-        for _start, count in spans:
-            end += count
-            self._ends.append(end)
-        self._spans += spans
 
     def prove(self, info: MapInfo) -> None:
         """At the end of a map all of whose items have results: see that each was among those that were read.

@@ -13,11 +13,12 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 
-from taskq import Queue
+from taskq import MapJob, Queue
 from taskq.redis import clock, holdings, keys, services
 from taskq.redis.holdings import Holding
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
+from taskq.testing import drain
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.execution import Taken
 from taskq_workers.service.jobs import short_path
@@ -32,13 +33,13 @@ NAME = "worker"
 class Begun:
     """A job that a worker has begun on the long path."""
 
-    def __init__(self, queue: Queue, **options: Any) -> None:
+    def __init__(self, queue: Queue, job_id: str = "", **options: Any) -> None:
         self.connection = queue.connection
         self.worker = RQWorker((queue.name,), NAME, queue.connection)
         if not queue.connection.exists(self.worker.key):
             self.worker.register_birth()
         self.queue: rq.Queue = self.worker.queues[0]
-        self.id = queue.enqueue(jobs.square, 3, **options).id
+        self.id = job_id or queue.enqueue(jobs.square, 3, **options).id
         queue.connection.lrem(queue.key, 1, self.id)
         self.job = self.worker.job_of(self.id, self.fields)
         with queue.connection.pipeline() as pipe:
@@ -140,6 +141,43 @@ def test_it_is_ours_up_to_the_very_commit(
         assert begun.job.results() == []
     else:
         assert any_queue.connection.hkeys(keys.held(NAME)) == [b"other:1"]
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "stop"])
+@pytest.mark.parametrize("when", ["before", "in the last moment"])
+@pytest.mark.parametrize("pushed", [True, False], ids=["pushed again", "deleted"])
+def test_the_end_of_a_map_is_not_recorded_of_another_one(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, end: str, when: str, pushed: bool
+) -> None:
+    """The service was stopped for a while, just before; nobody has taken over, so what it holds is held still."""
+    begun = Begun(any_queue, any_queue.map(jobs.square, range(3)).id)
+
+    def replace() -> None:
+        job = MapJob.fetch(begun.id, connection=any_queue.connection)
+        job.cancel()
+        job.delete()
+        if pushed:
+            any_queue.map(jobs.square, range(4), job_id=begun.id)
+
+    watch = FencedPipeline.watch
+
+    def replace_then(self: FencedPipeline, *names: str) -> None:
+        watch(self, *names)
+        monkeypatch.setattr(FencedPipeline, "watch", watch)
+        replace()
+
+    if when == "before":
+        replace()
+    else:
+        monkeypatch.setattr(FencedPipeline, "watch", replace_then)
+    assert not ENDS[end](begun)
+    assert not begun.worker.holds(begun.execution)
+    if not pushed:
+        assert begun.fields == {}
+        return
+    assert begun.fields[b"status"] == b"queued"
+    drain(any_queue)
+    assert MapJob.fetch(begun.id, connection=any_queue.connection).get() == [0, 1, 4, 9]
 
 
 def test_of_those_that_succeed_together_only_ours_are_recorded(any_queue: Queue) -> None:

@@ -38,7 +38,7 @@ class Store:
 
     def batch(self, first: int, end: int | None = None) -> list[bytes]:
         self.batches += 1
-        return self.data[first : first + self.size if end is None else end]
+        return self.data[first : min(first + self.size, len(self.data) if end is None else end)]
 
     def at_end(self, first: int, count: int) -> AtEnd:
         return AtEnd(total(0), len(self.data), 0, self.told[first : first + count])
@@ -88,8 +88,8 @@ def test_each_result_is_of_its_item(spans: Spans, batch: int) -> None:
 def test_it_reads_ahead() -> None:
     store = Store([(start, 10) for start in range(0, 1000, 10)], batch=100)
     assert everything(reading(store)) == list(range(1000))
-    assert store.batches == 11
-    assert store.rounds == 1
+    assert store.batches == 10
+    assert store.rounds == 2, "and one that says that there are no more"
 
 
 def test_a_list_that_grows() -> None:
@@ -111,26 +111,56 @@ def test_a_result_of_which_no_span_tells() -> None:
     store = Store([(0, 3)])
     store.data.append(codec.dumps(3))
     completed = reading(store)
-    assert completed.has(0)
-    assert completed.value(2) == 2
+    assert everything(completed) == [0, 1, 2]
     with pytest.raises(DamagedError, match="more elements than its spans tell of"):
-        completed.value(3)
+        completed.prove(total(3))
 
 
-@pytest.mark.parametrize("before", [[(0, 2), (2, 2), (8, 1)], [(0, 2)]])
-def test_a_result_in_a_list_that_came_back_older_is_no_damage(before: Spans) -> None:
-    """There were more spans of fewer items in the beginning; or what was read last is not there any more."""
+def test_a_result_that_is_not_there() -> None:
+    store = Store([(0, 3)])
+    del store.data[1]
+    completed = reading(store)
+    assert everything(completed) == [0, 2]
+    with pytest.raises(DamagedError, match="fewer elements than its spans tell of"):
+        completed.prove(total(3))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([(0, 2), (2, 2), (8, 1)], [(0, 5), (5, 4)]),  # there were more spans of fewer items
+        ([(3, 2)], [(0, 3), (3, 6)]),
+        ([(0, 2), (3, 2)], [(0, 2), (2, 7)]),
+    ],
+)
+def test_what_was_read_of_a_list_that_came_back_older(before: Spans, after: Spans) -> None:
     store = Store(before)
     completed = reading(store)
     assert everything(completed)
-    after = [(0, 5), (5, 3)] if len(before) > 1 else [(0, 2), (4, 2)]
     store.come_back_as(after)
-    position = sum(count for _start, count in before)
-    assert completed.has(position)
-    if len(before) == 1:
-        store.come_back_as([])
+    everything(completed)
     with pytest.raises(ResultsGoneError, match="read them again"):
-        completed.value(position)
+        completed.prove(total(9))
+
+
+def test_a_list_that_came_back_older_between_two_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of that moment on there are other spans, or other elements, than were read before."""
+    store = Store([(3, 2)])
+    for name in ("spans", "batch"):
+        completed, reads = reading(store), getattr(Store, name)
+
+        def come_back(self: Store, *args: int, reads: Any = reads, name: str = name) -> Any:
+            found = reads(self, *args)
+            monkeypatch.setattr(Store, name, reads)
+            self.come_back_as([(0, 3), (3, 2)])
+            return found
+
+        store.come_back_as([(3, 2)])
+        monkeypatch.setattr(Store, name, come_back)
+        read = everything(completed)
+        if read != [0, 1, 2, 3, 4]:
+            with pytest.raises(ResultsGoneError, match="read them again"):
+                completed.prove(total(5))
 
 
 @pytest.mark.usefixtures("key")

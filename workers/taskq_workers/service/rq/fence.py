@@ -2,16 +2,20 @@
 
 RQ's code makes a pipeline of the worker's connection, says what there is to say, and executes it. Behind a fence
 that transaction watches the index of what the worker holds, and is not made if the entry is gone: the end is on
-record, or we were given up for dead and the job is somebody else's.
+record, or we were given up for dead and the job is somebody else's. Of a map it watches the job, too: its id may
+have been pushed again since, and then the end would be recorded of a map that has not begun.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from redis.client import Pipeline
 from redis.exceptions import WatchError
+
+from taskq.redis import keys
 
 
 class NotHeldError(BaseException):
@@ -21,22 +25,53 @@ class NotHeldError(BaseException):
     """
 
 
+class ReplacedJobError(NotHeldError):
+    """The execution is ours, and its job is gone, or its id was pushed again; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must be so in the moment in which an end is recorded.
+
+    Args:
+        index: The key of what the worker holds.
+        entry: Of the execution, which is there.
+        job: The key of the job's hash.
+        mark: What stands there of the kind of job, and which one (``kinds.py``); "": that is not asked.
+    """
+
+    index: str
+    entry: str
+    job: str = ""
+    mark: str = ""
+
+    def watch(self, pipe: Pipeline, *names: str) -> None:
+        """See that it is so, and have the transaction fail if that changes.
+
+        Raises:
+            NotHeldError: If not.
+        """
+        pipe.watch(*names, self.index, *([self.job] if self.mark else []))
+        if not pipe.hexists(self.index, self.entry):
+            raise NotHeldError(self.entry)
+        if self.mark and pipe.hget(self.job, keys.JOB_KIND) != self.mark.encode():
+            raise ReplacedJobError(self.entry)
+
+
 class Fence:
     """A connection as RQ's methods use it.
 
     Args:
         connection: The real one.
-        index: The key of what the worker holds.
-        entry: Of the execution.
+        guard: See there.
     """
 
-    def __init__(self, connection: Any, index: str, entry: str) -> None:
+    def __init__(self, connection: Any, guard: Guard) -> None:
         self._connection = connection
-        self._index = index
-        self._entry = entry
+        self._guard = guard
 
     def pipeline(self) -> FencedPipeline:
-        return FencedPipeline(self._connection.pipeline(), self._index, self._entry)
+        return FencedPipeline(self._connection.pipeline(), self._guard)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -49,10 +84,9 @@ class FencedPipeline:
         NotHeldError: Instead of executing.
     """
 
-    def __init__(self, pipe: Pipeline, index: str, entry: str) -> None:
+    def __init__(self, pipe: Pipeline, guard: Guard) -> None:
         self._pipe = pipe
-        self._index = index
-        self._entry = entry
+        self._guard = guard
 
     def __enter__(self) -> Self:
         return self
@@ -66,9 +100,7 @@ class FencedPipeline:
         return getattr(self._pipe, name)
 
     def watch(self, *names: str) -> None:
-        self._pipe.watch(*names, self._index)
-        if not self._pipe.hexists(self._index, self._entry):
-            raise NotHeldError(self._entry)
+        self._guard.watch(self._pipe, *names)
 
     def execute(self) -> Any:
         pipe = self._pipe

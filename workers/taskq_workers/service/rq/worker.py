@@ -28,7 +28,7 @@ from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.service.rq.ear import Ear
-from taskq_workers.service.rq.fence import Fence, NotHeldError
+from taskq_workers.service.rq.fence import Fence, Guard, NotHeldError, ReplacedJobError
 from taskq_workers.service.rq.job import OnWebhooks, ServiceJob
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,7 @@ class RQWorker(BaseWorker):
         job = ServiceJob(job_id, connection=self.connection, serializer=SealedJobSerializer(job_id))
         job.on_webhooks = self.on_webhooks
         job.restore(fields)
+        job.mark = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace")
         readable.check(job)
         return job
 
@@ -151,19 +152,32 @@ class RQWorker(BaseWorker):
         if execution:
             pipeline.hdel(keys.held(self.name), execution.composite_key)
 
-    def _while_held(self, execution: Execution, record: Callable[[], object]) -> bool:
-        """Call what records the end of an execution; its transaction is made only if that is held. If it was."""
+    def _while_held(self, execution: Execution, record: Callable[[], object], job: Job | None = None) -> bool:
+        """Call what records the end of an execution; its transaction is made only if that is held. If it was.
+
+        Args:
+            execution: See above.
+            record: See above.
+            job: Only if it is this one still, if it is a map: its id may have been pushed again.
+        """
         connection: Any = self.connection
-        fence: Any = Fence(connection, keys.held(self.name), execution.composite_key)
+        mark = job.mark if isinstance(job, ServiceJob) else ""
+        guard = Guard(keys.held(self.name), execution.composite_key, job.key if job else "", mark)
+        fence: Any = Fence(connection, guard)
         self.connection = fence
         try:
             record()
-        except NotHeldError:
+        except NotHeldError as error:
             self.executions.pop(execution.id, None)
-            return False
+            replaced = isinstance(error, ReplacedJobError)
+        else:
+            return True
         finally:
             self.connection = connection
-        return True
+        if replaced and job:
+            log.warning("job %s was deleted or pushed again", job.id, extra={"action": "replaced", "job": job.id})
+            self.forget(job, execution, delete=False)
+        return False
 
     def is_simple(self, job: Job) -> bool:
         """Whether a success means no more than storing the result: see ``succeed_together``."""
@@ -258,7 +272,9 @@ class RQWorker(BaseWorker):
         self._end(job)
         job._result = value
         registry = queue.started_job_registry
-        recorded = self._while_held(execution, lambda: self.handle_job_success(job, queue, registry, execution))
+        recorded = self._while_held(
+            execution, lambda: self.handle_job_success(job, queue, registry, execution), job
+        )
         if recorded:
             job.send_webhooks(JobStatus.FINISHED)
         return recorded
@@ -282,7 +298,7 @@ class RQWorker(BaseWorker):
 
         try:
             with self._hearing() as hidden:
-                ours = self._while_held(execution, record)
+                ours = self._while_held(execution, record, job)
             recorded = not self.holds(execution)
         finally:
             if not recorded:
@@ -306,7 +322,7 @@ class RQWorker(BaseWorker):
             self.handle_job_retry(job, queue, retry, registry, execution)
 
         with self._hearing() as hidden:
-            ours = self._while_held(execution, record)
+            ours = self._while_held(execution, record, job)
         if hidden and self.holds(execution):
             raise hidden[0]
         return ours
