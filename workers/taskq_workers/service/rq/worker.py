@@ -176,7 +176,7 @@ class RQWorker(BaseWorker):
             self.connection = connection
         if replaced and job:
             log.warning("job %s was deleted or pushed again", job.id, extra={"action": "replaced", "job": job.id})
-            self.forget(job, execution, delete=False)
+            self.forget(job, execution)
         return False
 
     def is_simple(self, job: Job) -> bool:
