@@ -9,13 +9,12 @@ is right only if the spans that were read stand there still, at the end; a hash 
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from taskq.maps.completed import came_back_older
 from taskq.maps.reader import MapReader
+from taskq.maps.spans_read import SpansRead
 from taskq.payload.outcome import ItemFailure
 
 _BATCH = 1000  # failures fetched in one round trip
@@ -44,8 +43,7 @@ class Arrivals:
         self._store = store
         self._results = store.results
         self._in_order = in_order
-        self._spans = 0  # read so far
-        self._seen = hashlib.sha256()  # of them
+        self._spans = SpansRead(store)
         self._position = 0  # in the result list: where the next span to be read begins
         self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
         self._next = 0  # item index
@@ -69,12 +67,10 @@ class Arrivals:
 
     def _read_spans(self) -> bool:
         """Note where a batch of results lies; whether there may be more."""
-        batch = self._store.spans(self._spans, _SPANS)
+        batch = self._spans.more(_SPANS)
         for start, count in batch:
             heapq.heappush(self._ahead, (start, self._position, count))
             self._position += count
-        self._spans += len(batch)
-        self._seen.update(_bytes(batch))
         return len(batch) == _SPANS
 
     def check(self) -> None:
@@ -83,12 +79,7 @@ class Arrivals:
         Raises:
             ResultsGoneError: If the server has lost some of what was read, and has others in their places.
         """
-        there, read = hashlib.sha256(), 0
-        while batch := self._store.spans(read, min(_SPANS, self._spans - read)) if read < self._spans else []:
-            there.update(_bytes(batch))
-            read += len(batch)
-        if there.digest() != self._seen.digest():
-            raise came_back_older(self._store.keys.id)
+        self._spans.prove()
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         while True:
@@ -135,7 +126,3 @@ class Arrivals:
             if failure.index not in self._told:
                 self._told.add(failure.index)
                 yield Arrival(failure.index, failure=failure)
-
-
-def _bytes(spans: list[tuple[int, int]]) -> bytes:
-    return b"".join(b"%d:%d " % span for span in spans)

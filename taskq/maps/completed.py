@@ -5,25 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
-from taskq.errors import DamagedError, ResultsGoneError
+from taskq.errors import DamagedError
 from taskq.maps.coverage import Coverage
 from taskq.maps.info import MapInfo
 from taskq.maps.reader import MapReader
+from taskq.maps.spans_read import SpansRead, came_back_older
 from taskq.payload import results
 
 _SPANS = 10_000  # read in one round trip
 
 
-def came_back_older(map_id: str) -> ResultsGoneError:
-    """For whoever has read some results that the server has lost since, so that others are in their places now."""
-    return ResultsGoneError(
-        f"the server came back as it was some moments before, while the results of the map {map_id} were read one "
-        "by one, and others are in their places now: read them again, from the first"
-    )
-
-
 class Completed:
-    """Reads ahead, a batch at a time.
+    """Reads ahead, a batch at a time, and keeps nothing of what lies behind: a map may have millions of chunks.
 
     Spans come first, and then elements of which they tell. The server may come back as it was some moments before
     between any two reads; so what was read is right if these spans are there still, at the end (``prove``).
@@ -34,31 +27,42 @@ class Completed:
 
     def __init__(self, store: MapReader) -> None:
         self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
         self._first = 0  # position of the first element of the batch
         self._batch: list[bytes] = []
-        self._ends: list[int] = []  # of each span: the position after its last element
+        self._read = SpansRead(self._store)
+        self._start = self._end = 0  # of the positions of which the spans tell that are kept
+        self._ends: list[int] = []  # of each of these: the position after its last element
         self._spans: list[tuple[int, int]] = []
 
     def has(self, position: int) -> bool:
-        """Whether there is a result at this position; it is read, and those behind it."""
+        """Whether there is a result at this position; it is read, and those behind it.
+
+        Raises:
+            ResultsGoneError: If it is seen that the server has lost some that were read.
+        """
         if self._first <= position < self._first + len(self._batch):
             return True
-        while not self._ends or position >= self._ends[-1]:
+        if position < self._start:
+            self._begin()
+        while position >= self._end:
             if not self._read_spans():
                 return False
-        batch = self._store.results.batch(position, self._ends[-1])
+        batch = self._store.results.batch(position, self._end)
         if batch:
             self._first, self._batch = position, batch
         return bool(batch)
 
     def _read_spans(self) -> bool:
-        """Learn of the next elements; whether there were any."""
-        spans = self._store.spans(len(self._spans), _SPANS)
-        end = self._ends[-1] if self._ends else 0
-        for _start, count in spans:
-            end += count
-            self._ends.append(end)
-        self._spans += spans
+        """Learn of the next elements, in place of those before; whether there were any."""
+        spans = self._read.more(_SPANS)
+        if spans:
+            self._spans, self._batch = spans, []
+            self._start = end = self._end
+            self._ends = [end := end + count for _start, count in spans]
+            self._end = end
         return bool(spans)
 
     def value(self, position: int) -> Any:
@@ -87,19 +91,17 @@ class Completed:
             DamagedError: If an item is missing, or was there twice; or the list has lost elements, or has others.
             ResultsGoneError: If the server has lost some that were read, and has others in their places.
         """
-        there, spans = self._store.at_end(0, 1).results, self._store.spans()
-        coverage = Coverage(info.total)
-        for start, count in spans:
-            coverage.add(start, count)
+        there, coverage = self._store.at_end(0, 1).results, Coverage(info.total)
+        everything = SpansRead(self._store)
+        while spans := everything.more(_SPANS):
+            for start, count in spans:
+                coverage.add(start, count)
         coverage.prove()
-        if spans[: len(self._spans)] != self._spans:
-            raise came_back_older(self._store.keys.id)
+        self._read.prove()
         if there != info.total:
             raise DamagedError(f"{self._store.keys.results} has {there} elements, and the map {info.total} items")
 
     def _came_back_older(self, position: int) -> bool:
         """Whether the server says something else now of what was read, up to this position."""
         element = self._batch[position - self._first]
-        return self._store.spans()[: len(self._spans)] != self._spans or (
-            self._store.results.batch(position, position + 1) != [element]
-        )
+        return not self._read.stand() or self._store.results.batch(position, position + 1) != [element]

@@ -241,6 +241,13 @@ class MapJob(Controlled):
         """Whether there will be a result at this position, and that; or the error to raise instead."""
         if not hasattr(self, "_completed"):
             self._completed = Completed(self.store)
+        try:
+            return self._of_completed(position)
+        except ResultsGoneError:
+            del self._completed  # who reads again gets what there is now
+            raise
+
+    def _of_completed(self, position: int) -> tuple[bool, Any]:
         watch = self._doubts.begin()
         with Events(self.connection, self.store.keys) as events:
             while not self._completed.has(position):
@@ -253,9 +260,6 @@ class MapJob(Controlled):
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
-        except ResultsGoneError:
-            del self._completed  # who reads again gets what there is now
-            raise
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()
@@ -266,11 +270,7 @@ class MapJob(Controlled):
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
             return self._early_end(info)
-        try:
-            self._completed.prove(info)
-        except ResultsGoneError:
-            del self._completed  # as above
-            raise
+        self._completed.prove(info)
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:

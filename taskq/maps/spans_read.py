@@ -39,7 +39,7 @@ class SpansRead:
         if self._last is not None:
             if batch[:1] != [self._last]:
                 self._store.info()  # raises, if the map is gone
-                raise self._gone()
+                raise came_back_older(self._store.keys.id)
             batch = batch[1:]
         batch = batch[:most]
         self.note(batch)
@@ -60,7 +60,7 @@ class SpansRead:
             Others: As ``MapReader.spans``.
         """
         if not self.stand():
-            raise self._gone()
+            raise came_back_older(self._store.keys.id)
 
     def stand(self) -> bool:
         """Whether all that was read stands where it was."""
@@ -70,12 +70,13 @@ class SpansRead:
             first += len(batch)
         return digest.digest() == self._digest.digest()
 
-    def _gone(self) -> ResultsGoneError:
-        return ResultsGoneError(
-            "the server came back as it was some moments before, while the results of the map "
-            f"{self._store.keys.id} were read one by one, and others are in their places now: "
-            "read them again, from the first"
-        )
+
+def came_back_older(map_id: str) -> ResultsGoneError:
+    """For whoever has read some results that the server has lost since, so that others are in their places now."""
+    return ResultsGoneError(
+        f"the server came back as it was some moments before, while the results of the map {map_id} were read one "
+        "by one, and others are in their places now: read them again, from the first"
+    )
 
 
 def _add(digest: hashlib._Hash, spans: list[tuple[int, int]]) -> None:
