@@ -35,7 +35,7 @@ class Socket(FakeSocket):
     simulated: Server
 
     def _name_to_func(self, cmd_name: str) -> Any:
-        if self.simulated.full and cmd_name in _GROWING:
+        if self.simulated.full > self.simulated.loop.now and cmd_name in _GROWING:
             raise SimpleError(_FULL)
         return super()._name_to_func(cmd_name)
 
@@ -90,7 +90,7 @@ class Server:
         self.host = Host("the server")
         self.fake = fakeredis.FakeServer(version=(7,))
         self.up = True
-        self.full = False
+        self.full = 0.0  # until then it has no memory
         self.life = 1  # connections of an earlier one are broken
         self.compiled: dict[bytes, Any] = {}  # scripts
         self.serving = False  # it is the server that looks at the clock
