@@ -14,6 +14,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from taskq.errors import DamagedError
 from taskq.maps.completed import came_back_older
 from taskq.maps.reader import MapReader
 from taskq.payload.outcome import ItemFailure
@@ -82,6 +83,7 @@ class Arrivals:
 
         Raises:
             ResultsGoneError: If the server has lost some of what was read, and has others in their places.
+            DamagedError: If there are more results, or fewer, than spans tell of: then they are other items'.
         """
         there, read = hashlib.sha256(), 0
         while batch := self._store.spans(read, min(_SPANS, self._spans - read)) if read < self._spans else []:
@@ -89,6 +91,12 @@ class Arrivals:
             read += len(batch)
         if there.digest() != self._seen.digest():
             raise came_back_older(self._store.keys.id)
+        end = self._store.at_end(self._spans, _SPANS)
+        told = self._position + sum(count for _start, count in end.spans)
+        if told != end.results and len(end.spans) < _SPANS:
+            raise DamagedError(
+                f"{self._store.keys.results} has {end.results} elements, and its spans tell of {told}"
+            )
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         while True:

@@ -46,6 +46,7 @@ def lines(store: MapReader) -> Iterator[str]:
 
     Raises:
         ResultsGoneError: At the end, if the server has lost some of them meanwhile.
+        DamagedError: At the end, if they are not as many as they should be.
     """
     reading = Arrivals(store, in_order=False)
     for arrival in reading.new(failures=True, ended=False):
