@@ -9,7 +9,8 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
     draft       a map that is being written
-    job         ``MapJob``: waits, results, errors, cancel
+    job         ``MapJob``: waits, results, errors
+    control     its other part: which map it means; cancel, delete, requeue
     executions  what RQ lists as running, also where the record is gone
     store       all that is done to a map's keys: claim, commit, release, split, close
     reader      all that is read from them

@@ -33,8 +33,8 @@ from taskq import (
     WaitTimeoutError,
 )
 from taskq.errors import RemoteTraceback
+from taskq.maps.control import CANCELED
 from taskq.maps.executions import Executions
-from taskq.maps.job import CANCELED
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs

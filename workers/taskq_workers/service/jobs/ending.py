@@ -11,8 +11,8 @@ from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 from rq.job import Job
 
 from taskq.errors import ReplacedError, ResultsGoneError
+from taskq.maps.control import CANCELED
 from taskq.maps.info import MapInfo
-from taskq.maps.job import CANCELED
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text

@@ -2,8 +2,8 @@
 
 RQ's code makes a pipeline of the worker's connection, says what there is to say, and executes it. Behind a fence
 that transaction watches the index of what the worker holds, and is not made if the entry is gone: the end is on
-record, or we were given up for dead and the job is somebody else's. Of a map it watches the job, too: its id may have
-been pushed again since, and then the end would be recorded of a map that has not begun.
+record, or we were given up for dead and the job is somebody else's. Of a map it watches the job, too: its id may
+have been pushed again since, and then the end would be recorded of a map that has not begun.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class NotHeldError(BaseException):
 
 
 class ReplacedJobError(NotHeldError):
-    """The execution is ours, and its job is not there any more, or its id was pushed again; nothing was written."""
+    """The execution is ours, and its job is gone, or its id was pushed again; nothing was written."""
 
 
 @dataclass(frozen=True)

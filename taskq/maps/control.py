@@ -1,0 +1,144 @@
+"""Which map an RQ job means, and what ends that map, or begins it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.exceptions import WatchError
+from rq.exceptions import InvalidJobOperation
+from rq.job import Job
+
+from taskq.maps.executions import Executions
+from taskq.maps.reader import replaced
+from taskq.maps.store import MapStore
+from taskq.payload.signed_job import SignedJob
+from taskq.redis import keys
+from taskq.redis.kinds import MAP, kind_of, schema_of
+from taskq.redis.schema import SCHEMA
+
+CANCELED = "cancelled"  # the reason that closes a cancelled map
+CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
+
+
+class MapControl(SignedJob):
+    """The part of ``MapJob`` that RQ's tools know, too, for one incarnation of the map."""
+
+    kind = MAP
+
+    @property
+    def store(self) -> MapStore:
+        """The map's keys."""
+        if not hasattr(self, "_store"):
+            self._store = MapStore(self.id, self.connection, incarnation=self.incarnation)
+        return self._store
+
+    incarnation = ""
+    """Of the map which this object means, from its push to its replacement; "" for one that is made in tests."""
+
+    schema = SCHEMA
+    """Of its producer: see ``taskq/redis/schema.py``."""
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation} {self.schema}" if self.incarnation else self.kind
+        return fields
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        super().restore(raw_data)
+        self.incarnation = self.incarnation or kind_of(raw_data).incarnation
+        self.schema = schema_of(raw_data)
+
+    def cancel(
+        self,
+        pipeline: Any = None,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+        *,
+        kill: bool = False,
+    ) -> dict[str, list[str]]:
+        """Cancel the map: no further item is started and nothing more is stored.
+
+        Args:
+            pipeline: RQ's.
+            enqueue_dependents: RQ's.
+            remove_from_dependencies: RQ's.
+            kill: Kill the processes that run items of it at the moment. Otherwise these items run to their end,
+                for nothing.
+
+        Returns:
+            What RQ's ``Job.cancel`` does. Results so far stay for a day. The workers let go of the map at once;
+            they can't be waited for.
+
+        Raises:
+            rq.exceptions.InvalidJobOperation: If it was cancelled before.
+            ReplacedError: If its id was pushed again; the new map goes on.
+        """
+        self._check_meant(self.connection)
+        try:
+            answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+        except InvalidJobOperation:
+            # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
+            if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
+                self._end_canceled(kill=kill)
+            raise
+        self._end_canceled(kill=kill)
+        return answer
+
+    def _end_canceled(self, *, kill: bool) -> None:
+        self.store.close(CANCELED, kill=kill)
+        self.store.expire(CANCELED_TTL)
+        self.store.tell_end()
+
+    def delete(
+        self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False
+    ) -> None:
+        """Delete the job, its results and all that belongs to it.
+
+        Raises:
+            ReplacedError: If its id was pushed again; the new map stays.
+        """
+        if pipeline is None:
+            self._delete(remove_from_queue, delete_dependents)
+        else:
+            super().delete(pipeline, remove_from_queue, delete_dependents)
+        self.store.tell_end(delete=True)
+
+    def _delete(self, remove_from_queue: bool, delete_dependents: bool) -> None:
+        """At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere."""
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(self.key)
+                    self._check_meant(pipe)
+                    pipe.multi()
+                    super().delete(pipe, remove_from_queue, delete_dependents)
+                    pipe.execute()
+                except WatchError:  # it has just changed, or another one has taken its place
+                    continue
+                return
+
+    def requeue(self, at_front: bool = False) -> Job:
+        """As RQ's: have what has failed, or was not tried, run again.
+
+        Raises:
+            rq.exceptions.InvalidJobOperation: If it has not failed.
+            ReplacedError: If its id was pushed again.
+        """
+        self._check_meant(self.connection)
+        return super().requeue(at_front)
+
+    def _check_meant(self, connection: Any) -> None:
+        """See that RQ's job with this id is this map's, and not one that was pushed later.
+
+        Raises:
+            ReplacedError: If not.
+        """
+        mark = connection.hget(self.key, keys.JOB_KIND)
+        if mark and self.incarnation and kind_of({keys.JOB_KIND.encode(): mark}).incarnation != self.incarnation:
+            raise replaced(self.id)
+
+    @property
+    def execution_registry(self) -> Executions:
+        """RQ's; also for executions whose record is gone."""
+        return Executions(self.id, self.connection)
