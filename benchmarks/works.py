@@ -11,6 +11,10 @@ def noop(_n: int) -> None:
     return None
 
 
+def fails(n: int) -> None:
+    raise ValueError(n)
+
+
 def compute(_n: int) -> int:
     """The seed's job: about 0.2 s of pure Python."""
     return sum([random.randint(1, 100) for _ in range(1_000_000)])

@@ -16,7 +16,7 @@ from collections.abc import MutableSequence
 
 import taskq
 from taskq import Queue
-from taskq.redis.connection import url_of
+from taskq.redis.urls import url_of
 
 
 def compute(results: MutableSequence[int]) -> None:

@@ -18,7 +18,7 @@ import time
 from rq.suspension import resume, suspend
 
 import taskq
-from taskq.redis.connection import url_of
+from taskq.redis.urls import url_of
 
 
 def print_something(something: str, seconds: float = 1) -> str:

@@ -8,7 +8,7 @@ The items wait in Redis, supervised workers (``taskq worker``) run them on all c
 collected in a Redis list. See README.md.
 """
 
-import taskq.as_program  # noqa: F401 - before all others: see there
+from taskq import as_program as _as_program  # noqa: F401 - before all others: see there
 
 # isort: split
 from taskq.errors import (
@@ -21,6 +21,7 @@ from taskq.errors import (
     MapCanceledError,
     MapError,
     MapFailedError,
+    NestedWaitError,
     OptionError,
     PayloadError,
     PickleError,
@@ -59,6 +60,7 @@ __all__ = [
     "MapError",
     "MapFailedError",
     "MapJob",
+    "NestedWaitError",
     "OptionError",
     "PayloadError",
     "PickleError",

@@ -21,6 +21,7 @@ TaskqError
 ├── DamagedError          what stands in Redis is not what taskq wrote there
 │   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
+├── NestedWaitError       work waits for other work for which there is no process
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
 
@@ -115,9 +116,19 @@ class SignatureError(DamagedError):
 class ServerError(TaskqError):
     """No Redis server could be reached, or the embedded one could not be started."""
 
+    away = False
+    """Whether it may be there again in a while."""
+
+    reason = ""
+    """What has happened, in redis-py's words; "" if it is not the one who says so."""
+
+
+class NestedWaitError(TaskqError):
+    """An item, or a job, waits for a map on its own server, and might hold the very process which that needs."""
+
 
 class WaitTimeoutError(TaskqError, TimeoutError):
-    """The time given to a wait is over; the job goes on."""
+    """The time given to a wait is over; whether the job goes on is in its text."""
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - the name multiprocessing gives to the same thing

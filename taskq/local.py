@@ -45,7 +45,7 @@ def local(
     processes: int | None = None, services: int = 1, *, queue: str = "default", log_level: str = "warning",
     **queue_options: Any,
 ) -> Iterator[Queue]:  # fmt: skip
-    """A queue on a private server, with real workers; all of it is gone at the end of the block.
+    """A queue on a private server, with real workers and a scheduler; all of it is gone at the end of the block.
 
         with taskq.local() as q:
             print(q.map(compute, range(8)).get())
@@ -83,7 +83,7 @@ def _workers(
     ours = find_spec("taskq_workers")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(ours and ours.origin), os.pathsep.join(path),
                "worker", queue, "--url", server.url, "--services", str(count),
-               "--grace", str(_GRACE), "--log-level", log_level, "--until-eof"]  # fmt: skip
+               "--grace", str(_GRACE), "--log-level", log_level, "--until-eof", "--with-scheduler"]  # fmt: skip
     command += [part for folder in path for part in ("--path", folder)]
     if processes is not None:
         command += ["--processes", str(processes)]

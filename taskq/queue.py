@@ -22,7 +22,7 @@ from taskq.maps.producer import push_map
 from taskq.payload import codec, signing
 from taskq.payload.function import Function, for_rq
 from taskq.payload.signed_job import signing_class
-from taskq.redis import exposure, ids, keys
+from taskq.redis import clients, exposure, ids, keys
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import clear_errors
@@ -52,8 +52,9 @@ class Queue(rq.Queue):
         options: RQ's: ``default_timeout``, ``is_async``, ``job_class``, ``serializer``, ...
 
     Raises:
-        OptionError: If connection and URL are both given, or one is unusable, or a key in ``TASKQ_SECRET_KEY`` is
-            too short. The server is not contacted.
+        OptionError: If connection and URL are both given, or one is unusable (also a client that decodes what it
+            reads, one of asyncio or of a cluster, or with a pool of one connection), or a key in
+            ``TASKQ_SECRET_KEY`` is too short. The server is not contacted.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Queue(rq.Queue):
             raise OptionError(f"payload_limit must be at least 1 byte, not {payload_limit!r}")
         self.payload_limit = payload_limit
         options["serializer"] = options.get("serializer") or codec.Serializer
+        if connection is not None:
+            clients.check(connection)
         super().__init__(name, connection=connection or connect(url, patience=patience), **options)
         exposure.warn(self.connection, signed=bool(signing.keyring()), variable=signing.VARIABLE)
         if signing.keyring():
@@ -99,7 +102,9 @@ class Queue(rq.Queue):
                 results, are cut into chunks of about that size. Of a chunk whose size is given, a worker holds
                 all results until the last is there.
             options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
-                fails alone), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
+                fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
+                the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), and RQ's own job
+                options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,
@@ -274,7 +279,7 @@ def fetch(job_id: str, connection: Any, serializer: Any, job_class: type[Job] = 
     fields = connection.hgetall(Job.key_for(job_id)) if ids.read(job_id) else {}
     if not fields:
         return None
-    cls = MapJob if kind_of(fields)[0] == MAP else signing_class(job_class) if signing.keyring() else job_class
+    cls = MapJob if kind_of(fields)[0] == MAP else signing_class(job_class)
     job = cls(job_id, connection=connection, serializer=serializer)
     try:
         job.restore(fields)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, overload
 
 from taskq.payload.results import codec_of
-from taskq.redis import connection
+from taskq.redis import clients, connection
 from taskq.redis.list_reader import ListReader
 from taskq.redis.patience import clear_errors
 
@@ -32,6 +32,9 @@ class ResultList(Sequence[Any]):
         connection: None: one that is shared by this process, to ``TASKQ_URL`` (in a job: the worker's).
         incarnation: Of the map, if it is a map's list.
 
+    Raises:
+        OptionError: If the connection is one that can't be used: see ``Queue``.
+
     Every access raises ``ServerError`` if the server can't be reached, or refuses.
 
     Where there is a secret key, elements are signed for this list, and reading one that is not raises
@@ -41,6 +44,8 @@ class ResultList(Sequence[Any]):
     def __init__(self, key: str, connection: Any = None, incarnation: str = "") -> None:
         self.key = key
         self._place = (key, incarnation) if incarnation else (key,)
+        if connection is not None:
+            clients.check(connection)
         self._connection = connection
 
     @property

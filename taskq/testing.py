@@ -30,7 +30,7 @@ from redis.retry import Retry
 from rq import SimpleWorker
 
 from taskq.queue import Queue
-from taskq.redis.connection import url_of
+from taskq.redis.urls import url_of
 
 _HANGS = 180.0  # seconds after which a worker that has not started, or not ended, never will
 
@@ -111,6 +111,7 @@ def running_worker(
         "queues": (queue.name,),
         "processes": processes,
         "grace": 1.0,
+        "refusal_grace": 0.0,
     }
     if isinstance(queue.connection, fakeredis.FakeRedis):  # no pool process reaches it to clean RQ's registries
         options["rq"] = RQOptions(maintenance_interval=None)

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 def square(n: int) -> int:
     return n * n
@@ -33,6 +35,23 @@ def compute(n: int) -> int:
 def nap(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def nap_or_wait(seconds: float, flag: str) -> None:
+    time.sleep(seconds)
+    wait_for(flag)
+
+
+def nest(depth: int, how: str = "get") -> int:
+    """Maps itself, and waits for that, so many times."""
+    from taskq import Queue
+
+    if not depth:
+        return 0
+    inner = Queue().starmap(nest, [(depth - 1, how)])
+    if how == "wait":
+        inner.wait()
+    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
 
 
 def wait_for(flag: str) -> str:
@@ -368,3 +387,72 @@ def draw(seconds: float) -> tuple[int, int, int]:
 def explode(job: Any, *_: Any) -> None:
     """A callback that leaves a file where the job's description says."""
     Path(job.description).touch()
+
+
+def kill_service(n: int, bad: int = 0, seconds: float = 0.0) -> int:
+    """Takes its whole service down, as a kernel does that is out of memory; if ``n`` is bad."""
+    if n != bad:
+        time.sleep(seconds)
+        return n
+    service = psutil.Process()
+    while "taskq: service" not in (title := " ".join(service.cmdline())) or "pool process" in title:
+        above = service.parent()
+        assert above is not None
+        service = above
+    os.kill(service.pid, signal.SIGKILL)
+    time.sleep(1800)  # longer than any test; the end comes with the service's
+    return n
+
+
+def kill_worker(n: int, bad: int = 0, seconds: float = 0.0) -> int:
+    """Takes all of its worker down, as the end of its container does; if ``n`` is bad."""
+    if n != bad:
+        time.sleep(seconds)
+        return n
+    of_session = [one for one in psutil.process_iter() if os.getsid(one.pid) == os.getsid(0)]
+    for process in sorted(of_session, key=lambda one: "taskq: manager" not in " ".join(one.cmdline())):
+        if process.pid != os.getpid():
+            process.kill()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def read_map(job: Any, connection: Any, *_args: Any) -> None:
+    """A map's callback that reads the map, as it was given and as it is fetched; it says what it has read."""
+    from taskq import Queue
+
+    read = []
+    for one in (job, Queue(job.origin, connection=connection).fetch_job(job.id)):
+        try:
+            read.append((one.ready(), one.successful(), sorted(one.result_list), one.get(errors="return")))
+        except Exception as error:  # noqa: BLE001 - whichever it is, the test wants to know
+            read.append((one.ready(), one.successful(), sorted(one.result_list), type(error).__name__))
+    connection.set(f"test:callback:{job.id}", repr(read))
+
+
+def read_map_as_fetched(job: Any, connection: Any, *_args: Any) -> None:
+    """As ``read_map``, where the job itself is RQ's."""
+    from taskq import Queue
+
+    read_map(Queue(job.origin, connection=connection).fetch_job(job.id), connection)
+
+
+def total_of_maps() -> list[int]:
+    """A job that depends on maps."""
+    from rq import get_current_job
+
+    job: Any = get_current_job()
+    return [sum(one.get()) for one in job.fetch_dependencies()] + [sum(job.dependency.get())]
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def fail_once(flag: str) -> str:
+    """Fails the first time."""
+    path = Path(flag)
+    if not path.exists():
+        path.touch()
+        raise OSError("not yet")
+    return "done"

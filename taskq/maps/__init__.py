@@ -10,7 +10,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     producer    writing a map, and making all of it visible at once
     draft       a map that is being written
     job         ``MapJob``: waits, results, errors
-    control     its other part: which map it means; cancel, delete, requeue
+    controlled  a map is cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
     store       all that is done to a map's keys: claim, commit, release, split, close
     reader      all that is read from them
@@ -23,9 +23,15 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     completed   results in the order of completion, checked
     forks       children that job code has forked stay out of what called it
     failures    what failed, as a mapping
+    collecting  waits for the end of a map, and reads its results meanwhile
+    outage      who waits rides out a restart of the server
+    doubts      why nobody works on a map
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
+    spans_read  which of them were read, and that these still stand there
+    nested      waiting inside of what is run: the place of the process is lent
     waiting     a map's messages, and what happens without them
+    own_end     the end of a map, in the process that is about to record it
     strangers   maps that another version of taskq has pushed
     rq_jobs     what a stock RQ worker runs
 """

@@ -6,15 +6,19 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskq.errors import MapError
+from taskq.errors import MapError, TooLargeError
 from taskq.maps.chunk import Chunk
 from taskq.maps.info import read_info, seal_codec
-from taskq.redis import admission, keys
+from taskq.redis import admission, keys, limits
 from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.limits import Limits
 from taskq.redis.lua import Scripts
 from taskq.redis.schema import SCHEMA
 
-_EXPIRED, _GAP = 0, -1  # what write.lua says
+PIECE = 1 << 20
+"""Bytes of a function that are written by one script: 4 ms of the server's time, which all others wait for."""
+
+_EXPIRED, _GAP = 0, -1  # what write.lua and append.lua say
 _ASK = -1  # what begin.lua says
 
 
@@ -29,20 +33,41 @@ class Draft:
     def __init__(self, job_id: str, connection: Any) -> None:
         self.keys = MapKeys(job_id, os.urandom(16).hex())
         self.total = 0  # items written so far
+        self._function = 0  # bytes of it
         self._connection = connection
         self._scripts = Scripts(connection)
+        self._limits: Limits | None = None  # of the server, once they matter
 
     def begin(self, function: bytes, fields: Mapping[str, Any]) -> bool:
         """Reserve the id and write function and hash; False if a map with this id exists.
 
         Raises:
+            MapError: If what was written before is not there any more, wholly or in part.
+            TooLargeError: If the server does not take a value of the function's size.
             VersionError: If services are alive that could not run what this version of taskq writes.
         """
-        said = self._begin(SCHEMA, function, fields)
+        self._check("the function", len(function))
+        said = self._begin(SCHEMA, function[:PIECE], fields)
         if said == _ASK:
             admission.admit_producer(self._scripts, self._connection)
-            said = self._begin("", function, fields)
-        return bool(said)
+            said = self._begin("", function[:PIECE], fields)
+        if not said:
+            return False
+        self._function = len(function)
+        for start in range(PIECE, len(function), PIECE):
+            self._append(start, function[start : start + PIECE])
+        return True
+
+    def _append(self, start: int, piece: bytes) -> None:
+        k = self.keys
+        self._heard(self._scripts.append([k.hash, k.function], [k.incarnation, start, piece]))
+
+    def _heard(self, said: int) -> None:
+        """What write.lua and append.lua say."""
+        if said == _EXPIRED:
+            raise self._expired()
+        if said == _GAP:
+            raise self._lost()
 
     def _begin(self, schema: int | str, function: bytes, fields: Mapping[str, Any]) -> int:
         k = self.keys
@@ -54,17 +79,18 @@ class Draft:
         """Add the next chunks; they can't be claimed before ``announce``.
 
         Raises:
+            TooLargeError: If the server does not take a value of a chunk's size.
             MapError: If what was written before is not there any more, wholly or in part.
         """
+        for chunk in chunks:
+            first, last = chunk.range.start, chunk.range.end - 1
+            items = f"item {first}" if first == last else f"the chunk of the items {first} to {last}"
+            self._check(items, len(chunk.body))
         k = self.keys
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         args = [keys.WRITING_TTL, k.incarnation, self.total, after, *flat]
-        said = self._scripts.write([k.hash, k.bodies, k.pending, k.function], args)
-        if said == _EXPIRED:
-            raise self._expired()
-        if said == _GAP:
-            raise self._lost()
+        self._heard(self._scripts.write([k.hash, k.bodies, k.pending, k.function], args))
         self.total = after
 
     def is_announced(self, pipe: Any) -> bool:
@@ -79,7 +105,7 @@ class Draft:
             raise self._expired()
         if state != b"writing":
             return True
-        if int(written or 0) != self.total:
+        if int(written or 0) != self.total or pipe.strlen(self.keys.function) != self._function:
             raise self._lost()
         return False
 
@@ -106,6 +132,14 @@ class Draft:
     def abandon(self) -> None:
         """Remove what was written, unless it was announced, and the reply to that was not heard."""
         self._scripts.abandon(list(self.keys.all), [self.keys.incarnation])
+
+    def _check(self, what: str, size: int) -> None:
+        """A server refuses what is too large by hanging up, as if it had gone away."""
+        if size < limits.SMALL:
+            return
+        self._limits = self._limits or limits.read(self._connection)
+        if why := self._limits.refuses(size):
+            raise TooLargeError(f"{what} can't be stored: {why}. Send a path or a key instead of the data.")
 
     def _expired(self) -> MapError:
         return MapError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 
 from taskq.maps.coverage import Coverage
 from taskq.maps.reader import MapReader
@@ -46,18 +46,28 @@ class Failures(Mapping[int, ItemFailure]):
             yield from self._read(indexes)
 
     @clear_errors
-    def _read(self, indexes: range) -> list[ItemFailure]:
+    def _read(self, indexes: Sequence[int]) -> list[ItemFailure]:
         return [found for found in self._store.failures_at(indexes) if found is not None]
 
+    def _batches(self) -> Iterator[Sequence[int]]:
+        """The items that have no result, some at a time, however they lie between the others."""
+        batch: list[int] = []
+        for start, count in self._gaps():
+            batch += range(start, start + count)
+            if len(batch) >= _BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
     @clear_errors
-    def _batches(self) -> list[range]:
-        """The items that have no result."""
+    def _gaps(self) -> Iterator[tuple[int, int]]:
         if not self._store.failed():
-            return []
+            return iter(())
         coverage = Coverage(self._store.info().total)
         for start, count in self._store.spans():
             coverage.add(start, count)
-        return [range(start, start + count) for start, count in coverage.gaps(_BATCH)]
+        return coverage.gaps(_BATCH)
 
     def items(self) -> ItemsView[int, ItemFailure]:
         return _Items(self)

@@ -6,6 +6,7 @@ from collections import deque
 
 from taskq.errors import DamagedError, ItemError
 from taskq.maps.reader import MapReader
+from taskq.maps.spans_read import SpansRead
 from taskq.payload import results
 
 SPANS = 10_000  # read in one round trip
@@ -35,6 +36,7 @@ class Gathering:
         # None where nothing has come; an ``ItemError`` for what can't be unpickled here.
         self.results: list[object] = [None] * self._total
         self.spans = 0  # read so far
+        self._read_spans = SpansRead(self._store)
         self._runs: deque[tuple[int, int]] = deque()  # first item and count of elements that have not been read
         self._known = bytearray(self._total)  # 1: a span tells of this item
         self._position = 0  # in the result list
@@ -64,8 +66,13 @@ class Gathering:
         """
         self._note(spans)
         key = self._store.keys.spans
-        while self._position < count and (self.read_some() or self._begin_again(f"{key} has lost elements")):
-            pass
+        while True:
+            while self._position < count and (self.read_some() or self._begin_again(f"{key} has lost elements")):
+                pass
+            # What was read in between may have been of others' elements, if there is more than one order of them.
+            if self.spans <= 1 or self._read_spans.stand():
+                return
+            self._begin_again(f"{key} is changed again and again")
 
     def read_some(self) -> bool:
         """Read a batch of what has come; False if there is nothing new.
@@ -97,6 +104,7 @@ class Gathering:
     def _note(self, spans: list[tuple[int, int]]) -> None:
         """Learn of which items the next elements are."""
         self.spans += len(spans)
+        self._read_spans.note(spans)
         for start, count in spans:
             if not 0 <= start <= start + count <= self._total:
                 raise DamagedError(f"a run of {count} results begins at item {start}, of {self._total} items")

@@ -12,6 +12,8 @@ from taskq.payload.ranges import COUNTABLE
 from taskq.redis import checked
 from taskq.redis.keys import MapField
 
+LIGHTEST, HEAVIEST = 0.001, 1000.0  # weights of maps
+
 
 @dataclass(frozen=True)
 class MapInfo:
@@ -33,6 +35,7 @@ class MapInfo:
     trace: str = ""  # context of the producer's span
     span: str = ""  # of the job's
     incarnation: str = ""
+    weight: float = 1.0  # beside those of other maps of its queue; of no meaning to anybody but the scheduler
     first: int | None = None  # the lowest index of an item that failed
     seal: bytes = field(default=b"", repr=False)
 
@@ -72,6 +75,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _weight(text: str) -> float:
+    value = float(text or 1.0)
+    if not LIGHTEST <= value <= HEAVIEST:
+        raise ValueError(f"{text:.100} is no weight")
+    return value
+
+
 def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
     def number(field: str) -> int:
         value = int(fields.get(field.encode(), 0))
@@ -99,6 +109,7 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         trace=text(MapField.TRACE),
         span=text(MapField.SPAN),
         incarnation=text(MapField.INCARNATION),
+        weight=_weight(text(MapField.WEIGHT)),
         first=number(MapField.FIRST) if MapField.FIRST.encode() in fields else None,
         seal=fields.get(MapField.SEAL.encode(), b""),
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from rq.job import JobStatus
@@ -17,41 +16,63 @@ from taskq.errors import (
     MapFailedError,
     OptionError,
     ResultsGoneError,
-    WaitTimeoutError,
 )
-from taskq.maps.completed import Completed, came_back_older
-from taskq.maps.control import CANCELED, MapControl
+from taskq.maps import own_end
+from taskq.maps.collecting import collected, until_end
+from taskq.maps.completed import Completed
+from taskq.maps.controlled import CANCELED, Controlled
+from taskq.maps.doubts import Doubts
+from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
+from taskq.maps.outage import rides_out
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import clock, keys
-from taskq.redis.kinds import HELPER
+from taskq.redis.kinds import MAP, kind_of, schema_of
 from taskq.redis.patience import clear_errors
+from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
 from taskq.views import activity
 from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
-from taskq.views.progress_bar import Show, bar
+from taskq.views.progress_bar import Move, Show, bar
 
+_MARK = keys.JOB_KIND.encode()
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
-
-_REDRAW = 0.1  # seconds between two looks of the progress bar
-_READ = (0.05, 0.005, 1.0)  # seconds until a look for new results: the first, one after much came, and at most
-_MUCH = 0.01  # seconds it takes to read
 
 Errors = Literal["raise", "return"]
 
 
-class MapJob(MapControl):
+class MapJob(Controlled):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
     RQ's own attributes and methods keep RQ's meaning: ``return_value()`` is a small summary of the map.
     """
+
+    kind = MAP
+
+    schema = SCHEMA
+    """Of its producer: see ``taskq/redis/schema.py``."""
+
+    @staticmethod
+    def is_of(fields: Mapping[bytes, bytes]) -> bool:
+        """Whether a raw RQ job hash is a map's."""
+        return _MARK in fields and kind_of(fields).name == MAP
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation} {self.schema}" if self.incarnation else self.kind
+        return fields
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        super().restore(raw_data)
+        self.incarnation = self.incarnation or kind_of(raw_data).incarnation
+        self.schema = schema_of(raw_data)
 
     # -- waiting -------------------------------------------------------------------------------------
 
@@ -89,35 +110,43 @@ class MapJob(MapControl):
 
         Returns:
             Whether the map has ended. The server says when; nothing is polled faster than once a second.
+
+        Raises:
+            ServerError: If the server refuses, or can't be reached for 30 seconds.
+
+        That it can't be reached, or nobody works on the map (no worker listens on its queue, no scheduler runs for
+        its retry), is said once on stderr.
         """
         if not progress:
-            return self._wait(timeout)
-        with bar(self.store.glance().name, progress) as move:
-            ended = self._wait(timeout, lambda: move(self.progress))
-            if self.store.exists():
-                move(self.progress)
+            return until_end(self, timeout, self._doubts.begin())
+        with bar(self._name(), progress) as move:
+            ended = until_end(self, timeout, self._doubts.begin(), lambda: move(self.progress))
+            self._show(move)
             return ended
 
-    def _wait(self, timeout: float | None, on_progress: Callable[[], object] | None = None) -> bool:
-        with Events(self.connection, self.store.keys, timeout, progress=on_progress is not None) as events:
-            while not self.ready():
-                if on_progress:
-                    on_progress()
-                if not events.next(pace=_REDRAW):
-                    return self.ready()
-        return True
+    @rides_out
+    def _name(self) -> str:
+        return self.store.glance().name
+
+    @rides_out
+    def _show(self, move: Move) -> None:
+        if self.store.exists():
+            move(self.progress)
+
+    @cached_property
+    def _doubts(self) -> Doubts:
+        return Doubts(self)
 
     def _status_now(self) -> JobStatus | None:
         """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
         status: Any = self.connection.hget(self.key, "status")
         try:
-            return JobStatus(status.decode()) if status else None
+            return own_end.seen(self, JobStatus(status.decode())) if status else None
         except ValueError as error:
             raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
 
     # -- results -------------------------------------------------------------------------------------
 
-    @clear_errors
     def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
@@ -131,12 +160,13 @@ class MapJob(MapControl):
                 results.
 
         Raises:
-            WaitTimeoutError: If the map has not ended in time. It goes on.
+            WaitTimeoutError: If the map has not ended in time; says whether it goes on, or nobody works on it.
             MapFailedError, MapCanceledError: If it ended early; with ``errors="return"`` too, unless
                 every item was tried.
             ResultsGoneError: If its keys are gone, or the server has lost a part of them.
             ReplacedError: If its id was pushed again.
-            ServerError: If the server can't be reached; the map goes on, and can be asked again.
+            ServerError: If the server refuses, or can't be reached for 30 seconds; the map can be asked again.
+                What keeps it from going on is said on stderr meanwhile: see ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
@@ -145,46 +175,39 @@ class MapJob(MapControl):
             Exception: Whatever else the first failed item raised.
         """
         _check_errors(errors)
-        gathering = self._gather(timeout, despite_failures=errors == "return")
-        if gathering is None:
-            raise WaitTimeoutError(
-                f"the map {self.id} has not ended within {timeout} s ({self.progress}); it goes on"
-            )
+        answer = self._answer(timeout, errors)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @clear_errors
+    def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
+        """The results; or an item's own error, which may look like one of the server's and is none."""
+        end = partial(self._results, errors=errors)
+        return collected(self, timeout, self._doubts.begin(), end, despite_failures=errors == "return")
+
+    def _results(self, gathering: Gathering, errors: Errors) -> list[Any] | BaseException:
         end = self.store.at_end(gathering.spans, SPANS)
         info = end.info
         if not info.announced:
             raise self._lost()
         if errors == "raise" and (first := self.store.first_failure(info)):
-            raise first.to_raise(self._named(info))
+            return first.to_raise(self._named(info))
+        if errors == "raise" and end.errors:
+            raise DamagedError(f"{self.store.keys.errors} holds records, and the map's hash tells of none")
         if not info.complete:
             raise self._early_end(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        with self._undisturbed():
-            gathering.read_rest(end.spans, end.results)
-            if errors == "raise" and gathering.unreadable:
-                add_note(gathering.unreadable, f"of {self._named(info)}")
-                raise gathering.unreadable
-            if end.errors:
-                for failure in self.store.each_failure():
-                    gathering.put_failure(failure.index, failure.exception(self._named(info)))
-            gathering.prove()
+        gathering.read_rest(end.spans, end.results)
+        if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(info)}")
+            return gathering.unreadable
+        if end.errors:
+            for failure in self.store.each_failure():
+                gathering.put_failure(failure.index, failure.exception(self._named(info)))
+        gathering.prove()
         return gathering.results
-
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Tell damage that the body meets from what is none: the map is not what it was when the body began.
-
-        Raises:
-            ResultsGoneError, ReplacedError: If it was deleted or pushed again, or the server came back as it was
-                some moments before.
-        """
-        try:
-            yield
-        except DamagedError as error:
-            if not self.store.info().complete:
-                raise came_back_older(self.id) from error
-            raise
 
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
@@ -194,29 +217,6 @@ class MapJob(MapControl):
             f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
         )
 
-    def _gather(self, timeout: float | None, *, despite_failures: bool) -> Gathering | None:
-        """Wait, and read results as they come meanwhile; None if the map has not ended in time.
-
-        With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
-        """
-        first, again, last = _READ
-        gathering, pace = Gathering(self.store, self.store.info().total), first if timeout is None else last
-        with Events(self.connection, self.store.keys, timeout, progress=False) as events:
-            while not self.ready():
-                if not events.next(look_again=pace):
-                    return gathering if self.ready() else None
-                if events.told_end:
-                    continue  # what is left is read together with what else there is to know then
-                if timeout is not None or (self.store.failed() and not despite_failures):
-                    pace = last  # nothing is to be read before the end
-                    continue
-                began = time.monotonic()
-                gathering.read_all()
-                # What is read in no time can wait: the look itself takes time from those who work.
-                pace = again if time.monotonic() - began > _MUCH else min(2 * pace, last)
-        return gathering
-
-    @clear_errors
     def __getitem__(self, position: int) -> Any:
         """The result that completed as number ``position`` (from 0); waits for it.
 
@@ -230,16 +230,26 @@ class MapJob(MapControl):
         """
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
+        found, value = self._at(position)
+        if not found:
+            raise value
+        return value
+
+    @clear_errors
+    @rides_out
+    def _at(self, position: int) -> tuple[bool, Any]:
+        """Whether there will be a result at this position, and that; or the error to raise instead."""
         if not hasattr(self, "_completed"):
             self._completed = Completed(self.store)
+        watch = self._doubts.begin()
         with Events(self.connection, self.store.keys) as events:
             while not self._completed.has(position):
                 # Asked before it is read again: nothing is added after the end.
                 if self.ready() and not self._completed.has(position):
-                    raise self._end_of_results()
-                events.next()
+                    return False, self._end_of_results()
+                events.next(on_quiet=watch.look)
         try:
-            return self._completed.value(position)
+            return True, self._completed.value(position)
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
@@ -257,8 +267,7 @@ class MapJob(MapControl):
         if not info.complete:
             return self._early_end(info)
         try:
-            with self._undisturbed():
-                self._completed.prove(info)
+            self._completed.prove(info)
         except ResultsGoneError:
             del self._completed  # as above
             raise
@@ -292,6 +301,11 @@ class MapJob(MapControl):
         busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
         return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
 
+    @property
+    def execution_registry(self) -> Executions:
+        """RQ's; also for executions whose record is gone."""
+        return Executions(self.id, self.connection)
+
     def __repr__(self) -> str:
         try:
             info, status = self.store.glance(), self._status_now()
@@ -306,15 +320,9 @@ class MapJob(MapControl):
     __str__ = __repr__
 
 
+SignedJob.map_class = MapJob
+
+
 def _check_errors(errors: str) -> None:
     if errors not in ("raise", "return"):
         raise OptionError(f'errors must be "raise" or "return", not {errors!r}')
-
-
-class HelperJob(SignedJob):
-    """The RQ job by which a map asks an idle service to join in; see docs/architecture.md."""
-
-    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
-        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = " ".join((HELPER, *self.args))
-        return fields

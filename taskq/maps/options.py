@@ -11,6 +11,7 @@ from rq.job import JobStatus
 from rq.utils import parse_timeout
 
 from taskq.errors import OptionError
+from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 
@@ -38,10 +39,11 @@ class MapQueue(Protocol):
 
 @dataclass(frozen=True)
 class MapOptions:
-    """The options that ``map`` and ``starmap`` take: ``item_timeout``, and RQ's own, as documented there."""
+    """The options that ``map`` and ``starmap`` take: ``item_timeout``, ``weight``, and RQ's own; see there."""
 
     job_timeout: Any = NO_TIMEOUT
     item_timeout: Any = None
+    weight: Any = 1
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -87,6 +89,8 @@ class MapOptions:
                 raise ValueError("ttl must be above 0")
             if self.item_timeout is not None and not 0 < float(self.item_timeout) < float("inf"):
                 raise ValueError("item_timeout must be a number of seconds above 0")
+            if not LIGHTEST <= float(self.weight) <= HEAVIEST:
+                raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
             if self.unique and not self.job_id:
                 raise ValueError("unique=True needs a job_id")
             job = MapJob.create(

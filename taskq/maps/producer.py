@@ -8,7 +8,7 @@ items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expir
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from redis.exceptions import RedisError, WatchError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -48,9 +48,10 @@ def _push(
     fields: dict[str, Any],
 ) -> None:  # fmt: skip
     draft = Draft(job.id, queue.connection)
-    _reserve(job, draft, function_codec(draft.keys, star=items.star).dumps(function), fields)
-    job.incarnation = draft.keys.incarnation
+    pickled = function_codec(draft.keys, star=items.star).dumps(function)
     try:
+        _reserve(job, draft, pickled, fields)
+        job.incarnation = draft.keys.incarnation
         total = _write(queue, draft, items, chunksize)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {total:,} items"
@@ -75,6 +76,8 @@ def _fields(
     }
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
+    if float(options.weight) != 1:
+        fields[MapField.WEIGHT] = float(options.weight)
     return fields
 
 
@@ -82,8 +85,8 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     """Make the id ours. A map that ended may be replaced, as RQ replaces a job with the same id."""
     if draft.begin(function, fields):
         return
-    known: Any = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
-    incarnation, state = known
+    there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
+    incarnation, state = there
     status = job._status_now()  # noqa: SLF001 - one noun, two files. Asked last: job and map are announced together
     if status is None and state != b"writing":
         if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys
@@ -94,7 +97,7 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
         doing = status.value if status else "being written by another producer"
         raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {doing}; fetch it, or use another id")
     with suppress(NoSuchJobError, InvalidJobOperation, ReplacedError):  # another producer was quicker
-        MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer).delete()
+        cast("MapJob", MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer)).make_way()
     if not draft.begin(function, fields):
         raise DuplicateJobError(f"another producer has just pushed a map with the id {job.id!r}")
 

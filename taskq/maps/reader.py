@@ -8,10 +8,13 @@ from functools import cached_property, partial
 from typing import Any
 
 from taskq.errors import DamagedError, ReplacedError, ResultsGoneError
+from taskq.maps import refusal
 from taskq.maps.info import MapInfo, check_announcement, read_info
+from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ItemFailure
+from taskq.redis import clients
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -40,9 +43,13 @@ class MapReader:
         job_id: The map's RQ job.
         connection: Anything redis-py compatible.
         incarnation: The one that is meant; "": whichever is there when it is first looked at.
+
+    Raises:
+        OptionError: If the connection is one that can't be used: see ``redis/clients.py``.
     """
 
     def __init__(self, job_id: str, connection: Any, *, incarnation: str = "") -> None:
+        clients.check(connection)
         self.keys = MapKeys(job_id, incarnation)
         self.connection = connection
 
@@ -125,15 +132,20 @@ class MapReader:
         self._check(incarnation)
         return reply
 
-    def function(self) -> bytes:
-        """The pickled function.
+    def function(self, first: int = 0, count: int | None = None) -> bytes:
+        """The pickled function, or some of it.
+
+        Args:
+            first: Byte of it.
+            count: Bytes; None: all that follow. There are fewer at its end only.
 
         Raises:
             DamagedError: If it is gone.
             ReplacedError: If the map's id was pushed again.
         """
-        data: bytes | None = self._read(lambda pipe: pipe.get(self.keys.function))
-        if data is None:
+        last = -1 if count is None else first + count - 1
+        data: bytes = self._read(lambda pipe: pipe.getrange(self.keys.function, first, last))
+        if not data and not first:
             raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
         return data
 
@@ -204,6 +216,10 @@ class MapReader:
         if found is None:
             raise DamagedError(f"the error record of item {info.first} is gone: {self.keys.errors} was changed")
         return found
+
+    def refusals(self) -> dict[str, Refusal]:
+        """Worker -> why it can't run this map."""
+        return refusal.read(self._read(lambda pipe: pipe.hgetall(self.keys.refusals)))
 
     def groups(self) -> list[ErrorGroup]:
         """The errors by kind, the largest group first, each with one record; no more is read than these."""

@@ -1,4 +1,4 @@
-"""What a stock RQ worker runs when it gets a map or a helper job.
+"""What a stock RQ worker runs when it gets a map, or an older version's call for help with one.
 
 The same claims and commits as everywhere, in its own process, one chunk at a time. taskq's own workers never
 call these.
@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from typing import Any
 
-from rq import get_current_job
+from rq import Worker, get_current_job
 from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.exceptions import ShutDownImminentException
 from rq.job import JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import strangers
+from taskq.maps import nested, own_end, strangers
+from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
 from taskq.payload.function import Function
-from taskq.payload.outcome import ChunkRefused, summary
+from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import clock, keys, refusals
 from taskq.redis.keys import MapField
+from taskq.redis.urls import url_of
 from taskq.views.timeline import TimelineNote
 
 RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
@@ -45,10 +48,12 @@ def run_map() -> dict[str, Any]:
     job = get_current_job()
     assert job is not None
     store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
-    mark: Any = job.connection.hget(job.key, keys.JOB_KIND)
-    if refusal := strangers.refusal({keys.JOB_KIND.encode(): mark or b""}):
+    fields: Any = job.connection.hmget(job.key, keys.JOB_KIND, "started_at")
+    mark, began = (value or b"" for value in fields)
+    if refusal := strangers.refusal({keys.JOB_KIND.encode(): mark}):
         raise MapFailedError(f"the map {job.id} can't be run: {refusal}")
-    store.known  # noqa: B018 - the incarnation which is there now is the one that this job means
+    own_end.forget(job.id)
+    incarnation = store.known.incarnation  # which is there now is the one that this job means
     info = store.open(worker)
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
@@ -56,9 +61,12 @@ def run_map() -> dict[str, Any]:
         info = _see_through(store, worker, info)
     except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
         store.close(f"{type(error).__name__}: {error}")
+        own_end.note(job.id, incarnation, began, JobStatus.FAILED)
         raise
     store.close(whole=True)
-    if info.complete and not info.failed:
+    succeeded = info.complete and not info.failed
+    own_end.note(job.id, incarnation, began, JobStatus.FINISHED if succeeded else JobStatus.FAILED)
+    if succeeded:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
         return summary(info.done, info.failed, info.total, clock.ask(store.connection) - info.started)
     if job.get_status() == JobStatus.CANCELED:
@@ -102,21 +110,44 @@ def _work(store: MapStore, worker: str) -> None:
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1), worker).claims:
         [claim] = claims
-        outcome = run_chunk(
-            function,
-            store.known,
-            info.star,
-            claim.range,
-            claim.body,
-            info.limit,
-            item_timeout=info.item_timeout,
-            adapt=info.adapt,
-            passing=RQ_INTERRUPTS,
-        )
+        back = nested.use(_Alone(store.connection), url_of(store.connection), thread=threading.get_ident())
+        try:
+            outcome = _run(function, store, info, claim)
+        finally:
+            back()
         if isinstance(outcome, ChunkRefused):
             _refuse(store, outcome)
             return
         store.commit(claim, outcome, note)
+
+
+def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:
+    return run_chunk(
+        function,
+        store.known,
+        info.star,
+        claim.range,
+        claim.body,
+        info.limit,
+        item_timeout=info.item_timeout,
+        adapt=info.adapt,
+        passing=RQ_INTERRUPTS,
+    )
+
+
+class _Alone:
+    """A stock worker's place can't be lent: it runs one thing at a time. Others may run what is waited for."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.refused = ""
+
+    def lend(self) -> None:
+        if Worker.count(connection=self._connection) < 2:  # noqa: PLR2004 - itself, and another
+            self.refused = "there is no worker but this one, and it runs one thing at a time"
+
+    def take_back(self) -> None:
+        self.refused = ""
 
 
 def _refuse(store: MapStore, outcome: ChunkRefused) -> None:

@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
-from taskq.errors import PickleError, TooLargeError
+from taskq.errors import DamagedError, PickleError, TooLargeError
 from taskq.maps import coroutines, forks
-from taskq.maps.body import Body
+from taskq.maps.body import Body, read_header
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
@@ -24,11 +24,14 @@ from taskq.payload.outcome import MAX_PICKLE, MAX_TEXT, ChunkOutcome, ChunkRefus
 from taskq.payload.ranges import Range
 from taskq.redis import refusals
 from taskq.redis.keys import MapKeys
+from taskq.redis.limits import PARTS, USUAL, Limits
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 HELD = 3 << 20  # bytes of results, and of errors, with which it is, too
 _HOST = socket.gethostname()
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
+MOST_ITEMS = PARTS // 4
+"""Of any chunk: each may be two parts of the command that commits it."""
 MAX_PARTS = 256  # into which a chunk is cut at a time
 _REST = 0.5  # of what a chunk may take: less than this left is not worth another journey
 _PART = 0.9  # of the same: what each part of the rest takes, if its items are like those before
@@ -56,6 +59,8 @@ def run_chunk(
     adapt: bool = False,
     watch: Watch | None = None,
     passing: tuple[type[BaseException], ...] = (),
+    server: Limits = USUAL,
+    exact: bool = False,
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
@@ -71,26 +76,35 @@ def run_chunk(
             with ``HELD`` bytes of results, and the rest is part of the outcome, in chunks of about that size.
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
+        exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
+        server: What the server takes; a chunk with more items, or larger results, is cut, whatever its size.
 
     Raises nothing but those, whatever user code does.
     """
     try:
         call = forks.call(function.load)
-        body = forks.call(Body.read, keys, payload)
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
+    try:
+        body = forks.call(Body.read, keys, payload)
+    except BaseException as error:  # noqa: BLE001 - reading items runs user code, too
+        return _unreadable(error, payload, part)
     if coroutines.expected(call):
         call = coroutines.awaiting(call)
     if item_timeout:
         call = limited(call, item_timeout)
-    pace = _Pace(watch, item_timeout, adapt, len(body.header.within(part)))
-    return _run(call, star, body, part, limit, pace, passing, keys)
+    pace = _Pace(watch, item_timeout, adapt, len(body.header.within(part)), server.together)
+    if exact:
+        pace.look_always()
+    return _run(call, star, body, part, (limit, server), pace, passing, keys)
 
 
 class _Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
-    def __init__(self, watch: Watch | None, item_timeout: float, adapt: bool, count: int) -> None:
+    def __init__(
+        self, watch: Watch | None, item_timeout: float, adapt: bool, count: int, most: int = HELD
+    ) -> None:
         self.item_timeout = item_timeout
         self.began = time.perf_counter()
         self.next_look = self.began if watch or adapt else _NEVER
@@ -98,11 +112,15 @@ class _Pace:
         self._watch = watch
         self._glance = 0.0 if item_timeout else _GLANCE
         self.held = 0  # bytes of results and errors
-        self.most = HELD if adapt else _NEVER
+        self.most = min(HELD, most) if adapt else most
         self.room = MAX_PICKLE  # bytes which the next exception may have
         self._pickled = 0  # characters of those before
         self._slice = SLICE if adapt else _NEVER
         self._count = count
+
+    def look_always(self) -> None:
+        """Tell of each item."""
+        self._glance = 0.0
 
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
@@ -131,7 +149,7 @@ def _run(
     star: bool,
     body: Body,
     part: Range,
-    limit: int,
+    limit: tuple[int, Limits],
     pace: _Pace,
     passing: tuple[type[BaseException], ...],
     keys: MapKeys,
@@ -143,10 +161,14 @@ def _run(
     failures: list[ItemFailure] = []
     held, most = 0, pace.most
     indexes, at, items = body.within(part)
+    whole = len(indexes)
+    if whole > MOST_ITEMS:
+        rest = _cut(range(at + MOST_ITEMS, at + whole), MOST_ITEMS)
+        indexes, items = indexes[:MOST_ITEMS], items[:MOST_ITEMS]
     loads = body.loads
     for number, (index, item) in enumerate(zip(indexes, items, strict=True)):
         if (now := clock()) >= pace.next_look and pace.stops(index, number, now):
-            rest = _cut(range(at + number, at + len(indexes)), pace.size)
+            rest = [*_cut(range(at + number, at + len(indexes)), pace.size), *rest]
             break
         try:
             if loads:
@@ -169,8 +191,8 @@ def _run(
             pace.held, pace.next_look = held, 0.0
     spans = _spans(indexes, len(values) + len(failures), {failure.index for failure in failures})
     sealed = results.sealed((keys.results, keys.incarnation), values, spans)
-    over, each = sum(map(len, rest)), _freed(body, len(indexes))
-    parts = _parts(body, rest, over * each), _parts(body, [failed] if failed else [], (len(indexes) - over) * each)
+    over, each = sum(map(len, rest)), _freed(body, whole)
+    parts = _parts(body, rest, over * each), _parts(body, [failed] if failed else [], (whole - over) * each)
     return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, *parts)
 
 
@@ -228,18 +250,23 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
     return spans
 
 
-def _pickled_result(value: Any, index: int, limit: int) -> bytes:
+def _pickled_result(value: Any, index: int, limits: tuple[int, Limits]) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
         if not isinstance(value, Coroutine):  # of a function which did not say so before
             raise
-        return _pickled_result(coroutines.run(value), index, limit)
+        return _pickled_result(coroutines.run(value), index, limits)
+    limit, server = limits
     if len(data) > limit:
         raise TooLargeError(
             f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
             "Store it elsewhere and return where, or raise the limit: Queue(payload_limit=...)."
+        )
+    if why := server.refuses(len(data)):
+        raise TooLargeError(
+            f"the result of item {index} can't be stored: {why}. Store it elsewhere and return where."
         )
     if _GLOBAL in data and not codec.is_array(value):  # else only plain values are in it, which any reader knows
         try:
@@ -293,4 +320,14 @@ def _pickled(error: BaseException, most: int) -> str:
 
 def refused(error: BaseException, what: str = "") -> ChunkRefused:
     """The outcome of a chunk that could not be started because of this error."""
-    return ChunkRefused(f"{what}{type(error).__name__}: {_text(error)}", refusals.of(error))
+    refusal = refusals.of(error)
+    local = not refusal and not isinstance(error, DamagedError)
+    return ChunkRefused(f"{what}{type(error).__name__}: {_text(error)}", refusal, local)
+
+
+def _unreadable(error: BaseException, payload: bytes, part: Range) -> ChunkOutcome | ChunkRefused:
+    """The outcome of a chunk whose items are one pickle, which can't be read here."""
+    if isinstance(error, (DamagedError, ImportError)) or refusals.of(error):
+        return refused(error)
+    failures = [failure_of(error, index) for index in read_header(payload).within(part)]
+    return ChunkOutcome([], [], failures, time.time(), 0.0, left=[Part(part)])

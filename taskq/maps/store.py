@@ -6,7 +6,8 @@ else they queue their command there, and its reply is read by the static method 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
@@ -14,14 +15,16 @@ from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.job import Job
 
 from taskq.errors import DamagedError
+from taskq.maps import deaths
 from taskq.maps.claim import Claim, ClaimReply, new_token, parse
 from taskq.maps.info import MapInfo, read_info
 from taskq.maps.reader import MapReader
+from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
-from taskq.redis import holdings, keys
+from taskq.redis import checked, holdings, keys
 from taskq.redis.lua import Scripts
 from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
@@ -51,11 +54,12 @@ class MapStore(MapReader):
     def open(self, owner: str) -> MapInfo | None:
         """Become the owner; None if this incarnation is gone. See open.lua."""
         k = self.known
-        others = (k.function, k.bodies, k.uses, k.results, k.spans)
+        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
         reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":
-            reply = self.scripts.open(names, [k.incarnation, owner, _STEP, reply[1]])
+            args = [k.incarnation, owner, _STEP, reply[1], k.id, keys.OPEN, keys.NOTES, keys.WORK]
+            reply = self.scripts.open(names, args)
         if not reply[0]:
             return None
         flat = reply[1]
@@ -78,17 +82,17 @@ class MapStore(MapReader):
         """
         state, pending, *flat = reply
         claims = []
-        for name, token, deaths, within, body in zip(*(flat[at::5] for at in range(5)), strict=True):
+        for name, token, killed, within, body in zip(*(flat[at::5] for at in range(5)), strict=True):
             span = Range.parse(name)
             if not body:
                 raise DamagedError(f"the items {span.start} to {span.end - 1} are gone: they were deleted")
-            claims.append(Claim(span, token.decode(), int(deaths), Range.parse(within), worker, body))
+            claims.append(Claim(span, token.decode(), int(killed), Range.parse(within), worker, body))
         return ClaimReply(state.decode(), int(pending), claims)
 
     def commit(self, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None) -> Any:
         """Store a range's outcome if the claim is still held; the reply is for ``read_commit``."""
         k = self.known
-        entry = timeline.fields(k.id, str(claim.range), claim.deaths, outcome, note)
+        entry = timeline.fields(k.id, str(claim.range), deaths.total(claim.deaths), outcome, note)
         kinds = error_groups.count(outcome.failures)
         stay = sum(
             len(claim.header.within(part.range)) for part in (*outcome.rest, *outcome.left) if not part.body
@@ -100,7 +104,8 @@ class MapStore(MapReader):
         args = [
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest), len(outcome.left),
-            claim.deaths, keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS, 2 * len(entry),
+            deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
+            2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -129,13 +134,13 @@ class MapStore(MapReader):
     def note_death(self, claim: Claim, note: TimelineNote, began: float, seconds: float, pipe: Any) -> None:
         """Queue a timeline entry for a run of the range that ended in the death of its process."""
         lost = ChunkOutcome([], [], [], began, seconds)
-        fields = timeline.fields(self.keys.id, str(claim.range), claim.deaths, lost, note)
+        fields = timeline.fields(self.keys.id, str(claim.range), deaths.total(claim.deaths), lost, note)
         pipe.xadd(keys.TIMELINE, fields, maxlen=keys.TIMELINE_LENGTH, approximate=True)
 
     def release(self, claims: Iterable[tuple[Claim, int]], pipe: Any = None) -> Any:
         """Give ranges back, each with the deaths to note; the reply is how many were still held."""
         k = self.known
-        flat = [part for claim, deaths in claims for part in (str(claim.range), claim.text, deaths)]
+        flat = [part for claim, noted in claims for part in (str(claim.range), claim.text, noted)]
         return self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, *flat], pipe)
 
     def split(self, claim: Claim, halves: tuple[Range, Range], deaths: int, pipe: Any = None) -> Any:
@@ -148,10 +153,27 @@ class MapStore(MapReader):
                 been that item, and it may have been waiting when somebody killed its process.
             pipe: See above.
         """
-        k = self.known
         noted = [max(0, deaths - (len(claim.header.within(half)) == 1)) for half in halves]
-        args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *map(str, halves), *noted]
+        return self.divide(claim, zip(halves, noted, strict=True), pipe)
+
+    def divide(self, claim: Claim, parts: Iterable[tuple[Range, int]], pipe: Any = None) -> Any:
+        """Replace a claimed range by pending parts, each with the deaths to note; the reply is as of ``split``."""
+        k = self.known
+        flat = [one for span, noted in parts for one in (str(span), noted)]
+        args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *flat]
         return self.scripts.split([k.hash, k.pending, k.claims, k.uses], args, pipe)
+
+    def give(self, claim: Claim) -> Claim | None:
+        """Note that a process is given a range of which a service has died; None if it is not held any more."""
+        told = replace(claim, deaths=deaths.given(claim.deaths))
+        held = self.scripts.given([self.known.claims], [str(claim.range), claim.text, told.text])
+        return told if held else None
+
+    def refuse(self, refusal: Refusal, pipe: Any = None) -> Any:
+        """Note that a worker can't run this map."""
+        k = self.known
+        args = [k.incarnation, refusal.worker, refusal.to_json(), checked.clean(str(refusal))]
+        return self.scripts.refuse([k.hash, k.refusals], args, pipe)
 
     # -- what others hold ------------------------------------------------------------------------------
 
@@ -165,19 +187,25 @@ class MapStore(MapReader):
         """What this worker holds."""
         return [claim for claim in self.claims() if claim.worker == worker]
 
-    def release_all(self, worker: str) -> int:
-        """Give back all that this worker holds; returns how many ranges that were."""
+    def release_all(self, worker: str, noted: Callable[[Claim], int] | None = None) -> int:
+        """Give back all that this worker holds; returns how many ranges that were.
+
+        Args:
+            worker: Its name.
+            noted: The deaths to note for a range; None: those that it has.
+        """
         held = self.held_by(worker)
+        number = noted or (lambda claim: deaths.settled(claim.deaths))
         return sum(
-            int(self.release((claim, claim.deaths) for claim in held[at : at + _STEP]))
+            int(self.release((claim, number(claim)) for claim in held[at : at + _STEP]))
             for at in range(0, len(held), _STEP)
         )
 
     def release_orphans(self) -> int:
         """Give back what workers hold that do not work on this map any more; returns how many ranges.
 
-        They are those that hold neither this map nor a helper job of it: a stock worker whose horse was killed, or
-        a service that has let go of the map, and whose request for more came late.
+        They are those that hold neither this map nor a place in its work: a stock worker whose horse was killed,
+        or a service that has let go of the map, and whose request for more came late.
         """
         self._drop_unreadable()
         workers = {claim.worker for claim in self.claims()}
@@ -231,7 +259,7 @@ class MapStore(MapReader):
         """
         k = self.known
         notes = (k.events, keys.NOTES, keys.LOOK)
-        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole)]
+        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole), keys.OPEN]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
     def expire(self, ttl: int) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from redis.exceptions import RedisError
 
+from taskq.maps.nested import Lending
 from taskq.redis.keys import MapKeys
 
 _LOOK_AGAIN = 1.0  # seconds: bound of one wait, in case a message was lost with a connection
+_ANSWER = 0.05  # seconds after which a wait that lends its process looks whether it may
 _END = b"end"
 
 
@@ -35,6 +38,7 @@ class Events:
         self._channels = [keys.end, keys.events] if progress else [keys.end]
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self.told_end = False  # by the last message
+        self._lending = Lending(connection, f"the map {keys.id}")
 
     def __enter__(self) -> Self:
         self._pubsub.subscribe(*self._channels)
@@ -44,6 +48,7 @@ class Events:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         try:
+            self._lending.end()
             if kind is None:
                 with suppress(RedisError):  # it is broken then, and closed as any other
                     self._give_back()
@@ -66,30 +71,41 @@ class Events:
             connection.deregister_connect_callback(pubsub.on_connect)
             pubsub.connection_pool.release(connection)
 
-    def next(self, pace: float = 0.0, look_again: float = _LOOK_AGAIN) -> bool:
+    def next(
+        self, pace: float = 0.0, look_again: float = _LOOK_AGAIN, on_quiet: Callable[[], object] | None = None
+    ) -> bool:
         """Wait for a message; all that have come are taken as one.
 
         Args:
             pace: Seconds to let pass after a message of progress, so that there are fewer looks.
             look_again: Seconds to wait at most.
+            on_quiet: Called if there was none.
 
         Returns:
             False if the timeout is over; True: look again.
+
+        Raises:
+            NestedWaitError: If this is a process which that map may need.
         """
-        self.told_end = False
+        heard = self.told_end = False
+        self._lending.begin()
         until = time.monotonic() + look_again
         if self._deadline is not None:
             until = min(until, self._deadline)
         while (left := until - time.monotonic()) > 0:
-            message = self._pubsub.get_message(timeout=left)
+            message = self._pubsub.get_message(timeout=min(left, _ANSWER) if self._lending.concerned else left)
+            self._lending.begin()
             if not message or message["type"] != "message":
                 continue
-            self.told_end = message["data"] == _END
+            heard, self.told_end = True, message["data"] == _END
             if self.told_end or not pace:
                 self._drain()
                 return True
             until = min(until, time.monotonic() + pace)
-        return self._deadline is None or time.monotonic() < self._deadline
+        in_time = self._deadline is None or time.monotonic() < self._deadline
+        if in_time and not heard and on_quiet:
+            on_quiet()
+        return in_time
 
     def _drain(self) -> None:
         while self._pubsub.get_message(timeout=0):

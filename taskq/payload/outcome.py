@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, WorkerLostError
+from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, TooLargeError, WorkerLostError
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 
@@ -59,10 +59,26 @@ class ItemFailure:
         return record
 
     @classmethod
-    def lost(cls, index: int, cause: str, deaths: int, host: str = "") -> ItemFailure:
-        """The record of an item whose process died each of ``deaths`` times, the last time on this host."""
-        message = f"item {index} was given up: the process that ran it died {deaths} times, last by {cause}"
+    def lost(cls, index: int, cause: str, deaths: int, host: str = "", services: int = 0) -> ItemFailure:
+        """The record of an item that is given up.
+
+        Args:
+            index: The item's.
+            cause: What died the last time, for people; it names the host.
+            deaths: How often its process, or the whole service, died while it ran.
+            host: Where it is given up.
+            services: How many of these were whole services.
+        """
+        what = "the service" if services == deaths else "the process or the service" if services else "the process"
+        message = f"item {index} was given up: {what} that ran it died {deaths} times, last by {cause}"
         return cls(index, "WorkerLostError", message, attempts=deaths, host=host)
+
+    @classmethod
+    def not_stored(cls, index: int, why: str, host: str = "") -> ItemFailure:
+        """The record of an item whose result the server would not take."""
+        message = f"the result of item {index} can't be stored: {why}. Store it elsewhere, and return where"
+        pickled = base64.b64encode(codec.dumps(TooLargeError(message))).decode()
+        return cls(index, "TooLargeError", message, pickled=pickled, host=host)
 
     @classmethod
     def timeout(cls, index: int, seconds: float, traceback: str = "", host: str = "") -> ItemFailure:
@@ -183,10 +199,12 @@ class ChunkRefused:
     Args:
         reason: For people.
         refusal: See ``refusals.of``; empty if it was no matter of security.
+        local: Whether another worker may well be able to run it.
     """
 
     reason: str
     refusal: str = ""
+    local: bool = False
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class SignedJob(Job):
     """An RQ job which signs what it writes and refuses what is not signed for it; without a key, just RQ's job."""
 
     _kind = VALUE  # what RQ's code, which asks for the serializer, is about to read or write
+    map_class: ClassVar[Any]  # ``MapJob``, which says so itself
 
     @property
     def serializer(self) -> Any:
@@ -117,11 +118,19 @@ class SignedJob(Job):
             raise
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
-        """As RQ's. Meta that is not signed for this job is left unread, as RQ leaves what it can't read."""
-        if not signing.keyring():
+        """As RQ's. Meta that is not signed for this job is left unread, as RQ leaves what it can't read.
+
+        A job that turns out to be a map becomes a ``MapJob``: so it is what callbacks are given, and what
+        ``fetch_dependencies()`` returns.
+        """
+        if type(self) in _base_of and self.map_class.is_of(raw_data):
+            self._become_map().restore(raw_data)
+        elif not signing.keyring():
             self._restore(raw_data)
-            return
-        fields = dict(raw_data)
+        else:
+            self._restore_signed(dict(raw_data))
+
+    def _restore_signed(self, fields: dict[bytes, bytes]) -> None:
         meta = fields.pop(b"meta", None)
         self._restore(fields)
         if meta:
@@ -129,6 +138,12 @@ class SignedJob(Job):
                 self.meta = self._as(META, lambda: self.serializer.loads(meta))
             except Exception:  # noqa: BLE001 - as in RQ: whatever the serializer raises
                 self.meta, self._unreadable_meta = {"unserialized": meta}, meta
+
+    def _become_map(self) -> SignedJob:
+        base = _base_of[type(self)]
+        self.__class__ = self.map_class if base is Job else _mixed(self.map_class, base)
+        self.serializer = codec.Serializer  # a map's pickles are ours, whatever those are of who depends on it
+        return self
 
     def _restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         """RQ's ``restore``; without its way of reading dates, which is a quarter of what a no-op job takes."""
@@ -139,6 +154,11 @@ class SignedJob(Job):
         super().restore({name: value for name, value in raw_data.items() if name not in dates})
         for name, text in dates.items():
             setattr(self, name.decode(), datetime.fromisoformat(text.decode()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self.id == other.id  # of whatever class: RQ's asks for one of ours
+
+    __hash__ = Job.__hash__
 
     def get_meta(self, refresh: bool = True) -> dict[str, Any]:
         return self._as(META, lambda: super(SignedJob, self).get_meta(refresh))
@@ -190,10 +210,18 @@ def signing_class(job_class: type[Job]) -> type[Job]:
         return job_class
     if job_class is Job:
         return SignedJob
-    if job_class not in _classes:
-        names = {"__module__": job_class.__module__}
-        _classes[job_class] = type(job_class.__name__, (SignedJob, job_class), names)
-    return _classes[job_class]
+    made = _mixed(SignedJob, job_class)
+    _base_of[made] = job_class
+    return made
 
 
-_classes: dict[type[Job], type[Job]] = {}  # one for each, so that isinstance() holds between queues
+def _mixed(ours: type[SignedJob], job_class: type[Job]) -> type[SignedJob]:
+    """One for each pair, so that isinstance() holds between queues."""
+    pair = ours, job_class
+    if pair not in _classes:
+        _classes[pair] = type(job_class.__name__, pair, {"__module__": job_class.__module__})
+    return _classes[pair]
+
+
+_classes: dict[tuple[type[SignedJob], type[Job]], type[SignedJob]] = {}
+_base_of: dict[type[Job], type[Job]] = {SignedJob: Job}  # of our classes for plain jobs: what they are made of

@@ -6,8 +6,11 @@ Knows nothing of what is in a payload. Imported by everybody above.
     kinds        what kind of job an RQ job hash describes
     ids          which ids a job can have
     checked      values and records, whatever stands there
-    connection   URLs and connections
-    patience     what is tried again, and for how long; errors that say what to do
+    connection   connections
+    urls         what is wrong with a URL, and how it is shown
+    clients      which clients of redis-py can be used
+    reach        why a server can't be worked with, and what to do
+    patience     what is tried again, and for how long
     exposure     the warning that others may reach an unsigned server
     server       a private server
     keeper       ends it when its program is gone

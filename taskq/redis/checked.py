@@ -56,6 +56,12 @@ def reply(found: Any, empty: T) -> T:
     return empty if found is None else found
 
 
+def is_a(connection: Any, key: str, kind: str) -> bool:
+    """Whether the key holds this kind of value (TYPE's word), or is not there; asked before it is deleted."""
+    told = connection.type(key)
+    return (told.decode() if isinstance(told, bytes) else told) in (kind, "none")
+
+
 # -- records ------------------------------------------------------------------------------------------
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from typing import Any
 
 import hiredis
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.connection import ConnectionPool, HiredisRespSerializer, SSLConnection
+from redis.connection import ConnectionPool, HiredisRespSerializer
 from redis.retry import Retry
 from rq.job import JobStatus
 
 from taskq.errors import OptionError
+from taskq.redis import clients, urls
 from taskq.redis.patience import Patience
+from taskq.redis.urls import hide_password
 
 DEFAULT_URL = "redis://localhost:6379/0"
 SOCKET_TIMEOUT = 30.0  # seconds a reply may take
@@ -52,9 +53,11 @@ def connect(
         client: The class of the connection itself.
 
     Raises:
-        OptionError: If the URL is none that redis-py knows.
+        OptionError: If the URL is none that can be used; says why.
     """
     url = url or default_url()
+    if fault := urls.fault(url):
+        raise OptionError(f"{hide_password(url)!r} {fault}")
     try:
         connections = pool.from_url(
             url,
@@ -64,10 +67,12 @@ def connect(
             health_check_interval=30,
             command_packer=_Packer(),
         )
-        return client.from_pool(connections)
+        made = client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
+    clients.check(made)
+    return made
 
 
 class _Packer(HiredisRespSerializer):
@@ -115,18 +120,3 @@ def shared() -> Redis:
         _in_worker["connection"] = connection = connect()
         _in_worker["pid"] = os.getpid()  # a fork must not share its parent's socket
     return connection
-
-
-def hide_password(url: str) -> str:
-    """The URL with ``***`` for its password, fit for logs and messages; whatever the string is."""
-    hidden = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1***", hidden)
-
-
-def url_of(connection: Any) -> str:
-    """What to call a connection in messages, without its password."""
-    options = connection.connection_pool.connection_kwargs
-    if "path" in options:
-        return f"unix://{options['path']}"
-    scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
-    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 from typing import Any
 
-from taskq.redis.connection import url_of
+from taskq.redis.urls import url_of
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from taskq.redis import clock, ids, keys
+from taskq.redis import checked, clock, ids, keys
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ BEGUN = "begun"
 """RQ's books say that it has started."""
 GIVEN = "given"
 """A pool process has been given it; noted of suspects only, see ``suspect.py``."""
+
+GUEST = "guest"
+"""What begins an entry's execution id if the worker has not got the map's job, but a place in its work."""
 
 STAGES = (TAKEN, BEGUN, GIVEN)
 
@@ -46,6 +49,12 @@ class Holding:
         return f"{self.job_id}:{self.execution_id}"
 
     @property
+    def guest_of(self) -> str:
+        """The incarnation of the map of which a worker runs chunks without being its owner; "" if it is a job."""
+        prefix, _, incarnation = self.execution_id.partition("-")
+        return incarnation if prefix == GUEST else ""
+
+    @property
     def value(self) -> str:
         return f"{self.stage} {self.queue}"
 
@@ -53,7 +62,7 @@ class Holding:
 def read(connection: Any, worker: str) -> dict[str, Holding]:
     """What this worker holds, by ``Holding.key``; what is no entry is removed."""
     key, found = keys.held(worker), {}
-    keep_only(connection, key, b"hash")
+    keep_only(connection, key, "hash")
     for field, value in connection.hgetall(key).items():
         one = _read(field, value)
         if one is None:
@@ -87,10 +96,10 @@ def vouch(connection: Any, registry: str, queue: str) -> None:
         connection.zadd(registry, dict.fromkeys(held, until), xx=True, gt=True)
 
 
-def keep_only(connection: Any, key: str, kind: bytes) -> None:
+def keep_only(connection: Any, key: str, kind: str) -> None:
     """Delete what a worker can't work with; the key comes back by itself."""
-    if connection.type(key) not in (kind, b"none"):
-        log.error("%s was no %s, and is deleted", key, kind.decode(), extra={"action": "damage"})
+    if not checked.is_a(connection, key, kind):
+        log.error("%s was no %s, and is deleted", key, kind, extra={"action": "damage"})
         connection.delete(key)
 
 

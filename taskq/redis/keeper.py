@@ -42,6 +42,7 @@ _LOOK = 1.0  # seconds between looks at whether the parent is still there
 _LEAVE = 8.0  # seconds in which the workers of a program that is gone must end
 _STOP = 5.0  # seconds the server may take to end
 _PATIENCE = 2.0  # seconds: how long to look for processes which are just being started
+_MOMENT = 0.02  # seconds a process may take from its start until it shows its environment
 _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -52,12 +53,17 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def kill_carriers(variable: str, is_meant: Callable[[str], bool]) -> None:
     """Kill all other processes in whose environment the variable has a value that is meant, and their groups.
 
-    What they start meanwhile is found, too.
+    What they start meanwhile is found, too: who has just begun its program shows no environment for a moment, so
+    that nobody is found must be seen twice.
     """
-    deadline = time.monotonic() + _PATIENCE
-    while (pids := [pid for pid, value in _marked(variable) if is_meant(value)]) and time.monotonic() < deadline:
+    deadline, nobody = time.monotonic() + _PATIENCE, 0
+    while nobody < 2 and time.monotonic() < deadline:  # noqa: PLR2004
+        pids = [pid for pid, value in _marked(variable) if is_meant(value)]
         for pid in pids:
             kill_group(pid)
+        nobody = 0 if pids else nobody + 1
+        if not pids:
+            time.sleep(_MOMENT)
 
 
 def kill_group(pid: int) -> None:

@@ -21,10 +21,17 @@ taskq:{id}:results     list    the result list: one pickled value an element  co
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
+taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job
+                               the map; see maps/refusal.py
+taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
+                               that ran it: upkeep/evidence.py
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
-taskq:notes            channel what concerns all services: a map was closed   worker, producer  -
+taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
+                               has chunks for others, or might have some
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
+                               this queue; see service/jobs/guests.py
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
                                workers/taskq_workers/service/upkeep/sweep.py
 taskq:fetched:{worker}:{queue}
@@ -59,8 +66,11 @@ from dataclasses import dataclass
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
 MAPS = "taskq:maps"
+OPEN = "taskq:open:"  # and the name of a queue
 NOTES = "taskq:notes"
 LOOK = "taskq-look"  # the note that a map was closed
+WORK = "taskq-work"  # that chunks of a map are pending
+IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
 SCHEMA = "taskq:schema"
@@ -74,7 +84,7 @@ JOB_TRACE = "taskq_trace"
 """Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
 
 JOB_DEATHS = "taskq_deaths"
-"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at"; see suspect.py."""
+"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at cause"; see suspect.py."""
 
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
@@ -96,14 +106,16 @@ class MapField:
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
+    WEIGHT = "weight"  # its share of its queue's time, beside those of other maps; absent: 1
     OWNER = "owner"  # name of the worker that runs the RQ job
-    HELPER = "helper"  # id of the helper job that waits in the queue, if any
-    HELPERS = "helpers"  # how many helper jobs there have been
+    QUEUE = "queue"  # in whose register of open maps it is
+    HELPER = "helper"  # of schema 2: id of the job by which its owner calls for help, if one waits
     STARTED = "started"  # Unix time at which the first owner opened it
     ENDED = "ended"  # Unix time at which it was closed
     TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py
     SPAN = "span"  # of the job's span
     REASON = "reason"  # why it was closed early, for people
+    REFUSED = "refused"  # the last of the refusals, for people
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -163,6 +175,14 @@ class MapKeys:
         return f"{self.hash}:groups"
 
     @property
+    def refusals(self) -> str:
+        return f"{self.hash}:refusals"
+
+    @property
+    def deaths(self) -> str:
+        return f"{self.hash}:deaths"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -179,7 +199,8 @@ class MapKeys:
         """Every key that holds data, in the order above."""
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
-            self.results, self.spans, self.errors, self.groups,
+            self.results, self.spans, self.errors, self.groups, self.refusals,
+            self.deaths,
         )  # fmt: skip
 
 

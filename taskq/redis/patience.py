@@ -9,30 +9,20 @@ from typing import Any, TypeVar, cast
 
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
-    AuthenticationError,
-    ConnectionError,  # noqa: A004 - redis-py's own name
     DataError,
+    ExecAbortError,
     NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
+    NoScriptError,
     RedisError,
     ResponseError,
-    TimeoutError,  # noqa: A004 - as above
 )
 from redis.retry import Retry
 
-from taskq.errors import DamagedError, ServerError
+from taskq.errors import DamagedError
+from taskq.redis.reach import AWAY, REFUSALS, final, is_away, server_error
+from taskq.redis.urls import url_of
 
 _BACK_OFF = ExponentialBackoff(cap=1.0, base=0.02)  # seconds
-
-_REFUSALS = (OutOfMemoryError, ReadOnlyError)
-_REMEDIES: tuple[tuple[type[RedisError], str], ...] = (
-    (OutOfMemoryError, "It has reached maxmemory: delete what is no longer needed, or raise the limit"),
-    (ReadOnlyError, "It is a read-only replica, perhaps after a fail-over: connect to the primary"),
-    (AuthenticationError, "Check user and password"),
-    (NoPermissionError, "Its ACL does not allow this user what is needed; see docs/operations.md"),
-    (RedisError, "Is it running, and is the URL right? Queue(patience=...) waits for it"),
-)
 
 _DAMAGE = (
     "WRONGTYPE",
@@ -46,7 +36,11 @@ _DAMAGE = (
     "would produce NaN or Infinity",
     "exhausted the last possible ID",
 )
-_STATE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM")
+_STATE = (
+    "OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "NOSCRIPT", "NOPERM", "NOAUTH",
+    "CLUSTERDOWN", "EXECABORT",
+)  # fmt: skip
+_STATES = (*REFUSALS, ExecAbortError, NoPermissionError, NoScriptError)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,10 +53,17 @@ def says_damage(error: BaseException) -> bool:
     """
     if isinstance(error, DataError):
         return True
-    if not isinstance(error, ResponseError) or isinstance(error, _REFUSALS):
+    if not isinstance(error, ResponseError) or isinstance(error, REFUSALS):
         return False
     text = str(error)
     return any(word in text for word in _DAMAGE) and not any(word in text for word in _STATE)
+
+
+def says_state(error: BaseException) -> bool:
+    """Whether it tells of the server's state, or of the way there, and not of what was said: that may go over."""
+    if not isinstance(error, ResponseError):
+        return isinstance(error, RedisError) and not isinstance(error, DataError)
+    return final(error) is not None or isinstance(error, _STATES) or any(word in str(error) for word in _STATE)
 
 
 class Patience(Retry):
@@ -76,7 +77,7 @@ class Patience(Retry):
     """
 
     def __init__(self, seconds: float | None) -> None:
-        super().__init__(_BACK_OFF, -1, (ConnectionError, TimeoutError, OSError, *_REFUSALS))
+        super().__init__(_BACK_OFF, -1, (*AWAY, *REFUSALS))
         self._seconds = float("inf") if seconds is None else seconds
 
     def call_with_retry(  # type: ignore[override]  # redis-py 6 has an argument less
@@ -90,7 +91,7 @@ class Patience(Retry):
         deadline = time.monotonic() + self._seconds
 
         def in_time(error: Exception) -> bool:
-            if time.monotonic() >= deadline or isinstance(error, AuthenticationError):
+            if time.monotonic() >= deadline or final(error):
                 return False
             return is_retryable is None or is_retryable(error)
 
@@ -104,10 +105,9 @@ def clear_errors(method: F) -> F:
     def clear(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
-        except (ConnectionError, TimeoutError, NoPermissionError, *_REFUSALS) as error:
-            remedy = next(text for kind, text in _REMEDIES if isinstance(error, kind))
-            raise ServerError(f"Redis can't do it: {error}. {remedy}.") from error
-        except (ResponseError, DataError) as error:
+        except RedisError as error:
+            if is_away(error) or final(error) or isinstance(error, (NoPermissionError, *REFUSALS)):
+                raise server_error(error, url_of(self.connection)) from None
             if says_damage(error):
                 raise DamagedError(f"what stands in Redis is not what taskq wrote: {error}") from error
             raise

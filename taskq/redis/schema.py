@@ -21,7 +21,7 @@ What that demands of a change to the schema:
 
 from __future__ import annotations
 
-SCHEMA = 2
+SCHEMA = 3
 
 FIRST = 1
 """What counts as the schema of what says none."""

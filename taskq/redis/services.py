@@ -32,7 +32,7 @@ class ServiceInfo:
     pids: tuple[int, ...] = ()  # of the pool processes
     schema: int = SCHEMA  # of its version of taskq
     build: str = ""  # its version of taskq, to the letter: see build.py
-    trouble: str = ""  # why it has no pool processes, and takes nothing; "" if it does
+    trouble: str = ""  # what is wrong with it: it takes nothing, its turns fail; "" if it is well
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ what people look at.
 
     activity      what the services do at this moment
     backlog       what waits and runs on each queue
+    waits         how long the next job has waited, and what is before it
     metrics       what has been counted
     timeline      which process ran which chunk
     tracing       OpenTelemetry's spans
     error_groups  errors of one kind together
     progress      how far a map is
     progress_bar  the same as a bar
+    said          what the library says on stderr by itself
 """

@@ -7,7 +7,7 @@ first ``LOOK`` jobs are looked at.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import rq
@@ -16,7 +16,9 @@ from rq.job import Job
 from taskq.redis import checked, clock, ids, keys, services
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.views import waits
 from taskq.views.progress import Progress
+from taskq.views.waits import Load, Wait
 
 LOOK = 1000
 """Waiting jobs of a queue that are looked at; what waits behind them counts as one chunk each."""
@@ -55,6 +57,7 @@ class QueueLine:
         waiting: Chunks outstanding that nobody holds yet; a plain job is one chunk.
         claimed: Chunks outstanding that are with a service.
         maps: Maps that run, then those that wait.
+        wait: Of the next job; None: no job waits.
     """
 
     name: str
@@ -62,12 +65,16 @@ class QueueLine:
     waiting: int
     claimed: int
     maps: list[MapLine]
+    wait: Wait | None = None
 
 
 def read_queues(connection: Any) -> list[QueueLine]:
     """The queues that RQ knows, by name; of absurdly many, those on which services listen, and some others."""
     names = queue_names(connection, MOST)
-    return [_read(connection, rq.Queue(name, connection=connection)) for name in names]
+    lines = [_read(connection, rq.Queue(name, connection=connection)) for name in names]
+    loads = {line.name: Load(line.jobs["queued"], line.jobs["started"]) for line in lines}
+    found = waits.read(connection, loads, services.live(connection)) if lines else {}
+    return [replace(line, wait=found.get(line.name)) for line in lines]
 
 
 def queue_names(connection: Any, most: int) -> list[str]:

@@ -151,3 +151,17 @@ def test_demo(folder: Path) -> None:
     assert "ratio" in told.stdout
     wait_until(lambda: not processes_in(folder), "no process is left")
     assert list(folder.iterdir()) == []
+
+
+def test_a_worker_says_when_it_is_ready_and_names_functions(
+    workers: Workers, real_queue: Queue, server_url: str
+) -> None:
+    worker = workers.start("high", "default", "--processes", "2", url=server_url)
+    worker.wait_until_output(f"ready: runs jobs of high, default on 2 pool processes; Redis at {server_url}")
+    job = real_queue.map(jobs.square, range(3))
+    assert job.get(timeout=HANGS) == [0, 1, 4]
+    worker.wait_until_output(f"map {job.id} (square): 3 items")
+    worker.wait_until_output(f"map {job.id} (square) ended: finished")
+    failed = real_queue.enqueue(jobs.invert, 0, description="tests.jobs.invert('secret')")
+    worker.wait_until_output(f"job {failed.id} (tests.jobs.invert) failed: ZeroDivisionError: division by zero")
+    assert "secret" not in worker.output

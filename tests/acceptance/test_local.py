@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rq import Retry
 
+import taskq
+from tests import jobs
 from tests.acceptance.worker import environment, processes_in, title
 from tests.waiting import HANGS, LONG, wait_until
 
@@ -100,3 +104,11 @@ def test_kill(start: Start, folder: Path, then: str) -> None:
     program.kill()
     program.wait()
     check_nothing_left(folder)
+
+
+def test_what_is_due_is_run(tmp_path: Path) -> None:
+    with taskq.local(processes=1, log_level="critical") as queue:
+        job = queue.map(jobs.fail_once, [str(tmp_path / "flag")], retry=Retry(max=1, interval=1))
+        later = queue.enqueue_in(timedelta(seconds=1), jobs.square, 3)
+        assert job.get(timeout=HANGS) == ["done"]
+        assert later.latest_result(timeout=HANGS).return_value == 9  # type: ignore[union-attr]

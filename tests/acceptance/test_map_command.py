@@ -136,6 +136,17 @@ def test_as_completed(url: str) -> None:
     assert [line["item"] for line in lines(told.stdout)] == [1, 0]
 
 
+@pytest.mark.parametrize("options", [(), ("--as-completed",)])
+def test_results_that_are_not_all_there(url: str, options: tuple[str, ...]) -> None:
+    job = Queue(url=url).map(jobs.square, range(6), chunksize=2)
+    assert len(job.get(timeout=HANGS)) == 6
+    assert taskq(url, "results", job.id, *options).returncode == 0
+    job.connection.rpop(job.store.keys.spans)
+    told = taskq(url, "results", job.id, *options)
+    assert told.returncode not in (exits.OK, exits.ITEMS_FAILED)
+    assert "6 items: spans tell of 4, there are 6 results" in told.stderr
+
+
 def test_a_function_that_the_workers_do_not_have(url: str) -> None:
     told = taskq(url, "map", "nowhere:nothing", "1")
     assert told.returncode == exits.ENDED_EARLY

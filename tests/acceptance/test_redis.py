@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from taskq import Queue
+from taskq import Queue, ServerError
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, repeated, run, runs_of, title
 from tests.waiting import HANGS, wait_until
@@ -62,7 +68,8 @@ def test_password(workers: Workers, server: Server) -> None:
     open_for_all = Queue(url=server.url).connection
     open_for_all.config_set("requirepass", "hunter2")
     wrong = workers.start("--processes", "1", "--log-level", "debug", url=f"unix://:hunter3@{server.path}")
-    wrong.wait_until_output("Check user and password", count=2)
+    assert wrong.process.wait(timeout=HANGS) == 1, "to ask again would be of no use"
+    wrong.wait_until_output("Check user and password")
     assert f"unix://:***@{server.path}" in wrong.output
     assert "hunter3" not in wrong.output
     assert "Traceback" not in wrong.output
@@ -76,7 +83,68 @@ def test_password(workers: Workers, server: Server) -> None:
     assert not any("hunter" in title(process) for process in (*wrong.processes, *right.processes))
     assert right.stop() == 0
     assert "hunter2" not in right.output
-    assert wrong.stop() == 0
+
+
+def _speaks_http() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{httpd.server_port}/0"
+        httpd.shutdown()
+
+
+def _final(case: str, server: Server, stack: ExitStack) -> str:
+    """A URL of a server that answers, and with which nobody can work."""
+    if case == "http":
+        return stack.enter_context(contextmanager(_speaks_http)())
+    server.start()
+    if case == "no password":
+        Queue(url=server.url).connection.config_set("requirepass", "hunter2")
+    return f"unix://{server.path}?db=99" if case == "database" else server.url
+
+
+FINAL = {
+    "http": "no Redis server, but perhaps one for HTTP: check host and port.",
+    "database": "DB index is out of range. It has no database of that number",
+    "no password": "Authentication required. It wants a password: redis://:PASSWORD@host:6379/0",
+}
+
+
+@pytest.mark.parametrize("case", FINAL)
+def test_a_server_that_will_always_refuse(server: Server, case: str) -> None:
+    """One clear error: the worker ends, commands and producers say it, and nobody waits."""
+    with ExitStack() as stack:
+        url = _final(case, server, stack)
+        for command in ("worker", "status"):
+            ended = run(command, "--url", url)
+            assert ended.returncode == 1
+            assert len(ended.stderr.splitlines()) == 1, ended.stderr
+            assert ended.stderr.startswith("taskq: no Redis at ")
+            assert FINAL[case] in ended.stderr
+        for patience in (0.0, None):
+            queue = Queue(url=url, patience=patience)
+            for ask in (partial(queue.map, jobs.square, [1]), partial(len, queue.result_list("x"))):
+                with pytest.raises(ServerError) as caught:
+                    ask()
+                assert FINAL[case] in str(caught.value)
+                assert caught.value.__suppress_context__
+                assert ".." not in str(caught.value).replace("(...)", "")
+
+
+def test_a_server_that_comes_later_and_refuses(workers: Workers, server: Server) -> None:
+    worker = workers.start("--processes", "1", "--services", "2", url=f"unix://{server.path}?db=99")
+    worker.wait_until_output("no Redis at", count=2)
+    server.start()
+    assert worker.process.wait(timeout=HANGS) == 1
+    worker.wait_until_output("It has no database of that number")
+    worker.wait_until_gone()
+
+
+def test_a_url_with_which_a_worker_would_do_harm(server: Server) -> None:
+    """Decoded, every key looks as if nobody could work with it: all that is shared was deleted."""
+    server.start()
+    ended = run("worker", "--url", f"unix://{server.path}?decode_responses=True")
+    assert ended.returncode == 1
+    assert "decode_responses, which can't be chosen" in ended.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "shell"])
@@ -110,6 +178,44 @@ def test_restart_in_mid_map(workers: Workers, server: Server, tmp_path: Path) ->
     assert job.get_status() == "finished"
     assert "Traceback" not in worker.output
     assert worker.stop() == 0
+
+
+def test_producers_that_wait_ride_out_a_restart(
+    workers: Workers, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.start()
+    workers.start("--processes", "2", url=server.url).wait_until_ready()
+    flag = tmp_path / "flag"
+    pushed = Queue(url=server.url).map(jobs.wait_for, ["", str(flag)], chunksize=1)
+    wait_until(lambda: pushed.progress.done == 1)
+    asks: list[Callable[[Any], Any]] = [
+        lambda job: job.get(), lambda job: job.get(timeout=HANGS), lambda job: job.wait() and job.get(),
+        list, lambda job: job.wait(progress="always") and job.get(),
+    ]  # fmt: skip
+    got: list[list[str]] = []
+    producers = [
+        threading.Thread(target=lambda ask=ask: got.append(ask(Queue(url=server.url).fetch_job(pushed.id))))
+        for ask in asks
+    ]
+    for producer in producers:
+        producer.start()
+    listening = Queue(url=server.url).connection
+    wait_until(lambda: listening.pubsub_numsub(pushed.store.keys.end)[0][1] == len(asks))
+    server.kill()
+    said = ""
+
+    def all_have_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return said.count("can't be reached") == len(asks)
+
+    wait_until(all_have_said)
+    server.start()
+    flag.touch()
+    for producer in producers:
+        producer.join(HANGS)
+    assert got == [["", str(flag)]] * len(asks)
+    assert (said + capsys.readouterr().err).count("can't be reached") == len(asks), "each said it once"
 
 
 def test_silent_for_longer_than_a_lease(workers: Workers, server: Server, tmp_path: Path) -> None:

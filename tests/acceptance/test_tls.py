@@ -16,7 +16,8 @@ import trustme
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from taskq import Queue
-from taskq.redis.connection import connect, url_of
+from taskq.redis.connection import connect
+from taskq.redis.urls import url_of
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, run
 from tests.waiting import HANGS

@@ -27,18 +27,22 @@ def job_problems(queue: Queue, one: Pushed, runs: dict[Item, int], blamed: set[I
     status = queue.connection.hget(f"rq:job:{one.id}", "status")
     if status is None:
         return [] if not one.sure else [f"{one.id} is gone"]
-    if one.cancelled and status == b"canceled":
+    if (one.cancelled or one.was_replaced) and status == b"canceled":
         return _counts(MapReader(one.id, queue.connection), one) if one.is_map else []
     check = _map_problems if one.is_map else _plain_problems
-    return [*check(queue, one, status.decode(), blamed), *_not_run(one, runs)]
+    # Of the maps that have had this id, which one it is now depends on what the server has lost; but it is one.
+    found = [
+        [*check(queue, one, label, status.decode(), blamed), *_not_run(one, label, runs)] for label in one.labels
+    ]
+    return min(found, key=len)
 
 
-def _not_run(one: Pushed, runs: dict[Item, int]) -> Problems:
-    missing = [n for n in range(max(1, one.order.size)) if not runs.get((one.id, n))]
+def _not_run(one: Pushed, label: str, runs: dict[Item, int]) -> Problems:
+    missing = [n for n in range(max(1, one.order.size)) if not runs.get((label, n))]
     return [f"{one.id}: items {missing} have ended and are not in the ledger"] if missing else []
 
 
-def _plain_problems(queue: Queue, one: Pushed, status: str, _blamed: Any) -> Problems:
+def _plain_problems(queue: Queue, one: Pushed, label: str, status: str, _blamed: Any) -> Problems:
     expected = "failed" if one.order.kind == "broken" else "finished"
     if status != expected:
         return [f"{one.id}: {status}, not {expected}"]
@@ -47,7 +51,7 @@ def _plain_problems(queue: Queue, one: Pushed, status: str, _blamed: Any) -> Pro
     job = queue.fetch_job(one.id) or Queue(one.order.queue, connection=queue.connection).fetch_job(one.id)
     assert job is not None
     ends = [result.return_value for result in job.results() if result.type.name == "SUCCESSFUL"]
-    value = works.value_of(one.order.kind, one.id, 0)
+    value = works.value_of(one.order.kind, label, 0)
     return [] if ends == [value] else [f"{one.id}: returned {ends}, not just {value}"]
 
 
@@ -64,14 +68,16 @@ def _counts(store: MapReader, one: Pushed) -> Problems:
         f"failed={info.failed} but {connection.hlen(k.errors)} records": info.failed == connection.hlen(k.errors),
         "items have a result and an error": not placed.keys() & store.failures().keys(),
         "claims are left": not connection.hlen(k.claims),
-        "chunks are pending": one.cancelled or not (connection.llen(k.pending) + connection.llen(k.again)),
+        "chunks are pending": one.cancelled
+        or one.was_replaced
+        or not (connection.llen(k.pending) + connection.llen(k.again)),
         f"state {info.state}": info.state == "closed",
         f"total={info.total}": info.total == one.order.size,
     }
     return [f"{one.id}: {problem}" for problem, good in checks.items() if not good]
 
 
-def _map_problems(queue: Queue, one: Pushed, status: str, blamed: set[Item]) -> Problems:
+def _map_problems(queue: Queue, one: Pushed, label: str, status: str, blamed: set[Item]) -> Problems:
     store, kind = MapReader(one.id, queue.connection), one.order.kind
     problems = _counts(store, one)
     failures = store.failures()
@@ -83,12 +89,12 @@ def _map_problems(queue: Queue, one: Pushed, status: str, blamed: set[Item]) -> 
     for n in range(one.order.size):
         expected = works.failure_of(kind, n)
         if n in results:
-            if expected or results[n] != works.value_of(kind, one.id, n):
+            if expected or results[n] != works.value_of(kind, label, n):
                 problems.append(f"{one.id}: item {n} has the result {results[n]!r:.80}")
         elif n not in failures:
             problems.append(f"{one.id}: item {n} has neither result nor error")
         elif failures[n].type != expected and not (
-            failures[n].type == "WorkerLostError" and (one.id, n) in blamed  # the monkey got it three times
+            failures[n].type == "WorkerLostError" and (label, n) in blamed  # the monkey got it three times
         ):
             problems.append(f"{one.id}: item {n} failed: {failures[n]!s:.200}")
     if status != ("failed" if failures else "finished"):
@@ -115,7 +121,10 @@ _LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what
     (r"rq:job::(?P<id>[^:]+):dependencies", _ENDS),  # RQ's own spelling
     (r"rq:worker:[^:]+", _ENDS),  # a dead one's, for a minute
     (r"rq:results:(?P<id>.+)", _ENDS),
-    (r"taskq:\{(?P<id>.+?)\}(:function|:bodies|:uses|:failed|:results|:spans|:errors|:groups)?", _ENDS),
+    (
+        r"taskq:\{(?P<id>.+?)\}(:function|:bodies|:uses|:failed|:results|:spans|:errors|:groups|:deaths|:refusals)?",
+        _ENDS,
+    ),
     (r"taskq:\{(?P<id>.+?)\}(:pending|:again)", _ENDS),  # of a cancelled one
     (r"rq:queues", _STAYS),
     (r"rq:(finished|failed|canceled):(high|default)", _STAYS),

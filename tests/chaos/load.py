@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import Dependency
 
 from taskq import Queue
-from taskq.errors import MapError, ServerError
+from taskq.errors import DuplicateJobError, MapError, ServerError
 from taskq.maps.chunk import Chunk
 from taskq.maps.draft import Draft
 from taskq.payload.ranges import Range
@@ -39,8 +39,17 @@ class Pushed:
     id: str
     at: float  # Unix time
     sure: bool = False
+    answered: float = 0.0  # when its last push was
     ended: float = 0.0
     cancelled: bool = False
+    labels: list[str] = field(default_factory=list)  # what each map of this id makes its values of
+
+    def __post_init__(self) -> None:
+        self.labels.append(self.id)
+
+    @property
+    def was_replaced(self) -> bool:
+        return len(self.labels) > 1
 
     @property
     def is_map(self) -> bool:
@@ -54,9 +63,10 @@ class Load(threading.Thread):
         url: Of Redis.
         ledger: The folder for the workers' ledger.
         orders: Without end.
+        rollbacks: Whoever has the server go back adds the Unix time since which what was written is gone.
     """
 
-    def __init__(self, url: str, ledger: str, orders: Iterator[Order]) -> None:
+    def __init__(self, url: str, ledger: str, orders: Iterator[Order], rollbacks: Sequence[float] = ()) -> None:
         super().__init__(name="load", daemon=True)
         self.pushed: list[Pushed] = []
         self.abandoned = "abandoned-by-its-producer"
@@ -65,6 +75,8 @@ class Load(threading.Thread):
         self.finished = threading.Event()
         self._ledger = ledger
         self._orders = orders
+        self._rollbacks = rollbacks
+        self._known_rollbacks = 0
         self._queues = {name: Queue(name, url=url) for name in QUEUES}
         self._connection = self._queues["default"].connection
 
@@ -104,7 +116,7 @@ class Load(threading.Thread):
             except (*_AWAY, MapError):
                 time.sleep(_PAUSE)
             else:
-                one.sure = True
+                one.sure, one.answered = True, time.time()
                 return
         raise AssertionError(f"{order} could not be pushed")
 
@@ -113,7 +125,7 @@ class Load(threading.Thread):
         options: dict[str, Any] = {"job_id": one.id}
         if before and before.sure:
             options["depends_on"] = Dependency(jobs=[before.id], allow_failure=True)
-        function = partial(getattr(works, order.kind), self._ledger, one.id)
+        function = partial(getattr(works, order.kind), self._ledger, one.labels[-1])
         if one.is_map:
             retry = Retry(max=3) if order.kind == "flaky" else None
             queue.map(function, range(order.size), chunksize=order.chunksize, retry=retry, **options)
@@ -124,6 +136,7 @@ class Load(threading.Thread):
 
     def _look(self) -> None:
         """See which have ended; those that were not announced after all have, too."""
+        self._forget_what_was_lost()
         waiting = self.outstanding
         try:
             with self._connection.pipeline(transaction=False) as pipe:
@@ -135,8 +148,37 @@ class Load(threading.Thread):
                     one.ended = time.time()
                 elif one.order.cancel and status == b"started":
                     self._cancel(one)
+                elif one.order.replaced and not one.was_replaced and status == b"started":
+                    self._replace(one)
         except _AWAY:
             return
+
+    def _forget_what_was_lost(self) -> None:
+        """The server came back as it was: what it has answered since, and what had ended since, may be no more."""
+        for since in self._rollbacks[self._known_rollbacks :]:
+            self._known_rollbacks += 1
+            for one in self.pushed:
+                if one.answered >= since:
+                    one.sure = False
+                if one.ended >= since:
+                    one.ended = 0.0
+
+    def _replace(self, one: Pushed) -> None:
+        """Cancel it and push another map of its id, until that is answered."""
+        for attempt in range(1_000):
+            one.labels.append(f"{one.id}-again-{attempt}")
+            try:
+                job = self._queues[one.order.queue].fetch_job(one.id)
+                if job is not None:
+                    with suppress(InvalidJobOperation):
+                        job.cancel()
+                self._push(one, None)
+            except (*_AWAY, MapError, DuplicateJobError):
+                time.sleep(_PAUSE)
+            else:
+                one.answered = time.time()
+                return
+        raise AssertionError(f"{one.id} could not be replaced")
 
     def _cancel(self, one: Pushed) -> None:
         """Cancel until it is answered: a call that hears no reply may have done the first half of it."""

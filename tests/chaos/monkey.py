@@ -17,6 +17,7 @@ from tests.chaos.site import Host, Parts, Site, pool_of
 from tests.waiting import HANGS
 
 _PAUSE = 0.02  # seconds between looks at what is due
+_CLOCKS = (-3600.0, -20.0, -2.0, 0.0, 2.0, 20.0, 3600.0)  # seconds by which a host's is ahead
 
 
 class Monkey:
@@ -190,6 +191,13 @@ class Monkey:
         self._after(seconds, self._site.server.start)
         return f"away for {seconds:.2f} s"
 
+    def _roll_redis_back(self, deed: Deed) -> str:
+        if not self._site.server.running:
+            return ""
+        self._site.server.thaw()
+        self._after(deed.seconds, self._site.past())
+        return f"by {deed.seconds:.2f} s"
+
     def _stop_redis(self, deed: Deed) -> str:
         if not self._site.server.running:
             return ""
@@ -202,6 +210,19 @@ class Monkey:
             self._site.server.thaw()
 
     # -- what an operator does -------------------------------------------------------------------------
+
+    def _set_clock(self, deed: Deed) -> str:
+        """By seconds or by an hour, forwards or backwards; in the middle of whatever runs."""
+        ahead = _CLOCKS[int(deed.pick * len(_CLOCKS))]
+        self._site.hosts[1].set_clock(ahead)
+        return f"host 1 is {ahead:+g} s ahead"
+
+    def _upgrade(self, _deed: Deed) -> str:
+        host = self._site.hosts[0]
+        host.upgraded = not host.upgraded
+        for manager in host.parts().managers:
+            manager.terminate()
+        return f"host 0 goes {'to the next version' if host.upgraded else 'back to this version'}"
 
     def _reload(self, deed: Deed) -> str:
         return self._signal(deed, signal.SIGHUP)

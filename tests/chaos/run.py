@@ -92,7 +92,7 @@ def run(seed: int, seconds: float, folder: Path, log: Callable[[str], None], lea
 
 
 def _run(report: Report, site: Site, log: Callable[[str], None], least: int) -> None:
-    load = Load(site.url, str(site.ledger), schedule.orders(report.seed, QUEUES))
+    load = Load(site.url, str(site.ledger), schedule.orders(report.seed, QUEUES), site.rollbacks)
     monkey = Monkey(site, schedule.deeds(report.seed, report.seconds, LEASE), log)
     watcher = Watcher(site.url)
     began = time.time()
@@ -170,7 +170,7 @@ def _count(report: Report, load: Load, queue: Queue, runs: dict[tuple[str, int],
     report.jobs = Counter(f"{one.order.kind} {'maps' if one.is_map else 'plain'}" for one in there)
     report.items = sum(_ended(queue, one) for one in there)
     report.runs = sum(runs.values())
-    kinds = {one.id: one.order.kind for one in load.pushed}
+    kinds = {label: one.order.kind for one in load.pushed for label in one.labels}
     report.again = sum(max(0, count - works.runs_needed(kinds[job], n)) for (job, n), count in runs.items())
 
 

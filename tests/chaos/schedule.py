@@ -25,8 +25,11 @@ WEIGHTS = {
     "kill Redis": 2,
     "restart Redis": 1,
     "stop Redis": 1,
+    "roll Redis back": 2,  # to what it was so long before
+    "set clock": 3,  # of the second host
     "reload": 1,
     "terminate": 1,
+    "upgrade": 1,  # of the first host to the next version, or back
 }
 """Every kind of deed, and how often it is done in relation to the others."""
 
@@ -54,6 +57,7 @@ class Order:
     queue: str
     cancel: bool = False  # as soon as it runs
     after: bool = False  # it depends on the order before
+    replaced: bool = False  # as soon as it runs, by another map of the same id
 
 
 def deeds(seed: int, seconds: float, lease: float) -> list[Deed]:
@@ -98,8 +102,9 @@ def orders(seed: int, queues: tuple[str, ...]) -> Iterator[Order]:
         kind = kinds.pop() if kinds else chance.choice(list(_SIZES))
         least, most, chunksizes = _SIZES[kind]
         size, chunksize = chance.randint(least, most), chance.choice(chunksizes)
-        cancel = chance.random() < 0.05
-        yield Order(number, kind, size, chunksize, chance.choice(queues), cancel, after=chance.random() < 0.1)
+        cancel, replaced = chance.random() < 0.05, chance.random() < 0.1
+        after = chance.random() < 0.1
+        yield Order(number, kind, size, chunksize, chance.choice(queues), cancel, after, replaced and not cancel)
         for further in (1, 2):
             after = chance.random() < 0.3
             yield Order(number + further, chance.choice(_PLAIN), 0, None, chance.choice(queues), after=after)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from tests.acceptance.worker import Server, Worker, alive, kill_all, title
+from taskq.redis.schema import SCHEMA
+from tests.acceptance.worker import ROOT, Server, Worker, alive, kill_all, title
 from tests.waiting import HANGS, wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")  # what was acknowledged survives kill -9
 QUEUES = ("high", "default")
+SKEW = ROOT / "tests" / "acceptance" / "skew"
+NEXT_VERSION = "next-version"
 GRACE = 2.0  # seconds, of the workers
 ORPHANS_END = HANGS  # seconds which a dead service's pool processes are given; 2 are promised, on an idle machine
 _RESTART = 0.1  # seconds a supervisor waits, as systemd does
@@ -54,18 +60,33 @@ class Host:
 
     def __init__(self, number: int, url: str, folder: Path, *options: str) -> None:
         self.number = number
+        self.upgraded = False  # whether the next worker is one of the next version
         self.killed: set[int] = set()  # managers that were killed on purpose
         self.codes: list[str] = []  # exit codes that nobody can explain
         self._url = url
         self._folder = folder
         self._options = options
         self._ended: float | None = None
+        self._clock = folder / f"clock-{number}"
         self.workers: list[Worker] = []
+        self.set_clock(0.0)
         self._start()
+
+    def set_clock(self, ahead: float) -> None:
+        """Have it be so many seconds ahead."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(str(ahead))
+        new.rename(self._clock)  # at once, for it may be read at any moment
 
     def _start(self) -> None:
         log = self._folder / f"host-{self.number}-{len(self.workers)}.log"
-        self.workers.append(Worker(self._url, *QUEUES, *self._options, log=log))
+        self.workers.append(Worker(self._url, *QUEUES, *self._options, log=log, **self._variables()))
+
+    def _variables(self) -> dict[str, str]:
+        if self.number == 0:
+            next_version = f"{self._folder / NEXT_VERSION}{os.pathsep}{ROOT}"
+            return {"PYTHONPATH": next_version, "PYTHONSAFEPATH": "1"} if self.upgraded else {}
+        return {"PYTHONPATH": f"{SKEW}{os.pathsep}{ROOT}", "SKEW": str(self._clock)}
 
     def tend(self) -> None:
         """To be called often."""
@@ -111,6 +132,16 @@ class Host:
             worker.process.wait()
 
 
+def install_next_version(folder: Path) -> None:
+    """A copy of taskq of which everybody is told that it writes the next schema."""
+    for package in (ROOT / "taskq", ROOT / "workers" / "taskq_workers"):
+        shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    file = folder / "taskq" / "redis" / "schema.py"
+    text, count = re.subn(rf"^SCHEMA = {SCHEMA}$", f"SCHEMA = {SCHEMA + 1}", file.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    file.write_text(text)
+
+
 class Site:
     """The server and all hosts.
 
@@ -127,6 +158,8 @@ class Site:
         self.server = Server(sockets, *DURABLE)
         self.server.start()
         self.url = self.server.url
+        self.rollbacks: list[float] = []  # Unix times since which what was written is gone
+        install_next_version(folder / NEXT_VERSION)
         options = ("--grace", str(GRACE), "--lease", str(lease), "--processes", "2")
         self.hosts = [
             Host(0, self.url, folder, *options, "--services", "2"),
@@ -148,6 +181,26 @@ class Site:
                 self._bereaved.remove(one)
                 left = [process.pid for process in pool if process.is_running()]
                 self.orphans.append(f"{left} live {ORPHANS_END} s after their service {service} was killed")
+
+    def past(self) -> Callable[[], None]:
+        """Remember what the server has on its disk now; what is returned has it come back like that."""
+        files = self.server.path.parent / "appendonlydir"
+        copy = files.with_name(f"past-{len(self.rollbacks)}-{time.monotonic_ns()}")
+        since = time.time()
+        self.server.freeze()
+        shutil.copytree(files, copy)
+        self.server.thaw()
+
+        def come_back() -> None:
+            runs = self.server.running  # else whoever has ended it will start it
+            self.server.kill()
+            shutil.rmtree(files)
+            copy.rename(files)
+            self.rollbacks.append(since)
+            if runs:
+                self.server.start()
+
+        return come_back
 
     def bereave(self, service: psutil.Process, pool: list[psutil.Process]) -> None:
         """Note that a service was killed, and that its pool processes are now to end."""

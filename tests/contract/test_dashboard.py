@@ -66,7 +66,8 @@ def test_a_map_that_waits_and_one_that_has_failed(any_queue: Queue) -> None:
     assert group["frame"].startswith("jobs.py:")
     assert "1 / n" in group["traceback"]
     assert sections["queues"] == [{"name": "default", "queued": 1, "started": 0, "finished": 0, "failed": 1,
-                                   "deferred": 0, "scheduled": 0, "canceled": 0}]  # fmt: skip
+                                   "deferred": 0, "scheduled": 0, "canceled": 0, "waited": 0,
+                                   "behind": "no worker serves this queue"}]  # fmt: skip
 
 
 def test_what_is_new_of_the_timeline(any_queue: Queue) -> None:

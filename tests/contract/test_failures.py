@@ -47,6 +47,17 @@ def test_one_costs_one_look(job: MapJob, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(looks) == 1
 
 
+def test_it_is_read_in_few_looks_however_the_failures_lie(job: MapJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other item has failed: each is a gap of its own between the results."""
+    asked: list[int] = []
+    failures_at = MapReader.failures_at
+    monkeypatch.setattr(
+        MapReader, "failures_at", lambda self, some: (asked.append(len(some)), failures_at(self, some))[1]
+    )
+    assert len(list(job.errors)) == 15
+    assert asked == [3, 3, 3, 3, 3]
+
+
 def test_nothing_failed(any_queue: Queue) -> None:
     made = any_queue.map(jobs.square, range(3))
     assert (dict(made.errors), len(made.errors), repr(made.errors)) == ({}, 0, "{}")

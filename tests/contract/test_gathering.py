@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from taskq import Queue, WaitTimeoutError
 from taskq.errors import DamagedError, ResultsGoneError
-from taskq.maps import job as maps_job
+from taskq.maps import collecting
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.job import MapJob
 from taskq.redis import list_reader
@@ -71,7 +72,7 @@ def test_spans_that_tell_twice_of_an_item(any_queue: Queue) -> None:
         Gathering(made.store, 8).read_rest([], 3)
 
 
-@pytest.mark.parametrize("before", ["2", "21", "210"])
+@pytest.mark.parametrize("before", ["2", "21", "210", "12", "120"])
 @pytest.mark.parametrize("after", ["2103", "2130", "2031", "3021"])
 def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) -> None:
     """As after a server's death: what was read is no more the beginning of what there is."""
@@ -89,10 +90,10 @@ def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) 
             connection.rpush(keys.results, *of_chunk[chunk])
             connection.rpush(keys.spans, spans[chunk])
 
-    for meanwhile in range(4):
+    for meanwhile, read in product(range(4), (Gathering.read_all, lambda one: one._note(one._store.spans()))):
         have(before)
         gathering = Gathering(made.store, 8)
-        gathering.read_all()
+        read(gathering)
         have(after[:meanwhile])
         gathering.read_some()
         have(after)
@@ -156,7 +157,7 @@ def test_get_looks_seldom_where_nothing_is_to_be_read(
     """It is told when the map has ended."""
     looks: list[None] = []
     ready = MapJob.ready
-    monkeypatch.setattr(maps_job, "_READ", (*maps_job._READ[:2], LONG))
+    monkeypatch.setattr(collecting, "_READ", (*collecting._READ[:2], LONG))
     monkeypatch.setattr(MapJob, "ready", lambda self: (looks.append(None), ready(self))[1])
     with running_worker(any_queue, processes=1):
         job = any_queue.map(jobs.nap, items, chunksize=1)

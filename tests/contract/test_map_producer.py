@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from taskq import DuplicateJobError, MapError, MapJob, Queue
+from taskq.maps import draft as draft_module
 from taskq.maps.chunk import SOFT_BYTES, Chunk
 from taskq.maps.draft import Draft
 from taskq.maps.store import MapStore
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MAPS, WRITING_TTL
+from taskq.redis.lua import Operation
 from taskq.testing import drain
 from tests import jobs
 from tests.waiting import HANGS
@@ -166,9 +169,10 @@ def test_a_producer_does_not_remove_what_another_one_is_writing(any_queue: Queue
     assert left(any_queue) == set()
 
 
-@pytest.mark.parametrize("name", ["begin", "write"])
+@pytest.mark.parametrize("name", ["begin", "append", "write"])
 def test_what_is_said_twice_is_written_once(any_queue: Queue, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """No reply was heard, so it is said again."""
+    monkeypatch.setattr(draft_module, "PIECE", 10)
     init = Draft.__init__
 
     def twice(draft: Draft, job_id: str, connection: Any) -> None:
@@ -182,6 +186,60 @@ def test_what_is_said_twice_is_written_once(any_queue: Queue, monkeypatch: pytes
     assert any_queue.connection.llen(keys.pending) == any_queue.connection.hlen(keys.bodies) == 300
     drain(any_queue)
     assert job.get(timeout=HANGS) == [n * n for n in range(300)]
+
+
+# -- a large function ----------------------------------------------------------------------------------
+
+
+def large(size: int) -> Any:
+    data = os.urandom(size)
+    return lambda n: (n, len(data), hash(data))
+
+
+def test_no_command_holds_more_of_it_than_a_piece(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest: list[int] = []
+    run = Operation.__call__
+
+    def note(self: Operation, keys: list[str], args: list[Any], pipe: Any = None) -> Any:
+        longest.append(max((len(arg) for arg in args if isinstance(arg, bytes)), default=0))
+        return run(self, keys, args, pipe)
+
+    monkeypatch.setattr(Operation, "__call__", note)
+    job = any_queue.map(large(3 * draft_module.PIECE), range(2))
+    assert max(longest) == draft_module.PIECE
+    assert 0 < any_queue.connection.strlen(job.store.keys.function) - 3 * draft_module.PIECE < draft_module.PIECE
+    drain(any_queue)
+    assert [(n, size) for n, size, _ in job.get(timeout=HANGS)] == [(0, 3 << 20), (1, 3 << 20)]
+
+
+@pytest.mark.parametrize("when", ["at the next piece", "at the end"])
+def test_a_producer_hears_that_a_piece_is_gone(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(draft_module, "PIECE", 1000)
+    append, before = Draft._append, list[dict[bytes, bytes]]()
+
+    def go_on(draft: Draft, start: int, piece: bytes) -> None:
+        before.append(dumps(any_queue))
+        append(draft, start, piece)
+        if when == "at the next piece" and len(before) == 2:
+            go_back(any_queue, before[-1])
+
+    def items() -> Iterator[int]:
+        yield 1
+        if when == "at the end":
+            any_queue.connection.set(function_key(any_queue), b"some of it")
+
+    monkeypatch.setattr(Draft, "_append", go_on)
+    with pytest.raises(MapError, match="has lost"):
+        any_queue.map(large(10_000), items())
+    assert left(any_queue) == set()
+    assert any_queue.job_ids == []
+
+
+def function_key(queue: Queue) -> bytes:
+    (key,) = queue.connection.keys("taskq:*:function")
+    return bytes(key)
 
 
 def test_what_was_written_comes_again_when_the_map_is_open(any_queue: Queue) -> None:

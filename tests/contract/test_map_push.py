@@ -305,6 +305,16 @@ def test_a_cancelled_map_is_replaced(any_queue: Queue) -> None:
     assert job.get(timeout=HANGS) == [25]
 
 
+def test_who_waits_for_a_map_that_is_replaced_waits_for_the_other(any_queue: Queue) -> None:
+    first = any_queue.map(jobs.square, range(3), job_id="mine")
+    waiting = any_queue.enqueue(jobs.square, 5, depends_on=first)
+    first.cancel()
+    any_queue.map(jobs.square, range(4), job_id="mine")
+    assert waiting.get_status() == JobStatus.DEFERRED
+    drain(any_queue)
+    assert (waiting.get_status(), waiting.return_value()) == (JobStatus.FINISHED, 25)
+
+
 def test_an_id_is_free_after_the_job_was_deleted_by_an_rq_tool(any_queue: Queue) -> None:
     """RQ's own delete knows nothing of our keys; they must not block the id for ever."""
     any_queue.map(jobs.square, [1, 2], job_id="mine")

@@ -85,7 +85,7 @@ ENDS: dict[str, Callable[[Begun], bool]] = {
     "fail": lambda begun: begun.worker.fail(*begun.rq, "ValueError: for a test"),
     "stop": lambda begun: begun.worker.fail(*begun.rq, "stopped", stopped=True),
     "retry": _retry,
-    "forget": lambda begun: begun.worker.forget(begun.job, begun.execution, delete=True),
+    "forget": lambda begun: begun.worker.forget(begun.job, begun.execution),
 }
 OPTIONS: dict[str, dict[str, Any]] = {"plain": {}, "with a retry": {"retry": rq.Retry(max=2)}}
 
@@ -100,7 +100,7 @@ def test_an_end_is_recorded_while_it_is_held(any_queue: Queue, end: str, options
     assert begun.worker.holds(begun.execution)
     assert ENDS[end](begun)
     assert not begun.worker.holds(begun.execution)
-    assert begun.fields.get(b"status") != b"started"
+    assert end == "forget" or begun.fields.get(b"status") != b"started"
     assert not any_queue.connection.exists(keys.held(NAME), begun.execution.key)
 
 

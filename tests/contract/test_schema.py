@@ -200,7 +200,7 @@ def test_open_maps_of_another_version(any_queue: Queue, monkeypatch: pytest.Monk
     for name in names:
         any_queue.fetch_job(name).cancel()
     strangers.check_open(any_queue.connection)
-    be(4, monkeypatch)
+    be(schema.SCHEMA + 2, monkeypatch)
     monkeypatch.setattr(strangers, "is_adjacent", schema.is_adjacent)
     with pytest.raises(VersionError, match="1 maps"):
         strangers.check_open(any_queue.connection)

@@ -253,6 +253,21 @@ def test_what_is_removed_or_repeated(queue: Queue) -> None:
     queue.connection.ltrim(k.results, 0, 2)
     with pytest.raises(DamagedError):
         job.get()
+    job = run(queue, jobs.square, range(4))
+    queue.connection.rpop(job.store.keys.results)
+    with pytest.raises(DamagedError, match="has 3 elements, and the map 4 items"):
+        list(job)
+
+
+@pytest.mark.parametrize("told", [{}, {MapField.FAILED: 0, MapField.DONE: 4}])
+def test_failures_of_which_the_hash_says_nothing(queue: Queue, told: dict[str, int]) -> None:
+    """Else ``get()`` would return exceptions in the places of results, where nobody looks for any."""
+    job = run(queue, jobs.invert, [0, 1, 2, 4])
+    queue.connection.hdel(job.store.keys.hash, MapField.FIRST)
+    if told:
+        queue.connection.hset(job.store.keys.hash, mapping=told)
+    with pytest.raises(DamagedError, match="holds records"):
+        job.get()
 
 
 def test_an_element_of_the_same_map_in_another_life(queue: Queue) -> None:

@@ -107,7 +107,7 @@ def test_keys_of_a_map(fake_queue: Queue) -> None:
     with running_worker(fake_queue, 1, lease=1.0) as state:
 
         @FEW
-        @given(st.integers(0, 12), st.sampled_from(KINDS), data)
+        @given(st.integers(0, 14), st.sampled_from(KINDS), data)
         def types(which: int, kind: str, value: bytes) -> None:
             park, job = parked(fake_queue)
             put(fake_queue.connection, keys_of(job)[which], kind, value)
@@ -116,7 +116,7 @@ def test_keys_of_a_map(fake_queue: Queue) -> None:
             read_all(job)
 
         @FEW
-        @given(st.integers(0, 12), st.integers(0, 20), data)
+        @given(st.integers(0, 14), st.integers(0, 20), data)
         def values(which: int, position: int, value: bytes) -> None:
             park, job = parked(fake_queue)
             change(fake_queue.connection, keys_of(job)[which], position, value)
@@ -155,7 +155,7 @@ def test_after_the_end(fake_queue: Queue) -> None:
     with running_worker(fake_queue, 1):
 
         @FEW
-        @given(st.integers(0, 12), st.sampled_from([*KINDS, "field"]), st.integers(0, 20), data)
+        @given(st.integers(0, 14), st.sampled_from([*KINDS, "field"]), st.integers(0, 20), data)
         def garbled(which: int, kind: str, position: int, value: bytes) -> None:
             job = fake_queue.map(jobs.invert, [0, 1, 2], chunksize=2)
             assert job.wait(timeout=HANGS)

@@ -120,12 +120,12 @@ def test_a_map_that_is_closed_and_not_recorded_is_no_failure(
 
 
 @pytest.mark.parametrize("options", [{}, {"failure_ttl": 0}], ids=["kept", "not kept"])
-def test_the_time_limit_of_a_map_frees_its_helpers_too(fake_queue: Queue, options: dict[str, int]) -> None:
+def test_the_time_limit_of_a_map_frees_its_guests_too(fake_queue: Queue, options: dict[str, int]) -> None:
     with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
         wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
         job = fake_queue.map(jobs.nap, [LONG] * 4, chunksize=1, job_timeout=LONG, **options)
-        wait_until(lambda: any(run.helper and run.flying for state in (one, two) for run in list(state.maps)))
-        [owned] = [run for state in (one, two) for run in list(state.maps) if not run.helper]
+        wait_until(lambda: any(run.guest and run.flying for state in (one, two) for run in list(state.maps)))
+        [owned] = [run for state in (one, two) for run in list(state.maps) if not run.guest]
         owned.deadline = time.monotonic()  # its time is over now, and not while the processes are still starting
         wait_until(lambda: not one.taken and not two.taken)
         wait_until(lambda: all(lane.idle for state in (one, two) for lane in list(state.lanes)))

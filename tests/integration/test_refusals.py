@@ -13,6 +13,7 @@ from rq.executions import ExecutionRegistry
 from rq.job import Job
 
 from taskq import Queue, ServerError
+from taskq.maps import outage
 from taskq.maps.claim import Claim
 from taskq.maps.draft import Draft
 from taskq.maps.store import MapStore
@@ -185,7 +186,7 @@ def test_patience_has_an_end(tmp_path: Path) -> None:
         Queue(url=nowhere).map(jobs.square, [1])
 
 
-def test_waiting_for_results_may_outlast_the_server(tmp_path: Path) -> None:
+def test_waiting_for_results_may_outlast_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(tmp_path))
     with private_server(*options) as url:
         queue = Queue(url=url, patience=HANGS)
@@ -202,5 +203,6 @@ def test_waiting_for_results_may_outlast_the_server(tmp_path: Path) -> None:
             waiting.join(HANGS)
         assert got == [[0, 1, 4, 9]]
         assert impatient.get() == [0, 1, 4, 9]
+    monkeypatch.setattr(outage, "PATIENCE", 0.1)
     with pytest.raises(ServerError, match="Is it running"):
         impatient.get()

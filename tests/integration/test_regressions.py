@@ -19,9 +19,7 @@ from rq.job import Dependency, JobStatus
 from rq.timeouts import JobTimeoutException
 
 import taskq
-from taskq import MapJob, Queue
-from taskq.maps.job import HelperJob
-from taskq.maps.rq_jobs import HELP_PATH
+from taskq import Queue
 from taskq.redis import keys, services
 from taskq.redis.keys import MapField
 from taskq.testing import drain, running_worker
@@ -31,7 +29,7 @@ from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import deferred, recovery
 from taskq_workers.settings import Trust
 from tests import jobs
-from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
+from tests.integration.pretence import Deaf, announce, call_for_help, claim, deaf, owner_of
 from tests.waiting import HANGS, LONG, wait_until
 
 # -- lost replies ------------------------------------------------------------------------------------
@@ -182,7 +180,7 @@ def test_only_a_job_that_waits_is_given_back(fake_queue: Queue, status: JobStatu
         assert fake_queue.connection.llen(fake_queue.intermediate_queue_key) == 0
 
 
-# -- helpers -----------------------------------------------------------------------------------------
+# -- stock workers that help -------------------------------------------------------------------------
 
 
 def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue, tmp_path: Path) -> None:
@@ -196,38 +194,9 @@ def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue, tmp_path: P
         assert job.get(timeout=HANGS) == [str(flag)] * 3
 
 
-def helpers_of(job: MapJob) -> list[str]:
-    waiting = rq.Queue(job.origin, connection=job.connection).job_ids
-    return [job_id for job_id in waiting if job_id.startswith(f"{job.id}-helper")]
-
-
-def test_a_call_for_help_that_was_lost_is_made_again(fake_queue: Queue) -> None:
-    announce(fake_queue, "other")
-    with running_worker(fake_queue, processes=1):
-        job = fake_queue.map(jobs.nap, [LONG] * 12, chunksize=1)
-        wait_until(lambda: helpers_of(job))
-        [first] = helpers_of(job)
-        fake_queue.connection.lrem(fake_queue.key, 0, first)
-        fake_queue.connection.delete(f"rq:job:{first}")
-        wait_until(lambda: helpers_of(job) not in ([], [first]))
-        job.cancel(kill=True)
-
-
-def ask_for_help(queue: Queue, job: MapJob) -> None:
-    """As the owner does it; the map's own job is no longer on the queue."""
-    queue.connection.delete(queue.key)
-    assert job.store.open("owner")
-    helper = HelperJob.create(
-        HELP_PATH, args=(job.id,), connection=queue.connection, id=f"{job.id}-helper-1", origin=queue.name,
-        timeout=-1, result_ttl=0, failure_ttl=60,
-    )  # fmt: skip
-    queue.connection.hset(job.store.keys.hash, MapField.HELPER, helper.id)
-    rq.Queue(queue.name, connection=queue.connection).enqueue_job(helper)
-
-
 def test_a_stock_helper_takes_the_call_for_help_back(fake_queue: Queue) -> None:
     job = fake_queue.map(jobs.square, range(3), chunksize=1)
-    ask_for_help(fake_queue, job)
+    call_for_help(fake_queue, job)
     drain(fake_queue)
     assert job.progress.done == 3
     assert not fake_queue.connection.hexists(job.store.keys.hash, MapField.HELPER)
@@ -243,7 +212,7 @@ def test_a_stock_helper_that_is_interrupted_gives_back_its_chunk(
 
     monkeypatch.setitem(jobs.hooks, "call", interrupt)
     job = fake_queue.map(jobs.hooked, range(3), chunksize=1)
-    ask_for_help(fake_queue, job)
+    call_for_help(fake_queue, job)
     drain(fake_queue)
     assert job.progress.done == 1
     assert fake_queue.connection.hlen(job.store.keys.claims) == 0

@@ -103,7 +103,7 @@ def _kill_nobody(pid: int, signum: int) -> None:
     raise AssertionError(f"process {pid} was to get signal {signum}, and no process here is real")
 
 
-def _pool(_ctx: Any, on_death: Any, initargs: tuple[Any, ...]) -> FakePool:
+def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) -> FakePool:
     here = world.current()
     return FakePool(here, here.loop.current.process, on_death, initargs[4])
 

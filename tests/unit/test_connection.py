@@ -9,7 +9,7 @@ import pytest
 from redis.connection import HiredisRespSerializer
 
 from taskq import OptionError, Queue
-from taskq.redis import connection
+from taskq.redis import connection, urls
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def _not_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_hide_password(url: str, shown: str) -> None:
-    assert connection.hide_password(url) == shown
+    assert urls.hide_password(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_hide_password(url: str, shown: str) -> None:
     ],
 )  # fmt: skip
 def test_no_password_is_ever_shown(url: str) -> None:
-    assert "secret" not in connection.hide_password(url)
+    assert "secret" not in urls.hide_password(url)
     try:
         connection.connect(url)
     except OptionError as error:
@@ -81,13 +81,13 @@ def test_the_default() -> None:
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKQ_URL", "redis://there:1/2")
     assert connection.default_url() == "redis://there:1/2"
-    assert connection.url_of(Queue().connection) == "redis://there:1/2"
+    assert urls.url_of(Queue().connection) == "redis://there:1/2"
 
 
 def test_a_workers_own_url_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKQ_URL", "redis://there:1/2")
     connection.use_in_worker("redis://worker:1/2")
-    assert connection.url_of(connection.shared()) == "redis://worker:1/2"
+    assert urls.url_of(connection.shared()) == "redis://worker:1/2"
 
 
 def test_one_connection_for_all() -> None:
@@ -108,7 +108,7 @@ def test_another_worker_another_connection() -> None:
     ],
 )  # fmt: skip
 def test_what_to_call_a_connection(url: str, called: str) -> None:
-    assert connection.url_of(connection.connect(url)) == called
+    assert urls.url_of(connection.connect(url)) == called
 
 
 INTERRUPTED = """

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskq import DamagedError
+from taskq.maps import coverage as coverage_module
 from taskq.maps.coverage import Coverage
+
+
+@pytest.fixture(autouse=True, params=[8, coverage_module.PAGE], ids=["small pages", "pages"])
+def _pages(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coverage_module, "PAGE", request.param)
+        patch.setattr(coverage_module, "_ALL", (1 << request.param) - 1)
+        yield
 
 
 def runs(total: int, cuts: set[int]) -> list[tuple[int, int]]:
@@ -69,8 +80,8 @@ def test_one_run_that_is_missing_or_there_twice(
         ([(0, 10), (5, 1)], "item 5 is accounted for twice"),
         ([(0, 5), (4, 6)], "item 4 is accounted for twice"),
         ([(0, 5), (4, 5)], "twice"),
-        ([(0, 10), (0, 10)], "of 10 items some are accounted for twice"),
-        ([(5, 5), (0, 5), (0, 5)], "of 10 items some are accounted for twice"),
+        ([(0, 10), (0, 10)], "item [08] is accounted for twice"),
+        ([(5, 5), (0, 5), (0, 5)], "item 0 is accounted for twice"),
         ([(0, 2), (2, 2), (4, 6), (2, 2), (2, 2)], "item 2 is accounted for twice"),
     ],
 )
@@ -126,5 +137,25 @@ def test_runs_that_touch_cost_no_memory() -> None:
     coverage = Coverage(100_000)
     for start in range(0, 100_000, 2):
         coverage.add(start, 2)
-        assert len(vars(coverage)["_end_of"]) == 1
+        assert (len(vars(coverage)["_end_of"]), len(vars(coverage)["_pages"])) <= (1, 1)
     coverage.prove()
+
+
+def test_neither_do_runs_that_do_not() -> None:
+    """Nor must one of which every other item has failed."""
+    coverage = Coverage(1_000_000)
+    for start in range(0, 1_000_000, 2):
+        coverage.add(start, 1)
+    if coverage_module.PAGE > 8:
+        assert sum(map(sys.getsizeof, vars(coverage)["_pages"].values())) < 1_000_000 / 6
+    coverage.check()
+    assert sum(count for _start, count in coverage.gaps(10)) == 500_000
+
+
+def test_nor_does_a_run_that_somebody_made_up() -> None:
+    coverage = Coverage(10**18)
+    coverage.add(7, 10**18 - 14)
+    coverage.add(100_000, 10**17)
+    with pytest.raises(DamagedError, match="twice"):
+        coverage.check()
+    assert next(coverage.gaps(5)) == (0, 5)

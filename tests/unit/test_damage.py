@@ -20,6 +20,7 @@ from tests import jobs
         DataError("Invalid input of type: 'list'"), ResponseError("WRONGTYPE Operation against a key"),
         ResponseError("increment or decrement would overflow"), ValueError("Job ID"),
         ResponseError("increment would produce NaN or Infinity"), RecursionError(),
+        ResponseError("what no one has seen"), ResponseError("Protocol error: invalid bulk length"),
         ResponseError("The stream has exhausted the last possible ID, unable to add more items"),
     ],
 )  # fmt: skip
@@ -31,7 +32,8 @@ def test_damage(error: Exception) -> None:
     "error",
     [
         RedisConnectionError(), RedisTimeoutError(), WatchError(), OutOfMemoryError(), ReadOnlyError(),
-        ResponseError("OOM command not allowed script: on @user_script:3."), ResponseError("what no one has seen"),
+        ResponseError("OOM command not allowed script: on @user_script:3."),
+        ResponseError("NOPERM no permissions"),
     ],
 )  # fmt: skip
 def test_the_server(error: Exception) -> None:

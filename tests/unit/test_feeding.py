@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
 
 from taskq.maps.claim import Claim
 from taskq.payload.ranges import Range
+from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.policy import Policy
+from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.jobs import feeding
 
 
@@ -26,7 +29,7 @@ class Lanes:
 
     def _lane(self) -> Any:
         return SimpleNamespace(
-            tasks={1: self.run}, idle=False, closed=False, running=self.run,
+            tasks={1: self.run}, idle=False, closed=False, lent=False, running=self.run,
             since=time.monotonic(), knows=lambda _key: True,
         )  # fmt: skip
 
@@ -40,14 +43,18 @@ def claim(number: int) -> Claim:
     return Claim(Range(number, 1), "token", 0, Range(number, 1), "w")
 
 
-def short_chunks(pending: int) -> MapRun:
-    return MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(), seconds=0.01, pending=pending)
+def short_chunks(pending: int, name: str = "a") -> MapRun:
+    queue, store = SimpleNamespace(name="default"), Mock(**{"function.return_value": b"f"})
+    store.keys = MapKeys(name, "1")
+    info = Mock(weight=1.0)
+    return MapRun(Mock(), cast("Any", queue), Mock(), {}, store=store, info=info, seconds=0.01, pending=pending)
 
 
 def state_of(lanes: Lanes, *runs: MapRun) -> Any:
     return SimpleNamespace(
-        ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, jobs_turn=False,
-        needs_idle=False, stopping=False,
+        ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, policy=Policy(),
+        order=QueueOrder("default", ["default"]), needs_idle=False, stopping=False, job_seconds=None,
+        alone=0, drain=None,
     )  # fmt: skip
 
 
@@ -73,5 +80,5 @@ def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() 
     run = short_chunks(pending=0)
     run.ready = deque([claim(0)])
     lanes = Lanes(run)
-    feeding.top_up(state_of(lanes, run, short_chunks(pending=100)))
+    feeding.top_up(state_of(lanes, run, short_chunks(pending=100, name="b")))
     assert lanes.submitted == 1

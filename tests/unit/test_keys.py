@@ -50,7 +50,7 @@ def test_the_keys_of_a_map() -> None:
     assert MapKeys("x").all == (
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
-        "taskq:{x}:errors", "taskq:{x}:groups",
+        "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
     )  # fmt: skip
 
 
@@ -72,6 +72,6 @@ def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
     of_map = MapKeys("id")
     channels = {of_map.events, of_map.end, keys.NOTES}
-    names = (free_list("name"), fetched("{worker}", "{queue}"), held("{worker}"))
+    names = (free_list("name"), fetched("{worker}", "{queue}"), held("{worker}"), keys.OPEN + "{queue}")
     made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

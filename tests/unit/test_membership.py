@@ -38,6 +38,7 @@ class World:
         state: Any = SimpleNamespace(
             settings=SimpleNamespace(lease=LEASE, rq=options, queues=("default",), build=""),
             scripts=None, connection=None, lanes=SimpleNamespace(pids=(), size=1, trouble=""), unsure=False,
+            trouble="",
             worker=SimpleNamespace(name="me", pid=1, dequeue_timeout=405, mend=list), taken={},
         )  # fmt: skip
         self.membership = Membership(state)

@@ -9,6 +9,7 @@ import pytest
 from taskq.payload import codec
 from taskq_workers.link import ledger, marker
 from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.lending import Lending
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import BatchTask, JobTask
 from taskq_workers.process import process
@@ -22,6 +23,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> tuple[Marker, Ledger]:
     numbers, memory = marker.allot(ctx), ledger.allot(ctx)
     monkeypatch.setattr(process, "_marker", Marker(numbers), raising=False)
     monkeypatch.setattr(process, "_ledger", Ledger(memory), raising=False)
+    monkeypatch.setattr(process, "_lending", Lending([0, 0]), raising=False)
     return Marker(numbers), Ledger(memory)
 
 

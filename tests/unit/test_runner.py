@@ -18,7 +18,7 @@ from taskq.maps.body import Header
 from taskq.maps.runner import HELD, run_chunk
 from taskq.payload import codec
 from taskq.payload.function import Function
-from taskq.payload.outcome import MAX_PICKLE, MAX_TEXT, ChunkRefused
+from taskq.payload.outcome import MAX_PICKLE, MAX_TEXT, ChunkOutcome, ChunkRefused, Part
 from taskq.payload.ranges import Range
 from tests import jobs
 from tests.unit.running import KEYS, LIMIT, Unreadable, items_of, run, values
@@ -282,10 +282,17 @@ def test_a_function_that_cannot_be_loaded_refuses_the_chunk() -> None:
     assert "no_such_module.f" in outcome.reason
 
 
-def test_plain_data_that_exits_when_it_is_read_refuses_the_chunk() -> None:
-    """``body.write`` does not make such ones; somebody else may."""
-    data = bytes(Header(Range(0, 1))) + codec.dumps([Unreadable(SystemExit("while unpickling"))])
-    assert refused(Function.of(jobs.square), data).reason == "SystemExit: while unpickling"
+def test_items_of_one_pickle_that_can_not_be_read_fail_and_nothing_else() -> None:
+    data = bytes(Header(Range(0, 2))) + codec.dumps([1, Unreadable(SystemExit("while unpickling"))])
+    outcome = run_chunk(Function.of(jobs.square), KEYS, False, Range(0, 2), data, LIMIT)
+    assert isinstance(outcome, ChunkOutcome)
+    assert [(one.index, one.type) for one in outcome.failures] == [(0, "SystemExit"), (1, "SystemExit")]
+    assert outcome.left == [Part(Range(0, 2))]
+
+
+def test_but_a_module_that_is_missing_here_may_be_elsewhere() -> None:
+    data = bytes(Header(Range(0, 1))) + codec.dumps([Unreadable(ModuleNotFoundError("no module"))])
+    assert refused(Function.of(jobs.square), data).local
 
 
 @pytest.mark.parametrize(

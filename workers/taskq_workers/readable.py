@@ -18,7 +18,7 @@ from rq.results import Result
 
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import ids, keys
+from taskq.redis import checked, ids, keys
 from taskq_workers import clock
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def sift(
         redis.exceptions.RedisError: If the server can't be reached.
     """
     found = 0
-    remove = connection.srem if connection.type(key) == b"set" else connection.zrem
+    remove = connection.srem if checked.is_a(connection, key, "set") else connection.zrem
     for member in members:
         job_id = id_of(member)
         if not (why := _trouble(connection, job_id)):
@@ -137,7 +137,7 @@ def _trouble(connection: Any, job_id: str | None) -> str:
     if job_id is None:
         return "no job can have this id"
     key = Job.key_for(job_id)
-    if connection.type(key) not in (b"hash", b"none"):
+    if not checked.is_a(connection, key, "hash"):
         return "there is no hash of a job"
     fields = connection.hgetall(key)
     return _unreadable(connection, job_id, fields) if fields else ""
@@ -150,7 +150,7 @@ def _unreadable(connection: Any, job_id: str, fields: dict[bytes, bytes]) -> str
         check(job)
     except Exception as error:  # noqa: BLE001 - whatever RQ raises at what it can't read
         return f"{type(error).__name__}: {error}"
-    if connection.type(job.dependencies_key) not in (b"set", b"none"):
+    if not checked.is_a(connection, job.dependencies_key, "set"):
         return "its dependencies are no set"
     if not all(map(ids.read, connection.smembers(job.dependencies_key))):
         return "it depends on what can be no job"

@@ -75,6 +75,7 @@ class Settings:
         rq: What ``rq worker`` can be told, too.
         build: What the manager has read at its start (``build.py``); all of the worker's processes must be of it.
             "": that is not looked at.
+        refusal_grace: Seconds for which a map that no live service can run waits for one that can.
     """
 
     url: str
@@ -93,11 +94,12 @@ class Settings:
     logs: LogOptions | None = None
     rq: RQOptions = field(default_factory=RQOptions)
     build: str = ""
+    refusal_grace: float = 10.0
 
     def __post_init__(self) -> None:
         if not self.queues:
             raise OptionError("a worker needs at least one queue")
-        for name, least in (("services", 1), ("processes", 1), ("grace", 0), ("lease", 1)):
+        for name, least in (("services", 1), ("processes", 1), ("grace", 0), ("lease", 1), ("refusal_grace", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.wear.tasks < 0 or self.wear.memory < 0:

@@ -52,10 +52,12 @@ class Scripts:
 
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
+        self.append = Operation(connection, "append")
         self.write = Operation(connection, "write")
         self.abandon = Operation(connection, "abandon")
         self.enlist = Operation(connection, "enlist")
         self.open = Operation(connection, "open")
+        self.look = Operation(connection, "look")
         self.claim = Operation(connection, "claim")
         self.commit = Operation(connection, "commit")
         self.release = Operation(connection, "release")
@@ -72,7 +74,10 @@ class Scripts:
         self.lost = Operation(connection, "lost")
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
+        self.refuse = Operation(connection, "refuse")
+        self.given = Operation(connection, "given")
         self.schema = Operation(connection, "schema")
+        self.mend = Operation(connection, "mend")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 taskq:{id}   2 :function   3 taskq:schema   4 taskq:leases
 -- ARGV  1 seconds after which the keys expire if the producer dies while writing
---       2 the incarnation, which no other producer has drawn   3 the pickled function
+--       2 the incarnation, which no other producer has drawn   3 the pickled function, or its first piece (append.lua)
 --       4 the producer's schema; '' if it has just asked whether it may write here (schema.lua)
 --       5.. field, value, ... of the hash
 -- Returns 1, also if this very producer has reserved it before and only the reply was lost; 0 if a map with this

@@ -32,15 +32,15 @@ for i = 1, tonumber(ARGV[3]) do
     end
     local range, deaths, named = string.match(entry, '^(%d+:%d+) ?(%d*) ?(%S*)$')
     range = range or entry
-    deaths = deaths ~= '' and deaths or '0'
+    deaths = string.format('%d', (tonumber(deaths) or 0) % 1000000) -- without the mark of one that was given
     named = named ~= '' and named or range
     local body = redis.call('HGET', KEYS[5], named)
     local token = ARGV[4] .. i
     if body then
-        redis.call('HSET', KEYS[4], range, table.concat({token, deaths or '0', named, ARGV[2]}, ' '))
+        redis.call('HSET', KEYS[4], range, table.concat({token, deaths, named, ARGV[2]}, ' '))
         redis.call('LPOP', from)
     end
-    for _, part in ipairs({range, token, deaths or '0', named or range, body or ''}) do
+    for _, part in ipairs({range, token, deaths, named, body or ''}) do
         reply[#reply + 1] = part
     end
     if not body then

@@ -8,9 +8,10 @@
 --       3 the map's id   4 "1" if what runs of it is to be killed
 --       5 channel of the map's events   6 channel of all services   7 the note for them
 --       8 how many claims this call may move   9 "1": only if every item was tried
+--       10 what the registers of open maps begin with
 -- Returns 1; 0 if this incarnation is gone, or if not every item was tried.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'done', 'failed', 'total')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'done', 'failed', 'total', 'queue')
 if map[1] ~= ARGV[1] or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then
     return 0
 end
@@ -18,6 +19,9 @@ local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', string.format('%d.%06d', time[1], time[2]), 'kill', ARGV[4])
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[1], 'reason', ARGV[2])
+end
+if map[5] then
+    redis.pcall('ZREM', ARGV[10] .. map[5], ARGV[3])
 end
 local left, cursor = tonumber(ARGV[8]), '0'
 while left > 0 do

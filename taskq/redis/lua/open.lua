@@ -6,9 +6,10 @@
 -- A map that is still open lost its owner; what dead workers hold of it is returned elsewhere (recovery.py).
 --
 -- KEYS  1 taskq:{id}   2 :pending   3 :again   4 :claims   5 :failed   6 :errors   7 :groups   8 rq:job:{id}
---       9.. the map's other keys
+--       9 :refusals   10.. the map's other keys
 -- ARGV  1 the incarnation   2 name of the worker that becomes the owner   3 how much a call may move
 --       4 where it goes on among the claims: "0", and then what the call before has said
+--       5 the map's id   6 what the registers of open maps begin with   7 channel of all services   8 the note for them
 -- Returns {state before, flat fields of the hash}; {'more', where to go on} if it is to be called again; {false} if
 -- this incarnation is gone.
 
@@ -25,7 +26,8 @@ if state == 'closed' then
     local left = tonumber(ARGV[3])
     redis.call('HSET', KEYS[1], 'failed', 0)
     redis.call('HDEL', KEYS[1], 'first')
-    redis.call('UNLINK', KEYS[6], KEYS[7])
+    redis.call('UNLINK', KEYS[6], KEYS[7], KEYS[9])
+    redis.call('HDEL', KEYS[1], 'refused')
     if redis.call('EXISTS', KEYS[5]) == 1 then
         if redis.call('EXISTS', KEYS[3]) == 0 then
             redis.call('RENAME', KEYS[5], KEYS[3])
@@ -61,6 +63,12 @@ local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
 redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
 redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
+local queue = redis.call('HGET', KEYS[8], 'origin')
+if queue then
+    redis.call('HSET', KEYS[1], 'queue', queue)
+    redis.pcall('ZADD', ARGV[6] .. queue, string.format('%d.%06d', time[1], time[2]), ARGV[5])
+    redis.call('PUBLISH', ARGV[7], '{"command": "' .. ARGV[8] .. '", "map": "' .. ARGV[5] .. '"}')
+end
 for i = 1, #KEYS do
     if i ~= 8 then
         redis.call('PERSIST', KEYS[i])

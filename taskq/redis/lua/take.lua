@@ -18,7 +18,8 @@
 --       7, 8, 9 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
 --       10 24 hex digits that nobody else has: execution ids begin with them
 --       11 seconds for which a heartbeat may be late
---       12.. for each queue: "stage queue", which is noted of what is begun
+--       12 how many maps to take at most: they don't count as jobs, for they need no process
+--       13.. for each queue: "stage queue", which is noted of what is begun
 -- Returns an empty list if there was no job. Else how many are left in the queues, and of each job {number of the
 -- queue, job id, execution id, Unix time of its beginning, {field, value, ...}}, without the last three if it was not
 -- begun. That time, as all that is written, is the server's. What no job can have as its id (RQ's rule) is in no list
@@ -79,11 +80,12 @@ end
 
 local ENDED = {failed = true, stopped = true, canceled = true}
 
+-- Whether it is a map; what can't be read is none.
 local function begin(number, id)
     if not string.match(id, '^[A-Za-z0-9_-]+$') then
         redis.call('LREM', KEYS[7 + 3 * number], 1, id)
         reply[#reply + 1] = {number, id}
-        return
+        return false
     end
     local flat = redis.pcall('HGETALL', ARGV[7] .. id)
     local fields = {}
@@ -103,7 +105,7 @@ local function begin(number, id)
     kind = kind.ok or kind
     if ARGV[4] ~= '1' or flat.err or not simple(fields) or (kind ~= 'none' and kind ~= 'zset') then
         reply[#reply + 1] = {number, id}
-        return
+        return string.sub(fields['taskq'] or '', 1, 3) == 'map'
     end
     if not now then
         look_at_the_clock()
@@ -113,7 +115,7 @@ local function begin(number, id)
     local timeout = tonumber(fields['timeout']) or 0
     local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + grace
     longest = math.max(longest, ttl)
-    redis.call('HSET', KEYS[5], name, ARGV[12 + number])
+    redis.call('HSET', KEYS[5], name, ARGV[13 + number])
     redis.call('HSET', ARGV[8] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
         'worker_name', worker)
     redis.call('EXPIRE', ARGV[8] .. name, ttl)
@@ -127,6 +129,7 @@ local function begin(number, id)
     redis.call('LREM', KEYS[7 + 3 * number], 1, id)
     begun = begun + 1
     reply[#reply + 1] = {number, id, execution, exact, flat}
+    return false
 end
 
 local id = waited and redis.call('LMOVE', moved, KEYS[7], 'LEFT', 'RIGHT')
@@ -135,24 +138,27 @@ while id do -- also what was moved by a BLMOVE behind which no script came
     id = redis.call('LMOVE', moved, KEYS[7], 'LEFT', 'RIGHT')
 end
 
-local left, found = tonumber(ARGV[2]), nil
+local left, maps, found = tonumber(ARGV[2]), tonumber(ARGV[12]), nil
 repeat
     found = false
     for i = 6, queues, 3 do
-        while left > 0 do
+        while left > 0 and maps > 0 do
             local id = redis.call('LMOVE', KEYS[i], KEYS[i + 1], 'LEFT', 'RIGHT')
             if not id then
                 break
             end
-            begin((i - 6) / 3, id)
-            left = left - 1
+            if begin((i - 6) / 3, id) then
+                maps = maps - 1
+            else
+                left = left - 1
+            end
             found = true
             if ARGV[3] == '1' then
                 break
             end
         end
     end
-until not found or ARGV[3] ~= '1' or left == 0
+until not found or ARGV[3] ~= '1' or left == 0 or maps == 0
 
 if begun > 0 then
     redis.call('ZADD', KEYS[2], 'NX', 0, worker) -- so that somebody looks after them, if we were given up for dead

@@ -21,6 +21,7 @@ from taskq_workers.cli.jobs import jobs
 from taskq_workers.cli.map import attach, map_command
 from taskq_workers.cli.report import report
 from taskq_workers.cli.results import results
+from taskq_workers.cli.server import server
 from taskq_workers.cli.shell import shell
 from taskq_workers.cli.show import show_command
 from taskq_workers.cli.status import status
@@ -62,6 +63,7 @@ def cli() -> None:
 
     \b
     See it work, with nothing installed:   taskq demo
+    Start a Redis server, and workers:     taskq worker --embedded
     Start workers on all cores:            taskq worker --url redis://localhost:6379/0
     Push maps from a Python shell:         taskq shell
     Push a map from any other shell:       taskq map math:sqrt 4 9 16
@@ -72,8 +74,8 @@ def cli() -> None:
 
 
 for command in (
-    worker, demo, shell, map_command, attach, status, top, jobs, show_command, results, cancel, retry, health,
-    dashboard, report, completion,
+    worker, server, demo, shell, map_command, attach, status, top, jobs, show_command, results, cancel, retry,
+    health, dashboard, report, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -13,13 +13,14 @@ import click
 from rq.exceptions import InvalidJobOperation
 
 from taskq.errors import ItemError
+from taskq.maps import doubts
 from taskq.maps.arrivals import Arrival, Arrivals
+from taskq.maps.doubts import Doubts
 from taskq.maps.job import MapJob
 from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.results import Place, value_of
-from taskq.redis import services
 from taskq.views.progress_bar import Show, bar
 from taskq_workers import user_path
 from taskq_workers.cli import exits
@@ -72,8 +73,7 @@ class Following:
         reading = Arrivals(job.store, in_order=not self.as_completed)
         show = self.progress if self.wait else False
         with bar(job.store.info().name, show) as move, Events(job.connection, job.store.keys) as events:
-            if self.wait:
-                _warn_if_nobody_listens(job)
+            watch = _warned(job) if self.wait else Doubts(job)
             while True:
                 ended = job.ready()  # asked before reading: nothing is added after the end
                 final = ended or not job.retries_left
@@ -84,7 +84,7 @@ class Following:
                     move(job.progress)
                 if ended or not self.wait:
                     break
-                events.next(pace=_PACE)
+                events.next(pace=_PACE, on_quiet=watch.look)
         if job.store.exists():
             reading.check()
 
@@ -141,9 +141,11 @@ def _say_how_to_come_back(job: MapJob) -> None:
     say(f"taskq: the map goes on ({job.progress}); come back to it with: taskq attach {job.id}")
 
 
-def _warn_if_nobody_listens(job: MapJob) -> None:
-    if not services.cores(job.connection, job.origin) and not job.ready():
-        say(f"taskq: no worker listens on the queue {job.origin!r} yet; start one: taskq worker {job.origin}")
+def _warned(job: MapJob) -> Doubts:
+    """Say at once if nobody works on it, for whoever sits at the terminal; what is found later is said then."""
+    if found := doubts.of(job):
+        say(f"taskq: {found}")
+    return Doubts(job, found)
 
 
 def follow_options(function: Any) -> Any:

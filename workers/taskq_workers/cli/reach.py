@@ -8,18 +8,17 @@ from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.job import Job
 
-from taskq.errors import DamagedError, ServerError, UsageError
+from taskq.errors import DamagedError, ServerError, TaskqError, UsageError
 from taskq.maps.job import MapJob
 from taskq.payload import codec, signing
 from taskq.queue import fetch
-from taskq.redis import ids
-from taskq.redis.connection import connect, default_url, hide_password
+from taskq.redis import ids, reach
+from taskq.redis.connection import connect, default_url
 from taskq.redis.patience import says_damage
+from taskq.redis.urls import hide_password
 from taskq.views import backlog
 from taskq.views.escaped import escaped
 
@@ -40,19 +39,26 @@ def reached(url: str) -> Iterator[Any]:
     try:
         connection.ping()
         yield connection
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+    except (RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise  # stdout
-        why = str(error).rstrip(".")
-        raise ServerError(
-            f"no Redis at {hide_password(url)}: {why}. Is it running? Give its URL by --url or TASKQ_URL."
-        ) from error
-    except RedisError as error:
-        if says_damage(error):
-            raise DamagedError(f"what stands in Redis is not what RQ or taskq wrote: {error}") from error
-        raise ServerError(f"Redis at {hide_password(url)} refuses: {error}") from error
+        raise _clear(error, hide_password(url)) from None
     finally:
         connection.close()
+
+
+def _clear(error: BaseException, url: str) -> TaskqError:
+    why, remedy = reach.reason(error), reach.final(error)
+    if remedy:
+        return ServerError(f"no Redis at {url}: {why}. {remedy}.")
+    if reach.is_away(error):
+        return ServerError(
+            f"no Redis at {url}: {why}. Is it running? Give its URL by --url or TASKQ_URL, or "
+            "start one here: taskq server."
+        )
+    if says_damage(error):
+        return DamagedError(f"what stands in Redis is not what RQ or taskq wrote: {error}")
+    return ServerError(f"Redis at {url} refuses: {why}. {reach.remedy(error)}.")
 
 
 def find_job(connection: Any, job_id: str) -> Job:

@@ -12,7 +12,8 @@ from click.core import ParameterSource
 from rq.cli.helpers import get_redis_from_config, read_config_file
 
 from taskq.errors import OptionError
-from taskq.redis.connection import DEFAULT_URL, url_of
+from taskq.redis.connection import DEFAULT_URL
+from taskq.redis.urls import url_of
 
 _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
 # Other programs' names begin with REDIS_ too, and say something else.

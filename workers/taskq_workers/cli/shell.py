@@ -5,11 +5,10 @@ from __future__ import annotations
 import code
 
 import click
-from redis.exceptions import RedisError
 
-from taskq.errors import ServerError
-from taskq.redis.connection import connect, hide_password
+from taskq.redis.urls import hide_password
 from taskq_workers.cli.options import url_option
+from taskq_workers.cli.reach import reached
 
 
 @click.command()
@@ -30,10 +29,8 @@ def shell(url: str, queue_name: str) -> None:
 
     import taskq
 
-    try:
-        connect(url, retries=0).ping()
-    except (RedisError, OSError) as error:
-        raise ServerError(f"no Redis at {hide_password(url)}: {error}") from error
+    with reached(url):
+        pass  # it is there
     queue = taskq.Queue(queue_name, url=url)
     # The shell's own namespace becomes __main__, as in any Python shell: what is defined there travels by value.
     main = types.ModuleType("__main__")

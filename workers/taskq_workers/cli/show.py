@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import click
 from redis.exceptions import RedisError
 
 from taskq.errors import DamagedError, UsageError
+from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
@@ -30,7 +32,8 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
     """Show one job; of a map, its errors grouped by exception and last frame, with a sample item for each group.
 
     With --json: as a line of `taskq jobs --json`, and for a map "function", "reason", "chunks": {"waiting",
-    "claimed"}, "workers": {name: claimed chunks}, "errors": [{"type", "file", "line", "function", "count",
+    "claimed"}, "workers": {name: claimed chunks}, "refusals": [{"worker", "host", "python",
+    "why": why it can't run the map}], "errors": [{"type", "file", "line", "function", "count",
     "sample": {"item", "type", "message", "attempts", "traceback"}}]; for a plain job "error": text or null.
 
     \b
@@ -54,7 +57,8 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
 def _map(connection: Any, view: JobView) -> dict[str, Any]:
     store = MapStore(view.id, connection)
     if not store.exists():
-        return {"function": "", "reason": "its keys are gone", "chunks": None, "workers": {}, "errors": []}
+        none: dict[str, Any] = {"chunks": None, "workers": {}, "refusals": [], "errors": []}
+        return {"function": "", "reason": "its keys are gone", **none}
     info = store.info()
     workers = Counter(claim.worker for claim in store.claims())
     waiting = sum(map(connection.llen, (store.keys.pending, store.keys.again)))
@@ -63,6 +67,7 @@ def _map(connection: Any, view: JobView) -> dict[str, Any]:
         "reason": info.reason,
         "chunks": {"waiting": waiting, "claimed": workers.total()},
         "workers": dict(workers),
+        "refusals": [asdict(one) for one in store.refusals().values()],
         "errors": store.groups(),
     }
 
@@ -103,6 +108,8 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
     if details.get("chunks"):
         parts.append(f"  chunks: {details['chunks']['waiting']} waiting, {details['chunks']['claimed']} claimed")
     parts += [f"  {count} of them by {name}" for name, count in details.get("workers", {}).items()]
+    for one in details.get("refusals", ()):
+        parts.append(f"  refused by {Refusal(**one)}")
     if details.get("reason"):
         parts.append(f"  {details['reason']}")
     if details.get("error"):

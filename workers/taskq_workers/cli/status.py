@@ -26,12 +26,13 @@ from taskq_workers.service import version
 def status(url: str, as_json: bool) -> None:
     """Show the queues, the live services with their pool processes, and the maps that run or wait.
 
-    With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed"}], "services":
-    [{"name", "host", "pid", "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build", "pool":
-    [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id", "function",
-    "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate", "seconds_left"}],
-    "refused": {reason: count}, "versions": [text: what is wrong with the versions that work here]}. Memory is in
-    bytes, cpu and seconds_left in seconds, times in Unix time.
+    With --json: {"queues": [{"name", "jobs": {status: count}, "chunks_waiting", "chunks_claimed", "next_waited":
+    seconds, or null where no job waits, "next_behind": what is before it}], "services": [{"name", "host", "pid",
+    "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build", "trouble": why it takes nothing,
+    "pool": [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id",
+    "function", "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate",
+    "seconds_left"}], "refused": {reason: count}, "versions": [text: what is wrong with the versions that work
+    here]}. Memory is in bytes, cpu and seconds_left in seconds, times in Unix time.
 
     \b
     Examples:
@@ -49,6 +50,9 @@ def status(url: str, as_json: bool) -> None:
         put_json({**_document(queues, infos, doing), "refused": refused, "versions": versions})
         return
     show(queues_table(queues), services_table(infos, doing, now), maps_table(queues))
+    for info in infos:
+        if info.trouble:
+            show(f"Not well: {info.name} on {info.host}: {info.trouble}")
     if refused:
         unsigned, unwanted = refused[refusals.SIGNATURE], refused[refusals.IMPORT]
         show(f"Refused jobs and chunks: {unsigned} not signed, {unwanted} not allowed by --allow-import")
@@ -58,12 +62,32 @@ def status(url: str, as_json: bool) -> None:
 
 def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
     made = table(
-        "Queues", "queue", "waiting", "running", "finished", "failed", "deferred", "scheduled", "chunks", fold=fold
+        "Queues",
+        "queue",
+        "waiting",
+        "running",
+        "finished",
+        "failed",
+        "deferred",
+        "scheduled",
+        "chunks",
+        "waited",
+        "behind",
+        fold=fold,
     )
     order = ("queued", "started", "finished", "failed", "deferred", "scheduled")
     return add_rows(
-        made, ((one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed) for one in queues)
+        made,
+        (
+            (one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed, *_wait(one))
+            for one in queues
+        ),
     )
+
+
+def _wait(queue: QueueLine) -> tuple[str, str]:
+    """How long the next job has waited, and what is before it."""
+    return (duration(queue.wait.seconds), queue.wait.behind) if queue.wait else ("", "")
 
 
 def services_table(infos: list[ServiceInfo], doing: dict[str, Activity], now: float) -> Table:
@@ -100,7 +124,14 @@ def _document(
 ) -> dict[str, list[dict[str, Any]]]:
     return {
         "queues": [
-            {"name": one.name, "jobs": one.jobs, "chunks_waiting": one.waiting, "chunks_claimed": one.claimed}
+            {
+                "name": one.name,
+                "jobs": one.jobs,
+                "chunks_waiting": one.waiting,
+                "chunks_claimed": one.claimed,
+                "next_waited": one.wait.seconds if one.wait else None,
+                "next_behind": one.wait.behind if one.wait else "",
+            }
             for one in queues
         ],
         "services": [_service(info, doing.get(info.name)) for info in infos],
@@ -119,6 +150,7 @@ def _service(info: ServiceInfo, one: Activity | None) -> dict[str, Any]:
         "started": info.started,
         "schema": info.schema,
         "build": info.build,
+        "trouble": info.trouble,
         "busy": one.busy if one else 0,
         "memory": one.memory if one else 0,
         "cpu": one.cpu if one else 0.0,

@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from taskq_workers.cli import exits
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.rq_config import read_config
 from taskq_workers.cli.rq_options import level, log_form, read, rq_options
+from taskq_workers.cli.server import embedded
 from taskq_workers.logs import LogOptions
 from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 
@@ -37,6 +39,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               help="Seconds which running chunks and jobs are given when the worker stops.")  # fmt: skip
 @click.option("--lease", type=float, default=30.0, envvar="TASKQ_LEASE", show_envvar=True,
               help="Seconds of silence after which others take over what this worker held.")  # fmt: skip
+@click.option("--refusal-grace", type=float, default=10.0, envvar="TASKQ_REFUSAL_GRACE", show_envvar=True,
+              help="Seconds for which a map that no worker alive can run waits for one that can.")  # fmt: skip
 @click.option("--max-tasks-per-child", type=int, default=0, envvar="TASKQ_MAX_TASKS_PER_CHILD", show_envvar=True,
               help="Replace a pool process after so many chunks and jobs; 0: never.")  # fmt: skip
 @click.option("--max-memory-per-child", type=float, default=0, envvar="TASKQ_MAX_MEMORY_PER_CHILD",
@@ -62,15 +66,17 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 @click.option("--metrics-allow-host", multiple=True, envvar="TASKQ_METRICS_ALLOW_HOST", show_envvar=True,
               metavar="NAME", show_default=False, help="A name with a dot by which it is asked for; may be "
               "repeated. Addresses, and names without a dot, are allowed.")  # fmt: skip
+@click.option("--embedded", "with_server", is_flag=True, help="Start a Redis server for this machine alone, where "
+              "--url says, in memory only; it ends with the worker.")  # fmt: skip
 @rq_options
 @click.option("--until-eof", is_flag=True, hidden=True,
               help="Of taskq.local(): stop when stdin ends, and the server with us.")  # fmt: skip
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
-    max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
+    refusal_grace: float, max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
     allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
-    metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], until_eof: bool,
-    **given: Any,
+    metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], with_server: bool,
+    until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Run jobs from QUEUES (in order of priority; default: "default") on all cores, until stopped.
 
@@ -80,6 +86,7 @@ def worker(
     \b
     taskq worker                                        # all cores, the queue "default", local Redis
     taskq worker high default --services 2 --processes 4
+    taskq worker --embedded                             # with a Redis server of its own: to begin with
     taskq worker --burst --with-scheduler               # all options of rq worker that mean something here
     TASKQ_URL=rediss://user:secret@redis.example:6380/0 taskq worker
 
@@ -114,17 +121,19 @@ def worker(
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, tuple(path), preload,
-        until_eof, metrics, metrics_allow_host, options, rq,
+        until_eof or with_server, metrics, metrics_allow_host, options, rq,
+        refusal_grace=0.0 if until_eof else refusal_grace,  # nobody else comes to a private server
     )  # fmt: skip
-    settings = prepare(settings)
-    if given["pid"]:
-        Path(given["pid"]).expanduser().write_text(str(os.getpid()), encoding="ascii")
-    manager = Manager(settings)
-    try:
-        manager.run()
-    finally:
-        if manager.refused:
-            sys.exit(exits.OTHER_VERSION)
+    with embedded(url) if with_server else nullcontext():
+        settings = prepare(settings)
+        if given["pid"]:
+            Path(given["pid"]).expanduser().write_text(str(os.getpid()), encoding="ascii")
+        manager = Manager(settings)
+        try:
+            manager.run()
+        finally:
+            if manager.refused or manager.unusable:
+                sys.exit(exits.OTHER_VERSION if manager.refused else exits.ERROR)
 
 
 def stop_at_eof(url: str) -> None:

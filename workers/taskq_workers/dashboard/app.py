@@ -25,7 +25,8 @@ import taskq
 from taskq.errors import TaskqError, UsageError
 from taskq.maps.store import MapStore
 from taskq.redis import checked
-from taskq.redis.connection import connect, hide_password
+from taskq.redis.connection import connect
+from taskq.redis.urls import hide_password
 from taskq.views.metrics import CONTENT_TYPE, exposition
 from taskq_workers import report
 from taskq_workers.dashboard import queues, results

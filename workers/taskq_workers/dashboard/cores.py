@@ -32,6 +32,7 @@ class Cores:
         return {
             "name": info.name, "place": place_of(info.name), "host": info.host, "pid": info.pid,
             "python": info.python, "queues": list(info.queues), "started": info.started, "cores": info.processes,
+            "trouble": info.trouble,
             "memory": told.memory if told else 0, "cpu": self._cpu(info.host, told, told),
             "finished": jobs[0], "failed": jobs[1],
             "processes": [self._process(info.host, one, told) for one in told.processes] if told else [],

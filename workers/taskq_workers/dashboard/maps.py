@@ -18,7 +18,7 @@ MAX_RUNNING = 200  # running jobs of each queue that are looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
-         MapField.REASON)  # fmt: skip
+         MapField.REASON, MapField.REFUSED)  # fmt: skip
 _ASKED = 4  # commands for each map
 
 
@@ -83,4 +83,5 @@ class Maps:
             "failed": failed, "pending": pending, "claimed": claimed, "rate": round(rate, 3),
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
+            "refused": text(fields[MapField.REFUSED], MAX_TEXT),
         }  # fmt: skip

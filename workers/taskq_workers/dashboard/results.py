@@ -12,7 +12,9 @@ from typing import Any
 
 from taskq.errors import UsageError
 from taskq.maps.arrivals import Arrival, Arrivals
+from taskq.maps.proof import prove
 from taskq.maps.reader import MapReader
+from taskq.maps.store import MapStore
 from taskq.payload import signing
 from taskq.payload.results import Place, value_of
 from taskq.redis import exposure
@@ -46,14 +48,16 @@ def lines(store: MapReader) -> Iterator[str]:
 
     Raises:
         ResultsGoneError: At the end, if the server has lost some of them meanwhile.
-        DamagedError: At the end, if they are not as many as they should be.
+        DamagedError: At the end, if the map says that it is complete, and these are not all.
     """
     reading = Arrivals(store, in_order=False)
-    for arrival in reading.new(failures=True, ended=False):
+    for arrival in reading.new(failures=True, ended=True):
         with user_path.in_front([str(Path.cwd())]):
             line = _line(arrival, store.place)
         yield f"{line}\n"
     reading.check()
+    if store.info().complete:  # else the download ends as one that is cut off, and nobody takes it for whole
+        prove(MapStore(store.keys.id, store.connection, incarnation=store.keys.incarnation))
 
 
 def _line(arrival: Arrival, place: Place) -> str:

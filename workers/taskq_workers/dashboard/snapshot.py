@@ -15,8 +15,9 @@ from rq.worker.base import BaseWorker
 
 from taskq.redis import checked, clock, ids, keys, services
 from taskq.redis.services import ServiceInfo
-from taskq.views import activity, backlog, timeline
+from taskq.views import activity, backlog, timeline, waits
 from taskq.views.timeline import TimelineEntry
+from taskq.views.waits import Load
 from taskq_workers.dashboard import queues
 from taskq_workers.dashboard.cores import Cores, busy
 from taskq_workers.dashboard.errors import Errors
@@ -126,6 +127,11 @@ class Reader:
             info.name: tuple(map(checked.count, checked.reply(reply, [None, None])))
             for info, reply in zip(infos, replies[len(names) * each :], strict=True)
         }
+        loads = {row["name"]: Load(row["queued"], row["started"]) for row in rows}
+        found = waits.read(self._connection, loads, infos)
+        for row in rows:
+            wait = found.get(row["name"])
+            row["waited"], row["behind"] = (round(wait.seconds), wait.behind) if wait else (None, "")
         return {"queues": rows, "running": running, "jobs": jobs}
 
     def _read_maps(self, found: list[str], known: set[str], now: float) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ class Death:
         seconds: How long it had run.
         exit_code: As ``multiprocessing`` has it, below 0 for a signal; None: it is unknown.
         killed_for: Why the service killed it; "" if it did not.
+        starved: Whether the kernel has killed something of this container for want of memory just then.
     """
 
     task: int
@@ -25,21 +26,29 @@ class Death:
     seconds: float
     exit_code: int | None
     killed_for: str
+    starved: bool = False
 
     @property
     def cause(self) -> str:
         """E.g. "SIGKILL" or "exit code 3"."""
-        code = self.exit_code
-        if code is None:
-            return "an unknown cause"
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return cause_of(self.exit_code, starved=self.starved)
 
     @property
     def why(self) -> str:
         """The cause in one of a few words, for the metrics."""
         if self.killed_for:
             return "timeout" if "timeout" in self.killed_for else "killed"
-        return self.cause.partition(" code ")[0]
+        return cause_of(self.exit_code).partition(" code ")[0]
 
     def __str__(self) -> str:
         return f"{self.cause} ({self.killed_for})" if self.killed_for else self.cause
+
+
+def cause_of(code: int | None, *, starved: bool = False) -> str:
+    """What a process with this exit code died of, for people; ``starved``: as in ``Death``."""
+    if code is None:
+        return "an unknown cause"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"{name} (out of memory)" if starved and -code == signal.SIGKILL else name

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,11 @@ from taskq.redis import keeper
 from taskq_workers import clock
 from taskq_workers.lanes import lone_pool
 from taskq_workers.lanes.death import Death
-from taskq_workers.link import ledger, marker, tray
+from taskq_workers.link import flight, ledger, lending, marker, tray
+from taskq_workers.link.flight import Flight
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.lending import Lending
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import NOT_RUN, BatchTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Clearing
@@ -66,14 +68,17 @@ class Lane:
         on_done: Called (in a thread of the Pool) with the lane, and of each task that has ended its number and
             outcome.
         on_death: Called (in a thread of the Pool) when the process is found dead.
+        record: Where what it runs is noted, too.
     """
 
     def __init__(
-        self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath
-    ) -> None:
+        self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath,
+        record: Flight | None = None,
+    ) -> None:  # fmt: skip
         self.index = index
         self.started = time.monotonic()
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
+        self.starved = False  # whether something of this container was killed for want of memory, just then
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
         self.given = 0  # tasks, so far
@@ -82,8 +87,12 @@ class Lane:
         self._known_maps = Known()
         self._over: list[str] = []  # known to the process, until it gets its next task
         self._on_done = on_done
-        numbers, memory = marker.allot(ctx), ledger.allot(ctx)
-        self._marker, self._ledger = Marker(numbers), Ledger(memory)
+        self._slot = record.slot() if record else None
+        self._labels: dict[int, str] = {}  # number -> what the record says of the task
+        memory = ledger.allot(ctx)
+        numbers = marker.allot(ctx) if self._slot is None else self._slot.where
+        self._marker = Marker(numbers if self._slot is None else self._slot.numbers)
+        self._ledger = Ledger(memory)
         self._batch = 0  # the number of the one that runs; 0: none
         self._recall_at = 0.0  # on the monotonic clock: when to look after what waits behind a task
         self._recalled = False  # the process was asked not to begin it
@@ -91,9 +100,11 @@ class Lane:
         laid = tray.allot()
         self._clearing = Clearing(laid)
         trust, logs = settings.trust, settings.logs
-        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user)
+        lent = lending.allot(ctx)
+        self._lending = Lending(lent)
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent)
         try:
-            self._pool = lone_pool.start(ctx, lambda: on_death(self), initargs)
+            self._pool = lone_pool.start(ctx, lambda: on_death(self), lambda: on_done(self, []), initargs)
         finally:
             if laid is not None:
                 laid.handed_over()
@@ -108,6 +119,15 @@ class Lane:
     @property
     def idle(self) -> bool:
         return not self.tasks
+
+    @property
+    def lent(self) -> bool:
+        """Whether what runs there waits for other work, so that another process may run meanwhile."""
+        return not self.idle and self._lending.lent
+
+    def refuse(self, refused: bool) -> None:
+        """Say whether what runs there may wait for other work."""
+        self._lending.refuse(refused)
 
     @property
     def where(self) -> Place:
@@ -143,10 +163,11 @@ class Lane:
     def submit(self, number: int, task: Task, note: Any) -> None:
         """Give it a task; ``note`` is kept in ``tasks`` until the task is done."""
         if isinstance(task, ChunkTask) and task.introduction is not None:
-            self._known_maps.add(task.key, len(task.introduction.function))
+            self._known_maps.add(task.key, task.introduction.size)
         over, self._over = tuple(self._over), []
         at_once = self._has_read_all and _bytes_in(task) <= lone_pool.AT_ONCE
         self.tasks[number] = note
+        self._record({number: task})
         self._recall_at, self._recalled = time.monotonic() + _RECALL, False
         self.given += 1
         self._clearing.sweep()
@@ -169,6 +190,7 @@ class Lane:
         """Give it several jobs at once, as it has nothing to do; ``notes``: of each, as for ``submit``."""
         numbers = [number for number, _task in batch.jobs]
         self.tasks.update(zip(numbers, notes, strict=True))
+        self._record(dict(batch.jobs))
         self.given += len(numbers)
         self._batch, self._recall_at, self._recalled = batch.number, time.monotonic() + _RECALL, False
         self._pool.apply_async(
@@ -230,7 +252,25 @@ class Lane:
         note = self.tasks.pop(number, None)
         if not self.tasks:
             self._batch = 0
+            if self._slot is not None:
+                self._labels.clear()
+                self._slot.say(())
         return note
+
+    def _record(self, tasks: Mapping[int, Task]) -> None:
+        """Say in the flight record what the process has now, before it gets it."""
+        if self._slot is None:
+            return
+        labels = {number: text for number, text in self._labels.items() if number in self.tasks}
+        for number, task in tasks.items():
+            note = self.tasks[number]
+            if isinstance(task, JobTask):
+                labels[number] = flight.label(number, flight.JOB, task.job_id, note.execution.id)
+            elif isinstance(task, ChunkTask):
+                incarnation = note.store.keys.incarnation
+                labels[number] = flight.label(number, flight.CHUNK, task.job_id, incarnation, str(task.range))
+        self._labels = labels
+        self._slot.say(labels.values())
 
     @property
     def task(self) -> int:
@@ -276,6 +316,8 @@ class Lane:
         if not self.discarded:
             self.discarded = True  # its death may be reported all the same, if it was alive until now
             self._pool.discard()
+            if self._slot is not None:
+                self._slot.close()
             if self._batch:  # what it had run of it is not lost with the process
                 self._on_done(self, [(number, end) for number, end in self._ledger.read() if number in self.tasks])
 
@@ -291,4 +333,5 @@ class Lane:
             seconds=seconds,
             exit_code=self._pool.process.exitcode,
             killed_for=self.killed_for,
+            starved=self.starved,
         )

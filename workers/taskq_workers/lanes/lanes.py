@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,18 @@ from taskq_workers import build
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lane import Lane, OnDeath, OnDone
 from taskq_workers.lanes.lone_pool import context
+from taskq_workers.lanes.oom import OomKills
+from taskq_workers.link.flight import Flight
 from taskq_workers.link.tasks import BatchTask, JobTask, Task
 from taskq_workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_STILLBORN = (3, 1.0)  # after so many processes in a row which died at their start, wait so many seconds
+_STILLBORN = 3  # processes in a row that died at their start, after which only one at a time is tried
+_PAUSES = (1.0, 60.0)  # seconds until the next of these tries: at first, and at most
+MOST_LENT = 32
+"""Processes that wait for other work, of one service; for each there is one more. The next that waits is told."""
+
 _WEIGH = 0.1  # seconds between two looks at the memory of one process
 _OTHER_BUILD = (
     "the installation of taskq has changed under this worker: a new pool process would be of another build than "
@@ -35,18 +42,24 @@ class Lanes:
         on_done: Called (in a thread of a Pool) with a lane, and of each of its tasks that has ended the number and
             the outcome.
         on_death: Called (in a thread of a Pool) with a lane whose process was found dead.
+        record: Where what they run is noted, too.
     """
 
-    def __init__(self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath) -> None:
+    def __init__(
+        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None
+    ) -> None:
         self._settings = settings
         self._title = title
         self._on_done = on_done
         self._on_death = on_death
+        self._record = record
+        self._oom = OomKills()
         self._ctx = context(settings.preload, settings.path, settings.build)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
         self._trouble = ""
+        self._since = 0.0  # when that was found out, on the monotonic clock
         self._row: dict[int, Lane] = {}
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
@@ -80,23 +93,31 @@ class Lanes:
     @property
     def changing(self) -> bool:
         """Whether a lane is missing, or is being replaced by another."""
-        missing = len(self._row) < self._settings.processes
+        missing = any(index not in self._row for index in range(self._settings.processes))
         return bool(missing or self._worn or self._successors or self._leaving)
 
     @property
     def due(self) -> float | None:
         """When to try again to fill the row, on the monotonic clock; None: it is full."""
-        return self._wait_until if len(self._row) < self._settings.processes else None
+        missing = any(index not in self._row for index in range(self._settings.processes))
+        return self._wait_until if missing else None
 
     def fill(self) -> None:
         """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
+        if self._trouble and any(lane.started > self._since and not lane.stillborn for lane in self):
+            self._trouble, self._stillborn, self._wait_until = "", 0, 0.0
         if time.monotonic() < self._wait_until:
             return
         try:
             for index in range(self._settings.processes):
                 if index not in self._row:
+                    if self.trouble and self._row:
+                        break  # one is on its way, and shows whether others are worth while
                     self._row[index] = self._new(index)
+                    if self.trouble:
+                        self._row[index].say_when_ready()
             self._replace_worn()
+            self._lend()
         except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
             self._wait_until = time.monotonic() + _NO_START
             log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
@@ -104,7 +125,29 @@ class Lanes:
 
     def _new(self, index: int) -> Lane:
         title = f"{self._title} pool process {index}"
-        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death)
+        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death, self._record)
+
+    # -- places that are lent ----------------------------------------------------------------------------
+
+    def _lend(self) -> None:
+        """Have a process more for each that waits for other work, as long as it does."""
+        lent = [lane for lane in self._row.values() if lane.lent]
+        refused = lent[MOST_LENT:]
+        for lane in self._row.values():
+            lane.refuse(lane in refused)
+        wanted = min(len(lent), MOST_LENT)
+        extra = [index for index in self._row if index >= self._settings.processes]
+        for index in itertools.count(self._settings.processes):
+            if len(extra) >= wanted:
+                break
+            if index not in self._row:
+                self._row[index] = self._new(index)
+                extra.append(index)
+        for index in sorted(extra, reverse=True)[: max(0, len(extra) - wanted)]:
+            lane = self._row[index]
+            if not lane.lent:  # else it is one of those that wait
+                lane.closed = True
+                self._leaving.append(self._row.pop(index))
 
     # -- replacing what has done enough ----------------------------------------------------------------
 
@@ -147,8 +190,8 @@ class Lanes:
         self._note_wear(lane, submitted=True)
         return number
 
-    def submit_batch(self, lane: Lane, jobs: Sequence[tuple[JobTask, Any]], seconds: float) -> None:
-        """Give a lane several jobs at once, which it runs one after the other.
+    def submit_batch(self, lane: Lane, jobs: Sequence[tuple[JobTask, Any]], seconds: float) -> int:
+        """Give a lane several jobs at once, which it runs one after the other; returns the first one's number.
 
         Args:
             lane: One that has nothing to do.
@@ -160,6 +203,7 @@ class Lanes:
         tasks = tuple((number, task) for number, (task, _note) in enumerate(jobs, first))
         lane.submit_batch(BatchTask(first, tasks, seconds), [note for _task, note in jobs])
         self._note_wear(lane, submitted=True)
+        return first
 
     def forget(self, key: str) -> None:
         """Have all processes forget a map that is over."""
@@ -175,6 +219,7 @@ class Lanes:
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
+        lane.starved = not lane.killed_for and self._oom.news()
         if self._row.get(lane.index) is lane:
             self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
         for places in (self._row, self._successors):
@@ -186,29 +231,25 @@ class Lanes:
             self._refuse()
             return
         self._stillborn = self._stillborn + 1 if lane.stillborn else 0
-        count, pause = _STILLBORN
-        if self._stillborn >= count:
+        if self._stillborn >= _STILLBORN:
+            pause = min(_PAUSES[0] * 2.0 ** (self._stillborn - _STILLBORN), _PAUSES[1])
             self._wait_until = time.monotonic() + pause
-            log.error(
-                "%d pool processes in a row died at their start, the last by %s; the next one starts in %.0f s",
-                self._stillborn,
-                lane.death.cause,
-                pause,
-                extra={"action": "stillborn"},
-            )
+            self._since = time.monotonic()
+            self._trouble = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
+            log.error("%s; the next one starts in %.0f s", self._trouble, pause, extra={"action": "stillborn"})
 
     def _refuse(self) -> None:
         """No process can be started: what is installed is not what this service was started from."""
         if not self.trouble:
             log.error("%s", _OTHER_BUILD, extra={"action": "other_build"})
-        self._trouble = _OTHER_BUILD
+        self._trouble, self._since = _OTHER_BUILD, time.monotonic()
         self._wait_until = time.monotonic() + _INSTALLED_AGAIN
         guard.stop_forkserver()
 
     @property
     def trouble(self) -> str:
         """Why no process can be started, for people; "" if there is one, or nothing is known against it."""
-        return "" if any(not lane.stillborn for lane in self) else self._trouble
+        return "" if not self._trouble or any(not lane.stillborn for lane in self) else self._trouble
 
     def close(self) -> None:
         """Kill all processes and free everything."""

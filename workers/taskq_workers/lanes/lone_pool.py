@@ -20,6 +20,7 @@ from typing import Any
 from taskq.redis import keeper
 from taskq_workers import build, user_path
 from taskq_workers.lanes import guard
+from taskq_workers.link.lending import NOTICE
 from taskq_workers.process import process
 from taskq_workers.process.preload import PATH, VARIABLE
 
@@ -103,6 +104,16 @@ class _Answer(multiprocessing.pool.ApplyResult):  # type: ignore[type-arg]
         self._callbacks[succeeded](value)
 
 
+class _Notice:
+    """Stands where Pool looks for who waits for an answer, for what the process says without being asked."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def _set(self, _number: int, _outcome: object) -> None:
+        self._act()
+
+
 class LonePool(multiprocessing.pool.Pool):
     """A Pool of one process, which reports its death instead of replacing it."""
 
@@ -119,10 +130,13 @@ class LonePool(multiprocessing.pool.Pool):
     _terminate: Any
     _worker_handler: Any
 
-    def __init__(self, ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> None:
+    def __init__(
+        self, ctx: Any, on_death: Callable[[], None], on_notice: Callable[[], None], initargs: tuple[Any, ...]
+    ) -> None:
         self.process: Any = None
         self._report_death = on_death
         super().__init__(1, process.start, initargs, context=ctx)
+        self._cache[NOTICE] = _Notice(on_notice)
         self._cache.notifier = _Mute()  # it would wake the same thread at the end of each task
 
     def _get_sentinels(self) -> list[Any]:
@@ -164,7 +178,7 @@ class LonePool(multiprocessing.pool.Pool):
     @property
     def unanswered(self) -> int:
         """How many of the tasks it was given it has not answered."""
-        return len(self._cache)
+        return len(self._cache) - 1  # without the notice
 
     def discard(self) -> None:
         """Kill the process and end the three threads, whatever state they are in.
@@ -192,12 +206,15 @@ class LonePool(multiprocessing.pool.Pool):
         self._report_death = _nothing
 
 
-def start(ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> LonePool:
+def start(
+    ctx: Any, on_death: Callable[[], None], on_notice: Callable[[], None], initargs: tuple[Any, ...]
+) -> LonePool:
     """Start a process, and the forkserver before it, if it does not run.
 
     Args:
         ctx: From ``context()``.
         on_death: Called (in a thread of the Pool) when the process is found dead.
+        on_notice: Called (in a thread of the Pool) when it has begun, or ended, to wait for other work.
         initargs: For ``process.start``.
 
     Raises:
@@ -205,7 +222,7 @@ def start(ctx: Any, on_death: Callable[[], None], initargs: tuple[Any, ...]) -> 
     """
     with _bare_main():
         guard.ensure_forkserver()
-        return LonePool(ctx, on_death, initargs)
+        return LonePool(ctx, on_death, on_notice, initargs)
 
 
 def _nothing() -> None:

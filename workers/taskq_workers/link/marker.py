@@ -14,6 +14,7 @@ Neither side ever waits for the other: each number has one writer, and is read w
 from __future__ import annotations
 
 import time
+from array import array
 from ctypes import c_longlong
 from typing import Any
 
@@ -89,6 +90,16 @@ class Marker:
         self._numbers[_STOP] = ALL
 
 
+def fresh() -> array[int]:
+    """The numbers of a process that is not ready yet."""
+    return array("q", [UNBORN, 0, NONE, 0, 0, 0])
+
+
 def allot(ctx: Any) -> Any:
     """Shared memory for one marker; to be handed to the process at its start."""
-    return ctx.RawArray(c_longlong, [UNBORN, 0, NONE, 0, 0, 0])
+    return ctx.RawArray(c_longlong, fresh().tolist())
+
+
+def read(numbers: Any) -> tuple[int, int | None]:
+    """The task that runs, or ran last (0: none has), and the index of its item (None: unknown)."""
+    return max(0, numbers[_TASK]), None if numbers[_ITEM] == NONE else numbers[_ITEM]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskq.payload.ranges import Range
+from taskq.redis.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -14,14 +15,18 @@ class Introduction:
 
     Args:
         incarnation: Of the map.
-        function: The pickled ``Function``.
+        function: The pickled ``Function``; b"" for a large one.
         fields: The RQ job's hash as in Redis, for ``get_current_job()``.
+        path: Of the file with a large one.
+        size: Bytes of it.
     """
 
     job_id: str
     incarnation: str
     function: bytes
     fields: dict[bytes, bytes]
+    path: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class ChunkTask:
     limit: int
     item_timeout: float = 0.0  # seconds; 0.0: none
     adapt: bool = False  # the chunk may be cut
+    server: Limits | None = None  # of the server; None: those of one as it comes
+    exact: bool = False  # note each item that begins: something has died of one of them
 
 
 @dataclass(frozen=True)

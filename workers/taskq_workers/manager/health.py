@@ -47,7 +47,7 @@ def look(connection: Any, wanted: int) -> Health:
         if not psutil.pid_exists(info.pid):
             problems.append(f"the service {info.name} is registered, and its process {info.pid} is not there")
         elif info.trouble:
-            problems.append(f"the service {info.name} has no pool process: {info.trouble}")
+            problems.append(f"the service {info.name} is not well: {info.trouble}")
         elif overdue > 0:
             problems.append(f"the service {info.name} has not renewed its lease, which ended {overdue:.0f} s ago")
     well = len(ours) - len(problems)

@@ -20,12 +20,16 @@ from setproctitle import setproctitle
 from taskq.redis.connection import connect
 from taskq_workers import signals, user_path
 from taskq_workers.lanes import guard
+from taskq_workers.lanes.death import cause_of
+from taskq_workers.lanes.oom import OomKills
+from taskq_workers.link import flight
 from taskq_workers.manager.metrics_server import MetricsServer
 from taskq_workers.manager.respawn import Respawn
 from taskq_workers.manager.scheduler import SchedulerService
-from taskq_workers.service.service import FINISHED, REFUSED, Service
+from taskq_workers.service.service import FINISHED, REFUSED, UNUSABLE, Service
 from taskq_workers.service.upkeep import recovery
-from taskq_workers.settings import Settings, worker_prefix
+from taskq_workers.service.upkeep.evidence import Evidence
+from taskq_workers.settings import HOST, Settings, worker_prefix
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         log.debug("%r", settings, extra={"action": "settings"})
         self._name = f"{os.getpid()}-{os.urandom(3).hex()}"
         self._respawn = Respawn()
+        self._oom = OomKills()
         # Process id of each service that has registered, written by itself.
         self._ready: Any = self.mp_context.RawArray("q", settings.services)  # type: ignore[attr-defined,unused-ignore]
         self._to_reload: deque[int] = deque()
@@ -66,30 +71,41 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             self._others[self.add(SchedulerService, args=(settings, self._name))] = -2
         self._finished: set[int] = set()  # services that have ended for good
         self.refused = False  # whether one of them may not work here: another version of taskq does
+        self.unusable = False  # whether one of them can't: the server will refuse it for ever
         self.register_hooks(on_dead_worker=self._hand_on)
         multiprocessing.current_process().name = threading.current_thread().name = "manager"
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
     def _hand_on(self, service_id: Any, worker_id: int, exit_code: int) -> None:
         """Return a dead service's claims and jobs, before it is started again."""
-        if exit_code in (FINISHED, REFUSED):
+        if exit_code in (FINISHED, REFUSED, UNUSABLE):
             self._finished.add(worker_id)
             self.refused = self.refused or exit_code == REFUSED
+            self.unusable = self.unusable or exit_code == UNUSABLE
             return
         guard.kill_orphans(self._name, [one.pid for one in self._child_processes if one.pid and one.is_alive()])
         pause = self._respawn.died(self._number(service_id, worker_id), exit_code)
         if service_id in self._others:
             return  # the metrics' holds nothing; the scheduler locks, which it finds again under its own name
+        evidence = self._evidence(worker_id, exit_code)
         if exit_code:
             again = f"; starts again in {pause:.1f} s" if pause else ""
-            log.error("service %d died (exit code %d)%s", worker_id, exit_code, again,
-                      extra={"action": "service_died"})  # fmt: skip
+            log.error(
+                "service %d died by %s%s", worker_id, evidence.cause, again, extra={"action": "service_died"}
+            )
         try:
             connection = connect(self._settings.url, retries=1, timeout=_HOOK_TIMEOUT)
-            recovery.recover_prefix(connection, worker_prefix(self._name, worker_id, self._settings.rq.name))
+            recovery.recover_prefix(
+                connection, worker_prefix(self._name, worker_id, self._settings.rq.name), evidence
+            )
         except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything, and all services hang on us
             log.error("can't hand on what service %d held: %s; others do, when its lease ends", worker_id, error,
                       extra={"action": "hand_on_failed"})  # fmt: skip
+
+    def _evidence(self, worker_id: int, exit_code: int) -> Evidence:
+        ran = flight.take(flight.path_of(worker_id))
+        cause = cause_of(exit_code, starved=self._oom.news())
+        return Evidence(cause, HOST, None if ran is None else tuple(ran))
 
     # -- starting --------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from redis.exceptions import RedisError
 
-from taskq.redis import lua
+from taskq.errors import ServerError
+from taskq.redis import lua, reach
 from taskq.redis.connection import connect
+from taskq.redis.urls import hide_password
 from taskq_workers import build
 from taskq_workers.service import version
 from taskq_workers.settings import Settings
@@ -18,12 +20,16 @@ def prepare(settings: Settings) -> Settings:
 
     Raises:
         VersionError: If another version of taskq works on the server, with which this one can't.
+        ServerError: If the server refuses, and will for ever.
     """
     lua.read_all()
     own = build.installed()
     try:
         with connect(settings.url, retries=0) as connection:
             version.check(connection)
-    except (RedisError, OSError):
-        pass  # each service waits for Redis, and then asks before it does anything
+    except (RedisError, OSError) as error:
+        if remedy := reach.final(error):
+            url = hide_password(settings.url)
+            raise ServerError(f"no Redis at {url}: {reach.reason(error)}. {remedy}.") from None
+        # Else each service waits for Redis, and then asks before it does anything.
     return replace(settings, build=own)

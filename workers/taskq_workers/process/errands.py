@@ -15,6 +15,7 @@ from rq.job_lifecycle import format_exc_info
 from rq.registry import ReadyJobRegistry, StartedJobRegistry, clean_registries
 from rq.timeouts import UnixSignalDeathPenalty
 
+from taskq.maps import own_end
 from taskq.payload.signed_job import signing_class
 from taskq.redis import connection, holdings, ids
 from taskq_workers import clock, readable, webhooks
@@ -39,7 +40,9 @@ def run(task: ErrandTask) -> JobOutcome:
             with clock.followed():
                 _clean(task)
         elif isinstance(task, StoppedTask):
-            execute_stopped_callback(_job_of(task), UnixSignalDeathPenalty)
+            job = _job_of(task)
+            with own_end.about_to_be(JobStatus.STOPPED, job):
+                execute_stopped_callback(job, UnixSignalDeathPenalty)
         elif isinstance(task, KilledTask):
             handler = user_code().work_horse_killed_handler
             assert handler is not None

@@ -16,7 +16,7 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 
 from taskq.errors import MapFailedError
-from taskq.maps import forks
+from taskq.maps import forks, own_end
 from taskq.payload import codec, imports
 from taskq.payload.function import Function
 from taskq.payload.signed_job import SignedJob, signing_class
@@ -50,7 +50,7 @@ def user_code() -> UserCode:
 
 
 def job_of(job_id: str, fields: dict[bytes, bytes], worker: str = "") -> SignedJob:
-    """The job as user code sees it; a map's pickles are always ours."""
+    """The job as user code sees it, a ``MapJob`` if it is a map; a map's pickles are always ours."""
     serializer = codec.Serializer if keys.JOB_KIND.encode() in fields else _user.load_serializer()
     kind: Any = signing_class(_user.load_job_class())
     job: SignedJob = kind(job_id, connection=connection.shared())
@@ -194,9 +194,11 @@ def run_callback(task: CallbackTask) -> JobOutcome:
         job = job_of(task.job_id, task.fields, task.worker)
         if task.error is None:
             job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
-            forks.call(execute_success_callback, job, UnixSignalDeathPenalty, task.value)
+            with own_end.about_to_be(JobStatus.FINISHED, job):
+                forks.call(execute_success_callback, job, UnixSignalDeathPenalty, task.value)
             return JobOutcome()
     except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
         return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))
     failure = MapFailedError(task.error)
-    return _failed(job, (MapFailedError, failure, None))
+    with own_end.about_to_be(JobStatus.FAILED, job):
+        return _failed(job, (MapFailedError, failure, None))

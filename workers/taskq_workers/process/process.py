@@ -13,15 +13,17 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rq.job import Job, _current_job
 from setproctitle import setproctitle
 
-from taskq.maps import forks
+from taskq.maps import forks, nested
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import function_codec
 from taskq.payload.function import Function
@@ -29,9 +31,13 @@ from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
 from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.limits import Limits
+from taskq.redis.urls import url_of
 from taskq_workers import logs, signals, user_path
+from taskq_workers.link import flight
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
+from taskq_workers.link.lending import NOTICE, Lending
 from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
@@ -43,16 +49,18 @@ from taskq_workers.user_code import UserCode
 _marker: Marker  # shared with the service
 _ledger: Ledger  # shared with the service
 _tray: Tray  # shared with the service
+_lending: Lending  # shared with the service
+_answers: _Pipe
 _known = Known()  # the service counts along (``lane.py``)
 _maps: dict[str, tuple[Function, Job, MapKeys]] = {}
 
 
 def start(
     url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
-    path: Sequence[str], user: UserCode,
+    path: Sequence[str], user: UserCode, lent: Any,
 ) -> None:  # fmt: skip
     """Initializer of the Pool: run once, before the first task."""
-    global _marker, _ledger, _tray  # noqa: PLW0603 - the pool gives its processes no other place
+    global _marker, _ledger, _tray, _lending  # noqa: PLW0603 - the pool gives its processes no other place
     jobs.use(user)
     os.setpgid(0, 0)  # so that what job code starts can be killed with us
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 - or it may start none
@@ -68,7 +76,10 @@ def start(
     if log is not None:
         logs.to_stderr(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
-    _marker = Marker(numbers)
+    _lending = Lending(lent, lambda: _answers.put((NOTICE, 0, None)))
+    nested.use(_lending, url_of(connection.shared()))
+    os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
+    _marker = Marker(flight.numbers_at(numbers))
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
     _marker.begin(0)
 
@@ -86,6 +97,7 @@ class _Pipe:
     def __init__(self, queue: Any) -> None:
         self._reader, self._writer = queue._reader, queue._writer  # noqa: SLF001 - Pool's own attributes
         self._pid = os.getpid()
+        self._lock = threading.Lock()  # a thread of the user's may lend the process, and say so here
         for end in (self._reader, self._writer):
             os.register_at_fork(after_in_child=end.close)
 
@@ -95,7 +107,9 @@ class _Pipe:
 
     def put(self, answer: Any) -> None:
         self._check()
-        self._writer.send_bytes(pickle.dumps(answer))  # Pool's own pickler is slower: ours are plain data
+        data = pickle.dumps(answer)
+        with self._lock:
+            self._writer.send_bytes(data)  # Pool's own pickler is slower: ours are plain data
 
     def _check(self) -> None:
         """End what is not the process that was started: a child that C code forked, unknown to Python."""
@@ -105,8 +119,10 @@ class _Pipe:
 
 def work(tasks: Any, answers: Any, *args: Any) -> None:
     """What the process runs: Pool's own loop, until the service ends it, or is gone."""
+    global _answers  # noqa: PLW0603 - a process has one
+    _answers = _Pipe(answers)
     try:
-        multiprocessing.pool.worker(_Pipe(tasks), _Pipe(answers), *args)  # type: ignore[attr-defined]
+        multiprocessing.pool.worker(_Pipe(tasks), _answers, *args)  # type: ignore[attr-defined]
     except BrokenPipeError:
         os._exit(1)  # the service was killed, and so are we in a moment: there is nobody to tell
 
@@ -142,6 +158,7 @@ def _run(number: int, task: Task) -> Any:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that user code has left behind
         streams.flush()
+        _lending.reset()
         _marker.rest()
 
 
@@ -199,6 +216,7 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit,
             item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+            server=task.server or Limits(), exact=task.exact,
         )  # fmt: skip
     finally:
         _current_job.reset(token)
@@ -211,10 +229,12 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
 def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
     new = task.introduction
     if new is not None:
-        for key in _known.add(task.key, len(new.function)):
+        for key in _known.add(task.key, new.size):
             _maps.pop(key, None)
         keys = MapKeys(new.job_id, new.incarnation)
-        function = function_codec(keys, star=task.star).loads(new.function)
+        function = function_codec(keys, star=task.star).loads(
+            Path(new.path).read_bytes() if new.path else new.function
+        )
         job = jobs.job_of(new.job_id, new.fields)
         if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
             job.check()

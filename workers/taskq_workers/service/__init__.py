@@ -5,6 +5,7 @@ Imported by the manager, and by ``taskq.testing``. It unpickles nothing of the u
     service       what cotyledon starts; puts the parts together
     dispatcher    the loop: one turn after the other
     exchange      the one pipeline of a turn
+    setbacks      a turn that fails
     departure     the way out
     server_check  what is wrong with the server's settings
     version       whether it may work there at all

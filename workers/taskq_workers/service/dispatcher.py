@@ -16,14 +16,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from taskq.redis import keys
 from taskq_workers.lanes.lane import Lane
-from taskq_workers.link.tray import let_go
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
@@ -38,13 +34,20 @@ from taskq_workers.service.jobs import (
     deadlines,
     ending,
     feeding,
+    guests,
     intake,
+    offers,
     outcomes,
+    quarantine,
     recall,
+    refusing,
     short_path,
+    surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
+from taskq_workers.service.setbacks import Setbacks
 from taskq_workers.service.upkeep.deferred import Deferred
 from taskq_workers.service.upkeep.maintenance import Maintenance
 from taskq_workers.service.upkeep.membership import Membership
@@ -57,8 +60,6 @@ TICK = 1.0  # seconds between looks at what no event tells of
 GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
-_STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
-_BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
 
 
 class Dispatcher:
@@ -93,10 +94,10 @@ class Dispatcher:
         self._idle_since = time.monotonic()
         self._joined = False
         self._ask = True  # the queues may hold jobs, and a process may be free for them
-        self._pause = 0.0  # seconds, while Redis is away
-        self._stumbles = 0  # turns in a row that met damage
+        self._setbacks = Setbacks(state, fetching, self._membership)
         self._gather_until = 0.0  # on the monotonic clock
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
+        self._search = Search(state)
         self._ticked = 0.0
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
@@ -130,13 +131,15 @@ class Dispatcher:
     def _is_brief(self, event: Event) -> bool:
         """Whether it is a job that comes by itself, or its end; all else may take long, or end its very thread."""
         state = self.state
-        if self._pause or not self._joined or self.state.stopping or self._commands:
+        if self._setbacks.pause or not self._joined or self.state.stopping or self._commands:
             return False
         if state.maps or state.errands or state.ready or len(state.taken) > state.lanes.size:
             return False
         if state.lanes.changing or time.monotonic() >= self._wakes_at:
             return False
-        return isinstance(event, Done) or (isinstance(event, Fetched) and isinstance(event.reply, list))
+        return (isinstance(event, Done) and bool(event.ends)) or (
+            isinstance(event, Fetched) and isinstance(event.reply, list)
+        )
 
     def _step(self, events: list[Event], *, alone: bool = False) -> None:
         self._handle(events)
@@ -154,11 +157,11 @@ class Dispatcher:
             self._turn()
         except Exception as error:  # noqa: BLE001 - it is raised again if nothing else helps
             if is_damage(error):
-                self._stumbled(error)
+                self._setbacks.damage(error)
             else:
-                self._redis_failed(error)
+                self._setbacks.redis(error)
         else:
-            self._pause, self._stumbles = 0.0, 0
+            self._setbacks.none()
         if self.state.finished and not self.state.stopping:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
             self._departure.begin(time.monotonic() + self.state.settings.grace)
@@ -166,7 +169,14 @@ class Dispatcher:
     def _patience(self) -> float:
         """Seconds until something is to be done that no event tells of; a tick at most."""
         state = self.state
-        until = [self._ticked + TICK, self._membership.due, *deadlines.due(state), *recall.due(state)]
+        until = [
+            self._ticked + TICK,
+            self._membership.due,
+            *deadlines.due(state),
+            *recall.due(state),
+            *self._search.due(),
+            *quarantine.due(state),
+        ]
         if (due := state.lanes.due) is not None:
             until.append(due)
         if self._gather_until:
@@ -175,28 +185,37 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof for run in state.maps):
-            until = [0.0]  # the next step of a proof that a map is complete
-        return max(self._pause, min(until) - time.monotonic(), 0.0)
+        if any(run.proof or (run.function.size and not run.function.ready) for run in state.maps):
+            until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        return max(self._setbacks.pause, min(until) - time.monotonic(), 0.0)
 
-    def _turn(self) -> None:
+    def _be_there(self) -> None:
+        """Say that we live, before anything else, and see to it that we know what we hold."""
         state = self.state
         if not self._joined:
             state.scripts.load()
+            state.speech.learn(state.connection)
             self._membership.join()
             self._joined = True
             self._on_ready()
         state.lanes.fill()
-        self._membership.keep()  # first of all: that we live, and RQ's records of what we hold
+        self._membership.keep()  # with RQ's records of what we hold
         if state.unsure:
             resolve_doubt(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
+
+    def _turn(self) -> None:
+        state = self.state
+        self._be_there()
         self._ask = self._fetching.settle() or self._ask
-        feeding.top_up(state)
+        if state.lanes.trouble and not state.stopping:
+            surrender.all_of_it(state)
+        feeding.top_up(state, hold=True)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
-            feeding.top_up(state)  # with errands
+            feeding.top_up(state, hold=True)  # with errands
+        self._ask = self._search.look(ask=self._ask) or self._ask
         if not self._gathers():
             ending.end_plain(state)
             self._exchange()
@@ -207,9 +226,10 @@ class Dispatcher:
         if self._hungry():
             Exchange(state, ask=False).run()
         feeding.top_up(state)
+        if self._search.idle():
+            self._inbox.ring()
         if recall.look(state):  # only now: a process that has nothing to do has got nothing of what there was
             feeding.top_up(state)
-        self._ask_for_help()
         deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
@@ -242,7 +262,7 @@ class Dispatcher:
         if idle and exchange.empty and not (exchange.begun or exchange.others):
             self._nothing_to_do()
         if exchange.begun:
-            feeding.top_up(self.state)
+            feeding.top_up(self.state, hold=True)
         if exchange.begun or exchange.others:
             self._ask = self._fetching.settle() or not exchange.empty
 
@@ -264,34 +284,17 @@ class Dispatcher:
             self.state.finish(f"idle for {options.max_idle_time:g} s")
 
     def _hungry(self) -> bool:
-        return any(not run.in_hand and not run.complete and not run.closed for run in self.state.maps)
+        """Whether a process has nothing to do, while something is pending, or may be."""
+        state, now = self.state, time.monotonic()
+        return bool(state.lanes.idle) and any(offers.pending(run, now) for run in state.maps)
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
-        if self._ask or self.state.settings.rq.burst:
+        state = self.state
+        if self._ask or state.settings.rq.burst or state.lanes.trouble or quarantine.is_secluded(state):
             self._fetching.pause()
         else:
             self._fetching.wait()
-
-    def _redis_failed(self, error: Exception) -> None:
-        """Keep everything, wait a little longer each time, and try again."""
-        let_go(error)
-        self._fetching.pause()
-        self.state.unsure = True
-        self.state.meter.count("taskq_redis_errors")
-        self._pause = min(max(self._pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
-        log.warning("Redis: %s; next try in %.2f s", error, self._pause, extra={"action": "redis_failed"})
-
-    def _stumbled(self, error: Exception) -> None:
-        """What was met belongs to no job that could pay for it: go on with the others, if that is possible."""
-        self._stumbles += 1
-        if self._stumbles > _STUMBLES and not isinstance(error, RedisError):
-            raise error  # it is in what we know, and a service that begins anew knows nothing
-        log.error("a turn met damage; the next one goes on", exc_info=error, extra={"action": "damage"})
-        let_go(error)
-        self.state.unsure, self._pause = True, _BACK_OFF[1]
-        with suppress(RedisError):
-            self._membership.mend()
 
     # -- events ----------------------------------------------------------------------------------------
 
@@ -309,6 +312,8 @@ class Dispatcher:
                 events += self._inbox.take()
             buried += dead
         for lane in buried:
+            for number in lane.tasks:
+                self.state.policy.end(number, lane.death.seconds if number == lane.death.task else 0.0)
             casualties.settle(self.state, lane)
 
     def _note(self, event: Event) -> None:
@@ -334,6 +339,10 @@ class Dispatcher:
         elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
+        elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
+            self._search.want()
+        elif payload.get("command") == keys.IDLE:
+            guests.share(self.state)
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:
@@ -349,9 +358,10 @@ class Dispatcher:
 
     def _end_maps(self) -> None:
         for run in list(self.state.maps):
-            if run.look and not run.closed:
-                with run.guarded():
+            with run.guarded():
+                if run.look and not run.closed:
                     ending.look(self.state, run)
+                refusing.look(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
         feeding.top_up(self.state)  # with callbacks
@@ -365,14 +375,16 @@ class Dispatcher:
             return False
         if run.closed:
             return True
-        if run.helper:
-            return not run.in_hand and (run.complete or not run.pending)
+        if run.guest:
+            return guests.is_over(run)
         return run.complete
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
+        self._search.want()
+        guests.register(self.state)
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
@@ -389,15 +401,3 @@ class Dispatcher:
             with run.guarded():
                 if not run.closed and not run.complete:
                     ending.look(self.state, run)
-            run.asked = False
-
-    def _ask_for_help(self) -> None:
-        """Ask other services to join in: for a new map at once, from then on with the ticks."""
-        enough = self.state.lanes.size
-        for run in [run for run in self.state.maps if not run.asked]:
-            run.asked = True
-            if self.state.stopping or run.closed or run.pending <= enough:
-                continue
-            with run.guarded():
-                if self._membership.has_company():
-                    intake.ask_for_help(self.state, run)

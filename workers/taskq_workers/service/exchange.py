@@ -12,21 +12,21 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
-from taskq.redis import holdings, keys
+from taskq.maps.deaths import settled
+from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
+from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
-from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import short_path
+from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
+from taskq_workers.service.core.state import FETCHERS, State
+from taskq_workers.service.jobs import casualties, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.upkeep import recovery
-from taskq_workers.settings import MAX_DEATHS
 
 log = logging.getLogger(__name__)
 
-MAX_TAKEN = 16  # jobs that a service runs at the same time; more if it has more processes
-Handler = tuple[MapRun | Batch | None, Callable[[Any], None]]  # whose reply it is, and what to do with it
-
-_LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
+Refused = Callable[[Exception], None]
+Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
+"""Whose reply it is, what to do with it, and what else to do, than giving up the map, if it can't be said."""
 
 
 @dataclass
@@ -34,8 +34,7 @@ class Exchange:
     """What one turn says to Redis, and what it hears.
 
     Args:
-        ask: The queues may hold jobs. Even a service full of short chunks takes one then, as a process becomes
-            free, so that a short job is not stuck behind a huge map.
+        ask: The queues may hold jobs, and are asked for them as far as these come before the maps that run.
         others: Job ids that were taken, and are to be begun by the caller, on the long path.
         begun: Whether plain jobs were begun.
         empty: The queues were asked and hold nothing more, as far as this service may know.
@@ -46,6 +45,7 @@ class Exchange:
     others: list[tuple[rq.Queue, str]] = field(default_factory=list)
     begun: bool = False
     empty: bool = False
+    _takes: tuple[list[rq.Queue], int] = field(default=([], 0), init=False)
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -55,37 +55,55 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
+        self._takes = planning.takes(state) if self.ask else ([], 0)
+        if self.ask and state.polls:
+            self.empty = not state.jobs_waiting
         with state.connection.pipeline(transaction=False) as pipe:
             handlers: list[Handler] = [
                 *self._queue_commits(pipe),
                 *self._queue_wounded(pipe),
+                *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
                 *self._queue_claims(pipe),
                 *self._queue_take(pipe),
             ]
             if not handlers:
                 return False
-            try:
-                replies = pipe.execute(raise_on_error=False)
-            except Exception:
-                state.unsure = True
-                raise
-        refused: Exception | None = None
-        for (run, handle), reply in zip(handlers, replies, strict=True):
-            try:
-                if isinstance(reply, Exception):
-                    raise reply
-                handle(reply)
-            except NoScriptError:
-                state.scripts.load()  # the server was restarted; what it did not run is said again
-            except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
-                if not is_damage(error):
-                    refused = error
-                elif not (mend(state.connection) or state.worker.mend(one.execution for one in state.taken)):
-                    self._damaged(run, error)
-        if refused:
-            raise refused
+            replies, broke = state.speech.say(state.connection, pipe)
+        failed = [error for handler, reply in zip(handlers, replies, strict=False)
+                  if (error := self._hear(handler, reply))]  # fmt: skip
+        if broke:
+            state.unsure = True  # what was said last may have been done, and what came after it was not said
+            raise broke
+        if failed:
+            raise failed[-1]
         return True
+
+    def _hear(self, handler: Handler, reply: Any) -> Exception | None:
+        """Act on a reply; returns what is not about one map or job, but about the server."""
+        state, (run, handle, refused) = self.state, handler
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            handle(reply)
+        except NoScriptError:
+            state.scripts.load()  # the server was restarted; what it did not run is said again
+        except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
+            if limits.says_refusal(error):
+                self._refused(run, refused, error)
+            elif not is_damage(error):
+                return error
+            elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
+                self._damaged(run, error)
+        return None
+
+    def _refused(self, run: MapRun | Batch | None, refused: Refused | None, error: Exception) -> None:
+        """What can't be said costs what it is about."""
+        log.error("can't be said to Redis: %s", error, extra={"action": "refused"})
+        if refused is not None:
+            refused(error)
+        else:
+            self._damaged(run, error)
 
     def _damaged(self, run: MapRun | Batch | None, error: Exception) -> None:
         if run is not None:
@@ -104,7 +122,10 @@ class Exchange:
             for ended in run.ended:
                 claim, outcome, note = ended
                 run.store.commit(claim, outcome, note, pipe)
-                handlers.append((run, partial(self._committed, run, ended)))
+                handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
+                if outcome.rest and not run.pending:
+                    guests.say_work(pipe, run)
+                    handlers.append((None, _nothing, None))
         return handlers
 
     def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
@@ -116,6 +137,21 @@ class Exchange:
         else:
             run.look = True  # the map was closed, or we were given up for dead
 
+    def _not_taken(self, run: MapRun, ended: Any, error: Exception) -> None:
+        """Have half of it tried at a time: the item whose outcome can't be stored fails, when it is alone."""
+        claim, outcome, note = ended
+        run.ended.remove(ended)
+        if len(claim.to_do) > 1:
+            parts = tuple((half, settled(claim.deaths)) for half in claim.halves())
+            again = Wounded(claim, 0, None, outcome.started, outcome.seconds, parts)
+            run.wounded.append(again)
+            return
+        failure = ItemFailure.not_stored(claim.to_do[0], str(error), note.host)
+        left = [Part(claim.range)]
+        run.ended.append(
+            (claim, ChunkOutcome([], [], [failure], outcome.started, outcome.seconds, left=left), note)
+        )
+
     # -- chunks that killed a process ------------------------------------------------------------------
 
     def _queue_wounded(self, pipe: Any) -> list[Handler]:
@@ -124,61 +160,67 @@ class Exchange:
         for run in self.state.maps:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
-                run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
-                handlers.append((run, _nothing))
-                if wounded.halves is None:
-                    run.store.release([(claim, deaths)], pipe)
+                if wounded.note is not None:
+                    run.store.note_death(claim, wounded.note, wounded.began, wounded.seconds, pipe)
+                    handlers.append((run, _nothing, None))
+                if wounded.parts:
+                    run.store.divide(claim, wounded.parts, pipe)
                 else:
-                    run.store.split(claim, wounded.halves, MAX_DEATHS - 1, pipe)
-                handlers.append((run, partial(self._given_back, run, wounded)))
+                    run.store.release([(claim, deaths)], pipe)
+                handlers.append((run, partial(self._given_back, run, wounded), None))
             run.pending += len(run.wounded)
         return handlers
 
     def _given_back(self, run: MapRun, wounded: Any, _reply: Any) -> None:
         run.wounded.remove(wounded)
-        self.state.meter.count("taskq_chunk_reruns", "process")
+        if wounded.note is not None:
+            self.state.meter.count("taskq_chunk_reruns", "process")
+
+    def _queue_refusals(self, pipe: Any) -> list[Handler]:
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            if run.unsaid is not None and not run.closed:
+                run.store.refuse(run.unsaid, pipe)
+                handlers.append((run, partial(self._refusal_said, run), None))
+        return handlers
+
+    @staticmethod
+    def _refusal_said(run: MapRun, _reply: Any) -> None:
+        run.unsaid = None
 
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended:
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
+            return []
+        if quarantine.is_secluded(self.state):
             return []
         handlers: list[Handler] = []
-        for run, count in self._wanted():
-            run.store.claim(self.state.name, count, pipe)
-            run.looked = time.monotonic()
-            handlers.append((run, partial(self._claimed, run)))
+        for run, count in planning.claims(self.state, beside_jobs=bool(self._takes[1])):
+            if count > 0:
+                run.store.claim(self.state.name, count, pipe)
+                run.looked = time.monotonic()
+                handlers.append((run, partial(self._claimed, run), None))
+            elif count < 0:
+                back = [run.ready.pop() for _ in range(-count)]
+                run.store.release([(claim, settled(claim.deaths)) for claim in back], pipe)
+                handlers.append((run, _nothing, None))
+                if not run.pending:
+                    guests.say_work(pipe, run)
+                    handlers.append((None, _nothing, None))
+                run.pending += len(back)
         return handlers
-
-    def _wanted(self) -> list[tuple[MapRun, int]]:
-        """How many chunks to claim, of which maps: ahead for fast ones, else as many as processes are free."""
-        now = time.monotonic()
-        hungry = [
-            run
-            for run in self.state.maps
-            if not (run.complete or run.closed) and (run.pending or now - run.looked >= _LOOK_AGAIN)
-        ]
-        free = max(0, len(self.state.lanes.idle) - self.state.waiting)
-        wanted = []
-        # Where short chunks keep all processes busy, one is free in a moment: a newcomer gets its turn.
-        soon = not free and any(run.fast and run.flying for run in self.state.maps)
-        for position, run in enumerate(hungry):
-            share = (free + len(hungry) - 1 - position) // len(hungry) or int(soon and not run.in_hand)
-            processes = self.state.lanes.size
-            if run.fast:
-                ahead = run.ahead * processes - run.in_hand
-            else:
-                ahead = share + run.brisk * processes - len(run.ready)
-            if ahead > 0:
-                wanted.append((run, ahead))
-        return wanted
 
     def _claimed(self, run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply, self.state.name)
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
-        run.ready.extend(answer.claims)
+        answer.claims[:] = casualties.sift(self.state, run, answer.claims)
+        if run.refused:  # meanwhile
+            run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
+        else:
+            run.ready.extend(answer.claims)
         run.look = answer.state != "open"
 
     # -- plain jobs on the short path ------------------------------------------------------------------
@@ -188,7 +230,8 @@ class Exchange:
         if not jobs:
             return []
         short_path.queue_finish(self.state, pipe, jobs)
-        return [(Batch(jobs), partial(self._finished, jobs))]
+        batch = Batch(jobs)
+        return [(batch, partial(self._finished, jobs), batch.break_off)]
 
     def _finished(self, jobs: list[QuickJob], reply: list[int]) -> None:
         *codes, idle = reply
@@ -206,33 +249,14 @@ class Exchange:
     # -- taking jobs -----------------------------------------------------------------------------------
 
     def _queue_take(self, pipe: Any) -> list[Handler]:
-        room = self._room() if self.ask else 0
-        if room < 1:
+        state, (queues, room) = self.state, self._takes
+        if not room:
             return []
-        state, queues = self.state, list(self.state.order)
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            room=room, alternates=state.order.alternates,
+            room=room, maps=planning.maps(state), alternates=state.order.alternates,
         )  # fmt: skip
-        return [(None, partial(self._taken, queues))]
-
-    def _room(self) -> int:
-        """How many jobs to take; under a load of maps one at a time, as processes become free."""
-        state = self.state
-        if state.stopping or time.monotonic() < state.holds_back_until:
-            return 0
-        maps, waiting = list(state.maps), state.waiting
-        if not maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
-            seconds, most = short_path.AHEAD
-            ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
-            room = ahead - waiting if waiting <= ahead // 2 else 0
-            return min(room, state.allowance)
-        limit = max(MAX_TAKEN, state.lanes.size)
-        if waiting:
-            return 0
-        # Not behind plain jobs: nobody knows how long they take, and others may be free.
-        busy_with_maps = bool(maps) and all(run.fast for run in maps)
-        return min(len(state.lanes.idle) or int(busy_with_maps), limit - len(state.taken), state.allowance)
+        return [(None, partial(self._taken, queues), None)]
 
     def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
         state = self.state
@@ -244,7 +268,18 @@ class Exchange:
         self.begun = bool(begun)
         state.begin(begun)
         for queue, _job_id in self.others:
-            state.order.took(queue)
+            state.order.took(queue.name)
+        if state.polls:
+            self._count(queues, [*(job.queue for job in begun), *(queue for queue, _job_id in self.others)])
+
+    def _count(self, asked: list[rq.Queue], taken: list[rq.Queue]) -> None:
+        """Keep up what waits in which queue, until it is looked at again."""
+        waiting = self.state.jobs_waiting
+        for queue in asked if self.empty else taken:
+            left = 0 if self.empty else waiting.get(queue.name, 0) - 1
+            waiting[queue.name] = left
+            if left <= 0:
+                del waiting[queue.name]
 
 
 def _nothing(_reply: Any) -> None:
@@ -256,8 +291,8 @@ def resolve_doubt(state: State) -> None:
 
     It gives back what it knows nothing of, and lets go of what it does not hold any more.
     """
-    for queue in state.queues:
-        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), b"list")
+    for queue in state.queues[:FETCHERS]:
+        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), "list")
     taken = {one.holding.key: one for one in state.taken}
     held = holdings.read(state.connection, state.name)
     for key, holding in held.items():
@@ -290,5 +325,5 @@ def _resolve_claims(state: State, run: MapRun) -> None:
     known = {claim.text for claim in run.held}
     unknown = [claim for claim in run.store.held_by(state.name) if claim.text not in known]
     if unknown:
-        run.store.release((claim, claim.deaths) for claim in unknown)
+        run.store.release((claim, settled(claim.deaths)) for claim in unknown)
         run.pending += len(unknown)

@@ -9,25 +9,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cotyledon
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 from setproctitle import setproctitle
 
 from taskq.errors import VersionError
 from taskq.payload import signing
-from taskq.redis import exposure
-from taskq.redis.connection import connect, hide_password
+from taskq.redis import exposure, reach
+from taskq.redis.connection import connect
 from taskq.redis.lua import Scripts
+from taskq.redis.urls import hide_password
 from taskq_workers import clock, logs, signals, telemetry
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link import flight
+from taskq_workers.link.flight import Flight
 from taskq_workers.service import server_check, version
 from taskq_workers.service.core.events import Died, Done, Message, Stop
 from taskq_workers.service.core.inbox import Inbox
-from taskq_workers.service.core.state import State
+from taskq_workers.service.core.state import FETCHERS, State
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.dispatcher import Dispatcher
 from taskq_workers.service.jobs import fetcher
@@ -42,6 +45,7 @@ log = logging.getLogger(__name__)
 
 FINISHED = 88  # exit code of a service that has ended by itself, for good: burst, shutdown command, ...
 REFUSED = 87  # of one that may not work here: another version of taskq does
+UNUSABLE = 86  # of one that can't work here: the server wants a password, has no such database, is none of Redis
 
 _OVERHEAD = 10.0  # seconds that handing everything back may take, after the grace
 _BACK_OFF = (0.5, 10.0)  # seconds: first and longest pause while Redis can't be reached at the start
@@ -67,7 +71,8 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         self._title = f"taskq: service {worker_id}"
         self._name = worker_name(manager, worker_id, settings.rq.name)
         self._inbox = Inbox()
-        self._say_ready = partial(ready.__setitem__, worker_id, os.getpid())
+        self._record = flight.path_of(worker_id)
+        self._ready = ready
         self._stopping = threading.Event()
         self._ended = threading.Event()
 
@@ -92,6 +97,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                     connect(url, retries=0, pool=LeanPool, client=LeanRedis),
                     lambda: connect(url, retries=0, timeout=fetcher.TIMEOUT, client=LeanRedis),
                     self._say_ready,
+                    self._record,
                 )
                 dispatcher.run()
                 guard.clean_up()
@@ -100,6 +106,14 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         finally:
             telemetry.flush(spans)
             self._ended.set()
+
+    def _say_ready(self) -> None:
+        """To the manager, and to people: what this service does, and where."""
+        self._ready[self.worker_id] = os.getpid()
+        settings = self._settings
+        count = f"{settings.processes} pool process{'es' if settings.processes > 1 else ''}"
+        log.info("ready: runs jobs of %s on %s; Redis at %s", ", ".join(settings.queues), count,
+                 hide_password(settings.url), extra={"action": "ready"})  # fmt: skip
 
     def terminate(self) -> None:
         """Drain: called by cotyledon on SIGTERM, and when the manager has died."""
@@ -130,16 +144,17 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 log.warning("the server's settings were not checked: %s", error, extra={"action": "server_check"})
 
     def _wait_for_redis(self) -> bool:
-        """Whether it answers; False if we were stopped before."""
+        """Whether it answers; False if we were stopped before. Ends the process if waiting would not help."""
         pause = _BACK_OFF[0]
         while not self._stopping.is_set():
             try:
                 connect(self._settings.url, retries=0).ping()
             except (RedisError, OSError) as error:
-                hint = " Check user and password." if isinstance(error, AuthenticationError) else ""
-                url = hide_password(self._settings.url)
-                log.error("no Redis at %s: %s.%s Next try in %.1f s", url, str(error).rstrip("."), hint, pause,
-                          extra={"action": "no_redis"})  # fmt: skip
+                url, why = hide_password(self._settings.url), reach.reason(error)
+                if remedy := reach.final(error):
+                    log.error("no Redis at %s: %s. %s", url, why, remedy, extra={"action": "no_redis"})
+                    sys.exit(UNUSABLE)
+                log.error("no Redis at %s: %s. Next try in %.1f s", url, why, pause, extra={"action": "no_redis"})
                 self._stopping.wait(pause)
                 pause = min(pause * 2, _BACK_OFF[1])
             else:
@@ -155,6 +170,7 @@ def build(
     connection: Any,
     new_connection: Callable[[], Any],
     on_ready: Callable[[], object] = lambda: None,
+    record: Path | None = None,
 ) -> Dispatcher:
     """Put one service's parts together; nothing runs yet but RQ's command channel.
 
@@ -166,6 +182,7 @@ def build(
         connection: The dispatcher's.
         new_connection: Makes one for each fetcher.
         on_ready: Called once the service is registered and its pool processes are on their way.
+        record: The file of its flight record; None: it keeps none.
     """
     clock.SERVER.measure(connection)
     worker = RQWorker(settings.queues, name, connection, settings.rq)
@@ -178,6 +195,7 @@ def build(
         title,
         on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
         on_death=lambda lane: inbox.put(Died(lane)),
+        record=Flight(record, settings.processes) if record else None,
     )
     webhooks = Webhooks(
         lambda: inbox.put(Message({"command": "taskq-sent"})), private=settings.trust.private_webhooks
@@ -186,5 +204,7 @@ def build(
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
     gate = threading.Event()
-    fetchers = [Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues]
+    fetchers = [
+        Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues[:FETCHERS]
+    ]
     return Dispatcher(state, inbox, Fetching(state, gate, fetchers), on_ready)

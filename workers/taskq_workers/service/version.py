@@ -49,7 +49,6 @@ def open_maps(connection: Any) -> list[str]:
 def notes(connection: Any, live: list[ServiceInfo]) -> list[str]:
     """All there is to say of the versions that work on a server."""
     said = [*others(live), *open_maps(connection)]
-    said += [f"the service {info.name} has no pool process: {info.trouble}" for info in live if info.trouble]
     builds = Counter(info.build or "unknown" for info in live)
     if len(builds) > 1:
         listed = ", ".join(f"{build} ({count} services)" for build, count in sorted(builds.items()))

@@ -6,7 +6,8 @@ import { clock, count, seconds, short } from "./format.js";
 const PLACES = ["queued", "started", "finished", "failed", "deferred", "scheduled", "canceled"];
 let where = null; // { queue, place, page }
 
-byId("queues-head").append(...PLACES.map((place) => make("th", { scope: "col" }, place)));
+byId("queues-head").append(...PLACES.map((place) => make("th", { scope: "col" }, place)),
+  make("th", { scope: "col" }, "next waits"), make("th", { scope: "col" }, "behind"));
 
 export function drawQueues(queues) {
   fill(byId("queues"), queues, (queue) => queue.name, createQueue, updateQueue);
@@ -17,7 +18,8 @@ export function drawQueues(queues) {
 
 function createQueue(queue) {
   return make("tr", {}, make("td", { className: "name" }, queue.name), ...PLACES.map((place) =>
-    make("td", { className: "n" }, make("button", { onclick: () => { where = { queue: queue.name, place, page: 0 }; load(); } }))));
+    make("td", { className: "n" }, make("button", { onclick: () => { where = { queue: queue.name, place, page: 0 }; load(); } }))),
+  make("td", { className: "n" }), make("td"));
 }
 
 function updateQueue(row, queue) {
@@ -27,6 +29,8 @@ function updateQueue(row, queue) {
     button.setAttribute("aria-label", `${queue[place]} ${place} jobs of ${queue.name}`);
     button.setAttribute("aria-pressed", where?.queue === queue.name && where?.place === place);
   });
+  say(row.children[PLACES.length + 1], queue.waited === null ? "" : seconds(queue.waited));
+  say(row.children[PLACES.length + 2], queue.behind);
 }
 
 async function load() {

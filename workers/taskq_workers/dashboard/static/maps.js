@@ -57,8 +57,8 @@ function update(row, map) {
   row.className = map.status;
   say(name.querySelector(".sub").lastChild, `on ${map.queue || "?"}`);
   status.firstChild.className = `status ${map.status}`;
-  say(status.firstChild, map.status);
-  status.firstChild.title = map.reason;
+  say(status.firstChild, map.refused && !ENDED.has(map.status) ? `${map.status}, refused by a worker` : map.status);
+  status.firstChild.title = map.reason || (map.refused && `refused by ${map.refused}`);
   const [bar, text] = progress.children;
   bar.setAttribute("aria-valuenow", map.total ? Math.round((100 * (map.done + map.failed)) / map.total) : 0);
   bar.children[0].style.width = `${map.total ? (100 * map.done) / map.total : 0}%`;

@@ -5,7 +5,8 @@ import { bytes, count, process, seconds } from "./format.js";
 export function drawServices(services, now, nameOf) {
   const rows = services.flatMap((service) => [
     { ...service, key: service.name, title: `Service ${service.place.split("-").pop()} on ${service.host}`,
-      runs: `${service.queues.join(", ")}; ${count(service.finished)} jobs done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
+      trouble: service.trouble,
+      runs: service.trouble || `${service.queues.join(", ")}; ${count(service.finished)} jobs done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
       sub: `process ${service.pid}, Python ${service.python}`, deaths: null, group: true },
     ...[...service.processes].sort((a, b) => a.lane - b.lane).map((one) => ({ ...one, key: `${service.name} ${one.lane}`, title: `Pool process ${process(service.place, one.lane)}`,
       sub: `process ${one.pid}`, runs: running(one, now, nameOf), group: false })),
@@ -33,7 +34,7 @@ function update(element, row, now) {
   say(memory, row.memory ? bytes(row.memory) : "–");
   say(cpu, `${Math.round(100 * row.cpu)} %`);
   say(runs, row.runs);
-  runs.className = row.runs === "idle" ? "soft" : "";
+  runs.className = row.trouble ? "trouble" : row.runs === "idle" ? "soft" : "";
   say(age, row.started ? seconds(now - row.started) : "–");
   say(deaths, row.deaths === null ? "" : count(row.deaths));
   deaths.className = row.deaths ? "n bad" : "n";

@@ -6,6 +6,7 @@ errands    what waits for a process, and is no job
 events     what may come to the inbox
 inbox      events, and who acts on them
 queue_order  in which the queues are asked
+policy     which source gets the next process
 damage     garbage in Redis costs the job to which it belongs
 meter      counts, until they are told
 webhooks   RQ's webhooks, in a thread

@@ -1,14 +1,13 @@
 """What stands in Redis may be anything; garbage costs the job to which it belongs, never the service.
 
 An error is either the server's (it is away, without memory, read-only ...), and then the same is said again later;
-or it is *damage*: a key of another type, a number that is none, a hash that is no job's. Saying the same again
-would give the same answer for ever.
+or it is *damage*: a key of another type, a number that is none, a hash that is no job's, a value that can't be
+sent. Saying the same again would give the same answer for ever.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,26 +15,27 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from taskq.redis import keys
-from taskq.redis.patience import says_damage
+from taskq.redis.lua import Scripts
+from taskq.redis.patience import says_state
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 86_400.0  # seconds: no clock is wrong by more
+_AHEAD = 86_400  # seconds: no clock is wrong by more
 
 _TYPES = {
-    keys.LEASES: b"zset",
-    keys.MAPS: b"zset",
-    keys.SERVICES: b"hash",
-    keys.REFUSED: b"hash",
-    keys.ACTIVITY: b"hash",
-    keys.METRICS: b"hash",
-    keys.TIMELINE: b"stream",
+    keys.TIMELINE: "stream",
+    keys.LEASES: "zset",
+    keys.MAPS: "zset",
+    keys.SERVICES: "hash",
+    keys.REFUSED: "hash",
+    keys.ACTIVITY: "hash",
+    keys.METRICS: "hash",
 }
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether it is of no use to try again."""
-    return says_damage(error) if isinstance(error, RedisError) else isinstance(error, Exception)
+    """Whether it is of no use to try again: neither the server's state nor the way there is to blame."""
+    return not says_state(error) if isinstance(error, RedisError) else isinstance(error, Exception)
 
 
 @contextmanager
@@ -57,26 +57,14 @@ def raise_others(replies: list[Any], what: str) -> None:
                 raise reply
 
 
-def mend(connection: Any) -> bool:
+def mend(scripts: Scripts) -> bool:
     """Delete those keys which all services share and which can't be worked with; whether there was one.
 
     They are of a wrong type, or a timeline whose last entry is of a time to come, so that none can be added. All
-    of them come back by themselves: leases and the register with the next renewals.
+    of them come back by themselves: leases and the register with the next renewals. It is the server that looks
+    and decides (mend.lua): what a service has got wrong, such as a type or the time, must cost nobody else his.
     """
-    with connection.pipeline(transaction=False) as pipe:
-        for key in _TYPES:
-            pipe.type(key)
-        kinds = pipe.execute()
-    found = dict(zip(_TYPES, kinds, strict=True))
-    wrong = [key for key, kind in found.items() if kind not in (_TYPES[key], b"none")]
-    if found[keys.TIMELINE] == b"stream" and _is_ahead(connection):
-        wrong.append(keys.TIMELINE)
-    for key in wrong:
-        log.error("%s can't be worked with, and is deleted", key, extra={"action": "damage"})
-        connection.delete(key)
-    return bool(wrong)
-
-
-def _is_ahead(connection: Any) -> bool:
-    last = connection.xinfo_stream(keys.TIMELINE)["last-generated-id"]
-    return int(bytes(last).partition(b"-")[0]) > (time.time() + _AHEAD) * 1000
+    deleted = scripts.mend(list(_TYPES), [*_TYPES.values(), _AHEAD])
+    for key in deleted:
+        log.error("%s can't be worked with, and is deleted", key.decode(), extra={"action": "damage"})
+    return bool(deleted)

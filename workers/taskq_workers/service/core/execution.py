@@ -14,27 +14,29 @@ from rq.executions import Execution
 from rq.job import Job
 
 from taskq.maps.claim import Claim
+from taskq.maps.deaths import services, total
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
+from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
 from taskq.redis import holdings, refusals
 from taskq.redis.holdings import Holding
+from taskq.redis.limits import Limits
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
 from taskq_workers.service.core.damage import is_damage
+from taskq_workers.service.core.map_function import MapFunction
+from taskq_workers.settings import MAX_DEATHS
 
 FAST = 0.12
 """Seconds. Chunks that run shorter than this are claimed ahead and queued behind running ones, so that no process
 waits for Redis, nor for the service. Those of which taskq picks the size do, but for items that take longer."""
 
-BRISK = 0.5
-"""Seconds. Of chunks shorter than this one for each process is claimed ahead; longer ones are only claimed when a
-process is free, so that idle services get their share."""
-
 AHEAD = (0.02, 2, 32)
-"""How much of a fast map each process has in hand: as many chunks as run in so many seconds, between 2 and 32."""
+"""How much each process has in hand where chunks are fast, the one that runs included: as many as run in so many
+seconds, between 2 and 32. What takes longer is claimed when a process is free, and not before."""
 
 BATCH = (0.004, 32)
 """Short plain jobs that a process gets at once: as many as run in so many seconds, and at most so many."""
@@ -42,7 +44,6 @@ BATCH = (0.004, 32)
 BATCH_BYTES = 1 << 16
 """Of arguments in a batch; else reading it takes longer than running it."""
 
-KEPT_FUNCTION = 1 << 20  # bytes; the memory of a service is not to depend on what users send
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
 
@@ -123,49 +124,55 @@ class PlainJob(Taken):
 
 @dataclass(frozen=True)
 class Wounded:
-    """A chunk whose process died.
+    """A chunk whose process died, or whose outcome can't be stored, or which can't be run here at all.
 
     Args:
-        deaths: Of processes that ran it, this one included if it is to blame.
-        note: Who ran it.
+        deaths: To note: of processes that ran it, this one included if it is to blame.
+        note: Who ran it, of a death; None: it was none.
         began: Unix time at which it began to run.
-        halves: Into which it is split, so that the item at fault is found; None: it is tried again as it is.
+        parts: Into which it is divided, so that the item at fault is found, each with its deaths; none: it is
+            tried again as it is.
         seconds: How long it ran.
     """
 
     claim: Claim
     deaths: int
-    note: TimelineNote
+    note: TimelineNote | None
     began: float
     seconds: float
-    halves: tuple[Range, Range] | None = None
+    parts: tuple[tuple[Range, int], ...] = ()
 
 
 @dataclass(eq=False)
 class MapRun(Taken):
-    """A map that this service owns, or (``helper``) helps with: its own share of it only.
+    """A map that this service owns, or in whose work it has a place as a ``guest``: its own share of it only.
 
     Args:
         ready: Chunks claimed and not yet in a lane.
+        last: Those of them that are to run alone: see ``quarantine.py``.
         flying: Task number -> the chunk that it runs.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
-        wounded: Chunks whose process died; they wait to be given back.
+        wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
         look: Something has happened to the map that its own hash must tell of.
     """
 
     store: MapStore = field(kw_only=True)
     info: MapInfo = field(kw_only=True)
-    helper: bool = False
+    guest: bool = False
     ready: deque[Claim] = field(default_factory=deque)
+    last: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
-    pending: int = 1
+    pending: int = 1000  # until it was asked for the first time
     look: bool = False
-    asked: bool = False  # whether help has been asked for, if needed
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    refused: str = ""  # why this service can't run it: see ``refusing.py``
+    unsaid: Refusal | None = None  # the same, until it is in Redis
+    refusals_at: float = 0.0  # when to look next who else can't, on the monotonic clock
+    nobody_since: float | None = None  # since when nobody can, on the monotonic clock
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
     callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
@@ -173,10 +180,15 @@ class MapRun(Taken):
     stopped: bool = False  # it was closed because somebody wants its end
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
     context: str = ""  # of the job's span: its chunks' parent
+    asked_for_context: bool = False  # since there was none
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
-    loaded: bytes = field(default=b"", repr=False)  # the pickled function, once a process needed it
+    function: MapFunction = field(init=False)
+    limits: Limits | None = None  # of the server, if they are not what they are as a rule
     looked: float = 0.0  # when claims were last asked for, on the monotonic clock
+
+    def __post_init__(self) -> None:
+        self.function = MapFunction(self.store)
 
     @property
     def key(self) -> str:
@@ -187,50 +199,45 @@ class MapRun(Taken):
         return 0.0 < self.seconds < FAST
 
     @property
-    def brisk(self) -> bool:
-        return FAST <= self.seconds < BRISK
-
-    @property
-    def ahead(self) -> int:
-        """Chunks to have in hand for each process, of a fast map."""
-        seconds, least, most = AHEAD
-        return max(least, min(most, int(seconds / self.seconds)))
+    def weight(self) -> float:
+        """Its share of its queue's time, beside the others' shares."""
+        return self.info.weight
 
     @property
     def held(self) -> list[Claim]:
         """Every chunk of which it believes to hold the claim."""
         ended = [claim for claim, _outcome, _note in self.ended]
-        return [*self.ready, *self.flying.values(), *ended, *(one.claim for one in self.wounded)]
+        return [*self.ready, *self.last, *self.flying.values(), *ended, *(one.claim for one in self.wounded)]
 
     @property
     def in_hand(self) -> int:
-        return len(self.ready) + len(self.flying)
+        return len(self.ready) + len(self.last) + len(self.flying)
 
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""
-        info, k = self.info, self.store.keys
-        introduction = None if known else Introduction(k.id, k.incarnation, self.function(), self.fields)
+        info, k, function = self.info, self.store.keys, self.function
+        introduction = None
+        if not known:
+            introduction = Introduction(
+                k.id, k.incarnation, function.data, self.fields, function.path, function.size
+            )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
-            info.limit, info.item_timeout, info.adapt,
+            info.limit, info.item_timeout, info.adapt, self.limits,
+            claim.deaths > 0,
         )  # fmt: skip
 
-    def function(self) -> bytes:
-        """The pickled function; a large one is not kept here, so each process that needs it costs a read.
-
-        Raises:
-            DamagedError: If it is gone.
-        """
-        found = self.loaded or self.store.function()
-        if len(found) <= KEPT_FUNCTION:
-            self.loaded = found
-        return found
+    def wait_again(self, claim: Claim) -> None:
+        """A chunk was not begun by the process that it had been given to, or is not to blame for its death."""
+        alone = services(claim.deaths) and total(claim.deaths) >= MAX_DEATHS - 1
+        (self.last if alone else self.ready).appendleft(claim)
 
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""
         self.closed = self.closed or f"{type(error).__name__}: {error}"
         self.refusal = self.refusal or refusals.of(error)
         self.ready.clear()
+        self.last.clear()
         self.ended.clear()
         self.wounded.clear()
 

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-
-import rq
+from collections.abc import Iterator, Sequence
 
 
 class QueueOrder:
-    """The queues, in the order in which they are to be asked for a job now.
+    """The names of the queues, in the order in which they are to be asked now.
 
     Args:
-        strategy: ``default``: always as given; ``round_robin``: one that gave a job is asked last from then on;
-            ``random``: shuffled for each job.
+        strategy: ``default``: always as given; ``round_robin``: one that gave something is asked last from then
+            on; ``random``: shuffled each time.
+        names: Of the queues.
     """
 
-    def __init__(self, strategy: str, queues: list[rq.Queue]) -> None:
+    def __init__(self, strategy: str, names: Sequence[str]) -> None:
         self._strategy = strategy
-        self._queues = list(queues)
+        self._names = list(names)
 
-    def __iter__(self) -> Iterator[rq.Queue]:
-        return iter(self._queues)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._queues)
+        return len(self._names)
 
     @property
     def alternates(self) -> bool:
         """Whether, when several jobs are taken at once, the queues take turns."""
         return self._strategy != "default"
 
-    def took(self, queue: rq.Queue) -> None:
-        """A job was taken from this one."""
-        if self._strategy == "round_robin":
-            position = self._queues.index(queue) + 1
-            self._queues = self._queues[position:] + self._queues[:position]
+    def copy(self) -> QueueOrder:
+        """One that shows what would come next."""
+        return QueueOrder(self._strategy, self._names) if self.alternates else self
+
+    def took(self, name: str) -> None:
+        """A job, or a chunk, was taken from this one."""
+        if self._strategy == "round_robin" and name in self._names:
+            position = self._names.index(name) + 1
+            self._names = self._names[position:] + self._names[:position]
         elif self._strategy == "random":
-            random.shuffle(self._queues)
+            random.shuffle(self._names)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import rq
+from redis.exceptions import RedisError
 from rq.job import Job
 
 from taskq.maps.claim import Claim
@@ -26,14 +29,41 @@ from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
+from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
+from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
-from taskq_workers.settings import Settings
+from taskq_workers.settings import MAX_DEATHS, Settings
 
 log = logging.getLogger(__name__)
 
+FETCHERS = 4
+"""So many queues have a fetcher each, which waits for their jobs: a thread and a connection. Where there are more
+queues, the others are looked at, all at once, while a process is free."""
+
 LONG = 0.05  # seconds; a plain job that runs longer is not short
+
+MOST_REFUSED = (1000, 60.0)
+"""How many maps that can't be run here are remembered, and for how many seconds: what is missing may come."""
+
+
+@dataclass
+class OpenMap:
+    """A map in the register of a queue.
+
+    Args:
+        pending: Chunks that nobody holds.
+        claimed: Chunks that somebody holds.
+        weight: Its share of its queue's time.
+    """
+
+    id: str
+    incarnation: str
+    queue: str
+    pending: int
+    claimed: int
+    weight: float = 1.0
 
 
 @dataclass
@@ -44,22 +74,28 @@ class State:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
         maps: Those of them that are maps, in the order of whose turn it is.
         ready: The plain ones that wait for a process, in their order.
-        held: The plain ones that wait until another has ended: see ``suspect.py``.
+        held: The plain ones that are to run alone: see ``quarantine.py``.
+        alone: Number of the task that runs alone, or did.
+        drain: When nothing is begun, so that something can run alone.
         unrecorded: The plain ones that have ended, until Redis knows.
-        jobs_turn: The next idle process is for a plain job, if there is one; else for a chunk.
+        policy: Says which source the next process is for.
         due: On the monotonic clock: no plain job is over its time before.
         errands: What waits for an idle process, besides jobs and chunks.
         order: In which the queues are asked for jobs.
-        begun: Jobs, so far; helping with a map is none.
+        begun: Jobs, so far; a place in the work on a map is none.
         job_seconds: Running mean of how long plain jobs ran; None while nothing is known.
         suspended: By ``rq suspend``: nothing new is begun, of maps neither.
         finished: Why the service ends for good, once it does.
         tickets: Of the fetchers' waits that have no end yet: executions whose ids begin with one of them are on
             their way here. Fetchers add, the dispatcher removes.
+        failing: Why its turns fail, while several in a row have.
+        refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
-        holds_back_until: On the monotonic clock: until then it reserves nothing, so that the helper job which it
-            has just put at the front of the queue goes to somebody else.
+        open: What is open in its queues, as last seen: (id, incarnation) -> the map.
+        jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
+        looks: So many times it has looked.
+        shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
     """
 
     settings: Settings
@@ -69,12 +105,15 @@ class State:
     scripts: Scripts
     webhooks: Webhooks
     meter: Meter = field(default_factory=Meter)
+    speech: Speech = field(default_factory=Speech)
     taken: dict[Taken, None] = field(default_factory=dict)
     maps: deque[MapRun] = field(default_factory=deque)
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
+    alone: int = 0
+    drain: Any = None
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
-    jobs_turn: bool = True
+    policy: Policy = field(default_factory=Policy)
     due: float = math.inf
     errands: deque[Errand] = field(default_factory=deque)
     begun: int = 0
@@ -82,13 +121,18 @@ class State:
     suspended: bool = False
     finished: str = ""
     tickets: set[str] = field(default_factory=set)
+    failing: str = ""
+    refused: dict[tuple[str, str], float] = field(default_factory=dict)
     unsure: bool = False
     stopping: bool = False
-    holds_back_until: float = 0.0
+    open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
+    jobs_waiting: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+    shares_until: float = 0.0
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.order = QueueOrder(self.settings.rq.dequeue_strategy, self.worker.queues)
+        self.order = QueueOrder(self.settings.rq.dequeue_strategy, [queue.name for queue in self.queues])
         self.worker.on_webhooks = self._send_webhooks
 
     @property
@@ -96,8 +140,24 @@ class State:
         return self.worker.name
 
     @property
+    def trouble(self) -> str:
+        """Why it does no work, or little, for people; "" if it is well."""
+        return f"takes nothing: {self.lanes.trouble}" if self.lanes.trouble else self.failing
+
+    @property
     def queues(self) -> list[rq.Queue]:
         return self.worker.queues
+
+    @property
+    def polls(self) -> bool:
+        """Whether there are queues without a fetcher."""
+        return len(self.queues) > FETCHERS
+
+    @property
+    def ordered(self) -> list[rq.Queue]:
+        """The queues in the order in which they are to be asked for a job now."""
+        queues = {queue.name: queue for queue in self.queues}
+        return [queues[name] for name in self.order]
 
     @property
     def plain(self) -> Iterator[PlainJob]:
@@ -139,14 +199,15 @@ class State:
         """Run a job from now on."""
         self.taken[taken] = None
         if isinstance(taken, MapRun):
+            taken.limits = self.speech.limits if self.speech.limits.unusual else None
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
-            self.ready.append(taken)
+            (self.held if taken.deaths >= MAX_DEATHS - 1 else self.ready).append(taken)
 
     def begin(self, jobs: Sequence[PlainJob]) -> None:
         """Run jobs that the take script has begun."""
         for job in jobs:
-            self.order.took(job.queue)
+            self.order.took(job.queue.name)
             self.add(job)
         self.begun += len(jobs)
         if jobs:
@@ -156,7 +217,7 @@ class State:
         """A plain job was not begun by the process that it had been given to: it is the next one's."""
         if job in self.taken and job.outcome is None:
             job.submitted, job.deadline = False, None
-            self.ready.appendleft(job)
+            (self.held if job.deaths >= MAX_DEATHS - 1 else self.ready).appendleft(job)
 
     def note_end(self, job: PlainJob, outcome: JobOutcome) -> None:
         """A plain job has ended; that is recorded with the next exchange."""
@@ -171,6 +232,8 @@ class State:
             if taken in self.maps:
                 self.maps.remove(taken)
             self.lanes.forget(taken.key)
+            if (source := (taken.store.keys.id, taken.store.keys.incarnation)) not in self.open:
+                self.policy.forget(source)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):
@@ -186,10 +249,25 @@ class State:
     def committed(self, run: MapRun, claim: Claim, outcome: ChunkOutcome, note: TimelineNote) -> None:
         """Count a chunk that was stored just now, and record its span."""
         self.meter.committed(outcome)
+        if run.guest and not run.context and not run.asked_for_context and tracing.active():
+            run.asked_for_context = True  # it joined before the owner had said it
+            with suppress(RedisError):
+                run.context = run.store.info().span
         if run.context:
             attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
             tracing.chunk(run.context, str(claim.range), outcome, attributes)
+
+    def note_refusal(self, map_id: str, incarnation: str) -> None:
+        """This service can't run the map: see ``refusing.py``."""
+        self.refused[map_id, incarnation] = time.monotonic()
+        while len(self.refused) > MOST_REFUSED[0]:
+            del self.refused[next(iter(self.refused))]
+
+    def leaves_alone(self, map_id: str, incarnation: str) -> bool:
+        """Whether it has found out not long ago that it can't run this map."""
+        at = self.refused.get((map_id, incarnation))
+        return at is not None and time.monotonic() - at < MOST_REFUSED[1]
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

@@ -4,6 +4,10 @@ fetcher     a thread that waits for one queue's jobs
 fetching    when the fetchers wait, and what they bring
 intake      how a reserved id becomes something that runs
 short_path  simple plain jobs, many at a time
+offers      what could run now
+guests      open maps of others
+search      when to look for work
+planning    how much to claim and to take
 feeding     which process gets what next
 recall      takes back what waits behind a long task
 deadlines   what has run too long

@@ -1,7 +1,8 @@
 """What becomes of the tasks of a pool process that died.
 
 Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been. A
-process may also die while it reads a task: then that one is to blame, if it happens again and again.
+process may also die while it reads a task: then that one is to blame, if it happens again and again. One that has
+not even got ready for a task has died of something else, and nobody is to blame.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import logging
 
 from taskq.maps.claim import Claim
+from taskq.maps.deaths import SERVICE, services, settled, total
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.payload.ranges import Range
+from taskq.views.timeline import TimelineNote
+from taskq_workers import clock
 from taskq_workers.lanes.death import Death
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tasks import JobOutcome
@@ -18,7 +22,8 @@ from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending
-from taskq_workers.settings import MAX_DEATHS
+from taskq_workers.service.upkeep.evidence import read_trace
+from taskq_workers.settings import HOST, MAX_DEATHS
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +31,8 @@ log = logging.getLogger(__name__)
 def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
     death = lane.death
-    unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks else 0
+    unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks and not lane.stillborn else 0
+    first = next(iter(lane.tasks), 0)
     told = death.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
     if lane.tasks:
         log.warning("pool process %d died by %s", lane.where.pid, death, extra={"action": "pool_process_died"})
@@ -37,7 +43,7 @@ def settle(state: State, lane: Lane) -> None:
         elif isinstance(taken, PlainJob):
             taken.unread += number == unread
             taken.alone = taken.alone or unread != 0  # whose arguments it died of, another death shows
-            killed = number == death.task or (told and number == unread)
+            killed = number == death.task or (told and number == first)
             _settle_job(state, lane, death, taken, guilty=killed or taken.unread >= MAX_DEATHS)
         elif isinstance(taken, Errand):
             _settle_errand(state, lane, taken, guilty=number == death.task)
@@ -53,7 +59,7 @@ def _settle_chunk(state: State, lane: Lane, death: Death, run: MapRun, number: i
     elif run.closed or run not in state.taken:
         return
     elif not guilty:
-        run.ready.appendleft(claim)
+        run.wait_again(claim)
     else:
         _settle_guilty(state, lane, death, run, claim)
 
@@ -63,25 +69,82 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
     if death.killed_for == ITEM_TIMEOUT:
         _settle_timeout(state, lane, death, run, claim)
         return
-    deaths = claim.deaths + 1
-    if deaths < MAX_DEATHS or len(claim.to_do) > 1:
-        # From the third death on each one halves it, until the item at fault is alone.
-        halves = None if deaths < MAX_DEATHS else claim.halves()
-        note = state.note(lane, "killed")
-        run.wounded.append(Wounded(claim, deaths, note, death.began, death.seconds, halves))
+    noted = settled(claim.deaths) + 1
+    note = state.note(lane, "killed")
+    if total(noted) < MAX_DEATHS or len(claim.to_do) > 1:
+        parts = _parts(claim, noted, death.item if claim.deaths else None)
+        run.wounded.append(Wounded(claim, noted, note, death.began, death.seconds, parts))
     else:
-        [index] = claim.to_do
-        host = lane.where.host
-        failure = ItemFailure.lost(index, f"{death.cause} on {host}", deaths, host)
-        outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, left=[Part(claim.range)])
-        run.ended.append((claim, outcome, state.note(lane, "killed")))
+        run.ended.append((claim, _lost(claim, noted, f"{death.cause} on {lane.where.host}", death), note))
+
+
+def _parts(claim: Claim, noted: int, item: int | None) -> tuple[tuple[Range, int], ...]:
+    """Into which to divide a range after so many deaths; nothing, if it is to run as it is once more.
+
+    Args:
+        claim: The range's.
+        noted: Its deaths.
+        item: That ran when something died of it; None: nobody knows exactly.
+    """
+    if len(claim.to_do) == 1:
+        return ()
+    if item is not None and item in claim.to_do:  # the others have done nothing
+        beside = (Range(claim.range.start, item - claim.range.start), Range(item + 1, claim.range.end - item - 1))
+        before, after = ([(one, 0)] if one.count and claim.header.within(one) else [] for one in beside)
+        return (*before, (Range(item, 1), noted), *after)
+    if total(noted) < MAX_DEATHS:
+        return ()
+    # From the third death on each one halves it, until the item at fault is alone.
+    unit = SERVICE if services(noted) else 1
+    return tuple(
+        (half, unit * (MAX_DEATHS - 1 - (len(claim.header.within(half)) == 1))) for half in claim.halves()
+    )
+
+
+def _lost(claim: Claim, noted: int, cause: str, death: Death | None = None) -> ChunkOutcome:
+    """The outcome of a range of one item that is given up."""
+    [index] = claim.to_do
+    failure = ItemFailure.lost(index, cause, total(noted), HOST, services=services(noted))
+    began, seconds = (death.began, death.seconds) if death else (clock.SERVER.now(), 0.0)
+    return ChunkOutcome([], [], [failure], began, seconds, left=[Part(claim.range)])
+
+
+def sift(state: State, run: MapRun, claims: list[Claim]) -> list[Claim]:
+    """Those of new claims that can run as any other; what services have died of is set apart, divided or given up.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached.
+    """
+    suspects = [claim for claim in claims if services(claim.deaths)]
+    for claim in suspects:
+        _set_apart(state, run, claim)
+    return claims if not suspects else [claim for claim in claims if claim not in suspects or _may_run(claim)]
+
+
+def _may_run(claim: Claim) -> bool:
+    return total(claim.deaths) < MAX_DEATHS - 1
+
+
+def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
+    if _may_run(claim):
+        return
+    trace = read_trace(state.connection.hget(run.store.keys.deaths, str(claim.range)))
+    if parts := _parts(claim, claim.deaths, trace.item):
+        run.wounded.append(Wounded(claim, claim.deaths, None, 0.0, 0.0, parts))
+        told = {str(span): trace.to_json() for span, noted in parts if noted}
+        state.connection.hset(run.store.keys.deaths, mapping=told)  # what is known of the whole, by their names
+    elif total(claim.deaths) < MAX_DEATHS:
+        run.last.append(claim)
+    else:
+        note = TimelineNote(HOST, state.name, 0, 0, "killed")
+        run.ended.append((claim, _lost(claim, claim.deaths, trace.cause), note))
 
 
 def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
     """Give up the item whose time was over; the others of its chunk are not to blame, and run again."""
     index = death.item
     if index is None or index not in claim.to_do:  # it ended just before we killed
-        run.ready.appendleft(claim)
+        run.wait_again(claim)
         return
     start, end = claim.range.start, claim.range.end
     beside = (Range(start, index - start), Range(index + 1, end - index - 1))

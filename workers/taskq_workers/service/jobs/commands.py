@@ -39,7 +39,7 @@ def _kill_horses(state: State) -> None:
 
 def _stop(state: State, found: list[Taken], payload: dict[str, Any]) -> None:
     for one in found:
-        if isinstance(one, MapRun) and not one.helper:
+        if isinstance(one, MapRun) and not one.guest:
             ending.stop_map(state, one)
             return
         if isinstance(one, PlainJob) and one.outcome is None:

@@ -11,14 +11,14 @@ from rq.defaults import CALLBACK_TIMEOUT, DEFAULT_FAILURE_TTL
 from rq.job import Job
 
 from taskq.errors import ReplacedError, ResultsGoneError
-from taskq.maps.control import CANCELED
+from taskq.maps.controlled import CANCELED
 from taskq.maps.info import MapInfo
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
-from taskq.redis import keys, refusals
+from taskq.redis import checked, keys, limits, refusals
 from taskq.redis.kinds import kind_of
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, JobOutcome, KilledTask, StoppedTask
@@ -26,7 +26,7 @@ from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import intake
+from taskq_workers.service.jobs import guests
 from taskq_workers.service.rq.worker import STOPPED
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def end_plain(state: State) -> None:
         assert job.outcome is not None
         state.worker.take_over(job.job, job.outcome)
     simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
-    if simple:
+    if simple and not state.speech.apart:
         with contained("the ends of plain jobs"):  # each is then looked at alone
             refused = state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
             for job in simple:
@@ -60,16 +60,35 @@ def end_plain(state: State) -> None:
 
 def _end_safely(state: State, job: PlainJob) -> None:
     """As ``_end_alone``; a job of which RQ's code can't record the end fails, and costs nobody else anything."""
-    for last in (False, True):
+    tries, mended = 0, False
+    while True:
+        tries += 1
         try:
             _end_alone(state, job)
         except Exception as error:
-            if not is_damage(error):
+            if is_damage(error):
+                mended = not mended and _mended(state, job)
+                if mended:
+                    continue
+                _not_recorded(state, job, error)
+            elif not _is_large(job):
                 raise
-            if not last and _mended(state, job):
+            elif refused := state.speech.blames(state.connection, _sizes(job), tries, error):
+                _not_recorded(state, job, refused)
+            else:
                 continue
-            _not_recorded(state, job, error)
         return
+
+
+def _sizes(job: PlainJob) -> list[int]:
+    """Bytes of what is large at the end of a job."""
+    outcome = job.outcome
+    assert outcome is not None
+    return [len(outcome.value or b"") * 4 // 3, len(outcome.error or "")]  # RQ stores a result as base64
+
+
+def _is_large(job: PlainJob) -> bool:
+    return limits.is_much(_sizes(job))
 
 
 def _not_recorded(state: State, job: PlainJob, error: Exception) -> None:
@@ -82,7 +101,7 @@ def _mended(state: State, job: PlainJob) -> bool:
     """Whether what was in the way is not the job's, and is away now: our own books, or jobs that wait for it."""
     mended = state.worker.mend(one.execution for one in state.taken)
     key = Job.dependents_key_for(job.job_id)
-    if state.connection.type(key) not in (b"set", b"none"):
+    if not checked.is_a(state.connection, key, "set"):
         state.connection.delete(key)
         return True
     waiting = state.connection.smembers(key)
@@ -97,7 +116,7 @@ def _end_alone(state: State, job: PlainJob) -> None:
     if not state.worker.holds(job.execution):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
     elif not state.connection.exists(job.job.key, job.execution.key):
-        state.worker.forget(job.job, job.execution, delete=False)  # somebody has deleted it
+        state.worker.forget(job.job, job.execution)  # somebody has deleted it
     elif job.outcome.retry is not None:
         state.worker.retry(*job.rq, job.outcome)
         state.ended(job, "retried")
@@ -162,12 +181,11 @@ def end_map(state: State, run: MapRun) -> None:
         run.store.close(run.closed)  # a refusal: nobody else need try
         refusals.count(state.connection, run.refusal)
         run.refusal = ""  # counted
-    if run.helper:
-        state.worker.forget(run.job, run.execution, delete=True)
-        state.drop(run)
+    if run.guest:
+        guests.leave(state, run)
         return
     if run.closed and (error := _why_closed(state, run)) is None:
-        state.worker.forget(run.job, run.execution, delete=False)
+        state.worker.forget(run.job, run.execution)
         state.drop(run)
         return
     if run.closed:
@@ -207,7 +225,6 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         return
     if not run.closed:
         run.store.close(whole=True)
-    intake.withdraw_helper(state, run)
     run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
     again = error is not None and run.job.should_retry and not run.stopped
     ttl = -1 if again else _ttl(run, failed=error is not None)
@@ -224,7 +241,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     failed = "stopped" if run.stopped else "retried" if again else "failed"
     state.ended(run, "finished" if error is None else failed, error)
     state.drop(run)
-    log.info("map %s ended: %s", run.job.id, "failed" if error else "finished",
+    log.info("map %s (%s) ended: %s", run.job.id, run.info.name, "failed" if error else "finished",
              extra={"action": "map_ended", "job": run.job.id})  # fmt: skip
 
 
@@ -268,12 +285,12 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "gone"
         let_go(state, run, kill=True)
         return
-    if info.complete and not info.reason and not run.helper:
+    if info.complete and not info.reason and not run.guest:
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
         run.closed = "closed"
         let_go(state, run, kill=info.kill or info.reason != CANCELED)
-    elif not run.helper:
+    elif not run.guest:
         run.complete = False
         if run.held:
             return
@@ -310,10 +327,10 @@ def _end_damaged(state: State, run: MapRun) -> None:
     """Whatever can still be done about a map whose keys, or whose job's, are broken."""
     what = f"the end of map {run.job.id}"
     with contained(what):
-        if run.helper:
-            state.worker.forget(run.job, run.execution, delete=True)
+        if run.guest:
+            guests.leave(state, run)
         elif _why_closed(state, run) is None:
-            state.worker.forget(run.job, run.execution, delete=False)
+            state.worker.forget(run.job, run.execution)
         else:
             try:
                 state.worker.fail(run.job, run.queue, run.execution, run.closed)
@@ -321,7 +338,7 @@ def _end_damaged(state: State, run: MapRun) -> None:
                 if not is_damage(error):
                     raise
                 readable.fail(state.connection, run.queue.name, run.job.id, run.closed, run.execution, state.name)
-    if not run.helper:
+    if not run.guest:
         with contained(what):
             run.store.close(run.closed)
         with contained(what):

@@ -1,58 +1,140 @@
-"""Which process gets which task next: errands first, then plain jobs and chunks of maps in turn."""
+"""Which process gets which task next: errands and callbacks first, then what the policy says."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Hashable
 
+from taskq.maps.claim import Claim
+from taskq.maps.deaths import services, settled
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
-from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
+from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob, Wounded
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import short_path
+from taskq_workers.service.jobs import offers, quarantine, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
+MOST = 2  # tasks of a lane that has no batch: one that runs, and one behind it
 
-def top_up(state: State) -> None:
-    """Give each lane its next task, the jobs taking turns."""
-    if state.held:
-        suspect.let_go(state)
+
+def top_up(state: State, *, hold: bool = False) -> None:
+    """Give each lane its next tasks.
+
+    Args:
+        state: The service's.
+        hold: A process waits for what comes next also if that is pending in Redis, for Redis is asked in a moment.
+            Else it gets what is in hand.
+    """
+    if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
+        _give_alone(state)
+    if quarantine.is_secluded(state):
+        return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
-    for lane in sorted(state.lanes.open, key=lambda lane: len(lane.tasks)):
-        if not lane.idle and not state.maps:
-            break  # nothing but chunks is queued behind what runs
-        while not lane.closed and _give(state, lane):
+    _read_functions(state)
+    lanes = sorted(state.lanes.open, key=lambda lane: len(lane.tasks))
+    for lane in lanes:
+        while lane.idle and not lane.closed and _give_first(state, lane):
             pass
+    if state.maps:
+        if lanes := [lane for lane in lanes if not lane.closed and len(lane.tasks) < MOST]:
+            _by_policy(state, lanes, hold=hold)
+    else:
+        for lane in lanes:
+            if not (lane.idle and _give_jobs(state, lane)):
+                break  # nothing but chunks is queued behind what runs
 
 
-def _give(state: State, lane: Lane) -> bool:
-    """Give one task to a lane with room; whether there was one."""
-    if state.errands and lane.idle:
+def _give_alone(state: State) -> None:
+    """Give a process what is to run alone, if all of them are at rest."""
+    _read_functions(state)
+    lane = quarantine.lane_for(state)
+    one = quarantine.next_of(state) if lane else None
+    if lane is None or one is None:
+        return
+    state.drain = None
+    for run in state.maps:  # others need not wait for it
+        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
+        run.ready.clear()
+    if not isinstance(one, PlainJob):
+        state.alone = _give_claim(state, lane, *one)
+        return
+    try:
+        suspect.note_begun(state, one)
+    except Exception:
+        state.held.appendleft(one)
+        raise
+    one.started()
+    state.due = min(state.due, one.deadline or math.inf)
+    state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
+    state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+
+
+def _read_functions(state: State) -> None:
+    """Read on the functions of maps with chunks in hand: a piece of each."""
+    for run in state.maps:
+        if (run.ready or run.last) and not run.function.ready and not run.closed:
+            with run.guarded():
+                run.function.step()
+
+
+def _give_first(state: State, lane: Lane) -> bool:
+    """Give an idle lane an errand, or the callback of a map; whether there was one."""
+    if state.errands:
         errand = state.errands.popleft()
         state.lanes.submit(lane, errand.started(), errand)
         return True
-    kinds = (_give_job, _give_chunk) if state.jobs_turn else (_give_chunk, _give_job)
-    return any(give(state, lane) for give in kinds)
+    for run in state.maps:
+        if run.callback is not None and not run.calling and run.called is None:
+            run.calling = True
+            state.lanes.submit(lane, run.callback, run)
+            return True
+    return False
 
 
-def _give_job(state: State, lane: Lane) -> bool:
-    if not lane.idle or not state.ready or state.stopping:  # what is not begun goes back when we leave
-        return False
-    if not suspect.hold_back(state):
-        return False
+def _by_policy(state: State, lanes: list[Lane], *, hold: bool) -> None:
+    """Give plain jobs and chunks in the order of the policy, as far as there is room for them."""
+    runs: dict[Hashable, MapRun] = {offers.source_of(run): run for run in state.maps}
+    again = True
+    while again:
+        again = False
+        picks = offers.upcoming(state, offers.known(state) if hold else offers.in_hand(state))
+        pick = next(picks, None)
+        for lane in lanes:
+            while pick is not None and not again and (given := _give(state, lane, runs.get(pick.source))):
+                again = given > 1  # a batch: reckon anew
+                pick = next(picks, None)
+
+
+def _give(state: State, lane: Lane, run: MapRun | None) -> int:
+    """Give a lane the next task of a map, or a plain job, if it has room; how many tasks it was."""
+    if lane.closed:
+        return 0
+    if run is not None:
+        return int(_give_chunk(state, lane, run))
+    return _give_jobs(state, lane) if lane.idle else 0
+
+
+def _give_jobs(state: State, lane: Lane) -> int:
+    """Give an idle lane the next plain job, or several short ones; how many."""
+    if not state.ready or state.stopping or lane.closed:  # what is not begun goes back when we leave
+        return 0
     suspect.note_begun(state, state.ready[0])  # no suspect travels with others
     jobs = _batch(state, lane)
     for job in jobs:
         job.started()
         state.due = min(state.due, job.deadline or math.inf)
     if len(jobs) == 1:
-        state.lanes.submit(lane, suspect.task_of(jobs[0]), jobs[0])
+        first = state.lanes.submit(lane, suspect.task_of(jobs[0]), jobs[0])
     else:
-        state.lanes.submit_batch(lane, [(job.task(), job) for job in jobs], BATCH[0])
-    state.jobs_turn = False
-    return True
+        first = state.lanes.submit_batch(lane, [(job.task(), job) for job in jobs], BATCH[0])
+    if state.maps:  # else nobody else wants a process
+        now = time.monotonic()
+        for number, job in enumerate(jobs, first):
+            state.policy.begin(number, offers.of_job(state, job.queue.name), now)
+    return len(jobs)
 
 
 def _batch(state: State, lane: Lane) -> list[PlainJob]:
@@ -83,45 +165,52 @@ def _weight(job: PlainJob) -> int:
     return len(job.fields.get(b"data", b""))
 
 
-def _give_chunk(state: State, lane: Lane) -> bool:
-    for _ in range(len(state.maps)):
-        run = state.maps[0]
-        state.maps.rotate(-1)
-        if _give_of_map(state, lane, run):
-            state.jobs_turn = True
-            return True
-    return False
-
-
-def _give_of_map(state: State, lane: Lane, run: MapRun) -> bool:
-    if run.callback is not None and not run.calling and run.called is None:
-        if lane.idle:
-            run.calling = True
-            state.lanes.submit(lane, run.callback, run)
-        return lane.idle and run.calling
+def _give_chunk(state: State, lane: Lane, run: MapRun) -> bool:
+    """Give a lane with room a chunk that is in hand; whether there was one."""
     # A second task keeps the process from idling while its first result travels. Only short chunks are
     # queued so, behind short ones, and none while something waits for a process: it must not wait for two.
     # Nor are the last ones: another process may be free sooner, and everybody waits for these. Beside another map
     # they are, for its chunks would be in every process before a process is idle.
     many = len(state.maps) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
-    if not room or not run.ready or run.closed:
+    if not room or not run.ready or run.closed or not run.function.ready:
         return False
-    try:  # its function may have to be read first; until then the chunk stays where it is
-        task = run.task(run.ready[0], lane.knows(run.key))
+    return _give_claim(state, lane, run, run.ready.popleft()) > 0
+
+
+def _give_claim(state: State, lane: Lane, run: MapRun, claim: Claim) -> int:
+    """Give a chunk of a map to a process; the task's number, 0 if the claim is not ours any more."""
+    given = _noted_as_given(run, claim) if services(claim.deaths) else claim
+    if given is None:
+        return 0
+    number = state.lanes.submit(lane, run.task(given, lane.knows(run.key)), run)
+    run.flying[number] = given
+    state.policy.begin(number, offers.of_run(run), time.monotonic())
+    state.order.took(run.queue.name)
+    return number
+
+
+def _noted_as_given(run: MapRun, claim: Claim) -> Claim | None:
+    """The claim as it is held from now on, of a range that services have died of; None: it is not held any more.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It must not be begun then.
+    """
+    try:
+        given = run.store.give(claim)
     except Exception as error:
         if not is_damage(error):
+            run.wait_again(claim)
             raise
         run.break_off(error)
-        return False
-    claim = run.ready.popleft()
-    run.flying[state.lanes.submit(lane, task, run)] = claim
-    return True
+        return None
+    run.look = run.look or given is None
+    return given
 
 
 def _soon_free(lane: Lane) -> bool:
     """Whether all that the lane has is one short chunk, which has not run for long yet."""
     [*tasks] = lane.tasks.values()
-    if len(tasks) != 1 or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
+    if len(tasks) != 1 or lane.lent or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
         return False
     return lane.running is None or time.monotonic() - lane.since < FAST

@@ -1,4 +1,4 @@
-"""Waits for jobs while the service has room for one: a thread for each queue, blocked in BLMOVE.
+"""Waits for jobs while the service has room for one: a thread for each of the first queues, blocked in BLMOVE.
 
     BLMOVE queue -> taskq:fetched:{worker}:{queue}     waits; of all services that wait, the first one gets the job
     take.lua                                           takes it from there, and begins it

@@ -20,7 +20,7 @@ class Fetching:
     Args:
         state: The service's.
         gate: Open while fetchers should wait for jobs.
-        fetchers: One for each queue, not started yet.
+        fetchers: One for each of the first queues, not started yet.
     """
 
     def __init__(self, state: State, gate: threading.Event, fetchers: list[Fetcher]) -> None:
@@ -104,7 +104,7 @@ class Fetching:
         feeding.top_up(state)
         more = max(0, room - len(begun))
         for queue, _job_id in others[:more]:
-            state.order.took(queue)
+            state.order.took(queue.name)
         self.in_hand += others[:more]
         self._surplus += [*begun[room:], *others[more:]]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import rq
@@ -14,12 +13,8 @@ from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job
 from rq.suspension import WORKERS_SUSPENDED
 
-from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps import strangers
 from taskq.maps.info import MapInfo, check_announcement
-from taskq.maps.job import HelperJob
-from taskq.maps.rq_jobs import HELP_PATH
-from taskq.maps.store import MapStore
 from taskq.redis import holdings, ids, keys
 from taskq.redis.holdings import Holding
 from taskq.redis.keys import MapField
@@ -29,11 +24,10 @@ from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import guests
 from taskq_workers.service.upkeep import recovery, suspect
 
 log = logging.getLogger(__name__)
-
-_HOLD_BACK = 0.2  # seconds which a call for help has to reach an idle service, before we take jobs ourselves again
 
 _TRIES = 5  # to begin jobs which others change at the same time
 
@@ -74,7 +68,7 @@ def begin(state: State, reserved: Reserved) -> None:
         started = _started_safely(state, one)
         if started not in state.taken:
             state.add(started)
-            state.begun += not (isinstance(started, MapRun) and started.helper)
+            state.begun += 1
 
 
 def _begin(state: State, wanted: list[_Wanted]) -> list[Taken]:
@@ -87,10 +81,12 @@ def _begin(state: State, wanted: list[_Wanted]) -> list[Taken]:
         pipe.multi()
         for one, fields in found:
             job = _job(state, one.queue, one.job_id, fields)
-            if job is None or _own_helper(state, fields):
+            kind = kind_of(fields)
+            if job is None or kind.name == HELPER:
                 pipe.hdel(keys.held(state.name), one.holding.key)
-                if job is not None:  # the helper
+                if job is not None:
                     pipe.delete(job.key)
+                    guests.called(state, kind.map_id, kind.incarnation, one.queue.name)
                 continue
             execution = state.worker.begin(job, one.queue, pipe, one.execution)
             taken.append(Taken(job, one.queue, execution, fields))
@@ -135,18 +131,6 @@ def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes])
         return None
 
 
-def _own_helper(state: State, fields: dict[bytes, bytes]) -> bool:
-    """Whether this is a call for help with a map that this service works on already."""
-    kind, map_id, incarnation = kind_of(fields)
-    if kind != HELPER:
-        return False
-    for run in state.maps:
-        if (run.store.keys.id, run.store.keys.incarnation) == (map_id, incarnation):
-            state.connection.hdel(run.store.keys.hash, MapField.HELPER)  # nobody else was free; ask again later
-            return True
-    return False
-
-
 def _started_safely(state: State, one: Taken) -> Taken:
     """As ``_started``; a map whose keys can't be worked with is one that has ended already."""
     try:
@@ -154,53 +138,47 @@ def _started_safely(state: State, one: Taken) -> Taken:
     except Exception as error:
         if not is_damage(error):
             raise
-        kind, map_id, incarnation = kind_of(one.fields)
-        store = state.store(map_id or one.job.id, incarnation)
-        run = MapRun(one.job, one.queue, one.execution, one.fields, store=store, info=_GONE, helper=kind == HELPER)
+        store = state.store(one.job.id, kind_of(one.fields).incarnation)
+        run = MapRun(one.job, one.queue, one.execution, one.fields, store=store, info=_GONE)
         run.break_off(error)
         return run
 
 
 def _started(state: State, one: Taken) -> Taken:
-    kind, map_id, incarnation = kind_of(one.fields)
+    kind = kind_of(one.fields)
     timeout = one.job.timeout
     deadline = time.monotonic() + timeout if timeout and timeout > 0 else None
     books = (one.job, one.queue, one.execution, one.fields)
-    if not kind:
+    if not kind.name:
         plain = PlainJob(*books, deaths=suspect.deaths_of(one.fields))
         parent = one.fields.get(keys.JOB_TRACE.encode(), b"").decode("utf-8", "replace")
         plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
         return plain
-    helper = kind == HELPER
-    if not helper and (refusal := strangers.refusal(one.fields)):
-        store = state.store(one.job.id, incarnation)
-        return MapRun(*books, store=store, info=_GONE, helper=False, closed=refusal)
-    run = None if helper else _become_owner(state, one, incarnation)
-    store = state.store(map_id or one.job.id, incarnation)
-    info = _info(state, store, helper=helper)
+    store = state.store(one.job.id, kind.incarnation)
+    if refusal := strangers.refusal(one.fields):
+        return MapRun(*books, store=store, info=_GONE, closed=refusal)
+    run = _become_owner(state, one, kind.incarnation)
+    info = store.open(state.name)
     if info is None:
-        run = run or MapRun(*books, store=store, info=_GONE, helper=helper)
+        run = run or MapRun(*books, store=store, info=_GONE)
         run.closed = "gone"
         return run
-    log.info(
-        "%s %s: %d items",
-        "helps with map" if helper else "map",
-        store.keys.id,
-        info.total,
-        extra={"action": "map_taken", "job": store.keys.id},
-    )
-    run = run or MapRun(*books, store=store, info=info, helper=helper)
-    run.deadline = None if helper else deadline
-    run.complete = info.complete and not helper
+    store.release_orphans()  # of workers that died while nobody owned it
+    check_announcement(store.keys.id, info)
+    log.info("map %s (%s): %d items", store.keys.id, info.name, info.total,
+             extra={"action": "map_taken", "job": store.keys.id})  # fmt: skip
+    run = run or MapRun(*books, store=store, info=info)
+    run.deadline = deadline
+    run.complete = info.complete
     run.look = info.state != "open"  # cancelled just now
     _trace(state, run, info)
     return run
 
 
 def _trace(state: State, run: MapRun, info: MapInfo) -> None:
-    """Begin the map's span; those who help with it find its context in the map's hash."""
+    """Begin the map's span; guests find its context in the map's hash."""
     run.context = info.span
-    if run.helper or run.span is not None:
+    if run.span is not None:
         return
     run.span = tracing.begin_job(f"map {info.name}", info.trace, _attributes(state, run))
     if run.span is not None:
@@ -218,19 +196,25 @@ def _attributes(state: State, taken: Taken) -> dict[str, str]:
 
 
 def _become_owner(state: State, one: Taken, incarnation: str) -> MapRun | None:
-    """If this service helps with the map that it now comes to own (its owner has died), go on with that run.
+    """If this service is a guest of the map that it now comes to own (its owner has died), go on with that run.
 
     And if it owned the map, and was given up for dead without knowing it yet, let go of the old run.
     """
     for run in list(state.maps):
         if run.store.keys.id != one.job.id:
             continue
-        state.worker.forget(run.job, run.execution, delete=run.helper)
-        if run.helper and run.store.keys.incarnation == incarnation:
+        if run.guest and run.store.keys.incarnation == incarnation:
+            state.connection.hdel(keys.held(state.name), run.holding.key)
+            known = run.key
             run.job, run.queue, run.execution, run.fields = one.job, one.queue, one.execution, one.fields
-            run.helper = False
+            run.guest = False
+            state.lanes.forget(known)
             return run
-        state.drop(run)
+        if run.guest:
+            guests.leave(state, run)
+        else:
+            state.worker.forget(run.job, run.execution)
+            state.drop(run)
         run.store.release_all(state.name)
     return None
 
@@ -238,62 +222,11 @@ def _become_owner(state: State, one: Taken, incarnation: str) -> MapRun | None:
 _GONE = MapInfo("", star=False, total=0, done=0, failed=0, limit=0, state="", reason="", started=0.0)
 
 
-def _info(state: State, store: MapStore, *, helper: bool) -> MapInfo | None:
-    if not helper:
-        if (info := store.open(state.name)) is not None:
-            store.release_orphans()  # of workers that died while nobody owned it
-            check_announcement(store.keys.id, info)
-        return info
-    state.connection.hdel(store.keys.hash, MapField.HELPER)
-    try:
-        return store.info()
-    except (ResultsGoneError, ReplacedError):
-        return None
-
-
 def give_back(state: State, queue: rq.Queue, job_id: str) -> bool:
     """Put a reserved id that was not begun to the front of its queue again, unless somebody did before."""
     executions = ExecutionRegistry(job_id, state.connection).key
     lists = [queue.key, queue.intermediate_queue_key, Job.key_for(job_id), executions]
     return bool(state.scripts.give_back(lists, [job_id]))
-
-
-def ask_for_help(state: State, run: MapRun) -> None:
-    """Put a helper job for this map at the front of its queue; an idle service takes it.
-
-    At most one waits at any time: whoever takes it asks for the next one if there is still too much to do.
-    """
-    store = run.store
-    queue = rq.Queue(run.queue.name, connection=state.connection)
-    with state.connection.pipeline() as pipe:
-        pipe.watch(store.keys.hash)
-        waiting, number = pipe.hmget(store.keys.hash, MapField.HELPER, MapField.HELPERS)
-        if not pipe.exists(store.keys.hash) or (waiting and pipe.exists(Job.key_for(waiting.decode()))):
-            return
-        number = int(number or 0) + 1
-        helper_id = f"{store.keys.id}-helper-{number}"
-        job = HelperJob.create(
-            HELP_PATH, args=(store.keys.id, store.keys.incarnation), connection=state.connection, id=helper_id,
-            origin=queue.name, timeout=-1, result_ttl=0, failure_ttl=60, description=f"helps with {store.keys.id}",
-        )  # fmt: skip
-        pipe.multi()
-        pipe.hset(store.keys.hash, mapping={MapField.HELPER: helper_id, MapField.HELPERS: number})
-        pipe.sadd(queue.redis_queues_keys, queue.key)
-        queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001 - enqueue_job would call multi() again
-        with suppress(WatchError):  # the map was just changed; the next tick asks again
-            pipe.execute()
-            state.holds_back_until = time.monotonic() + _HOLD_BACK
-
-
-def withdraw_helper(state: State, run: MapRun) -> None:
-    """Remove the helper job that may still wait for somebody, now that the map has ended."""
-    helper_id = state.connection.hget(run.store.keys.hash, MapField.HELPER)
-    if helper_id:
-        with state.connection.pipeline() as pipe:
-            pipe.lrem(run.queue.key, 1, helper_id)
-            pipe.delete(Job.key_for(helper_id.decode()))
-            pipe.hdel(run.store.keys.hash, MapField.HELPER)
-            pipe.execute()
 
 
 class Stranded:
@@ -312,8 +245,13 @@ class Stranded:
         """To be called about once a second."""
         now = time.monotonic()
         since: dict[tuple[str, bytes], float] = {}
-        for queue in state.queues:
-            for job_id in state.connection.lrange(queue.intermediate_queue_key, 0, -1):
+        with state.connection.pipeline(transaction=False) as pipe:
+            for queue in state.queues:
+                pipe.lrange(queue.intermediate_queue_key, 0, -1)
+            found = pipe.execute(raise_on_error=False)
+        raise_others(found, "the intermediate lists")
+        for queue, members in zip(state.queues, found, strict=True):
+            for job_id in members if isinstance(members, list) else ():
                 first = since[queue.name, job_id] = self._since.get((queue.name, job_id), now)
                 if now - first >= self.AFTER and job_id.decode("ascii", "replace") not in held:
                     self._put_back(state, queue, job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
@@ -10,7 +11,9 @@ from taskq_workers.link.tasks import NOT_RUN, JobOutcome
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import ending, refusing
+
+_REMEDY = "Store it elsewhere, and return where."
 
 
 def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
@@ -19,6 +22,7 @@ def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
         outcome = lane.read(outcome)
     first = lane.is_first_of_batch(number)
     taken: Taken | Errand | None = state.lanes.done(lane, number)
+    state.policy.end(number, _seconds(outcome))
     if isinstance(taken, PlainJob):
         if outcome is NOT_RUN:
             # Not even the first was begun in time: it goes where nobody recalls it, or this might never end.
@@ -32,6 +36,14 @@ def arrived(state: State, lane: Lane, number: int, outcome: Any) -> None:
         _of_map(state, lane, taken, number, outcome)
 
 
+def _seconds(outcome: Any) -> float:
+    """How long a process was busy with it."""
+    if isinstance(outcome, ChunkOutcome):
+        return outcome.seconds
+    ran = outcome.ran if isinstance(outcome, JobOutcome) else None
+    return ran[1] - ran[0] if ran else 0.0
+
+
 def _not_run(state: State, job: PlainJob) -> None:
     if job.stopped:
         ending.stopped(state, job)
@@ -40,8 +52,11 @@ def _not_run(state: State, job: PlainJob) -> None:
 
 
 def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
-    state.note_end(job, outcome)
     state.ran(outcome)
+    if outcome.value and (why := state.speech.limits.refuses(len(outcome.value) * 4 // 3)):  # as RQ stores it
+        text = f"taskq.errors.TooLargeError: the result of the job {job.job_id} can't be stored: {why}. {_REMEDY}"
+        outcome = replace(outcome, value=None, retry=None, error=text)
+    state.note_end(job, outcome)
 
 
 def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) -> None:
@@ -50,9 +65,13 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
         run.called, run.calling = outcome, False
     elif outcome is NOT_RUN:
         if not run.closed:
-            run.ready.appendleft(claim)
+            run.wait_again(claim)
     elif isinstance(outcome, ChunkRefused):
-        if not run.closed:
+        if run.closed:
+            return
+        if outcome.local:
+            refusing.refuse(state, run, claim, outcome.reason)
+        else:
             run.closed, run.refusal = outcome.reason, outcome.refusal
     else:
         run.ran(outcome)

@@ -2,7 +2,7 @@
 
 Short jobs and short chunks are given to a process before it needs them. That a job's predecessor is not short
 after all is reason enough to take it back. A chunk may as well wait for its predecessor, unless another process
-has nothing to do, or something else needs the next one that is free.
+has nothing to do, here or elsewhere, or something else needs the next one that is free.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def look(state: State) -> bool:
 
 def _waiting(state: State) -> Iterator[tuple[Lane, float]]:
     """Lanes that hold what is wanted back, each with the moment from which on it may be asked for it."""
-    wanted = state.needs_idle or bool(state.lanes.idle)
+    wanted = state.needs_idle or bool(state.lanes.idle) or time.monotonic() < state.shares_until
     for lane in state.lanes:
-        if (moment := lane.recall_due) is not None and (lane.has_batch or wanted):
+        if (moment := lane.recall_due) is not None and (lane.has_batch or wanted or lane.lent):
             yield lane, moment

@@ -131,6 +131,7 @@ def queue_take(
     ticket: str,
     *,
     room: int = 0,
+    maps: int = 1,
     alternates: bool = False,
     fetched: bool = False,
 ) -> None:
@@ -143,6 +144,7 @@ def queue_take(
         queues: In the order in which they are asked.
         ticket: From ``new_ticket``.
         room: See above.
+        maps: How many maps to take besides at most, for they need no process; at least 1.
         alternates: Whether the queues take turns.
         fetched: It is for the fetcher of the only queue.
     """
@@ -157,7 +159,7 @@ def queue_take(
         [
             worker.name, room, int(alternates), int(_allowed(worker)), int(fetched),
             worker.job_monitoring_interval, prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS, ticket,
-            worker.heartbeat_grace, *(f"{holdings.BEGUN} {queue.name}" for queue in queues),
+            worker.heartbeat_grace, maps, *(f"{holdings.BEGUN} {queue.name}" for queue in queues),
         ],
         pipe,
     )  # fmt: skip

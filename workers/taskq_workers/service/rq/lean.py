@@ -10,7 +10,9 @@ from typing import Any
 from redis import Redis
 from redis.client import Pipeline
 from redis.connection import ConnectionPool
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError, WatchError  # noqa: A004 - redis-py's own name
+
+_BROKEN = "occurred while watching"  # in redis-py's words for a connection that broke in a transaction
 
 
 class LeanRedis(Redis):
@@ -18,8 +20,24 @@ class LeanRedis(Redis):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         if transaction:
-            return super().pipeline(transaction, shard_hint)
+            return FrankPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         return LeanPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class FrankPipeline(Pipeline):
+    """A transaction that says so if its connection breaks.
+
+    redis-py says then that a watched key has changed, and whoever hears that begins anew at once: for ever, if
+    what is to be said is what the server does not take.
+    """
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        try:
+            return super().execute(raise_on_error)
+        except WatchError as error:
+            if _BROKEN in str(error):
+                raise ConnectionError(str(error)) from error
+            raise
 
 
 class LeanPipeline(Pipeline):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import rq
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 
+QUEUE = rq.Queue.redis_queue_namespace_prefix
 JOB = Job.redis_job_namespace_prefix
 EXECUTION = Execution("", "", None).key.removesuffix(":")  # type: ignore[arg-type]
 EXECUTIONS = ExecutionRegistry.key_template.format("")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,52 +22,23 @@ from rq.job import Job, JobStatus
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
-from taskq.redis import holdings, keys, services
+from taskq.redis import checked, holdings, keys, services
 from taskq.redis.patience import says_damage
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
+from taskq_workers.service.rq.ear import Ear
 from taskq_workers.service.rq.fence import Fence, Guard, NotHeldError, ReplacedJobError
+from taskq_workers.service.rq.job import OnWebhooks, ServiceJob
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Any)
 
+_NAME = 100  # characters
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
 _COUNTS = ("successful_job_count", "failed_job_count", "total_working_time")  # of the worker's hash; RQ's
 _COUNT = re.compile(rb"-?\d{1,17}(\.\d{1,20})?")  # to which Redis can add
-OnWebhooks = Callable[[Job, str, str | None], None]
-
-
-class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
-    """An RQ job in a service: its pickles stay sealed, and its webhooks are sent by somebody else.
-
-    Args:
-        on_webhooks: Called with the job, its status and its error, where RQ would send them.
-        mark: Of a map, as its hash has it: which one it is.
-    """
-
-    on_webhooks: OnWebhooks
-    mark = ""
-
-    def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
-        """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""
-        if any(webhook.job_status == status for webhook in self.webhooks):
-            self.on_webhooks(self, JobStatus(status).value, exc_string)
-
-
-class _Ear(logging.LoggerAdapter):  # type: ignore[type-arg]
-    """Keeps the exceptions that are logged."""
-
-    def __init__(self, logger: Any, heard: list[Exception]) -> None:
-        super().__init__(logger, {})
-        self._heard = heard
-
-    def exception(self, msg: object, *args: object, **options: Any) -> None:
-        error = sys.exc_info()[1]
-        if isinstance(error, Exception):
-            self._heard.append(error)
-        super().exception(msg, *args, **options)
 
 
 class RQWorker(BaseWorker):
@@ -112,7 +82,8 @@ class RQWorker(BaseWorker):
         channel.subscribe(**{keys.NOTES: self._handle_note})
 
     def _handle_note(self, message: Any) -> None:
-        if rq.command.parse_payload(message).get("command") == keys.LOOK:  # nobody commands all services at once
+        notes = (keys.LOOK, keys.WORK, keys.IDLE)
+        if rq.command.parse_payload(message).get("command") in notes:  # nobody commands all services at once
             self.handle_payload(message)
 
     # -- a job's life ----------------------------------------------------------------------------------
@@ -205,7 +176,7 @@ class RQWorker(BaseWorker):
             self.connection = connection
         if replaced and job:
             log.warning("job %s was deleted or pushed again", job.id, extra={"action": "replaced", "job": job.id})
-            self.forget(job, execution, delete=False)
+            self.forget(job, execution)
         return False
 
     def is_simple(self, job: Job) -> bool:
@@ -314,7 +285,10 @@ class RQWorker(BaseWorker):
         A job that was ``stopped`` is never retried.
         """
         self._end(job)
-        log.warning("job %s failed: %s", job.id, error.strip().rpartition("\n")[2], extra={"action": "job_failed"})
+        # What RQ calls a job begins with its function's name; its arguments are nobody's business in a log.
+        name = (job.description or "").partition("(")[0][:_NAME]
+        why = error.strip().rpartition("\n")[2]
+        log.warning("job %s (%s) failed: %s", job.id, name, why, extra={"action": "job_failed", "job": job.id})
         before = job.retries_left, job.number_of_retries
         recorded, ours = False, True
         self._stopped_job_id = job.id if stopped else None
@@ -361,20 +335,23 @@ class RQWorker(BaseWorker):
         written can't be, and never will.
         """
         hidden: list[Exception] = []
-        before, self.log = self.log, cast("Any", _Ear(self.log, hidden))
+        before, self.log = self.log, cast("Any", Ear(self.log, hidden))
         try:
             yield hidden
         finally:
             self.log = before
 
-    def forget(self, job: Job, execution: Execution, *, delete: bool) -> bool:
-        """Take back the execution's record: the job was cancelled, or (``delete``) was a helper."""
+    def helps(self) -> None:
+        """It runs chunks of a map whose job is another worker's."""
+        if self.get_state() != WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.BUSY)
+
+    def forget(self, job: Job, execution: Execution) -> bool:
+        """Take back the execution's record: the job was cancelled, deleted, or taken from us."""
 
         def record() -> None:
             with self.connection.pipeline() as pipe:
                 self.cleanup_execution(job, pipeline=pipe, execution=execution)
-                if delete:
-                    pipe.delete(job.key)
                 pipe.execute()
 
         return self._while_held(execution, record)
@@ -398,9 +375,8 @@ class RQWorker(BaseWorker):
         Args:
             executions: That it has.
         """
-        kinds = (self.connection.type(self.key), self.connection.type(self.executions_key))
-        wrong = [key for key, kind, wanted in zip((self.key, self.executions_key), kinds, (b"hash", b"set"),
-                 strict=True) if kind not in (wanted, b"none")]  # fmt: skip
+        kinds = {self.key: "hash", self.executions_key: "set"}
+        wrong = [key for key, kind in kinds.items() if not checked.is_a(self.connection, key, kind)]
         for key in wrong:
             self.connection.delete(key)
         if self.key in wrong:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 INTERVAL = 5.0  # seconds between two looks of one service
+_QUEUES = 10  # looked at each time
 _COUNT = 50  # deferred jobs looked at each time, about
 
 
@@ -36,10 +37,11 @@ class Deferred:
     def __init__(self) -> None:
         self._cursors: dict[str, int] = {}
         self._looked = 0.0  # on the monotonic clock
+        self._at = 0  # the next queue
 
     def look(self, state: State) -> None:
         """Look at those marked as ready, and at the next few deferred ones, if it is time to."""
-        for queue in state.queues:
+        for queue in self._next(state):
             with contained(f"dependents in the queue {queue.name}"):
                 ready = ReadyJobRegistry(queue=queue)
                 _sifting(
@@ -55,6 +57,12 @@ class Deferred:
                 self._cursors[key] = cursor
                 members = [member for member, _score in found]
                 _sifting(state, queue, key, partial(list, members), partial(_enqueue_ready, state, members))
+
+    def _next(self, state: State) -> list[rq.Queue]:
+        """Some queues, others each time: each costs a round trip or two."""
+        first = self._at if self._at < len(state.queues) else 0
+        self._at = first + _QUEUES
+        return state.queues[first : self._at]
 
 
 def _sifting(

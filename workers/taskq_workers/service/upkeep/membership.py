@@ -40,6 +40,7 @@ class Membership:
         self._stop_at: datetime | None = None
         self._stop_unsaid = False
         self._pids: tuple[int, ...] = ()
+        self._trouble = ""  # as it was said last
         options = state.settings.rq
         # RQ's worker beats as often as the second, while it waits for jobs, and as the first, while one runs.
         self._pace = min(options.job_monitoring_interval, state.worker.dequeue_timeout)
@@ -52,7 +53,7 @@ class Membership:
         worker = self._state.worker
         return ServiceInfo(
             worker.name, HOST, worker.pid or 0, self._state.lanes.size, settings.queues, version, self._started,
-            self._state.lanes.pids, build=settings.build, trouble=self._state.lanes.trouble,
+            self._state.lanes.pids, build=settings.build, trouble=self._state.trouble,
         )  # fmt: skip
 
     def join(self) -> None:
@@ -60,7 +61,7 @@ class Membership:
 
         The lease comes first: if the host is lost between the two, others strike off what there is when it ends.
         """
-        mend(self._state.connection)
+        mend(self._state.scripts)
         self._hold_lease()
         mirror.register(self._state, WorkerStatus.IDLE)
         self.keep(force=True)
@@ -72,18 +73,18 @@ class Membership:
 
     def keep(self, *, force: bool = False) -> None:
         """Renew what is due; cheap when nothing is. After an outage RQ's records are made anew at once."""
-        moment = time.monotonic()
-        if force or moment >= self.due or self._state.lanes.pids != self._pids:
+        state, moment = self._state, time.monotonic()
+        if force or moment >= self.due or (state.lanes.pids, state.trouble) != (self._pids, self._trouble):
             self._renew()
             self._renewed = moment
-        if moment - self._beaten >= self._pace or self._state.unsure:
+        if moment - self._beaten >= self._pace or state.unsure:
             with contained("the heartbeats"):
-                mirror.beat(self._state)
+                mirror.beat(state)
             self._beaten = moment
 
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
-        self._pids = state.lanes.pids
+        self._pids, self._trouble = state.lanes.pids, state.trouble
         self.mend()
         renewal = self._hold_lease()
         self._given_up = not renewal.alive or self._given_up
@@ -110,7 +111,7 @@ class Membership:
 
     def mend(self) -> None:
         """Delete what can't be worked with of the keys that all services share, and of our own."""
-        mend(self._state.connection)
+        mend(self._state.scripts)
         self._state.worker.mend(taken.execution for taken in self._state.taken)
 
     def _hold_lease(self) -> Renewal:
@@ -136,12 +137,6 @@ class Membership:
         RQ's registries may still tell of what they hold as they did before.
         """
         return self._was_away
-
-    def has_company(self) -> bool:
-        """Whether other services listen on the same queues."""
-        state = self._state
-        mine = set(state.settings.queues)
-        return any(mine & set(info.queues) for info in services.live(state.connection) if info.name != state.name)
 
     def note_stop(self) -> None:
         """The service stops; as RQ's worker, it says since when, if something runs. Redis may be away just now."""

@@ -40,6 +40,8 @@ def beat(state: State) -> None:
     args = [state.name, ttl, utcformat(clock.utc()), prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS,
             prefixes.WIP, prefixes.FAILED, worker.heartbeat_grace]  # fmt: skip
     for one in state.taken:
+        if one.holding.guest_of:
+            continue  # RQ knows nothing of it
         args += [one.job_id, one.execution.id, one.queue.name, one.began]
     reply = state.scripts.mirror([keys.held(state.name), worker.executions_key], args)
     if 0 in reply:

@@ -1,8 +1,9 @@
 """Takes over what a dead worker held: its claims go back to pending, its RQ jobs to the front of their queues.
 
 Called by the manager when a service of its own has died, and by any service when a lease is over; also at the
-same time. Every step may be done twice, so it does not matter if whoever recovers dies as well. A plain job goes
-back with one death more; who takes it then fails it if these are too many (``suspect.py``).
+same time. Every step may be done twice, so it does not matter if whoever recovers dies as well. What ran when the
+worker died goes back with one death more: the flight record tells (``evidence.py``), or else all may have run. Who
+takes it then fails it if these are too many (``suspect.py``, ``quarantine.py``).
 
 What there is to take over, the index of what it held says (``holdings.py``), and nothing is taken over twice:
 whoever removes an entry from there puts the job back. No worker is struck off while there is an entry.
@@ -22,6 +23,9 @@ from rq.job import Job, JobStatus
 from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
+from taskq.maps.claim import Claim
+from taskq.maps.deaths import after_service
+from taskq.maps.deaths import services as services_of
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
 from taskq.redis import holdings, keys, services
@@ -30,8 +34,9 @@ from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
 from taskq_workers import clock
-from taskq_workers.service.core.damage import is_damage
+from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.upkeep import suspect
+from taskq_workers.service.upkeep.evidence import LOST, Evidence, Trace
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +56,30 @@ def concerns(connection: Any, name: str, queues: Iterable[str]) -> bool:
     return info is None or not set(info.queues).isdisjoint(queues) or not connection.exists(keys.held(name))
 
 
-def recover(connection: Any, name: str) -> int:
+def recover(connection: Any, name: str, evidence: Evidence = LOST) -> int:
     """Return everything that the worker with this name held; it must be dead.
+
+    Args:
+        connection: To Redis.
+        name: The worker's.
+        evidence: What is known of its death.
 
     Returns:
         How many jobs went back to their queues.
     """
     info = services.known(connection, name)
     returned = return_fetched(connection, name, info.queues if info else _all_queues(connection))
-    returned += hand_back(connection, name, died=True)
+    returned += hand_back(connection, name, died=evidence)
     log.warning("took over from worker %s: %d jobs back in their queues", name, returned,
                 extra={"action": "recovered", "worker": name})  # fmt: skip
     return returned
 
 
-def hand_back(connection: Any, name: str, *, died: bool = False) -> int:
+def hand_back(connection: Any, name: str, *, died: Evidence | None = None) -> int:
     """Return what a worker (that ``died``, or leaves) holds, and strike it off; how many jobs went back."""
     returned = 0
     for _ in range(_TRIES):
-        if _strike_off(connection, name, died=died):
+        if _strike_off(connection, name, died=died is not None):
             break
         for one in holdings.read(connection, name).values():
             returned += return_safely(connection, name, one, died=died)
@@ -81,7 +91,7 @@ def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
     scripts, returned = Scripts(connection), 0
     for queue in (rq.Queue(one, connection=connection) for one in queues):
         key = keys.fetched(name, queue.name)
-        holdings.keep_only(connection, key, b"list")
+        holdings.keep_only(connection, key, "list")
         for job_id in reversed(connection.lrange(key, 0, -1)):
             job = Job.key_for(job_id.decode("utf-8", "replace"))
             returned += scripts.give_back([queue.key, key, job], [job_id])
@@ -90,7 +100,7 @@ def return_fetched(connection: Any, name: str, queues: Iterable[str]) -> int:
 
 def _all_queues(connection: Any) -> list[str]:
     """What a worker that has told nothing of itself may have served."""
-    holdings.keep_only(connection, rq.Queue.redis_queues_keys, b"set")
+    holdings.keep_only(connection, rq.Queue.redis_queues_keys, "set")
     prefix = rq.Queue.redis_queue_namespace_prefix
     found = (key.decode("utf-8", "replace") for key in connection.smembers(rq.Queue.redis_queues_keys))
     return [key.removeprefix(prefix) for key in found if key.startswith(prefix)]
@@ -125,7 +135,7 @@ def _strike_off(connection: Any, name: str, *, died: bool) -> bool:
     return True
 
 
-def return_safely(connection: Any, name: str, holding: Holding, *, died: bool = False) -> bool:
+def return_safely(connection: Any, name: str, holding: Holding, *, died: Evidence | None = None) -> bool:
     """As ``return_job``; what can't be returned is struck off, and the job left as it is."""
     try:
         return return_job(connection, name, holding, died=died)
@@ -139,7 +149,7 @@ def return_safely(connection: Any, name: str, holding: Holding, *, died: bool = 
         return False
 
 
-def return_job(connection: Any, name: str, holding: Holding, *, died: bool = False) -> bool:
+def return_job(connection: Any, name: str, holding: Holding, *, died: Evidence | None = None) -> bool:
     """Take a job off a worker that ``died``, or lets go of it; whether it went back to its queue."""
     with connection.pipeline() as pipe:
         while True:
@@ -149,20 +159,22 @@ def return_job(connection: Any, name: str, holding: Holding, *, died: bool = Fal
                 continue
 
 
-def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died: bool) -> bool:
+def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died: Evidence | None) -> bool:
     pipe.watch(keys.held(name), Job.key_for(holding.job_id))
     # Whoever takes the entry off puts the job back, and nobody else.
     if not pipe.hexists(keys.held(name), holding.key):
         return False
     fields = pipe.hgetall(Job.key_for(holding.job_id))
     kind, map_id, incarnation = kind_of(fields)
-    if kind:
-        released = MapStore(map_id or holding.job_id, connection, incarnation=incarnation).release_all(name)
+    guest = holding.guest_of
+    if kind or guest:
+        meant = guest or incarnation
+        released = _release(MapStore(map_id or holding.job_id, connection, incarnation=meant), name, died)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
-    goes_back = bool(fields) and kind != HELPER and _is_unfinished(name, holding, fields)
+    goes_back = bool(fields) and not guest and kind != HELPER and _is_unfinished(name, holding, fields)
     begun = holding.stage != holdings.TAKEN
-    deaths = suspect.one_more(holding, fields) if goes_back and begun and died and not kind else {}
+    deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died and not kind else {}
     pipe.multi()
     _take_off(pipe, name, holding)
     if kind == HELPER:
@@ -178,6 +190,26 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
         queue.push_job_id(job.id, pipeline=pipe, at_front=True)
     pipe.execute()
     return goes_back and kind in ("", MAP)
+
+
+def _release(store: MapStore, name: str, died: Evidence | None) -> int:
+    """Give back the claims of a worker on a map, those that ran when it died with one death more."""
+    if died is None:
+        return store.release_all(name)
+    map_id, traces = store.keys.id, {}
+
+    def noted(claim: Claim) -> int:
+        span = str(claim.range)
+        number = after_service(claim.deaths, died.ran_chunk(map_id, span))
+        if services_of(number) > services_of(claim.deaths):
+            traces[span] = Trace(str(died), died.item_of(map_id, span)).to_json()
+        return number
+
+    released = store.release_all(name, noted)
+    if traces and store.exists():
+        with contained(f"the causes of deaths with the map {map_id}"):
+            store.connection.hset(store.keys.deaths, mapping=traces)
+    return released
 
 
 def _is_unfinished(name: str, holding: Holding, fields: dict[bytes, bytes]) -> bool:
@@ -197,8 +229,8 @@ def _take_off(pipe: Any, name: str, holding: Holding) -> None:
     execution.delete(job=job, pipeline=pipe)
 
 
-def recover_prefix(connection: Any, prefix: str) -> int:
+def recover_prefix(connection: Any, prefix: str, evidence: Evidence = LOST) -> int:
     """Recover every registered worker whose name begins so: all dead incarnations of one service."""
     found = (*connection.smembers(BaseWorker.redis_workers_keys), *connection.zrange(keys.LEASES, 0, -1))
     names = {name.decode("utf-8", "replace").rpartition(":")[2] for name in found}
-    return sum(recover(connection, name) for name in names if name.startswith(prefix))
+    return sum(recover(connection, name, evidence) for name in names if name.startswith(prefix))

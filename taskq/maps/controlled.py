@@ -1,30 +1,25 @@
-"""Which map an RQ job means, and what ends that map, or begins it again."""
+"""What is done to a map as a whole by who holds its job: it is cancelled, deleted, or run again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from redis.exceptions import WatchError
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job
 
-from taskq.maps.executions import Executions
 from taskq.maps.reader import replaced
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
-from taskq.redis.kinds import MAP, kind_of, schema_of
-from taskq.redis.schema import SCHEMA
+from taskq.redis.kinds import kind_of
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 
 
-class MapControl(SignedJob):
-    """The part of ``MapJob`` that RQ's tools know, too, for one incarnation of the map."""
-
-    kind = MAP
+class Controlled(SignedJob):
+    """A map's RQ job; what is meant for one map is never done to another that has got its id."""
 
     @property
     def store(self) -> MapStore:
@@ -35,19 +30,6 @@ class MapControl(SignedJob):
 
     incarnation = ""
     """Of the map which this object means, from its push to its replacement; "" for one that is made in tests."""
-
-    schema = SCHEMA
-    """Of its producer: see ``taskq/redis/schema.py``."""
-
-    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
-        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation} {self.schema}" if self.incarnation else self.kind
-        return fields
-
-    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
-        super().restore(raw_data)
-        self.incarnation = self.incarnation or kind_of(raw_data).incarnation
-        self.schema = schema_of(raw_data)
 
     def cancel(
         self,
@@ -104,15 +86,29 @@ class MapControl(SignedJob):
             super().delete(pipeline, remove_from_queue, delete_dependents)
         self.store.tell_end(delete=True)
 
-    def _delete(self, remove_from_queue: bool, delete_dependents: bool) -> None:
+    def make_way(self) -> None:
+        """Delete it for another map of its id; what waits for a job of that id waits on, as where RQ replaces one.
+
+        Raises:
+            As ``delete``.
+        """
+        self._delete(keep_waiting=True)
+        self.store.tell_end(delete=True)
+
+    def _delete(
+        self, remove_from_queue: bool = True, delete_dependents: bool = False, *, keep_waiting: bool = False
+    ) -> None:
         """At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere."""
         with self.connection.pipeline() as pipe:
             while True:
                 try:
-                    pipe.watch(self.key)
+                    pipe.watch(self.key, self.dependents_key)
                     self._check_meant(pipe)
+                    waiting = pipe.smembers(self.dependents_key) if keep_waiting else ()
                     pipe.multi()
                     super().delete(pipe, remove_from_queue, delete_dependents)
+                    if waiting:
+                        pipe.sadd(self.dependents_key, *waiting)
                     pipe.execute()
                 except WatchError:  # it has just changed, or another one has taken its place
                     continue
@@ -137,8 +133,3 @@ class MapControl(SignedJob):
         mark = connection.hget(self.key, keys.JOB_KIND)
         if mark and self.incarnation and kind_of({keys.JOB_KIND.encode(): mark}).incarnation != self.incarnation:
             raise replaced(self.id)
-
-    @property
-    def execution_registry(self) -> Executions:
-        """RQ's; also for executions whose record is gone."""
-        return Executions(self.id, self.connection)

@@ -1,0 +1,44 @@
+"""How often a range was at work when something died: one number, as it stands with pending ranges and claims.
+
+``process deaths + 1000 * service deaths``, and a million more while a process is given a range which a service
+has died of. A process that dies takes its task along and nobody else, so its deaths are surely that task's. A
+service takes all that it runs with it, and its host, or whoever kills it, may be to blame: what it ran is suspect,
+no more.
+"""
+
+from __future__ import annotations
+
+SERVICE = 1000
+GIVEN = 1_000_000
+
+
+def total(number: int) -> int:
+    """Of processes and services."""
+    return services(number) + number % SERVICE
+
+
+def services(number: int) -> int:
+    """Of services."""
+    return number % GIVEN // SERVICE
+
+
+def settled(number: int) -> int:
+    """The number for a range that no process has been given."""
+    return number % GIVEN
+
+
+def given(number: int) -> int:
+    """The number for a range that a process is being given."""
+    return settled(number) + GIVEN
+
+
+def after_service(number: int, ran: bool | None) -> int:
+    """The number for a range that was claimed by a service which died.
+
+    Args:
+        number: As it stood with the claim.
+        ran: Whether it ran; None: nobody knows. Then all that was claimed is suspect the first time, and later on
+            what had been given to a process.
+    """
+    guilty = (services(number) == 0 or number >= GIVEN) if ran is None else ran
+    return settled(number) + SERVICE * guilty

@@ -1,0 +1,99 @@
+"""Waiting for a map inside an item or a job: the process lends its place, so that what is waited for can run.
+
+Whoever runs user code says here how that is done, in its own process; a producer's program lends nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taskq.errors import NestedWaitError
+from taskq.redis.urls import url_of
+
+
+class Lender(Protocol):
+    """Who can lend the place of this process."""
+
+    def lend(self) -> None:
+        """Something waits from now on."""
+
+    def take_back(self) -> None:
+        """It waits no more."""
+
+    @property
+    def refused(self) -> str:
+        """Why the place can't be lent, for people; "" if it can, or nobody has answered yet."""
+
+
+class Lending:
+    """One wait, which is for what a server runs.
+
+    Args:
+        connection: To the server of what is waited for.
+        what: That, for people.
+    """
+
+    def __init__(self, connection: Any, what: str) -> None:
+        self._what = what
+        self._lender = _lender_for(connection)
+        self._lent = False
+
+    @property
+    def concerned(self) -> bool:
+        """Whether the wait is one that lends, and is to look now and then whether it may go on."""
+        return self._lender is not None
+
+    def begin(self) -> None:
+        """Lend, if nothing has been lent yet.
+
+        Raises:
+            NestedWaitError: If that can't be done: what is waited for might never run.
+        """
+        if self._lender is None:
+            return
+        if not self._lent:
+            self._lent = True
+            self._lender.lend()
+        if why := self._lender.refused:
+            raise NestedWaitError(
+                f"waiting here for {self._what} might never end: {why}. Give the worker more processes, push what "
+                "is waited for to a queue of other workers, or wait for it where the outer work was pushed"
+            )
+
+    def end(self) -> None:
+        """The wait is over."""
+        if self._lent and self._lender is not None:
+            self._lent = False
+            self._lender.take_back()
+
+
+_lender: Lender | None = None
+_url = ""
+_thread: int | None = None
+
+
+def use(lender: Lender | None, url: str, *, thread: int | None = None) -> Callable[[], None]:
+    """Lend the place of this process from now on; returns what ends that.
+
+    Args:
+        lender: Who can.
+        url: The server whose work is run here, from ``url_of``; waits for others lend nothing.
+        thread: The only one whose waits are concerned, from ``threading.get_ident``; None: all of the process.
+    """
+    global _lender, _url, _thread
+    before = _lender, _url, _thread
+    _lender, _url, _thread = lender, url, thread
+
+    def back() -> None:
+        global _lender, _url, _thread
+        _lender, _url, _thread = before
+
+    return back
+
+
+def _lender_for(connection: Any) -> Lender | None:
+    if _lender is None or (_thread is not None and _thread != threading.get_ident()):
+        return None
+    return _lender if url_of(connection) == _url else None

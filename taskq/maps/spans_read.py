@@ -1,0 +1,82 @@
+"""The spans of a map as they were read, one batch after the other; and the proof that they stand there still.
+
+A server that died may come back as it was some moments before, and another that takes its place may be as far
+behind. What is added then comes in another order, and a position in the result list means another item.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from taskq.errors import ResultsGoneError
+from taskq.maps.reader import MapReader
+
+_BATCH = 10_000  # spans read in one round trip
+
+
+class SpansRead:
+    """Reads on from where it was, and keeps a digest of what it has read: that costs no memory.
+
+    Args:
+        store: The map's.
+    """
+
+    def __init__(self, store: MapReader) -> None:
+        self._store = store
+        self._count = 0
+        self._last: tuple[int, int] | None = None
+        self._digest = hashlib.sha256()
+
+    def more(self, most: int) -> list[tuple[int, int]]:
+        """The next spans, at most so many.
+
+        Raises:
+            ResultsGoneError: If the last one is not in its place any more.
+            Others: As ``MapReader.spans``.
+        """
+        first = max(0, self._count - 1)  # also the last one: mostly this shows what ``prove`` would
+        batch = self._store.spans(first, most + 1)
+        if self._last is not None:
+            if batch[:1] != [self._last]:
+                self._store.info()  # raises, if the map is gone
+                raise self._gone()
+            batch = batch[1:]
+        batch = batch[:most]
+        self.note(batch)
+        return batch
+
+    def note(self, batch: list[tuple[int, int]]) -> None:
+        """Take these for the next ones that were read."""
+        if batch:
+            self._last = batch[-1]
+            self._count += len(batch)
+            _add(self._digest, batch)
+
+    def prove(self) -> None:
+        """See that all that was read stands where it was.
+
+        Raises:
+            ResultsGoneError: If it does not.
+            Others: As ``MapReader.spans``.
+        """
+        if not self.stand():
+            raise self._gone()
+
+    def stand(self) -> bool:
+        """Whether all that was read stands where it was."""
+        digest, first = hashlib.sha256(), 0
+        while first < self._count and (batch := self._store.spans(first, min(_BATCH, self._count - first))):
+            _add(digest, batch)
+            first += len(batch)
+        return digest.digest() == self._digest.digest()
+
+    def _gone(self) -> ResultsGoneError:
+        return ResultsGoneError(
+            "the server came back as it was some moments before, while the results of the map "
+            f"{self._store.keys.id} were read one by one, and others are in their places now: "
+            "read them again, from the first"
+        )
+
+
+def _add(digest: hashlib._Hash, spans: list[tuple[int, int]]) -> None:
+    digest.update("".join(f"{start}:{count} " for start, count in spans).encode())

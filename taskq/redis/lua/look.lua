@@ -1,0 +1,47 @@
+-- What waits in some queues: jobs, and chunks of open maps. What is in a register and not open is taken off it.
+--
+-- The keys of maps can't be named in KEYS, for nobody knows them before.
+--
+-- KEYS  1 rq:suspended, which is not looked at: a server wants one
+-- ARGV  1 what the registers of open maps begin with   2, 3 what stands before and after a map's id in its keys
+--       4 what RQ's queues begin with   5 how many maps of a queue are looked at   6 from which on: 0, 1, ...
+--       7.. names of queues
+-- Returns for each queue in which something waits or runs {its number from 0, jobs, {map id, incarnation, weight, chunks
+-- pending, chunks claimed}, ...}.
+
+local most, from = tonumber(ARGV[5]), tonumber(ARGV[6])
+
+-- Whatever stands in a key by now.
+local function count(command, key)
+    local reply = redis.pcall(command, key)
+    return type(reply) == 'number' and reply or 0
+end
+
+local function look_at(register, id, found)
+    local key = ARGV[2] .. id .. ARGV[3]
+    local map = redis.pcall('HMGET', key, 'incarnation', 'state', 'weight')
+    if map.err or map[2] ~= 'open' then
+        redis.call('ZREM', register, id)
+        return
+    end
+    local pending = count('LLEN', key .. ':pending') + count('LLEN', key .. ':again')
+    found[#found + 1] = {id, map[1] or '', map[3] or '', pending, count('HLEN', key .. ':claims')}
+end
+
+local reply = {}
+for i = 7, #ARGV do
+    local found = {i - 7, count('LLEN', ARGV[4] .. ARGV[i])}
+    local register = ARGV[1] .. ARGV[i]
+    local length = count('ZCARD', register)
+    if length > 0 then
+        local first = length > most and from % length or 0
+        local ids = redis.call('ZRANGE', register, first, first + most - 1)
+        for _, id in ipairs(ids) do
+            look_at(register, id, found)
+        end
+    end
+    if found[2] > 0 or #found > 2 then
+        reply[#reply + 1] = found
+    end
+end
+return reply

@@ -1,0 +1,93 @@
+"""Why a server can't be worked with, and what to do: one clear error each, wherever it is met."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004 - redis-py's own name
+    InvalidResponse,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004 - as above
+)
+
+from taskq.errors import ServerError, TaskqError
+
+AWAY = (ConnectionError, TimeoutError, OSError)
+REFUSALS = (OutOfMemoryError, ReadOnlyError)
+
+_AWAY = "Is it running, and is the URL right? `taskq server` starts one here, Queue(patience=...) waits for one"
+_NO_PASSWORD = "It wants a password: redis://:PASSWORD@host:6379/0, or redis://USER:PASSWORD@host:6379/0"  # noqa: S105 - none
+_HELLO = "HELLO must be called with the client already authenticated"  # Redis' longer words for the same
+_CLUSTER = "It is a node of a cluster, over which the keys of a map would be scattered: use a single server"
+_NO_TLS = "It does not speak TLS: use redis:// instead of rediss://"
+_CERTIFICATE = "Its certificate is not trusted here: see ssl_ca_certs in docs/operations.md"
+_OTHER = "It lacks what taskq needs: that is a Redis or Valkey server, and no Sentinel or proxy"
+
+_FINAL: tuple[tuple[type[BaseException], str, str], ...] = (
+    (AuthenticationError, "Authentication required", _NO_PASSWORD),
+    (AuthenticationError, _HELLO, _NO_PASSWORD),
+    (AuthenticationError, "", "Check user and password"),
+    (InvalidResponse, "", "What answers there is no Redis server, but perhaps one for HTTP: check host and port"),
+    (ResponseError, "DB index is out of range", "It has no database of that number: take a lower one, as in /0"),
+    (ResponseError, "NOAUTH", _NO_PASSWORD),
+    (ResponseError, "MOVED ", _CLUSTER),
+    (ResponseError, "CROSSSLOT", _CLUSTER),
+    (ResponseError, "in cluster mode", _CLUSTER),
+    (ResponseError, "unknown command", _OTHER),
+    (ssl.SSLError, "WRONG_VERSION_NUMBER", _NO_TLS),
+    (ssl.SSLCertVerificationError, "", _CERTIFICATE),
+)
+"""What will be refused the next time, too: kind of error, a part of its text, remedy."""
+
+_PASSING: tuple[tuple[type[BaseException], str], ...] = (
+    (OutOfMemoryError, "It has reached maxmemory: delete what is no longer needed, or raise the limit"),
+    (ReadOnlyError, "It is a read-only replica, perhaps after a fail-over: connect to the primary"),
+    (NoPermissionError, "Its ACL does not allow this user what is needed; see docs/operations.md"),
+    (RedisError, _AWAY),
+    (OSError, _AWAY),
+)
+
+
+def final(error: BaseException) -> str | None:
+    """What to do about an error that waiting does not help; None if it may."""
+    for one in _chain(error):
+        for kind, part, remedy in _FINAL:
+            if isinstance(one, kind) and part in str(one):
+                return remedy
+    return None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the server can't be reached now, and may be in a while."""
+    return isinstance(error, AWAY) and not isinstance(error, TaskqError) and final(error) is None
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about it; without a full stop."""
+    return final(error) or next((text for kind, text in _PASSING if isinstance(error, kind)), "")
+
+
+def reason(error: BaseException) -> str:
+    """What has happened, in redis-py's words; without a full stop."""
+    text = (error.reason if isinstance(error, ServerError) else "") or str(error).rstrip(". ")
+    return "Authentication required" if _HELLO in text else text or type(error).__name__
+
+
+def server_error(error: BaseException, url: str) -> ServerError:
+    """The error to raise instead; ``url``: without its password."""
+    made = ServerError(f"Redis at {url} can't do it: {reason(error)}. {remedy(error)}.")
+    made.away, made.reason = is_away(error), reason(error)
+    return made
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

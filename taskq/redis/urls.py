@@ -1,0 +1,94 @@
+"""What is wrong with a URL, before anything is connected by it; and how one is shown, without its password.
+
+redis-py takes much for good that is not: it passes over a database that is no number, has options it does not know
+fail at the first command, and takes what stands before a raw ``/``, ``?`` or ``#`` of a password for the host.
+No message quotes any part of the URL but names: what stands there may be a password.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, SSLConnection
+
+_SCHEMES = ("redis", "rediss", "unix")
+_TEXTS = (
+    "username", "password", "client_name", "lib_name", "lib_version", "ssl_keyfile", "ssl_certfile",
+    "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_password", "ssl_ciphers",
+)  # fmt: skip
+_OURS = {  # what decides of our work, and is decided here
+    "decode_responses": "taskq reads bytes",
+    "legacy_responses": "taskq reads the replies as they are by default",
+    "retry_on_error": "what is tried again, and for how long, Queue(patience=...) says",
+    "retry_on_timeout": "what is tried again, and for how long, Queue(patience=...) says",
+}
+_KNOWN = sorted({*URL_QUERY_ARGUMENT_PARSERS, *_TEXTS} - {*_OURS})
+_PARSERS: dict[str, Any] = URL_QUERY_ARGUMENT_PARSERS
+_EXAMPLE = "a URL such as redis://host:6379/0"
+
+
+def fault(url: str) -> str | None:
+    """What is wrong with it, to be read after the URL itself; None if nothing is to be seen."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"is not {_EXAMPLE}"
+    if parts.scheme not in _SCHEMES or not url.startswith(f"{parts.scheme}://"):
+        return f"is not {_EXAMPLE}; it begins with redis://, rediss:// or unix://"
+    if _has_raw_password(parts):
+        return "has a raw / # or ? in its password: write %2F for /, %23 for #, %3F for ?"
+    if parts.fragment:
+        return "has a # in it, and nothing of a URL for Redis stands behind one"
+    return _wrong_place(parts) or _wrong_option(parts.query)
+
+
+def _has_raw_password(parts: SplitResult) -> bool:
+    """Whether an @ stands where none can be: the host, to which it led, was meant to stand behind it."""
+    path = "" if parts.scheme == "unix" and not parts.netloc else parts.path  # a socket may be named so
+    known = {name for name, _value in parse_qsl(parts.query, keep_blank_values=True)} <= {*_KNOWN, *_OURS}
+    return "@" in path or "@" in parts.fragment or ("@" in parts.query and not known)
+
+
+def _wrong_place(parts: SplitResult) -> str | None:
+    try:
+        parts.port  # noqa: B018 - raises
+    except ValueError:
+        return f"is not {_EXAMPLE}"
+    if parts.scheme == "unix":
+        return None if parts.path else "names no socket: unix:///path/to/redis.sock"
+    if not re.fullmatch(r"/?|/[0-9]+/?", parts.path):
+        return "names no database: behind the host stands its number, as in redis://host:6379/0"
+    return None
+
+
+def _wrong_option(query: str) -> str | None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in _OURS:
+            return f"has the option {name}, which can't be chosen: {_OURS[name]}"
+        if name not in _KNOWN:
+            near = difflib.get_close_matches(name, _KNOWN, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_KNOWN)}"
+            return f"has an option which redis-py does not know, {name:.40}: {hint}"
+        try:
+            _PARSERS.get(name, str)(value)
+        except (TypeError, ValueError):
+            return f"has a value for its option {name} that is none"
+    return None
+
+
+def hide_password(url: str) -> str:
+    """The URL with ``***`` for its password, fit for logs and messages; whatever the string is."""
+    hidden = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1***", hidden)
+
+
+def url_of(connection: Any) -> str:
+    """What to call a connection in messages, without its password."""
+    options = connection.connection_pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
+    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -1,0 +1,166 @@
+"""Who waits for a map on which nobody works is told so, and why: once, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import rq
+from rq import Retry
+from rq.job import JobStatus
+from rq.scheduler import RQScheduler
+from rq.suspension import suspend
+
+from taskq import MapJob, Queue, WaitTimeoutError
+from taskq.maps import doubts
+from taskq.redis import services
+from taskq.redis.lua import Scripts
+from taskq.redis.services import ServiceInfo
+from taskq.testing import drain, running_worker
+from tests import jobs
+from tests.waiting import BRIEF, HANGS, LONG
+
+Make = Callable[[Queue], MapJob]
+
+
+def queued(queue: Queue) -> MapJob:
+    return queue.map(jobs.square, range(3))
+
+
+def served(trouble: str = "", *queues: str) -> Make:
+    def make(queue: Queue) -> MapJob:
+        info = ServiceInfo("one", "host", 1, 1, queues or (queue.name,), "3.11.7", 0.0, trouble=trouble)
+        services.renew(Scripts(queue.connection), info, LONG)
+        return queued(queue)
+
+    return make
+
+
+def scheduled(queue: Queue) -> MapJob:
+    job = queue.map(jobs.invert, [0], retry=Retry(max=1, interval=LONG))
+    drain(queue)
+    assert job.get_status() == JobStatus.SCHEDULED
+    return job
+
+
+def with_scheduler(queue: Queue) -> MapJob:
+    queue.connection.set(RQScheduler.get_locking_key(queue.name), "somebody")
+    return scheduled(queue)
+
+
+def deferred(queue: Queue) -> MapJob:
+    first = queue.enqueue(jobs.invert, 0, job_id="first")
+    job = queue.map(jobs.square, [1], depends_on=first)
+    drain(queue)
+    return job
+
+
+def still_deferred(queue: Queue) -> MapJob:
+    return queue.map(jobs.square, [1], depends_on=queue.enqueue(jobs.square, 0))
+
+
+def suspended(queue: Queue) -> MapJob:
+    suspend(queue.connection)
+    return served()(queue)
+
+
+def stock(queue: Queue) -> MapJob:
+    rq.SimpleWorker([queue.name], connection=queue.connection).register_birth()
+    return queued(queue)
+
+
+def ended(queue: Queue) -> MapJob:
+    job = queued(queue)
+    drain(queue)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (queued, "no worker listens on the queue 'default' at {url}; start one: taskq worker default --url {url}"),
+        (served("", "other"), "no worker listens on the queue 'default'"),
+        (served("no memory"), "no service of the queue 'default' can start a pool process: no memory"),
+        (
+            scheduled,
+            "no scheduler runs for the queue 'default' at {url}; start one: taskq worker default",
+        ),
+        (deferred, "it depends on the job first, which has ended as failed"),
+        (suspended, "RQ is suspended: `rq resume`"),
+    ],
+)
+def test_why_nobody_works_on_it(any_queue: Queue, make: Make, told: str) -> None:
+    from taskq.redis.urls import url_of
+
+    found = doubts.of(make(any_queue))
+    assert found is not None
+    assert told.format(url=url_of(any_queue.connection)) in found
+
+
+@pytest.mark.parametrize("make", [served(), with_scheduler, still_deferred, stock, ended])
+def test_no_doubts(any_queue: Queue, make: Make) -> None:
+    assert doubts.of(make(any_queue)) is None
+
+
+def test_damage_is_no_reason(any_queue: Queue) -> None:
+    job = queued(any_queue)
+    any_queue.connection.set("rq:workers:default", "x")
+    assert doubts.of(job) is None
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubts, "_FIRST", 0.0)
+    monkeypatch.setattr(doubts, "_LONGEST", 0.0)
+
+
+THREE_LOOKS = 2.5  # seconds
+
+
+def wait(job: MapJob) -> None:
+    assert not job.wait(timeout=THREE_LOOKS)
+
+
+def get(job: MapJob) -> None:
+    with pytest.raises(WaitTimeoutError, match="nobody works on it: no worker listens on the queue"):
+        job.get(timeout=THREE_LOOKS)
+
+
+@pytest.mark.parametrize("ask", [wait, get])
+@pytest.mark.usefixtures("brief")
+def test_it_is_said_once(
+    any_queue: Queue, capsys: pytest.CaptureFixture[str], ask: Callable[[MapJob], Any]
+) -> None:
+    job = queued(any_queue)
+    ask(job)
+    ask(job)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"taskq: the map {job.id} waits: no worker listens on the queue 'default' at ")
+
+
+@pytest.mark.usefixtures("brief")
+def test_not_of_a_worker_that_is_just_restarted(any_queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    job = queued(any_queue)
+    watch = doubts.Doubts(job)
+    watch.look()
+    served()(any_queue)
+    watch.look()
+    watch.look()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("brief")
+def test_nothing_is_said_of_one_that_runs(fake_queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    with running_worker(fake_queue):
+        job = fake_queue.map(jobs.nap, [LONG])
+        with pytest.raises(WaitTimeoutError, match="it goes on"):
+            job.get(timeout=THREE_LOOKS)
+        job.cancel(kill=True)
+        assert job.wait(timeout=HANGS)
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_stderr(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    assert not queued(any_queue).wait(timeout=BRIEF)

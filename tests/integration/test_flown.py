@@ -1,0 +1,132 @@
+"""What a service notes of its processes, and what becomes of claims and jobs when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import taskq
+from taskq import Queue
+from taskq.maps.deaths import SERVICE, services
+from taskq.testing import running_worker
+from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link import flight
+from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown
+from taskq_workers.service.upkeep import recovery, suspect
+from taskq_workers.service.upkeep.evidence import Evidence
+from tests import jobs
+from tests.integration.pretence import announce, claim
+from tests.integration.test_suspects import begin
+from tests.waiting import HANGS, wait_until
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the service of this test has its record."""
+    path = tmp_path / "flight-0"
+    made = Lanes.__init__
+
+    def recorded(self: Lanes, settings: Any, title: str, **options: Any) -> None:
+        made(self, settings, title, **{**options, "record": Flight(path, settings.processes)})
+
+    monkeypatch.setattr(Lanes, "__init__", recorded)
+    return path
+
+
+def read(path: Path, copy: Path) -> list[Flown]:
+    copy.write_bytes(path.read_bytes())
+    return flight.take(copy) or []
+
+
+def test_what_runs_is_in_the_record(fake_queue: Queue, path: Path, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, 2) as state:
+        plain = fake_queue.enqueue(jobs.wait_for, str(flag))
+        job = fake_queue.map(jobs.wait_for, [str(flag)] * 10, chunksize=1)
+        wait_until(lambda: len(read(path, tmp_path / "copy")) == 2)
+        ran = {one.kind: one for one in read(path, tmp_path / "copy")}
+        assert ran[JOB].id == plain.id
+        assert (ran[CHUNK].id, ran[CHUNK].run) == (job.id, job.store.keys.incarnation)
+        assert ran[CHUNK].range in {str(one.range) for one in job.store.held_by(state.name)}
+        flag.touch()
+        job.get(timeout=HANGS)
+        wait_until(lambda: not read(path, tmp_path / "copy"), "nothing runs")
+
+
+def test_processes_come_and_go(fake_queue: Queue, path: Path) -> None:
+    """More than there are slots in the file."""
+    with running_worker(fake_queue, 1) as state:
+        for n in range(12):
+            before = state.lanes.pids
+            os.kill(before[0], signal.SIGKILL)
+            wait_until(lambda before=before: state.lanes.pids and state.lanes.pids != before)
+            assert fake_queue.map(jobs.square, [n]).get(timeout=HANGS) == [n * n]
+        assert path.exists()
+
+
+def ran(job: Any, span: str, item: int | None = None) -> Evidence:
+    flown = Flown(CHUNK, job.id, job.store.keys.incarnation, span, item)
+    return Evidence("SIGKILL (out of memory)", "a host", (flown,))
+
+
+def test_of_the_claims_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(30), chunksize=10)
+    announce(any_queue, "dead")
+    begin(any_queue, "dead", run=False)
+    job.store.open("dead")
+    claim(job, "dead", 3)
+    recovery.recover(any_queue.connection, "dead", ran(job, "10:10", 13))
+    reply = job.store.read_claims(job.store.claim("other", 3), "other")
+    assert {str(one.range): one.deaths for one in reply.claims} == {"0:10": 0, "10:10": SERVICE, "20:10": 0}
+    [(span, trace)] = any_queue.connection.hgetall(job.store.keys.deaths).items()
+    assert span == b"10:10"
+    assert b"out of memory" in trace
+    assert b"13" in trace
+
+
+def test_without_evidence_all_of_it_is_once_and_then_what_was_given_to_a_process(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(20), chunksize=10)
+    for name in ("one", "two"):
+        announce(any_queue, name)
+        begin(any_queue, name, run=False)
+        job.store.open(name)
+        first, _second = job.store.read_claims(job.store.claim(name, 2), name).claims
+        if name == "two":
+            assert job.store.give(first)
+            assert job.store.give(first) is None, "it stands there otherwise by now"
+        recovery.recover(any_queue.connection, name)
+    reply = job.store.read_claims(job.store.claim("other", 2), "other")
+    assert sorted(services(one.deaths) for one in reply.claims) == [1, 2]
+
+
+def test_the_item_that_ran_is_set_apart_and_given_up_with_the_evidence(any_queue: Queue) -> None:
+    """Third death: the service that gets the range gives up the item, and does the others."""
+    job = any_queue.map(jobs.square, range(10), chunksize=10)
+    for name in ("one", "two", "three"):
+        announce(any_queue, name)
+        begin(any_queue, name, run=False)
+        job.store.open(name)
+        claim(job, name)
+        recovery.recover(any_queue.connection, name, ran(job, "0:10", 4))
+    with running_worker(any_queue, 2):
+        found = job.get(timeout=HANGS, errors="return")
+    assert [found[n] for n in range(10) if n != 4] == [n * n for n in range(10) if n != 4]
+    assert isinstance(found[4], taskq.WorkerLostError)
+    assert "the service that ran it died 3 times, last by SIGKILL (out of memory) on a host" in str(found[4])
+
+
+def test_of_the_jobs_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue) -> None:
+    guilty, innocent = (any_queue.enqueue(jobs.square, n) for n in range(2))
+    begin(any_queue, "dead")
+    [held] = any_queue.connection.hkeys("taskq:held:dead")
+    begin(any_queue, "dead")
+    execution = held.decode().partition(":")[2]
+    evidence = Evidence("SIGKILL", "a host", (Flown(JOB, guilty.id, execution, "", None),))
+    recovery.recover(any_queue.connection, "dead", evidence)
+    fields = [any_queue.connection.hgetall(job.key) for job in (guilty, innocent)]
+    assert [suspect.deaths_of(one) for one in fields] == [1, 0]
+    assert suspect.cause_of(fields[0]) == "SIGKILL on a host"

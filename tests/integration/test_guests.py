@@ -1,0 +1,147 @@
+"""Services come by themselves to open maps of others, and give back what others could run: no helper jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskq import Queue
+from taskq.redis import holdings, keys
+from taskq.testing import running_worker
+from taskq_workers.service import dispatcher
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import guests
+from taskq_workers.service.rq.worker import RQWorker
+from taskq_workers.service.upkeep import recovery
+from tests import jobs
+from tests.integration.pretence import announce, call_for_help, claim, owner_of
+from tests.waiting import HANGS, LONG, wait_until
+
+
+def works(state: State) -> bool:
+    return any(run.flying for run in list(state.maps))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_has_nothing_to_do_comes_by_itself(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    """Also if no message is heard; and RQ's queue holds nothing meanwhile."""
+    if heard:
+        monkeypatch.setattr(dispatcher, "TICK", LONG)
+    else:
+        monkeypatch.setattr(RQWorker, "_handle_note", lambda *_: None)
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
+        job = fake_queue.map(jobs.wait_for, [str(flag)] * 3, chunksize=1)
+        wait_until(lambda: works(one) and works(two), "both work on it")
+        assert fake_queue.job_ids == []
+        assert [run.guest for state in (one, two) for run in state.maps].count(True) == 1
+        flag.touch()
+        assert job.get(timeout=HANGS) == [str(flag)] * 3
+        wait_until(lambda: not (one.taken or two.taken))
+        assert not fake_queue.connection.exists(
+            keys.OPEN + fake_queue.name, keys.held(one.name), keys.held(two.name)
+        )
+
+
+def test_a_service_comes_to_a_map_in_a_queue_before_that_of_its_own(fake_queue: Queue, tmp_path: Path) -> None:
+    low, flag = Queue("low", connection=fake_queue.connection), tmp_path / "flag"
+    high = fake_queue.map(jobs.wait_for, [str(flag)], chunksize=1)
+    fake_queue.connection.delete(fake_queue.key)  # somebody else owns it
+    announce(fake_queue, "other")
+    with running_worker(low, processes=1, queues=("default", "low")) as busy:
+        own = low.map(jobs.nap, [0.02] * 4000, chunksize=1)
+        wait_until(lambda: own.progress.done)
+        assert high.store.open("other")
+        wait_until(lambda: any(run.guest and run.flying for run in list(busy.maps)))
+        own.cancel(kill=True)
+        flag.touch()
+        wait_until(lambda: high.progress.done)
+
+
+def test_what_is_claimed_ahead_goes_to_who_is_idle(fake_queue: Queue, tmp_path: Path) -> None:
+    """The last chunks of a map, of which nothing is pending any more."""
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, processes=1) as one:
+        items = [(0.01, ""), *[(0.01, "")] * 20, (0.0, str(flag)), (0.0, str(flag))]
+        job = fake_queue.starmap(jobs.nap_or_wait, items, chunksize=1)
+        wait_until(lambda: job.progress.done == 21 and works(one))
+        assert fake_queue.connection.hlen(job.store.keys.claims) == 2, "one runs, one is claimed ahead"
+        with running_worker(fake_queue, processes=1) as two:
+            wait_until(lambda: works(two), "it has got the last one")
+            flag.touch()
+            assert len(job.get(timeout=HANGS)) == 23
+
+
+def test_what_a_dead_guest_held_goes_back_and_the_map_s_job_does_not(fake_queue: Queue) -> None:
+    job = fake_queue.map(jobs.square, range(3), chunksize=1)
+    fake_queue.connection.delete(fake_queue.key)
+    assert job.store.open("owner")
+    announce(fake_queue, "guest")
+    holding = holdings.Holding(job.id, f"guest-{job.incarnation}", holdings.BEGUN, fake_queue.name)
+    fake_queue.connection.hset(keys.held("guest"), holding.key, holding.value)
+    claim(job, "guest", 2)
+    assert job.store.release_orphans() == 0, "it is at work"
+    assert recovery.recover(fake_queue.connection, "guest") == 0
+    assert fake_queue.connection.llen(job.store.keys.pending) == 3
+    assert fake_queue.job_ids == []
+
+
+def test_a_guest_s_place_that_is_lost_costs_it_what_it_claimed(fake_queue: Queue, tmp_path: Path) -> None:
+    """It was given up for dead, and lives on."""
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
+        job = fake_queue.map(jobs.wait_for, [str(flag)] * 4, chunksize=1)
+        wait_until(lambda: works(one) and works(two))
+        [guest] = [state for state in (one, two) if any(run.guest for run in state.maps)]
+        recovery.hand_back(fake_queue.connection, guest.name)
+        guest.unsure = True
+        flag.touch()
+        assert job.get(timeout=HANGS) == [str(flag)] * 4
+        assert job.progress.done == 4
+
+
+def test_a_register_that_was_lost_is_made_anew(fake_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, processes=1):
+        job = fake_queue.map(jobs.wait_for, [str(flag)], chunksize=1)
+        wait_until(lambda: owner_of(job))
+        fake_queue.connection.delete(keys.OPEN + fake_queue.name)
+        wait_until(lambda: fake_queue.connection.zscore(keys.OPEN + fake_queue.name, job.id))
+        flag.touch()
+        assert job.get(timeout=HANGS)
+
+
+def test_an_owner_of_schema_2_calls_for_help(fake_queue: Queue) -> None:
+    announce(fake_queue, "owner")
+    job = fake_queue.map(jobs.square, range(30), chunksize=1)
+    call_for_help(fake_queue, job)
+    with running_worker(fake_queue, processes=1):
+        wait_until(lambda: job.progress.done == 30)
+        assert fake_queue.job_ids == []
+        assert not fake_queue.connection.keys("rq:job:*helper*")
+
+
+def test_a_stopping_guest_leaves_everything_behind(fake_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, processes=1):
+        with running_worker(fake_queue, processes=1, grace=0.0) as two:
+            job = fake_queue.map(jobs.wait_for, [str(flag)] * 4, chunksize=1)
+            wait_until(lambda: works(two))
+            name = two.name
+        assert not fake_queue.connection.exists(keys.held(name))
+        flag.touch()
+        assert job.get(timeout=HANGS) == [str(flag)] * 4
+
+
+def test_many_open_maps_are_seen_by_and_by(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "MOST", 3)
+    maps = [fake_queue.map(jobs.square, range(3), chunksize=1) for _ in range(10)]
+    fake_queue.connection.delete(fake_queue.key)
+    for job in maps:
+        assert job.store.open("owner")
+    with running_worker(fake_queue, processes=1):
+        for job in maps:
+            wait_until(lambda job=job: job.progress.done == 3)

@@ -1,0 +1,46 @@
+"""Work that waits for other work of the same server lends its place, and where it can't, it is told so."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq import NestedWaitError, Queue
+from taskq.testing import drain, running_worker
+from taskq_workers.lanes import lanes
+from tests import jobs
+from tests.waiting import HANGS, wait_until
+
+
+@pytest.mark.parametrize("how", ["get", "wait", "iterate"])
+def test_five_deep_on_two_processes(real_queue: Queue, how: str) -> None:
+    with running_worker(real_queue, processes=2) as state:
+        assert real_queue.starmap(jobs.nest, [(5, how)] * 2, chunksize=1).get(timeout=HANGS) == [5, 5]
+        wait_until(lambda: len([*state.lanes]) == 2, "there are no more processes than before")
+
+
+def test_plain_jobs_lend_their_place_too(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        queued = [real_queue.enqueue(jobs.nest, 2) for _ in range(3)]
+        for job in queued:
+            result = job.latest_result(timeout=HANGS)
+            assert result
+            assert result.return_value == 2
+
+
+def test_who_waits_when_too_many_do_is_told(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MOST_LENT", 2)
+    with running_worker(real_queue, processes=1):
+        job = real_queue.map(jobs.nest, [5])
+        with pytest.raises(NestedWaitError, match="might never end: too many processes"):
+            job.get(timeout=HANGS)
+        assert real_queue.map(jobs.nest, [1]).get(timeout=HANGS) == [1], "it may wait again"
+
+
+def test_a_stock_worker_that_is_alone_says_so(
+    real_queue: Queue, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKQ_URL", server_url)
+    job = real_queue.map(jobs.nest, [1])
+    drain(real_queue)
+    with pytest.raises(NestedWaitError, match="there is no worker but this one"):
+        job.get(timeout=HANGS)

@@ -1,0 +1,95 @@
+"""Who gets a process beside maps: whoever's turn it is, however long these are and however many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rq.job import JobStatus
+
+from taskq import MapJob, Queue
+from taskq.testing import running_worker
+from tests import jobs
+from tests.waiting import HANGS, wait_until
+
+FOREVER = 4000  # items
+
+
+def endless(queue: Queue, seconds: float, count: int = FOREVER) -> MapJob:
+    """A map that does not end while a test looks."""
+    return queue.map(jobs.nap, [seconds] * count, chunksize=1, result_ttl=0)
+
+
+def low(queue: Queue) -> Queue:
+    return Queue("low", connection=queue.connection)
+
+
+def end(*maps: MapJob) -> None:
+    for one in maps:
+        one.cancel(kill=True)
+
+
+def test_a_map_of_slow_items_starves_no_job_and_no_map(fake_queue: Queue) -> None:
+    """Such as run for longer than what is claimed ahead."""
+    with running_worker(fake_queue, processes=2):
+        first = endless(fake_queue, 0.2)
+        wait_until(lambda: first.progress.done >= 4)
+        job, second = fake_queue.enqueue(jobs.square, 3), fake_queue.map(jobs.square, range(4))
+        assert job.latest_result(timeout=HANGS)
+        assert second.get(timeout=HANGS) == [0, 1, 4, 9]
+        assert first.get_status() == JobStatus.STARTED
+        end(first)
+
+
+def test_many_maps_leave_room_for_one_more(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=2, queues=("default", "low")):
+        maps = [endless(low(fake_queue), 0.02, 1000) for _ in range(20)]
+        wait_until(lambda: all(one.progress.done for one in maps), "each of them gets its turn")
+        for queue in (fake_queue, low(fake_queue)):
+            assert queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
+            assert queue.map(jobs.square, range(4)).get(timeout=HANGS) == [0, 1, 4, 9]
+        end(*maps)
+
+
+def test_a_queue_before_another_gets_every_process(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=2, queues=("default", "low")) as state:
+        maps = [endless(low(fake_queue), 0.02) for _ in range(4)]
+        wait_until(lambda: all(one.progress.done for one in maps))
+        first = fake_queue.map(jobs.nap, [0.02] * 40, chunksize=1)
+        wait_until(lambda: first.progress.done >= 4)
+        before = sum(one.progress.done for one in maps)
+        assert first.get(timeout=HANGS)
+        assert sum(one.progress.done for one in maps) - before <= 4 * state.lanes.size
+        end(*maps)
+
+
+def test_claimed_ahead_goes_back_if_others_come_first(fake_queue: Queue, tmp_path: Path) -> None:
+    with running_worker(fake_queue, processes=1, queues=("default", "low")):
+        one = endless(low(fake_queue), 0.02)
+        wait_until(lambda: one.progress.done >= 4)
+        flag = tmp_path / "flag"
+        before = fake_queue.map(jobs.wait_for, [str(flag)] * 2, chunksize=1)
+        wait_until(lambda: before.connection.hlen(before.store.keys.claims))
+        wait_until(lambda: not one.connection.hlen(one.store.keys.claims), "nothing of it is held")
+        flag.touch()
+        assert before.get(timeout=HANGS)
+        end(one)
+
+
+def test_a_job_behind_many_maps_in_its_queue_does_not_wait_for_these(fake_queue: Queue) -> None:
+    maps = [endless(fake_queue, 0.3, 40) for _ in range(20)]
+    job = fake_queue.enqueue(jobs.square, 3)
+    with running_worker(fake_queue, processes=1):
+        assert job.latest_result(timeout=HANGS)
+        assert sum(one.progress.done for one in maps) < 10
+        end(*maps)
+
+
+def test_weights_are_shares(fake_queue: Queue) -> None:
+    with running_worker(fake_queue, processes=2):
+        heavy = fake_queue.map(jobs.nap, [0.02] * 400, chunksize=1, weight=4)
+        light = fake_queue.map(jobs.nap, [0.02] * 400, chunksize=1)
+        wait_until(lambda: light.progress.done >= 2)
+        done = heavy.progress.done, light.progress.done
+        wait_until(lambda: heavy.progress.done >= done[0] + 100)
+        assert light.progress.done - done[1] <= 50  # 25, and what the machine adds
+        end(heavy, light)

@@ -1,0 +1,90 @@
+"""Measures one mix on a worker that serves the queues ``high`` and ``low``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from taskq import MapJob, Queue
+from tests import jobs
+from tests.sweep.mixes import Mix
+from tests.waiting import HANGS, wait_until
+
+ITEMS = 20_000  # of all maps together, at most
+MIDDLE = 2.0  # seconds after which the newcomers come
+SPREAD = 0.1  # by which equal maps may differ, of what they have got
+ENOUGH = 40  # chunks of a map, after which that can be said
+MARGIN = (0.3, 1.0)  # seconds which a newcomer may wait beside the shortest of what runs: one service, several
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of it.
+
+    Args:
+        job: Seconds until the no-op job had ended.
+        small: Seconds until the first item of the small map had ended.
+        between: Items of the maps that ended meanwhile.
+        least: Items that the map has got which has got the least, when both were through.
+        most: Of the one that has got the most.
+    """
+
+    job: float
+    small: float
+    between: int
+    least: int
+    most: int
+
+
+def measure(connection: Any, mix: Mix, processes: int) -> Seen:
+    """Run it; the worker has nothing to do before and after.
+
+    Args:
+        connection: To the worker's server.
+        mix: What runs.
+        processes: Of all services.
+    """
+    low = Queue("low", connection=connection)
+    queue = Queue("high" if mix.before else "low", connection=connection)
+    needed = int(6 * MIDDLE * processes / mix.seconds / mix.maps) + 2 * processes
+    items = [mix.seconds] * max(4, min(needed, ITEMS // mix.maps))
+    maps = [low.map(jobs.nap, items, chunksize=mix.chunksize) for _ in range(mix.maps)]
+    try:
+        wait_until(lambda: any(_done(maps)))
+        time.sleep(MIDDLE)  # what runs is to be in its middle, not in its beginning
+        return _newcomers(queue, maps)
+    finally:
+        for one in maps:
+            if not one.ready():
+                one.cancel(kill=True)
+        wait_until(lambda: not connection.keys("taskq:held:*"), "the worker has nothing to do")
+
+
+def _newcomers(queue: Queue, maps: list[MapJob]) -> Seen:
+    before, began = sum(_done(maps)), time.monotonic()
+    job = queue.enqueue(jobs.square, 3)
+    small = queue.map(jobs.square, range(4), chunksize=1)
+    assert job.latest_result(timeout=HANGS)
+    waited = time.monotonic() - began
+    wait_until(lambda: small.progress.done)
+    through, done = time.monotonic() - began, _done(maps)
+    small.get(timeout=HANGS)
+    return Seen(waited, through, sum(done) - before, min(done), max(done))
+
+
+def _done(maps: list[MapJob]) -> list[int]:
+    return [one.progress.done for one in maps]
+
+
+def faults(mix: Mix, services: int, seen: Seen) -> list[str]:
+    """What is not as it should be, by the clock: on a machine that has nothing else to do."""
+    bound = mix.chunk + MARGIN[services > 1]
+    found = [
+        f"{what} waited {waited:.2f} s, more than {bound:.2f}"
+        for what, waited in (("the job", seen.job), ("the small map", seen.small))
+        if waited > bound
+    ]
+    if mix.maps > 1 and mix.chunksize and seen.least >= ENOUGH and seen.least < (1 - SPREAD) * seen.most:
+        found.append(f"one map has got {seen.least}, another {seen.most}")
+    return found

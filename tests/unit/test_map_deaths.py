@@ -1,0 +1,30 @@
+"""How deaths with a range are counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.maps.deaths import GIVEN, SERVICE, after_service, given, services, settled, total
+
+
+@pytest.mark.parametrize(("number", "of_services", "of_all"), [(0, 0, 0), (2, 0, 2), (1001, 1, 2), (2000, 2, 2)])
+def test_counts(number: int, of_services: int, of_all: int) -> None:
+    assert (services(number), total(number)) == (of_services, of_all)
+    assert (services(given(number)), total(given(number)), settled(given(number))) == (of_services, of_all, number)
+
+
+@pytest.mark.parametrize(
+    ("number", "ran", "after"),
+    [
+        (0, True, SERVICE),
+        (0, False, 0),
+        (0, None, SERVICE),  # it may have run
+        (1, None, SERVICE + 1),
+        (SERVICE, None, SERVICE),  # it was only claimed
+        (SERVICE + GIVEN, None, 2 * SERVICE),
+        (SERVICE + GIVEN, False, SERVICE),
+        (2 * SERVICE + GIVEN, True, 3 * SERVICE),
+    ],
+)
+def test_after_the_death_of_a_service(number: int, ran: bool | None, after: int) -> None:
+    assert after_service(number, ran) == after

@@ -1,0 +1,61 @@
+"""URLs that can't be used, each with one clear error before anything is connected; and how they are shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq import OptionError, Queue
+from taskq.redis import connection, urls
+
+GOOD = [
+    "redis://localhost:6379/0", "redis://localhost", "redis://localhost/", "redis://", "redis://localhost:6379/15/",
+    "rediss://me:p%2Fw%23x%3F@host:6380/2?ssl_cert_reqs=none&ssl_ca_certs=/etc/ca.pem", "redis://[::1]:6379/0",
+    "unix:///run/redis.sock", "unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis@home.sock",
+    "redis://host/0?password=a@b", "redis://host/0?username=me&password=a%2Fb&client_name=web", "redis://me:p@ss@host",
+    "redis://host?socket_timeout=3&max_connections=20&protocol=3&db=2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_good_ones(url: str) -> None:
+    assert urls.fault(url) is None
+    connection.connect(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa/secret@host:6379/0", "redis://me:#secret@host:6379/0", "redis://:12?secret@host:6379/0",
+        "redis://:12/secret@host", "rediss://me:12#secret@host/1", "unix://me:s/secret@/run/redis.sock",
+        "redis://:?secret=a@host:6379/0",
+    ],
+)  # fmt: skip
+def test_a_raw_character_in_a_password(url: str) -> None:
+    with pytest.raises(OptionError, match=r"a raw / # or [?] in its password: write %2F") as caught:
+        Queue(url=url)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://host/abc", "names no database"), ("redis://host:6379/1/2", "names no database"),
+        ("redis://host/-1", "names no database"), ("redis://host/0#1", "has a # in it"),
+        ("unix://", "names no socket"),
+        ("redis://host/0?sockettimeout=3", "sockettimeout: did you mean socket_timeout?"),
+        ("redis://host/0?xyz=3", "xyz: there are client_name, db"),
+        ("redis://host?db=one", "value for its option db"),
+        ("redis://host?decode_responses=True", "decode_responses, which can't be chosen: taskq reads bytes"),
+        ("redis://host?decode_responses=", "decode_responses"),
+        ("redis://host?legacy_responses=0", "legacy_responses"),
+        ("redis://host?max_connections=1", "its pool has one connection"),
+        ("redis://host?retry_on_error=a", "patience"), ("localhost:6379", "is not a URL such as redis://host:6379/0"),
+        ("redis:localhost", "is not a URL such as"), ("redis+sentinel://host", "is not a URL such as"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(url: str, told: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Queue(url=url)
+    assert told in str(caught.value)
+    assert not str(caught.value).endswith(".")

@@ -1,0 +1,74 @@
+"""Two numbers in memory that a lane shares with its pool process: whether its place is lent, and may be.
+
+number   written by     says
+WAITS    pool process   how many waits for other work go on in it
+REFUSED  service        1: there are too many such processes already
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from ctypes import c_longlong
+from typing import Any
+
+_WAITS, _REFUSED = range(2)
+
+NOTICE = "lent"
+"""What a pool process sends in place of an answer when it has begun, or ended, to wait."""
+
+
+class Lending:
+    """Both sides' view of the numbers; in the pool process it is a ``nested.Lender``.
+
+    Args:
+        numbers: As ``allot`` made them.
+        tell: In the pool process: tells the service that the first one has changed.
+    """
+
+    def __init__(self, numbers: Any, tell: Callable[[], object] = lambda: None) -> None:
+        self._numbers = numbers
+        self._tell = tell
+        self._lock = threading.Lock()
+
+    # -- of the pool process ---------------------------------------------------------------------------
+
+    def lend(self) -> None:
+        """Something waits from now on."""
+        self._add(1)
+
+    def take_back(self) -> None:
+        """It waits no more."""
+        self._add(-1)
+
+    def _add(self, number: int) -> None:
+        with self._lock:
+            before = self._numbers[_WAITS]
+            self._numbers[_WAITS] = max(0, before + number)
+            if bool(before) != bool(self._numbers[_WAITS]):
+                self._tell()
+
+    def reset(self) -> None:
+        """A task has ended: a thread that it has left behind may wait, but not in its name."""
+        self._numbers[_WAITS] = 0
+
+    @property
+    def refused(self) -> str:
+        """Why the place can't be lent; "" if it can, or nobody has answered yet."""
+        return "too many processes of this worker wait for other work already" if self._numbers[_REFUSED] else ""
+
+    # -- of the service --------------------------------------------------------------------------------
+
+    @property
+    def lent(self) -> bool:
+        """Whether the process waits for other work."""
+        return bool(self._numbers[_WAITS])
+
+    def refuse(self, refused: bool) -> None:
+        """Say whether it may."""
+        self._numbers[_REFUSED] = int(refused)
+
+
+def allot(ctx: Any) -> Any:
+    """Shared memory for one; to be handed to the process at its start."""
+    return ctx.RawArray(c_longlong, 2)

@@ -1,0 +1,97 @@
+"""What this service could run now, as offers to the policy: plain jobs that it has begun, and chunks of maps."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.policy import Offer
+from taskq_workers.service.core.queue_order import QueueOrder
+from taskq_workers.service.core.state import State
+
+LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
+
+
+def in_hand(state: State) -> list[Offer]:
+    """What can be given to a process at once."""
+    return [*_jobs(state), *(_of(run, len(run.ready)) for run in state.maps if _can_run(run))]
+
+
+def known(state: State) -> list[Offer]:
+    """The same, and what is pending in Redis, as far as known."""
+    now = time.monotonic()
+    chunks = ((run, len(run.ready) + pending(run, now)) for run in state.maps if not run.closed)
+    own = [*_jobs(state), *(_of(run, count) for run, count in chunks if count)]
+    if not state.open:
+        return own
+    runs = {source_of(run) for run in state.maps}
+    others = (
+        one
+        for source, one in state.open.items()
+        if one.pending and source not in runs and not state.leaves_alone(*source)
+    )
+    return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
+
+
+def pending(run: MapRun, now: float) -> int:
+    """How many chunks could be claimed; one, if nobody knows."""
+    if run.complete or run.closed or run.refused:
+        return 0
+    return run.pending or int(now - run.looked >= LOOK_AGAIN)
+
+
+def _can_run(run: MapRun) -> bool:
+    return bool(run.ready) and run.function.ready and not run.closed
+
+
+def upcoming(state: State, offers: list[Offer]) -> Iterator[Offer]:
+    """What comes next, one after the other; the policy hears of who has come."""
+    if len(offers) < 2:  # noqa: PLR2004 - there is nothing to choose
+        return itertools.chain.from_iterable(itertools.repeat(offer, offer.tasks) for offer in offers)
+    now = time.monotonic()
+    state.policy.note(offers, now)
+    return state.policy.upcoming(offers, state.order, now)
+
+
+def jobs_are_next(state: State, queue: str, maps: list[Offer]) -> bool:
+    """Whether a plain job of this queue, if there was one, would come before these offers of the same queue."""
+    job = _job(state, queue, 1)
+    now = time.monotonic()
+    if state.maps:
+        state.policy.note([*_jobs(state), *maps], now)
+    first = next(state.policy.upcoming([job, *maps], QueueOrder("default", [queue]), now))
+    return first.source == queue
+
+
+def source_of(run: MapRun) -> tuple[str, str]:
+    """What the policy calls a map."""
+    return run.store.keys.id, run.store.keys.incarnation
+
+
+def of_job(state: State, queue: str) -> Offer:
+    """The plain jobs of a queue, for ``Policy.begin``."""
+    return _job(state, queue, 1)
+
+
+def of_run(run: MapRun) -> Offer:
+    """A map, for ``Policy.begin``."""
+    return _of(run, 1)
+
+
+def _jobs(state: State) -> Iterator[Offer]:
+    """Those that are ready are given in their order, whatever queue they are of: one is that queue's turn."""
+    if state.ready:
+        counts = Counter(job.queue.name for job in state.ready) if state.maps else {}
+        first = state.ready[0].queue.name
+        yield _job(state, first, counts.get(first, len(state.ready)))
+
+
+def _job(state: State, queue: str, tasks: int) -> Offer:
+    return Offer(queue, queue, tasks, state.job_seconds or 0.0)
+
+
+def _of(run: MapRun, tasks: int) -> Offer:
+    return Offer(source_of(run), run.queue.name, tasks, run.seconds, run.weight)

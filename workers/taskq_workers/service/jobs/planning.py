@@ -1,0 +1,145 @@
+"""How many chunks to claim and how many jobs to take, as the policy says; and what to give back.
+
+In hand is what processes need before Redis can be asked again, and no more: others may be free.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import rq
+
+from taskq_workers.lanes.lane import Lane
+from taskq_workers.service.core.execution import AHEAD, FAST, MapRun
+from taskq_workers.service.core.policy import Offer
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import offers, quarantine, short_path
+
+MAPS = 64  # that are taken at a time
+MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
+
+# -- chunks ------------------------------------------------------------------------------------------
+
+
+def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
+    """How many chunks to claim, of which maps; below 0: to give back, since others come first.
+
+    Args:
+        state: The service's.
+        beside_jobs: Jobs are taken in the same moment, and may come before what would be claimed. Then nothing is
+            claimed that takes long: a process that gets a job is not free any more.
+    """
+    runs = {offers.source_of(run): run for run in state.maps}
+    picks = offers.upcoming(state, offers.known(state))
+    free = max(0, len(state.lanes.idle) - len(state.errands))
+    now = list(itertools.islice(picks, free))
+    if beside_jobs:  # what comes may be before it; then the process is free no more
+        now = [offer for offer in now if _is_fast(offer)]
+    soon, later = _ahead(state, len(now), picks)
+    if not (now or soon) and _one_is_free_soon(state):
+        # What is not known to be short is to have the next process: with it in hand, nothing is queued before it.
+        first = itertools.islice(offers.upcoming(state, offers.known(state)), 1)
+        now = [offer for offer in first if not _is_fast(offer)]
+    wanted = Counter(offer.source for offer in (*now, *soon))
+    useful = wanted + Counter(offer.source for offer in later)
+    counts = []
+    for source, run in runs.items():
+        count, most = wanted[source] - len(run.ready), useful[source] - len(run.ready)
+        if run.complete or run.closed or (-count >= 0 and most >= 0):
+            continue
+        counts.append((run, count if count > 0 else most))
+    return counts
+
+
+def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer], list[Offer]]:
+    """What else to have in hand, so that no process waits for Redis; and as much again, which is not given back.
+
+    Args:
+        state: The service's.
+        now: Tasks that idle processes get.
+        picks: What comes after these. It ends with the first of which nobody knows that it is short.
+    """
+    if time.monotonic() < state.shares_until:
+        return [], []
+    seconds, least, most = AHEAD
+    tasks = [note for lane in state.lanes.open for note in lane.tasks.values() if _is_short(lane)]
+    held, lanes = len(tasks) + now, now + sum(not lane.idle and _is_short(lane) for lane in state.lanes.open)
+    worth = sum(note.seconds for note in tasks if isinstance(note, MapRun))
+    found: tuple[list[Offer], list[Offer]] = ([], [])
+    for part, share in enumerate((1, 2)):
+        while held < share * lanes * most and (held < share * lanes * least or worth < share * lanes * seconds):
+            offer = next(picks, None)
+            if offer is None or not _is_fast(offer):
+                return found
+            found[part].append(offer)
+            held, worth = held + 1, worth + offer.seconds
+    return found
+
+
+def _is_fast(offer: Offer) -> bool:
+    return 0 < offer.seconds < FAST
+
+
+def _one_is_free_soon(state: State) -> bool:
+    """Whether no process is free, but one is in a moment."""
+    return not state.lanes.idle and any(_is_short(lane) for lane in state.lanes.open)
+
+
+def _is_short(lane: Lane) -> bool:
+    """Whether the lane is free in a moment."""
+    return not lane.lent and all(isinstance(note, MapRun) and note.fast for note in lane.tasks.values())
+
+
+# -- jobs --------------------------------------------------------------------------------------------
+
+
+def takes(state: State) -> tuple[list[rq.Queue], int]:
+    """From which queues to take jobs, in this order, and how many in all."""
+    room = _room(state)
+    queues = _before_maps(state) if room > 0 else []
+    if state.polls:  # then they were looked at just now, and only those are asked in which jobs wait
+        queues = [queue for queue in queues if state.jobs_waiting.get(queue.name)]
+    return (queues, room) if queues else ([], 0)
+
+
+def _room(state: State) -> int:
+    """How many jobs to take; beside maps one at a time, as processes become free."""
+    if state.stopping or state.lanes.trouble or quarantine.is_secluded(state) or len(state.maps) >= MOST_MAPS:
+        return 0
+    waiting = state.waiting
+    if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
+        seconds, most = short_path.AHEAD
+        ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
+        room = ahead - waiting if waiting <= ahead // 2 else 0
+        return min(room, state.allowance)
+    if waiting:
+        return 0
+    # Not behind plain jobs: nobody knows how long they take, and others may be free.
+    soon = _one_is_free_soon(state)
+    return min(len(state.lanes.idle) or int(soon), state.allowance)
+
+
+def maps(state: State) -> int:
+    """How many maps to take at most where jobs are asked for: what waits behind them is not to wait for them."""
+    return max(1, min(MAPS, MOST_MAPS - len(state.maps), state.allowance))
+
+
+def _before_maps(state: State) -> list[rq.Queue]:
+    """The queues whose plain jobs come before what is known of maps, in the order in which they are asked."""
+    maps: dict[str, list[Offer]] = {}
+    for offer in offers.known(state):
+        if not isinstance(offer.source, str):
+            maps.setdefault(offer.queue, []).append(offer)
+    if not maps:
+        return state.ordered
+    queues = []
+    for queue in state.ordered:
+        of_queue = maps.get(queue.name)
+        if of_queue is None or offers.jobs_are_next(state, queue.name, of_queue):
+            queues.append(queue)
+        if of_queue and not state.order.alternates:
+            break
+    return queues

@@ -1,0 +1,62 @@
+"""Maps that this service can't run: a module is missing here, its Python is another, its build is.
+
+The range goes back as if nobody had claimed it, the refusal is noted where people and the owner see it, and this
+service leaves the map alone, for a while: what is missing may be installed meanwhile. An owner that refuses still
+owns; others do the work. It fails the map when every live service of its queue has refused it, and none has come
+for a while that might do better.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+
+from taskq.maps import refusal
+from taskq.maps.claim import Claim
+from taskq.maps.refusal import Refusal
+from taskq.redis import services
+from taskq_workers.service.core.execution import MapRun, Wounded
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import ending
+from taskq_workers.settings import HOST
+
+log = logging.getLogger(__name__)
+
+_LOOK = 0.5  # seconds between two looks at who else has refused
+
+
+def refuse(state: State, run: MapRun, claim: Claim, why: str) -> None:
+    """Let go of all that is not running of this map, for this service can't run it."""
+    if not run.refused:
+        log.warning("can't run the map %s, and leaves it to others: %s", run.store.keys.id, why,
+                    extra={"action": "refused_map", "job": run.store.keys.id})  # fmt: skip
+        run.unsaid = Refusal(state.name, HOST, platform.python_version(), why)
+    run.refused = run.refused or why
+    give_back(run, [claim, *run.ready])
+    run.ready.clear()
+    state.note_refusal(run.store.keys.id, run.store.keys.incarnation)
+
+
+def give_back(run: MapRun, claims: list[Claim]) -> None:
+    """Have ranges go back as they came, with the next exchange."""
+    run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in claims)
+
+
+def look(state: State, run: MapRun) -> None:
+    """In its owner: fail a map which nobody can run.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached.
+    """
+    now = time.monotonic()
+    if not run.refused or run.unsaid or run.guest or run.closed or run.complete or now < run.refusals_at:
+        return
+    run.refusals_at = now + _LOOK
+    refusals = run.store.refusals()
+    if any(info.name not in refusals for info in services.live(state.connection, run.queue.name)):
+        run.nobody_since = None
+        return
+    run.nobody_since = now if run.nobody_since is None else run.nobody_since
+    if now - run.nobody_since >= state.settings.refusal_grace:
+        ending.fail_map(run, refusal.reason(refusals))

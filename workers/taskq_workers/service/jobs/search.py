@@ -1,0 +1,77 @@
+"""When a service looks for work that no job on its queues tells of, and what comes of it.
+
+It looks each second, when a message says that there is something, and when a process has nothing to do though maps
+are open. Queues that have no fetcher are looked at ten times a second while a process is free.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import guests, quarantine
+
+POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
+PAUSE = 0.02  # seconds between two looks beside open maps, when the first one has found something
+AGAIN = 1.0  # seconds until the next, when it has not
+
+
+class Search:
+    """For the thread that has the turn."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._wanted = True  # something may be open in the queues of which we don't know
+        self._polled = self._found = self._next = 0.0  # on the monotonic clock
+
+    def want(self) -> None:
+        """Look with the next turn."""
+        self._wanted = True
+
+    def due(self) -> Iterator[float]:
+        """Moments of the monotonic clock at which to look."""
+        state = self._state
+        if state.lanes.idle and state.polls:
+            yield self._polled + POLL
+        if state.lanes.idle and state.open:
+            yield self._next
+
+    def look(self, *, ask: bool) -> bool:
+        """Look if that is due, and join the maps whose turn it is; whether jobs were seen in the queues.
+
+        Args:
+            ask: Whether the queues are to be asked for jobs.
+        """
+        state, now = self._state, time.monotonic()
+        polls = state.polls and (ask or bool(state.lanes.idle)) and now - self._polled >= POLL
+        looks = (self._wanted or polls) and not state.stopping
+        if looks:
+            self._wanted, self._polled = False, now
+            guests.look(state)
+        guests.join(state)
+        return looks and state.polls and bool(state.jobs_waiting)
+
+    def idle(self) -> bool:
+        """Look once more, if a process has nothing to do beside open maps; whether something is pending.
+
+        If nothing is, say that somebody is idle.
+        """
+        state, now = self._state, time.monotonic()
+        if (
+            not (state.lanes.idle and state.open)
+            or state.stopping
+            or state.suspended
+            or quarantine.is_secluded(state)
+        ):
+            self._next = min(self._next, self._found + PAUSE)
+            return False
+        if now < self._next:
+            return False
+        self._found = now
+        guests.look(state)
+        found = any(one.pending for one in state.open.values())
+        self._next = now + (PAUSE if found else AGAIN)
+        if not found:
+            guests.call(state)
+        return found

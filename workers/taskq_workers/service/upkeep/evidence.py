@@ -1,0 +1,78 @@
+"""What is known of a service's death: what it ran, and what it died of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from taskq.redis import checked
+from taskq_workers.link import flight
+from taskq_workers.link.flight import Flown
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one death.
+
+    Args:
+        cause: E.g. "SIGKILL (out of memory)".
+        host: Where it was.
+        ran: What ran then; None: nobody knows, for the record went with the host, or its manager.
+    """
+
+    cause: str
+    host: str = ""
+    ran: tuple[Flown, ...] | None = None
+
+    def ran_job(self, execution_id: str) -> bool | None:
+        """Whether this execution of a plain job ran; None: that is not known."""
+        return (
+            None
+            if self.ran is None
+            else any(one.kind == flight.JOB and one.run == execution_id for one in self.ran)
+        )
+
+    def ran_chunk(self, map_id: str, span: str) -> bool | None:
+        """Whether this range of a map ran; None: that is not known."""
+        return None if self.ran is None else self._flown(map_id, span) is not None
+
+    def item_of(self, map_id: str, span: str) -> int | None:
+        """The item of the range that ran, or one shortly before it; None: that is not known."""
+        flown = self._flown(map_id, span)
+        return flown.item if flown else None
+
+    def _flown(self, map_id: str, span: str) -> Flown | None:
+        of_map = (one for one in self.ran or () if one.kind == flight.CHUNK and one.id == map_id)
+        return next((one for one in of_map if one.range == span), None)
+
+    def __str__(self) -> str:
+        return f"{self.cause} on {self.host}" if self.host else self.cause
+
+
+LOST = Evidence("the loss of its host, or of its worker's manager")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is kept of a death with a range of which a service has died.
+
+    Args:
+        cause: Of the last one.
+        item: That ran then; None: that is not known.
+    """
+
+    cause: str
+    item: int | None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def read_trace(data: bytes | None) -> Trace:
+    """What stands there; of a record that is none, that nothing is known."""
+    found: Mapping[str, Any] = checked.record(data)
+    cause, item = found.get("cause"), found.get("item")
+    known = cause if isinstance(cause, str) and checked.is_text(cause) else "an unknown cause"
+    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None)
