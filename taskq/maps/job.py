@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from taskq.errors import (
 )
 from taskq.maps import own_end
 from taskq.maps.collecting import collected, until_end
-from taskq.maps.completed import Completed
+from taskq.maps.completed import Completed, came_back_older
 from taskq.maps.controlled import CANCELED, Controlled
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
@@ -199,15 +200,31 @@ class MapJob(Controlled):
             raise self._early_end(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        gathering.read_rest(end.spans, end.results)
-        if errors == "raise" and gathering.unreadable:
-            add_note(gathering.unreadable, f"of {self._named(info)}")
-            return gathering.unreadable
-        if end.errors:
-            for failure in self.store.each_failure():
-                gathering.put_failure(failure.index, failure.exception(self._named(info)))
-        gathering.prove()
+        with self._undisturbed():
+            gathering.read_rest(end.spans, end.results)
+            if errors == "raise" and gathering.unreadable:
+                add_note(gathering.unreadable, f"of {self._named(info)}")
+                return gathering.unreadable
+            if end.errors:
+                for failure in self.store.each_failure():
+                    gathering.put_failure(failure.index, failure.exception(self._named(info)))
+            gathering.prove()
         return gathering.results
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Tell damage that the body meets from what is none: the map is not what it was when the body began.
+
+        Raises:
+            ResultsGoneError, ReplacedError: If it was deleted or pushed again, or the server came back as it was
+                some moments before.
+        """
+        try:
+            yield
+        except DamagedError as error:
+            if not self.store.info().complete:
+                raise came_back_older(self.id) from error
+            raise
 
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
@@ -267,7 +284,8 @@ class MapJob(Controlled):
         if not info.complete:
             return self._early_end(info)
         try:
-            self._completed.prove(info)
+            with self._undisturbed():
+                self._completed.prove(info)
         except ResultsGoneError:
             del self._completed  # as above
             raise
