@@ -6,7 +6,7 @@ else they queue their command there, and its reply is read by the static method 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -130,6 +130,11 @@ class MapStore(MapReader):
         if reply[0] < 0:
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
         return Totals(bool(reply[0]), *reply[1:])
+
+    def note_traces(self, traces: Mapping[str, str]) -> None:
+        """Keep what is known of the deaths of services that ran these ranges, while there is such a map."""
+        flat = [part for pair in traces.items() for part in pair]
+        self.scripts.trace([self.known.hash, self.known.deaths], [self.known.incarnation, *flat])
 
     def note_death(self, claim: Claim, note: TimelineNote, began: float, seconds: float, pipe: Any) -> None:
         """Queue a timeline entry for a run of the range that ended in the death of its process."""

@@ -132,7 +132,7 @@ def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
     if parts := _parts(claim, claim.deaths, trace.item):
         run.wounded.append(Wounded(claim, claim.deaths, None, 0.0, 0.0, parts))
         told = {str(span): trace.to_json() for span, noted in parts if noted}
-        state.connection.hset(run.store.keys.deaths, mapping=told)  # what is known of the whole, by their names
+        run.store.note_traces(told)  # what is known of the whole, by their names
     elif total(claim.deaths) < MAX_DEATHS:
         run.last.append(claim)
     else:
