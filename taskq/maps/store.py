@@ -54,7 +54,7 @@ class MapStore(MapReader):
     def open(self, owner: str) -> MapInfo | None:
         """Become the owner; None if this incarnation is gone. See open.lua."""
         k = self.known
-        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans)
+        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
         reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":

@@ -471,3 +471,15 @@ def test_nothing_is_noted_of_a_map_that_is_gone(store: MapStore) -> None:
     store.expire(0)
     store.note_traces({"0:3": "{}"})
     assert limits(store) == {}
+
+
+def test_a_map_that_is_opened_again_has_no_limit(store: MapStore) -> None:
+    """It may run for longer than its results would have been kept."""
+    give_back(store, *claim(store, 2))
+    (first, second) = claim(store, 2)
+    commit(store, first, failing=[1])
+    store.note_traces({str(second.range): "{}"})
+    store.close()
+    store.expire(60)
+    assert store.open(B) is not None
+    assert set(limits(store).values()) == {-1}, limits(store)

@@ -25,6 +25,7 @@ from redis.retry import Retry
 from taskq.maps import arrivals, completed, gathering, job, producer, proof, runner, store
 from taskq.redis import keys, lua
 from taskq.redis.clock import Clock
+from taskq.views import said
 from taskq_workers import clock
 from taskq_workers.lanes import lane, lanes, lone_pool
 from taskq_workers.process import errands
@@ -93,6 +94,12 @@ def _random(count: int) -> bytes:
     return _urandom(count) if here is None else here.bytes.randbytes(count)
 
 
+def _say(text: str) -> None:
+    """What the product says to people."""
+    process = _process()
+    world.current().say(f"{process.name if process else 'somebody'} is told: {text}")
+
+
 def _kill(pid: int) -> None:
     process = world.current().pool.get(pid)
     if process is not None:
@@ -138,10 +145,12 @@ def _apply_all() -> None:
     os.urandom = _random
     redis.retry.sleep = _pause
     redis.client.Pipeline.__del__ = lambda _self: None  # type: ignore[method-assign]  # there are no sockets
-    old = rq.utils.now
+    old, say = rq.utils.now, said.say
     for name, module in list(sys.modules.items()):
         if name.startswith(("rq", "taskq")) and getattr(module, "now", None) is old:
             module.now = _rq_now  # type: ignore[attr-defined]
+        if name.startswith("taskq") and getattr(module, "say", None) is say:
+            module.say = _say  # type: ignore[attr-defined]
     clock.SERVER = _ServersClock()  # type: ignore[assignment]
     scripting_mixin._check_for_lua_globals = lambda *_: None  # a third of each call; linted elsewhere
     lone_pool.start, lanes.context = _pool, lambda *_: FakeContext

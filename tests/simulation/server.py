@@ -60,6 +60,14 @@ class Socket(FakeSocket):
             self._script_resp = None
         return self._convert_lua_result(result, nested=False)
 
+    def _lua_redis_pcall(self, lua_runtime: Any, expected_globals: set[Any], op: bytes, *args: Any) -> Any:
+        """As Redis has it: what went wrong is a text, of which a script may look for a part."""
+        try:
+            return self._lua_redis_call(lua_runtime, expected_globals, op, *args)
+        except Exception as error:
+            text = error.value if isinstance(error, SimpleError) else str(error)
+            return lua_runtime.table_from({b"err": text.encode()})
+
     def publish(self, channel: bytes, message: bytes) -> int:
         return self.simulated.on_publish(channel, message)
 
