@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from taskq.errors import DamagedError
 from taskq.maps.reader import MapReader
 from taskq.maps.spans_read import SpansRead
 from taskq.payload.outcome import ItemFailure
@@ -78,8 +79,15 @@ class Arrivals:
 
         Raises:
             ResultsGoneError: If the server has lost some of what was read, and has others in their places.
+            DamagedError: If there are more results, or fewer, than spans tell of: then they are other items'.
         """
         self._spans.prove()
+        end = self._store.at_end(self._spans.count, _SPANS)
+        told = self._position + sum(count for _start, count in end.spans)
+        if told != end.results and len(end.spans) < _SPANS:
+            raise DamagedError(
+                f"{self._store.keys.results} has {end.results} elements, and its spans tell of {told}"
+            )
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         while True:

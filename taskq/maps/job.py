@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from taskq.maps.failures import Failures
 from taskq.maps.gathering import SPANS, Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import rides_out
+from taskq.maps.spans_read import came_back_older
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -199,15 +201,31 @@ class MapJob(Controlled):
             raise self._early_end(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        gathering.read_rest(end.spans, end.results)
-        if errors == "raise" and gathering.unreadable:
-            add_note(gathering.unreadable, f"of {self._named(info)}")
-            return gathering.unreadable
-        if end.errors:
-            for failure in self.store.each_failure():
-                gathering.put_failure(failure.index, failure.exception(self._named(info)))
-        gathering.prove()
+        with self._undisturbed():
+            gathering.read_rest(end.spans, end.results)
+            if errors == "raise" and gathering.unreadable:
+                add_note(gathering.unreadable, f"of {self._named(info)}")
+                return gathering.unreadable
+            if end.errors:
+                for failure in self.store.each_failure():
+                    gathering.put_failure(failure.index, failure.exception(self._named(info)))
+            gathering.prove()
         return gathering.results
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Tell damage that the body meets from what is none: the map is not what it was when the body began.
+
+        Raises:
+            ResultsGoneError, ReplacedError: If it was deleted or pushed again, or the server came back as it was
+                some moments before.
+        """
+        try:
+            yield
+        except DamagedError as error:
+            if not self.store.info().complete:
+                raise came_back_older(self.id) from error
+            raise
 
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
@@ -270,7 +288,8 @@ class MapJob(Controlled):
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
             return self._early_end(info)
-        self._completed.prove(info)
+        with self._undisturbed():
+            self._completed.prove(info)
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:

@@ -23,7 +23,7 @@ class SpansRead:
 
     def __init__(self, store: MapReader) -> None:
         self._store = store
-        self._count = 0
+        self.count = 0  # read so far
         self._last: tuple[int, int] | None = None
         self._digest = hashlib.sha256()
 
@@ -34,7 +34,7 @@ class SpansRead:
             ResultsGoneError: If the last one is not in its place any more.
             Others: As ``MapReader.spans``.
         """
-        first = max(0, self._count - 1)  # also the last one: mostly this shows what ``prove`` would
+        first = max(0, self.count - 1)  # also the last one: mostly this shows what ``prove`` would
         batch = self._store.spans(first, most + 1)
         if self._last is not None:
             if batch[:1] != [self._last]:
@@ -49,7 +49,7 @@ class SpansRead:
         """Take these for the next ones that were read."""
         if batch:
             self._last = batch[-1]
-            self._count += len(batch)
+            self.count += len(batch)
             _add(self._digest, batch)
 
     def prove(self) -> None:
@@ -65,7 +65,7 @@ class SpansRead:
     def stand(self) -> bool:
         """Whether all that was read stands where it was."""
         digest, first = hashlib.sha256(), 0
-        while first < self._count and (batch := self._store.spans(first, min(_BATCH, self._count - first))):
+        while first < self.count and (batch := self._store.spans(first, min(_BATCH, self.count - first))):
             _add(digest, batch)
             first += len(batch)
         return digest.digest() == self._digest.digest()

@@ -6,7 +6,7 @@ else they queue their command there, and its reply is read by the static method 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +54,7 @@ class MapStore(MapReader):
     def open(self, owner: str) -> MapInfo | None:
         """Become the owner; None if this incarnation is gone. See open.lua."""
         k = self.known
-        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans)
+        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
         reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":
@@ -130,6 +130,11 @@ class MapStore(MapReader):
         if reply[0] < 0:
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
         return Totals(bool(reply[0]), *reply[1:])
+
+    def note_traces(self, traces: Mapping[str, str]) -> None:
+        """Keep what is known of the deaths of services that ran these ranges, while there is such a map."""
+        flat = [part for pair in traces.items() for part in pair]
+        self.scripts.trace([self.known.hash, self.known.deaths], [self.known.incarnation, *flat])
 
     def note_death(self, claim: Claim, note: TimelineNote, began: float, seconds: float, pipe: Any) -> None:
         """Queue a timeline entry for a run of the range that ended in the death of its process."""

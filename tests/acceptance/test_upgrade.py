@@ -89,7 +89,7 @@ def test_a_pool_process_of_another_build_is_refused(
     os.kill(hit, signal.SIGKILL)
     worker.wait_until_output(CHANGED)
     serves(real_queue)  # what there is goes on
-    assert set(worker.pool_pids) == stay
+    wait_until(lambda: set(worker.pool_pids) == stay)  # it says so with its next heartbeat
     health = run("health", "--services", "2", TASKQ_URL=workers.url)
     assert health.returncode == exits.ERROR
     assert CHANGED in health.stdout

@@ -58,6 +58,20 @@ def test_what_was_told_of_a_list_that_came_back_older(any_queue: Queue, in_order
         reading.check()
 
 
+@pytest.mark.parametrize("key", ["spans", "results"])
+def test_a_part_of_what_was_told_is_gone(any_queue: Queue, key: str) -> None:
+    """The map is not over, or was cancelled: what is there may be wrong all the same."""
+    made = Map(any_queue)
+    for number in (1, 2):
+        made.commit(number)
+    any_queue.connection.lpop(getattr(made.store.keys, key))
+    reading = Arrivals(made.store)
+    told_of = 2 if key == "spans" else 4
+    list(reading.new(failures=True, ended=True))
+    with pytest.raises(DamagedError, match=f"its spans tell of {told_of}"):
+        reading.check()
+
+
 def test_it_is_followed_to_the_end(any_queue: Queue, lines: list[str]) -> None:
     job = any_queue.map(jobs.square, range(4), chunksize=2)
     drain(any_queue)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskq import DamagedError, Queue
+from taskq.maps import store as maps_store
 from taskq.maps.claim import Claim, ClaimReply
 from taskq.maps.store import MapStore
 from taskq.payload import codec
@@ -432,3 +433,53 @@ def test_claims_that_no_worker_wrote_become_pending(store: MapStore) -> None:
     store.release_orphans()
     assert names(claim(store)) == ["0:3"]
     consistent(store)
+
+
+# -- what comes after the end ----------------------------------------------------------------------
+
+
+def limits(store: MapStore) -> dict[str, int]:
+    """Seconds that each key lives that there is."""
+    return {key: store.connection.ttl(key) for key in store.keys.all if store.connection.exists(key)}
+
+
+@pytest.mark.parametrize("late", ["release", "split", "close", "trace"])
+def test_what_comes_after_the_end_leaves_nothing_for_ever(
+    store: MapStore, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """The map was closed and expires; what was claimed is given back only now, into keys that were empty."""
+    claims = claim(store, 4)
+    assert pending(store) == []
+    monkeypatch.setattr(maps_store, "_STEP", 0)  # as if more were claimed than one call moves
+    store.close()
+    store.expire(60)
+    monkeypatch.undo()
+    if late == "release":
+        assert give_back(store, *claims) == 4
+    elif late == "split":
+        assert store.split(claims[0], (Range(0, 1), Range(1, 2)), 1)
+    elif late == "close":
+        store.close()
+        assert len(pending(store)) == 4
+    else:
+        store.note_traces({"0:3": "{}"})
+        assert store.connection.hlen(store.keys.deaths) == 1
+    assert all(0 < seconds <= 60 for seconds in limits(store).values()), limits(store)
+
+
+def test_nothing_is_noted_of_a_map_that_is_gone(store: MapStore) -> None:
+    store.expire(0)
+    store.note_traces({"0:3": "{}"})
+    assert limits(store) == {}
+
+
+def test_a_map_that_is_opened_again_has_no_limit(store: MapStore) -> None:
+    """It may run for longer than its results would have been kept."""
+    give_back(store, *claim(store, 2))
+    (first, second) = claim(store, 2)
+    commit(store, first, failing=[1])
+    store.note_traces({str(second.range): "{}"})
+    store.close()
+    store.expire(60)
+    assert store.open(B) is not None
+    assert set(limits(store).values()) == {-1}, limits(store)

@@ -68,6 +68,44 @@ def test_who_iterates_while_the_server_loses_what_was_read_hears_of_it(any_queue
     assert sorted(job) == [0, 1, 4, 9]
 
 
+def _push_again(job: MapJob) -> None:
+    Queue(connection=job.connection).map(jobs.invert, range(3), job_id=job.id)
+
+
+def _come_back(job: MapJob) -> None:
+    """As it was before anything was committed."""
+    k = job.store.keys
+    job.connection.delete(k.results, k.spans, k.errors)
+    job.connection.hset(k.hash, mapping={"done": 0, "failed": 0, "state": "open"})
+
+
+MEANWHILE: dict[str, tuple[Callable[[MapJob], object], type[Exception], str]] = {
+    "deleted": (MapJob.delete, ResultsGoneError, "deleted"),
+    "pushed again": (lambda job: (job.delete(), _push_again(job)), ReplacedError, "pushed again"),
+    "the server came back": (_come_back, ResultsGoneError, "read them again"),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+@pytest.mark.parametrize("before", ["at_end", "each_failure"])
+def test_a_map_that_is_not_there_any_more_when_it_is_proved_is_not_damaged(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, what: str, before: str
+) -> None:
+    act, error, text = MEANWHILE[what]
+    job = any_queue.map(jobs.invert if before == "each_failure" else jobs.square, range(4), chunksize=4)
+    drain(any_queue)
+    real = getattr(MapStore, before)
+
+    def disturb(self: MapStore, *args: Any) -> Any:
+        monkeypatch.setattr(MapStore, before, real)
+        act(job)
+        return real(self, *args)
+
+    monkeypatch.setattr(MapStore, before, disturb)
+    with pytest.raises(error, match=text):
+        list(job) if before == "at_end" else job.get(errors="return")
+
+
 @pytest.mark.parametrize(
     "act", [MapJob.cancel, MapJob.delete, MapJob.requeue], ids=["cancel", "delete", "requeue"]
 )

@@ -1,49 +1,76 @@
-"""``python -m tests.simulation``: many worlds, or one again."""
+"""``make simulate``: many worlds, each drawn from a seed; or one of them again, as a story.
+
+make simulate SEEDS=100000           the first so many, on all cores
+make simulate SEED=40                that one: if it fails, as small as it still fails, told from its beginning
+make simulate MUTATIONS=1            after how many seeds each way of being wrong is found (mutations.py)
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import time
-import traceback
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.many import Tally, check_mutations, found_after, processes, run_all, tell
+
+MAKE_TEST = 300
+"""Seeds that ``make test`` runs: about 30 s of one core."""
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    options.add_argument("--seeds", type=int, default=100)
-    options.add_argument("--first", type=int, default=0)
-    options.add_argument("--seed", type=int)
-    chosen = options.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":  # else sets are in another order each time, and nothing repeats
-        os.execve(  # noqa: S606 - the same program, once more
-            sys.executable,
-            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
-            {**os.environ, "PYTHONHASHSEED": "0"},
-        )
-    from tests.simulation import patches, plan
-    from tests.simulation.world import World
-
-    clock = time.process_time
-    patches.apply()
-    seeds = [chosen.seed] if chosen.seed is not None else range(chosen.first, chosen.first + chosen.seeds)
-    began = clock()
-    failed = []
-    for seed in seeds:
-        world = World(plan.draw(seed))
-        try:
-            world.run()
-        except Exception as error:
-            failed.append(seed)
-            print(f"seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
-            if chosen.seed is not None:
-                print(world.story)
-                traceback.print_exception(error)
-        else:
-            if chosen.seed is not None:
-                print(world.story)
-    print(f"{len(seeds)} worlds, {len(failed)} failed, {clock() - began:.1f} s CPU")
-    sys.exit(bool(failed))
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=MAKE_TEST, help=f"how many worlds [{MAKE_TEST}]")
+    parser.add_argument("--first", type=int, default=0, help="the first one's seed [0]")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes [all cores]")
+    parser.add_argument("--seed", type=int, help="this one's story")
+    parser.add_argument(
+        "--whole", action="store_true", help="tell it as it was drawn, not as small as it still fails"
+    )
+    parser.add_argument("--mutation", default="", help="of a product that is wrong in this way")
+    parser.add_argument("--mutations", action="store_true", help="after how many seeds each mutation is found")
+    parser.add_argument("--check-mutations", action="store_true", help="whether each is shown by its own seed")
+    return parser.parse_args()
 
 
-main()
+def main() -> int:
+    options = _options()
+    with processes(options.jobs) as pool:
+        if options.seed is not None:
+            failed, story = pool.submit(tell, options.seed, options.mutation, shrunk=not options.whole).result()
+            print(story)
+            return int(failed)
+        if options.mutations:
+            return _mutations(pool, options.seeds)
+        if options.check_mutations:
+            missed = check_mutations(pool, options.jobs)
+            print("\n".join(["not found by its seed, or its seed fails without it:", *missed] if missed else []))
+            return int(bool(missed))
+        return _worlds(pool, options.first, options.seeds)
+
+
+def _worlds(pool: ProcessPoolExecutor, first: int, seeds: int) -> int:
+    tally = Tally()
+    for part in run_all(pool, first, seeds):
+        for seed, failure in part.failed.items():
+            print(f"seed {seed}: {failure:.300}", flush=True)
+        tally.add(part)
+    if tally.failed:
+        seed = min(tally.failed)
+        print(f"\n-- seed {seed}, as small as it still fails --\n{pool.submit(tell, seed).result()[1]}\n")
+    print(tally)
+    return int(bool(tally.failed))
+
+
+def _mutations(pool: ProcessPoolExecutor, seeds: int) -> int:
+    never = 0
+    for name, count, failure in found_after(pool, seeds):
+        never += count is None
+        print(f"{'never' if count is None else count:>5}  {name}: {failure:.150}", flush=True)
+    return int(bool(never))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,7 +28,7 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
     tries = here.ledger.tries(push, index)
     what = order.items.get(index, "")
-    here.loop.sleep(order.seconds)
+    here.loop.sleep(order.seconds * here.rng.uniform(0.2, 1.8))
     if what == "poison" or (what == "deadly once" and tries == 1):
         here.say(f"{process.name} dies of item {index}")
         process.kill()
@@ -36,6 +36,6 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     if what == "long" and order.item_timeout:
         here.loop.sleep(order.item_timeout + 5.0)
     here.ledger.runs[number].ended = True
-    if what == "fails" or (what == "fails once" and tries == 1):
+    if what == "fails" or (what == "fails once" and tries == 1) or (what == "fails later" and tries > 1):
         raise Bad(f"item {index} of push {push}")
     return Value(function, push, index, number)

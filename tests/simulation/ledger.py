@@ -40,10 +40,12 @@ class Ledger:
 
     Args:
         deaths: (push, index) -> how many processes died while they ran the item.
+        stopped: Processes that were stopped for a while.
     """
 
     runs: list[Run] = field(default_factory=list)
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
 
     def begin(self, push: int, index: int, process: str, service: str, now: float) -> int:
         self.runs.append(Run(push, index, process, service, now))
@@ -51,6 +53,10 @@ class Ledger:
 
     def tries(self, push: int, index: int) -> int:
         return sum((run.push, run.index) == (push, index) for run in self.runs)
+
+    def was_stopped(self, push: int, index: int) -> bool:
+        """Whether the item may have taken long because its process was stopped."""
+        return any((run.push, run.index) == (push, index) and run.process in self.stopped for run in self.runs)
 
     def died(self, process: str) -> None:
         """This process is dead: what it was running has cost it its life, or was there when it was killed."""

@@ -1,8 +1,7 @@
 """Virtual time, and tasks that share one thread: whoever waits lets another go on.
 
-A task is a greenlet, so what runs in it is the product's own blocking code. It belongs to a process, the unit
-that is
-killed and paused, which belongs to a host, the unit that has a clock.
+A task is a greenlet, so what runs in it is the product's own blocking code. It belongs to a process, the unit that
+is killed and paused, which belongs to a host, the unit that has clocks.
 """
 
 from __future__ import annotations
@@ -14,6 +13,9 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from taskq.redis.clock import Clock
+
+MANY = 100_000  # steps; a world takes some thousand
 EPOCH = 1_700_000_000.0  # Unix time at which every world begins
 
 
@@ -21,12 +23,22 @@ class Killed(BaseException):
     """Ends a task whose process was killed; nothing that it still does reaches anybody."""
 
 
+class Stuck(Exception):  # noqa: N818 - what the world is
+    """Something goes round in circles."""
+
+
 class Host:
-    """A machine: its wall clock may be wrong."""
+    """A machine: its wall clock may be wrong, and its monotonic one began when it was booted.
+
+    Args:
+        name: For people.
+        offset: Seconds by which its wall clock is ahead.
+    """
 
     def __init__(self, name: str, offset: float = 0.0) -> None:
         self.name = name
-        self.offset = offset  # seconds by which its clock is ahead
+        self.offset = offset
+        self.booted = 1000.0 + 7.0 * len(name)  # seconds on its monotonic clock when the world began
 
 
 class Process:
@@ -38,7 +50,8 @@ class Process:
         self.host = host
         self.alive = True
         self.resumes = 0.0  # until then nothing of it moves
-        self.tasks: set[Task] = set()
+        self.tasks: dict[Task, None] = {}  # in their order: a set's is another each time
+        self.servers_clock = Clock()
         self.on_death: list[Callable[[], object]] = []
 
     def kill(self) -> None:
@@ -68,7 +81,8 @@ class Task:
         self.greenlet = greenlet(self._main)
         self.waits = 0  # number of the wait it is in; an older wake is too late
         self.ended = False
-        process.tasks.add(self)
+        process.tasks[self] = None
+        process.loop.tasks[self] = None
 
     def _main(self) -> None:
         try:
@@ -79,16 +93,19 @@ class Task:
             if self.process.alive:
                 self.process.loop.crashed(self, error)
         finally:
-            self.ended = True
-            self.process.tasks.discard(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        self.ended = True
+        self.process.tasks.pop(self, None)
+        self.process.loop.tasks.pop(self, None)
 
     def end(self) -> None:
         """Leave it where it is, for ever."""
         if self.ended or getcurrent() is self.greenlet:
             return
         if not self.greenlet:  # not begun
-            self.ended = True
-            self.process.tasks.discard(self)
+            self._leave()
             return
         current, loop = self.process.loop.current, self.process.loop
         loop.current, before = self, getcurrent()
@@ -132,6 +149,9 @@ class Loop:
     def __init__(self) -> None:
         self.now = 0.0  # seconds since the world began
         self.current: Any = None  # the task that runs; None: none does
+        self.acting: Process | None = None  # whose turn it is, if no task of it runs
+        self.tasks: dict[Task, None] = {}  # all that have not ended
+        self.steps = 0
         self._due: list[tuple[float, int, Callable[[], object], Process | None]] = []
         self._order = itertools.count()
         self._main = getcurrent()
@@ -176,8 +196,15 @@ class Loop:
         self.park(seconds)
 
     def run(self, until: float, done: Callable[[], bool]) -> bool:
-        """Let the world go on until it is done, or a moment has come; whether it is done."""
+        """Let the world go on until it is done, or a moment has come; whether it is done.
+
+        Raises:
+            Stuck: If it goes round in circles.
+        """
         while self._due and not done():
+            self.steps += 1
+            if self.steps > MANY:
+                raise Stuck(f"{self.steps} steps, and it is only {self.now:.3f}")
             moment, order, call, process = heapq.heappop(self._due)
             if process is not None:
                 if not process.alive:
@@ -189,5 +216,13 @@ class Loop:
                 self.now = until
                 return False
             self.now = max(self.now, moment)
+            self.acting = process
             call()
         return done()
+
+    def close(self) -> None:
+        """End all that still goes on, here and now: else it would be in whatever world is the current one then."""
+        self._due.clear()
+        for task in list(self.tasks):
+            task.process.alive = False
+            task.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,14 +58,14 @@ class Memory:
     """What the oracle knew at a moment.
 
     Args:
-        results: Of each map the length of its result list, and its incarnation.
+        results: Of each map its incarnation, the length of its result list, and whether it was open.
         claims: Of each map what was claimed.
         handed: (incarnation, item) -> when it was last handed out, and to whom.
         pushed: incarnation -> bytes of its bodies when it was announced.
         failed: incarnation -> the items that have failed at some time.
     """
 
-    results: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    results: dict[str, tuple[bytes, int, bool]] = field(default_factory=dict)
     claims: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
@@ -85,33 +85,48 @@ class Oracle:
         self._pushes, self._plans = pushes, plans
         self.memory = Memory()
         self.ids: list[str] = []
+        self.spoiled: set[bytes] = set()  # incarnations of which somebody has deleted a part
         self.looks = 0
 
-    def look(self) -> None:
+    def look(self, at: Iterable[str] | None = None) -> None:
         """See that all is as it must be.
+
+        Args:
+            at: Ids of maps; None: all of them.
 
         Raises:
             Violation: If not.
         """
-        for map_id in self.ids:
+        for map_id in self.ids if at is None else at:
             self._look_at(map_id)
 
     def _look_at(self, map_id: str) -> None:
-        seen = self._see(map_id)
+        seen = self.see(map_id)
         if seen is None:
             self.memory.results.pop(map_id, None)
             self.memory.claims.pop(map_id, None)
             return
+        if seen.fields.get(b"incarnation") in self.spoiled:
+            return
         if seen.state not in ("open", "closed"):
+            if seen.claims or seen.results or seen.errors:
+                raise Violation(f"{map_id}: somebody works on it, and it is not announced")
             return
         self.looks += 1
-        for check in (self._counted, self._in_one_place, self._bodies, self._new_results, self._errors):
+        for check in (
+            self._counted, self._in_one_place, self._bodies, self._new_results, self._errors, self._lives,
+        ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
                 raise Violation(f"{map_id}: {problem}")
         self._note_claims(map_id, seen)
 
-    def _see(self, map_id: str) -> Seen | None:
+    def see(self, map_id: str) -> Seen | None:
+        """What stands in the keys of a map; None if there is none.
+
+        Raises:
+            Violation: If a part of it is left behind for ever.
+        """
         k, value = MapKeys(map_id), self._server.value
 
         def table(key: str) -> dict[bytes, bytes]:
@@ -133,6 +148,16 @@ class Oracle:
         )  # fmt: skip
 
     # -- what is checked -------------------------------------------------------------------------------
+
+    def announced(self, map_id: str, incarnation: bytes, count: int) -> None:
+        """I5: a push has returned; what stands there of it must be all of it.
+
+        Raises:
+            Violation: If not.
+        """
+        seen = self.see(map_id)
+        if seen is not None and seen.fields.get(b"incarnation") == incarnation and seen.number("total") != count:
+            raise Violation(f"{map_id}: {count} items were pushed, and it tells of {seen.number('total')}")
 
     def _counted(self, _map_id: str, seen: Seen) -> str:
         """I1: counters, results, spans and errors tell the same."""
@@ -202,9 +227,11 @@ class Oracle:
         """What was just stored is of this push, of its item, and of the run to which that was handed last."""
         incarnation = seen.fields[b"incarnation"]
         push = self._pushes[incarnation]
-        before, count = self.memory.results.get(map_id, (incarnation, 0))
+        before, count, was_open = self.memory.results.get(map_id, (incarnation, 0, True))
         first = count if before == incarnation else 0
         placed = seen.placed()
+        if len(placed) > first and before == incarnation and not was_open:
+            return f"it was closed, and has got results of {placed[first:]}"
         for index, data in zip(placed[first:], seen.results[first:], strict=True):
             value = codec.loads(data)
             run = self._ledger.runs[value.run]
@@ -216,7 +243,17 @@ class Oracle:
                     f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
                     f"was handed to {worker} at {moment:.4f}"
                 )
-        self.memory.results[map_id] = incarnation, len(seen.results)
+        self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
+        return ""
+
+    def _lives(self, map_id: str, seen: Seen) -> str:
+        """No key of an open map has a limit: it would be gone in the middle, if it ran for longer."""
+        if seen.state != "open":
+            return ""
+        for key in MapKeys(map_id).all:
+            item = self._server.db.get(key.encode())
+            if item is not None and item.expireat is not None:
+                return f"it is open, and {key} expires in {item.expireat - self._server.time:g} s"
         return ""
 
     def _errors(self, _map_id: str, seen: Seen) -> str:
@@ -230,7 +267,7 @@ class Oracle:
             deaths = self._ledger.deaths.get((push, failure.index), 0)
             sound = {
                 "WorkerLostError": deaths >= 2,
-                "ItemTimeoutError": what == "long",
+                "ItemTimeoutError": what == "long" or self._ledger.was_stopped(push, failure.index),
             }.get(failure.type, what.startswith("fails"))
             if not sound:
                 return f"item {failure.index} ({what or 'innocent'}, {deaths} deaths) has failed: {failure.type}"

@@ -5,6 +5,7 @@ For a process that does nothing but simulate.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -13,39 +14,71 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import redis.client
 import redis.retry
 import rq.utils
 from fakeredis.commands_mixins import scripting_mixin
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from taskq.maps import runner
-from taskq.redis import keys
-from taskq_workers import signals
+from taskq.maps import arrivals, completed, gathering, job, producer, proof, runner, store
+from taskq.redis import keys, lua
+from taskq.redis.clock import Clock
+from taskq.views import said
+from taskq_workers import clock
 from taskq_workers.lanes import lane, lanes, lone_pool
+from taskq_workers.process import errands
 from taskq_workers.service import service
+from taskq_workers.service.rq import worker
 from taskq_workers.service.upkeep import membership, monitor
 from tests.simulation import world
-from tests.simulation.loop import EPOCH
-from tests.simulation.processes import FakeContext, FakePool
-from tests.simulation.services import NoFetcher
+from tests.simulation.loop import EPOCH, Host, Process
+from tests.simulation.people import SimRedis
+from tests.simulation.processes import FakeContext, FakePool, PoolProcess
+from tests.simulation.services import Manager, NoFetcher, Service
 from tests.simulation.story import Listener
+from tests.simulation.wire import client
 
 _urandom = os.urandom
 _time, _monotonic, _sleep = time.time, time.monotonic, time.sleep
-WRITING_TTL = 30  # seconds: an hour would be simulated second by second
+WRITING_TTL = 8  # seconds: an hour would be simulated second by second
+
+
+def _process() -> Process | None:
+    """Whose code runs; None: nobody's."""
+    loop = world.current().loop
+    return loop.acting if loop.current is None else loop.current.process
+
+
+def _host() -> Host:
+    here, process = world.current(), _process()
+    return here.server.host if here.server.serving or process is None else process.host
 
 
 def _now() -> float:
     here = world.maybe()
-    if here is None:
-        return _time()
-    task = here.loop.current
-    host = here.server.host if here.server.serving or task is None else task.process.host
-    return EPOCH + here.loop.now + host.offset
+    return _time() if here is None else EPOCH + here.loop.now + _host().offset
 
 
 def _ticks() -> float:
     here = world.maybe()
-    return _monotonic() if here is None else 1000.0 + here.loop.now
+    return _monotonic() if here is None else here.loop.now + _host().booted
+
+
+class _ServersClock:
+    """Stands for the one of each worker's process."""
+
+    def __getattr__(self, name: str) -> Any:
+        process = _process()
+        return getattr(Clock() if process is None else process.servers_clock, name)
+
+
+def _rq_now() -> datetime:
+    """RQ's code goes by the server's clock in workers, and by its host's elsewhere."""
+    if world.maybe() is not None and isinstance(_process(), Service | Manager | PoolProcess):
+        return clock.utc()
+    return datetime.fromtimestamp(_now(), UTC)
 
 
 def _pause(seconds: float) -> None:
@@ -61,10 +94,20 @@ def _random(count: int) -> bytes:
     return _urandom(count) if here is None else here.bytes.randbytes(count)
 
 
+def _say(text: str) -> None:
+    """What the product says to people."""
+    process = _process()
+    world.current().say(f"{process.name if process else 'somebody'} is told: {text}")
+
+
 def _kill(pid: int) -> None:
     process = world.current().pool.get(pid)
     if process is not None:
         process.kill()
+
+
+def _kill_nobody(pid: int, signum: int) -> None:
+    raise AssertionError(f"process {pid} was to get signal {signum}, and no process here is real")
 
 
 def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) -> FakePool:
@@ -72,28 +115,61 @@ def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) 
     return FakePool(here, here.loop.current.process, on_death, initargs[4])
 
 
+def _connect(**_: Any) -> Any:
+    return client(world.current().network, _process(), SimRedis, ConnectionPool, Retry(NoBackoff(), 0))
+
+
+_done: list[bool] = []
+
+
 def apply() -> None:
-    """Do it, for the rest of this process's life."""
+    """Do it, once, for the rest of this process's life."""
+    if not _done:
+        _done.append(True)
+        _apply_all()
+        gc.collect()
+        gc.freeze()  # each world is cleared away by itself; all this stays
+
+
+def _take_small_steps() -> None:
+    """What is done in bounded steps is done in several, also with a dozen items."""
+    producer._BATCH_CHUNKS, store._STEP, proof.STEP = 2, 3, 3
+    source = lua.source
+    lua.source = lambda name: source(name).replace("'COUNT', 100)", "'COUNT', 2)")  # type: ignore[assignment]
+    gathering.SPANS = job.SPANS = completed._SPANS = arrivals._SPANS = 2
+
+
+def _apply_all() -> None:
     time.time, time.monotonic, time.perf_counter, time.sleep = _now, _ticks, _ticks, _pause
     time.monotonic_ns = lambda: int(_ticks() * 1e9)
     os.urandom = _random
     redis.retry.sleep = _pause
-    old, new = rq.utils.now, lambda: datetime.fromtimestamp(_now(), UTC)
+    redis.client.Pipeline.__del__ = lambda _self: None  # type: ignore[method-assign]  # there are no sockets
+    old, say = rq.utils.now, said.say
     for name, module in list(sys.modules.items()):
         if name.startswith(("rq", "taskq")) and getattr(module, "now", None) is old:
-            module.now = new  # type: ignore[attr-defined]
+            module.now = _rq_now  # type: ignore[attr-defined]
+        if name.startswith("taskq") and getattr(module, "say", None) is say:
+            module.say = _say  # type: ignore[attr-defined]
+    clock.SERVER = _ServersClock()  # type: ignore[assignment]
     scripting_mixin._check_for_lua_globals = lambda *_: None  # a third of each call; linted elsewhere
     lone_pool.start, lanes.context = _pool, lambda *_: FakeContext
     lane.tray.allot = lambda: None
-    signals.kill_group = _kill
+    lane.keeper.kill_group = _kill
+    os.kill = os.killpg = _kill_nobody
     service.Fetcher = NoFetcher
+    errands.connection = SimpleNamespace(connect=_connect)
     runner.limited = lambda call, _seconds: call  # the service kills what is over its time
     monitor.Monitor.tell = lambda _self, **_: None  # nobody looks
     membership.mend = lambda _connection: False  # nobody puts garbage there
     monitor.psutil = SimpleNamespace(Process=lambda *_: None, Error=Exception)
     keys.WRITING_TTL = WRITING_TTL
-    logger = logging.getLogger("taskq_workers")
-    logger.addHandler(Listener())
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logging.getLogger("rq").setLevel(logging.CRITICAL)
+    worker.RQWorker.heartbeat_grace = (
+        2  # so that an outage which can be simulated is longer than all of RQ's limits
+    )
+    _take_small_steps()
+    for name, handler in (("taskq_workers", Listener()), ("rq", logging.NullHandler())):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

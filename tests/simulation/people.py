@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,20 +15,13 @@ from rq import Retry as Tries
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from taskq import Queue
-from taskq.errors import (
-    DuplicateJobError,
-    ItemTimeoutError,
-    MapCanceledError,
-    MapError,
-    MapFailedError,
-    ReplacedError,
-    ResultsGoneError,
-    ServerError,
-    WorkerLostError,
-)
+from taskq.errors import DuplicateJobError, MapError, ServerError, TaskqError
+from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.job import MapJob
-from tests.simulation import items
-from tests.simulation.ledger import Value
+from taskq.maps.proof import prove
+from taskq.maps.waiting import Events
+from taskq.payload import codec
+from tests.simulation import items, verdicts
 from tests.simulation.loop import Host, Process
 from tests.simulation.oracle import Violation
 from tests.simulation.plan import Order
@@ -42,6 +37,8 @@ class SimRedis(Redis):
         from tests.simulation import world
 
         return world.current().messages.subscription(self.connection_pool.connection_kwargs["process"])
+
+    def __del__(self) -> None: ...  # there is no socket to be closed
 
 
 class Push:
@@ -60,7 +57,13 @@ class Person(Process):
     def __init__(self, world: Any, name: str, host: Host) -> None:
         super().__init__(world.loop, name, host)
         self.world = world
+        self.patience = 0.5  # seconds until it tries again
         self.connection = client(world.network, self, SimRedis, ConnectionPool, Retry(NoBackoff(), _RETRIES))
+
+    def try_later(self) -> None:
+        """Wait, for longer each time."""
+        self.loop.sleep(self.patience)
+        self.patience = min(8.0, 1.5 * self.patience)
 
     def queue(self) -> Queue:
         return Queue(connection=self.connection)
@@ -75,47 +78,46 @@ class Producer(Person):
 
     def run(self) -> None:
         order, world = self.push.order, self.world
-        call = partial(items.run, order.number)
-        source = [(order.number, index, bytes([index]) * 200) for index in range(order.count)]
-        options: dict[str, Any] = {"retry": Tries(max=order.tries)} if order.tries else {}
-        while True:
-            try:
-                if order.again:
-                    self._cancel()
-                self.push.began = self.push.began or self.loop.now
-                job = self.queue().map(
-                    call,
-                    source,
-                    chunksize=order.chunksize,
-                    job_id=order.id,
-                    item_timeout=order.item_timeout,
-                    **options,
-                )
-            except DuplicateJobError as error:
-                world.say(f"{self.name}: {error}")
-                self.loop.sleep(1.0)
-            except (RedisError, ServerError, MapError) as error:
-                world.say(f"{self.name} could not push: {type(error).__name__}: {error}")
-                self.loop.sleep(0.5)
-            else:
-                break
+        while (job := self._push()) is None:
+            pass
         self.push.returned = self.loop.now
         self.push.incarnation = job.incarnation.encode()
         world.say(f"{self.name} has pushed {order.id}: {order.count} items")
         world.announced(self.push)
         wait_for(self, job, self.push)
 
-    def _cancel(self) -> None:
+    def _push(self) -> MapJob | None:
+        order = self.push.order
+        options: dict[str, Any] = {"retry": Tries(max=order.tries)} if order.tries else {}
+        first, self.push.began = not self.push.began, self.push.began or self.loop.now
         try:
-            self.world.canceled(self.push.order.id)
-            MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
-        except (NoSuchJobError, InvalidJobOperation):
-            pass
-        except ValueError as error:  # F1
-            if "not found in Redis" not in str(error):
-                raise
+            if order.again:
+                self._cancel()
+            return self.queue().map(
+                partial(items.run, order.number), self._items(), chunksize=order.chunksize, job_id=order.id,
+                item_timeout=order.item_timeout, **options,
+            )  # fmt: skip
+        except DuplicateJobError as error:
+            if first and len(self.world.of_id(order.id)) == 1:
+                raise Violation(f"{self.name} was told: {error}; but nobody else has pushed it") from error
+            self.world.say(f"{self.name}: {error}")
             self.loop.sleep(1.0)
-            raise MapError("not yet") from error
+        except (RedisError, ServerError, MapError) as error:
+            self.world.say(f"{self.name} could not push: {type(error).__name__}: {error}")
+            self.try_later()
+        return None
+
+    def _items(self) -> Iterator[tuple[int, int, bytes]]:
+        order = self.push.order
+        for index in range(order.count):
+            if order.pushing:
+                self.loop.sleep(order.pushing)
+            yield order.number, index, bytes([index]) * 200
+
+    def _cancel(self) -> None:
+        self.world.canceled(self.push.order.id)
+        with suppress(NoSuchJobError, InvalidJobOperation):
+            MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
 
 
 class Caller(Person):
@@ -131,7 +133,7 @@ class Caller(Person):
                 job = MapJob.fetch(self.push.order.id, connection=self.connection)
                 break
             except RedisError:
-                self.loop.sleep(0.5)
+                self.try_later()
             except NoSuchJobError:
                 return
         push = self.world.push_of(job.incarnation.encode())
@@ -144,17 +146,14 @@ def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
     world = who.world
     while True:
         try:
-            if way == "get":
-                values = job.get(errors=push.order.errors)
-                _check(world, push, values)
-            else:
-                values = _each(job, push)
+            values = _READ[way](world, job, push)
         except (ServerError, RedisError):
-            who.loop.sleep(0.5)
-        except (MapError, items.Bad, WorkerLostError, ItemTimeoutError) as error:
+            who.try_later()
+        except (TaskqError, items.Bad) as error:
             world.say(f"{who.name} hears: {type(error).__name__}: {error}")
-            problem = _unsound(world, push, error)
-            if problem:
+            if "read them again" in str(error) and world.lost_from(push):
+                continue
+            if problem := verdicts.unsound(world, push, error):
                 raise Violation(f"{who.name} was told {type(error).__name__}: {error}; but {problem}") from error
             return
         else:
@@ -162,7 +161,13 @@ def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
             return
 
 
-def _each(job: MapJob, push: Push) -> list[Any]:
+def _get(world: Any, job: MapJob, push: Push) -> list[Any]:
+    values = job.get(errors=push.order.errors)
+    verdicts.check(world, push, values)
+    return values
+
+
+def _each(world: Any, job: MapJob, push: Push) -> list[Any]:
     """The values as they complete: each is right, also those before an error."""
     values: list[Any] = []
     while True:
@@ -170,56 +175,37 @@ def _each(job: MapJob, push: Push) -> list[Any]:
             value = job[len(values)]
         except IndexError:
             break
-        if not (isinstance(value, Value) and value.function == value.item == push.order.number):
-            raise Violation(f"result {len(values)} of push {push.order.number} is {value}")
+        verdicts.check_one(push, value, f"result {len(values)}")
         values.append(value)
-    if len({value.index for value in values}) < push.order.count:
-        raise Violation(f"{[value.index for value in values]} are all results of {push.order.count} items")
+    verdicts.check_all(push, [value.index for value in values])
     return values
 
 
-def _check(world: Any, push: Push, values: list[Any]) -> None:
-    order = push.order
-    if len(values) != order.count:
-        raise Violation(f"get() returned {len(values)} values of {order.count} items")
-    for index, value in enumerate(values):
-        if isinstance(value, Value):
-            if (value.function, value.item, value.index) != (order.number, order.number, index):
-                raise Violation(f"get() returned {value} for item {index} of push {order.number}")
-        elif not isinstance(value, BaseException) or order.errors == "raise":
-            raise Violation(f"get() returned {value!r} for item {index}")
-        elif problem := _blameless(world, push, index, value):
-            raise Violation(problem)
+def _follow(world: Any, job: MapJob, push: Push, *, in_order: bool = True) -> list[Any]:
+    """As ``taskq attach``: results and failures, as they come."""
+    told: list[Arrival] = []
+    reading = Arrivals(job.store, in_order=in_order)
+    with Events(job.connection, job.store.keys) as events:
+        while True:
+            ended = job.ready()
+            told.extend(reading.new(failures=ended or not job.retries_left, ended=ended))
+            if ended:
+                break
+            events.next(pace=0.1)
+    info = job.store.info()
+    reading.check()
+    for one in told:
+        if one.failure is None:
+            verdicts.check_one(push, codec.loads(one.data), f"item {one.index}", one.index)
+    if not info.announced:
+        raise job._lost()
+    if not info.complete:
+        raise job._early_end(info)
+    prove(job.store)
+    verdicts.check_all(push, [one.index for one in told])
+    return told
 
 
-def _blameless(world: Any, push: Push, index: int, error: BaseException) -> str:
-    what = push.order.items.get(index, "")
-    if isinstance(error, WorkerLostError):
-        return "" if world.ledger.deaths.get((push.order.number, index), 0) else f"item {index} killed nobody"
-    if isinstance(error, ItemTimeoutError):
-        return "" if what == "long" else f"item {index} is not long"
-    return "" if what.startswith("fails") else f"item {index} does not fail"
-
-
-def _unsound(world: Any, push: Push, error: BaseException) -> str:
-    """Why a caller should not have been told this; "" if it is true."""
-    order = push.order
-    if isinstance(error, ReplacedError):
-        later = [
-            one for one in world.pushes.values() if one is not push and one.order.id == order.id and one.began
-        ]
-        return "" if later else "nobody has pushed its id again"
-    if isinstance(error, ResultsGoneError):
-        lost = order.id in world.deleted or world.lost_since(push)
-        return "" if lost or len(world.of_id(order.id)) > 1 else "it was neither deleted nor lost"
-    if isinstance(error, MapCanceledError):
-        return "" if order.id in world.cancels else "nobody has cancelled it"
-    if isinstance(error, MapFailedError):
-        return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
-    if isinstance(error, WorkerLostError):
-        return "" if world.ledger.deaths else "no process has died"
-    if isinstance(error, ItemTimeoutError):
-        return "" if "long" in order.items.values() else "none of its items is long"
-    if isinstance(error, items.Bad):
-        return "" if any(what.startswith("fails") for what in order.items.values()) else "none of its items fails"
-    return "it is none of what may happen"
+_READ: dict[str, Any] = {
+    "get": _get, "each": _each, "follow": _follow, "follow as completed": partial(_follow, in_order=False),
+}  # fmt: skip

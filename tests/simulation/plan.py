@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-HOSTS = ("ann", "bob", "cyd")
-CALM = 5.0  # seconds in which faults begin
+HOSTS = ("ann", "bob")
+PUSHES = 1.5  # seconds in which maps are pushed, but for those which replace an earlier one
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,11 @@ class Order:
 
     Args:
         items: index -> what is special about it: see ``items.py``.
-        seconds: Each item takes.
+        seconds: Each item takes, about.
         again: The id is taken by an earlier one, which is cancelled first.
-        callers: Who wait for it besides the producer, each in one of these ways: "get", "each" (as completed).
+        callers: Who wait for it besides the producer, each in one of ``WAYS``.
         tries: RQ's retries.
+        pushing: Seconds between two items, as their producer makes them.
     """
 
     number: int
@@ -34,6 +36,22 @@ class Order:
     again: bool = False
     callers: tuple[str, ...] = ()
     errors: str = "raise"
+    pushing: float = 0.0
+
+    @property
+    def seconds_in_all(self) -> float:
+        """From the beginning of the push to the map's end, about."""
+        return 0.2 + self.count * (self.pushing + self.seconds)
+
+    def __str__(self) -> str:
+        special = ", ".join(f"{index} {what}" for index, what in sorted(self.items.items()))
+        return (
+            f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
+            f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
+            f"{', made slowly' if self.pushing else ''}{f', {self.tries} retries' if self.tries else ''}"
+            f"{', in place of an earlier one' if self.again else ''}"
+            f"{', and besides ' * bool(self.callers)}{', '.join(self.callers)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -52,84 +70,146 @@ class Deed:
     seconds: float = 0.0
     what: Any = None
 
+    def __str__(self) -> str:
+        what = f" ({', '.join(map(str, self.what))})" if isinstance(self.what, tuple) else f" ({self.what})"
+        what = "" if self.what is None else what
+        return f"at {self.at:g} s: {self.kind}{what}{f' for {self.seconds:g} s' if self.seconds else ''}"
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All of it; ``seed`` decides about latencies and the like."""
+    """All of it.
+
+    Args:
+        seed: Decides about latencies and the like.
+        skews: Seconds by which the clock of each host is ahead; of the others, the last one.
+        services: On each of ``hosts`` hosts.
+        processes: Of each service.
+        lease: Seconds.
+        cleans: Seconds between two cleanings of RQ's registries; None: nobody cleans them.
+        loss: Share of the messages that nobody hears.
+    """
 
     seed: int
     hosts: int
-    services: int  # on each
-    processes: int  # of each
+    services: int
+    processes: int
     lease: float
     orders: tuple[Order, ...]
     deeds: tuple[Deed, ...]
+    skews: tuple[float, ...] = (0.0, 0.0, 0.0)
+    cleans: int | None = None
+    loss: float = 0.0
 
-    def without(self, deeds: set[int], orders: set[int] = frozenset()) -> Plan:  # type: ignore[assignment]
-        return replace(
-            self,
-            deeds=tuple(one for number, one in enumerate(self.deeds) if number not in deeds),
-            orders=tuple(one for one in self.orders if one.number not in orders),
+    @property
+    def last(self) -> float:
+        """When the last push has begun, and the last fault is over."""
+        return max([deed.at + deed.seconds for deed in self.deeds] + [order.at for order in self.orders])
+
+    def __str__(self) -> str:
+        clean = f", RQ's registries cleaned every {self.cleans} s" if self.cleans else ""
+        skews = f", clocks ahead by {', '.join(f'{one:g}' for one in self.skews)} s" if any(self.skews) else ""
+        loss = f", {self.loss:.0%} of messages are lost" if self.loss else ""
+        head = (
+            f"{self.hosts} hosts, {self.services} services on each, {self.processes} processes of each; a lease "
+            f"{self.lease:g} s{clean}{skews}{loss}"
         )
+        return "\n".join([head, *map(str, self.orders), *map(str, self.deeds)])
 
 
-SPECIAL = ("fails", "fails once", "poison", "deadly once", "long", "")
-OPERATIONS = ("claim", "commit", "release", "split", "open", "close", "expire", "begin", "write", "exec", "")
-FATES = ("reply lost", "request lost", "torn", "late", "twice")
+WAYS = ("get", "each", "follow", "follow as completed")
+SPECIAL = ("fails", "fails once", "fails later", "poison", "deadly once", "long", "")
+OPERATIONS = {
+    "claim": 3, "commit": 4, "open": 2, "close": 3, "expire": 3, "begin": 2, "write": 2, "exec": 3, "hold": 1,
+    "renew": 1, "unrecorded": 2, "": 1,
+}  # fmt: skip
+AFTER_DEATHS = {"release": 1, "split": 1}
+FATES = {"reply lost": 2, "request lost": 1, "torn": 1, "late": 3, "twice": 3, "stall": 2}
+LONGEST = 30.0  # seconds: longer than all that RQ's workers let expire while they run, see services.py
+SPOILS = ("results", "spans", "errors", "pending")
+CONFUSIONS = ("error beside", "span beside", "span twice", "value lost")
+
+
+def _weighed(rng: random.Random, table: dict[str, float] | dict[str, int]) -> str:
+    return rng.choices(list(table), list(table.values()))[0]
 
 
 def draw(seed: int) -> Plan:
     rng = random.Random(seed)
     orders = tuple(_orders(rng))
     deeds = tuple(sorted((_deed(rng, orders) for _ in range(rng.randint(1, 8))), key=lambda one: one.at))
+    skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     return Plan(
-        seed, rng.randint(1, 2), rng.randint(1, 2), rng.randint(1, 2), rng.choice([1.5, 3.0]), orders, deeds
-    )
+        seed, rng.randint(1, 2), rng.randint(1, 2), rng.randint(1, 2), rng.choice([1.5, 3.0]), orders, deeds,
+        skews if rng.random() < 0.3 else (0.0, 0.0, 0.0), rng.choice([None, None, None, 1, 5]),
+        rng.choice([0.0, 0.0, 0.0, 0.3, 1.0]),
+    )  # fmt: skip
 
 
 def _orders(rng: random.Random) -> list[Order]:
     orders: list[Order] = []
     for number in range(rng.randint(1, 3)):
-        again = bool(orders) and rng.random() < 0.4
+        before = rng.choice(orders) if orders and rng.random() < 0.5 else None
         count = rng.randint(1, 12)
         special = {
             index: rng.choice(SPECIAL) for index in range(count) if rng.random() < rng.choice([0.0, 0.1, 0.3])
         }
+        at = rng.uniform(0.0, PUSHES) if before is None else before.at + rng.uniform(0.05, before.seconds_in_all)
         orders.append(
             Order(
-                number, round(rng.uniform(0.0, CALM if again else CALM / 2), 3),
-                rng.choice(orders).id if again else f"m{number}", count, rng.choice([None, 1, 2, 3, 5, 12]),
-                rng.choice([0.002, 0.03, 0.1, 0.3]), special,
-                rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]), again,
-                tuple(rng.choice(["get", "each"]) for _ in range(rng.randint(0, 2))),
-                rng.choice(["raise", "return"]),
+                number, round(at, 3), before.id if before else f"m{number}", count,
+                rng.choice([None, 1, 2, 3, 5, 12]), rng.choice([0.002, 0.03, 0.1, 0.2]), special,
+                rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]),
+                before is not None, tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
+                rng.choice(["raise", "return"]), rng.choice([0.0, 0.0, 0.05]),
             )
         )  # fmt: skip
     return sorted(orders, key=lambda one: one.at)
 
 
 def _deed(rng: random.Random, orders: tuple[Order, ...]) -> Deed:
-    near = rng.choice(orders).at + rng.expovariate(1.0)  # while there is something to be broken
-    at, which = round(min(near, CALM), 3), rng.randrange(1000)
-    kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-    seconds, what = 0.0, None
-    if kind == "pause":
-        seconds = rng.choice([0.05, 0.5, 2.0, 5.0])
-    elif kind in ("outage", "full", "deaf"):
-        seconds = rng.choice([0.05, 0.5, 3.0, 6.0, 130.0 if kind == "outage" else 1.0])
-    elif kind == "rollback":
-        seconds, what = rng.choice([0.01, 0.3, 3.0]), rng.choice([0.005, 0.05, 0.3, 1.0, 2.5])
-    elif kind == "network":
-        what = rng.choice(FATES), rng.choice(OPERATIONS)
-        seconds = rng.choice([0.001, 0.02, 0.3, 2.0])
-    elif kind in ("cancel", "requeue", "delete"):
-        what = rng.choice(orders).id
-    elif kind == "kill host":
-        seconds = rng.choice([0.5, 5.0])
-    return Deed(at, kind, which, seconds, what)
+    order = rng.choice(orders)  # while it runs there is something to be broken
+    at = order.at + rng.uniform(0.0, order.seconds_in_all)
+    kind = _weighed(rng, WEIGHTS)
+    seconds, what = _MORE.get(kind, _no_more)(rng, orders)
+    return Deed(round(at, 3), kind, rng.randrange(1000), seconds, what)
 
+
+def _no_more(_rng: random.Random, _orders: tuple[Order, ...]) -> tuple[float, Any]:
+    return 0.0, None
+
+
+def _network(rng: random.Random, orders: tuple[Order, ...]) -> tuple[float, Any]:
+    deadly = any(what in ("poison", "deadly once") for order in orders for what in order.items.values())
+    wanted = _weighed(rng, AFTER_DEATHS if deadly and rng.random() < 0.5 else OPERATIONS)
+    return rng.choice([0.001, 0.02, 0.3, 2.0, 5.0]), (_weighed(rng, FATES), wanted)
+
+
+def _crash(rng: random.Random, _orders: tuple[Order, ...]) -> tuple[float, Any]:
+    return rng.choice([0.005, 0.02, 0.3, 3.0]), (rng.choice([0.0, 0.05, 0.2, 0.5, 1.0]), _weighed(rng, OPERATIONS))
+
+
+_MORE: dict[str, Callable[[random.Random, tuple[Order, ...]], tuple[float, Any]]] = {
+    "pause": lambda rng, _: (rng.choice([0.05, 0.5, 2.0, 5.0]), None),
+    "pause process": lambda rng, _: (rng.choice([0.05, 0.5, 2.0, 5.0]), None),
+    "outage": lambda rng, _: (rng.choice([0.05, 0.5, 3.0, 6.0, LONGEST]), None),
+    "full": lambda rng, _: (rng.choice([0.05, 0.5, 3.0, 6.0]), None),
+    "deaf": lambda rng, _: (rng.choice([0.05, 0.5, 3.0, 6.0]), rng.choice(["all", "one"])),
+    "rollback": lambda rng, _: (rng.choice([0.005, 0.02, 0.3, 3.0]), rng.choice([0.005, 0.05, 0.3, 1.0, 2.5])),
+    "crash": _crash,
+    "network": _network,
+    "cancel": lambda rng, orders: (0.0, rng.choice(orders).id),
+    "requeue": lambda rng, orders: (0.0, rng.choice(orders).id),
+    "delete": lambda rng, orders: (0.0, rng.choice(orders).id),
+    "clock": lambda rng, _: (0.0, rng.choice([-3600.0, -20.0, -2.0, 2.0, 20.0, 3600.0])),
+    "server's clock": lambda rng, _: (0.0, rng.choice([-10.0, -1.0, 1.0, 10.0])),
+    "kill host": lambda rng, _: (rng.choice([0.5, 5.0]), None),
+    "confuse": lambda rng, _: (0.0, rng.choice(CONFUSIONS)),
+    "spoil": lambda rng, orders: (0.0, (rng.choice(orders).id, rng.choice(SPOILS))),
+}
 
 WEIGHTS = {
-    "kill service": 3, "kill process": 3, "kill host": 1, "stop service": 1, "pause": 4, "outage": 2, "full": 1,
-    "deaf": 1, "rollback": 3, "network": 8, "cancel": 1, "requeue": 1, "delete": 0.3,
+    "kill service": 3, "kill process": 3, "kill host": 1, "kill person": 0.7, "stop service": 1, "pause": 3,
+    "pause process": 1, "outage": 2, "full": 1, "deaf": 1, "rollback": 2, "crash": 4, "network": 12, "cancel": 1,
+    "requeue": 1, "delete": 0.3, "clock": 1, "server's clock": 0.3, "confuse": 0.8, "spoil": 0.3,
 }  # fmt: skip

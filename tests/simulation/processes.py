@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from taskq.maps.runner import refused, run_chunk
+from taskq.maps.runner import failure_of, refused, run_chunk
 from taskq.maps.store import function_codec
+from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.keys import MapKeys
 from taskq_workers.link.known import Known
 from taskq_workers.link.marker import Marker
-from taskq_workers.link.tasks import ChunkTask, JobOutcome
+from taskq_workers.link.tasks import ChunkTask, JobOutcome, MaintenanceTask
+from taskq_workers.process import errands
 from taskq_workers.process import process as real
 from tests.simulation.loop import Event, Killed, Process
 
 _PIPE = (0.0001, 0.001)  # seconds which a task, and its outcome, travel
 _NOTICED = (0.001, 0.02)  # seconds until the service sees that a process is dead
 _START = 0.05  # seconds until a process is ready
-
-_pids = itertools.count(5_000_000)  # no process has so high a one
+_PIDS = 5_000_000  # from here on; no process has so high a one
 
 
 class FakeContext:
@@ -41,6 +43,7 @@ class PoolProcess(Process):
         self.service = service.name
         self.pid = pid
         self.exitcode: int | None = None
+        self.confused = ""  # what it will say next that is not true
 
 
 class FakePool:
@@ -50,7 +53,8 @@ class FakePool:
         self._world, self._service, self._on_death = world, service, on_death
         self._marker = Marker(numbers)
         service.started += 1
-        self.process = PoolProcess(service, service.started, next(_pids))
+        world.born += 1
+        self.process = PoolProcess(service, service.started, _PIDS + world.born)
         self.process.on_death.append(self._died)
         world.pool[self.process.pid] = self.process
         self._tasks: deque[tuple[Any, Any, Any]] = deque()
@@ -90,7 +94,7 @@ class FakePool:
 
     def _answer(self, callback: Any, outcome: Any) -> None:
         self.unanswered -= 1
-        if not self._discarded:
+        if callback is not None and not self._discarded:
             callback(outcome)
 
     def _run(self, number: int, task: Any, over: tuple[str, ...] = ()) -> Any:
@@ -102,6 +106,8 @@ class FakePool:
         try:
             if isinstance(task, ChunkTask):
                 return self._chunk(number, task)
+            if isinstance(task, MaintenanceTask):
+                return errands.run(task)
             return JobOutcome(error="nothing but maps is simulated")
         finally:
             if self.process.alive:
@@ -119,10 +125,33 @@ class FakePool:
             self._marker.item(index)
             return self._marker.stops(number)
 
-        return run_chunk(
+        outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
             adapt=task.adapt, watch=SimpleNamespace(begins=begins),
         )  # fmt: skip
+        if not isinstance(outcome, ChunkOutcome):
+            return outcome
+        if self.process.confused:
+            outcome = self._mistake(task, keys, outcome)
+        return replace(outcome, started=time.monotonic() - outcome.seconds)  # as process.py does
+
+    def _mistake(self, task: ChunkTask, keys: MapKeys, outcome: ChunkOutcome) -> ChunkOutcome:
+        """What a process says that has lost its mind."""
+        what, self.process.confused = self.process.confused, ""
+        beside, spans, failures = task.range.end, outcome.spans, outcome.failures
+        if what == "error beside":
+            outcome = replace(outcome, failures=[*failures, failure_of(ValueError(), beside)])
+        elif what == "span beside" and spans:
+            outcome = replace(outcome, spans=[*spans[:-1], (spans[-1][0] + task.range.count, spans[-1][1])])
+        elif what == "span twice" and spans:
+            outcome = replace(outcome, spans=[*spans, spans[-1]], values=[*outcome.values, outcome.values[-1]])
+        elif what == "value lost" and spans:
+            outcome = replace(outcome, values=outcome.values[:-1])
+        else:
+            return outcome
+        self._world.say(f"{self.process.name} says of {task.range} what is not true: {what}")
+        self._world.damaged.add(keys.id)
+        return outcome
 
     def _introduced(self, task: ChunkTask) -> Any:
         new = task.introduction

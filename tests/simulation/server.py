@@ -35,7 +35,7 @@ class Socket(FakeSocket):
     simulated: Server
 
     def _name_to_func(self, cmd_name: str) -> Any:
-        if self.simulated.full and cmd_name in _GROWING:
+        if self.simulated.full > self.simulated.loop.now and cmd_name in _GROWING:
             raise SimpleError(_FULL)
         return super()._name_to_func(cmd_name)
 
@@ -59,6 +59,14 @@ class Socket(FakeSocket):
         finally:
             self._script_resp = None
         return self._convert_lua_result(result, nested=False)
+
+    def _lua_redis_pcall(self, lua_runtime: Any, expected_globals: set[Any], op: bytes, *args: Any) -> Any:
+        """As Redis has it: what went wrong is a text, of which a script may look for a part."""
+        try:
+            return self._lua_redis_call(lua_runtime, expected_globals, op, *args)
+        except Exception as error:
+            text = error.value if isinstance(error, SimpleError) else str(error)
+            return lua_runtime.table_from({b"err": text.encode()})
 
     def publish(self, channel: bytes, message: bytes) -> int:
         return self.simulated.on_publish(channel, message)
@@ -90,7 +98,7 @@ class Server:
         self.host = Host("the server")
         self.fake = fakeredis.FakeServer(version=(7,))
         self.up = True
-        self.full = False
+        self.full = 0.0  # until then it has no memory
         self.life = 1  # connections of an earlier one are broken
         self.compiled: dict[bytes, Any] = {}  # scripts
         self.serving = False  # it is the server that looks at the clock

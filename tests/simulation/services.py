@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from redis.retry import Retry
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.service import service as real
 from taskq_workers.service.core.events import Event as InboxEvent
-from taskq_workers.service.core.events import Stop
+from taskq_workers.service.core.events import Message, Stop
 from taskq_workers.service.rq.lean import LeanPool, LeanRedis
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.settings import Settings
@@ -21,6 +22,7 @@ from tests.simulation.loop import Event, Host, Process
 from tests.simulation.wire import client
 
 _NOTICE = (0.004, 0.02)  # seconds until a manager sees that a service is dead
+_WOKEN = (0.0003, 0.003)  # seconds until a service that waits hears of a job
 _BIRTH = 0.1  # seconds until the next one runs
 
 
@@ -55,9 +57,14 @@ class Inbox:
 
 
 class NoFetcher:
-    """Stands for a fetcher; the dispatcher asks the queues by itself."""
+    """Stands for a fetcher; the dispatcher asks the queues by itself, soon after somebody has pushed a job."""
 
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, *given: Any) -> None:
+        from tests.simulation import world
+
+        service = world.current().loop.current.process
+        service.gate = given[3]
+
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def join(self, timeout: float | None = None) -> None: ...
@@ -73,23 +80,23 @@ class Service(Process):
         self.started = 0
         self._world = world
         self.inbox = Inbox(self)
+        self.gate: Any = None  # open while it waits for jobs
         self.dispatcher: Any = None
 
     def run(self) -> None:
         self._world.say(f"{self.name} starts")
         world = self._world
+        options = RQOptions(maintenance_interval=world.plan.cleans, job_monitoring_interval=2, worker_ttl=20)
         settings = Settings(
             url="redis://simulated", queues=("default",), processes=world.plan.processes, grace=2.0,
-            lease=world.plan.lease, rq=RQOptions(maintenance_interval=None),
+            lease=world.plan.lease, rq=options,
         )  # fmt: skip
         made = lambda: client(world.network, self, SimLean, LeanPool, Retry(NoBackoff(), 0))  # noqa: E731
         while not world.server.up:
             self.loop.sleep(0.5)
-        world.starting = self
         self.dispatcher = None
         while self.dispatcher is None:
             try:
-                world.starting = self
                 self.dispatcher = real.build(settings, self.name, self.name, self.inbox, made(), made)
             except RedisError:
                 self.loop.sleep(0.5)
@@ -104,7 +111,15 @@ class Service(Process):
             process.kill()
 
     def stop(self) -> None:
-        self.inbox.put(Stop(self.loop.now + 2.0))
+        self.inbox.put(Stop(time.monotonic() + 2.0))
+
+    @property
+    def waits(self) -> bool:
+        return self.alive and self.gate is not None and bool(self.gate.is_set())
+
+    def tell(self) -> None:
+        """There is a job in the queue."""
+        self.later(self._world.rng.uniform(*_WOKEN), lambda: self.inbox.put(Message({"command": "taskq-sent"})))
 
 
 class SimLean(LeanRedis):
@@ -115,6 +130,8 @@ class SimLean(LeanRedis):
         from tests.simulation import world
 
         return world.current().messages.subscription(options["process"])
+
+    def __del__(self) -> None: ...  # there is no socket to be closed
 
 
 class Manager(Process):

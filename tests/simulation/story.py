@@ -14,7 +14,7 @@ from taskq.redis import lua
 
 
 @cache
-def _names() -> dict[bytes, str]:
+def names() -> dict[bytes, str]:
     return {
         hashlib.sha1(lua.source(file.name[:-4]).encode()).hexdigest().encode(): file.name[:-4]  # noqa: S324 - Redis's
         for file in resources.files(lua).iterdir()
@@ -26,7 +26,7 @@ def operation(command: list[bytes]) -> str:
     """The name of the script, or "exec"; "" for all else."""
     word = command[0].upper()
     if word == b"EVALSHA":
-        return _names().get(command[1], "")
+        return names().get(command[1], "")
     return "exec" if word == b"EXEC" else ""
 
 
@@ -82,7 +82,18 @@ def _commits(args: list[bytes], reply: Any) -> str:
     return f"{args[1].decode()} ({args[2][:6].decode()}), {errors} errors, {int(args[8])} parts left: {said}"
 
 
-_LINES = {"claim": _claims, "commit": _commits}
+def _renewals(_args: list[bytes], reply: Any) -> str:
+    """Told only where it was given up for dead."""
+    return "" if isinstance(reply, list) and reply[0] == 1 else "takes a lease"
+
+
+def _lost(_args: list[bytes], reply: Any) -> str:
+    return f"finds lost {reply}" if reply else ""
+
+
+_LINES = {
+    "claim": _claims, "commit": _commits, "renew": _renewals, "lost": _lost, "mirror": lambda _args, _reply: "",
+}  # fmt: skip
 
 
 class Listener(logging.Handler):

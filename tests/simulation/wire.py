@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import DataError
 from rq.job import JobStatus
 
-from tests.simulation.loop import Event, Killed, Loop, Process
+from tests.simulation.loop import Event, Loop, Process
 from tests.simulation.server import Server, Socket
 
 _LATENCY = (0.0001, 0.001)  # seconds, each way
@@ -28,13 +28,11 @@ class Fate:
         run: How many of its commands come through; None: all.
         reply: Whether the client hears of it.
         delay: Seconds for which it is on its way after the client has given it up.
-        again: Seconds after which it comes a second time.
     """
 
     run: int | None = None
     reply: bool = True
     delay: float = 0.0
-    again: float = 0.0
 
 
 FAIR = Fate()
@@ -75,13 +73,16 @@ class Network:
         moment = self.loop.now + self._latency()
         if fate.delay:
             self.loop.at(moment, lambda: request.fail("Connection reset by peer"))
-            self.loop.at(moment + fate.delay, lambda: self._late(request))
+            socket, life = request.connection.leave(), self.server.life
+            self.loop.at(moment + fate.delay, lambda: self._late(request, socket, life))
             return
         self.loop.at(moment, lambda: self._arrive(request, fate))
 
-    def _late(self, request: Request) -> None:
-        if self.server.up:
-            self.server.execute(request.process.name, self.server.accept(), request.commands)
+    def _late(self, request: Request, socket: Socket, life: int) -> None:
+        """The server comes to it, and only then hears that nobody is at the other end any more."""
+        if self.server.up and self.server.life == life:
+            self.server.execute(request.process.name, socket, request.commands)
+            socket.close()
 
     def _arrive(self, request: Request, fate: Fate) -> None:
         connection = request.connection
@@ -107,8 +108,6 @@ class Network:
             request.fail("Connection closed by server")
             return
         self._run(request, first, len(request.commands), connection._sock)
-        if fate.again:
-            self.loop.at(self.loop.now + fate.again, lambda: self._late(request))
         answered = self.loop.now + self._latency()
         if fate.reply:
             self.loop.at(answered, lambda: self._answer(request))
@@ -139,8 +138,8 @@ class Connection(FakeRedisConnection):
         if self._sock is not None:
             return
         loop = self.process.loop
-        if not self.process.alive:
-            raise Killed
+        if not self.process.alive:  # its objects are cleared away
+            raise Lost("it belongs to a process that is dead")
         loop.sleep(self.network._latency())
         if not self.network.server.up:
             raise Lost("Connection refused")
@@ -150,6 +149,12 @@ class Connection(FakeRedisConnection):
     def cut(self) -> None:
         """The connection breaks."""
         self.life = 0
+
+    def leave(self) -> Socket:
+        """Part with the server's end of it, which is as it is, with what it watches."""
+        socket: Socket = self._sock
+        self._sock, self.life = None, 0
+        return socket
 
     def disconnect(self, *_: Any, **__: Any) -> None:
         if self._sock is not None:
@@ -169,7 +174,7 @@ class Connection(FakeRedisConnection):
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         self.connect()
         if not self.process.alive:
-            raise Killed
+            raise Lost("it belongs to a process that is dead")
         self._request = Request(self, command)
         self.network.send(self._request)
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from rq.job import JobStatus
-
+from taskq.redis.keys import MapKeys
 from tests.simulation.faults import Faults
+from tests.simulation.health import Health
 from tests.simulation.ledger import Ledger
 from tests.simulation.loop import Host, Loop, Task
 from tests.simulation.messages import Messages
 from tests.simulation.oracle import Memory, Oracle, Violation
 from tests.simulation.people import Caller, Person, Producer, Push
 from tests.simulation.plan import HOSTS, Plan
+from tests.simulation.rest import ENDED, unsettled
 from tests.simulation.server import Server
-from tests.simulation.services import Manager
+from tests.simulation.services import Manager, Service
 from tests.simulation.story import Story, operation
 from tests.simulation.wire import Network
 
 SETTLED = 120.0  # seconds after the last fault within which every wait must have ended
+_LOOK = 0.2  # seconds between two looks at whether it has
 
 _here: World | None = None
 
@@ -51,34 +53,42 @@ class World:
         self.ledger = Ledger()
         self.pool: dict[int, Any] = {}
         self.lives = 0  # services that there have been
-        self.starting: Any = None
+        self.born = 0  # pool processes
         self.pushes = {order.number: Push(order) for order in plan.orders}
         self.incarnations: dict[bytes, int] = {}
         self.cancels: set[str] = set()
         self.deleted: set[str] = set()
+        self.damaged: set[str] = set()  # ids of maps of which somebody has spoiled something
+        self.too_late: set[str] = set()  # those which had ended before that
         self.lost: list[tuple[float, float]] = []  # what happened between was undone
         self.oracle = Oracle(self.server, self.ledger, self.incarnations, {o.number: o for o in plan.orders})
         self.oracle.ids = sorted({order.id for order in plan.orders})
+        self.health = Health(self)
+        self.hosts = [Host(name, skew) for name, skew in zip(HOSTS[: plan.hosts], plan.skews, strict=False)]
+        self.managers = [Manager(self, host, plan.services) for host in self.hosts]
+        self.people: list[Person] = []
+        self.failure: BaseException | None = None
+        self.over = False
+        self._connect()
+        for order in plan.orders:
+            self.loop.at(order.at, lambda order=order: self._enter(Producer(self, order, self._host("producer"))))
+        _here = self
+
+    def _connect(self) -> None:
         self.server.after = self._after
         self.server.remember = lambda: self.oracle.memory
         self.server.recall = self._recall
         self.server.on_publish = self.messages.publish
-        self.hosts = [Host(name) for name in HOSTS[: plan.hosts]]
-        self.managers = [Manager(self, host, plan.services) for host in self.hosts]
-        self.people: list[Person] = []
-        self.failure: BaseException | None = None
         self.faults = Faults(self)
         self.network.fate = self.faults.fate
         self.messages.lost = self.faults.loses
-        for order in plan.orders:
-            self.loop.at(
-                order.at, lambda order=order: self._enter(Producer(self, order, Host("a producer's host")))
-            )
-        _here = self
 
     def _enter(self, person: Any) -> None:
         self.people.append(person)
         self.loop.spawn(person, person.run)
+
+    def _host(self, whose: str) -> Host:
+        return Host(f"a {whose}'s host", self.plan.skews[-1])
 
     def say(self, text: str) -> None:
         self.story.say(text)
@@ -88,11 +98,23 @@ class World:
     def announced(self, push: Push) -> None:
         """A push has returned: callers come, and all must be there (I5)."""
         self.oracle.look()
+        if not self.lost_since(push):
+            self.oracle.announced(push.order.id, push.incarnation, push.order.count)
         for number, way in enumerate(push.order.callers):
-            self._enter(Caller(self, push, f"caller {number}", way, Host("a caller's host")))
+            self._enter(Caller(self, push, f"caller {number}", way, self._host("caller")))
 
     def canceled(self, map_id: str) -> None:
         self.cancels.add(map_id)
+
+    def spoiled(self, map_id: str) -> None:
+        """Somebody has deleted a part of this map's keys."""
+        self.damaged.add(map_id)
+        job = self.server.value(f"rq:job:{map_id}")
+        if job is None or job.getall().get(b"status", b"").decode() in ENDED:
+            self.too_late.add(map_id)
+        seen = self.server.value(MapKeys(map_id).hash)
+        if seen is not None:
+            self.oracle.spoiled.add(seen.getall().get(b"incarnation"))
 
     def push_of(self, incarnation: bytes) -> Push | None:
         number = self.incarnations.get(incarnation)
@@ -105,6 +127,15 @@ class World:
         """Whether the server has come back as it was before this push was over."""
         return any(saved <= (push.returned or self.loop.now) and died >= push.began for saved, died in self.lost)
 
+    def lost_from(self, push: Push) -> bool:
+        """Whether the server has lost anything since this push began."""
+        return any(died >= push.began for _saved, died in self.lost)
+
+    @property
+    def services(self) -> list[Service]:
+        """Those that are alive."""
+        return [one for manager in self.managers for one in manager.services.values() if one.alive]
+
     def revive(self, manager: Manager) -> None:
         self.managers.remove(manager)
         self.managers.append(Manager(self, manager.host, self.plan.services))
@@ -115,9 +146,21 @@ class World:
         name = operation(command)
         if name == "begin" and who.startswith("producer "):
             self.incarnations[command[3 + int(command[2]) + 1]] = int(who.split()[1])
+        if name == "depose" and reply == 1:
+            self.health.given_up(command[3 + int(command[2])].decode())
         self.story.tell(who, command, reply)
-        if name or command[0].upper() in (b"DEL", b"UNLINK", b"HSET", b"HDEL"):
+        if name == "exec":
             self.oracle.look()
+            if self.server.value("rq:queue:default"):
+                self._tell_one()
+        elif name or command[0].upper() in (b"DEL", b"UNLINK", b"HSET", b"HDEL"):
+            words = b" ".join(command[1:16])
+            self.oracle.look(one for one in self.oracle.ids if b"taskq:{%s}" % one.encode() in words)
+
+    def _tell_one(self) -> None:
+        """The server has a job for one of the services that wait."""
+        if waiting := [one for one in self.services if one.waits]:
+            self.rng.choice(waiting).tell()
 
     def _recall(self, memory: Memory) -> None:
         self.oracle.memory = memory
@@ -132,53 +175,29 @@ class World:
 
         Raises:
             Violation: If something was as it must never be.
+            Stuck: If it goes round in circles.
         """
-        last = max([deed.at + deed.seconds for deed in self.plan.deeds] + [o.at for o in self.plan.orders])
-        until = last + SETTLED
-        self.loop.run(until, lambda: self.failure is not None or self._at_rest(last))
+        last = self.plan.last
+        self.loop.at(last, self._look)
+        self.loop.run(last + SETTLED, lambda: self.failure is not None or self.over)
         if self.failure is not None:
             raise self.failure
-        waiting = [person.name for person in self.people if person.tasks]
-        if waiting:
+        if self.over:
+            return
+        if waiting := [person.name for person in self.people if person.tasks]:
             raise Violation(f"{', '.join(waiting)} still waits, {SETTLED:g} s after the last fault")
-        problems = self._unsettled()
-        if problems:
-            raise Violation("; ".join(problems))
+        raise Violation("; ".join(unsettled(self)))
 
-    def _at_rest(self, last: float) -> bool:
-        if self.loop.now < last or any(person.tasks for person in self.people):
-            return False
-        return len(self.people) >= len(self.plan.orders) and not self._unsettled()
+    def _look(self) -> None:
+        """Look whether nobody waits any more, and nothing is left that should not be; and again in a moment."""
+        entered = len(self.people) >= len(self.plan.orders)
+        if entered and not any(person.tasks for person in self.people) and not unsettled(self):
+            self.over = True
+        else:
+            self.loop.at(self.loop.now + _LOOK, self._look)
 
-    def _unsettled(self) -> list[str]:
-        """What is left that should not be, once everybody has heard of everything."""
-        found = []
-        for key, item in list(self.server.db.items()):
-            name = key.decode()
-            if item.expireat is not None and item.expireat < self.server.time:
-                continue
-            if name.startswith(("rq:queue:", "rq:execution", "rq:wip")):
-                found.append(f"{name} is left")
-            if name.startswith("rq:job:"):
-                status = item.value.get(b"status")
-                if status is not None and status.decode() not in ENDED:
-                    found.append(f"{name} is {status.decode()}")
-                elif status in (b"finished", b"failed"):
-                    found += self._mistold(name.removeprefix("rq:job:"), status.decode())
-            if name.startswith("taskq:{") and item.expireat is None:
-                found.append(f"{name} never expires")
-        return found
-
-    def _mistold(self, map_id: str, status: str) -> list[str]:
-        """Whether RQ tells another end of a map than its keys do."""
-        found = self.server.value(f"taskq:{{{map_id}}}")
-        if found is None:
-            return []
-        fields = found.getall()
-        whole = fields.get(b"done") == fields.get(b"total")
-        if whole == (status == "finished"):
-            return []
-        return [f"RQ says that {map_id} is {status}, and {fields.get(b'done')} of {fields.get(b'total')} are done"]
-
-
-ENDED = {one.value for one in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.STOPPED)}
+    def leave(self) -> None:
+        """Clear it away: nothing of it goes on while another one is simulated."""
+        global _here  # noqa: PLW0603 - as above
+        self.loop.close()
+        _here = None

@@ -75,6 +75,7 @@ class Scripts:
         self.depose = Operation(connection, "depose")
         self.begun = Operation(connection, "begun")
         self.refuse = Operation(connection, "refuse")
+        self.trace = Operation(connection, "trace")
         self.given = Operation(connection, "given")
         self.schema = Operation(connection, "schema")
         self.mend = Operation(connection, "mend")

@@ -39,6 +39,10 @@ while left > 0 do
         break
     end
 end
+local ttl = redis.call('TTL', KEYS[1])
+if ttl >= 0 then
+    redis.call('EXPIRE', KEYS[2], ttl) -- it was closed before, and that list may have been made just now
+end
 -- Whoever works on it lets go of it at once, if it hears this; else when it looks next, or commits.
 redis.call('PUBLISH', ARGV[6], '{"command": "' .. ARGV[7] .. '", "map": "' .. ARGV[3] .. '"}')
 redis.call('PUBLISH', ARGV[5], 'progress')

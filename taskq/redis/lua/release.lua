@@ -18,4 +18,8 @@ for i = 2, #ARGV, 3 do
         released = released + 1
     end
 end
+local ttl = redis.call('TTL', KEYS[1])
+if released > 0 and ttl >= 0 then
+    redis.call('EXPIRE', KEYS[2], ttl) -- the map was closed, and that list may have been made just now
+end
 return released

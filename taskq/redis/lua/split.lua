@@ -17,4 +17,9 @@ for i = #ARGV - 1, 5, -2 do -- the last one first, for each goes to the front
 end
 redis.call('LPUSH', KEYS[2], unpack(parts))
 redis.call('HDEL', KEYS[3], ARGV[2]) -- last, for without memory all the others fail
+local ttl = redis.call('TTL', KEYS[1])
+if ttl >= 0 then -- the map was closed, and these may have been made just now
+    redis.call('EXPIRE', KEYS[2], ttl)
+    redis.call('EXPIRE', KEYS[4], ttl)
+end
 return 1

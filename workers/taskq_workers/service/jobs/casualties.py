@@ -72,26 +72,29 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
     noted = settled(claim.deaths) + 1
     note = state.note(lane, "killed")
     if total(noted) < MAX_DEATHS or len(claim.to_do) > 1:
-        parts = _parts(claim, noted, death.item if claim.deaths else None)
+        parts = _parts(claim, noted, death.item if claim.deaths else None, own=1)
         run.wounded.append(Wounded(claim, noted, note, death.began, death.seconds, parts))
     else:
         run.ended.append((claim, _lost(claim, noted, f"{death.cause} on {lane.where.host}", death), note))
 
 
-def _parts(claim: Claim, noted: int, item: int | None) -> tuple[tuple[Range, int], ...]:
+def _parts(claim: Claim, noted: int, item: int | None, *, own: int) -> tuple[tuple[Range, int], ...]:
     """Into which to divide a range after so many deaths; nothing, if it is to run as it is once more.
 
     Args:
         claim: The range's.
         noted: Its deaths.
         item: That ran when something died of it; None: nobody knows exactly.
+        own: Those which are the item's. Of processes it is the last one: at those before another may have run, so
+            alone it has to be there at two more before it is given up. Of services it is all of them: what takes a
+            service down is not tried more often than it must be.
     """
     if len(claim.to_do) == 1:
         return ()
     if item is not None and item in claim.to_do:  # the others have done nothing
         beside = (Range(claim.range.start, item - claim.range.start), Range(item + 1, claim.range.end - item - 1))
         before, after = ([(one, 0)] if one.count and claim.header.within(one) else [] for one in beside)
-        return (*before, (Range(item, 1), noted), *after)
+        return (*before, (Range(item, 1), own), *after)
     if total(noted) < MAX_DEATHS:
         return ()
     # From the third death on each one halves it, until the item at fault is alone.
@@ -129,10 +132,10 @@ def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
     if _may_run(claim):
         return
     trace = read_trace(state.connection.hget(run.store.keys.deaths, str(claim.range)))
-    if parts := _parts(claim, claim.deaths, trace.item):
+    if parts := _parts(claim, claim.deaths, trace.item, own=SERVICE * services(claim.deaths)):
         run.wounded.append(Wounded(claim, claim.deaths, None, 0.0, 0.0, parts))
         told = {str(span): trace.to_json() for span, noted in parts if noted}
-        state.connection.hset(run.store.keys.deaths, mapping=told)  # what is known of the whole, by their names
+        run.store.note_traces(told)  # what is known of the whole, by their names
     elif total(claim.deaths) < MAX_DEATHS:
         run.last.append(claim)
     else:

@@ -34,8 +34,14 @@ class Search:
         state = self._state
         if state.lanes.idle and state.polls:
             yield self._polled + POLL
-        if state.lanes.idle and state.open:
+        if state.lanes.idle and state.open and not self._rests:
             yield self._next
+
+    @property
+    def _rests(self) -> bool:
+        """Whether nothing is to be taken, though a process has nothing to do; what ends that comes as an event."""
+        state = self._state
+        return state.stopping or state.suspended or quarantine.is_secluded(state)
 
     def look(self, *, ask: bool) -> bool:
         """Look if that is due, and join the maps whose turn it is; whether jobs were seen in the queues.
@@ -58,12 +64,7 @@ class Search:
         If nothing is, say that somebody is idle.
         """
         state, now = self._state, time.monotonic()
-        if (
-            not (state.lanes.idle and state.open)
-            or state.stopping
-            or state.suspended
-            or quarantine.is_secluded(state)
-        ):
+        if not (state.lanes.idle and state.open) or self._rests:
             self._next = min(self._next, self._found + PAUSE)
             return False
         if now < self._next:

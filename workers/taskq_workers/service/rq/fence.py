@@ -3,7 +3,8 @@
 RQ's code makes a pipeline of the worker's connection, says what there is to say, and executes it. Behind a fence
 that transaction watches the index of what the worker holds, and is not made if the entry is gone: the end is on
 record, or we were given up for dead and the job is somebody else's. Of a map it watches the job, too: its id may
-have been pushed again since, and then the end would be recorded of a map that has not begun.
+have been pushed again since, and then the end would be recorded of a map that has not begun; or somebody has
+cancelled it, and a failure that is to be tried again would undo that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from redis.exceptions import WatchError
 
 from taskq.redis import keys
 
+_WANTED = (b"canceled", b"stopped")  # what RQ calls a job whose end somebody wanted
+
 
 class NotHeldError(BaseException):
     """The execution is not ours any more; nothing was written.
@@ -26,7 +29,7 @@ class NotHeldError(BaseException):
 
 
 class ReplacedJobError(NotHeldError):
-    """The execution is ours, and its job is gone, or its id was pushed again; nothing was written."""
+    """The execution is ours, and its job was deleted, cancelled or pushed again; nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class Guard:
         pipe.watch(*names, self.index, *([self.job] if self.mark else []))
         if not pipe.hexists(self.index, self.entry):
             raise NotHeldError(self.entry)
-        if self.mark and pipe.hget(self.job, keys.JOB_KIND) != self.mark.encode():
-            raise ReplacedJobError(self.entry)
+        if self.mark:
+            mark, status = pipe.hmget(self.job, keys.JOB_KIND, "status")
+            if mark != self.mark.encode() or status in _WANTED:
+                raise ReplacedJobError(self.entry)
 
 
 class Fence:

@@ -158,7 +158,8 @@ class RQWorker(BaseWorker):
         Args:
             execution: See above.
             record: See above.
-            job: Only if it is this one still, if it is a map: its id may have been pushed again.
+            job: Only if it is this one still, and not cancelled, if it is a map: its id may have been pushed
+                again.
         """
         connection: Any = self.connection
         mark = job.mark if isinstance(job, ServiceJob) else ""
@@ -175,7 +176,8 @@ class RQWorker(BaseWorker):
         finally:
             self.connection = connection
         if replaced and job:
-            log.warning("job %s was deleted or pushed again", job.id, extra={"action": "replaced", "job": job.id})
+            log.warning("job %s was deleted, cancelled or pushed again", job.id,
+                        extra={"action": "replaced", "job": job.id})  # fmt: skip
             self.forget(job, execution)
         return False
 

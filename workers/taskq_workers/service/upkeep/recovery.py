@@ -206,9 +206,9 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
         return number
 
     released = store.release_all(name, noted)
-    if traces and store.exists():
+    if traces:
         with contained(f"the causes of deaths with the map {map_id}"):
-            store.connection.hset(store.keys.deaths, mapping=traces)
+            store.note_traces(traces)
     return released
 
 

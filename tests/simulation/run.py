@@ -1,0 +1,61 @@
+"""Runs one world of a plan, from its beginning to its end, and clears it away."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.simulation import patches, plan
+from tests.simulation.plan import Plan
+from tests.simulation.world import World
+
+_cpu = time.process_time  # the real one, whatever the time is in a world
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one world.
+
+    Args:
+        failure: What was as it must never be; "" if nothing was.
+        faults: How often each kind of fault was done.
+        seconds: Of CPU.
+    """
+
+    plan: Plan
+    failure: str
+    story: str
+    faults: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """The plan, and what happened to whom."""
+        return f"{self.plan}\n\n{self.story}\n\n{self.failure or 'all was well'}"
+
+
+def run(given: Plan) -> Outcome:
+    """Let a plan happen. The same plan always ends alike, whatever was run before."""
+    patches.apply()
+    began = _cpu()
+    random.seed(given.seed)
+    gc.disable()  # else what is cleared away, and when, is another each time
+    world = World(given)
+    failure = ""
+    try:
+        world.run()
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+    finally:
+        world.leave()
+        gc.collect()
+        gc.enable()
+    return Outcome(given, failure, str(world.story), world.faults.done, world.loop.steps, _cpu() - began)
+
+
+def run_seed(seed: int) -> Outcome:
+    """As ``run``, of the plan which is drawn from a seed."""
+    return run(plan.draw(seed))

@@ -1,0 +1,96 @@
+"""Whether what somebody was told of a map is true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskq.errors import (
+    DamagedError,
+    ItemTimeoutError,
+    MapCanceledError,
+    MapFailedError,
+    ReplacedError,
+    ResultsGoneError,
+    WorkerLostError,
+)
+from tests.simulation import items
+from tests.simulation.ledger import Value
+from tests.simulation.oracle import Violation
+
+
+def check(world: Any, push: Any, values: list[Any]) -> None:
+    """See that what ``get`` has returned is right.
+
+    Raises:
+        Violation: If not.
+    """
+    order = push.order
+    if len(values) != order.count:
+        raise Violation(f"get() returned {len(values)} values of {order.count} items")
+    for index, value in enumerate(values):
+        if isinstance(value, Value):
+            if (value.function, value.item, value.index) != (order.number, order.number, index):
+                raise Violation(f"get() returned {value} for item {index} of push {order.number}")
+        elif not isinstance(value, BaseException) or order.errors == "raise":
+            raise Violation(f"get() returned {value!r} for item {index}")
+        elif problem := _blameless(world, push, index, value):
+            raise Violation(problem)
+
+
+def check_one(push: Any, value: Any, what: str, index: int | None = None) -> None:
+    """See that a result is one of this push; and of this item, if it is said of which.
+
+    Raises:
+        Violation: If not.
+    """
+    right = isinstance(value, Value) and value.function == value.item == push.order.number
+    if not right or (index is not None and value.index != index):
+        raise Violation(f"{what} of push {push.order.number} is {value}")
+
+
+def check_all(push: Any, indexes: list[int]) -> None:
+    """See that each item was among these, once.
+
+    Raises:
+        Violation: If not.
+    """
+    if sorted(indexes) != list(range(push.order.count)):
+        raise Violation(f"{indexes} are all results of {push.order.count} items")
+
+
+def _blameless(world: Any, push: Any, index: int, error: BaseException) -> str:
+    what = push.order.items.get(index, "")
+    if isinstance(error, WorkerLostError):
+        return "" if world.ledger.deaths.get((push.order.number, index), 0) else f"item {index} killed nobody"
+    if isinstance(error, ItemTimeoutError):
+        slow = what == "long" or world.ledger.was_stopped(push.order.number, index)
+        return "" if slow else f"item {index} is not long"
+    return "" if what.startswith("fails") else f"item {index} does not fail"
+
+
+def unsound(world: Any, push: Any, error: BaseException) -> str:
+    """Why a caller should not have been told this; "" if it is true."""
+    order = push.order
+    if isinstance(error, (DamagedError, MapFailedError, ResultsGoneError)) and order.id in world.damaged:
+        return ""
+    if isinstance(error, ReplacedError):
+        later = [
+            one for one in world.pushes.values() if one is not push and one.order.id == order.id and one.began
+        ]
+        return "" if later else "nobody has pushed its id again"
+    if isinstance(error, ResultsGoneError):
+        lost = order.id in world.deleted or world.lost_since(push)
+        later = [one for one in world.of_id(order.id) if one is not push and not 0 < one.returned < push.returned]
+        return "" if lost or later else "it was neither deleted nor lost"
+    if isinstance(error, MapCanceledError):
+        return "" if order.id in world.cancels else "nobody has cancelled it"
+    if isinstance(error, MapFailedError):
+        return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
+    if isinstance(error, WorkerLostError):
+        return "" if world.ledger.deaths else "no process has died"
+    if isinstance(error, ItemTimeoutError):
+        slow = "long" in order.items.values() or world.ledger.stopped
+        return "" if slow else "none of its items is long"
+    if isinstance(error, items.Bad):
+        return "" if any(what.startswith("fails") for what in order.items.values()) else "none of its items fails"
+    return "it is none of what may happen"

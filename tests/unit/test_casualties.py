@@ -1,0 +1,47 @@
+"""What becomes of a chunk that something died of: an item pays for the deaths that are surely its own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+
+from taskq.maps import body
+from taskq.maps.claim import Claim
+from taskq.maps.deaths import SERVICE
+from taskq.payload.ranges import Range
+from taskq.redis.keys import MapKeys
+from taskq_workers.lanes.death import Death
+from taskq_workers.service.jobs import casualties
+
+KEYS = MapKeys("m", "0" * 32)
+
+
+def parts_after(deaths: int, item: int | None) -> tuple[tuple[Range, int], ...]:
+    """Into which a chunk of four items is divided whose process dies at one of them, with the deaths noted."""
+    span = Range(0, 4)
+    claim = Claim(span, "token", deaths, span, "w", body.write(KEYS, 0, range(4)))
+    death = Death(task=1, item=item, began=0.0, seconds=1.0, exit_code=-9, killed_for="")
+    run = SimpleNamespace(wounded=[], ended=[])
+    lane = SimpleNamespace(where=SimpleNamespace(host="here"))
+    casualties._settle_guilty(cast("Any", Mock()), cast("Any", lane), death, cast("Any", run), claim)
+    [wounded] = run.wounded
+    assert run.ended == []
+    return wounded.parts or ()
+
+
+def test_the_first_time_it_is_tried_again_as_it_is() -> None:
+    assert parts_after(0, 2) == ()
+
+
+@pytest.mark.parametrize("deaths", [1, SERVICE + 1, 2])
+def test_the_item_at_which_it_died_is_set_apart_with_that_death_alone(deaths: int) -> None:
+    """At those before its neighbours may have run: it has to be there at two more before it is given up."""
+    assert parts_after(deaths, 2) == ((Range(0, 2), 0), (Range(2, 1), 1), (Range(3, 1), 0))
+
+
+def test_where_nobody_knows_at_which_item_it_is_halved_from_the_third_time_on() -> None:
+    assert parts_after(1, None) == ()
+    assert parts_after(2, None) == ((Range(0, 2), 2), (Range(2, 2), 2))
