@@ -45,6 +45,7 @@ from taskq_workers.service.jobs import (
     surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.jobs.gathering import Gathering
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.setbacks import Setbacks
@@ -57,7 +58,6 @@ from taskq_workers.service.upkeep.sweep import Sweep
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
-GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 
@@ -95,7 +95,7 @@ class Dispatcher:
         self._joined = False
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._setbacks = Setbacks(state, fetching, self._membership)
-        self._gather_until = 0.0  # on the monotonic clock
+        self._gathering = Gathering()
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
         self._ticked = 0.0
@@ -149,9 +149,7 @@ class Dispatcher:
         try:
             if alone and not (self._ask or self.state.unsure):
                 Exchange(self.state, ask=False).run()  # somebody waits for this end; all else may come after it
-            if (
-                alone and self.state.lanes.changing
-            ):  # by what came; who discards a lane waits for its threads' ends
+            if alone and self.state.lanes.changing:  # who discards a lane waits for its threads' ends
                 self._inbox.ring()
                 return
             self._turn()
@@ -179,8 +177,8 @@ class Dispatcher:
         ]
         if (due := state.lanes.due) is not None:
             until.append(due)
-        if self._gather_until:
-            until.append(self._gather_until)
+        if self._gathering.until:
+            until.append(self._gathering.until)
         if self._commands:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
@@ -216,7 +214,7 @@ class Dispatcher:
             self._tick()
             feeding.top_up(state, hold=True)  # with errands
         self._ask = self._search.look(ask=self._ask) or self._ask
-        if not self._gathers():
+        if not self._gathering.look(state):
             ending.end_plain(state)
             self._exchange()
             if any(not job.succeeded for job in state.unrecorded):  # it was no simple one, after all
@@ -233,22 +231,6 @@ class Dispatcher:
         deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
-
-    def _gathers(self) -> bool:
-        """Whether the ends of short jobs may wait a moment, since the processes have more to do."""
-        state = self.state
-        ended = state.unrecorded
-        if (
-            not 0 < len(ended) < GATHER[0] or not state.ready or state.maps or state.stopping
-            or not all(job.succeeded for job in ended)
-        ):  # fmt: skip
-            self._gather_until = 0.0
-            return False
-        self._gather_until = self._gather_until or time.monotonic() + GATHER[1]
-        if time.monotonic() < self._gather_until:
-            return True
-        self._gather_until = 0.0
-        return False
 
     def _exchange(self) -> None:
         """Say to Redis what there is to say, take jobs, and begin them."""

@@ -16,4 +16,8 @@ commands    RQ's commands: stop a job, kill, shut down
 outcomes    a task that ended
 casualties  the tasks of a process that died
 ending      how a job ends: finished, failed, or not ours to say
+gathering   short jobs whose ends wait for each other
+quarantine  a job that runs with nothing beside it
+refusing    items that this host can't run
+surrender   what a host gives back that can't run anything
 """
