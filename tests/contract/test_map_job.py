@@ -495,6 +495,20 @@ def test_cancel_twice(any_queue: Queue) -> None:
         job.cancel()
 
 
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_cancel_lets_go_what_depends_on_it_if_it_is_told_to(any_queue: Queue, waiting: int) -> None:
+    job = any_queue.map(jobs.square, range(5))
+    after = Dependency([job], allow_failure=True)
+    others = [any_queue.enqueue(jobs.square, number, depends_on=after).id for number in range(waiting)]
+    moved = job.cancel(enqueue_dependents=True)
+    assert job.is_canceled
+    assert sorted(moved.get(any_queue.name, [])) == sorted(others)
+    assert sorted(any_queue.job_ids) == sorted(others)
+    assert not any(isinstance(any_queue.fetch_job(one), MapJob) for one in others)
+    drain(any_queue)
+    assert [any_queue.fetch_job(one).return_value() for one in others] == [0, 1][:waiting]
+
+
 def test_cancel_again_what_was_half_cancelled(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     job = any_queue.map(jobs.square, range(5))
     with monkeypatch.context() as broken:
