@@ -110,7 +110,7 @@ def _work(store: MapStore, worker: str) -> None:
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1), worker).claims:
         [claim] = claims
-        back = nested.use(_Alone(store.connection), url_of(store.connection), thread=threading.get_ident())
+        back = nested.use(_Alone(store.connection), url_of(store.connection), worker, thread=threading.get_ident())
         try:
             outcome = _run(function, store, info, claim)
         finally:

@@ -89,6 +89,6 @@ def url_of(connection: Any) -> str:
     """What to call a connection in messages, without its password."""
     options = connection.connection_pool.connection_kwargs
     if "path" in options:
-        return f"unix://{options['path']}"
+        return f"unix://{options['path']}" + (f"?db={options['db']}" if options.get("db") else "")
     scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
     return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"
