@@ -25,7 +25,6 @@ class Gathering:
     """
 
     def __init__(self, store: MapReader, total: int) -> None:
-        self.unreadable: ItemError | None = None  # the first ``ItemError`` among the results
         self._store = store
         self._read = results.reader(store.place)
         self._total = total
@@ -35,6 +34,7 @@ class Gathering:
     def _begin(self) -> None:
         # None where nothing has come; an ``ItemError`` for what can't be unpickled here.
         self.results: list[object] = [None] * self._total
+        self.unreadable: ItemError | None = None  # the first ``ItemError`` among them
         self.spans = 0  # read so far
         self._read_spans = SpansRead(self._store)
         self._runs: deque[tuple[int, int]] = deque()  # first item and count of elements that have not been read

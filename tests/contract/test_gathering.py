@@ -101,6 +101,26 @@ def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) 
         assert gathering.results == [None, 1.0, *(1 / n for n in range(2, 8))], meanwhile
 
 
+def test_what_could_not_be_read_is_forgotten_with_the_list_it_was_in(any_queue: Queue) -> None:
+    def unread(_data: bytes, _index: int) -> None:
+        raise ImportError("no such class here")
+
+    made = Map(any_queue)
+    made.commit(1)
+    gathering = Gathering(made.store, 8)
+    read, gathering._read = gathering._read, unread
+    gathering.read_all()
+    assert gathering.unreadable
+    gathering._read = read
+    made.commit(2)
+    for key, count in ((made.store.keys.results, 2), (made.store.keys.spans, 1)):
+        for _ in range(count):
+            any_queue.connection.lmove(key, key, "LEFT", "RIGHT")
+    gathering.read_rest(made.store.spans(gathering.spans, SPANS), 4)
+    assert gathering.results == [None, None, *(1 / n for n in range(2, 6)), None, None]
+    assert gathering.unreadable is None
+
+
 def test_get_reads_while_the_map_runs(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, read: list[bool]
 ) -> None:
