@@ -264,7 +264,16 @@ class MapStore(MapReader):
         """
         k = self.known
         notes = (k.events, keys.NOTES, keys.LOOK)
-        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole), keys.OPEN]
+        args = [
+            k.incarnation,
+            checked.clean(reason[:_MAX_REASON]),
+            k.id,
+            int(kill),
+            *notes,
+            _STEP,
+            int(whole),
+            keys.OPEN,
+        ]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
     def expire(self, ttl: int) -> None:

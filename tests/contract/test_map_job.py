@@ -355,6 +355,16 @@ def test_the_job_timeout_ends_the_map(any_queue: Queue) -> None:
     assert "exceeded maximum timeout value" in latest.exc_string
 
 
+def test_an_error_that_cant_be_encoded(any_queue: Queue) -> None:
+    job = pushed(any_queue, jobs.raise_it, [ValueError("half \ud800 of a pair")])
+    assert job.is_failed
+    latest = job.latest_result()
+    assert latest
+    assert "half ? of a pair" in str(latest.exc_string)
+    with pytest.raises(ValueError, match="half \ud800 of a pair"):
+        job.get()
+
+
 # -- retry, requeue --------------------------------------------------------------------------------
 
 

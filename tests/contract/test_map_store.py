@@ -80,6 +80,11 @@ def test_nothing_is_claimed_unless_the_map_is_open(store: MapStore, state: str) 
     assert len(pending(store)) == 4
 
 
+def test_a_reason_that_cant_be_encoded(store: MapStore) -> None:
+    store.close("half \ud800 of a pair")
+    assert store.info().reason == "half ? of a pair"
+
+
 def test_a_map_that_is_gone(any_queue: Queue) -> None:
     store = MapStore("gone", any_queue.connection)
     assert store.read_claims(store.claim(A, 1), A) == ClaimReply("", 0, [])
