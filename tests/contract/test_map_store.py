@@ -462,7 +462,7 @@ def test_what_comes_after_the_end_leaves_nothing_for_ever(
     if late == "release":
         assert give_back(store, *claims) == 4
     elif late == "split":
-        assert store.split(claims[0], (Range(0, 1), Range(1, 2)), 1)
+        assert store.divide(claims[0], [(Range(0, 1), 1), (Range(1, 2), 1)])
     elif late == "close":
         store.close()
         assert len(pending(store)) == 4
