@@ -265,18 +265,24 @@ class MapJob(Controlled):
             raise
 
     def _of_completed(self, position: int) -> tuple[bool, Any]:
-        watch = self._doubts.begin()
-        with Events(self.connection, self.store.keys) as events:
-            while not self._completed.has(position):
-                # Asked before it is read again: nothing is added after the end.
-                if self.ready() and not self._completed.has(position):
-                    return False, self._end_of_results()
-                events.next(on_quiet=watch.look)
+        if not (self._completed.has(position) or self._comes(position)):
+            return False, self._end_of_results()
         try:
             return True, self._completed.value(position)
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
+
+    def _comes(self, position: int) -> bool:
+        """Wait for a result at this position; False if the map ends before."""
+        watch = self._doubts.begin()
+        with Events(self.connection, self.store.keys) as events:
+            while not self._completed.has(position):
+                # Asked before it is read again: nothing is added after the end.
+                if self.ready():
+                    return self._completed.has(position)
+                events.next(on_quiet=watch.look)
+        return True
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()

@@ -36,6 +36,7 @@ from taskq.errors import RemoteTraceback
 from taskq.maps.controlled import CANCELED
 from taskq.maps.executions import Executions
 from taskq.maps.store import MapStore
+from taskq.maps.waiting import Events
 from taskq.testing import drain
 from tests import jobs
 from tests.waiting import BRIEF, HANGS
@@ -363,6 +364,15 @@ def test_an_error_that_cant_be_encoded(any_queue: Queue) -> None:
     assert "half ? of a pair" in str(latest.exc_string)
     with pytest.raises(ValueError, match="half \ud800 of a pair"):
         job.get()
+
+
+def test_what_is_there_already_is_not_waited_for(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To subscribe and to end it are two round trips for each value."""
+    job = pushed(any_queue, jobs.square, range(50))
+    subscribed = Mock(side_effect=Events)
+    monkeypatch.setattr("taskq.maps.job.Events", subscribed)
+    assert sorted(job) == [n * n for n in range(50)]
+    assert subscribed.call_count == 1, "for the end"
 
 
 # -- retry, requeue --------------------------------------------------------------------------------
