@@ -144,19 +144,19 @@ def test_of_those_with_one_chance_left_each_runs_alone(any_queue: Queue, tmp_pat
             begin(any_queue, name)
         assert [recovery.recover(any_queue.connection, name) for name in names] == [1, 1]
     with running_worker(any_queue) as state:
-        wait_until(lambda: len(state.held) == 1)
-        others = [any_queue.enqueue(jobs.square, 3), any_queue.map(jobs.square, [3])]
 
-        def running() -> list[PlainJob]:
-            return [lane.running for lane in list(state.lanes) if isinstance(lane.running, PlainJob)]
+        def running() -> list[str]:
+            return [lane.running.job_id for lane in list(state.lanes) if isinstance(lane.running, PlainJob)]
 
         wait_until(running)
-        [alone] = running()
-        flags[[job.id for job in two].index(alone.job_id)].touch()
-        wait_until(lambda: not state.held, "the other one has its turn")
-        wait_until(lambda: [len(lane.tasks) for lane in list(state.lanes) if lane.tasks] == [1])
-        for flag in flags:
-            flag.touch()
+        [first] = running()
+        others = [any_queue.enqueue(jobs.square, 3), any_queue.map(jobs.square, [3])]
+        [second] = {job.id for job in two} - {first}
+        assert [len(lane.tasks) for lane in list(state.lanes) if lane.tasks] == [1]
+        flags[first != two[0].id].touch()
+        wait_until(lambda: second in running(), "the other one has its turn")
+        assert [len(lane.tasks) for lane in list(state.lanes) if lane.tasks] == [1]
+        flags[first == two[0].id].touch()
         wait_until(lambda: all(job.get_status() == JobStatus.FINISHED for job in (*two, *others)))
 
 

@@ -209,6 +209,7 @@ class Dispatcher:
         self._ask = self._fetching.settle() or self._ask
         if state.lanes.trouble and not state.stopping:
             surrender.all_of_it(state)
+        offers.note(state)
         feeding.top_up(state, hold=True)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()

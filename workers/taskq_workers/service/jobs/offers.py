@@ -47,23 +47,27 @@ def _can_run(run: MapRun) -> bool:
     return bool(run.ready) and run.function.ready and not run.closed
 
 
+def note(state: State) -> None:
+    """Tell the policy, once a turn, of all that want something; also of plain jobs that wait in Redis."""
+    if state.maps or state.open:  # else nobody shares with the plain jobs
+        offers = known(state)
+        ready = {offer.source for offer in offers}
+        waiting = [queue for queue, count in state.jobs_waiting.items() if count and queue not in ready]
+        state.policy.note([*offers, *(_job(state, queue, 1) for queue in waiting)], time.monotonic())
+
+
 def upcoming(state: State, offers: list[Offer]) -> Iterator[Offer]:
-    """What comes next, one after the other; the policy hears of who has come."""
+    """What comes next of these, one after the other."""
     if len(offers) < 2:  # noqa: PLR2004 - there is nothing to choose
         return itertools.chain.from_iterable(itertools.repeat(offer, offer.tasks) for offer in offers)
-    now = time.monotonic()
-    state.policy.note(offers, now)
-    return state.policy.upcoming(offers, state.order, now)
+    return state.policy.upcoming(offers, state.order, time.monotonic())
 
 
 def jobs_are_next(state: State, queue: str, maps: list[Offer]) -> bool:
     """Whether a plain job of this queue, if there was one, would come before these offers of the same queue."""
     job = _job(state, queue, 1)
-    now = time.monotonic()
-    if state.maps:
-        state.policy.note([*_jobs(state), *maps], now)
-    first = next(state.policy.upcoming([job, *maps], QueueOrder("default", [queue]), now))
-    return first.source == queue
+    order = QueueOrder("default", [queue])
+    return next(state.policy.upcoming([job, *maps], order, time.monotonic())).source == queue
 
 
 def source_of(run: MapRun) -> tuple[str, str]:
