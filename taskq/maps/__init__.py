@@ -12,7 +12,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     job         ``MapJob``: waits, results, errors
     controlled  a map is cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
-    store       all that is done to a map's keys: claim, commit, release, split, close
+    store       all that is done to a map's keys: claim, commit, release, divide, close
     reader      all that is read from them
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes

@@ -93,7 +93,7 @@ def _of_workers(job: Any) -> str | None:
     if any(not info.trouble for info in infos) or _stock_workers(job):
         return None
     if infos:
-        return f"no service of the queue {job.origin!r} can start a pool process: {infos[0].trouble}"
+        return f"no service of the queue {job.origin!r} is well; {infos[0].name}: {infos[0].trouble}"
     return (
         f"no worker listens on the queue {job.origin!r} at {url_of(job.connection)}; "
         f"start one: taskq worker {job.origin}{_option(job)}"

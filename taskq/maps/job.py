@@ -18,17 +18,16 @@ from taskq.errors import (
     OptionError,
     ResultsGoneError,
 )
-from taskq.maps import own_end
+from taskq.maps import own_end, spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
 from taskq.maps.controlled import CANCELED, Controlled
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
-from taskq.maps.gathering import SPANS, Gathering
+from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import rides_out
-from taskq.maps.spans_read import came_back_older
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -189,7 +188,7 @@ class MapJob(Controlled):
         return collected(self, timeout, self._doubts.begin(), end, despite_failures=errors == "return")
 
     def _results(self, gathering: Gathering, errors: Errors) -> list[Any] | BaseException:
-        end = self.store.at_end(gathering.spans, SPANS)
+        end = self.store.at_end(gathering.spans, spans_read.BATCH)
         info = end.info
         if not info.announced:
             raise self._lost()
@@ -224,7 +223,7 @@ class MapJob(Controlled):
             yield
         except DamagedError as error:
             if not self.store.info().complete:
-                raise came_back_older(self.id) from error
+                raise spans_read.came_back_older(self.id) from error
             raise
 
     def _named(self, info: MapInfo) -> str:
@@ -266,18 +265,24 @@ class MapJob(Controlled):
             raise
 
     def _of_completed(self, position: int) -> tuple[bool, Any]:
-        watch = self._doubts.begin()
-        with Events(self.connection, self.store.keys) as events:
-            while not self._completed.has(position):
-                # Asked before it is read again: nothing is added after the end.
-                if self.ready() and not self._completed.has(position):
-                    return False, self._end_of_results()
-                events.next(on_quiet=watch.look)
+        if not (self._completed.has(position) or self._comes(position)):
+            return False, self._end_of_results()
         try:
             return True, self._completed.value(position)
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
+
+    def _comes(self, position: int) -> bool:
+        """Wait for a result at this position; False if the map ends before."""
+        watch = self._doubts.begin()
+        with Events(self.connection, self.store.keys) as events:
+            while not self._completed.has(position):
+                # Asked before it is read again: nothing is added after the end.
+                if self.ready():
+                    return self._completed.has(position)
+                events.next(on_quiet=watch.look)
+        return True
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()

@@ -176,16 +176,18 @@ class MapReader:
         """Reads the pickled results, in the order of the result list; raises as ``spans``, if it is another's."""
         return ListReader(self.connection, self.keys.results, self._read)
 
-    def spans(self, first: int = 0, count: int = 0) -> list[tuple[int, int]]:
+    def spans(self, first: int, count: int) -> list[tuple[int, int]]:
         """``(first item index, count)`` for each run of results, in the order of the result list.
 
-        All from number ``first`` on, or at most ``count`` of them.
+        Args:
+            first: Number of the first that is wanted.
+            count: How many are at most.
 
         Raises:
             DamagedError: If one is no span.
             ReplacedError: If the map's id was pushed again.
         """
-        last = first + count - 1 if count else -1
+        last = first + count - 1
         return self._spans(self._read(lambda pipe: pipe.lrange(self.keys.spans, first, last)))
 
     def _spans(self, raw: list[bytes]) -> list[tuple[int, int]]:

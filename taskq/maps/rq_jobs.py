@@ -26,7 +26,7 @@ from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
-from taskq.redis import clock, keys, refusals
+from taskq.redis import checked, clock, keys, refusals
 from taskq.redis.keys import MapField
 from taskq.redis.urls import url_of
 from taskq.views.timeline import TimelineNote
@@ -110,7 +110,7 @@ def _work(store: MapStore, worker: str) -> None:
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     while claims := store.read_claims(store.claim(worker, 1), worker).claims:
         [claim] = claims
-        back = nested.use(_Alone(store.connection), url_of(store.connection), thread=threading.get_ident())
+        back = nested.use(_Alone(store.connection), url_of(store.connection), worker, thread=threading.get_ident())
         try:
             outcome = _run(function, store, info, claim)
         finally:
@@ -156,7 +156,10 @@ def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
 
 
 def failure_text(store: MapStore, info: MapInfo) -> str:
-    """Why a map failed, for RQ's tools: the counts, and the first error in input order in full."""
+    """Why a map failed, for RQ's tools: the counts, and the first error in input order in full.
+
+    RQ can't store what can't be encoded, and would leave the job as one that still runs.
+    """
     text = f"{info.failed} of {info.total} items failed, {info.done} done."
     first = store.first_failure(info)
-    return text if first is None else f"{text} The first: {first}\n\n{first.traceback}"
+    return text if first is None else checked.clean(f"{text} The first: {first}\n\n{first.traceback}")

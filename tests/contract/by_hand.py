@@ -52,6 +52,11 @@ def give_back(store: MapStore, *claims: Claim, deaths: int | None = None) -> int
     return int(store.release(pairs))
 
 
+def halve(store: MapStore, claimed: Claim, deaths: int = 0) -> int:
+    """Divide what is held, with so many deaths for each half."""
+    return int(store.divide(claimed, [(half, deaths) for half in claimed.halves()]))
+
+
 # -- what there is ---------------------------------------------------------------------------------------
 
 
@@ -96,7 +101,7 @@ def results(store: MapStore) -> list[Any]:
 
 
 def placed(store: MapStore) -> list[int]:
-    return [index for start, count in store.spans() for index in range(start, start + count)]
+    return [index for start, count in store.spans(0, 10**6) for index in range(start, start + count)]
 
 
 def bodies(store: MapStore) -> dict[str, bytes]:

@@ -25,6 +25,7 @@ from tests.contract.by_hand import (
     entries,
     everything,
     give_back,
+    halve,
     held,
     names,
     outcome,
@@ -196,7 +197,7 @@ def test_open_takes_off_all_time_limits(store: MapStore) -> None:
     first, second, third = claim(store, 3)
     commit(store, first, failing=[1])
     commit(store, second, failing=[4])
-    store.split(third, third.halves(), 1)
+    halve(store, third, 1)
     store.close()
     store.expire(60)
     store.open(A)
@@ -319,7 +320,7 @@ def test_a_replaced_map_is_gone(any_queue: Queue) -> None:
 HELD: dict[str, Callable[[MapStore, Any], Any]] = {
     "commit": lambda was, one: put(was, one, outcome(was, one)).committed,
     "release": give_back,
-    "split": lambda was, one: was.split(one, one.halves(), 1),
+    "split": lambda was, one: halve(was, one, 1),
 }
 
 
@@ -363,7 +364,7 @@ def test_begin_reserves_an_id_once(any_queue: Queue) -> None:
 def test_expire(store: MapStore, ttl: int, left: int) -> None:
     first, second = claim(store, 2)
     commit(store, first, failing=[1])
-    store.split(second, second.halves(), 1)
+    halve(store, second, 1)
     store.close()
     there = [key for key in store.keys.all if store.connection.exists(key)]
     store.expire(50)

@@ -80,6 +80,11 @@ def test_nothing_is_claimed_unless_the_map_is_open(store: MapStore, state: str) 
     assert len(pending(store)) == 4
 
 
+def test_a_reason_that_cant_be_encoded(store: MapStore) -> None:
+    store.close("half \ud800 of a pair")
+    assert store.info().reason == "half ? of a pair"
+
+
 def test_a_map_that_is_gone(any_queue: Queue) -> None:
     store = MapStore("gone", any_queue.connection)
     assert store.read_claims(store.claim(A, 1), A) == ClaimReply("", 0, [])
@@ -457,7 +462,7 @@ def test_what_comes_after_the_end_leaves_nothing_for_ever(
     if late == "release":
         assert give_back(store, *claims) == 4
     elif late == "split":
-        assert store.split(claims[0], (Range(0, 1), Range(1, 2)), 1)
+        assert store.divide(claims[0], [(Range(0, 1), 1), (Range(1, 2), 1)])
     elif late == "close":
         store.close()
         assert len(pending(store)) == 4

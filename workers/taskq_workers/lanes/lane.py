@@ -69,11 +69,12 @@ class Lane:
             outcome.
         on_death: Called (in a thread of the Pool) when the process is found dead.
         record: Where what it runs is noted, too.
+        worker: Name of the service.
     """
 
     def __init__(
         self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath,
-        record: Flight | None = None,
+        record: Flight | None = None, *, worker: str = "",
     ) -> None:  # fmt: skip
         self.index = index
         self.started = time.monotonic()
@@ -102,7 +103,7 @@ class Lane:
         trust, logs = settings.trust, settings.logs
         lent = lending.allot(ctx)
         self._lending = Lending(lent)
-        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent)
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent, worker)
         try:
             self._pool = lone_pool.start(ctx, lambda: on_death(self), lambda: on_done(self, []), initargs)
         finally:

@@ -43,12 +43,15 @@ class Lanes:
             the outcome.
         on_death: Called (in a thread of a Pool) with a lane whose process was found dead.
         record: Where what they run is noted, too.
+        worker: Name of the service.
     """
 
     def __init__(
-        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None
-    ) -> None:
+        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None,
+        worker: str = "",
+    ) -> None:  # fmt: skip
         self._settings = settings
+        self._worker = worker
         self._title = title
         self._on_done = on_done
         self._on_death = on_death
@@ -125,7 +128,8 @@ class Lanes:
 
     def _new(self, index: int) -> Lane:
         title = f"{self._title} pool process {index}"
-        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death, self._record)
+        told = self._on_done, self._on_death, self._record
+        return Lane(index, self._ctx, self._settings, title, *told, worker=self._worker)
 
     # -- places that are lent ----------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ _maps: dict[str, tuple[Function, Job, MapKeys]] = {}
 
 def start(
     url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
-    path: Sequence[str], user: UserCode, lent: Any,
+    path: Sequence[str], user: UserCode, lent: Any, worker: str = "",
 ) -> None:  # fmt: skip
     """Initializer of the Pool: run once, before the first task."""
     global _marker, _ledger, _tray, _lending  # noqa: PLW0603 - the pool gives its processes no other place
@@ -77,7 +77,7 @@ def start(
         logs.to_stderr(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
     _lending = Lending(lent, lambda: _answers.put((NOTICE, 0, None)))
-    nested.use(_lending, url_of(connection.shared()))
+    nested.use(_lending, url_of(connection.shared()), worker)
     os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
     _marker = Marker(flight.numbers_at(numbers))
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's

@@ -196,6 +196,7 @@ def build(
         on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
         on_death=lambda lane: inbox.put(Died(lane)),
         record=Flight(record, settings.processes) if record else None,
+        worker=name,
     )
     webhooks = Webhooks(
         lambda: inbox.put(Message({"command": "taskq-sent"})), private=settings.trust.private_webhooks
