@@ -82,3 +82,12 @@ def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() 
     lanes = Lanes(run)
     feeding.top_up(state_of(lanes, run, short_chunks(pending=100, name="b")))
     assert lanes.submitted == 1
+
+
+def test_a_function_that_is_half_read_waits_until_there_are_chunks_again() -> None:
+    run = short_chunks(pending=0)
+    run.function.size = 1
+    lanes = Lanes(run)
+    assert not feeding.reads_on(state_of(cast("Any", lanes.open), run)), "or the service would not rest until then"
+    run.ready = deque([claim(0)])
+    assert feeding.reads_on(state_of(cast("Any", lanes.open), run))

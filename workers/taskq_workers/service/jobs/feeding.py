@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Hashable
 
+from taskq.errors import FunctionError
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import services, settled
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob, Wounded
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import offers, quarantine, short_path
+from taskq_workers.service.jobs import offers, quarantine, refusing, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
@@ -72,12 +73,26 @@ def _give_alone(state: State) -> None:
     state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
 
 
+def reads_on(state: State) -> bool:
+    """Whether a function is being read, so that its next piece is to be read at once."""
+    reads = any(run.function.size and _lacks_function(run) for run in state.maps)
+    return reads and not quarantine.runs(state)
+
+
 def _read_functions(state: State) -> None:
     """Read on the functions of maps with chunks in hand: a piece of each."""
     for run in state.maps:
-        if (run.ready or run.last) and not run.function.ready and not run.closed:
-            with run.guarded():
+        if not _lacks_function(run):
+            continue
+        with run.guarded():
+            try:
                 run.function.step()
+            except FunctionError as error:  # this host has no room for it; others may have
+                refusing.refuse(state, run, str(error))
+
+
+def _lacks_function(run: MapRun) -> bool:
+    return bool(run.ready or run.last) and not (run.function.ready or run.closed or run.refused)
 
 
 def _give_first(state: State, lane: Lane) -> bool:
