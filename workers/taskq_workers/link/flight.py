@@ -39,7 +39,7 @@ class Flown:
     """What a process ran when its service died.
 
     Args:
-        kind: ``JOB`` or ``CHUNK``; of callbacks and errands nothing is kept.
+        kind: ``JOB``, also for what is called at its end, or its map's, or ``CHUNK``; of errands nothing is kept.
         id: Of the job, or map.
         run: The execution of a job, the incarnation of a map.
         range: Of a chunk; else empty.

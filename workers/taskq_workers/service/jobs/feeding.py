@@ -59,6 +59,9 @@ def _give_alone(state: State) -> None:
     for run in state.maps:  # others need not wait for it
         run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
         run.ready.clear()
+    if isinstance(one, MapRun):
+        state.alone = _call_back(state, lane, one)
+        return
     if not isinstance(one, PlainJob):
         state.alone = _give_claim(state, lane, *one)
         return
@@ -102,11 +105,22 @@ def _give_first(state: State, lane: Lane) -> bool:
         state.lanes.submit(lane, errand.started(), errand)
         return True
     for run in state.maps:
-        if run.callback is not None and not run.calling and run.called is None:
-            run.calling = True
-            state.lanes.submit(lane, run.callback, run)
+        if run.to_call is not None and not suspect.calls_alone(run):
+            _call_back(state, lane, run)
             return True
     return False
+
+
+def _call_back(state: State, lane: Lane, run: MapRun) -> int:
+    """Have a process call the callback of a map; returns the task's number.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It is not called then.
+    """
+    assert run.to_call is not None
+    suspect.note_begun(state, run)
+    task, run.calling = run.to_call, True
+    return state.lanes.submit(lane, task, run)
 
 
 def _by_policy(state: State, lanes: list[Lane], *, hold: bool) -> None:
