@@ -49,31 +49,40 @@ def top_up(state: State, *, hold: bool = False) -> None:
 
 
 def _give_alone(state: State) -> None:
-    """Give a process what is to run alone, if all of them are at rest."""
+    """Give a process what is to run alone, if all of them are at rest.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It was not begun then, and waits as before.
+    """
     _read_functions(state)
     lane = quarantine.lane_for(state)
     one = quarantine.next_of(state) if lane else None
     if lane is None or one is None:
         return
+    _let_others_go(state)
     state.drain = None
-    for run in state.maps:  # others need not wait for it
-        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
-        run.ready.clear()
     if isinstance(one, MapRun):
         state.alone = _call_back(state, lane, one)
-        return
-    if not isinstance(one, PlainJob):
-        state.alone = _give_claim(state, lane, *one)
-        return
-    try:
+    elif isinstance(one, PlainJob):
         suspect.note_begun(state, one)
-    except Exception:
-        state.held.appendleft(one)
-        raise
-    one.started()
-    state.due = min(state.due, one.deadline or math.inf)
-    state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
-    state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+        state.held.remove(one)
+        one.started()
+        state.due = min(state.due, one.deadline or math.inf)
+        state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
+        state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+    else:
+        run, claim = one
+        run.last.remove(claim)
+        state.alone = _give_claim(state, lane, run, claim)
+
+
+def _let_others_go(state: State) -> None:
+    """Give back what is in hand: it need not wait for what runs alone, which may take hours."""
+    for job in reversed(list(state.ready)):
+        short_path.give_back(state, job)
+    for run in state.maps:
+        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
+        run.ready.clear()
 
 
 def reads_on(state: State) -> bool:

@@ -73,19 +73,19 @@ def due(state: State) -> Iterator[float]:
 
 
 def next_of(state: State) -> PlainJob | MapRun | tuple[MapRun, Claim] | None:
-    """What is to run alone next, if all processes are at rest, or wait for other work; it waits no longer.
+    """What is to run alone next, if all processes are at rest, or wait for other work; it stays where it waits.
 
     Of a map: its callback, or a chunk.
     """
     if any(not (lane.idle or lane.lent) for lane in state.lanes):
         return None
     if state.held:
-        return state.held.popleft()
+        return state.held[0]
     for run in state.maps:
         if suspect.calls_alone(run):
             return run
         if run.last and run.function.ready and not run.closed:
-            return run, run.last.popleft()
+            return run, run.last[0]
     return None
 
 
