@@ -269,6 +269,11 @@ class State:
         at = self.refused.get((map_id, incarnation))
         return at is not None and time.monotonic() - at < MOST_REFUSED[1]
 
+    @property
+    def joinable(self) -> Iterator[OpenMap]:
+        """The open maps of which something is pending, but for those that can't be run here."""
+        return (one for source, one in self.open.items() if one.pending and not self.leaves_alone(*source))
+
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""
         self.finished = self.finished or why
