@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,11 @@ from taskq.redis.connection import connect
 from taskq.redis.server import private_server
 
 pytest_plugins = ["taskq.testing", "tests.untested"]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: a shell that runs the suite in its background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
