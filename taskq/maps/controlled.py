@@ -13,7 +13,7 @@ from rq.job import Job
 from taskq.maps.reader import replaced
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import keys
+from taskq.redis import clients, keys
 from taskq.redis.kinds import kind_of
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
@@ -25,8 +25,13 @@ class Controlled(SignedJob):
 
     @property
     def store(self) -> MapStore:
-        """The map's keys."""
+        """The map's keys.
+
+        Raises:
+            OptionError: If the job's connection is one that can't be used: see ``redis/clients.py``.
+        """
         if not hasattr(self, "_store"):
+            clients.check(self.connection)  # it may have been fetched by RQ's means
             self._store = MapStore(self.id, self.connection, incarnation=self.incarnation)
         return self._store
 

@@ -1,12 +1,13 @@
 """Writes a map into Redis: items chunk by chunk, in bounded memory, then all of it visible at once (I5).
 
-items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expire if the producer dies)
+items --Chunker--> bodies --batches--> taskq:{id}:bodies, :pending        (expire if the producer dies)
                                              |
                       one transaction: map "open", keys kept, RQ job on its queue
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any, cast
 
@@ -121,8 +122,6 @@ def _write(queue: MapQueue, draft: Draft, items: Items, chunksize: int | None) -
 
 def own_cores() -> int:
     """What to reckon with while no worker is registered: this machine's cores."""
-    import os
-
     return os.cpu_count() or 1
 
 
