@@ -113,7 +113,10 @@ class MapJob(Controlled):
             Whether the map has ended. The server says when; nothing is polled faster than once a second.
 
         Raises:
-            ServerError: If the server refuses, or can't be reached for 30 seconds.
+            ServerError: If the server refuses, or can't be reached for 30 seconds; or, at the end of a shorter
+                timeout, if it can't be reached then.
+            NestedWaitError: If this is an item, or a job, that would hold a process which the map may need.
+            DamagedError: If the job's status in Redis is none of RQ's.
 
         That it can't be reached, or nobody works on the map (no worker listens on its queue, no scheduler runs for
         its retry), is said once on stderr.
@@ -166,8 +169,9 @@ class MapJob(Controlled):
                 every item was tried.
             ResultsGoneError: If its keys are gone, or the server has lost a part of them.
             ReplacedError: If its id was pushed again.
-            ServerError: If the server refuses, or can't be reached for 30 seconds; the map can be asked again.
-                What keeps it from going on is said on stderr meanwhile: see ``wait``.
+            ServerError: As ``wait``; the map can be asked again. What keeps it from going on is said on stderr
+                meanwhile: see there.
+            NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
@@ -243,7 +247,16 @@ class MapJob(Controlled):
 
         Raises:
             IndexError: If the map ended with fewer results.
+            MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
+            OptionError: If the position is below 0.
+            ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
+            ReplacedError: If its id was pushed again.
+            ServerError: If the server refuses, or can't be reached for 30 seconds.
+            NestedWaitError: As ``wait``.
+            SignatureError: If there is a secret key, and the result is not signed for its item.
+            DamagedError: If the map's keys hold what taskq does not write there.
+            ItemError: If the result can't be unpickled in this process.
         """
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
