@@ -89,8 +89,9 @@ def _of(job: Any) -> str | None:
 
 
 def _of_workers(job: Any) -> str | None:
-    infos = services.live(job.connection, job.origin)
-    if any(not info.trouble for info in infos) or _stock_workers(job):
+    live, known = services.registered(job.connection)
+    infos = [info for info in live if job.origin in info.queues]
+    if any(not info.trouble for info in infos) or _stock_workers(job, {info.name for info in known}):
         return None
     if infos:
         return f"no service of the queue {job.origin!r} is well; {infos[0].name}: {infos[0].trouble}"
@@ -100,9 +101,8 @@ def _of_workers(job: Any) -> str | None:
     )
 
 
-def _stock_workers(job: Any) -> bool:
+def _stock_workers(job: Any, ours: set[str]) -> bool:
     """Whether others than ours, which have no lease, are registered with RQ, and not expired."""
-    ours = {info.name for info in services.all_known(job.connection)}
     keys = rq.worker_registration.get_keys(rq.Queue(job.origin, connection=job.connection))
     others = [key for key in keys if key.removeprefix(BaseWorker.redis_worker_namespace_prefix) not in ours]
     return bool(others and job.connection.exists(*others))
