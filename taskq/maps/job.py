@@ -80,7 +80,7 @@ class MapJob(Controlled):
     @clear_errors
     def ready(self) -> bool:
         """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
-        status = self._status_now()
+        status = self.status_now()
         return status is None or status in ENDED
 
     @clear_errors
@@ -91,7 +91,7 @@ class MapJob(Controlled):
             MapError: If the map has not ended yet.
             ResultsGoneError: If nothing is known of it any more.
         """
-        status = self._status_now()
+        status = self.status_now()
         if status is None:
             raise ResultsGoneError(
                 f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
@@ -141,8 +141,13 @@ class MapJob(Controlled):
     def _doubts(self) -> Doubts:
         return Doubts(self)
 
-    def _status_now(self) -> JobStatus | None:
-        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
+    def status_now(self) -> JobStatus | None:
+        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
+
+        Raises:
+            DamagedError: If it is none of RQ's.
+            redis.exceptions.RedisError: If the server can't be reached, or refuses.
+        """
         status: Any = self.connection.hget(self.key, "status")
         try:
             return own_end.seen(self, JobStatus(status.decode())) if status else None
@@ -311,7 +316,7 @@ class MapJob(Controlled):
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:
-        status = self._status_now()
+        status = self.status_now()
         if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
         latest = self.latest_result()
@@ -345,7 +350,7 @@ class MapJob(Controlled):
 
     def __repr__(self) -> str:
         try:
-            info, status = self.store.glance(), self._status_now()
+            info, status = self.store.glance(), self.status_now()
         except ResultsGoneError:
             return f"<MapJob {self.id} (its keys are gone)>"
         except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away

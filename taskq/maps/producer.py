@@ -88,7 +88,7 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
         return
     there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
     incarnation, state = there
-    status = job._status_now()  # noqa: SLF001 - one noun, two files. Asked last: job and map are announced together
+    status = job.status_now()  # asked last: job and map are announced together
     if status is None and state != b"writing":
         if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys
             MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(0)
