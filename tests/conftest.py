@@ -21,6 +21,13 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture
+def url() -> Iterator[str]:
+    """A real server for one test."""
+    with private_server() as url:
+        yield url
+
+
+@pytest.fixture
 def real_queue(server_url: str) -> Iterator[Queue]:
     """A queue on the real server, which is empty before and after."""
     connection = connect(server_url)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rq import Callback
+from rq.job import JobStatus
 
 import taskq
 from taskq import Queue
@@ -18,9 +20,10 @@ from taskq_workers.link import flight
 from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown
 from taskq_workers.service.upkeep import recovery, suspect
 from taskq_workers.service.upkeep.evidence import Evidence
-from tests import jobs
+from taskq_workers.settings import MAX_DEATHS
+from tests import jobs, rq_jobs
 from tests.integration.pretence import announce, claim
-from tests.integration.test_suspects import begin
+from tests.integration.test_suspects import begin, die
 from tests.waiting import HANGS, wait_until
 
 
@@ -130,3 +133,25 @@ def test_of_the_jobs_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue
     fields = [any_queue.connection.hgetall(job.key) for job in (guilty, innocent)]
     assert [suspect.deaths_of(one) for one in fields] == [1, 0]
     assert suspect.cause_of(fields[0]) == "SIGKILL on a host"
+
+
+def test_callbacks_are_in_the_record_as_what_they_are_called_for(
+    real_queue: Queue, path: Path, tmp_path: Path
+) -> None:
+    """Of an abandoned job, and of a map: else a worker that dies of one would not count, again and again."""
+    plain = real_queue.enqueue(jobs.square, 1, on_failure=Callback(rq_jobs.wait_as_failed, timeout=HANGS))
+    die(real_queue, MAX_DEATHS)
+    called = Callback(rq_jobs.wait_to_be_told, timeout=HANGS)
+    with running_worker(real_queue, 1):
+        job = real_queue.map(jobs.square, [1], on_success=called)
+        for one in (plain, job):
+            wait_until(lambda one=one: real_queue.connection.exists(f"test:called:{one.id}"))
+            [held] = [key for key in executions(real_queue) if key.startswith(one.id)]
+            assert read(path, tmp_path / "copy") == [Flown(JOB, one.id, held.partition(":")[2], "", None)]
+            real_queue.connection.rpush(f"test:go:{one.id}", "go")
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def executions(queue: Queue) -> list[str]:
+    [held] = queue.connection.keys("taskq:held:*")
+    return [key.decode() for key in queue.connection.hkeys(held)]

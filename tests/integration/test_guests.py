@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from taskq import Queue
 from taskq.redis import holdings, keys
+from taskq.redis.keys import MapField
 from taskq.testing import running_worker
 from taskq_workers.service import dispatcher
 from taskq_workers.service.core.state import State
@@ -145,3 +147,24 @@ def test_many_open_maps_are_seen_by_and_by(fake_queue: Queue, monkeypatch: pytes
     with running_worker(fake_queue, processes=1):
         for job in maps:
             wait_until(lambda job=job: job.progress.done == 3)
+
+
+@pytest.mark.parametrize("what", ["a stranger's", "damaged", "refused"])
+def test_beside_a_map_that_it_can_t_join_a_service_rests(fake_queue: Queue, what: str) -> None:
+    """It looks once a second, for what may come, and says of the map once why it does not join."""
+    job = fake_queue.map(jobs.square, range(3), chunksize=1)
+    fake_queue.connection.delete(fake_queue.key)
+    announce(fake_queue, "other")
+    assert job.store.open("other")
+    if what == "a stranger's":
+        fake_queue.connection.hset(job.key, keys.JOB_KIND, "map 99 " + job.incarnation)
+    elif what == "damaged":
+        fake_queue.connection.hset(job.store.keys.hash, MapField.TOTAL, "x")
+    with running_worker(fake_queue, processes=1) as state:
+        if what == "refused":
+            state.note_refusal(job.id, job.incarnation)
+        wait_until(lambda: (job.id, job.incarnation) in state.refused and state.open)
+        began, before = time.monotonic(), state.looks
+        wait_until(lambda: state.looks >= before + 6)
+        assert time.monotonic() - began > 2 * dispatcher.TICK, "two looks a tick: for itself, and as it is idle"
+        assert not state.maps

@@ -265,11 +265,11 @@ class Lane:
         labels = {number: text for number, text in self._labels.items() if number in self.tasks}
         for number, task in tasks.items():
             note = self.tasks[number]
-            if isinstance(task, JobTask):
-                labels[number] = flight.label(number, flight.JOB, task.job_id, note.execution.id)
-            elif isinstance(task, ChunkTask):
+            if isinstance(task, ChunkTask):
                 incarnation = note.store.keys.incarnation
                 labels[number] = flight.label(number, flight.CHUNK, task.job_id, incarnation, str(task.range))
+            elif (execution := getattr(note, "execution", None)) is not None:  # else it is an errand
+                labels[number] = flight.label(number, flight.JOB, execution.job_id, execution.id)
         self._labels = labels
         self._slot.say(labels.values())
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _STILLBORN = 3  # processes in a row that died at their start, after which only one at a time is tried
 _PAUSES = (1.0, 60.0)  # seconds until the next of these tries: at first, and at most
 MOST_LENT = 32
-"""Processes that wait for other work, of one service; for each there is one more. The next that waits is told."""
+"""Processes that wait for other work, of one service, so that others may run. The next that begins to is told."""
 
 _WEIGH = 0.1  # seconds between two looks at the memory of one process
 _OTHER_BUILD = (
@@ -67,6 +67,7 @@ class Lanes:
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
         self._leaving: list[Lane] = []  # what had them, and has something to finish
+        self._lent: list[Lane] = []  # those that wait for other work, in the order in which they began to
         self._weigh_at: dict[int, float] = {}  # place -> when to look at its memory again, on the monotonic clock
         self.deaths: dict[int, int] = {}  # lane -> processes that died in it
 
@@ -134,15 +135,20 @@ class Lanes:
     # -- places that are lent ----------------------------------------------------------------------------
 
     def _lend(self) -> None:
-        """Have a process more for each that waits for other work, as long as it does."""
-        lent = [lane for lane in self._row.values() if lane.lent]
-        refused = lent[MOST_LENT:]
-        for lane in self._row.values():
-            lane.refuse(lane in refused)
-        wanted = min(len(lent), MOST_LENT)
+        """Have a process more for each that waits for other work, as long as it does, and there is a place for it.
+
+        There is none while as many as the service has as a rule run, and do not wait: also those which were beside
+        them, and are to end with what they run. Each of them ends, or begins to wait, and then there is one.
+        """
+        lent = [lane for lane in self if lane.lent]
+        self._lent = [lane for lane in self._lent if lane in lent]
+        self._lent += [lane for lane in lent if lane not in self._lent]
+        for lane in self:
+            lane.refuse(lane in self._lent[MOST_LENT:])
+        wanted = sum(self._row.get(lane.index) is lane for lane in self._lent[:MOST_LENT])
         extra = [index for index in self._row if index >= self._settings.processes]
         for index in itertools.count(self._settings.processes):
-            if len(extra) >= wanted:
+            if len(extra) >= wanted or sum(not lane.lent for lane in self) >= self._settings.processes:
                 break
             if index not in self._row:
                 self._row[index] = self._new(index)

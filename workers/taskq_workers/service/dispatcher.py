@@ -183,7 +183,7 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof or (run.function.size and not run.function.ready) for run in state.maps):
+        if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
         return max(self._setbacks.pause, min(until) - time.monotonic(), 0.0)
 

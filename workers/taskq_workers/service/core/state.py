@@ -34,7 +34,7 @@ from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
-from taskq_workers.settings import MAX_DEATHS, Settings
+from taskq_workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class State:
             taken.limits = self.speech.limits if self.speech.limits.unusual else None
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
-            (self.held if taken.deaths >= MAX_DEATHS - 1 else self.ready).append(taken)
+            (self.held if taken.runs_alone else self.ready).append(taken)
 
     def begin(self, jobs: Sequence[PlainJob]) -> None:
         """Run jobs that the take script has begun."""
@@ -217,7 +217,7 @@ class State:
         """A plain job was not begun by the process that it had been given to: it is the next one's."""
         if job in self.taken and job.outcome is None:
             job.submitted, job.deadline = False, None
-            (self.held if job.deaths >= MAX_DEATHS - 1 else self.ready).appendleft(job)
+            (self.held if job.runs_alone else self.ready).appendleft(job)
 
     def note_end(self, job: PlainJob, outcome: JobOutcome) -> None:
         """A plain job has ended; that is recorded with the next exchange."""
@@ -268,6 +268,11 @@ class State:
         """Whether it has found out not long ago that it can't run this map."""
         at = self.refused.get((map_id, incarnation))
         return at is not None and time.monotonic() - at < MOST_REFUSED[1]
+
+    @property
+    def joinable(self) -> Iterator[OpenMap]:
+        """The open maps of which something is pending, but for those that can't be run here."""
+        return (one for source, one in self.open.items() if one.pending and not self.leaves_alone(*source))
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

@@ -19,7 +19,7 @@ from taskq_workers.lanes.death import Death
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.errands import Errand
-from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded
+from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded, runs_alone
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending
 from taskq_workers.service.upkeep.evidence import read_trace
@@ -118,19 +118,13 @@ def sift(state: State, run: MapRun, claims: list[Claim]) -> list[Claim]:
     Raises:
         redis.exceptions.RedisError: If the server can't be reached.
     """
-    suspects = [claim for claim in claims if services(claim.deaths)]
-    for claim in suspects:
-        _set_apart(state, run, claim)
-    return claims if not suspects else [claim for claim in claims if claim not in suspects or _may_run(claim)]
-
-
-def _may_run(claim: Claim) -> bool:
-    return total(claim.deaths) < MAX_DEATHS - 1
+    for claim in claims:
+        if runs_alone(claim):
+            _set_apart(state, run, claim)
+    return [claim for claim in claims if not runs_alone(claim)]
 
 
 def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
-    if _may_run(claim):
-        return
     trace = read_trace(state.connection.hget(run.store.keys.deaths, str(claim.range)))
     if parts := _parts(claim, claim.deaths, trace.item, own=SERVICE * services(claim.deaths)):
         run.wounded.append(Wounded(claim, claim.deaths, None, 0.0, 0.0, parts))

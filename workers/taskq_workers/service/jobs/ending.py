@@ -29,6 +29,7 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import guests
 from taskq_workers.service.rq import own_keys, successes
 from taskq_workers.service.rq.worker import STOPPED
+from taskq_workers.service.upkeep import suspect
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +212,8 @@ def end_map(state: State, run: MapRun) -> None:
 
 def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | None) -> None:
     run.summary = run.summary or (_summary(info) if info else None)
+    if run.called is None and _wants_callback(run, error):
+        run.called = suspect.given_up(run)
     if run.called is None and _wants_callback(run, error):
         if run.stopped:
             run.callback = StoppedTask(run.job.id, run.fields, state.name)

@@ -83,7 +83,7 @@ def join(state: State) -> None:
         or state.suspended
         or state.lanes.trouble
         or quarantine.is_secluded(state)
-        or not any(one.pending for one in state.open.values())
+        or not offers.may_come(state)
     ):
         return
     room = len(state.lanes.idle) or 1
@@ -104,6 +104,7 @@ def _join(state: State, one: OpenMap) -> None:
             log.info("works on map %s", one.id, extra={"action": "map_joined", "job": one.id})
             return
     state.open.pop((one.id, one.incarnation), None)
+    state.note_refusal(one.id, one.incarnation)  # or the next look would bring it back, and so on
 
 
 def _guest(state: State, one: OpenMap) -> MapRun | None:
@@ -148,7 +149,7 @@ def call(state: State) -> None:
     """Say that a process has nothing to do, if others may have something."""
     held = {offers.source_of(run): len(run.held) for run in state.maps}
     for source, one in state.open.items():
-        if one.claimed > held.get(source, 0):
+        if one.claimed > held.get(source, 0) and not state.leaves_alone(*source):
             _say(state.connection, keys.IDLE, one.id)
             return
 

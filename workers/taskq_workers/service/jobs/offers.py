@@ -28,12 +28,14 @@ def known(state: State) -> list[Offer]:
     if not state.open:
         return own
     runs = {source_of(run) for run in state.maps}
-    others = (
-        one
-        for source, one in state.open.items()
-        if one.pending and source not in runs and not state.leaves_alone(*source)
-    )
+    others = (one for one in state.joinable if (one.id, one.incarnation) not in runs)
     return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
+
+
+def may_come(state: State) -> bool:
+    """Whether chunks are pending that this service can run, of its own maps or others."""
+    out = {source_of(run) for run in state.maps if run.complete or run.closed or run.refused}
+    return any((one.id, one.incarnation) not in out for one in state.joinable)
 
 
 def pending(run: MapRun, now: float) -> int:

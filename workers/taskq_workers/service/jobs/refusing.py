@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
+from collections.abc import Sequence
 
 from taskq.maps import refusal
 from taskq.maps.claim import Claim
@@ -26,14 +27,14 @@ log = logging.getLogger(__name__)
 _LOOK = 0.5  # seconds between two looks at who else has refused
 
 
-def refuse(state: State, run: MapRun, claim: Claim, why: str) -> None:
-    """Let go of all that is not running of this map, for this service can't run it."""
+def refuse(state: State, run: MapRun, why: str, claims: Sequence[Claim] = ()) -> None:
+    """Let go of all that is not running of this map, and of these claims, for this service can't run it."""
     if not run.refused:
         log.warning("can't run the map %s, and leaves it to others: %s", run.store.keys.id, why,
                     extra={"action": "refused_map", "job": run.store.keys.id})  # fmt: skip
         run.unsaid = Refusal(state.name, HOST, platform.python_version(), why)
     run.refused = run.refused or why
-    give_back(run, [claim, *run.ready])
+    give_back(run, [*claims, *run.ready])
     run.ready.clear()
     state.note_refusal(run.store.keys.id, run.store.keys.incarnation)
 

@@ -174,7 +174,7 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
     goes_back = bool(fields) and not guest and kind != HELPER and _is_unfinished(name, holding, fields)
     begun = holding.stage != holdings.TAKEN
-    deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died and not kind else {}
+    deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died else {}
     pipe.multi()
     _take_off(pipe, name, holding)
     if kind == HELPER:
