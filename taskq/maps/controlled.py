@@ -91,7 +91,8 @@ class Controlled(SignedJob):
         self._meant(act, self.dependents_key)
         if moved:
             # As what they are: RQ's own would take them for maps, as this is one, and write them back as such.
-            rq.Queue(self.origin, self.connection, job_class=SignedJob).enqueue_ready_jobs_by_queue(moved)
+            queue = rq.Queue(self.origin, self.connection, job_class=SignedJob, serializer=self.serializer)
+            queue.enqueue_ready_jobs_by_queue(moved)
         return moved
 
     def _end_canceled(self, *, kill: bool) -> None:
