@@ -13,7 +13,7 @@ from rq.job import Job
 from taskq.maps.reader import replaced
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import keys
+from taskq.redis import clients, keys
 from taskq.redis.kinds import kind_of
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
@@ -25,8 +25,13 @@ class Controlled(SignedJob):
 
     @property
     def store(self) -> MapStore:
-        """The map's keys."""
+        """The map's keys.
+
+        Raises:
+            OptionError: If the job's connection is one that can't be used: see ``redis/clients.py``.
+        """
         if not hasattr(self, "_store"):
+            clients.check(self.connection)  # it may have been fetched by RQ's means
             self._store = MapStore(self.id, self.connection, incarnation=self.incarnation)
         return self._store
 
@@ -86,7 +91,8 @@ class Controlled(SignedJob):
         self._meant(act, self.dependents_key)
         if moved:
             # As what they are: RQ's own would take them for maps, as this is one, and write them back as such.
-            rq.Queue(self.origin, self.connection, job_class=SignedJob).enqueue_ready_jobs_by_queue(moved)
+            queue = rq.Queue(self.origin, self.connection, job_class=SignedJob, serializer=self.serializer)
+            queue.enqueue_ready_jobs_by_queue(moved)
         return moved
 
     def _end_canceled(self, *, kill: bool) -> None:

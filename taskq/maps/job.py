@@ -80,7 +80,7 @@ class MapJob(Controlled):
     @clear_errors
     def ready(self) -> bool:
         """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
-        status = self._status_now()
+        status = self.status_now()
         return status is None or status in ENDED
 
     @clear_errors
@@ -91,7 +91,7 @@ class MapJob(Controlled):
             MapError: If the map has not ended yet.
             ResultsGoneError: If nothing is known of it any more.
         """
-        status = self._status_now()
+        status = self.status_now()
         if status is None:
             raise ResultsGoneError(
                 f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
@@ -113,7 +113,10 @@ class MapJob(Controlled):
             Whether the map has ended. The server says when; nothing is polled faster than once a second.
 
         Raises:
-            ServerError: If the server refuses, or can't be reached for 30 seconds.
+            ServerError: If the server refuses, or can't be reached for 30 seconds; or, at the end of a shorter
+                timeout, if it can't be reached then.
+            NestedWaitError: If this is an item, or a job, that would hold a process which the map may need.
+            DamagedError: If the job's status in Redis is none of RQ's.
 
         That it can't be reached, or nobody works on the map (no worker listens on its queue, no scheduler runs for
         its retry), is said once on stderr.
@@ -138,8 +141,13 @@ class MapJob(Controlled):
     def _doubts(self) -> Doubts:
         return Doubts(self)
 
-    def _status_now(self) -> JobStatus | None:
-        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
+    def status_now(self) -> JobStatus | None:
+        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
+
+        Raises:
+            DamagedError: If it is none of RQ's.
+            redis.exceptions.RedisError: If the server can't be reached, or refuses.
+        """
         status: Any = self.connection.hget(self.key, "status")
         try:
             return own_end.seen(self, JobStatus(status.decode())) if status else None
@@ -166,8 +174,9 @@ class MapJob(Controlled):
                 every item was tried.
             ResultsGoneError: If its keys are gone, or the server has lost a part of them.
             ReplacedError: If its id was pushed again.
-            ServerError: If the server refuses, or can't be reached for 30 seconds; the map can be asked again.
-                What keeps it from going on is said on stderr meanwhile: see ``wait``.
+            ServerError: As ``wait``; the map can be asked again. What keeps it from going on is said on stderr
+                meanwhile: see there.
+            NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
@@ -243,7 +252,16 @@ class MapJob(Controlled):
 
         Raises:
             IndexError: If the map ended with fewer results.
+            MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
+            OptionError: If the position is below 0.
+            ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
+            ReplacedError: If its id was pushed again.
+            ServerError: If the server refuses, or can't be reached for 30 seconds.
+            NestedWaitError: As ``wait``.
+            SignatureError: If there is a secret key, and the result is not signed for its item.
+            DamagedError: If the map's keys hold what taskq does not write there.
+            ItemError: If the result can't be unpickled in this process.
         """
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
@@ -298,7 +316,7 @@ class MapJob(Controlled):
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:
-        status = self._status_now()
+        status = self.status_now()
         if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
         latest = self.latest_result()
@@ -332,7 +350,7 @@ class MapJob(Controlled):
 
     def __repr__(self) -> str:
         try:
-            info, status = self.store.glance(), self._status_now()
+            info, status = self.store.glance(), self.status_now()
         except ResultsGoneError:
             return f"<MapJob {self.id} (its keys are gone)>"
         except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away

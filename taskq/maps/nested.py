@@ -6,7 +6,8 @@ Whoever runs user code says here how that is done, in its own process; a produce
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rq.worker.base import BaseWorker
@@ -75,6 +76,16 @@ class Lending:
 _lender: Lender | None = None
 _url = _worker = ""
 _thread: int | None = None
+
+
+@contextmanager
+def used(lender: Lender, url: str, worker: str, *, thread: int) -> Iterator[None]:
+    """For the length of the block: see ``use``."""
+    back = use(lender, url, worker, thread=thread)
+    try:
+        yield
+    finally:
+        back()
 
 
 def use(lender: Lender | None, url: str, worker: str = "", *, thread: int | None = None) -> Callable[[], None]:

@@ -108,17 +108,15 @@ def _work(store: MapStore, worker: str) -> None:
         _refuse(store, refused(error, "the map's function can't be read: "))
         return
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
-    while claims := store.read_claims(store.claim(worker, 1), worker).claims:
-        [claim] = claims
-        back = nested.use(_Alone(store.connection), url_of(store.connection), worker, thread=threading.get_ident())
-        try:
+    alone, url = _Alone(store.connection), url_of(store.connection)
+    with nested.used(alone, url, worker, thread=threading.get_ident()):
+        while claims := store.read_claims(store.claim(worker, 1), worker).claims:
+            [claim] = claims
             outcome = _run(function, store, info, claim)
-        finally:
-            back()
-        if isinstance(outcome, ChunkRefused):
-            _refuse(store, outcome)
-            return
-        store.commit(claim, outcome, note)
+            if isinstance(outcome, ChunkRefused):
+                _refuse(store, outcome)
+                return
+            store.commit(claim, outcome, note)
 
 
 def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:

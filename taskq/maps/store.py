@@ -158,7 +158,8 @@ class MapStore(MapReader):
     def give(self, claim: Claim) -> Claim | None:
         """Note that a process is given a range of which a service has died; None if it is not held any more."""
         told = replace(claim, deaths=deaths.given(claim.deaths))
-        held = self.scripts.given([self.known.claims], [str(claim.range), claim.text, told.text])
+        k = self.known
+        held = self.scripts.given([k.hash, k.claims], [k.incarnation, str(claim.range), claim.text, told.text])
         return told if held else None
 
     def refuse(self, refusal: Refusal, pipe: Any = None) -> Any:

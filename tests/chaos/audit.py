@@ -17,6 +17,7 @@ from taskq.redis.keys import MapKeys
 from tests.chaos import works
 from tests.chaos.load import Pushed
 from tests.chaos.site import QUEUES
+from tests.contract.by_hand import failures_of
 
 Problems = list[str]
 Item = tuple[str, int]  # job id, index
@@ -66,7 +67,7 @@ def _counts(store: MapReader, one: Pushed) -> Problems:
         f"done={info.done} but spans of {placed.total()}": info.done == placed.total(),
         f"items {doubled} have two results": not doubled,
         f"failed={info.failed} but {connection.hlen(k.errors)} records": info.failed == connection.hlen(k.errors),
-        "items have a result and an error": not placed.keys() & store.failures().keys(),
+        "items have a result and an error": not placed.keys() & failures_of(store).keys(),
         "claims are left": not connection.hlen(k.claims),
         "chunks are pending": one.cancelled
         or one.was_replaced
@@ -80,7 +81,7 @@ def _counts(store: MapReader, one: Pushed) -> Problems:
 def _map_problems(queue: Queue, one: Pushed, label: str, status: str, blamed: set[Item]) -> Problems:
     store, kind = MapReader(one.id, queue.connection), one.order.kind
     problems = _counts(store, one)
-    failures = store.failures()
+    failures = failures_of(store)
     results: dict[int, Any] = {}
     values = store.results.read()
     for start, count in store.spans(0, 10**6):
@@ -107,7 +108,7 @@ def given_up(connection: Any, pushed: list[Pushed]) -> int:
     count = 0
     for one in pushed:
         if one.is_map:
-            for n, failure in MapReader(one.id, connection).failures().items():
+            for n, failure in failures_of(MapReader(one.id, connection)).items():
                 count += failure.type == "WorkerLostError" and not works.failure_of(one.order.kind, n)
     return count
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from taskq.maps.body import Body, Header, read_header
 from taskq.maps.claim import Claim
+from taskq.maps.reader import MapReader
 from taskq.maps.store import MapStore
 from taskq.payload import codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
@@ -58,6 +59,11 @@ def halve(store: MapStore, claimed: Claim, deaths: int = 0) -> int:
 
 
 # -- what there is ---------------------------------------------------------------------------------------
+
+
+def failures_of(store: MapReader) -> dict[int, ItemFailure]:
+    """Item index -> error record, by index."""
+    return {one.index: one for one in sorted(store.each_failure(), key=lambda failure: failure.index)}
 
 
 def everything(store: MapStore) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def consistent(store: MapStore) -> None:
     k, info = store.keys, store.info()
     assert info.done == len(results(store)) == len(placed(store))
     assert results(store) == placed(store)
-    errors = store.failures()
+    errors = failures_of(store)
     assert info.failed == len(errors)
     assert info.first == min(errors, default=None)
     assert sum(group.count for group in store.groups()) == len(errors)

@@ -24,6 +24,7 @@ from tests.contract.by_hand import (
     consistent,
     entries,
     everything,
+    failures_of,
     give_back,
     halve,
     held,
@@ -93,7 +94,7 @@ def test_open_again_makes_only_failed_items_pending(store: MapStore) -> None:
     info = store.open(A)
     assert info is not None
     assert (info.done, info.failed, info.total, info.first) == (7, 0, 10, None)
-    assert (store.failures(), store.groups()) == ({}, [])
+    assert (failures_of(store), store.groups()) == ({}, [])
     consistent(store)
     again = claim(store, 10)
     assert [list(one.to_do) for one in again] == [[4], [6, 8]]
@@ -320,6 +321,7 @@ def test_a_replaced_map_is_gone(any_queue: Queue) -> None:
 HELD: dict[str, Callable[[MapStore, Any], Any]] = {
     "commit": lambda was, one: put(was, one, outcome(was, one)).committed,
     "release": give_back,
+    "give": lambda was, one: was.give(one),
     "split": lambda was, one: halve(was, one, 1),
 }
 

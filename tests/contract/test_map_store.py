@@ -25,6 +25,7 @@ from tests.contract.by_hand import (
     commit,
     consistent,
     everything,
+    failures_of,
     give_back,
     held,
     items_of,
@@ -251,7 +252,7 @@ def test_failures_are_recorded_and_their_items_kept(store: MapStore) -> None:
     claimed = claim(store, 2)[1]
     assert commit(store, claimed, failing=[4]) == Totals(True, 2, 1, 10, 2)
     assert results(store) == [3, 5]
-    assert store.failures() == {4: ItemFailure(4, "ValueError", "x")}
+    assert failures_of(store) == {4: ItemFailure(4, "ValueError", "x")}
     consistent(store)
 
 
@@ -259,14 +260,14 @@ def test_a_chunk_of_failures_only(store: MapStore) -> None:
     (claimed,) = claim(store)
     assert commit(store, claimed, failing=[0, 1, 2]) == Totals(True, 0, 3, 10, 3)
     assert results(store) == []
-    assert list(store.failures()) == [0, 1, 2]
+    assert list(failures_of(store)) == [0, 1, 2]
     consistent(store)
 
 
 def test_failures_come_in_the_order_of_the_items(store: MapStore) -> None:
     for claimed in reversed(claim(store, 4)):
         commit(store, claimed, failing=range(10))
-    assert list(store.failures()) == list(range(10))
+    assert list(failures_of(store)) == list(range(10))
     consistent(store)
 
 
@@ -282,7 +283,7 @@ def test_a_chunk_of_more_values_than_lua_can_unpack(any_queue: Queue, count: int
     store.open(A)
     (claimed,) = claim(store)
     assert commit(store, claimed, failing=range(failed)) == Totals(True, count - failed, failed, count)
-    assert len(store.failures()) == failed
+    assert len(failures_of(store)) == failed
     consistent(store)
 
 

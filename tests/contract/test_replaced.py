@@ -12,12 +12,13 @@ from taskq import DuplicateJobError, MapJob, Queue, ReplacedError, ResultsGoneEr
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
+from tests.contract.by_hand import failures_of
 
 READS: dict[str, Callable[[MapStore], Any]] = {
     "spans": lambda store: store.spans(0, 10**6),
     "results": lambda store: store.results.batch(0),
     "errors by index": lambda store: store.failures_at([0]),
-    "all errors": lambda store: store.failures(),
+    "all errors": failures_of,
     "groups": lambda store: store.groups(),
     "function": lambda store: store.function(),
     "hash": lambda store: store.info(),

@@ -31,7 +31,7 @@ from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
 from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
-from taskq.redis.limits import Limits
+from taskq.redis.limits import USUAL
 from taskq.redis.urls import url_of
 from taskq_workers import logs, signals, user_path
 from taskq_workers.link import flight
@@ -216,7 +216,7 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit,
             item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
-            server=task.server or Limits(), exact=task.exact,
+            server=task.server or USUAL, exact=task.exact,
         )  # fmt: skip
     finally:
         _current_job.reset(token)
