@@ -370,6 +370,7 @@ class Dispatcher:
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
         self._search.want()
         guests.register(self.state)
+        self.state.lanes.look()
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
