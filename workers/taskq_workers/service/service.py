@@ -151,8 +151,8 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 connect(self._settings.url, retries=0).ping()
             except (RedisError, OSError) as error:
                 url, why = hide_password(self._settings.url), reach.reason(error)
-                if remedy := reach.final(error):
-                    log.error("no Redis at %s: %s. %s", url, why, remedy, extra={"action": "no_redis"})
+                if said := reach.unusable(error, url):
+                    log.error("%s", said, extra={"action": "no_redis"})
                     sys.exit(UNUSABLE)
                 log.error("no Redis at %s: %s. Next try in %.1f s", url, why, pause, extra={"action": "no_redis"})
                 self._stopping.wait(pause)
