@@ -16,7 +16,7 @@ class Lane:
 
     stillborn = False
 
-    def __init__(self, index: int, *_args: Any) -> None:
+    def __init__(self, index: int, *_args: Any, **_options: Any) -> None:
         self.index, self.tasks = index, [index]
         self.lent = self.refused = self.closed = False
 

@@ -2,6 +2,7 @@
 
 state      all of it
 execution  one object for each RQ job that was taken
+drain      when nothing is begun, so that something can run alone
 errands    what waits for a process, and is no job
 events     what may come to the inbox
 inbox      events, and who acts on them

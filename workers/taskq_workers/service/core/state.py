@@ -26,6 +26,7 @@ from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
+from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
@@ -111,7 +112,7 @@ class State:
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
-    drain: Any = None
+    drain: Drain | None = None
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     due: float = math.inf

@@ -30,6 +30,7 @@ def top_up(state: State, *, hold: bool = False) -> None:
     """
     if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
         _give_alone(state)
+    quarantine.look(state)
     if quarantine.is_secluded(state):
         return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
