@@ -34,7 +34,7 @@ _NO_START = 0.2  # seconds until the next try where a process can't be started: 
 
 
 class Lanes:
-    """Makes, fills and replaces lanes; used by the thread that has the turn.
+    """Makes, fills and replaces lanes; used by the thread that owns the service's state.
 
     Args:
         settings: The worker's.

@@ -1,4 +1,4 @@
-"""What one service knows, owned by the thread that has the turn. Imported by all rooms of the service.
+"""What one service knows: its state, which one thread owns at a time. Imported by all rooms of the service.
 
 state      all of it
 execution  one object for each RQ job that was taken

@@ -1,4 +1,4 @@
-"""All that one service knows; owned by the thread that has the turn, and handed to the parts of it."""
+"""All that one service knows; one thread at a time owns it (``inbox.py``), and hands it to the parts of it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class State:
 
     Args:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
-        maps: Those of them that are maps, in the order of whose turn it is.
+        maps: Those of them that are maps, in the order in which they came.
         ready: The plain ones that wait for a process, in their order.
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
