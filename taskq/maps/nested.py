@@ -20,11 +20,11 @@ from taskq.redis.urls import url_of
 class Lender(Protocol):
     """Who can lend the place of this process."""
 
-    def lend(self) -> None:
-        """Something waits from now on."""
+    def lend(self) -> object:
+        """Something waits from now on; returns by what that is known."""
 
-    def take_back(self) -> None:
-        """It waits no more."""
+    def take_back(self, wait: object) -> None:
+        """It waits no more; ``wait``: from ``lend``."""
 
     @property
     def refused(self) -> str:
@@ -43,6 +43,7 @@ class Lending:
         self._what = what
         self._lender = _lender_for(connection)
         self._lent = False
+        self._wait: object = None  # from the lender
 
     @property
     def concerned(self) -> bool:
@@ -59,7 +60,7 @@ class Lending:
             return
         if not self._lent:
             self._lent = True
-            self._lender.lend()
+            self._wait = self._lender.lend()
         if why := self._lender.refused:
             raise NestedWaitError(
                 f"waiting here for {self._what} might never end: {why}. Give the worker more processes, push what "
@@ -70,7 +71,7 @@ class Lending:
         """The wait is over."""
         if self._lent and self._lender is not None:
             self._lent = False
-            self._lender.take_back()
+            self._lender.take_back(self._wait)
 
 
 _lender: Lender | None = None

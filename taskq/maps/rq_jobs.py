@@ -144,7 +144,7 @@ class _Alone:
         if Worker.count(connection=self._connection) < 2:  # noqa: PLR2004 - itself, and another
             self.refused = "there is no worker but this one, and it runs one thing at a time"
 
-    def take_back(self) -> None:
+    def take_back(self, _wait: object) -> None:
         self.refused = ""
 
 

@@ -84,7 +84,8 @@ JOB_TRACE = "taskq_trace"
 """Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
 
 JOB_DEATHS = "taskq_deaths"
-"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at cause"; see suspect.py."""
+"""Field of RQ's job hash of a plain job, or a map by its callback, during which workers died: "deaths enqueued_at
+cause"; see suspect.py."""
 
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""

@@ -71,8 +71,8 @@ def test_processes_come_and_go(fake_queue: Queue, path: Path) -> None:
         assert path.exists()
 
 
-def ran(job: Any, span: str, item: int | None = None) -> Evidence:
-    flown = Flown(CHUNK, job.id, job.store.keys.incarnation, span, item)
+def ran(job: Any, name: str, item: int | None = None, *, incarnation: str = "") -> Evidence:
+    flown = Flown(CHUNK, job.id, incarnation or job.store.keys.incarnation, name, item)
     return Evidence("SIGKILL (out of memory)", "a host", (flown,))
 
 
@@ -89,6 +89,17 @@ def test_of_the_claims_of_a_dead_service_only_what_ran_is_suspect(any_queue: Que
     assert span == b"10:10"
     assert b"out of memory" in trace
     assert b"13" in trace
+
+
+def test_what_ran_of_a_map_that_was_replaced_is_no_evidence_against_the_new_one(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(10), chunksize=10)
+    announce(any_queue, "dead")
+    begin(any_queue, "dead", run=False)
+    job.store.open("dead")
+    claim(job, "dead")
+    recovery.recover(any_queue.connection, "dead", ran(job, "0:10", incarnation="0" * 32))
+    [again] = job.store.read_claims(job.store.claim("other", 1), "other").claims
+    assert services(again.deaths) == 0
 
 
 def test_without_evidence_all_of_it_is_once_and_then_what_was_given_to_a_process(any_queue: Queue) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
+from rq.suspension import resume, suspend
 
 from taskq import Queue
 from taskq.redis import holdings, keys
@@ -168,3 +170,25 @@ def test_beside_a_map_that_it_can_t_join_a_service_rests(fake_queue: Queue, what
         wait_until(lambda: state.looks >= before + 6)
         assert time.monotonic() - began > 2 * dispatcher.TICK, "two looks a tick: for itself, and as it is idle"
         assert not state.maps
+
+
+def test_a_suspended_service_joins_nothing_also_before_its_next_tick(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    job = fake_queue.map(jobs.square, range(3), chunksize=1)
+    fake_queue.connection.delete(fake_queue.key)
+    announce(fake_queue, "other")
+    with running_worker(fake_queue, processes=1) as state:
+        suspend(fake_queue.connection)
+        before = state.looks
+        assert job.store.open("other")
+        fake_queue.connection.publish(keys.NOTES, json.dumps({"command": keys.WORK, "map": job.id}))
+        wait_until(lambda: state.looks > before and state.open)
+        wait_until(lambda: state.suspended)
+        assert job.progress.done == 0
+        assert not list(job.store.claims())
+        assert not state.maps
+        resume(fake_queue.connection)
+        fake_queue.connection.publish(keys.NOTES, json.dumps({"command": keys.WORK, "map": job.id}))
+        wait_until(lambda: job.progress.done == 3)

@@ -48,9 +48,9 @@ def reached(url: str) -> Iterator[Any]:
 
 
 def _clear(error: BaseException, url: str) -> TaskqError:
-    why, remedy = reach.reason(error), reach.final(error)
-    if remedy:
-        return ServerError(f"no Redis at {url}: {why}. {remedy}.")
+    if said := reach.unusable(error, url):
+        return ServerError(said)
+    why = reach.reason(error)
     if reach.is_away(error):
         return ServerError(
             f"no Redis at {url}: {why}. Is it running? Give its URL by --url or TASKQ_URL, or "

@@ -79,7 +79,7 @@ class Lane:
         self.index = index
         self.started = time.monotonic()
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
-        self.starved = False  # whether something of this container was killed for want of memory, just then
+        self.starved = False  # see ``Death``
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
         self.given = 0  # tasks, so far

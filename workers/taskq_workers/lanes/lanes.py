@@ -34,7 +34,7 @@ _NO_START = 0.2  # seconds until the next try where a process can't be started: 
 
 
 class Lanes:
-    """Makes, fills and replaces lanes; used by the thread that has the turn.
+    """Makes, fills and replaces lanes; used by the thread that owns the service's state.
 
     Args:
         settings: The worker's.
@@ -229,7 +229,7 @@ class Lanes:
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
-        lane.starved = not lane.killed_for and self._oom.news()
+        lane.starved = not lane.killed_for and self._oom.lately()
         if self._row.get(lane.index) is lane:
             self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
         for places in (self._row, self._successors):
@@ -247,6 +247,10 @@ class Lanes:
             self._since = time.monotonic()
             self._trouble = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
             log.error("%s; the next one starts in %.0f s", self._trouble, pause, extra={"action": "stillborn"})
+
+    def look(self) -> None:
+        """Note what the kernel has killed; to be called about once a second."""
+        self._oom.look()
 
     def _refuse(self) -> None:
         """No process can be started: what is installed is not what this service was started from."""

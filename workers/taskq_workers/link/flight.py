@@ -133,9 +133,9 @@ class Slot:
         self._flight.give_back(self._index)
 
 
-def label(number: int, kind: str, job_id: str, run: str = "", span: str = "") -> str:
+def label(number: int, kind: str, job_id: str, run: str = "", name: str = "") -> str:
     """What is said of a task."""
-    return _FIELD.join((str(number), kind, job_id, run, span))
+    return _FIELD.join((str(number), kind, job_id, run, name))
 
 
 def numbers_at(where: Any) -> Any:
@@ -178,5 +178,5 @@ def _read(slot: bytes, text: bytes) -> Iterator[Flown]:
     for record in text.decode("utf-8", "replace").split(_RECORD):
         number, *rest = record.split(_FIELD)
         if number == str(task):
-            kind, job_id, run, span = [*rest, "", "", "", ""][:4]
-            yield Flown(kind, job_id, run, span, item)
+            kind, job_id, run, name = [*rest, "", "", "", ""][:4]
+            yield Flown(kind, job_id, run, name, item)

@@ -46,6 +46,7 @@ from taskq_workers.service.jobs import (
 )
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.gathering import Gathering
+from taskq_workers.service.jobs.rounds import Rounds
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.setbacks import Setbacks
@@ -96,6 +97,7 @@ class Dispatcher:
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._setbacks = Setbacks(state, fetching, self._membership)
         self._gathering = Gathering()
+        self._rounds = Rounds(state)
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
         self._ticked = 0.0
@@ -368,6 +370,7 @@ class Dispatcher:
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
         self._search.want()
         guests.register(self.state)
+        self.state.lanes.look()
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
@@ -380,7 +383,4 @@ class Dispatcher:
         self._deferred.look(self.state)
         if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
             self._compared, self.state.unsure = self._ticked, True
-        for run in list(self.state.maps):
-            with run.guarded():
-                if not run.closed and not run.complete:
-                    ending.look(self.state, run)
+        self._rounds.look()

@@ -217,11 +217,10 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
-        answer.claims[:] = casualties.sift(self.state, run, answer.claims)
         if run.refused:  # meanwhile
-            run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
+            run.hand_back(answer.claims)
         else:
-            run.ready.extend(answer.claims)
+            run.ready.extend(casualties.sift(self.state, run, answer.claims))
         run.look = answer.state != "open"
 
     # -- plain jobs on the short path ------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from rq.executions import Execution
 from rq.job import Job
 
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import services, total
+from taskq.maps.deaths import services, settled, total
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
 from taskq.maps.refusal import Refusal
@@ -250,6 +250,10 @@ class MapRun(Taken):
     def wait_again(self, claim: Claim) -> None:
         """A chunk was not begun by the process that it had been given to, or is not to blame for its death."""
         (self.last if runs_alone(claim) else self.ready).appendleft(claim)
+
+    def hand_back(self, claims: Iterable[Claim]) -> None:
+        """Have ranges go back as they came, with the next exchange."""
+        self.wounded.extend(Wounded(claim, settled(claim.deaths), None, 0.0, 0.0) for claim in claims)
 
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""

@@ -1,4 +1,4 @@
-"""All that one service knows; owned by the thread that has the turn, and handed to the parts of it."""
+"""All that one service knows; one thread at a time owns it (``inbox.py``), and hands it to the parts of it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
+from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
@@ -72,7 +73,7 @@ class State:
 
     Args:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
-        maps: Those of them that are maps, in the order of whose turn it is.
+        maps: Those of them that are maps, in the order in which they came.
         ready: The plain ones that wait for a process, in their order.
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
@@ -111,7 +112,7 @@ class State:
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
-    drain: Any = None
+    drain: Drain | None = None
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     due: float = math.inf

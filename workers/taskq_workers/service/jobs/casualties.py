@@ -92,9 +92,7 @@ def _parts(claim: Claim, noted: int, item: int | None, *, own: int) -> tuple[tup
     if len(claim.to_do) == 1:
         return ()
     if item is not None and item in claim.to_do:  # the others have done nothing
-        beside = (Range(claim.range.start, item - claim.range.start), Range(item + 1, claim.range.end - item - 1))
-        before, after = ([(one, 0)] if one.count and claim.header.within(one) else [] for one in beside)
-        return (*before, (Range(item, 1), own), *after)
+        return tuple(sorted([(Range(item, 1), own), *((one, 0) for one in claim.beside(item))]))
     if total(noted) < MAX_DEATHS:
         return ()
     # From the third death on each one halves it, until the item at fault is alone.
@@ -143,9 +141,7 @@ def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: 
     if index is None or index not in claim.to_do:  # it ended just before we killed
         run.wait_again(claim)
         return
-    start, end = claim.range.start, claim.range.end
-    beside = (Range(start, index - start), Range(index + 1, end - index - 1))
-    rest = [Part(one) for one in beside if one.count and claim.header.within(one)]
+    rest = [Part(one) for one in claim.beside(index)]
     failure = ItemFailure.timeout(index, run.info.item_timeout, host=lane.where.host)
     outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest, [Part(Range(index, 1))])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))

@@ -8,10 +8,10 @@ from collections.abc import Hashable
 
 from taskq.errors import FunctionError
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import services, settled
+from taskq.maps.deaths import services
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
-from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob, Wounded
+from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, refusing, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
@@ -30,6 +30,7 @@ def top_up(state: State, *, hold: bool = False) -> None:
     """
     if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
         _give_alone(state)
+    quarantine.look(state)
     if quarantine.is_secluded(state):
         return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
@@ -81,7 +82,7 @@ def _let_others_go(state: State) -> None:
     for job in reversed(list(state.ready)):
         short_path.give_back(state, job)
     for run in state.maps:
-        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
+        run.hand_back(run.ready)
         run.ready.clear()
 
 

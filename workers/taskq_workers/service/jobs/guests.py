@@ -43,13 +43,15 @@ _BEFORE, _AFTER = MapKeys("|").hash.split("|")
 
 
 def look(state: State) -> None:
-    """See what is open in the queues, and what of it is pending."""
+    """See what is open in the queues, and what of it is pending; and whether RQ's workers are suspended."""
     names = [queue.name for queue in state.queues]
     args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, MOST, state.looks * MOST, *names]
     state.looks += 1
     found: dict[tuple[str, str], OpenMap] = {}
     jobs: dict[str, int] = {}
-    for number, waiting, *maps in state.scripts.look([WORKERS_SUSPENDED], args):
+    suspended, *queues = state.scripts.look([WORKERS_SUSPENDED], args)
+    state.suspended = bool(suspended)
+    for number, waiting, *maps in queues:
         if waiting:
             jobs[names[number]] = waiting
         for raw in maps:

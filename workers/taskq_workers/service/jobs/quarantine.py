@@ -13,31 +13,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from taskq.maps.claim import Claim
 from taskq_workers.lanes.lane import Lane
+from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep import suspect
-
-_DRAIN = 2.0  # seconds for which nothing new is begun, at first; twice as long each time that it was in vain
-_BETWEEN = 9.0  # times as long the others go on, until the next try
-
-
-@dataclass
-class Drain:
-    """When nothing new is begun, so that something can run alone; on the monotonic clock.
-
-    Args:
-        until: The end of this try; 0.0: none has begun.
-        again: When the next one begins, at the earliest.
-        seconds: How long it takes.
-    """
-
-    until: float = 0.0
-    again: float = 0.0
-    seconds: float = _DRAIN
 
 
 def runs(state: State) -> bool:
@@ -50,20 +32,20 @@ def waits(state: State) -> bool:
     return bool(state.held) or any((run.last and not run.closed) or suspect.calls_alone(run) for run in state.maps)
 
 
+def look(state: State) -> None:
+    """Let the processes come to rest for a while, if something waits for that; to be called with each turn."""
+    if runs(state):
+        return
+    if waits(state):
+        state.drain = state.drain or Drain()
+        state.drain.look(time.monotonic())
+    else:
+        state.drain = None
+
+
 def is_secluded(state: State) -> bool:
     """Whether nothing is to be begun, nor taken: something runs alone, or the processes are to come to rest."""
-    if runs(state):
-        return True
-    if not waits(state):
-        state.drain = None
-        return False
-    now = time.monotonic()
-    drain = state.drain = state.drain or Drain()
-    if not drain.until and now >= drain.again:
-        drain.until = now + drain.seconds
-    if drain.until and now >= drain.until:  # in vain
-        drain.again, drain.until, drain.seconds = now + _BETWEEN * drain.seconds, 0.0, 2 * drain.seconds
-    return bool(drain.until)
+    return runs(state) or (waits(state) and (state.drain is None or bool(state.drain.until)))
 
 
 def due(state: State) -> Iterator[float]:

@@ -17,7 +17,7 @@ from taskq.maps import refusal
 from taskq.maps.claim import Claim
 from taskq.maps.refusal import Refusal
 from taskq.redis import services
-from taskq_workers.service.core.execution import MapRun, Wounded
+from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending
 from taskq_workers.settings import HOST
@@ -34,14 +34,10 @@ def refuse(state: State, run: MapRun, why: str, claims: Sequence[Claim] = ()) ->
                     extra={"action": "refused_map", "job": run.store.keys.id})  # fmt: skip
         run.unsaid = Refusal(state.name, HOST, platform.python_version(), why)
     run.refused = run.refused or why
-    give_back(run, [*claims, *run.ready])
+    run.hand_back([*claims, *run.ready, *run.last])
     run.ready.clear()
+    run.last.clear()  # nothing is to come to rest for it here
     state.note_refusal(run.store.keys.id, run.store.keys.incarnation)
-
-
-def give_back(run: MapRun, claims: list[Claim]) -> None:
-    """Have ranges go back as they came, with the next exchange."""
-    run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in claims)
 
 
 def look(state: State, run: MapRun) -> None:

@@ -18,7 +18,7 @@ AGAIN = 1.0  # seconds until the next, when it has not
 
 
 class Search:
-    """For the thread that has the turn."""
+    """For the thread that owns the service's state."""
 
     def __init__(self, state: State) -> None:
         self._state = state

@@ -40,7 +40,8 @@ class RQWorker(BaseWorker):
     Args:
         queues: Names, in order of priority.
         name: See ``settings.worker_name``.
-        connection: The dispatcher's; all methods but ``subscribe`` are for who has the turn.
+        connection: The dispatcher's; all methods but ``subscribe`` are for the thread that owns the service's
+            state.
         options: RQ's own.
     """
 

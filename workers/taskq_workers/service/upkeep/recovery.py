@@ -196,18 +196,18 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
     """Give back the claims of a worker on a map, those that ran when it died with one death more."""
     if died is None:
         return store.release_all(name)
-    map_id, traces = store.keys.id, {}
+    incarnation, traces = store.known.incarnation, {}
 
     def noted(claim: Claim) -> int:
-        span = str(claim.range)
-        number = after_service(claim.deaths, died.ran_chunk(map_id, span))
+        name = str(claim.range)
+        number = after_service(claim.deaths, died.ran_chunk(incarnation, name))
         if services_of(number) > services_of(claim.deaths):
-            traces[span] = Trace(str(died), died.item_of(map_id, span)).to_json()
+            traces[name] = Trace(str(died), died.item_of(incarnation, name)).to_json()
         return number
 
     released = store.release_all(name, noted)
     if traces:
-        with contained(f"the causes of deaths with the map {map_id}"):
+        with contained(f"the causes of deaths with the map {store.keys.id}"):
             store.note_traces(traces)
     return released
 
