@@ -23,6 +23,7 @@ from tests.simulation.wire import FAIR, Fate, Request
 
 _SAMPLES = (100, 0.03, 3.0)  # of the server before it crashes: how many at most, seconds between two, and in all
 _REBOOT = 0.5  # seconds until a host is back
+_LOOKS = (20, 0.1)  # of an operator who waits for a map to fail: how many, and seconds between two
 _ARRIVED = 0.002  # seconds after which a request has reached the server
 
 
@@ -307,9 +308,12 @@ class Faults:
 
     def requeue(self, deed: Deed) -> None:
         def again(job: MapJob) -> None:
-            if job.get_status() == JobStatus.FAILED:
-                self._count("requeue", f"an operator requeues {deed.what}")
-                job.requeue()
+            for _ in range(_LOOKS[0]):
+                if job.get_status() == JobStatus.FAILED:
+                    self._count("requeue", f"an operator requeues {deed.what}")
+                    job.requeue()
+                    return
+                self._world.loop.sleep(_LOOKS[1])
 
         self._operate(deed, again)
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -78,12 +78,21 @@ def run_all(pool: ProcessPoolExecutor, first: int, seeds: int) -> Iterator[Tally
 # -- what the processes do -----------------------------------------------------------------------------
 
 
+def _wanted(seeds: Iterable[int]) -> Iterator[int]:
+    """The seeds, as long as somebody is there who wants to know what comes of them."""
+    parent = multiprocessing.parent_process()
+    for seed in seeds:
+        if parent is not None and not parent.is_alive():
+            os._exit(1)
+        yield seed
+
+
 def run_slice(first: int, count: int) -> Tally:
     """Run the worlds of ``count`` seeds."""
     from tests.simulation.run import run_seed
 
     tally = Tally()
-    for seed in range(first, first + count):
+    for seed in _wanted(range(first, first + count)):
         came = run_seed(seed)
         tally.add(Tally(1, {seed: came.failure} if came.failure else {}, came.faults, came.steps, came.seconds))
     return tally
@@ -113,7 +122,7 @@ def first_seed(mutation: str, most: int) -> tuple[int | None, str]:
     from tests.simulation.run import run_seed
 
     with by_name(mutation).applied():
-        for seed in range(most):
+        for seed in _wanted(range(most)):
             if failure := run_seed(seed).failure:
                 return seed, failure
     return None, ""
@@ -130,7 +139,7 @@ def shown_by(names: list[str]) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for one in map(by_name, names):
         with one.applied():
-            seeds = chain([one.seed], range(MAKE_TEST))
+            seeds = _wanted(chain([one.seed], range(MAKE_TEST)))
             found[one.name] = next((seed for seed in seeds if run_seed(seed).failure), None)
     return found
 

@@ -118,9 +118,11 @@ class Plan:
 
 
 THEMES = {
-    "all": 10,  # a mixture of all that may happen
-    "few": 6,  # many times the same few faults
-    "replaced": 2,  # maps are pushed again under their ids, and requests come late
+    "all": 8,  # a mixture of all that may happen
+    "few": 4,  # many times the same few faults
+    "pushed": 2,  # there is trouble while a map is written
+    "replaced": 2,  # maps are cancelled, and pushed again under their ids, and requests come late
+    "reopened": 2,  # maps fail, and are tried again
     "lost": 2,  # somebody reads while the server loses what it has got last
 }
 WAYS = ("get", "each", "follow", "follow as completed")
@@ -160,19 +162,26 @@ def draw(seed: int) -> Plan:
 
 def _faults(rng: random.Random, theme: str) -> tuple[dict[str, float], str]:
     """Which faults there are, and during which operation, if it is always the same."""
-    if theme == "lost":
-        return {"crash": 2.0, "rollback": 1.0}, rng.choice(["commit", ""])
-    if theme == "replaced":
-        return {"network": 3.0, "deaf": 1.0}, rng.choice(["claim", "commit", "close", "expire", "release"])
     if theme == "few":
         kinds = rng.choices(list(WEIGHTS), [1.0 + weight / 2 for weight in WEIGHTS.values()], k=rng.randint(1, 3))
         return dict.fromkeys(kinds, 1.0), rng.choice([*OPERATIONS, *AFTER_DEATHS])
+    if theme in _FAULTS:
+        weights, operations = _FAULTS[theme]
+        return weights, rng.choice(operations)
     return WEIGHTS, ""
 
 
 def _orders(rng: random.Random, theme: str) -> list[Order]:
     if theme == "lost":
         return [Order(0, 0.1, "m0", rng.randint(6, 12), 1, 0.1, callers=tuple(rng.sample(WAYS, 2)))]
+    if theme == "pushed":
+        count, chunksize = rng.randint(6, 12), rng.choice([1, 2])
+        return [Order(0, 0.1, "m0", count, chunksize, 0.03, tries=rng.choice([0, 1]), pushing=0.05)]
+    if theme == "reopened":
+        special = {index: rng.choice(["fails", "fails once", ""]) for index in range(3)} | {3: "fails once"}
+        return [
+            Order(0, 0.1, "m0", rng.randint(4, 8), rng.choice([1, 2]), 0.1, special, tries=rng.choice([0, 1, 2]))
+        ]
     orders: list[Order] = []
     for number in range(rng.randint(1 + (theme == "replaced"), 3)):
         replaces = orders and (theme == "replaced" or rng.random() < 0.5)
@@ -239,3 +248,14 @@ WEIGHTS = {
     "pause process": 1, "outage": 2, "full": 1, "deaf": 1, "rollback": 2, "crash": 4, "network": 12, "cancel": 1,
     "requeue": 1, "delete": 0.3, "clock": 1, "server's clock": 0.3, "confuse": 1.6, "spoil": 0.3,
 }  # fmt: skip
+
+_FAULTS: dict[str, tuple[dict[str, float], list[str]]] = {
+    "pushed": ({"network": 2.0, "crash": 2.0, "rollback": 1.0}, ["begin", "write", "write", "exec"]),
+    "replaced": (
+        {"network": 3.0, "deaf": 1.0, "cancel": 2.0, "kill person": 0.5},
+        ["claim", "commit", "close", "expire", "release"],
+    ),
+    "reopened": ({"network": 3.0, "requeue": 4.0, "kill service": 0.5}, ["close", "close", "expire", "open"]),
+    "lost": ({"crash": 2.0, "rollback": 1.0}, ["commit", ""]),
+}
+"""Theme -> which faults there are in it, and during which operations."""
