@@ -4,6 +4,8 @@
 #   make check           lint, types and tests: what CI runs
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
+#                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
 #   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
@@ -22,7 +24,7 @@ DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
 TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds rq-suite chaos sweep fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds rq-suite chaos simulate sweep fuzz browser promtool screenshots compose-test dist clean
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -52,6 +54,10 @@ rq-suite: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+simulate: $(READY)
+	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(MUTATION),--mutation "$(MUTATION)") $(if $(MUTATIONS),--mutations) $(ARGS)
 
 sweep: $(READY)
 	$(BIN)/python -m tests.sweep $(ARGS)

@@ -183,6 +183,19 @@ def test_the_end_of_a_map_is_not_recorded_of_another_one(
     assert MapJob.fetch(begun.id, connection=any_queue.connection).get() == [0, 1, 4, 9]
 
 
+@pytest.mark.parametrize("end", ["succeed", "fail", "stop"])
+def test_of_two_who_have_begun_the_same_map_one_records_its_success(any_queue: Queue, end: str) -> None:
+    """Its id was twice in RQ's lists: one of them had been taken before the map was cancelled and pushed again."""
+    first = Begun(any_queue, any_queue.map(jobs.square, range(3), retry=rq.Retry(max=2)).id)
+    second = Begun(any_queue, first.id)
+    assert ENDS["succeed"](first)
+    assert not ENDS[end](second)
+    assert not second.worker.holds(second.execution)
+    assert second.fields[b"status"] == b"finished"
+    assert len(second.job.results()) == 1
+    assert any_queue.job_ids == []
+
+
 def test_of_those_that_succeed_together_only_ours_are_recorded(any_queue: Queue) -> None:
     ours, theirs, deleted = (Begun(any_queue) for _ in range(3))
     any_queue.connection.hdel(keys.held(NAME), theirs.holding.key)

@@ -95,6 +95,18 @@ def test_what_is_taken_from_us_while_we_begin_it_is_not_begun(
     assert runs_of(ledger) == [7]
 
 
+def test_a_map_that_is_finished_is_not_begun_by_an_id_that_was_left_of_an_earlier_one(real_queue: Queue) -> None:
+    with running_worker(real_queue, processes=1):
+        job = real_queue.map(jobs.square, range(3))
+        wait_until(lambda: has_ended(job))
+        real_queue.connection.rpush(real_queue.key, job.id)
+        assert real_queue.map(jobs.square, range(3)).get() == [0, 1, 4]
+        wait_until(lambda: not real_queue.connection.keys("taskq:held:*"))
+    assert real_queue.job_ids == real_queue.intermediate_queue.get_job_ids() == []
+    assert job.get() == [0, 1, 4]
+    assert len(job.results()) == 1
+
+
 # -- whom a service takes over from --------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 make simulate SEEDS=100000           the first so many, on all cores
 make simulate SEED=40                that one: if it fails, as small as it still fails, told from its beginning
-make simulate MUTATIONS=1            after how many seeds each way of being wrong is found (mutations.py)
+make simulate SEED=40 MUTATION=name  of a product that is wrong in this way (mutations.py; a part of the name does)
+make simulate MUTATIONS=1            after how many seeds each way of being wrong is found
 """
 
 from __future__ import annotations
@@ -12,10 +13,8 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.many import Tally, check_mutations, found_after, processes, run_all, tell
-
-MAKE_TEST = 300
-"""Seeds that ``make test`` runs: about 30 s of one core."""
+from tests.simulation.many import MAKE_TEST, Tally, command, found_after, processes, run_all, tell
+from tests.simulation.mutations import by_name
 
 
 def _options() -> argparse.Namespace:
@@ -31,7 +30,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--mutation", default="", help="of a product that is wrong in this way")
     parser.add_argument("--mutations", action="store_true", help="after how many seeds each mutation is found")
-    parser.add_argument("--check-mutations", action="store_true", help="whether each is shown by its own seed")
     return parser.parse_args()
 
 
@@ -44,10 +42,6 @@ def main() -> int:
             return int(failed)
         if options.mutations:
             return _mutations(pool, options.seeds)
-        if options.check_mutations:
-            missed = check_mutations(pool, options.jobs)
-            print("\n".join(["not found by its seed, or its seed fails without it:", *missed] if missed else []))
-            return int(bool(missed))
         return _worlds(pool, options.first, options.seeds)
 
 
@@ -61,14 +55,18 @@ def _worlds(pool: ProcessPoolExecutor, first: int, seeds: int) -> int:
         seed = min(tally.failed)
         print(f"\n-- seed {seed}, as small as it still fails --\n{pool.submit(tell, seed).result()[1]}\n")
     print(tally)
+    if tally.failed:
+        print(f"again: {command(min(tally.failed))}")
     return int(bool(tally.failed))
 
 
 def _mutations(pool: ProcessPoolExecutor, seeds: int) -> int:
     never = 0
-    for name, count, failure in found_after(pool, seeds):
-        never += count is None
-        print(f"{'never' if count is None else count:>5}  {name}: {failure:.150}", flush=True)
+    for name, seed, failure in found_after(pool, seeds):
+        never += seed is None
+        found = "never" if seed is None else f"{seed + 1:>5}"
+        new = f" (its seed is {seed} now)" if seed not in (None, by_name(name).seed) else ""
+        print(f"{found}  {name}{new}: {failure:.150}", flush=True)
     return int(bool(never))
 
 

@@ -22,6 +22,8 @@ from tests.simulation.story import operation
 from tests.simulation.wire import FAIR, Fate, Request
 
 _SAMPLES = (100, 0.03, 3.0)  # of the server before it crashes: how many at most, seconds between two, and in all
+_REBOOT = 0.5  # seconds until a host is back
+_LOOKS = (20, 0.1)  # of an operator who waits for a map to fail: how many, and seconds between two
 _ARRIVED = 0.002  # seconds after which a request has reached the server
 
 
@@ -98,11 +100,14 @@ class Faults:
         if manager is None or not manager.alive:
             return
         self._count("kill host", f"the host {manager.host.name} is lost, for {deed.seconds:g} s")
+        self._lose(manager, deed.seconds)
+
+    def _lose(self, manager: Manager, seconds: float) -> None:
         services = list(manager.services.values())
         manager.kill()
         for one in services:
             one.kill()
-        self._world.loop.at(self._world.loop.now + deed.seconds, lambda: self._world.revive(manager))
+        self._world.loop.at(self._world.loop.now + seconds, lambda: self._world.revive(manager))
 
     def confuse(self, deed: Deed) -> None:
         """What the process says next of a chunk is not true."""
@@ -189,8 +194,10 @@ class Faults:
         server.full = max(server.full, loop.now + deed.seconds)
 
     def spoil(self, deed: Deed) -> None:
-        """Somebody deletes a part of a map's keys."""
+        """Somebody deletes a part of a map's keys; once, for two that fit together nobody could tell."""
         map_id, what = deed.what
+        if map_id in self._world.damaged:
+            return
         key = getattr(MapKeys(map_id), what)
         if self._world.server.up and self._world.server.value(key):
             self._count("spoil", f"somebody takes an element out of {key}")
@@ -242,13 +249,23 @@ class Faults:
                 else:
                     request.process.pause(deed.seconds)
                 return FAIR
+            if kind == "last words":
+                self._silence(request.process)
             return {
                 "reply lost": Fate(reply=False),
                 "request lost": Fate(run=0),
                 "torn": Fate(run=at + deed.which % 2),
                 "late": Fate(delay=deed.seconds),
+                "last words": Fate(delay=deed.seconds),
             }[kind]
         return FAIR
+
+    def _silence(self, process: Process) -> None:
+        """What it has just said is on its way, and it says no more."""
+        if isinstance(process, Manager):
+            self._lose(process, _REBOOT)
+        else:
+            process.kill()
 
     def _again(self, request: Request, at: int, seconds: float) -> None:
         command = request.commands[at]
@@ -291,9 +308,12 @@ class Faults:
 
     def requeue(self, deed: Deed) -> None:
         def again(job: MapJob) -> None:
-            if job.get_status() == JobStatus.FAILED:
-                self._count("requeue", f"an operator requeues {deed.what}")
-                job.requeue()
+            for _ in range(_LOOKS[0]):
+                if job.get_status() == JobStatus.FAILED:
+                    self._count("requeue", f"an operator requeues {deed.what}")
+                    job.requeue()
+                    return
+                self._world.loop.sleep(_LOOKS[1])
 
         self._operate(deed, again)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -39,7 +40,7 @@ class Ledger:
     """Every run there was.
 
     Args:
-        deaths: (push, index) -> how many processes died while they ran the item.
+        deaths: (push, index) -> how many processes and services died while they had the item, or what came of it.
         stopped: Processes that were stopped for a while.
     """
 
@@ -63,6 +64,16 @@ class Ledger:
         for run in reversed(self.runs):
             if run.process == process:
                 if not run.ended:
-                    key = run.push, run.index
-                    self.deaths[key] = self.deaths.get(key, 0) + 1
+                    self._had(run.push, run.index)
                 return
+
+    def service_died(self, service: str, stored: Callable[[int, int], bool]) -> None:
+        """So is this service, with all that came of what its processes have run, and was not stored."""
+        mine = [run for run in self.runs if run.service == service]
+        counted = {(run.push, run.index) for run in mine if not run.ended}
+        for key in dict.fromkeys((run.push, run.index) for run in mine):
+            if key not in counted and not stored(*key):
+                self._had(*key)
+
+    def _had(self, push: int, index: int) -> None:
+        self.deaths[push, index] = self.deaths.get((push, index), 0) + 1

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
+from unittest.mock import patch
 
 from tests.simulation import plan
 from tests.simulation.mutations import MUTATIONS, by_name
 from tests.simulation.shrink import Shrinker
+
+MAKE_TEST = 300
+"""Seeds that ``make test`` runs, from 0 on: about 40 s of CPU."""
 
 SLICE = 25  # seeds that a process takes at a time
 
@@ -51,9 +57,14 @@ class Tally:
 @contextmanager
 def processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do nothing but simulate; there the same seed always ends alike."""
-    os.environ["PYTHONHASHSEED"] = "0"  # else their sets are in another order each time
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+    own = patch.dict(os.environ, PYTHONHASHSEED="0")  # else their sets are in another order each time
+    with own, ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
+
+
+def command(seed: int, mutation: str = "") -> str:
+    """What tells the story of a seed."""
+    return f"make simulate SEED={seed}" + (f" MUTATION={shlex.quote(mutation)}" if mutation else "")
 
 
 def run_all(pool: ProcessPoolExecutor, first: int, seeds: int) -> Iterator[Tally]:
@@ -67,12 +78,21 @@ def run_all(pool: ProcessPoolExecutor, first: int, seeds: int) -> Iterator[Tally
 # -- what the processes do -----------------------------------------------------------------------------
 
 
+def _wanted(seeds: Iterable[int]) -> Iterator[int]:
+    """The seeds, as long as somebody is there who wants to know what comes of them."""
+    parent = multiprocessing.parent_process()
+    for seed in seeds:
+        if parent is not None and not parent.is_alive():
+            os._exit(1)
+        yield seed
+
+
 def run_slice(first: int, count: int) -> Tally:
     """Run the worlds of ``count`` seeds."""
     from tests.simulation.run import run_seed
 
     tally = Tally()
-    for seed in range(first, first + count):
+    for seed in _wanted(range(first, first + count)):
         came = run_seed(seed)
         tally.add(Tally(1, {seed: came.failure} if came.failure else {}, came.faults, came.steps, came.seconds))
     return tally
@@ -97,38 +117,35 @@ def tell(seed: int, mutation: str = "", *, shrunk: bool = True) -> tuple[bool, s
     return bool(came.failure), str(came)
 
 
-def seeds_until(mutation: str, most: int) -> tuple[int | None, str]:
-    """After how many seeds a mutation is found, and by what; None if it is not within ``most``."""
+def first_seed(mutation: str, most: int) -> tuple[int | None, str]:
+    """The first seed that shows a mutation, and what it shows; None if none of the first ``most`` does."""
     from tests.simulation.run import run_seed
 
     with by_name(mutation).applied():
-        for seed in range(most):
+        for seed in _wanted(range(most)):
             if failure := run_seed(seed).failure:
-                return seed + 1, failure
+                return seed, failure
     return None, ""
 
 
-def missed(names: list[str]) -> list[str]:
-    """Those of the mutations that the world of their seed does not show; or which shows something without them."""
+def shown_by(names: list[str]) -> dict[str, int | None]:
+    """Of each of these mutations a seed whose world shows it; None if that of none in ``make test`` does.
+
+    The seed that a mutation has is tried first. Each change of the product makes other worlds of the same seeds,
+    so that now and then it shows nothing any more.
+    """
     from tests.simulation.run import run_seed
 
-    found = []
+    found: dict[str, int | None] = {}
     for one in map(by_name, names):
         with one.applied():
-            wrong = run_seed(one.seed).failure
-        if not wrong or run_seed(one.seed).failure:
-            found.append(one.name)
+            seeds = _wanted(chain([one.seed], range(MAKE_TEST)))
+            found[one.name] = next((seed for seed in seeds if run_seed(seed).failure), None)
     return found
 
 
-def check_mutations(pool: ProcessPoolExecutor, parts: int) -> list[str]:
-    """As ``missed``, of all that there are."""
-    names = [one.name for one in MUTATIONS]
-    return [one for part in pool.map(missed, [names[at::parts] for at in range(parts)]) for one in part]
-
-
 def found_after(pool: ProcessPoolExecutor, most: int) -> Iterator[tuple[str, int | None, str]]:
-    """Of each mutation after how many seeds it is found, and by what."""
-    tried = {pool.submit(seeds_until, one.name, most): one.name for one in MUTATIONS}
+    """Of each mutation the first seed that shows it, and what it shows."""
+    tried = {pool.submit(first_seed, one.name, most): one.name for one in MUTATIONS}
     for one in as_completed(tried):
         yield tried[one], *one.result()

@@ -77,13 +77,15 @@ def _in_python(change: Change) -> Iterator[None]:
     before = _functions_in(compile((ROOT / change.file).read_text(encoding="utf-8"), path, "exec"))
     after = _functions_in(compile(change.text(), path, "exec"))
     changed = {name: code for name, code in after.items() if code != before.get(name)}
+    frozen = gc.get_freeze_count()
     gc.unfreeze()  # what is frozen is not found
     found = [
         one
         for one in gc.get_objects()
         if isinstance(one, FunctionType) and one.__code__.co_filename == path and one.__qualname__ in changed
     ]
-    gc.freeze()
+    if frozen:
+        gc.freeze()
     if not found:
         raise LookupError(f"no function of {change.file} is changed by: {change.new}")
     own = [(one, one.__code__) for one in found]

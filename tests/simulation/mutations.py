@@ -77,9 +77,10 @@ MUTATIONS = (
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
     ),
     # -- identity --------------------------------------------------------------------------------------
-    _m(
-        "no incarnation check in a claim", 0,
+    _m(  # what is claimed of another one is only not stored, as long as commits are looked at
+        "no incarnation check in claims and commits", 0,
         (_LUA + "claim.lua", "if map[1] ~= ARGV[1] then", "if not map[1] then"),
+        (_LUA + "commit.lua", "if map[1] ~= ARGV[1] or", "if"),
     ),
     _m(
         "no incarnation check in a close", 0,
@@ -130,10 +131,11 @@ MUTATIONS = (
     _m(
         "get() does not see that a list came back older", 0,
         ("taskq/maps/gathering.py", "if self._known.find(1, start, start + count) >= 0:", "if False:"),
+        ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
     _m(
         "iteration does not see that a list came back older", 0,
-        ("taskq/maps/completed.py", "        self._read.prove()\n", ""),
+        ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
         "taskq attach does not see that a list came back older", 0,
@@ -176,6 +178,15 @@ MUTATIONS = (
         "stranded ids stay where they are", 0,
         (_SERVICE + "jobs/intake.py", "if now - first >= self.AFTER and", "if False and"),
     ),
+    _m(
+        "of two who have begun the same map both record its success", 0,
+        (_SERVICE + "rq/fence.py", "if mark != self.mark.encode() or status in _OVER:",
+         "if mark != self.mark.encode() or status in (b'canceled', b'stopped'):"),
+    ),
+    _m(
+        "a map that was seen to be closed is ended, though the server has lost that", 0,
+        (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
+    ),
     # -- deaths ----------------------------------------------------------------------------------------
     _m(
         "whatever waited in a dead process is to blame", 0,
@@ -188,8 +199,7 @@ MUTATIONS = (
     ),
     _m(
         "a chunk is given up with the item that is to blame", 0,
-        (_SERVICE + "jobs/casualties.py",
-         "rest = [Part(one) for one in beside if one.count and claim.header.within(one)]", "rest = []"),
+        (_SERVICE + "jobs/casualties.py", "rest = [Part(one) for one in claim.beside(index)]", "rest = []"),
     ),
     # -- messages and cleaning -------------------------------------------------------------------------
     _m(

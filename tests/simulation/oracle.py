@@ -114,7 +114,8 @@ class Oracle:
             return
         self.looks += 1
         for check in (
-            self._counted, self._in_one_place, self._bodies, self._new_results, self._errors, self._lives,
+            self._whole, self._counted, self._in_one_place, self._bodies, self._new_results, self._errors,
+            self._lives,
         ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
@@ -158,6 +159,10 @@ class Oracle:
         seen = self.see(map_id)
         if seen is not None and seen.fields.get(b"incarnation") == incarnation and seen.number("total") != count:
             raise Violation(f"{map_id}: {count} items were pushed, and it tells of {seen.number('total')}")
+
+    def _whole(self, _map_id: str, seen: Seen) -> str:
+        """I5: what workers see was announced."""
+        return "" if seen.number("total") else f"it is {seen.state}, and was never announced"
 
     def _counted(self, _map_id: str, seen: Seen) -> str:
         """I1: counters, results, spans and errors tell the same."""

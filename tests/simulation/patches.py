@@ -39,6 +39,7 @@ from tests.simulation.processes import FakeContext, FakePool, PoolProcess
 from tests.simulation.services import Manager, NoFetcher, Service
 from tests.simulation.story import Listener
 from tests.simulation.wire import client
+from tests.simulation.world import World
 
 _urandom = os.urandom
 _time, _monotonic, _sleep = time.time, time.monotonic, time.sleep
@@ -51,19 +52,23 @@ def _process() -> Process | None:
     return loop.acting if loop.current is None else loop.current.process
 
 
-def _host() -> Host:
-    here, process = world.current(), _process()
-    return here.server.host if here.server.serving or process is None else process.host
+def _host(here: World) -> Host:
+    """Whose clock is looked at."""
+    if here.server.serving:
+        return here.server.host
+    loop = here.loop
+    process = loop.acting if loop.current is None else loop.current.process
+    return here.server.host if process is None else process.host
 
 
 def _now() -> float:
     here = world.maybe()
-    return _time() if here is None else EPOCH + here.loop.now + _host().offset
+    return _time() if here is None else EPOCH + here.loop.now + _host(here).offset
 
 
 def _ticks() -> float:
     here = world.maybe()
-    return _monotonic() if here is None else here.loop.now + _host().booted
+    return _monotonic() if here is None else here.loop.now + _host(here).booted
 
 
 class _ServersClock:
@@ -133,9 +138,9 @@ def apply() -> None:
 
 def _take_small_steps() -> None:
     """What is done in bounded steps is done in several, also with a dozen items."""
-    producer._BATCH_CHUNKS, store._STEP, proof.STEP = 2, 3, 3
+    producer._BATCH_CHUNKS, store._STEP, proof.STEP = 2, 2, 3
     source = lua.source
-    lua.source = lambda name: source(name).replace("'COUNT', 100)", "'COUNT', 2)")  # type: ignore[assignment]
+    lua.source = lambda name: source(name).replace("'COUNT', 100)", "'COUNT', 1)")  # type: ignore[assignment]
     spans_read.BATCH = 2
 
 

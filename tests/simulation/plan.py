@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 HOSTS = ("ann", "bob")
@@ -117,6 +117,14 @@ class Plan:
         return "\n".join([head, *map(str, self.orders), *map(str, self.deeds)])
 
 
+THEMES = {
+    "all": 8,  # a mixture of all that may happen
+    "few": 4,  # many times the same few faults
+    "pushed": 2,  # there is trouble while a map is written
+    "replaced": 2,  # maps are cancelled, and pushed again under their ids, and requests come late
+    "reopened": 2,  # maps fail, and are tried again
+    "lost": 2,  # somebody reads while the server loses what it has got last
+}
 WAYS = ("get", "each", "follow", "follow as completed")
 SPECIAL = ("fails", "fails once", "fails later", "poison", "deadly once", "long", "")
 OPERATIONS = {
@@ -124,7 +132,7 @@ OPERATIONS = {
     "renew": 1, "unrecorded": 2, "": 1,
 }  # fmt: skip
 AFTER_DEATHS = {"release": 1, "split": 1}
-FATES = {"reply lost": 2, "request lost": 1, "torn": 1, "late": 3, "twice": 3, "stall": 2}
+FATES = {"reply lost": 2, "request lost": 1, "torn": 1, "late": 3, "last words": 3, "twice": 3, "stall": 2}
 LONGEST = 30.0  # seconds: longer than all that RQ's workers let expire while they run, see services.py
 SPOILS = ("results", "spans", "errors", "pending")
 CONFUSIONS = ("error beside", "span beside", "span twice", "value lost")
@@ -135,42 +143,68 @@ def _weighed(rng: random.Random, table: dict[str, float] | dict[str, int]) -> st
 
 
 def draw(seed: int) -> Plan:
+    """The plan of a seed. What takes two rare things at once is found where little but these two happens."""
     rng = random.Random(seed)
-    orders = tuple(_orders(rng))
-    deeds = tuple(sorted((_deed(rng, orders) for _ in range(rng.randint(1, 8))), key=lambda one: one.at))
+    theme = _weighed(rng, THEMES)
+    orders = tuple(_orders(rng, theme))
+    weights, wanted = _faults(rng, theme)
+    deeds = [_deed(rng, orders, _weighed(rng, weights)) for _ in range(rng.randint(1, 8))]
+    if wanted:
+        deeds = [replace(one, what=(one.what[0], wanted)) if one.kind in _AT else one for one in deeds]
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
+    hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
     return Plan(
-        seed, rng.randint(1, 2), rng.randint(1, 2), rng.randint(1, 2), rng.choice([1.5, 3.0]), orders, deeds,
-        skews if rng.random() < 0.3 else (0.0, 0.0, 0.0), rng.choice([None, None, None, 1, 5]),
-        rng.choice([0.0, 0.0, 0.0, 0.3, 1.0]),
+        seed, hosts, services, rng.randint(1, 2), rng.choice([1.5, 3.0]), orders,
+        tuple(sorted(deeds, key=lambda one: one.at)), skews if rng.random() < 0.3 else (0.0, 0.0, 0.0),
+        rng.choice([None, None, None, 1, 5]), rng.choice([0.0, 0.0, 0.0, 0.3, 1.0]),
     )  # fmt: skip
 
 
-def _orders(rng: random.Random) -> list[Order]:
+def _faults(rng: random.Random, theme: str) -> tuple[dict[str, float], str]:
+    """Which faults there are, and during which operation, if it is always the same."""
+    if theme == "few":
+        kinds = rng.choices(list(WEIGHTS), [1.0 + weight / 2 for weight in WEIGHTS.values()], k=rng.randint(1, 3))
+        return dict.fromkeys(kinds, 1.0), rng.choice([*OPERATIONS, *AFTER_DEATHS])
+    if theme in _FAULTS:
+        weights, operations = _FAULTS[theme]
+        return weights, rng.choice(operations)
+    return WEIGHTS, ""
+
+
+def _orders(rng: random.Random, theme: str) -> list[Order]:
+    if theme == "lost":
+        return [Order(0, 0.1, "m0", rng.randint(6, 12), 1, 0.1, callers=tuple(rng.sample(WAYS, 2)))]
+    if theme == "pushed":
+        count, chunksize = rng.randint(6, 12), rng.choice([1, 2])
+        return [Order(0, 0.1, "m0", count, chunksize, 0.03, tries=rng.choice([0, 1]), pushing=0.05)]
+    if theme == "reopened":
+        special = {index: rng.choice(["fails", "fails once", ""]) for index in range(3)} | {3: "fails once"}
+        return [
+            Order(0, 0.1, "m0", rng.randint(4, 8), rng.choice([1, 2]), 0.1, special, tries=rng.choice([0, 1, 2]))
+        ]
     orders: list[Order] = []
-    for number in range(rng.randint(1, 3)):
-        before = rng.choice(orders) if orders and rng.random() < 0.5 else None
-        count = rng.randint(1, 12)
-        special = {
-            index: rng.choice(SPECIAL) for index in range(count) if rng.random() < rng.choice([0.0, 0.1, 0.3])
-        }
-        at = rng.uniform(0.0, PUSHES) if before is None else before.at + rng.uniform(0.05, before.seconds_in_all)
-        orders.append(
-            Order(
-                number, round(at, 3), before.id if before else f"m{number}", count,
-                rng.choice([None, 1, 2, 3, 5, 12]), rng.choice([0.002, 0.03, 0.1, 0.2]), special,
-                rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]),
-                before is not None, tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
-                rng.choice(["raise", "return"]), rng.choice([0.0, 0.0, 0.05]),
-            )
-        )  # fmt: skip
+    for number in range(rng.randint(1 + (theme == "replaced"), 3)):
+        replaces = orders and (theme == "replaced" or rng.random() < 0.5)
+        orders.append(_order(rng, number, rng.choice(orders) if replaces else None))
     return sorted(orders, key=lambda one: one.at)
 
 
-def _deed(rng: random.Random, orders: tuple[Order, ...]) -> Deed:
+def _order(rng: random.Random, number: int, before: Order | None) -> Order:
+    count = rng.randint(1, 12)
+    special = {index: rng.choice(SPECIAL) for index in range(count) if rng.random() < rng.choice([0.0, 0.1, 0.3])}
+    at = rng.uniform(0.0, PUSHES) if before is None else before.at + rng.uniform(0.05, before.seconds_in_all)
+    return Order(
+        number, round(at, 3), before.id if before else f"m{number}", count, rng.choice([None, 1, 2, 3, 5, 12]),
+        rng.choice([0.002, 0.03, 0.1, 0.2]), special,
+        rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]),
+        before is not None, tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
+        rng.choice(["raise", "return"]), rng.choice([0.0, 0.0, 0.05]),
+    )  # fmt: skip
+
+
+def _deed(rng: random.Random, orders: tuple[Order, ...], kind: str) -> Deed:
     order = rng.choice(orders)  # while it runs there is something to be broken
     at = order.at + rng.uniform(0.0, order.seconds_in_all)
-    kind = _weighed(rng, WEIGHTS)
     seconds, what = _MORE.get(kind, _no_more)(rng, orders)
     return Deed(round(at, 3), kind, rng.randrange(1000), seconds, what)
 
@@ -189,6 +223,7 @@ def _crash(rng: random.Random, _orders: tuple[Order, ...]) -> tuple[float, Any]:
     return rng.choice([0.005, 0.02, 0.3, 3.0]), (rng.choice([0.0, 0.05, 0.2, 0.5, 1.0]), _weighed(rng, OPERATIONS))
 
 
+_AT = ("network", "crash")  # happen when somebody does a certain thing
 _MORE: dict[str, Callable[[random.Random, tuple[Order, ...]], tuple[float, Any]]] = {
     "pause": lambda rng, _: (rng.choice([0.05, 0.5, 2.0, 5.0]), None),
     "pause process": lambda rng, _: (rng.choice([0.05, 0.5, 2.0, 5.0]), None),
@@ -211,5 +246,16 @@ _MORE: dict[str, Callable[[random.Random, tuple[Order, ...]], tuple[float, Any]]
 WEIGHTS = {
     "kill service": 3, "kill process": 3, "kill host": 1, "kill person": 0.7, "stop service": 1, "pause": 3,
     "pause process": 1, "outage": 2, "full": 1, "deaf": 1, "rollback": 2, "crash": 4, "network": 12, "cancel": 1,
-    "requeue": 1, "delete": 0.3, "clock": 1, "server's clock": 0.3, "confuse": 0.8, "spoil": 0.3,
+    "requeue": 1, "delete": 0.3, "clock": 1, "server's clock": 0.3, "confuse": 1.6, "spoil": 0.3,
 }  # fmt: skip
+
+_FAULTS: dict[str, tuple[dict[str, float], list[str]]] = {
+    "pushed": ({"network": 2.0, "crash": 2.0, "rollback": 1.0}, ["begin", "write", "write", "exec"]),
+    "replaced": (
+        {"network": 3.0, "deaf": 1.0, "cancel": 2.0, "kill person": 0.5},
+        ["claim", "commit", "close", "expire", "release"],
+    ),
+    "reopened": ({"network": 3.0, "requeue": 4.0, "kill service": 0.5}, ["close", "close", "expire", "open"]),
+    "lost": ({"crash": 2.0, "rollback": 1.0}, ["commit", ""]),
+}
+"""Theme -> which faults there are in it, and during which operations."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gc
 import random
+import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.simulation import patches, plan
+from tests.simulation.loop import Stuck
 from tests.simulation.plan import Plan
 from tests.simulation.world import World
+from tests.waiting import HANGS
 
 _cpu = time.process_time  # the real one, whatever the time is in a world
 
@@ -46,7 +51,8 @@ def run(given: Plan) -> Outcome:
     world = World(given)
     failure = ""
     try:
-        world.run()
+        with _bounded():
+            world.run()
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
     finally:
@@ -54,6 +60,22 @@ def run(given: Plan) -> Outcome:
         gc.collect()
         gc.enable()
     return Outcome(given, failure, str(world.story), world.faults.done, world.loop.steps, _cpu() - began)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """End what goes round in circles in which no time passes, wherever it is."""
+
+    def ring(*_: object) -> None:
+        raise Stuck(f"it has not come to an end within {HANGS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, HANGS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def run_seed(seed: int) -> Outcome:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import heapq
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -77,13 +77,12 @@ class Saved:
     """What would be on disk.
 
     Args:
-        beside: What others want to remember of the same moment.
+        data: Pickled: all that there is, and what others want to remember of the same moment.
     """
 
     moment: float
     life: int
-    items: dict[bytes, Any]
-    beside: Any
+    data: bytes
 
 
 class Server:
@@ -148,7 +147,8 @@ class Server:
 
     def save(self) -> Saved:
         """As the disk would have it now."""
-        return Saved(self.loop.now, self.life, copy.deepcopy(self.db), copy.deepcopy(self.remember()))
+        data = pickle.dumps((self.db, self.remember()), pickle.HIGHEST_PROTOCOL)  # a tenth of what copying takes
+        return Saved(self.loop.now, self.life, data)
 
     def stop(self) -> None:
         """It dies: connections break, and it answers nobody."""
@@ -161,8 +161,8 @@ class Server:
         self.fake.script_cache.clear()
         if saved is not None:
             database = self.fake.dbs[0]
-            database._dict = copy.deepcopy(saved.items)
+            database._dict, beside = pickle.loads(saved.data)
             heap = [(item.expireat, key) for key, item in database._dict.items() if item.expireat is not None]
             heapq.heapify(heap)
             database._expiry_heap = heap
-            self.recall(copy.deepcopy(saved.beside))
+            self.recall(beside)

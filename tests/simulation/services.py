@@ -109,6 +109,7 @@ class Service(Process):
         super().kill()
         for process in [one for one in self._world.pool.values() if one.service == self.name]:
             process.kill()
+        self._world.ledger.service_died(self.name, self._world.is_stored)
 
     def stop(self) -> None:
         self.inbox.put(Stop(time.monotonic() + 2.0))

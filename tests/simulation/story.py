@@ -91,8 +91,14 @@ def _lost(_args: list[bytes], reply: Any) -> str:
     return f"finds lost {reply}" if reply else ""
 
 
+def _looks(args: list[bytes], reply: Any) -> str:
+    """Told only where there is something to be done."""
+    return _plain(args, reply) if reply else ""
+
+
 _LINES = {
-    "claim": _claims, "commit": _commits, "renew": _renewals, "lost": _lost, "mirror": lambda _args, _reply: "",
+    "look": _looks, "claim": _claims, "commit": _commits, "renew": _renewals, "lost": _lost,
+    "mirror": lambda _args, _reply: "",
 }  # fmt: skip
 
 

@@ -110,9 +110,10 @@ class World:
         """Somebody has deleted a part of this map's keys."""
         self.damaged.add(map_id)
         job = self.server.value(f"rq:job:{map_id}")
-        if job is None or job.getall().get(b"status", b"").decode() in ENDED:
-            self.too_late.add(map_id)
         seen = self.server.value(MapKeys(map_id).hash)
+        proved = seen is not None and seen.getall().get(b"state") == b"closed"
+        if job is None or proved or job.getall().get(b"status", b"").decode() in ENDED:
+            self.too_late.add(map_id)
         if seen is not None:
             self.oracle.spoiled.add(seen.getall().get(b"incarnation"))
 
@@ -122,6 +123,13 @@ class World:
 
     def of_id(self, map_id: str) -> list[Push]:
         return [push for push in self.pushes.values() if push.order.id == map_id and push.began]
+
+    def is_stored(self, push: int, index: int) -> bool:
+        """Whether what came of an item is there, or nobody wants it any more."""
+        seen = self.oracle.see(self.pushes[push].order.id)
+        if seen is None or self.incarnations.get(seen.fields.get(b"incarnation", b"")) != push:
+            return True
+        return index in seen.placed() or str(index).encode() in seen.errors
 
     def lost_since(self, push: Push) -> bool:
         """Whether the server has come back as it was before this push was over."""

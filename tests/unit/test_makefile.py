@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def would_run(folder: Path, target: str) -> str:
+def would_run(folder: Path, *target: str) -> str:
     shutil.copy(ROOT / "Makefile", folder)
     if not (folder / "pyproject.toml").exists():
         shutil.copy(ROOT / "pyproject.toml", folder)
-    command = [shutil.which("make") or "make", "-n", target]
+    command = [shutil.which("make") or "make", "-n", *target]
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=True).stdout
 
@@ -32,3 +35,21 @@ def test_a_demo_of_what_is_installed_begins_at_once(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv/.ready").touch()
     assert would_run(tmp_path, "demo").split() == [".venv/bin/taskq", "demo"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        (["SEEDS=100000"], "--seeds 100000"),
+        (["SEED=0"], "--seed 0"),
+        (["SEED=4", "MUTATION=RQ's cleaning"], "--seed 4 --mutation RQ's cleaning"),
+        (["MUTATIONS=1"], "--mutations"),
+        ([], ""),
+    ],
+)
+def test_a_simulation_is_told_what_was_asked_for(tmp_path: Path, given: list[str], options: str) -> None:
+    (tmp_path / ".venv").mkdir()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / ".venv/.ready").touch()
+    told = would_run(tmp_path, "simulate", *given).replace("\\\n", "")
+    assert " ".join(shlex.split(told)) == f".venv/bin/python -m tests.simulation {options}".strip()

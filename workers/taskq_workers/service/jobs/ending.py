@@ -186,12 +186,8 @@ def end_map(state: State, run: MapRun) -> None:
     if run.guest:
         guests.leave(state, run)
         return
-    if run.closed and (error := _why_closed(state, run)) is None:
-        state.worker.forget(run.job, run.execution)
-        state.drop(run)
-        return
     if run.closed:
-        _end_owned(state, run, None, error)
+        _end_closed(state, run)
         return
     run.proof = run.proof or Proof(run.store)
     try:
@@ -208,6 +204,18 @@ def end_map(state: State, run: MapRun) -> None:
         return
     error = failure_text(run.store, info) if info.failed else None
     _end_owned(state, run, info, error)
+
+
+def _end_closed(state: State, run: MapRun) -> None:
+    error = _why_closed(state, run)
+    if error is None:
+        state.worker.forget(run.job, run.execution)
+        state.drop(run)
+    elif run.closed in ("closed", "gone") and _is_open(run):
+        # Redis has died since, and come back as it was before that: it goes on.
+        run.closed, run.look, state.unsure = "", True, True
+    else:
+        _end_owned(state, run, None, error)
 
 
 def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | None) -> None:
@@ -278,6 +286,13 @@ def _why_closed(state: State, run: MapRun) -> str | None:
         return run.store.info().reason or "the map was closed by another worker"
     except (ResultsGoneError, ReplacedError):
         return f"the map {run.job.id} has no keys in Redis: they were deleted, evicted or have expired"
+
+
+def _is_open(run: MapRun) -> bool:
+    try:
+        return run.store.info().state == "open"
+    except (ResultsGoneError, ReplacedError):
+        return False
 
 
 def look(state: State, run: MapRun) -> None:

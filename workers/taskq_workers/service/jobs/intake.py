@@ -18,7 +18,7 @@ from taskq.maps.info import MapInfo, check_announcement
 from taskq.redis import holdings, ids, keys
 from taskq.redis.holdings import Holding
 from taskq.redis.keys import MapField
-from taskq.redis.kinds import HELPER, kind_of
+from taskq.redis.kinds import HELPER, MAP, kind_of
 from taskq.views import tracing
 from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
@@ -123,6 +123,8 @@ def _job(state: State, queue: rq.Queue, job_id: str, fields: dict[bytes, bytes])
         return None  # deleted or expired while it waited; RQ passes over these silently, too
     if fields.get(b"status") in (b"canceled", b"stopped", b"failed"):
         return None  # between our taking it and now; failed: it can't be read, and that is on record
+    if fields.get(b"status") == b"finished" and kind_of(fields).name == MAP:
+        return None  # the id was left of an earlier map, and others have run the one that is there now
     try:
         return state.worker.job_of(job_id, fields)
     except Exception as error:  # noqa: BLE001 - the hash may hold anything, and must not stop the service

@@ -4,7 +4,8 @@ RQ's code makes a pipeline of the worker's connection, says what there is to say
 that transaction watches the index of what the worker holds, and is not made if the entry is gone: the end is on
 record, or we were given up for dead and the job is somebody else's. Of a map it watches the job, too: its id may
 have been pushed again since, and then the end would be recorded of a map that has not begun; or somebody has
-cancelled it, and a failure that is to be tried again would undo that.
+cancelled it, and a failure that is to be tried again would undo that; or its success is on record, for its id has
+come into RQ's lists twice, and two services have begun it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from redis.exceptions import WatchError
 
 from taskq.redis import keys
 
-_WANTED = (b"canceled", b"stopped")  # what RQ calls a job whose end somebody wanted
+_OVER = (b"canceled", b"stopped", b"finished")  # what RQ calls a job that is not to be tried again
 
 
 class NotHeldError(BaseException):
@@ -29,7 +30,7 @@ class NotHeldError(BaseException):
 
 
 class ReplacedJobError(NotHeldError):
-    """The execution is ours, and its job was deleted, cancelled or pushed again; nothing was written."""
+    """The execution is ours, and its job was deleted, cancelled, ended by another or pushed again."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Guard:
             raise NotHeldError(self.entry)
         if self.mark:
             mark, status = pipe.hmget(self.job, keys.JOB_KIND, "status")
-            if mark != self.mark.encode() or status in _WANTED:
+            if mark != self.mark.encode() or status in _OVER:
                 raise ReplacedJobError(self.entry)
 
 

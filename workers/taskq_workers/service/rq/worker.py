@@ -152,8 +152,8 @@ class RQWorker(BaseWorker):
         Args:
             execution: See above.
             record: See above.
-            job: Only if it is this one still, and not cancelled, if it is a map: its id may have been pushed
-                again.
+            job: Only if it is this one still, and neither cancelled nor finished, if it is a map: its id may have
+                been pushed again.
         """
         connection: Any = self.connection
         mark = job.mark if isinstance(job, ServiceJob) else ""
@@ -170,7 +170,7 @@ class RQWorker(BaseWorker):
         finally:
             self.connection = connection
         if replaced and job:
-            log.warning("job %s was deleted, cancelled or pushed again", job.id,
+            log.warning("job %s was deleted, cancelled, ended by another or pushed again", job.id,
                         extra={"action": "replaced", "job": job.id})  # fmt: skip
             self.forget(job, execution)
         return False
