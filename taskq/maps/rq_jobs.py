@@ -27,7 +27,6 @@ from taskq.maps.waiting import Events
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import checked, clock, keys, refusals
-from taskq.redis.keys import MapField
 from taskq.redis.urls import url_of
 from taskq.views.timeline import TimelineNote
 
@@ -35,7 +34,6 @@ RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
 """What RQ raises inside a running job, which must end the job and not just an item."""
 
 MAP_PATH = f"{__name__}.run_map"
-HELP_PATH = f"{__name__}.help_map"
 
 
 def run_map() -> dict[str, Any]:
@@ -84,20 +82,8 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
             info = store.info()
             if not info.complete and not store.release_orphans():
                 store.check()
-                events.next()  # helpers hold the rest
+                events.next()  # others hold the rest
     return info
-
-
-def help_map(map_id: str, incarnation: str = "") -> None:
-    """Run chunks of another job's map until none is pending."""
-    job = get_current_job()
-    assert job is not None
-    store, worker = MapStore(map_id, job.connection, incarnation=incarnation), job.worker_name or "rq"
-    job.connection.hdel(store.keys.hash, MapField.HELPER)
-    try:
-        _work(store, worker)
-    finally:
-        store.release_all(worker)  # if RQ interrupts us, for whatever reason
 
 
 def _work(store: MapStore, worker: str) -> None:

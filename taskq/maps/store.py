@@ -233,10 +233,9 @@ class MapStore(MapReader):
             )
 
     def _is_at_work(self, worker: str) -> bool:
-        ours = (f"{self.keys.id}:", f"{self.keys.id}-helper-")
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))  # of a stock worker
         here = (*holdings.read(self.connection, worker), *(one.decode("utf-8", "replace") for one in executions))
-        return any(key.startswith(ours) for key in here)
+        return any(key.startswith(f"{self.keys.id}:") for key in here)
 
     # -- ends ----------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from rq.job import Job
 
 from taskq.redis import checked, clock, ids, keys, services
 from taskq.redis.keys import MapField, MapKeys
-from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.services import ServiceInfo
 from taskq.views import waits
 from taskq.views.progress import Progress
@@ -54,7 +54,7 @@ class QueueLine:
     """One queue.
 
     Args:
-        jobs: RQ's status -> how many jobs are in it; ``queued`` counts no helper jobs of those looked at.
+        jobs: RQ's status -> how many jobs are in it.
         waiting: Chunks outstanding that nobody holds yet; a plain job is one chunk.
         claimed: Chunks outstanding that are with a service.
         maps: Maps that run, then those that wait.
@@ -126,13 +126,12 @@ def _read(connection: Any, queue: rq.Queue) -> QueueLine:
         *_maps(connection, queue.name, "started", [one for one in started if kinds[one] == MAP]),
         *_maps(connection, queue.name, "queued", [one for one in queued if kinds[one] == MAP]),
     ]
-    helpers = sum(kinds[one] == HELPER for one in queued)
-    plain_queued = max(0, length - helpers - sum(kinds[one] == MAP for one in queued))
+    plain_queued = max(0, length - sum(kinds[one] == MAP for one in queued))
     return QueueLine(
         queue.name,
         {
-            "queued": length - helpers,
-            "started": sum(kinds[one] != HELPER for one in started),
+            "queued": length,
+            "started": len(started),
             **dict(zip(registries, counts, strict=True)),
         },
         waiting=plain_queued + sum(one.waiting for one in maps),
@@ -142,7 +141,7 @@ def _read(connection: Any, queue: rq.Queue) -> QueueLine:
 
 
 def _kinds(connection: Any, found: Iterable[str]) -> dict[str, str]:
-    """What kind of job each is: "map", "helper", or ""."""
+    """What kind of job each is: "map", or ""."""
     jobs = list(found)
     with connection.pipeline(transaction=False) as pipe:
         for job_id in jobs:

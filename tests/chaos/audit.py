@@ -162,10 +162,9 @@ def left_over(connection: Any, pushed: list[Pushed], abandoned: str) -> Problems
 
 
 def not_at_rest(connection: Any) -> Problems:
-    """Executions, claims, queued and helper jobs: none while every job has ended."""
+    """Executions, claims and queued jobs: none while every job has ended."""
     problems = [f"{key.decode()} is left" for key in connection.scan_iter("rq:execution*", count=1000)]
     problems += [f"{key.decode()} is left" for key in connection.scan_iter("taskq:*:claims", count=1000)]
-    problems += [f"{key.decode()} is left" for key in connection.scan_iter("rq:job:*-helper-*", count=1000)]
     for name in QUEUES:
         for key in (f"rq:queue:{name}", f"rq:queue:{name}:intermediate"):
             if ids := connection.lrange(key, 0, -1):

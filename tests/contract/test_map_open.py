@@ -144,7 +144,7 @@ def test_the_claims_of_the_dead_come_back(store: MapStore) -> None:
     for name in (B, "dead", "late"):
         claim(store, 1, name)
     works_on(store, B, store.keys.id)
-    works_on(store, "late", f"{store.keys.id}-helper-1")
+    works_on(store, "late", store.keys.id)
     assert store.release_orphans() == 1
     assert held(store, B) == {"0:3": 0}
     assert held(store, "late") == {"6:3": 0}, "who is dead, and still holds it, is somebody else's to recover"

@@ -19,7 +19,7 @@ from taskq_workers.service.jobs import guests
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
 from tests import jobs
-from tests.integration.pretence import announce, call_for_help, claim, owner_of
+from tests.integration.pretence import announce, claim, owner_of
 from tests.waiting import HANGS, LONG, wait_until
 
 
@@ -116,16 +116,6 @@ def test_a_register_that_was_lost_is_made_anew(fake_queue: Queue, tmp_path: Path
         wait_until(lambda: fake_queue.connection.zscore(keys.OPEN + fake_queue.name, job.id))
         flag.touch()
         assert job.get(timeout=HANGS)
-
-
-def test_an_owner_of_schema_2_calls_for_help(fake_queue: Queue) -> None:
-    announce(fake_queue, "owner")
-    job = fake_queue.map(jobs.square, range(30), chunksize=1)
-    call_for_help(fake_queue, job)
-    with running_worker(fake_queue, processes=1):
-        wait_until(lambda: job.progress.done == 30)
-        assert fake_queue.job_ids == []
-        assert not fake_queue.connection.keys("rq:job:*helper*")
 
 
 def test_a_stopping_guest_leaves_everything_behind(fake_queue: Queue, tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
 from taskq.redis.keys import MapKeys
-from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.limits import USUAL
 from taskq.redis.urls import url_of
 from taskq_workers import logs, signals, user_path
@@ -236,7 +235,6 @@ def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
             Path(new.path).read_bytes() if new.path else new.function
         )
         job = jobs.job_of(new.job_id, new.fields)
-        if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
-            job.check()
+        job.check()
         _maps[task.key] = function, job, keys
     return _maps[task.key]

@@ -24,10 +24,9 @@ from taskq.errors import TaskqError
 from taskq.maps import strangers
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.redis import checked, holdings, ids, keys, services
-from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import says_damage
-from taskq_workers import clock
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap, State
@@ -183,10 +182,3 @@ def register(state: State) -> None:
     for run, reply in zip(owned, replies, strict=True):
         if says_damage(reply):
             state.connection.delete(keys.OPEN + run.queue.name)  # it comes back with the next look
-
-
-def called(state: State, map_id: str, incarnation: str, queue: str) -> None:
-    """Enter a map in the register whose owner, of schema 2, has called for help: it does not know of registers."""
-    state.connection.hdel(MapKeys(map_id).hash, MapField.HELPER)
-    state.connection.zadd(keys.OPEN + queue, {map_id: clock.SERVER.now()}, nx=True)
-    state.open.setdefault((map_id, incarnation), OpenMap(map_id, incarnation, queue, 1, 0)).pending = 1
