@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from unittest.mock import patch
 
-from tests.simulation import plan
+from tests.simulation import themes
 from tests.simulation.mutations import MUTATIONS, by_name
 from tests.simulation.shrink import Shrinker
 
@@ -109,7 +109,7 @@ def tell(seed: int, mutation: str = "", *, shrunk: bool = True) -> tuple[bool, s
     from tests.simulation.run import run
 
     with by_name(mutation).applied() if mutation else nullcontext():
-        came = run(plan.draw(seed))
+        came = run(themes.draw(seed))
         kind = came.failure.partition(":")[0]
         if came.failure and shrunk:
             shrinker = Shrinker(lambda tried: run(tried).failure.partition(":")[0] == kind)
