@@ -27,7 +27,7 @@ from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
-from taskq.maps.outage import rides_out
+from taskq.maps.outage import GoesOnError, rides_out
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -206,7 +206,7 @@ class MapJob(Controlled):
         if errors == "raise" and end.errors:
             raise DamagedError(f"{self.store.keys.errors} holds records, and the map's hash tells of none")
         if not info.complete:
-            raise self._early_end(info)
+            raise self._early_end(info) if self.ready() else GoesOnError
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
         with self._undisturbed():
@@ -310,6 +310,8 @@ class MapJob(Controlled):
             # A loop would take these two for its regular end.
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
+            if not self.ready():
+                raise GoesOnError
             return self._early_end(info)
         with self._undisturbed():
             self._completed.prove(info)

@@ -22,8 +22,15 @@ _PAUSES = (0.05, 1.0)  # seconds: the first and the longest between two tries
 T = TypeVar("T")
 
 
+class GoesOnError(Exception):
+    """The map had ended, and goes on: the server came back as it was before, or somebody has it tried again.
+
+    Nobody sees it: ``through_outages`` asks anew.
+    """
+
+
 def through_outages(connection: Any, timeout: float | None, ask: Callable[[float | None], T]) -> T:
-    """What ``ask`` returns, asked anew after each outage; said on stderr once for each.
+    """What ``ask`` returns, asked anew after each outage, and if the map goes on; outages are said on stderr.
 
     Args:
         connection: To the server.
@@ -39,6 +46,8 @@ def through_outages(connection: Any, timeout: float | None, ask: Callable[[float
     while True:
         try:
             return ask(None if timeout is None else max(0.0, deadline - time.monotonic()))
+        except GoesOnError:
+            continue
         except (RedisError, OSError, ServerError) as error:
             now = time.monotonic()
             if not _is_away(error) or now >= deadline:

@@ -86,6 +86,19 @@ def test_a_reason_that_cant_be_encoded(store: MapStore) -> None:
     assert store.info().reason == "half ? of a pair"
 
 
+def test_no_end_is_put_on_what_was_not_announced(store: MapStore) -> None:
+    """The server has come back as it was while the map was written; its owner does not know yet."""
+    connection, hash_key = store.connection, store.keys.hash
+    connection.hset(hash_key, "state", "writing")
+    connection.expire(hash_key, 100)
+    store.close("why")
+    store.expire(1000)
+    assert connection.hmget(hash_key, "state", "reason") == [b"writing", None]
+    assert 0 < connection.ttl(hash_key) <= 100
+    store.expire(0)
+    assert not connection.exists(hash_key)
+
+
 def test_a_map_that_is_gone(any_queue: Queue) -> None:
     store = MapStore("gone", any_queue.connection)
     assert store.read_claims(store.claim(A, 1), A) == ClaimReply("", 0, [])

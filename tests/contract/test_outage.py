@@ -152,3 +152,22 @@ def test_an_items_own_error_is_none_of_the_servers(any_queue: Queue, error: type
         with pytest.raises(error, match="of the item") as caught:
             ask()
         assert not isinstance(caught.value, ServerError)
+
+
+@pytest.mark.parametrize("read", [lambda job: job.get(), list], ids=["get", "iteration"])
+def test_who_has_seen_an_end_that_the_server_has_lost_waits_on(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, read: Callable[[MapJob], list[Any]]
+) -> None:
+    job, ready, asked = any_queue.map(jobs.square, range(3)), MapJob.ready, []
+
+    def ask(self: MapJob) -> bool:
+        asked.append(1)
+        if len(asked) == 1:
+            return True  # and now the server comes back as it was before
+        if len(asked) == 3:
+            drain(any_queue)
+        return ready(self)
+
+    monkeypatch.setattr(MapJob, "ready", ask)
+    assert read(job) == [0, 1, 4]
+    assert len(asked) >= 3

@@ -4,7 +4,8 @@
 dispatchers, producers and callers with redis-py. What stands for something else: sockets, clocks, pool processes,
 RQ's fetcher, messages.
 
-- A world: ``plan.py`` (who pushes what, and which faults there are, drawn from a seed), ``world.py``, ``run.py``.
+- A world: ``themes.py`` (draws plans), ``plan.py`` (who pushes what, and which faults there are), ``world.py``,
+  ``run.py``.
 - What it is made of: ``loop.py`` (time, hosts, processes, tasks), ``wire.py`` and ``messages.py`` (the network),
   ``server.py``, ``services.py`` (with their managers), ``processes.py`` (of their pools), ``people.py`` (producers
   and callers), ``items.py`` (what maps run), ``patches.py`` (puts all that in the places of the real ones).

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from unittest.mock import patch
 
-from tests.simulation import plan
+from tests.simulation import themes
+from tests.simulation.mutate import Mutation
 from tests.simulation.mutations import MUTATIONS, by_name
 from tests.simulation.shrink import Shrinker
 
@@ -109,7 +110,7 @@ def tell(seed: int, mutation: str = "", *, shrunk: bool = True) -> tuple[bool, s
     from tests.simulation.run import run
 
     with by_name(mutation).applied() if mutation else nullcontext():
-        came = run(plan.draw(seed))
+        came = run(themes.draw(seed))
         kind = came.failure.partition(":")[0]
         if came.failure and shrunk:
             shrinker = Shrinker(lambda tried: run(tried).failure.partition(":")[0] == kind)
@@ -119,13 +120,19 @@ def tell(seed: int, mutation: str = "", *, shrunk: bool = True) -> tuple[bool, s
 
 def first_seed(mutation: str, most: int) -> tuple[int | None, str]:
     """The first seed that shows a mutation, and what it shows; None if none of the first ``most`` does."""
+    for seed in _wanted(range(most)):
+        if failure := _shows(by_name(mutation), seed):
+            return seed, failure
+    return None, ""
+
+
+def _shows(mutation: Mutation, seed: int) -> str:
+    """What is wrong in this world, and only with this mutation; "" if nothing is."""
     from tests.simulation.run import run_seed
 
-    with by_name(mutation).applied():
-        for seed in _wanted(range(most)):
-            if failure := run_seed(seed).failure:
-                return seed, failure
-    return None, ""
+    with mutation.applied():
+        failure = run_seed(seed).failure
+    return failure if failure and not run_seed(seed).failure else ""
 
 
 def shown_by(names: list[str]) -> dict[str, int | None]:
@@ -134,13 +141,10 @@ def shown_by(names: list[str]) -> dict[str, int | None]:
     The seed that a mutation has is tried first. Each change of the product makes other worlds of the same seeds,
     so that now and then it shows nothing any more.
     """
-    from tests.simulation.run import run_seed
-
     found: dict[str, int | None] = {}
     for one in map(by_name, names):
-        with one.applied():
-            seeds = _wanted(chain([one.seed], range(MAKE_TEST)))
-            found[one.name] = next((seed for seed in seeds if run_seed(seed).failure), None)
+        seeds = _wanted(chain([one.seed], range(MAKE_TEST)))
+        found[one.name] = next((seed for seed in seeds if _shows(one, seed)), None)
     return found
 
 

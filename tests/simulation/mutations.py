@@ -84,7 +84,7 @@ MUTATIONS = (
     ),
     _m(
         "no incarnation check in a close", 0,
-        (_LUA + "close.lua", "if map[1] ~= ARGV[1] or ARGV[9]", "if not map[1] or ARGV[9]"),
+        (_LUA + "close.lua", "if map[1] ~= ARGV[1] or map[6]", "if not map[1] or map[6]"),
     ),
     _m(
         "no incarnation check where keys get a limit", 0,
@@ -95,10 +95,14 @@ MUTATIONS = (
         ("taskq/maps/reader.py", "if incarnation is None or incarnation == self.known.incarnation.encode():",
          "if True:"),
     ),
+    _m(
+        "a map that is not announced is closed", 0,
+        (_LUA + "close.lua", " or map[6] == 'writing' or", " or"),
+    ),
     # -- what comes late -------------------------------------------------------------------------------
     _m(
         "a limit that comes late is put on an open map", 0,
-        (_LUA + "expire.lua", "redis.call('HGET', KEYS[2], 'state') == 'open' then", "false then"),
+        (_LUA + "expire.lua", "if state == 'open' or state == 'writing' then", "if false then"),
     ),
     _m(
         "a close that comes late closes a map that was opened again", 0,

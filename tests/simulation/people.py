@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from redis import ConnectionPool, Redis
-from redis.backoff import NoBackoff
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Retry as Tries
@@ -21,13 +21,15 @@ from taskq.maps.job import MapJob
 from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
 from taskq.payload import codec
+from taskq.redis.patience import Patience
 from tests.simulation import items, verdicts
 from tests.simulation.loop import Host, Process
 from tests.simulation.oracle import Violation
 from tests.simulation.plan import Order
 from tests.simulation.wire import client
 
-_RETRIES = 3  # redis-py's, as a producer has them
+_RETRIES = 3  # redis-py's, as ``connect`` has them
+_PATIENCE = 10.0  # seconds, of those who are patient
 
 
 class SimRedis(Redis):
@@ -54,11 +56,12 @@ class Push:
 class Person(Process):
     """Somebody with a connection."""
 
-    def __init__(self, world: Any, name: str, host: Host) -> None:
+    def __init__(self, world: Any, name: str, host: Host, *, patient: bool = False) -> None:
         super().__init__(world.loop, name, host)
         self.world = world
         self.patience = 0.5  # seconds until it tries again
-        self.connection = client(world.network, self, SimRedis, ConnectionPool, Retry(NoBackoff(), _RETRIES))
+        retry = Patience(_PATIENCE) if patient else Retry(ExponentialBackoff(cap=1.0, base=0.02), _RETRIES)
+        self.connection = client(world.network, self, SimRedis, ConnectionPool, retry)
 
     def try_later(self) -> None:
         """Wait, for longer each time."""
@@ -73,7 +76,7 @@ class Producer(Person):
     """Pushes one map, and waits for it."""
 
     def __init__(self, world: Any, order: Order, host: Host) -> None:
-        super().__init__(world, f"producer {order.number}", host)
+        super().__init__(world, f"producer {order.number}", host, patient=order.patient)
         self.push = world.pushes[order.number]
 
     def run(self) -> None:

@@ -1,9 +1,9 @@
-"""What is to happen in one world: who pushes what, and which faults there are. Drawn from one seed."""
+"""What is to happen in one world: who pushes what, and which faults there are."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ class Order:
         callers: Who wait for it besides the producer, each in one of ``WAYS``.
         tries: RQ's retries.
         pushing: Seconds between two items, as their producer makes them.
+        patient: Its producer waits for a server that is away.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Order:
     callers: tuple[str, ...] = ()
     errors: str = "raise"
     pushing: float = 0.0
+    patient: bool = False
 
     @property
     def seconds_in_all(self) -> float:
@@ -48,7 +50,8 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
-            f"{', made slowly' if self.pushing else ''}{f', {self.tries} retries' if self.tries else ''}"
+            f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
+            f"{f', {self.tries} retries' if self.tries else ''}"
             f"{', in place of an earlier one' if self.again else ''}"
             f"{', and besides ' * bool(self.callers)}{', '.join(self.callers)}"
         )
@@ -117,19 +120,11 @@ class Plan:
         return "\n".join([head, *map(str, self.orders), *map(str, self.deeds)])
 
 
-THEMES = {
-    "all": 8,  # a mixture of all that may happen
-    "few": 4,  # many times the same few faults
-    "pushed": 2,  # there is trouble while a map is written
-    "replaced": 2,  # maps are cancelled, and pushed again under their ids, and requests come late
-    "reopened": 2,  # maps fail, and are tried again
-    "lost": 2,  # somebody reads while the server loses what it has got last
-}
 WAYS = ("get", "each", "follow", "follow as completed")
 SPECIAL = ("fails", "fails once", "fails later", "poison", "deadly once", "long", "")
 OPERATIONS = {
     "claim": 3, "commit": 4, "open": 2, "close": 3, "expire": 3, "begin": 2, "write": 2, "exec": 3, "hold": 1,
-    "renew": 1, "unrecorded": 2, "": 1,
+    "take": 2, "renew": 1, "unrecorded": 2, "": 1,
 }  # fmt: skip
 AFTER_DEATHS = {"release": 1, "split": 1}
 FATES = {"reply lost": 2, "request lost": 1, "torn": 1, "late": 3, "last words": 3, "twice": 3, "stall": 2}
@@ -142,54 +137,25 @@ def _weighed(rng: random.Random, table: dict[str, float] | dict[str, int]) -> st
     return rng.choices(list(table), list(table.values()))[0]
 
 
-def draw(seed: int) -> Plan:
-    """The plan of a seed. What takes two rare things at once is found where little but these two happens."""
-    rng = random.Random(seed)
-    theme = _weighed(rng, THEMES)
-    orders = tuple(_orders(rng, theme))
-    weights, wanted = _faults(rng, theme)
-    deeds = [_deed(rng, orders, _weighed(rng, weights)) for _ in range(rng.randint(1, 8))]
-    if wanted:
-        deeds = [replace(one, what=(one.what[0], wanted)) if one.kind in _AT else one for one in deeds]
-    skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
-    hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
-    return Plan(
-        seed, hosts, services, rng.randint(1, 2), rng.choice([1.5, 3.0]), orders,
-        tuple(sorted(deeds, key=lambda one: one.at)), skews if rng.random() < 0.3 else (0.0, 0.0, 0.0),
-        rng.choice([None, None, None, 1, 5]), rng.choice([0.0, 0.0, 0.0, 0.3, 1.0]),
-    )  # fmt: skip
-
-
-def _faults(rng: random.Random, theme: str) -> tuple[dict[str, float], str]:
-    """Which faults there are, and during which operation, if it is always the same."""
-    if theme == "few":
-        kinds = rng.choices(list(WEIGHTS), [1.0 + weight / 2 for weight in WEIGHTS.values()], k=rng.randint(1, 3))
-        return dict.fromkeys(kinds, 1.0), rng.choice([*OPERATIONS, *AFTER_DEATHS])
-    if theme in _FAULTS:
-        weights, operations = _FAULTS[theme]
-        return weights, rng.choice(operations)
-    return WEIGHTS, ""
-
-
-def _orders(rng: random.Random, theme: str) -> list[Order]:
-    if theme == "lost":
-        return [Order(0, 0.1, "m0", rng.randint(6, 12), 1, 0.1, callers=tuple(rng.sample(WAYS, 2)))]
-    if theme == "pushed":
-        count, chunksize = rng.randint(6, 12), rng.choice([1, 2])
-        return [Order(0, 0.1, "m0", count, chunksize, 0.03, tries=rng.choice([0, 1]), pushing=0.05)]
-    if theme == "reopened":
-        special = {index: rng.choice(["fails", "fails once", ""]) for index in range(3)} | {3: "fails once"}
-        return [
-            Order(0, 0.1, "m0", rng.randint(4, 8), rng.choice([1, 2]), 0.1, special, tries=rng.choice([0, 1, 2]))
-        ]
+def mixed(rng: random.Random, *, few: bool) -> tuple[list[Order], list[Deed]]:
+    """All that may happen; or ``few`` kinds of it, many times, during the same operation."""
     orders: list[Order] = []
-    for number in range(rng.randint(1 + (theme == "replaced"), 3)):
-        replaces = orders and (theme == "replaced" or rng.random() < 0.5)
-        orders.append(_order(rng, number, rng.choice(orders) if replaces else None))
-    return sorted(orders, key=lambda one: one.at)
+    for number in range(rng.randint(1, 3)):
+        before = rng.choice(orders) if orders and rng.random() < 0.5 else None
+        orders.append(order(rng, number, before))
+    weights = WEIGHTS
+    if few:
+        kinds = rng.choices(list(WEIGHTS), [1.0 + weight / 2 for weight in WEIGHTS.values()], k=rng.randint(1, 3))
+        weights = dict.fromkeys(kinds, 1.0)
+    deeds = [_deed(rng, orders, _weighed(rng, weights)) for _ in range(rng.randint(1, 8))]
+    if few:
+        wanted = rng.choice([*OPERATIONS, *AFTER_DEATHS])
+        deeds = [replace(one, what=(one.what[0], wanted)) if one.kind in _AT else one for one in deeds]
+    return orders, deeds
 
 
-def _order(rng: random.Random, number: int, before: Order | None) -> Order:
+def order(rng: random.Random, number: int, before: Order | None) -> Order:
+    """A push of any kind; or in place of an earlier one."""
     count = rng.randint(1, 12)
     special = {index: rng.choice(SPECIAL) for index in range(count) if rng.random() < rng.choice([0.0, 0.1, 0.3])}
     at = rng.uniform(0.0, PUSHES) if before is None else before.at + rng.uniform(0.05, before.seconds_in_all)
@@ -198,33 +164,33 @@ def _order(rng: random.Random, number: int, before: Order | None) -> Order:
         rng.choice([0.002, 0.03, 0.1, 0.2]), special,
         rng.choice([None, 1.0]) if "long" in special.values() else None, rng.choice([0, 0, 1, 2]),
         before is not None, tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
-        rng.choice(["raise", "return"]), rng.choice([0.0, 0.0, 0.05]),
+        rng.choice(["raise", "return"]), rng.choice([0.0, 0.0, 0.05]), rng.choice([False, True]),
     )  # fmt: skip
 
 
-def _deed(rng: random.Random, orders: tuple[Order, ...], kind: str) -> Deed:
+def _deed(rng: random.Random, orders: Sequence[Order], kind: str) -> Deed:
     order = rng.choice(orders)  # while it runs there is something to be broken
     at = order.at + rng.uniform(0.0, order.seconds_in_all)
     seconds, what = _MORE.get(kind, _no_more)(rng, orders)
     return Deed(round(at, 3), kind, rng.randrange(1000), seconds, what)
 
 
-def _no_more(_rng: random.Random, _orders: tuple[Order, ...]) -> tuple[float, Any]:
+def _no_more(_rng: random.Random, _orders: Sequence[Order]) -> tuple[float, Any]:
     return 0.0, None
 
 
-def _network(rng: random.Random, orders: tuple[Order, ...]) -> tuple[float, Any]:
+def _network(rng: random.Random, orders: Sequence[Order]) -> tuple[float, Any]:
     deadly = any(what in ("poison", "deadly once") for order in orders for what in order.items.values())
     wanted = _weighed(rng, AFTER_DEATHS if deadly and rng.random() < 0.5 else OPERATIONS)
     return rng.choice([0.001, 0.02, 0.3, 2.0, 5.0]), (_weighed(rng, FATES), wanted)
 
 
-def _crash(rng: random.Random, _orders: tuple[Order, ...]) -> tuple[float, Any]:
+def _crash(rng: random.Random, _orders: Sequence[Order]) -> tuple[float, Any]:
     return rng.choice([0.005, 0.02, 0.3, 3.0]), (rng.choice([0.0, 0.05, 0.2, 0.5, 1.0]), _weighed(rng, OPERATIONS))
 
 
 _AT = ("network", "crash")  # happen when somebody does a certain thing
-_MORE: dict[str, Callable[[random.Random, tuple[Order, ...]], tuple[float, Any]]] = {
+_MORE: dict[str, Callable[[random.Random, Sequence[Order]], tuple[float, Any]]] = {
     "pause": lambda rng, _: (rng.choice([0.05, 0.5, 2.0, 5.0]), None),
     "pause process": lambda rng, _: (rng.choice([0.05, 0.5, 2.0, 5.0]), None),
     "outage": lambda rng, _: (rng.choice([0.05, 0.5, 3.0, 6.0, LONGEST]), None),
@@ -248,14 +214,3 @@ WEIGHTS = {
     "pause process": 1, "outage": 2, "full": 1, "deaf": 1, "rollback": 2, "crash": 4, "network": 12, "cancel": 1,
     "requeue": 1, "delete": 0.3, "clock": 1, "server's clock": 0.3, "confuse": 1.6, "spoil": 0.3,
 }  # fmt: skip
-
-_FAULTS: dict[str, tuple[dict[str, float], list[str]]] = {
-    "pushed": ({"network": 2.0, "crash": 2.0, "rollback": 1.0}, ["begin", "write", "write", "exec"]),
-    "replaced": (
-        {"network": 3.0, "deaf": 1.0, "cancel": 2.0, "kill person": 0.5},
-        ["claim", "commit", "close", "expire", "release"],
-    ),
-    "reopened": ({"network": 3.0, "requeue": 4.0, "kill service": 0.5}, ["close", "close", "expire", "open"]),
-    "lost": ({"crash": 2.0, "rollback": 1.0}, ["commit", ""]),
-}
-"""Theme -> which faults there are in it, and during which operations."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.simulation import patches, plan
+from tests.simulation import patches, themes
 from tests.simulation.loop import Stuck
 from tests.simulation.plan import Plan
 from tests.simulation.world import World
@@ -80,4 +80,4 @@ def _bounded() -> Iterator[None]:
 
 def run_seed(seed: int) -> Outcome:
     """As ``run``, of the plan which is drawn from a seed."""
-    return run(plan.draw(seed))
+    return run(themes.draw(seed))

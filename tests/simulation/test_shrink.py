@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.simulation import plan
+from tests.simulation import themes
 from tests.simulation.plan import Deed, Plan
 from tests.simulation.shrink import Shrinker
 
 
 def rich() -> Plan:
     """A plan with something of everything, as drawn."""
-    drawn = (plan.draw(seed) for seed in range(1000))
+    drawn = (themes.draw(seed) for seed in range(1000))
     return next(
         one
         for one in drawn

@@ -3,14 +3,16 @@
 -- KEYS  1 taskq:maps   2 taskq:{id}   3.. the map's other keys
 -- ARGV  1 the incarnation   2 seconds; -1: for ever, 0: not at all   3 the map's id
 -- Returns 1; 0 if another incarnation has taken its place, or if it is open, and shall live on: then this was said at
--- its end, has come late, and meanwhile it was opened again.
+-- its end, has come late, and meanwhile it was opened again. Or the server has come back as it was before it was
+-- announced: then it has the limit of what is written.
 
 local incarnation = redis.pcall('HGET', KEYS[2], 'incarnation') -- whatever that key is by now
 if type(incarnation) == 'string' and incarnation ~= ARGV[1] then
     return 0
 end
 local ttl = tonumber(ARGV[2])
-if ttl > 0 and incarnation == ARGV[1] and redis.call('HGET', KEYS[2], 'state') == 'open' then
+local state = ttl > 0 and incarnation == ARGV[1] and redis.call('HGET', KEYS[2], 'state')
+if state == 'open' or state == 'writing' then
     return 0
 end
 for i = 2, #KEYS do

@@ -1,0 +1,127 @@
+"""Plans, each drawn from its seed: a mixture of all that may happen, or a theme.
+
+What takes two rare things at once, each at its moment, hardly ever comes to pass in a mixture. A theme is a world
+in which these two are what happens: there is one for each kind of guard in the product.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tests.simulation.plan import WAYS, Deed, Order, Plan, mixed, order
+
+Drawn = tuple[list[Order], list[Deed], dict[str, Any]]
+
+_LATE = ("late", "twice", "last words")  # how what was said may come after what was said later
+_QUIET: dict[str, Any] = {"skews": (0.0, 0.0, 0.0), "cleans": None, "loss": 0.0}
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a seed."""
+    rng = random.Random(seed)
+    theme = rng.choices(list(_THEMES), list(_THEMES.values()))[0]
+    orders, deeds, more = theme(rng)
+    skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
+    hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
+    plan = Plan(
+        seed, hosts, services, rng.randint(1, 2), rng.choice([1.5, 3.0]),
+        tuple(sorted(orders, key=lambda one: one.at)), tuple(sorted(deeds, key=lambda one: one.at)),
+        skews if rng.random() < 0.3 else (0.0, 0.0, 0.0), rng.choice([None, None, None, 1, 5]),
+        rng.choice([0.0, 0.0, 0.0, 0.3, 1.0]),
+    )  # fmt: skip
+    return replace(plan, **more)
+
+
+def _everything(rng: random.Random) -> Drawn:
+    return *mixed(rng, few=False), {}
+
+
+def _few(rng: random.Random) -> Drawn:
+    return *mixed(rng, few=True), {}
+
+
+def _late(rng: random.Random, at: float, operation: str, *seconds: float) -> Deed:
+    """What is said next of this kind comes once more, or only later."""
+    return Deed(round(at, 3), "network", rng.randrange(1000), rng.choice(seconds), (rng.choice(_LATE), operation))
+
+
+def _crash(rng: random.Random, at: float, operation: str, *lost: float) -> Deed:
+    away = rng.choice([0.005, 0.02, 0.3])
+    return Deed(round(at, 3), "crash", rng.randrange(1000), away, (rng.choice(lost), operation))
+
+
+def _written(rng: random.Random) -> Drawn:
+    """The server loses what a producer has just written, or the answer to it."""
+    one = Order(0, 0.1, "m0", rng.randint(6, 12), 1, 0.03, pushing=0.05, patient=True)
+    until = one.at + one.count * one.pushing
+    deeds = [_crash(rng, rng.uniform(0.15, until), rng.choice(["write", "write", "exec"]), 0.0, 0.05, 0.1)]
+    if rng.random() < 0.5:
+        deeds = [Deed(0.0, "network", 0, 0.02, (rng.choice(["reply lost", "twice", "late"]), "begin"))]
+    return [one], deeds, _QUIET
+
+
+def _replaced(rng: random.Random) -> Drawn:
+    """A map is pushed again under its id, and something that was said of the earlier one comes late."""
+    first = Order(0, 0.1, "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, callers=(rng.choice(WAYS),))
+    at = rng.uniform(0.2, 0.6)
+    second = Order(1, round(at, 3), "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, again=True)
+    operations = rng.choice(["claim", "commit", "close", "expire", "release", "given"]), "expire"
+    deeds = [_late(rng, at - rng.uniform(0.0, 0.1), one, 0.005, 0.01, 0.03, 0.3) for one in operations]
+    return [first, second], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0])}
+
+
+def _reopened(rng: random.Random) -> Drawn:
+    """A map has failed, and is tried again; what was said at its end comes late."""
+    special = dict.fromkeys(range(rng.randint(3, 6)), "fails once")
+    one = Order(0, 0.1, "m0", 6, 1, 0.2, special, tries=rng.choice([0, 1]))
+    deeds = [_late(rng, 0.1, operation, 0.1, 0.3, 0.6) for operation in ("close", "expire")]
+    deeds += [Deed(0.3, "requeue", 0, 0.0, "m0") for _ in range(2)]
+    return [one], rng.sample(deeds[:2], rng.randint(1, 2)) + deeds[2:], _QUIET
+
+
+def _cancelled(rng: random.Random) -> Drawn:
+    """A map is cancelled, and those who work on it do not hear of it; or the server forgets it."""
+    one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.2)
+    at = rng.uniform(0.3, 0.7)
+    deeds = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")]
+    if rng.random() < 0.6:
+        deeds.append(_crash(rng, at, rng.choice(["close", "expire"]), 0.0, 0.05))
+    return [one], deeds, {**_QUIET, "hosts": 2, "processes": 2, "loss": rng.choice([0.0, 1.0])}
+
+
+def _lost(rng: random.Random) -> Drawn:
+    """Somebody reads while the server loses what it has got last."""
+    one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.1, callers=tuple(rng.sample(WAYS, 3)))
+    times = (rng.uniform(0.2, 0.2 + one.count * 0.06) for _ in range(rng.randint(1, 3)))
+    deeds = [_crash(rng, at, rng.choice(["commit", "commit", "close"]), 0.05, 0.1, 0.2) for at in times]
+    return [one], deeds, {**_QUIET, "hosts": 2, "processes": 2}
+
+
+def _deadly(rng: random.Random) -> Drawn:
+    """Items kill their processes, while others wait behind them."""
+    special = {rng.randrange(12): rng.choice(["poison", "deadly once"]) for _ in range(3)}
+    one = Order(0, 0.1, "m0", 12, rng.choice([1, 2, 3]), rng.choice([0.002, 0.03]), special, errors="return")
+    deeds = [_late(rng, 0.1, rng.choice(["release", "split", "claim"]), 0.02, 0.3)]
+    return [one], deeds, _QUIET
+
+
+def _begun(rng: random.Random) -> Drawn:
+    """Something goes wrong while a service begins a job, or records its end."""
+    first = order(rng, 0, None)
+    orders = [first, order(rng, 1, first)] if rng.random() < 0.7 else [first]
+    deeds = []
+    for _ in range(rng.randint(1, 4)):
+        at, seconds = round(rng.uniform(first.at, orders[-1].at), 3), rng.choice([0.02, 0.3, 2.0])
+        fate = rng.choice(["reply lost", "stall", *_LATE])
+        operation = rng.choice(["take", "hold", "hold", "exec", "open"])
+        deeds.append(Deed(at, "network", rng.randrange(1000), seconds, (fate, operation)))
+    return orders, deeds, {}
+
+
+_THEMES: dict[Callable[[random.Random], Drawn], int] = {
+    _everything: 8, _few: 4,
+    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _deadly: 1, _begun: 2,
+}  # fmt: skip
