@@ -29,6 +29,7 @@ TESTERS ?= 4  # processes that run tests: most of the time, tests wait
 demo: $(DEMO)
 	$(BIN)/taskq demo
 
+test: export PYTHONDONTWRITEBYTECODE =  # else each of a thousand processes compiles all modules anew
 test: $(READY)
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
 

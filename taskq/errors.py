@@ -124,7 +124,10 @@ class ServerError(TaskqError):
 
 
 class NestedWaitError(TaskqError):
-    """An item, or a job, waits for a map on its own server, and might hold the very process which that needs."""
+    """An item, or a job, waits for a map on its own server, and might hold the very process which that needs.
+
+    Not raised in a plain job that a stock RQ worker runs, where nobody looks: it waits until others run the map.
+    """
 
 
 class WaitTimeoutError(TaskqError, TimeoutError):

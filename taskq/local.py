@@ -24,14 +24,13 @@ _GRACE = 2.0  # seconds which running items get at the end
 _OVERHEAD = 20.0  # seconds after that in which the workers must have ended; a second Ctrl-C ends them at once
 
 _PROGRAM = """
-import os, sys
+import os, runpy, sys
 from importlib.util import find_spec
 ours, path = sys.argv.pop(1), sys.argv.pop(1)
-found = find_spec("taskq_workers")
+found = find_spec("taskq")
 if found is None or found.origin != ours:
     sys.path[:] = path.split(os.pathsep)
-from taskq_workers.cli import main
-main()
+runpy.run_module("taskq", run_name="__main__")
 """
 """The command ``taskq``, of the same installation as this module.
 
@@ -80,7 +79,7 @@ def _workers(
     server: KeptServer, queue: str, processes: int | None, count: int, log_level: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = [folder or str(Path.cwd()) for folder in sys.path]
-    ours = find_spec("taskq_workers")
+    ours = find_spec("taskq")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(ours and ours.origin), os.pathsep.join(path),
                "worker", queue, "--url", server.url, "--services", str(count),
                "--grace", str(_GRACE), "--log-level", log_level, "--until-eof", "--with-scheduler"]  # fmt: skip

@@ -100,7 +100,8 @@ class Queue(rq.Queue):
                 the live workers gets about 11 chunks, of at most 4096 items and 1 MiB each, the last ones smaller
                 than the first; those that turn out to run longer than 0.1 s, or to have more than 3 MiB of
                 results, are cut into chunks of about that size. Of a chunk whose size is given, a worker holds
-                all results until the last is there.
+                all results until the last is there; it is cut all the same from 256 MiB of results on (less, where
+                the server takes less in one command), or 262,144 items.
             options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
                 fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
                 the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), and RQ's own job

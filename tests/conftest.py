@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +14,21 @@ from taskq.redis.server import private_server
 pytest_plugins = ["taskq.testing", "tests.untested"]
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: a shell that runs the suite in its background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """A real server, for the whole run; fails loudly where there is none."""
+    with private_server() as url:
+        yield url
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A real server for one test."""
     with private_server() as url:
         yield url
 

@@ -54,6 +54,13 @@ def nest(depth: int, how: str = "get") -> int:
     return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
 
 
+def nest_at(url: str) -> int:
+    """Waits for a map on the server with that URL."""
+    from taskq import Queue
+
+    return int(Queue(url=url).map(square, [3]).get()[0])
+
+
 def wait_for(flag: str) -> str:
     """Lasts until the flag is there; an empty one always is."""
     while flag and not Path(flag).exists():

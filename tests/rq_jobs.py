@@ -171,3 +171,8 @@ def wait_to_be_told(job: Job, connection: Any, _value: Any) -> None:
     """A success callback that lasts until somebody says so."""
     connection.rpush(f"test:called:{job.id}", "yes")
     assert connection.blpop(f"test:go:{job.id}", timeout=HANGS)
+
+
+def wait_as_failed(job: Job, connection: Any, *_rest: Any) -> None:
+    """A failure callback that lasts until somebody says so."""
+    wait_to_be_told(job, connection, None)

@@ -12,7 +12,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     job         ``MapJob``: waits, results, errors
     controlled  a map is cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
-    store       all that is done to a map's keys: claim, commit, release, split, close
+    store       all that is done to a map's keys: claim, commit, release, divide, close
     reader      all that is read from them
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
@@ -26,6 +26,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     collecting  waits for the end of a map, and reads its results meanwhile
     outage      who waits rides out a restart of the server
     doubts      why nobody works on a map
+    waited      what those know of a map's job who wait for it
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held
     spans_read  which of them were read, and that these still stand there

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from taskq.errors import DamagedError
+from taskq.maps import spans_read
 from taskq.maps.reader import MapReader
 from taskq.maps.spans_read import SpansRead
 from taskq.payload.outcome import ItemFailure
 
 _BATCH = 1000  # failures fetched in one round trip
-_SPANS = 10_000  # spans read in one round trip
 _FAILURES = 1000  # up to so many are looked through again and again; more are told at the end
 
 
@@ -68,11 +68,11 @@ class Arrivals:
 
     def _read_spans(self) -> bool:
         """Note where a batch of results lies; whether there may be more."""
-        batch = self._spans.more(_SPANS)
+        batch = self._spans.more()
         for start, count in batch:
             heapq.heappush(self._ahead, (start, self._position, count))
             self._position += count
-        return len(batch) == _SPANS
+        return len(batch) == spans_read.BATCH
 
     def check(self) -> None:
         """See that all that was told is right; to be called at the end.
@@ -82,9 +82,9 @@ class Arrivals:
             DamagedError: If there are more results, or fewer, than spans tell of: then they are other items'.
         """
         self._spans.prove()
-        end = self._store.at_end(self._spans.count, _SPANS)
+        end = self._store.at_end(self._spans.count, spans_read.BATCH)
         told = self._position + sum(count for _start, count in end.spans)
-        if told != end.results and len(end.spans) < _SPANS:
+        if told != end.results and len(end.spans) < spans_read.BATCH:
             raise DamagedError(
                 f"{self._store.keys.results} has {end.results} elements, and its spans tell of {told}"
             )

@@ -54,6 +54,12 @@ class Claim:
         """The items that are to be done."""
         return self.header.within(self.range)
 
+    def beside(self, index: int) -> list[Range]:
+        """The ranges before and behind one of its items, as far as there is something to do in them."""
+        before = Range(self.range.start, index - self.range.start)
+        after = Range(index + 1, self.range.end - index - 1)
+        return [one for one in (before, after) if one.count and self.header.within(one)]
+
     def halves(self) -> tuple[Range, Range]:
         """Two ranges that share its items; there must be at least two to do."""
         items, middle = self.to_do, len(self.to_do) // 2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from taskq.maps.doubts import Doubts, not_in_time
 from taskq.maps.gathering import Gathering
 from taskq.maps.outage import through_outages
+from taskq.maps.waited import Waited
 from taskq.maps.waiting import Events
 
 _REDRAW = 0.1  # seconds between two looks of the progress bar
@@ -19,7 +20,7 @@ T = TypeVar("T")
 OnProgress = Callable[[], object] | None
 
 
-def until_end(job: Any, timeout: float | None, doubts: Doubts, on_progress: OnProgress = None) -> bool:
+def until_end(job: Waited, timeout: float | None, doubts: Doubts, on_progress: OnProgress = None) -> bool:
     """Wait until the map has ended; returns whether it has, and not the timeout.
 
     Args:
@@ -42,7 +43,7 @@ def until_end(job: Any, timeout: float | None, doubts: Doubts, on_progress: OnPr
 
 
 def collected(
-    job: Any, timeout: float | None, doubts: Doubts, end: Callable[[Gathering], T], *, despite_failures: bool
+    job: Waited, timeout: float | None, doubts: Doubts, end: Callable[[Gathering], T], *, despite_failures: bool
 ) -> T:
     """What ``end`` makes of the results of a map that has ended; all is read anew after an outage.
 
@@ -59,7 +60,7 @@ def collected(
     return through_outages(job.connection, timeout, ask)
 
 
-def _gather(job: Any, timeout: float | None, doubts: Doubts, *, despite_failures: bool) -> Gathering | None:
+def _gather(job: Waited, timeout: float | None, doubts: Doubts, *, despite_failures: bool) -> Gathering | None:
     """Wait, and read results as they come meanwhile; None if the map has not ended in time.
 
     With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.

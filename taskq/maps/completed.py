@@ -6,13 +6,10 @@ from bisect import bisect_right
 from typing import Any
 
 from taskq.errors import DamagedError
-from taskq.maps.coverage import Coverage
 from taskq.maps.info import MapInfo
 from taskq.maps.reader import MapReader
-from taskq.maps.spans_read import SpansRead, came_back_older
+from taskq.maps.spans_read import SpansRead, came_back_older, covered
 from taskq.payload import results
-
-_SPANS = 10_000  # read in one round trip
 
 
 class Completed:
@@ -57,7 +54,7 @@ class Completed:
 
     def _read_spans(self) -> bool:
         """Learn of the next elements, in place of those before; whether there were any."""
-        spans = self._read.more(_SPANS)
+        spans = self._read.more()
         if spans:
             self._spans, self._batch = spans, []
             self._start = end = self._end
@@ -87,17 +84,17 @@ class Completed:
     def prove(self, info: MapInfo) -> None:
         """At the end of a map all of whose items have results: see that each was among those that were read.
 
+        To be called once ``has`` has said that there are no more.
+
         Raises:
             DamagedError: If an item is missing, or was there twice; or the list has lost elements, or has others.
             ResultsGoneError: If the server has lost some that were read, and has others in their places.
         """
-        there, coverage = self._store.at_end(0, 1).results, Coverage(info.total)
-        everything = SpansRead(self._store)
-        while spans := everything.more(_SPANS):
-            for start, count in spans:
-                coverage.add(start, count)
+        there = self._store.at_end(0, 1).results
+        coverage, everything = covered(self._store, info.total)
         coverage.prove()
-        self._read.prove()
+        if not everything.is_as(self._read):
+            raise came_back_older(self._store.keys.id)
         if there != info.total:
             raise DamagedError(f"{self._store.keys.results} has {there} elements, and the map {info.total} items")
 

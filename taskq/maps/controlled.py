@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import rq
 from redis.exceptions import WatchError
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job
@@ -11,7 +13,7 @@ from rq.job import Job
 from taskq.maps.reader import replaced
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import keys
+from taskq.redis import clients, keys
 from taskq.redis.kinds import kind_of
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
@@ -23,8 +25,13 @@ class Controlled(SignedJob):
 
     @property
     def store(self) -> MapStore:
-        """The map's keys."""
+        """The map's keys.
+
+        Raises:
+            OptionError: If the job's connection is one that can't be used: see ``redis/clients.py``.
+        """
         if not hasattr(self, "_store"):
+            clients.check(self.connection)  # it may have been fetched by RQ's means
             self._store = MapStore(self.id, self.connection, incarnation=self.incarnation)
         return self._store
 
@@ -56,9 +63,8 @@ class Controlled(SignedJob):
             rq.exceptions.InvalidJobOperation: If it was cancelled before.
             ReplacedError: If its id was pushed again; the new map goes on.
         """
-        self._check_meant(self.connection)
         try:
-            answer: dict[str, list[str]] = super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+            answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
         except InvalidJobOperation:
             # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
             if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
@@ -66,6 +72,28 @@ class Controlled(SignedJob):
             raise
         self._end_canceled(kill=kill)
         return answer
+
+    def _cancel(
+        self, pipeline: Any, enqueue_dependents: bool, remove_from_dependencies: bool
+    ) -> dict[str, list[str]]:
+        moved: dict[str, list[str]] = {}
+
+        def act(pipe: Any) -> None:
+            nonlocal moved
+            waiting = enqueue_dependents and bool(pipe.smembers(self.dependents_key))
+            if not waiting:
+                pipe.multi()  # else RQ reads through the pipe, too, and says itself from where on it writes
+            moved = super(Controlled, self).cancel(pipe, waiting, remove_from_dependencies)
+
+        if pipeline is not None:
+            self._check_meant(self.connection)
+            return super().cancel(pipeline, enqueue_dependents, remove_from_dependencies)
+        self._meant(act, self.dependents_key)
+        if moved:
+            # As what they are: RQ's own would take them for maps, as this is one, and write them back as such.
+            queue = rq.Queue(self.origin, self.connection, job_class=SignedJob, serializer=self.serializer)
+            queue.enqueue_ready_jobs_by_queue(moved)
+        return moved
 
     def _end_canceled(self, *, kill: bool) -> None:
         self.store.close(CANCELED, kill=kill)
@@ -83,6 +111,7 @@ class Controlled(SignedJob):
         if pipeline is None:
             self._delete(remove_from_queue, delete_dependents)
         else:
+            self._check_meant(self.connection)
             super().delete(pipeline, remove_from_queue, delete_dependents)
         self.store.tell_end(delete=True)
 
@@ -99,20 +128,15 @@ class Controlled(SignedJob):
         self, remove_from_queue: bool = True, delete_dependents: bool = False, *, keep_waiting: bool = False
     ) -> None:
         """At once: RQ takes it off its queue first, and who died then would leave a job that waits nowhere."""
-        with self.connection.pipeline() as pipe:
-            while True:
-                try:
-                    pipe.watch(self.key, self.dependents_key)
-                    self._check_meant(pipe)
-                    waiting = pipe.smembers(self.dependents_key) if keep_waiting else ()
-                    pipe.multi()
-                    super().delete(pipe, remove_from_queue, delete_dependents)
-                    if waiting:
-                        pipe.sadd(self.dependents_key, *waiting)
-                    pipe.execute()
-                except WatchError:  # it has just changed, or another one has taken its place
-                    continue
-                return
+
+        def act(pipe: Any) -> None:
+            waiting = pipe.smembers(self.dependents_key) if keep_waiting else ()
+            pipe.multi()
+            super(Controlled, self).delete(pipe, remove_from_queue, delete_dependents)
+            if waiting:
+                pipe.sadd(self.dependents_key, *waiting)
+
+        self._meant(act, self.dependents_key)
 
     def requeue(self, at_front: bool = False) -> Job:
         """As RQ's: have what has failed, or was not tried, run again.
@@ -121,8 +145,46 @@ class Controlled(SignedJob):
             rq.exceptions.InvalidJobOperation: If it has not failed.
             ReplacedError: If its id was pushed again.
         """
-        self._check_meant(self.connection)
-        return super().requeue(at_front)
+        registry = self.failed_job_registry
+        queue = rq.Queue(self.origin, self.connection, job_class=type(self), serializer=self.serializer)
+
+        def act(pipe: Any) -> None:
+            if pipe.zscore(registry.key, self.id) is None:
+                raise InvalidJobOperation(f"the map {self.id} has not failed: there is nothing to run again")
+            # What RQ's own does in three steps, and with no pipeline: a map of this id may come between them.
+            self.started_at = self.ended_at = None
+            self._exc_info = ""
+            pipe.multi()
+            registry.remove(self, pipeline=pipe)
+            queue._enqueue_job(self, pipeline=pipe, at_front=at_front)  # noqa: SLF001 - enqueue_job asks for dependencies again
+
+        self._meant(act, registry.key)
+        return self
+
+    def _meant(self, act: Callable[[Any], None], *others: str) -> None:
+        """Do something to RQ's job with this id, at once and only if it is this map's.
+
+        Args:
+            act: Is given a pipeline on which it may read until it calls ``multi()``, and then writes. It is called
+                again if what it has read was changed meanwhile.
+            others: Keys that it reads, besides the job's own.
+
+        Raises:
+            ReplacedError: If another map has got the id.
+        """
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(self.key, *others)
+                    self._check_meant(pipe)
+                    act(pipe)
+                    pipe.execute()
+                except WatchError:  # it has just changed, or another one has taken its place
+                    continue
+                except InvalidJobOperation:
+                    self._check_meant(self.connection)  # it may be said of what has taken its place
+                    raise
+                return
 
     def _check_meant(self, connection: Any) -> None:
         """See that RQ's job with this id is this map's, and not one that was pushed later.

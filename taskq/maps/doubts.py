@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
 import rq
 from redis.exceptions import RedisError
@@ -17,6 +17,7 @@ from rq.scheduler import RQScheduler
 from rq.worker.base import BaseWorker
 
 from taskq.errors import TaskqError, WaitTimeoutError
+from taskq.maps.waited import Waited
 from taskq.redis import services
 from taskq.redis.connection import DEFAULT_URL
 from taskq.redis.urls import url_of
@@ -36,7 +37,7 @@ class Doubts:
         said: What its user was told before.
     """
 
-    def __init__(self, job: Any, said: str | None = None) -> None:
+    def __init__(self, job: Waited, said: str | None = None) -> None:
         self._job = job
         self._said = {said}
         self.begin()
@@ -61,22 +62,22 @@ class Doubts:
         self._due = time.monotonic() + self._pause
 
 
-def not_in_time(job: Any, timeout: float | None) -> WaitTimeoutError:
+def not_in_time(job: Waited, timeout: float | None) -> WaitTimeoutError:
     """The error of a wait that is over, which says whether the map goes on."""
     why = of(job)
     how = f"nobody works on it: {why}" if why else "it goes on"
     return WaitTimeoutError(f"the map {job.id} has not ended within {timeout} s ({job.progress}); {how}")
 
 
-def of(job: Any) -> str | None:
+def of(job: Waited) -> str | None:
     """Why nobody works on this map, and what to do; None if somebody may, or nothing can be learnt about it."""
     with suppress(RedisError, TaskqError):  # who waits hears of it from what he asks himself
         return _of(job)
     return None
 
 
-def _of(job: Any) -> str | None:
-    status = job._status_now()  # noqa: SLF001 - a map's own
+def _of(job: Waited) -> str | None:
+    status = job.status_now()
     if status == JobStatus.DEFERRED:
         return _of_dependencies(job)
     if status == JobStatus.SCHEDULED:
@@ -88,27 +89,27 @@ def _of(job: Any) -> str | None:
     return _of_workers(job)
 
 
-def _of_workers(job: Any) -> str | None:
-    infos = services.live(job.connection, job.origin)
-    if any(not info.trouble for info in infos) or _stock_workers(job):
+def _of_workers(job: Waited) -> str | None:
+    live, known = services.registered(job.connection)
+    infos = [info for info in live if job.origin in info.queues]
+    if any(not info.trouble for info in infos) or _stock_workers(job, {info.name for info in known}):
         return None
     if infos:
-        return f"no service of the queue {job.origin!r} can start a pool process: {infos[0].trouble}"
+        return f"no service of the queue {job.origin!r} is well; {infos[0].name}: {infos[0].trouble}"
     return (
         f"no worker listens on the queue {job.origin!r} at {url_of(job.connection)}; "
         f"start one: taskq worker {job.origin}{_option(job)}"
     )
 
 
-def _stock_workers(job: Any) -> bool:
+def _stock_workers(job: Waited, ours: set[str]) -> bool:
     """Whether others than ours, which have no lease, are registered with RQ, and not expired."""
-    ours = {info.name for info in services.all_known(job.connection)}
     keys = rq.worker_registration.get_keys(rq.Queue(job.origin, connection=job.connection))
     others = [key for key in keys if key.removeprefix(BaseWorker.redis_worker_namespace_prefix) not in ours]
     return bool(others and job.connection.exists(*others))
 
 
-def _of_scheduler(job: Any) -> str | None:
+def _of_scheduler(job: Waited) -> str | None:
     if job.connection.exists(RQScheduler.get_locking_key(job.origin)):
         return None
     return (
@@ -117,7 +118,7 @@ def _of_scheduler(job: Any) -> str | None:
     )
 
 
-def _of_dependencies(job: Any) -> str | None:
+def _of_dependencies(job: Waited) -> str | None:
     for name in job.dependency_ids:
         status = job.connection.hget(Job.key_for(name), "status")
         if status and status.decode() in {one.value for one in _STUCK}:
@@ -125,6 +126,6 @@ def _of_dependencies(job: Any) -> str | None:
     return None
 
 
-def _option(job: Any) -> str:
+def _option(job: Waited) -> str:
     url = url_of(job.connection)
     return "" if url == DEFAULT_URL else f" --url {url}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 
-from taskq.maps.coverage import Coverage
 from taskq.maps.reader import MapReader
+from taskq.maps.spans_read import covered
 from taskq.payload.outcome import ItemFailure
 from taskq.redis.patience import clear_errors
 
@@ -20,7 +20,8 @@ class Failures(Mapping[int, ItemFailure]):
         store: The map's.
 
     Every access raises ``ServerError`` if the server can't be reached, ``SignatureError`` if there is a secret key
-    and a record is not signed for this map; ``DamagedError`` if one is no record of the item at which it stands.
+    and a record is not signed for this map; ``DamagedError`` if one is no record of the item at which it stands;
+    ``ResultsGoneError`` if the map is gone, or the server loses a part of it meanwhile.
     """
 
     def __init__(self, store: MapReader) -> None:
@@ -64,9 +65,7 @@ class Failures(Mapping[int, ItemFailure]):
     def _gaps(self) -> Iterator[tuple[int, int]]:
         if not self._store.failed():
             return iter(())
-        coverage = Coverage(self._store.info().total)
-        for start, count in self._store.spans():
-            coverage.add(start, count)
+        coverage, _read = covered(self._store, self._store.info().total)
         return coverage.gaps(_BATCH)
 
     def items(self) -> ItemsView[int, ItemFailure]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 
 from taskq.errors import DamagedError, ItemError
+from taskq.maps import spans_read
 from taskq.maps.reader import MapReader
 from taskq.maps.spans_read import SpansRead
 from taskq.payload import results
 
-SPANS = 10_000  # read in one round trip
 _TRIES = 3  # to read all again
 
 
@@ -25,7 +25,6 @@ class Gathering:
     """
 
     def __init__(self, store: MapReader, total: int) -> None:
-        self.unreadable: ItemError | None = None  # the first ``ItemError`` among the results
         self._store = store
         self._read = results.reader(store.place)
         self._total = total
@@ -35,12 +34,17 @@ class Gathering:
     def _begin(self) -> None:
         # None where nothing has come; an ``ItemError`` for what can't be unpickled here.
         self.results: list[object] = [None] * self._total
-        self.spans = 0  # read so far
+        self.unreadable: ItemError | None = None  # the first ``ItemError`` among them
         self._read_spans = SpansRead(self._store)
         self._runs: deque[tuple[int, int]] = deque()  # first item and count of elements that have not been read
         self._known = bytearray(self._total)  # 1: a span tells of this item
         self._position = 0  # in the result list
         self._end = 0  # of what the spans tell of it
+
+    @property
+    def spans(self) -> int:
+        """How many were read so far."""
+        return self._read_spans.count
 
     def _begin_again(self, trouble: str) -> bool:
         if not self._again:
@@ -58,7 +62,7 @@ class Gathering:
         """Read all that is left of a map that has ended.
 
         Args:
-            spans: The next ones, up to ``SPANS`` of them.
+            spans: The next ones, up to ``spans_read.BATCH`` of them.
             count: Elements of the result list.
 
         Raises:
@@ -83,7 +87,7 @@ class Gathering:
             DamagedError: If spans and elements don't fit each other, or one is no pickle.
         """
         if not self._runs:
-            self._note(self._store.spans(self.spans, SPANS))
+            self._note(self._store.spans(self.spans, spans_read.BATCH))
         if not self._runs:
             return False
         batch = self._store.results.batch(self._position, self._end)
@@ -103,14 +107,13 @@ class Gathering:
 
     def _note(self, spans: list[tuple[int, int]]) -> None:
         """Learn of which items the next elements are."""
-        self.spans += len(spans)
         self._read_spans.note(spans)
         for start, count in spans:
             if not 0 <= start <= start + count <= self._total:
                 raise DamagedError(f"a run of {count} results begins at item {start}, of {self._total} items")
             if self._known.find(1, start, start + count) >= 0:
                 self._begin_again(f"{self._store.keys.spans} tells twice of items from {start} on")
-                self._note(self._store.spans(0, SPANS))
+                self._note(self._store.spans(0, spans_read.BATCH))
                 return
             self._known[start : start + count] = bytes([1]) * count
             if count:

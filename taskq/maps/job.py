@@ -18,17 +18,16 @@ from taskq.errors import (
     OptionError,
     ResultsGoneError,
 )
-from taskq.maps import own_end
+from taskq.maps import own_end, spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
 from taskq.maps.controlled import CANCELED, Controlled
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
-from taskq.maps.gathering import SPANS, Gathering
+from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
-from taskq.maps.spans_read import came_back_older
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -81,7 +80,7 @@ class MapJob(Controlled):
     @clear_errors
     def ready(self) -> bool:
         """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
-        status = self._status_now()
+        status = self.status_now()
         return status is None or status in ENDED
 
     @clear_errors
@@ -92,7 +91,7 @@ class MapJob(Controlled):
             MapError: If the map has not ended yet.
             ResultsGoneError: If nothing is known of it any more.
         """
-        status = self._status_now()
+        status = self.status_now()
         if status is None:
             raise ResultsGoneError(
                 f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
@@ -114,7 +113,10 @@ class MapJob(Controlled):
             Whether the map has ended. The server says when; nothing is polled faster than once a second.
 
         Raises:
-            ServerError: If the server refuses, or can't be reached for 30 seconds.
+            ServerError: If the server refuses, or can't be reached for 30 seconds; or, at the end of a shorter
+                timeout, if it can't be reached then.
+            NestedWaitError: If this is an item, or a job, that would hold a process which the map may need.
+            DamagedError: If the job's status in Redis is none of RQ's.
 
         That it can't be reached, or nobody works on the map (no worker listens on its queue, no scheduler runs for
         its retry), is said once on stderr.
@@ -139,8 +141,13 @@ class MapJob(Controlled):
     def _doubts(self) -> Doubts:
         return Doubts(self)
 
-    def _status_now(self) -> JobStatus | None:
-        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends)."""
+    def status_now(self) -> JobStatus | None:
+        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
+
+        Raises:
+            DamagedError: If it is none of RQ's.
+            redis.exceptions.RedisError: If the server can't be reached, or refuses.
+        """
         status: Any = self.connection.hget(self.key, "status")
         try:
             return own_end.seen(self, JobStatus(status.decode())) if status else None
@@ -167,8 +174,9 @@ class MapJob(Controlled):
                 every item was tried.
             ResultsGoneError: If its keys are gone, or the server has lost a part of them.
             ReplacedError: If its id was pushed again.
-            ServerError: If the server refuses, or can't be reached for 30 seconds; the map can be asked again.
-                What keeps it from going on is said on stderr meanwhile: see ``wait``.
+            ServerError: As ``wait``; the map can be asked again. What keeps it from going on is said on stderr
+                meanwhile: see there.
+            NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
@@ -189,7 +197,7 @@ class MapJob(Controlled):
         return collected(self, timeout, self._doubts.begin(), end, despite_failures=errors == "return")
 
     def _results(self, gathering: Gathering, errors: Errors) -> list[Any] | BaseException:
-        end = self.store.at_end(gathering.spans, SPANS)
+        end = self.store.at_end(gathering.spans, spans_read.BATCH)
         info = end.info
         if not info.announced:
             raise self._lost()
@@ -224,7 +232,7 @@ class MapJob(Controlled):
             yield
         except DamagedError as error:
             if not self.store.info().complete:
-                raise came_back_older(self.id) from error
+                raise spans_read.came_back_older(self.id) from error
             raise
 
     def _named(self, info: MapInfo) -> str:
@@ -244,7 +252,16 @@ class MapJob(Controlled):
 
         Raises:
             IndexError: If the map ended with fewer results.
+            MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
+            OptionError: If the position is below 0.
+            ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
+            ReplacedError: If its id was pushed again.
+            ServerError: If the server refuses, or can't be reached for 30 seconds.
+            NestedWaitError: As ``wait``.
+            SignatureError: If there is a secret key, and the result is not signed for its item.
+            DamagedError: If the map's keys hold what taskq does not write there.
+            ItemError: If the result can't be unpickled in this process.
         """
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
@@ -266,18 +283,24 @@ class MapJob(Controlled):
             raise
 
     def _of_completed(self, position: int) -> tuple[bool, Any]:
-        watch = self._doubts.begin()
-        with Events(self.connection, self.store.keys) as events:
-            while not self._completed.has(position):
-                # Asked before it is read again: nothing is added after the end.
-                if self.ready() and not self._completed.has(position):
-                    return False, self._end_of_results()
-                events.next(on_quiet=watch.look)
+        if not (self._completed.has(position) or self._comes(position)):
+            return False, self._end_of_results()
         try:
             return True, self._completed.value(position)
         except ItemError as error:
             add_note(error, f"of {self._named(self.store.glance())}")
             raise
+
+    def _comes(self, position: int) -> bool:
+        """Wait for a result at this position; False if the map ends before."""
+        watch = self._doubts.begin()
+        with Events(self.connection, self.store.keys) as events:
+            while not self._completed.has(position):
+                # Asked before it is read again: nothing is added after the end.
+                if self.ready():
+                    return self._completed.has(position)
+                events.next(on_quiet=watch.look)
+        return True
 
     def _end_of_results(self) -> BaseException:
         info = self.store.info()
@@ -295,7 +318,7 @@ class MapJob(Controlled):
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:
-        status = self._status_now()
+        status = self.status_now()
         if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
         latest = self.latest_result()
@@ -329,7 +352,7 @@ class MapJob(Controlled):
 
     def __repr__(self) -> str:
         try:
-            info, status = self.store.glance(), self._status_now()
+            info, status = self.store.glance(), self.status_now()
         except ResultsGoneError:
             return f"<MapJob {self.id} (its keys are gone)>"
         except Exception as error:  # noqa: BLE001 - a repr in a shell must not raise because Redis is away

@@ -6,21 +6,25 @@ Whoever runs user code says here how that is done, in its own process; a produce
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rq.worker.base import BaseWorker
+
 from taskq.errors import NestedWaitError
+from taskq.redis import checked, keys
 from taskq.redis.urls import url_of
 
 
 class Lender(Protocol):
     """Who can lend the place of this process."""
 
-    def lend(self) -> None:
-        """Something waits from now on."""
+    def lend(self) -> object:
+        """Something waits from now on; returns by what that is known."""
 
-    def take_back(self) -> None:
-        """It waits no more."""
+    def take_back(self, wait: object) -> None:
+        """It waits no more; ``wait``: from ``lend``."""
 
     @property
     def refused(self) -> str:
@@ -39,6 +43,7 @@ class Lending:
         self._what = what
         self._lender = _lender_for(connection)
         self._lent = False
+        self._wait: object = None  # from the lender
 
     @property
     def concerned(self) -> bool:
@@ -55,7 +60,7 @@ class Lending:
             return
         if not self._lent:
             self._lent = True
-            self._lender.lend()
+            self._wait = self._lender.lend()
         if why := self._lender.refused:
             raise NestedWaitError(
                 f"waiting here for {self._what} might never end: {why}. Give the worker more processes, push what "
@@ -66,29 +71,41 @@ class Lending:
         """The wait is over."""
         if self._lent and self._lender is not None:
             self._lent = False
-            self._lender.take_back()
+            self._lender.take_back(self._wait)
 
 
 _lender: Lender | None = None
-_url = ""
+_url = _worker = ""
 _thread: int | None = None
 
 
-def use(lender: Lender | None, url: str, *, thread: int | None = None) -> Callable[[], None]:
+@contextmanager
+def used(lender: Lender, url: str, worker: str, *, thread: int) -> Iterator[None]:
+    """For the length of the block: see ``use``."""
+    back = use(lender, url, worker, thread=thread)
+    try:
+        yield
+    finally:
+        back()
+
+
+def use(lender: Lender | None, url: str, worker: str = "", *, thread: int | None = None) -> Callable[[], None]:
     """Lend the place of this process from now on; returns what ends that.
 
     Args:
         lender: Who can.
         url: The server whose work is run here, from ``url_of``; waits for others lend nothing.
+        worker: Name of the worker that runs it, by which that server is known whatever it is called; "": by its
+            URL alone.
         thread: The only one whose waits are concerned, from ``threading.get_ident``; None: all of the process.
     """
-    global _lender, _url, _thread
-    before = _lender, _url, _thread
-    _lender, _url, _thread = lender, url, thread
+    global _lender, _url, _worker, _thread
+    before = _lender, _url, _worker, _thread
+    _lender, _url, _worker, _thread = lender, url, worker, thread
 
     def back() -> None:
-        global _lender, _url, _thread
-        _lender, _url, _thread = before
+        global _lender, _url, _worker, _thread
+        _lender, _url, _worker, _thread = before
 
     return back
 
@@ -96,4 +113,15 @@ def use(lender: Lender | None, url: str, *, thread: int | None = None) -> Callab
 def _lender_for(connection: Any) -> Lender | None:
     if _lender is None or (_thread is not None and _thread != threading.get_ident()):
         return None
-    return _lender if url_of(connection) == _url else None
+    return _lender if url_of(connection) == _url or _is_known(connection) else None
+
+
+def _is_known(connection: Any) -> bool:
+    """Whether the worker is known there: a server has many names (localhost, 127.0.0.1, a socket, an alias)."""
+    if not _worker:
+        return False
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.zscore(keys.LEASES, _worker)
+        pipe.exists(f"{BaseWorker.redis_worker_namespace_prefix}{_worker}")  # a stock worker has no lease
+        lease, exists = pipe.execute(raise_on_error=False)
+    return checked.reply(lease, None) is not None or bool(checked.reply(exists, 0))

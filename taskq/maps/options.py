@@ -75,6 +75,25 @@ class MapOptions:
             )
         return cls(**options, names=frozenset(options))
 
+    def _check(self) -> None:
+        """Refuse what RQ would take and nobody can mean.
+
+        Raises:
+            ValueError: Says what.
+            Others: As RQ, if a value is of a type that can't be compared.
+        """
+        timeout, ttl = parse_timeout(self.job_timeout), parse_timeout(self.ttl)
+        if timeout == 0 or (timeout is not None and timeout < NO_TIMEOUT):
+            raise ValueError("job_timeout must be above 0, or -1 for none")
+        if ttl is not None and ttl <= 0:
+            raise ValueError("ttl must be above 0")
+        if self.item_timeout is not None and not 0 < float(self.item_timeout) < float("inf"):
+            raise ValueError("item_timeout must be a number of seconds above 0")
+        if not LIGHTEST <= float(self.weight) <= HEAVIEST:
+            raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
+        if self.unique and not self.job_id:
+            raise ValueError("unique=True needs a job_id")
+
     def job(self, queue: MapQueue, name: str) -> MapJob:
         """The RQ job, not yet saved.
 
@@ -82,24 +101,15 @@ class MapOptions:
             OptionError: If RQ refuses one of the values.
         """
         try:
-            timeout, ttl = parse_timeout(self.job_timeout), parse_timeout(self.ttl)
-            if timeout == 0 or (timeout is not None and timeout < NO_TIMEOUT):
-                raise ValueError("job_timeout must be above 0, or -1 for none")
-            if ttl is not None and ttl <= 0:
-                raise ValueError("ttl must be above 0")
-            if self.item_timeout is not None and not 0 < float(self.item_timeout) < float("inf"):
-                raise ValueError("item_timeout must be a number of seconds above 0")
-            if not LIGHTEST <= float(self.weight) <= HEAVIEST:
-                raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
-            if self.unique and not self.job_id:
-                raise ValueError("unique=True needs a job_id")
+            self._check()
+            timeout = parse_timeout(self.job_timeout)
             job = MapJob.create(
                 MAP_PATH,
                 connection=queue.connection,
                 timeout=NO_TIMEOUT if timeout is None else timeout,
                 result_ttl=parse_timeout(self.result_ttl),
                 failure_ttl=parse_timeout(self.failure_ttl),
-                ttl=ttl,
+                ttl=parse_timeout(self.ttl),
                 retry=self.retry,
                 # RQ looks for a job's id in any iterable it gets.
                 depends_on=[self.depends_on] if isinstance(self.depends_on, MapJob) else self.depends_on,

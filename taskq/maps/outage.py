@@ -16,6 +16,7 @@ from taskq.redis.urls import url_of
 from taskq.views.said import say
 
 PATIENCE = 30.0  # seconds for which a server may be away
+_STEADY = 5.0  # seconds of work after which a server counts as back
 _PAUSES = (0.05, 1.0)  # seconds: the first and the longest between two tries
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def through_outages(connection: Any, timeout: float | None, ask: Callable[[float
             now = time.monotonic()
             if not _is_away(error) or now >= deadline:
                 raise
-            if now - back > PATIENCE:  # else it has not been there in between, whatever has answered
+            if now - back > _STEADY:  # else it has not been there in between, whatever has answered
                 until = min(now + PATIENCE, deadline)
                 say(f"Redis at {url_of(connection)} can't be reached: {reach.reason(error)}. "
                     f"Waits for it, {until - now:.0f} s at most")  # fmt: skip

@@ -46,5 +46,6 @@ def seen(job: Any, status: JobStatus) -> JobStatus:
     if job.id not in _ends or status != JobStatus.STARTED:
         return status
     incarnation, began, end = _ends[job.id]
-    same = incarnation == job.incarnation and began in (None, job.connection.hget(job.key, "started_at"))
-    return end if same else status
+    if incarnation != job.incarnation:
+        return status
+    return end if began is None or began == job.connection.hget(job.key, "started_at") else status

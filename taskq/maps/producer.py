@@ -1,12 +1,13 @@
 """Writes a map into Redis: items chunk by chunk, in bounded memory, then all of it visible at once (I5).
 
-items --Chunker--> payloads --batches--> taskq:{id}:chunks, :pending      (expire if the producer dies)
+items --Chunker--> bodies --batches--> taskq:{id}:bodies, :pending        (expire if the producer dies)
                                              |
                       one transaction: map "open", keys kept, RQ job on its queue
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any, cast
 
@@ -87,7 +88,7 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
         return
     there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
     incarnation, state = there
-    status = job._status_now()  # noqa: SLF001 - one noun, two files. Asked last: job and map are announced together
+    status = job.status_now()  # asked last: job and map are announced together
     if status is None and state != b"writing":
         if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys
             MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(0)
@@ -121,8 +122,6 @@ def _write(queue: MapQueue, draft: Draft, items: Items, chunksize: int | None) -
 
 def own_cores() -> int:
     """What to reckon with while no worker is registered: this machine's cores."""
-    import os
-
     return os.cpu_count() or 1
 
 

@@ -12,6 +12,7 @@ from taskq.maps.coverage import Coverage
 from taskq.maps.info import MapInfo
 from taskq.maps.store import MapStore
 
+_GONE = -2  # what unrecorded.lua says of a map that is not there any more
 STEP = 5000  # spans, or error records, that one step looks at
 
 
@@ -98,7 +99,11 @@ class Proof:
                 break
         if not batch:
             return False
-        missing = self._store.scripts.unrecorded([self._store.keys.errors], batch)
+        k = self._store.known
+        missing = self._store.scripts.unrecorded([k.hash, k.errors], [k.incarnation, *batch])
+        if missing == _GONE:
+            self._store.info()  # raises, if it is gone still
+            raise DamagedError(f"{k.hash} has changed while it was read")
         if missing >= 0:
             raise DamagedError(f"nothing tells what became of item {missing}")
         return True

@@ -14,7 +14,6 @@ from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ItemFailure
-from taskq.redis import clients
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -43,13 +42,9 @@ class MapReader:
         job_id: The map's RQ job.
         connection: Anything redis-py compatible.
         incarnation: The one that is meant; "": whichever is there when it is first looked at.
-
-    Raises:
-        OptionError: If the connection is one that can't be used: see ``redis/clients.py``.
     """
 
     def __init__(self, job_id: str, connection: Any, *, incarnation: str = "") -> None:
-        clients.check(connection)
         self.keys = MapKeys(job_id, incarnation)
         self.connection = connection
 
@@ -176,16 +171,18 @@ class MapReader:
         """Reads the pickled results, in the order of the result list; raises as ``spans``, if it is another's."""
         return ListReader(self.connection, self.keys.results, self._read)
 
-    def spans(self, first: int = 0, count: int = 0) -> list[tuple[int, int]]:
+    def spans(self, first: int, count: int) -> list[tuple[int, int]]:
         """``(first item index, count)`` for each run of results, in the order of the result list.
 
-        All from number ``first`` on, or at most ``count`` of them.
+        Args:
+            first: Number of the first that is wanted.
+            count: How many are at most.
 
         Raises:
             DamagedError: If one is no span.
             ReplacedError: If the map's id was pushed again.
         """
-        last = first + count - 1 if count else -1
+        last = first + count - 1
         return self._spans(self._read(lambda pipe: pipe.lrange(self.keys.spans, first, last)))
 
     def _spans(self, raw: list[bytes]) -> list[tuple[int, int]]:
@@ -194,21 +191,11 @@ class MapReader:
         except ValueError as error:
             raise DamagedError(f"{self.keys.spans} holds what is no span: {error}") from error
 
-    def failures(self) -> dict[int, ItemFailure]:
-        """Item index -> error record, by index; all of them are in memory at once.
-
-        Raises:
-            SignatureError: If there is a secret key, and one is not signed for this map.
-            DamagedError: If one is no record of the item at which it stands.
-            ReplacedError: If the map's id was pushed again.
-        """
-        return {one.index: one for one in sorted(self.each_failure(), key=lambda failure: failure.index)}
-
     def first_failure(self, info: MapInfo) -> ItemFailure | None:
         """The error record of the first item that failed, in the order of the items; None if none has.
 
         Raises:
-            As ``failures``; and DamagedError if items have failed, and the record of the first is gone.
+            As ``each_failure``; and DamagedError if items have failed, and the record of the first is gone.
         """
         if not info.failed or info.first is None:
             return None
@@ -239,7 +226,11 @@ class MapReader:
         return int(self.connection.hlen(self.keys.errors))
 
     def failures_at(self, indexes: Sequence[int]) -> list[ItemFailure | None]:
-        """The error records of these items; None for an item that has none."""
+        """The error records of these items; None for an item that has none.
+
+        Raises:
+            As ``each_failure``.
+        """
         reader = self._error_codec
         fields = [b"%d" % index for index in indexes]  # text also for a connection that is not ours: see _Packer
         raw = self._read(lambda pipe: pipe.hmget(self.keys.errors, fields)) if fields else []
@@ -249,7 +240,13 @@ class MapReader:
         ]
 
     def each_failure(self) -> Iterator[ItemFailure]:
-        """Every error record, in no order; a batch of them is in memory at a time."""
+        """Every error record, in no order; a batch of them is in memory at a time.
+
+        Raises:
+            SignatureError: If there is a secret key, and one is not signed for this map.
+            DamagedError: If one is no record of the item at which it stands.
+            ReplacedError: If the map's id was pushed again.
+        """
         reader = self._error_codec
         seen: set[bytes] = set()  # a hash that changes meanwhile may show a field twice
         cursor = -1

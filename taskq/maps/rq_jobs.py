@@ -26,8 +26,7 @@ from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
-from taskq.redis import clock, keys, refusals
-from taskq.redis.keys import MapField
+from taskq.redis import checked, clock, keys, refusals
 from taskq.redis.urls import url_of
 from taskq.views.timeline import TimelineNote
 
@@ -35,7 +34,6 @@ RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
 """What RQ raises inside a running job, which must end the job and not just an item."""
 
 MAP_PATH = f"{__name__}.run_map"
-HELP_PATH = f"{__name__}.help_map"
 
 
 def run_map() -> dict[str, Any]:
@@ -84,20 +82,8 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
             info = store.info()
             if not info.complete and not store.release_orphans():
                 store.check()
-                events.next()  # helpers hold the rest
+                events.next()  # others hold the rest
     return info
-
-
-def help_map(map_id: str, incarnation: str = "") -> None:
-    """Run chunks of another job's map until none is pending."""
-    job = get_current_job()
-    assert job is not None
-    store, worker = MapStore(map_id, job.connection, incarnation=incarnation), job.worker_name or "rq"
-    job.connection.hdel(store.keys.hash, MapField.HELPER)
-    try:
-        _work(store, worker)
-    finally:
-        store.release_all(worker)  # if RQ interrupts us, for whatever reason
 
 
 def _work(store: MapStore, worker: str) -> None:
@@ -108,17 +94,15 @@ def _work(store: MapStore, worker: str) -> None:
         _refuse(store, refused(error, "the map's function can't be read: "))
         return
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
-    while claims := store.read_claims(store.claim(worker, 1), worker).claims:
-        [claim] = claims
-        back = nested.use(_Alone(store.connection), url_of(store.connection), thread=threading.get_ident())
-        try:
+    alone, url = _Alone(store.connection), url_of(store.connection)
+    with nested.used(alone, url, worker, thread=threading.get_ident()):
+        while claims := store.read_claims(store.claim(worker, 1), worker).claims:
+            [claim] = claims
             outcome = _run(function, store, info, claim)
-        finally:
-            back()
-        if isinstance(outcome, ChunkRefused):
-            _refuse(store, outcome)
-            return
-        store.commit(claim, outcome, note)
+            if isinstance(outcome, ChunkRefused):
+                _refuse(store, outcome)
+                return
+            store.commit(claim, outcome, note)
 
 
 def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:
@@ -146,7 +130,7 @@ class _Alone:
         if Worker.count(connection=self._connection) < 2:  # noqa: PLR2004 - itself, and another
             self.refused = "there is no worker but this one, and it runs one thing at a time"
 
-    def take_back(self) -> None:
+    def take_back(self, _wait: object) -> None:
         self.refused = ""
 
 
@@ -156,7 +140,10 @@ def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
 
 
 def failure_text(store: MapStore, info: MapInfo) -> str:
-    """Why a map failed, for RQ's tools: the counts, and the first error in input order in full."""
+    """Why a map failed, for RQ's tools: the counts, and the first error in input order in full.
+
+    RQ can't store what can't be encoded, and would leave the job as one that still runs.
+    """
     text = f"{info.failed} of {info.total} items failed, {info.done} done."
     first = store.first_failure(info)
-    return text if first is None else f"{text} The first: {first}\n\n{first.traceback}"
+    return text if first is None else checked.clean(f"{text} The first: {first}\n\n{first.traceback}")

@@ -11,7 +11,8 @@ import base64
 import socket
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from taskq.errors import DamagedError, PickleError, TooLargeError
@@ -93,34 +94,40 @@ def run_chunk(
         call = coroutines.awaiting(call)
     if item_timeout:
         call = limited(call, item_timeout)
-    pace = _Pace(watch, item_timeout, adapt, len(body.header.within(part)), server.together)
-    if exact:
-        pace.look_always()
-    return _run(call, star, body, part, (limit, server), pace, passing, keys)
+    glance = 0.0 if exact or item_timeout else _GLANCE
+    pace = _Pace(watch, glance, adapt, len(body.header.within(part)), server.together)
+    how = _How(call, star, body.loads, limit, server, passing, item_timeout)
+    return _run(how, body, part, pace, keys)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How the items of a chunk are called, and what is taken for a result: see ``run_chunk``."""
+
+    call: Callable[..., Any]
+    star: bool
+    loads: Callable[[Any], Any] | None  # reads an item; None: it is read already
+    limit: int
+    server: Limits
+    passing: tuple[type[BaseException], ...]
+    item_timeout: float
 
 
 class _Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
-    def __init__(
-        self, watch: Watch | None, item_timeout: float, adapt: bool, count: int, most: int = HELD
-    ) -> None:
-        self.item_timeout = item_timeout
+    def __init__(self, watch: Watch | None, glance: float, adapt: bool, count: int, most: int) -> None:
         self.began = time.perf_counter()
         self.next_look = self.began if watch or adapt else _NEVER
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
-        self._glance = 0.0 if item_timeout else _GLANCE
+        self._glance = glance
         self.held = 0  # bytes of results and errors
         self.most = min(HELD, most) if adapt else most
         self.room = MAX_PICKLE  # bytes which the next exception may have
         self._pickled = 0  # characters of those before
         self._slice = SLICE if adapt else _NEVER
         self._count = count
-
-    def look_always(self) -> None:
-        """Tell of each item."""
-        self._glance = 0.0
 
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
@@ -144,37 +151,40 @@ class _Pace:
         return True
 
 
-def _run(
-    call: Callable[..., Any],
-    star: bool,
-    body: Body,
-    part: Range,
-    limit: tuple[int, Limits],
-    pace: _Pace,
-    passing: tuple[type[BaseException], ...],
-    keys: MapKeys,
-) -> ChunkOutcome:
-    started, clock, here = time.time(), time.perf_counter, forks.count
-    rest: list[range] = []  # positions in the body, of each part
-    failed: list[int] = []  # positions, too
+def _run(how: _How, body: Body, part: Range, pace: _Pace, keys: MapKeys) -> ChunkOutcome:
+    started = time.time()
     values: list[bytes] = []
     failures: list[ItemFailure] = []
-    held, most = 0, pace.most
     indexes, at, items = body.within(part)
     whole = len(indexes)
-    if whole > MOST_ITEMS:
-        rest = _cut(range(at + MOST_ITEMS, at + whole), MOST_ITEMS)
-        indexes, items = indexes[:MOST_ITEMS], items[:MOST_ITEMS]
-    loads = body.loads
-    for number, (index, item) in enumerate(zip(indexes, items, strict=True)):
-        if (now := clock()) >= pace.next_look and pace.stops(index, number, now):
-            rest = [*_cut(range(at + number, at + len(indexes)), pace.size), *rest]
-            break
+    now = min(whole, MOST_ITEMS)
+    _call_each(how, zip(indexes[:now], items[:now], strict=True), pace, values, failures)
+    ran = len(values) + len(failures)
+    # Positions in the body: of what did not run, and of what failed.
+    rest = [*_cut(range(at + ran, at + now), pace.size), *_cut(range(at + now, at + whole), MOST_ITEMS)]
+    bad = {failure.index for failure in failures}
+    failed = [[at + number for number, index in enumerate(indexes[:ran]) if index in bad]] if bad else []
+    spans = _spans(indexes, ran, bad)
+    sealed = results.sealed((keys.results, keys.incarnation), values, spans)
+    over, each = sum(map(len, rest)), _freed(body, whole)
+    parts = _parts(body, rest, over * each), _parts(body, failed, (whole - over) * each)
+    return ChunkOutcome([*sealed], spans, failures, started, time.perf_counter() - pace.began, *parts)
+
+
+def _call_each(
+    how: _How, items: Iterable[tuple[int, Any]], pace: _Pace, values: list[bytes], failures: list[ItemFailure]
+) -> None:
+    """Call it for these items with their indexes, until all are done or the pace stops; adds what comes of it."""
+    call, star, loads, clock, here = how.call, how.star, how.loads, time.perf_counter, forks.count
+    held, most = 0, pace.most
+    for index, item in items:
+        if (now := clock()) >= pace.next_look and pace.stops(index, len(values) + len(failures), now):
+            return
         try:
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
-            data = _pickled_result(value, index, limit)
+            data = _pickled_result(value, index, how)
             if forks.count != here:
                 forks.leave()
             values.append(data)
@@ -182,24 +192,19 @@ def _run(
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, cost only this item
             if forks.count != here:
                 forks.leave(error)
-            if isinstance(error, passing):
+            if isinstance(error, how.passing):
                 raise
-            failures.append(failure_of(error, index, pace.item_timeout, pace.room))
-            failed.append(at + number)
+            failures.append(failure_of(error, index, how.item_timeout, pace.room))
             held += pace.note(failures[-1])
         if held >= most:
             pace.held, pace.next_look = held, 0.0
-    spans = _spans(indexes, len(values) + len(failures), {failure.index for failure in failures})
-    sealed = results.sealed((keys.results, keys.incarnation), values, spans)
-    over, each = sum(map(len, rest)), _freed(body, whole)
-    parts = _parts(body, rest, over * each), _parts(body, [failed] if failed else [], (whole - over) * each)
-    return ChunkOutcome([*sealed], spans, failures, started, clock() - pace.began, *parts)
 
 
 def _cut(positions: range, size: int | None) -> list[range]:
     """These positions, so many for each part, of which there are ``MAX_PARTS`` at most; None: all in one."""
-    size = size or len(positions)
-    starts = range(0, len(positions), size)[:MAX_PARTS]
+    if not positions:
+        return []
+    starts = range(0, len(positions), size or len(positions))[:MAX_PARTS]
     stops = [*starts[1:], len(positions)]
     return [positions[start:stop] for start, stop in zip(starts, stops, strict=True)]
 
@@ -250,21 +255,20 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
     return spans
 
 
-def _pickled_result(value: Any, index: int, limits: tuple[int, Limits]) -> bytes:
+def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
         if not isinstance(value, Coroutine):  # of a function which did not say so before
             raise
-        return _pickled_result(coroutines.run(value), index, limits)
-    limit, server = limits
-    if len(data) > limit:
+        return _pickled_result(coroutines.run(value), index, how)
+    if len(data) > how.limit:
         raise TooLargeError(
-            f"the result of item {index} is {len(data):,} bytes, over the limit of {limit:,}. "
+            f"the result of item {index} is {len(data):,} bytes, over the limit of {how.limit:,}. "
             "Store it elsewhere and return where, or raise the limit: Queue(payload_limit=...)."
         )
-    if why := server.refuses(len(data)):
+    if why := how.server.refuses(len(data)):
         raise TooLargeError(
             f"the result of item {index} can't be stored: {why}. Store it elsewhere and return where."
         )

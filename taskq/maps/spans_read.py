@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 
 from taskq.errors import ResultsGoneError
+from taskq.maps.coverage import Coverage
 from taskq.maps.reader import MapReader
 
-_BATCH = 10_000  # spans read in one round trip
+BATCH = 10_000
+"""Spans read in one round trip."""
 
 
 class SpansRead:
@@ -27,21 +29,21 @@ class SpansRead:
         self._last: tuple[int, int] | None = None
         self._digest = hashlib.sha256()
 
-    def more(self, most: int) -> list[tuple[int, int]]:
-        """The next spans, at most so many.
+    def more(self) -> list[tuple[int, int]]:
+        """The next spans, ``BATCH`` of them at most.
 
         Raises:
             ResultsGoneError: If the last one is not in its place any more.
             Others: As ``MapReader.spans``.
         """
         first = max(0, self.count - 1)  # also the last one: mostly this shows what ``prove`` would
-        batch = self._store.spans(first, most + 1)
+        batch = self._store.spans(first, BATCH + 1)
         if self._last is not None:
             if batch[:1] != [self._last]:
                 self._store.info()  # raises, if the map is gone
                 raise came_back_older(self._store.keys.id)
             batch = batch[1:]
-        batch = batch[:most]
+        batch = batch[:BATCH]
         self.note(batch)
         return batch
 
@@ -65,10 +67,33 @@ class SpansRead:
     def stand(self) -> bool:
         """Whether all that was read stands where it was."""
         digest, first = hashlib.sha256(), 0
-        while first < self.count and (batch := self._store.spans(first, min(_BATCH, self.count - first))):
+        while first < self.count and (batch := self._store.spans(first, min(BATCH, self.count - first))):
             _add(digest, batch)
             first += len(batch)
         return digest.digest() == self._digest.digest()
+
+    def is_as(self, other: SpansRead) -> bool:
+        """Whether both have read the same, in the same order."""
+        return self.count == other.count and self._digest.digest() == other._digest.digest()
+
+
+def covered(store: MapReader, total: int) -> tuple[Coverage, SpansRead]:
+    """Of which items the spans tell that stand there now, and these.
+
+    Args:
+        store: The map's.
+        total: How many items it has.
+
+    Raises:
+        DamagedError: If a span tells of items that there are not.
+        ResultsGoneError: If the server has lost some meanwhile.
+        Others: As ``MapReader.spans``.
+    """
+    coverage, read = Coverage(total), SpansRead(store)
+    while spans := read.more():
+        for start, count in spans:
+            coverage.add(start, count)
+    return coverage, read
 
 
 def came_back_older(map_id: str) -> ResultsGoneError:

@@ -1,4 +1,4 @@
-"""All that workers do to a map's keys in Redis: opened, claimed, committed, released, split, closed.
+"""All that workers do to a map's keys in Redis: opened, claimed, committed, released, divided, closed.
 
 One object per incarnation of a map and connection. Methods with a ``pipe`` argument run at once if it is None;
 else they queue their command there, and its reply is read by the static method named beside it.
@@ -148,21 +148,8 @@ class MapStore(MapReader):
         flat = [part for claim, noted in claims for part in (str(claim.range), claim.text, noted)]
         return self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, *flat], pipe)
 
-    def split(self, claim: Claim, halves: tuple[Range, Range], deaths: int, pipe: Any = None) -> Any:
-        """Replace a claimed range by two pending ones; the reply says whether the claim was held.
-
-        Args:
-            claim: As it is held.
-            halves: Their ranges.
-            deaths: To note for both; a half of one item is noted one less, for what killed the whole may not have
-                been that item, and it may have been waiting when somebody killed its process.
-            pipe: See above.
-        """
-        noted = [max(0, deaths - (len(claim.header.within(half)) == 1)) for half in halves]
-        return self.divide(claim, zip(halves, noted, strict=True), pipe)
-
     def divide(self, claim: Claim, parts: Iterable[tuple[Range, int]], pipe: Any = None) -> Any:
-        """Replace a claimed range by pending parts, each with the deaths to note; the reply is as of ``split``."""
+        """Replace a claimed range by pending parts, each with the deaths to note; replies whether it was held."""
         k = self.known
         flat = [one for span, noted in parts for one in (str(span), noted)]
         args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *flat]
@@ -171,7 +158,8 @@ class MapStore(MapReader):
     def give(self, claim: Claim) -> Claim | None:
         """Note that a process is given a range of which a service has died; None if it is not held any more."""
         told = replace(claim, deaths=deaths.given(claim.deaths))
-        held = self.scripts.given([self.known.claims], [str(claim.range), claim.text, told.text])
+        k = self.known
+        held = self.scripts.given([k.hash, k.claims], [k.incarnation, str(claim.range), claim.text, told.text])
         return told if held else None
 
     def refuse(self, refusal: Refusal, pipe: Any = None) -> Any:
@@ -245,10 +233,9 @@ class MapStore(MapReader):
             )
 
     def _is_at_work(self, worker: str) -> bool:
-        ours = (f"{self.keys.id}:", f"{self.keys.id}-helper-")
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))  # of a stock worker
         here = (*holdings.read(self.connection, worker), *(one.decode("utf-8", "replace") for one in executions))
-        return any(key.startswith(ours) for key in here)
+        return any(key.startswith(f"{self.keys.id}:") for key in here)
 
     # -- ends ----------------------------------------------------------------------------------------
 
@@ -264,7 +251,16 @@ class MapStore(MapReader):
         """
         k = self.known
         notes = (k.events, keys.NOTES, keys.LOOK)
-        args = [k.incarnation, reason[:_MAX_REASON], k.id, int(kill), *notes, _STEP, int(whole), keys.OPEN]
+        args = [
+            k.incarnation,
+            checked.clean(reason[:_MAX_REASON]),
+            k.id,
+            int(kill),
+            *notes,
+            _STEP,
+            int(whole),
+            keys.OPEN,
+        ]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
     def expire(self, ttl: int) -> None:

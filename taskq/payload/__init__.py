@@ -11,18 +11,9 @@ Knows nothing of Redis. Imported by everybody above.
     function    what is called: by value or by name
     imports     which names may be imported
     signed_job  RQ jobs whose pickles are signed
+    rq_defaults what RQ reads in a program that has a key
     sealed      pickles that pass through a service unopened
     ranges      ranges of items, which name chunks
     outcome     what comes out of running items
     results     the elements of result lists
-    codec        pickle and cloudpickle; the codec of one place
-    signing      secret keys, and what is signed for which place
-    function     what is called: by value or by name
-    imports      which names may be imported
-    signed_job   RQ jobs whose pickles are signed
-    rq_defaults  what RQ reads in a program that has a key
-    sealed       pickles that pass through a service unopened
-    ranges       ranges of items, which name chunks
-    outcome      what comes out of running items
-    results      the elements of result lists
 """

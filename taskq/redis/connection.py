@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from typing import Any
 
 import hiredis
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import ConnectionPool, HiredisRespSerializer
+from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq.job import JobStatus
 
@@ -71,8 +73,27 @@ def connect(
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
+    _check_options(connections, url)
     clients.check(made)
     return made
+
+
+def _check_options(connections: ConnectionPool, url: str) -> None:
+    """See that redis-py takes all options: it looks when it connects, and each kind of connection has its own.
+
+    Raises:
+        OptionError: If not.
+    """
+    try:
+        connections.connection_class(**connections.connection_kwargs)  # opens nothing
+    except TypeError as error:
+        name = re.search(r"argument '(\w+)'", str(error))
+        which = f"has the option {name[1]}" if name else "has an option"
+        raise OptionError(f"{hide_password(url)!r} {which}, which redis-py does not take for such a URL") from None
+    except RedisError:
+        raise OptionError(
+            f"{hide_password(url)!r} has an option with a value that redis-py does not take"
+        ) from None
 
 
 class _Packer(HiredisRespSerializer):

@@ -84,7 +84,8 @@ JOB_TRACE = "taskq_trace"
 """Field of RQ's job hash of a plain job: context of the producer's span, if there is one."""
 
 JOB_DEATHS = "taskq_deaths"
-"""Field of RQ's job hash of a plain job during which workers died: "deaths enqueued_at cause"; see suspect.py."""
+"""Field of RQ's job hash of a plain job, or a map by its callback, during which workers died: "deaths enqueued_at
+cause"; see suspect.py."""
 
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
@@ -109,7 +110,6 @@ class MapField:
     WEIGHT = "weight"  # its share of its queue's time, beside those of other maps; absent: 1
     OWNER = "owner"  # name of the worker that runs the RQ job
     QUEUE = "queue"  # in whose register of open maps it is
-    HELPER = "helper"  # of schema 2: id of the job by which its owner calls for help, if one waits
     STARTED = "started"  # Unix time at which the first owner opened it
     ENDED = "ended"  # Unix time at which it was closed
     TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py

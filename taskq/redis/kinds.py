@@ -1,27 +1,25 @@
-"""What kind of job an RQ job hash describes: a map, a call for help with one, or a plain job."""
+"""What kind of job an RQ job hash describes: a map, or a plain job."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from taskq.redis import ids, keys
+from taskq.redis import keys
 from taskq.redis.schema import FIRST
 
-MAP, HELPER = "map", "helper"
+MAP = "map"
 
 
 class Kind(NamedTuple):
     """What the mark in a job's hash says.
 
     Args:
-        name: ``MAP``, ``HELPER``, or "" for a plain job.
-        map_id: Of the map that a helper is to help with.
+        name: ``MAP``, or "" for a plain job.
         incarnation: Of the map.
     """
 
     name: str
-    map_id: str = ""
     incarnation: str = ""
 
 
@@ -39,6 +37,4 @@ def kind_of(fields: Mapping[bytes, bytes]) -> Kind:
     The mark is a field of the hash, so that it can be read without unpickling anything of the user's.
     """
     name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
-    if name == MAP:
-        return Kind(MAP, "", *rest[:1])
-    return Kind(HELPER, *rest[:2]) if name == HELPER and rest and ids.read(rest[0]) else Kind("")
+    return Kind(MAP, *rest[:1]) if name == MAP else Kind("")

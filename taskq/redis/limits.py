@@ -30,12 +30,10 @@ class Limits:
     Args:
         value: Bytes of one value.
         request: Bytes of one command.
-        known: Whether the server has told them; else they are those of a server as it comes.
     """
 
     value: int = _DEFAULTS[0]
     request: int = _DEFAULTS[1]
-    known: bool = False
 
     def broken_by(self, sizes: Sequence[int]) -> str:
         """Which limit a command with parts of these sizes is over, for people; "" if none is."""
@@ -76,7 +74,7 @@ def read(connection: Any) -> Limits:
         value, request = (int(connection.config_get(name)[name]) for name in (_VALUE, _REQUEST))
     except (ResponseError, KeyError, ValueError, TypeError):
         return USUAL
-    return Limits(value, request, known=True)
+    return Limits(value, request)
 
 
 def is_much(sizes: Sequence[int]) -> bool:

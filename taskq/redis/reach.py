@@ -80,6 +80,12 @@ def reason(error: BaseException) -> str:
     return "Authentication required" if _HELLO in text else text or type(error).__name__
 
 
+def unusable(error: BaseException, url: str) -> str | None:
+    """What to say of a server for which waiting does not help; None if it may. ``url``: without its password."""
+    remedy = final(error)
+    return f"no Redis at {url}: {reason(error)}. {remedy}." if remedy else None
+
+
 def server_error(error: BaseException, url: str) -> ServerError:
     """The error to raise instead; ``url``: without its password."""
     made = ServerError(f"Redis at {url} can't do it: {reason(error)}. {remedy(error)}.")

@@ -73,10 +73,21 @@ def remove(pipe: Any, name: str) -> None:
 
 def live(connection: Any, queue: str | None = None) -> list[ServiceInfo]:
     """The services whose lease is not over, by name; only those that listen on ``queue`` if given."""
+    infos, _all = registered(connection)
+    return [info for info in infos if queue is None or queue in info.queues]
+
+
+def registered(connection: Any) -> tuple[list[ServiceInfo], list[ServiceInfo]]:
+    """The services whose lease is not over; and all there are, also those that are dead and not yet recovered.
+
+    Both by name.
+    """
     with connection.pipeline(transaction=False) as pipe:
         ask_live(pipe)
-        infos = read_live(*pipe.execute(raise_on_error=False))
-    return [info for info in infos if queue is None or queue in info.queues]
+        time, leases, raw = pipe.execute(raise_on_error=False)
+    live = read_live(time, leases, raw)
+    said = raw if isinstance(raw, dict) else {}
+    return live, [info for name in sorted(said) if (info := _read(name, said[name]))]
 
 
 def ask_live(pipe: Any) -> None:
@@ -96,12 +107,6 @@ def read_live(time: Any, leases: Any, raw: Any) -> list[ServiceInfo]:
     now = clock.read(time)
     alive = sorted(name for name, ends in leases if ends > now)
     return [info for name in alive if name in raw and (info := _read(name, raw[name]))]
-
-
-def all_known(connection: Any) -> list[ServiceInfo]:
-    """All registered services, also those that are dead and not yet recovered, by name."""
-    raw = connection.hgetall(keys.SERVICES) if connection.type(keys.SERVICES) == b"hash" else {}
-    return [info for name in sorted(raw) if (info := _read(name, raw[name]))]
 
 
 def known(connection: Any, name: str) -> ServiceInfo | None:

@@ -2,6 +2,7 @@
 
 redis-py takes much for good that is not: it passes over a database that is no number, has options it does not know
 fail at the first command, and takes what stands before a raw ``/``, ``?`` or ``#`` of a password for the host.
+Which options a kind of URL can't have (``ssl_*`` without TLS) is seen by ``connection.connect``.
 No message quotes any part of the URL but names: what stands there may be a password.
 """
 
@@ -21,11 +22,14 @@ _TEXTS = (
 )  # fmt: skip
 _OURS = {  # what decides of our work, and is decided here
     "decode_responses": "taskq reads bytes",
+    "encoding": "taskq writes UTF-8",
+    "encoding_errors": "taskq writes UTF-8",
     "legacy_responses": "taskq reads the replies as they are by default",
     "retry_on_error": "what is tried again, and for how long, Queue(patience=...) says",
     "retry_on_timeout": "what is tried again, and for how long, Queue(patience=...) says",
 }
-_KNOWN = sorted({*URL_QUERY_ARGUMENT_PARSERS, *_TEXTS} - {*_OURS})
+_OF_OTHERS = {"timeout"}  # for a pool of connections that waits until one is free, which ours is not
+_KNOWN = sorted({*URL_QUERY_ARGUMENT_PARSERS, *_TEXTS} - {*_OURS} - _OF_OTHERS)
 _PARSERS: dict[str, Any] = URL_QUERY_ARGUMENT_PARSERS
 _EXAMPLE = "a URL such as redis://host:6379/0"
 
@@ -71,7 +75,7 @@ def _wrong_option(query: str) -> str | None:
         if name not in _KNOWN:
             near = difflib.get_close_matches(name, _KNOWN, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_KNOWN)}"
-            return f"has an option which redis-py does not know, {name:.40}: {hint}"
+            return f"has an option that there is not, {name:.40}: {hint}"
         try:
             _PARSERS.get(name, str)(value)
         except (TypeError, ValueError):
@@ -89,6 +93,6 @@ def url_of(connection: Any) -> str:
     """What to call a connection in messages, without its password."""
     options = connection.connection_pool.connection_kwargs
     if "path" in options:
-        return f"unix://{options['path']}"
+        return f"unix://{options['path']}" + (f"?db={options['db']}" if options.get("db") else "")
     scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
     return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

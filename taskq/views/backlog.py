@@ -15,7 +15,8 @@ from rq.job import Job
 
 from taskq.redis import checked, clock, ids, keys, services
 from taskq.redis.keys import MapField, MapKeys
-from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.services import ServiceInfo
 from taskq.views import waits
 from taskq.views.progress import Progress
 from taskq.views.waits import Load, Wait
@@ -53,7 +54,7 @@ class QueueLine:
     """One queue.
 
     Args:
-        jobs: RQ's status -> how many jobs are in it; ``queued`` counts no helper jobs of those looked at.
+        jobs: RQ's status -> how many jobs are in it.
         waiting: Chunks outstanding that nobody holds yet; a plain job is one chunk.
         claimed: Chunks outstanding that are with a service.
         maps: Maps that run, then those that wait.
@@ -70,21 +71,27 @@ class QueueLine:
 
 def read_queues(connection: Any) -> list[QueueLine]:
     """The queues that RQ knows, by name; of absurdly many, those on which services listen, and some others."""
-    names = queue_names(connection, MOST)
+    infos, names = _served(connection, MOST)
     lines = [_read(connection, rq.Queue(name, connection=connection)) for name in names]
     loads = {line.name: Load(line.jobs["queued"], line.jobs["started"]) for line in lines}
-    found = waits.read(connection, loads, services.live(connection)) if lines else {}
+    found = waits.read(connection, loads, infos) if lines else {}
     return [replace(line, wait=found.get(line.name)) for line in lines]
 
 
 def queue_names(connection: Any, most: int) -> list[str]:
     """The names of the queues that RQ knows, sorted; no more than ``most``, those that are listened on first."""
+    return _served(connection, most)[1]
+
+
+def _served(connection: Any, most: int) -> tuple[list[ServiceInfo], list[str]]:
+    """The services that are alive, and the queues: see ``queue_names``."""
     with connection.pipeline(transaction=False) as pipe:
         pipe.smembers(rq.Queue.redis_queues_keys)
         services.ask_live(pipe)
         members, *live = pipe.execute(raise_on_error=False)
-    served = {name for info in services.read_live(*live) for name in info.queues}
-    return names_of(checked.reply(members, set()), served, most)
+    infos = services.read_live(*live)
+    served = {name for info in infos for name in info.queues}
+    return infos, names_of(checked.reply(members, set()), served, most)
 
 
 def names_of(members: Iterable[bytes], served: Collection[str], most: int) -> list[str]:
@@ -119,13 +126,12 @@ def _read(connection: Any, queue: rq.Queue) -> QueueLine:
         *_maps(connection, queue.name, "started", [one for one in started if kinds[one] == MAP]),
         *_maps(connection, queue.name, "queued", [one for one in queued if kinds[one] == MAP]),
     ]
-    helpers = sum(kinds[one] == HELPER for one in queued)
-    plain_queued = max(0, length - helpers - sum(kinds[one] == MAP for one in queued))
+    plain_queued = max(0, length - sum(kinds[one] == MAP for one in queued))
     return QueueLine(
         queue.name,
         {
-            "queued": length - helpers,
-            "started": sum(kinds[one] != HELPER for one in started),
+            "queued": length,
+            "started": len(started),
             **dict(zip(registries, counts, strict=True)),
         },
         waiting=plain_queued + sum(one.waiting for one in maps),
@@ -135,7 +141,7 @@ def _read(connection: Any, queue: rq.Queue) -> QueueLine:
 
 
 def _kinds(connection: Any, found: Iterable[str]) -> dict[str, str]:
-    """What kind of job each is: "map", "helper", or ""."""
+    """What kind of job each is: "map", or ""."""
     jobs = list(found)
     with connection.pipeline(transaction=False) as pipe:
         for job_id in jobs:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
+from taskq.views.said import Unminded, put
 
 Show = bool | Literal["always"]
 Move = Callable[[Progress], None]
@@ -38,12 +39,16 @@ def bar(name: str, show: Show = True) -> Iterator[Move]:
         yield lambda _progress: None
     elif _in_notebook():
         yield from _last_shown(_notebook(name), _PACE)
-    elif sys.stderr.isatty():
+    elif _is_terminal(sys.stderr):
         yield from _terminal(name)
     elif show == "always":
-        yield from _last_shown(lambda now: print(f"{name}: {now}", file=sys.stderr, flush=True), _LINE_PACE)  # noqa: T201
+        yield from _last_shown(lambda now: put(f"{name}: {now}"), _LINE_PACE)
     else:
         yield lambda _progress: None
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and Unminded(stream).isatty()
 
 
 def _last_shown(write: Move, pace: float) -> Iterator[Move]:
@@ -111,10 +116,10 @@ def _terminal(name: str) -> Iterator[Move]:
         TextColumn("{task.fields[cores]}"),
         TimeRemainingColumn(),
     )
+    console: Any = Console(file=Unminded(sys.stderr))  # type: ignore[arg-type]
     # What is printed meanwhile goes above the bar; but not if it goes elsewhere: it may be somebody's data.
-    with RichProgress(
-        *columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
-    ) as shown:
+    above = _is_terminal(sys.stdout)
+    with RichProgress(*columns, console=console, redirect_stdout=above, redirect_stderr=True) as shown:
         task = shown.add_task(name, total=None, rate="-", failed="", cores="")
 
         def move(progress: Progress) -> None:

@@ -72,7 +72,7 @@ def _behind(name: str, loads: Mapping[str, Load], infos: Sequence[ServiceInfo], 
     if suspended:
         return "workers are suspended (rq resume)"
     if all(info.trouble for info in serving):
-        return f"its workers take nothing: {serving[0].trouble}"
+        return f"its workers are not well: {serving[0].trouble}"
     before = dict.fromkeys(one for info in serving for one in info.queues[: info.queues.index(name)])
     queues = [one for one in before if one in loads and (loads[one].waiting or loads[one].running)]
     said = [f"{one} ({_said(loads[one])})" for one in queues]

@@ -144,7 +144,7 @@ def test_results_that_are_not_all_there(url: str, options: tuple[str, ...]) -> N
     job.connection.rpop(job.store.keys.spans)
     told = taskq(url, "results", job.id, *options)
     assert told.returncode not in (exits.OK, exits.ITEMS_FAILED)
-    assert "6 items: spans tell of 4, there are 6 results" in told.stderr
+    assert f"{job.store.keys.results} has 6 elements, and its spans tell of 4" in told.stderr
 
 
 def test_a_function_that_the_workers_do_not_have(url: str) -> None:

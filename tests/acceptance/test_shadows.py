@@ -20,7 +20,6 @@ from rq.job import Job, JobStatus
 
 from taskq import Queue
 from taskq.redis.connection import connect
-from taskq.redis.server import private_server
 from tests.acceptance.worker import COMMAND, SCRIPT, Workers, environment
 from tests.waiting import HANGS, LONG, wait_until
 
@@ -94,12 +93,6 @@ class Project:
 @pytest.fixture
 def project(folder: Path) -> Project:
     return Project(folder)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with private_server() as url:
-        yield url
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from rq.job import JobStatus
 
 from taskq import Queue
 from taskq.redis.connection import connect
-from taskq.redis.server import private_server
 from tests.acceptance.worker import COMMAND, SCRIPT, Worker, Workers, environment
 from tests.waiting import HANGS, wait_until
 
@@ -56,12 +55,6 @@ def project(folder: Path) -> Path:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with private_server() as url:
-        yield url
 
 
 @pytest.fixture

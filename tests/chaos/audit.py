@@ -17,6 +17,7 @@ from taskq.redis.keys import MapKeys
 from tests.chaos import works
 from tests.chaos.load import Pushed
 from tests.chaos.site import QUEUES
+from tests.contract.by_hand import failures_of
 
 Problems = list[str]
 Item = tuple[str, int]  # job id, index
@@ -59,14 +60,14 @@ def _counts(store: MapReader, one: Pushed) -> Problems:
     """Counters agree with lists, spans cover each item at most once, and no chunk is in anybody's hands."""
     info = store.info()
     connection, k = store.connection, store.keys
-    placed = Counter(index for start, count in store.spans() for index in range(start, start + count))
+    placed = Counter(index for start, count in store.spans(0, 10**6) for index in range(start, start + count))
     doubled = [index for index, count in placed.items() if count > 1]
     checks = {
         f"done={info.done} but {connection.llen(k.results)} results": info.done == connection.llen(k.results),
         f"done={info.done} but spans of {placed.total()}": info.done == placed.total(),
         f"items {doubled} have two results": not doubled,
         f"failed={info.failed} but {connection.hlen(k.errors)} records": info.failed == connection.hlen(k.errors),
-        "items have a result and an error": not placed.keys() & store.failures().keys(),
+        "items have a result and an error": not placed.keys() & failures_of(store).keys(),
         "claims are left": not connection.hlen(k.claims),
         "chunks are pending": one.cancelled
         or one.was_replaced
@@ -80,10 +81,10 @@ def _counts(store: MapReader, one: Pushed) -> Problems:
 def _map_problems(queue: Queue, one: Pushed, label: str, status: str, blamed: set[Item]) -> Problems:
     store, kind = MapReader(one.id, queue.connection), one.order.kind
     problems = _counts(store, one)
-    failures = store.failures()
+    failures = failures_of(store)
     results: dict[int, Any] = {}
     values = store.results.read()
-    for start, count in store.spans():
+    for start, count in store.spans(0, 10**6):
         for index in range(start, start + count):
             results[index] = codec.loads(next(values, codec.dumps("missing")))
     for n in range(one.order.size):
@@ -107,7 +108,7 @@ def given_up(connection: Any, pushed: list[Pushed]) -> int:
     count = 0
     for one in pushed:
         if one.is_map:
-            for n, failure in MapReader(one.id, connection).failures().items():
+            for n, failure in failures_of(MapReader(one.id, connection)).items():
                 count += failure.type == "WorkerLostError" and not works.failure_of(one.order.kind, n)
     return count
 
@@ -161,10 +162,9 @@ def left_over(connection: Any, pushed: list[Pushed], abandoned: str) -> Problems
 
 
 def not_at_rest(connection: Any) -> Problems:
-    """Executions, claims, queued and helper jobs: none while every job has ended."""
+    """Executions, claims and queued jobs: none while every job has ended."""
     problems = [f"{key.decode()} is left" for key in connection.scan_iter("rq:execution*", count=1000)]
     problems += [f"{key.decode()} is left" for key in connection.scan_iter("taskq:*:claims", count=1000)]
-    problems += [f"{key.decode()} is left" for key in connection.scan_iter("rq:job:*-helper-*", count=1000)]
     for name in QUEUES:
         for key in (f"rq:queue:{name}", f"rq:queue:{name}:intermediate"):
             if ids := connection.lrange(key, 0, -1):

@@ -8,6 +8,7 @@ from typing import Any
 
 from taskq.maps.body import Body, Header, read_header
 from taskq.maps.claim import Claim
+from taskq.maps.reader import MapReader
 from taskq.maps.store import MapStore
 from taskq.payload import codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
@@ -52,7 +53,17 @@ def give_back(store: MapStore, *claims: Claim, deaths: int | None = None) -> int
     return int(store.release(pairs))
 
 
+def halve(store: MapStore, claimed: Claim, deaths: int = 0) -> int:
+    """Divide what is held, with so many deaths for each half."""
+    return int(store.divide(claimed, [(half, deaths) for half in claimed.halves()]))
+
+
 # -- what there is ---------------------------------------------------------------------------------------
+
+
+def failures_of(store: MapReader) -> dict[int, ItemFailure]:
+    """Item index -> error record, by index."""
+    return {one.index: one for one in sorted(store.each_failure(), key=lambda failure: failure.index)}
 
 
 def everything(store: MapStore) -> dict[str, Any]:
@@ -96,7 +107,7 @@ def results(store: MapStore) -> list[Any]:
 
 
 def placed(store: MapStore) -> list[int]:
-    return [index for start, count in store.spans() for index in range(start, start + count)]
+    return [index for start, count in store.spans(0, 10**6) for index in range(start, start + count)]
 
 
 def bodies(store: MapStore) -> dict[str, bytes]:
@@ -115,7 +126,7 @@ def consistent(store: MapStore) -> None:
     k, info = store.keys, store.info()
     assert info.done == len(results(store)) == len(placed(store))
     assert results(store) == placed(store)
-    errors = store.failures()
+    errors = failures_of(store)
     assert info.failed == len(errors)
     assert info.first == min(errors, default=None)
     assert sum(group.count for group in store.groups()) == len(errors)

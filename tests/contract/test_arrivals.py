@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq import Queue
-from taskq.maps import arrivals
+from taskq.maps import arrivals, spans_read
 from taskq.maps.arrivals import Arrivals
 from taskq.maps.claim import Claim
 from taskq.maps.runner import run_chunk
@@ -88,8 +88,8 @@ def test_as_completed(any_queue: Queue) -> None:
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_in_batches(any_queue: Queue, monkeypatch: pytest.MonkeyPatch, in_order: bool) -> None:
-    for name in ("_BATCH", "_SPANS", "_FAILURES"):
-        monkeypatch.setattr(arrivals, name, 1)
+    for where, name in ((arrivals, "_BATCH"), (spans_read, "BATCH"), (arrivals, "_FAILURES")):
+        monkeypatch.setattr(where, name, 1)
     made = Map(any_queue)
     for number in (3, 1, 2, 0):
         made.commit(number)

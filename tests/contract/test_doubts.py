@@ -81,7 +81,10 @@ def ended(queue: Queue) -> MapJob:
     [
         (queued, "no worker listens on the queue 'default' at {url}; start one: taskq worker default --url {url}"),
         (served("", "other"), "no worker listens on the queue 'default'"),
-        (served("no memory"), "no service of the queue 'default' can start a pool process: no memory"),
+        (
+            served("takes nothing: it is ill"),
+            "no service of the queue 'default' is well; one: takes nothing: it is ill",
+        ),
         (
             scheduled,
             "no scheduler runs for the queue 'default' at {url}; start one: taskq worker default",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskq import DamagedError, Queue, ResultsGoneError
-from taskq.maps import arrivals
+from taskq.maps import spans_read
 from taskq.maps.arrivals import Arrivals
 from taskq.testing import drain
 from taskq_workers.cli import exits, follow
@@ -36,7 +36,7 @@ def turn(queue: Queue, made: Map, results: int, spans: int = 1) -> None:
 def test_what_was_told_stands_there_still(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch, in_order: bool
 ) -> None:
-    monkeypatch.setattr(arrivals, "_SPANS", 1)
+    monkeypatch.setattr(spans_read, "BATCH", 1)
     made = Map(any_queue)
     reading = Arrivals(made.store, in_order=in_order)
     reading.check()

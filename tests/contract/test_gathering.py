@@ -11,8 +11,8 @@ import pytest
 
 from taskq import Queue, WaitTimeoutError
 from taskq.errors import DamagedError, ResultsGoneError
-from taskq.maps import collecting
-from taskq.maps.gathering import SPANS, Gathering
+from taskq.maps import collecting, spans_read
+from taskq.maps.gathering import Gathering
 from taskq.maps.job import MapJob
 from taskq.redis import list_reader
 from taskq.testing import running_worker
@@ -90,15 +90,35 @@ def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) 
             connection.rpush(keys.results, *of_chunk[chunk])
             connection.rpush(keys.spans, spans[chunk])
 
-    for meanwhile, read in product(range(4), (Gathering.read_all, lambda one: one._note(one._store.spans()))):
+    for meanwhile, read in product(range(4), (Gathering.read_all, lambda one: one._note(one._store.spans(0, 99)))):
         have(before)
         gathering = Gathering(made.store, 8)
         read(gathering)
         have(after[:meanwhile])
         gathering.read_some()
         have(after)
-        gathering.read_rest(made.store.spans(gathering.spans, SPANS), 7)
+        gathering.read_rest(made.store.spans(gathering.spans, spans_read.BATCH), 7)
         assert gathering.results == [None, 1.0, *(1 / n for n in range(2, 8))], meanwhile
+
+
+def test_what_could_not_be_read_is_forgotten_with_the_list_it_was_in(any_queue: Queue) -> None:
+    def unread(_data: bytes, _index: int) -> None:
+        raise ImportError("no such class here")
+
+    made = Map(any_queue)
+    made.commit(1)
+    gathering = Gathering(made.store, 8)
+    read, gathering._read = gathering._read, unread
+    gathering.read_all()
+    assert gathering.unreadable
+    gathering._read = read
+    made.commit(2)
+    for key, count in ((made.store.keys.results, 2), (made.store.keys.spans, 1)):
+        for _ in range(count):
+            any_queue.connection.lmove(key, key, "LEFT", "RIGHT")
+    gathering.read_rest(made.store.spans(gathering.spans, spans_read.BATCH), 4)
+    assert gathering.results == [None, None, *(1 / n for n in range(2, 6)), None, None]
+    assert gathering.unreadable is None
 
 
 def test_get_reads_while_the_map_runs(
@@ -144,7 +164,7 @@ def test_a_map_that_is_deleted_while_it_is_read(any_queue: Queue) -> None:
     made = Map(any_queue)
     made.commit(1)
     gathering = Gathering(made.store, 8)
-    gathering._note(made.store.spans())
+    gathering._note(made.store.spans(0, 10**6))
     made.job.delete()
     with pytest.raises(ResultsGoneError):
         gathering.read_some()

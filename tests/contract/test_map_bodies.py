@@ -32,6 +32,7 @@ from tests.contract.by_hand import (
     entries,
     everything,
     give_back,
+    halve,
     held,
     items_of,
     names,
@@ -143,8 +144,9 @@ def test_many_parts_come_in_order(any_queue: Queue) -> None:
 def test_split(store: MapStore) -> None:
     (claimed,) = claim(store)
     before = bodies(store)
-    assert store.split(claimed, claimed.halves(), 2) == 1
-    assert pending(store)[:2] == ["0:1 1 0:3", "1:2 2 0:3"], "one item alone gets one more chance"
+    one, two = claimed.halves()
+    assert store.divide(claimed, [(one, 1), (two, 2)]) == 1
+    assert pending(store)[:2] == ["0:1 1 0:3", "1:2 2 0:3"]
     assert bodies(store) == before, "nothing is copied"
     consistent(store)
     halves = claim(store, 2)
@@ -162,9 +164,9 @@ def test_split(store: MapStore) -> None:
 
 def test_split_down_to_one_item(store: MapStore) -> None:
     (claimed,) = claim(store)
-    store.split(claimed, claimed.halves(), 3)
+    halve(store, claimed, 3)
     _single, double = claim(store, 2)
-    store.split(double, double.halves(), 3)
+    halve(store, double, 3)
     singles = claim(store, 2)
     assert names(singles) == ["1:1", "2:1"]
     assert {one.body for one in singles} == {claimed.body}
@@ -173,7 +175,7 @@ def test_split_down_to_one_item(store: MapStore) -> None:
 
 def test_halves_that_are_released_refer_to_the_same_body(store: MapStore) -> None:
     (claimed,) = claim(store)
-    store.split(claimed, claimed.halves(), 2)
+    halve(store, claimed, 2)
     give_back(store, *claim(store, 2), deaths=5)
     again(store)
     claim(store, 2)
@@ -187,7 +189,7 @@ def test_halves_that_are_released_refer_to_the_same_body(store: MapStore) -> Non
 
 def test_what_fails_of_a_half_has_a_body_of_its_own(store: MapStore) -> None:
     (claimed,) = claim(store)
-    store.split(claimed, claimed.halves(), 2)
+    halve(store, claimed, 2)
     one, two = claim(store, 2)
     commit(store, two, failing=[1, 2])
     assert (uses(store), sorted(bodies(store))) == ({"0:3": 1}, ["0:3", "1:2", "3:3", "6:3", "9:1"])
@@ -201,7 +203,7 @@ def test_what_fails_of_a_half_has_a_body_of_its_own(store: MapStore) -> None:
 def test_an_item_that_is_given_up_needs_its_body_for_a_retry(store: MapStore) -> None:
     """The service gives it up, which has no bodies to write: the item stays in that of its chunk."""
     (claimed,) = claim(store)
-    store.split(claimed, claimed.halves(), 3)
+    halve(store, claimed, 3)
     one, two = claim(store, 2)
     given_up = ChunkOutcome([], [], [ItemFailure.lost(0, "SIGKILL", 3)], 1.0, 0.5, left=[Part(one.range)])
     assert put(store, one, given_up).failed == 1
@@ -236,10 +238,10 @@ def test_split_without_the_claim_does_nothing(store: MapStore) -> None:
     give_back(store, claimed)
     (theirs,) = claim(store, 1, B)
     before = everything(store)
-    assert store.split(claimed, claimed.halves(), 1) == 0
+    assert halve(store, claimed, 1) == 0
     assert everything(store) == before
-    assert store.split(theirs, theirs.halves(), 1) == 1
-    assert store.split(theirs, theirs.halves(), 1) == 0, "said again"
+    assert halve(store, theirs, 1) == 1
+    assert halve(store, theirs, 1) == 0, "said again"
     consistent(store)
 
 
@@ -336,7 +338,7 @@ def test_whatever_happens_bodies_are_no_more_than_was_pushed(kind: str, data: st
         elif claims and act == "run":
             settle(store, claims[0], data.draw(st.integers(0, 255)))
         elif claims and act == "split" and len(claims[0].to_do) > 1:
-            store.split(claims[0], claims[0].halves(), 3)
+            halve(store, claims[0], 3)
         elif claims and act == "time":
             put(store, claims[0], timed_out(claims[0], data.draw(st.sampled_from(list(claims[0].to_do)))))
         elif claims:

@@ -36,6 +36,7 @@ from taskq.errors import RemoteTraceback
 from taskq.maps.controlled import CANCELED
 from taskq.maps.executions import Executions
 from taskq.maps.store import MapStore
+from taskq.maps.waiting import Events
 from taskq.testing import drain
 from tests import jobs
 from tests.waiting import BRIEF, HANGS
@@ -355,6 +356,25 @@ def test_the_job_timeout_ends_the_map(any_queue: Queue) -> None:
     assert "exceeded maximum timeout value" in latest.exc_string
 
 
+def test_an_error_that_cant_be_encoded(any_queue: Queue) -> None:
+    job = pushed(any_queue, jobs.raise_it, [ValueError("half \ud800 of a pair")])
+    assert job.is_failed
+    latest = job.latest_result()
+    assert latest
+    assert "half ? of a pair" in str(latest.exc_string)
+    with pytest.raises(ValueError, match="half \ud800 of a pair"):
+        job.get()
+
+
+def test_what_is_there_already_is_not_waited_for(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To subscribe and to end it are two round trips for each value."""
+    job = pushed(any_queue, jobs.square, range(50))
+    subscribed = Mock(side_effect=Events)
+    monkeypatch.setattr("taskq.maps.job.Events", subscribed)
+    assert sorted(job) == [n * n for n in range(50)]
+    assert subscribed.call_count == 1, "for the end"
+
+
 # -- retry, requeue --------------------------------------------------------------------------------
 
 
@@ -493,6 +513,20 @@ def test_cancel_twice(any_queue: Queue) -> None:
     job.cancel()
     with pytest.raises(InvalidJobOperation):
         job.cancel()
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_cancel_lets_go_what_depends_on_it_if_it_is_told_to(any_queue: Queue, waiting: int) -> None:
+    job = any_queue.map(jobs.square, range(5))
+    after = Dependency([job], allow_failure=True)
+    others = [any_queue.enqueue(jobs.square, number, depends_on=after).id for number in range(waiting)]
+    moved = job.cancel(enqueue_dependents=True)
+    assert job.is_canceled
+    assert sorted(moved.get(any_queue.name, [])) == sorted(others)
+    assert sorted(any_queue.job_ids) == sorted(others)
+    assert not any(isinstance(any_queue.fetch_job(one), MapJob) for one in others)
+    drain(any_queue)
+    assert [any_queue.fetch_job(one).return_value() for one in others] == [0, 1][:waiting]
 
 
 def test_cancel_again_what_was_half_cancelled(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,9 @@ from tests.contract.by_hand import (
     consistent,
     entries,
     everything,
+    failures_of,
     give_back,
+    halve,
     held,
     names,
     outcome,
@@ -92,7 +94,7 @@ def test_open_again_makes_only_failed_items_pending(store: MapStore) -> None:
     info = store.open(A)
     assert info is not None
     assert (info.done, info.failed, info.total, info.first) == (7, 0, 10, None)
-    assert (store.failures(), store.groups()) == ({}, [])
+    assert (failures_of(store), store.groups()) == ({}, [])
     consistent(store)
     again = claim(store, 10)
     assert [list(one.to_do) for one in again] == [[4], [6, 8]]
@@ -142,7 +144,7 @@ def test_the_claims_of_the_dead_come_back(store: MapStore) -> None:
     for name in (B, "dead", "late"):
         claim(store, 1, name)
     works_on(store, B, store.keys.id)
-    works_on(store, "late", f"{store.keys.id}-helper-1")
+    works_on(store, "late", store.keys.id)
     assert store.release_orphans() == 1
     assert held(store, B) == {"0:3": 0}
     assert held(store, "late") == {"6:3": 0}, "who is dead, and still holds it, is somebody else's to recover"
@@ -196,7 +198,7 @@ def test_open_takes_off_all_time_limits(store: MapStore) -> None:
     first, second, third = claim(store, 3)
     commit(store, first, failing=[1])
     commit(store, second, failing=[4])
-    store.split(third, third.halves(), 1)
+    halve(store, third, 1)
     store.close()
     store.expire(60)
     store.open(A)
@@ -319,7 +321,8 @@ def test_a_replaced_map_is_gone(any_queue: Queue) -> None:
 HELD: dict[str, Callable[[MapStore, Any], Any]] = {
     "commit": lambda was, one: put(was, one, outcome(was, one)).committed,
     "release": give_back,
-    "split": lambda was, one: was.split(one, one.halves(), 1),
+    "give": lambda was, one: was.give(one),
+    "split": lambda was, one: halve(was, one, 1),
 }
 
 
@@ -363,7 +366,7 @@ def test_begin_reserves_an_id_once(any_queue: Queue) -> None:
 def test_expire(store: MapStore, ttl: int, left: int) -> None:
     first, second = claim(store, 2)
     commit(store, first, failing=[1])
-    store.split(second, second.halves(), 1)
+    halve(store, second, 1)
     store.close()
     there = [key for key in store.keys.all if store.connection.exists(key)]
     store.expire(50)

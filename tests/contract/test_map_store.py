@@ -25,6 +25,7 @@ from tests.contract.by_hand import (
     commit,
     consistent,
     everything,
+    failures_of,
     give_back,
     held,
     items_of,
@@ -78,6 +79,11 @@ def test_nothing_is_claimed_unless_the_map_is_open(store: MapStore, state: str) 
     store.connection.hset(store.keys.hash, "state", state)
     assert store.read_claims(store.claim(A, 1), A) == ClaimReply(state, 0, [])
     assert len(pending(store)) == 4
+
+
+def test_a_reason_that_cant_be_encoded(store: MapStore) -> None:
+    store.close("half \ud800 of a pair")
+    assert store.info().reason == "half ? of a pair"
 
 
 def test_no_end_is_put_on_what_was_not_announced(store: MapStore) -> None:
@@ -259,7 +265,7 @@ def test_failures_are_recorded_and_their_items_kept(store: MapStore) -> None:
     claimed = claim(store, 2)[1]
     assert commit(store, claimed, failing=[4]) == Totals(True, 2, 1, 10, 2)
     assert results(store) == [3, 5]
-    assert store.failures() == {4: ItemFailure(4, "ValueError", "x")}
+    assert failures_of(store) == {4: ItemFailure(4, "ValueError", "x")}
     consistent(store)
 
 
@@ -267,14 +273,14 @@ def test_a_chunk_of_failures_only(store: MapStore) -> None:
     (claimed,) = claim(store)
     assert commit(store, claimed, failing=[0, 1, 2]) == Totals(True, 0, 3, 10, 3)
     assert results(store) == []
-    assert list(store.failures()) == [0, 1, 2]
+    assert list(failures_of(store)) == [0, 1, 2]
     consistent(store)
 
 
 def test_failures_come_in_the_order_of_the_items(store: MapStore) -> None:
     for claimed in reversed(claim(store, 4)):
         commit(store, claimed, failing=range(10))
-    assert list(store.failures()) == list(range(10))
+    assert list(failures_of(store)) == list(range(10))
     consistent(store)
 
 
@@ -290,7 +296,7 @@ def test_a_chunk_of_more_values_than_lua_can_unpack(any_queue: Queue, count: int
     store.open(A)
     (claimed,) = claim(store)
     assert commit(store, claimed, failing=range(failed)) == Totals(True, count - failed, failed, count)
-    assert len(store.failures()) == failed
+    assert len(failures_of(store)) == failed
     consistent(store)
 
 
@@ -470,7 +476,7 @@ def test_what_comes_after_the_end_leaves_nothing_for_ever(
     if late == "release":
         assert give_back(store, *claims) == 4
     elif late == "split":
-        assert store.split(claims[0], (Range(0, 1), Range(1, 2)), 1)
+        assert store.divide(claims[0], [(Range(0, 1), 1), (Range(1, 2), 1)])
     elif late == "close":
         store.close()
         assert len(pending(store)) == 4

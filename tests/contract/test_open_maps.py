@@ -20,7 +20,9 @@ def pushed(queue: Queue, **options: Any) -> MapJob:
 
 def look(queue: Queue, *names: str, most: int = 10, start: int = 0) -> Any:
     args = [keys.OPEN, "taskq:{", "}", "rq:queue:", most, start, *(names or (queue.name,))]
-    return Scripts(queue.connection).look(["rq:suspended"], args)
+    suspended, *found = Scripts(queue.connection).look(["rq:suspended"], args)
+    assert suspended == queue.connection.exists("rq:suspended")
+    return found
 
 
 def test_a_map_is_in_the_register_while_it_is_open(any_queue: Queue) -> None:
@@ -35,6 +37,12 @@ def test_a_map_is_in_the_register_while_it_is_open(any_queue: Queue) -> None:
     assert not any_queue.connection.exists(keys.OPEN + any_queue.name)
     job.store.open(B)
     assert look(any_queue) == [[0, 0, said]], "opened again"
+
+
+def test_a_look_says_whether_anything_may_be_begun(any_queue: Queue) -> None:
+    pushed(any_queue)
+    any_queue.connection.set("rq:suspended", 1)
+    assert look(any_queue) == [[0, 1]]
 
 
 def test_a_look_says_how_much_is_pending_and_claimed(any_queue: Queue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import fakeredis
@@ -96,6 +97,49 @@ def test_a_server_that_answers_and_breaks_every_time(queue: Queue, monkeypatch: 
     monkeypatch.setattr(job, "ready", fail)
     with pytest.raises(ServerError, match=r"Connection closed by server\. Is it running"):
         job.get()
+
+
+class Unsteady:
+    """A server, and the time that all know: it is away during some periods."""
+
+    def __init__(self, *away: tuple[float, float]) -> None:
+        self.now, self.away = 0.0, away
+        self.connection_pool = SimpleNamespace(connection_kwargs={}, connection_class=redis.Connection)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def ping(self) -> None:
+        if any(first <= self.now < last for first, last in self.away):
+            raise redis.ConnectionError("away")
+
+    def work(self, _left: float | None, until: float = 100.0) -> float:
+        while self.now < until:
+            self.ping()
+            self.now += 0.1
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "away", [[(0, 2), (27, 29), (31, 33)], [(0, 29), (36, 65)], [(10, 12), (14, 16)]], ids=str
+)
+def test_each_outage_is_borne_anew(monkeypatch: pytest.MonkeyPatch, away: list[tuple[float, float]]) -> None:
+    """A server that was there for a moment was back, however long ago the last outage was."""
+    server = Unsteady(*away)
+    monkeypatch.setattr(outage, "time", server)
+    assert outage.through_outages(server, None, server.work) >= 100
+
+
+@pytest.mark.parametrize("away", [[(0, 31)], [(0, 20), (22, 40)]], ids=str)
+def test_what_is_borne_has_an_end(monkeypatch: pytest.MonkeyPatch, away: list[tuple[float, float]]) -> None:
+    server = Unsteady(*away)
+    monkeypatch.setattr(outage, "time", server)
+    with pytest.raises(ServerError):
+        outage.through_outages(server, None, server.work)
+    assert 29 < server.now < 32
 
 
 @pytest.mark.parametrize(

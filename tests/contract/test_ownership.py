@@ -22,6 +22,7 @@ from taskq.testing import drain
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.execution import Taken
 from taskq_workers.service.jobs import short_path
+from taskq_workers.service.rq import successes
 from taskq_workers.service.rq.fence import FencedPipeline
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import mirror, recovery
@@ -199,7 +200,7 @@ def test_of_those_that_succeed_together_only_ours_are_recorded(any_queue: Queue)
     ours, theirs, deleted = (Begun(any_queue) for _ in range(3))
     any_queue.connection.hdel(keys.held(NAME), theirs.holding.key)
     Job.fetch(deleted.id, any_queue.connection).delete()
-    ours.worker.succeed_together([(*one.rq, 9) for one in (ours, theirs, deleted)])
+    successes.record(ours.worker, [(*one.rq, 9) for one in (ours, theirs, deleted)])
     assert [one.fields.get(b"status") for one in (ours, theirs, deleted)] == [b"finished", b"started", None]
     assert not any_queue.connection.exists(keys.held(NAME))
     assert [len(one.job.results()) for one in (ours, theirs)] == [1, 0]

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from taskq import DamagedError, Queue, ResultsGoneError
+from taskq import DamagedError, Queue, ReplacedError, ResultsGoneError
 from taskq.maps import proof
 from taskq.maps.proof import Proof, prove
 from taskq.redis.lua import Operation
+from tests import jobs
 from tests.contract.test_arrivals import Map
 
 
@@ -41,19 +42,25 @@ def test_an_error_record_is_gone(any_queue: Queue, complete: Map) -> None:
         prove(complete.store)
 
 
+@pytest.mark.parametrize(("then", "error"), [("deleted", ResultsGoneError), ("pushed again", ReplacedError)])
 def test_one_that_is_deleted_meanwhile_is_gone_and_not_damaged(
-    complete: Map, monkeypatch: pytest.MonkeyPatch
+    any_queue: Queue, complete: Map, monkeypatch: pytest.MonkeyPatch, then: str, error: type[Exception]
 ) -> None:
-    run = Operation.__call__
+    """Nor is anything of the one read that has taken its place, even if that has the same errors."""
+    run, k = Operation.__call__, complete.store.keys
+    errors = any_queue.connection.hgetall(k.errors)
 
     def delete_before(self: Operation, *args: Any) -> Any:
         if self is complete.store.scripts.unrecorded:
             monkeypatch.undo()
             complete.job.delete()
+            if then == "pushed again":
+                any_queue.map(jobs.square, range(8), job_id=k.id)
+                any_queue.connection.hset(k.errors, mapping=errors)
         return run(self, *args)
 
     monkeypatch.setattr(Operation, "__call__", delete_before)
-    with pytest.raises(ResultsGoneError):
+    with pytest.raises(error):
         prove(complete.store)
 
 

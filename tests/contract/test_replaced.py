@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from taskq import DuplicateJobError, MapJob, Queue, ReplacedError, ResultsGoneEr
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from tests import jobs
+from tests.contract.by_hand import failures_of
 
 READS: dict[str, Callable[[MapStore], Any]] = {
-    "spans": lambda store: store.spans(),
+    "spans": lambda store: store.spans(0, 10**6),
     "results": lambda store: store.results.batch(0),
     "errors by index": lambda store: store.failures_at([0]),
-    "all errors": lambda store: store.failures(),
+    "all errors": failures_of,
     "groups": lambda store: store.groups(),
     "function": lambda store: store.function(),
     "hash": lambda store: store.info(),
@@ -106,32 +108,45 @@ def test_a_map_that_is_not_there_any_more_when_it_is_proved_is_not_damaged(
         list(job) if before == "at_end" else job.get(errors="return")
 
 
-@pytest.mark.parametrize(
-    "act", [MapJob.cancel, MapJob.delete, MapJob.requeue], ids=["cancel", "delete", "requeue"]
-)
-def test_who_holds_the_old_one_does_nothing_to_the_new_one(
-    any_queue: Queue, act: Callable[[MapJob], object]
-) -> None:
+def _through_a_pipeline(act: Callable[..., object], job: MapJob) -> None:
+    with job.connection.pipeline() as pipe:
+        act(job, pipe)
+        pipe.execute()
+
+
+ACTS: dict[str, Callable[[MapJob], object]] = {
+    "cancel": MapJob.cancel,
+    "delete": MapJob.delete,
+    "requeue": MapJob.requeue,
+    "cancel through a pipeline": partial(_through_a_pipeline, MapJob.cancel),
+    "delete through a pipeline": partial(_through_a_pipeline, MapJob.delete),
+}
+
+
+@pytest.mark.parametrize("what", ACTS)
+def test_who_holds_the_old_one_does_nothing_to_the_new_one(any_queue: Queue, what: str) -> None:
     old = any_queue.map(jobs.invert, [0], job_id="same")
     drain(any_queue)
     new = any_queue.map(jobs.invert, [0, 1], job_id="same")
-    if act is MapJob.requeue:
+    if what == "requeue":
         drain(any_queue)
     before = any_queue.connection.hgetall(new.key)
     with pytest.raises(ReplacedError, match="pushed again"):
-        act(old)
+        ACTS[what](old)
     assert any_queue.connection.hgetall(new.key) == before
-    if act is not MapJob.requeue:
+    if what != "requeue":
         drain(any_queue)
     assert new.get(errors="return")[1] == 1.0
 
 
-def test_one_that_takes_its_place_while_it_is_deleted_stays(
-    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["cancel", "delete", "requeue"])
+def test_one_that_takes_its_place_in_the_middle_of_it_stays(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    old = any_queue.map(jobs.square, range(2), job_id="same")
+    old = any_queue.map(jobs.invert, [0], job_id="same")
     drain(any_queue)
-    check, news = MapJob._check_meant, []
+    check = MapJob._check_meant
+    news: list[MapJob] = []
 
     def then_push(self: MapJob, connection: Any) -> None:
         check(self, connection)
@@ -142,7 +157,8 @@ def test_one_that_takes_its_place_while_it_is_deleted_stays(
         MapJob, "_check_meant", lambda self, there: then_push(self, there) if self is old else None
     )
     with pytest.raises(ReplacedError):
-        old.delete()
+        ACTS[what](old)
+    assert any_queue.job_ids == ["same"]
     drain(any_queue)
     assert news[0].get() == [0, 1, 4, 9]
 

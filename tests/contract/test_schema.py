@@ -71,6 +71,14 @@ def test_not_side_by_side(
 
 
 @START
+def test_nobody_who_reads_deaths_otherwise_is_beside_this_one(any_queue: Queue, start: Any) -> None:
+    """Schema 2 would give a range up at its next death: one service that has died of it counts as a thousand."""
+    alive(any_queue, "other", 2)
+    with pytest.raises(VersionError, match="schema 2"):
+        start(any_queue)
+
+
+@START
 def test_the_dead_do_not_count(any_queue: Queue, start: Any) -> None:
     alive(any_queue, "other", None, lease=-1.0)
     start(any_queue)
@@ -136,7 +144,7 @@ def test_a_map_costs_no_further_round_trip(any_queue: Queue, monkeypatch: pytest
     monkeypatch.setattr(admission, "admit_producer", lambda *given: (asked.append("producer"), real(*given)))
     push(any_queue)
     assert asked == [], "nobody is there"
-    alive(any_queue, "other", 2)
+    alive(any_queue, "other", schema.SCHEMA)
     push(any_queue)
     push(any_queue)
     assert asked == ["producer"]

@@ -57,9 +57,9 @@ def test_what_is_before_it(any_queue: Queue) -> None:
 
 def test_nothing_is_begun(any_queue: Queue) -> None:
     any_queue.enqueue(jobs.square, 3)
-    serve(any_queue, "default", trouble="no processes")
+    serve(any_queue, "default", trouble="its turns keep failing: no")
     found: Any = wait_of(any_queue)
-    assert found.behind == "its workers take nothing: no processes"
+    assert found.behind == "its workers are not well: its turns keep failing: no"
     suspend(any_queue.connection)
     found = wait_of(any_queue)
     assert found.behind == "workers are suspended (rq resume)"

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rq import Callback
+from rq.job import JobStatus
 
 import taskq
 from taskq import Queue
@@ -18,9 +20,10 @@ from taskq_workers.link import flight
 from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown
 from taskq_workers.service.upkeep import recovery, suspect
 from taskq_workers.service.upkeep.evidence import Evidence
-from tests import jobs
+from taskq_workers.settings import MAX_DEATHS
+from tests import jobs, rq_jobs
 from tests.integration.pretence import announce, claim
-from tests.integration.test_suspects import begin
+from tests.integration.test_suspects import begin, die
 from tests.waiting import HANGS, wait_until
 
 
@@ -68,8 +71,8 @@ def test_processes_come_and_go(fake_queue: Queue, path: Path) -> None:
         assert path.exists()
 
 
-def ran(job: Any, span: str, item: int | None = None) -> Evidence:
-    flown = Flown(CHUNK, job.id, job.store.keys.incarnation, span, item)
+def ran(job: Any, name: str, item: int | None = None, *, incarnation: str = "") -> Evidence:
+    flown = Flown(CHUNK, job.id, incarnation or job.store.keys.incarnation, name, item)
     return Evidence("SIGKILL (out of memory)", "a host", (flown,))
 
 
@@ -86,6 +89,17 @@ def test_of_the_claims_of_a_dead_service_only_what_ran_is_suspect(any_queue: Que
     assert span == b"10:10"
     assert b"out of memory" in trace
     assert b"13" in trace
+
+
+def test_what_ran_of_a_map_that_was_replaced_is_no_evidence_against_the_new_one(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(10), chunksize=10)
+    announce(any_queue, "dead")
+    begin(any_queue, "dead", run=False)
+    job.store.open("dead")
+    claim(job, "dead")
+    recovery.recover(any_queue.connection, "dead", ran(job, "0:10", incarnation="0" * 32))
+    [again] = job.store.read_claims(job.store.claim("other", 1), "other").claims
+    assert services(again.deaths) == 0
 
 
 def test_without_evidence_all_of_it_is_once_and_then_what_was_given_to_a_process(any_queue: Queue) -> None:
@@ -130,3 +144,25 @@ def test_of_the_jobs_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue
     fields = [any_queue.connection.hgetall(job.key) for job in (guilty, innocent)]
     assert [suspect.deaths_of(one) for one in fields] == [1, 0]
     assert suspect.cause_of(fields[0]) == "SIGKILL on a host"
+
+
+def test_callbacks_are_in_the_record_as_what_they_are_called_for(
+    real_queue: Queue, path: Path, tmp_path: Path
+) -> None:
+    """Of an abandoned job, and of a map: else a worker that dies of one would not count, again and again."""
+    plain = real_queue.enqueue(jobs.square, 1, on_failure=Callback(rq_jobs.wait_as_failed, timeout=HANGS))
+    die(real_queue, MAX_DEATHS)
+    called = Callback(rq_jobs.wait_to_be_told, timeout=HANGS)
+    with running_worker(real_queue, 1):
+        job = real_queue.map(jobs.square, [1], on_success=called)
+        for one in (plain, job):
+            wait_until(lambda one=one: real_queue.connection.exists(f"test:called:{one.id}"))
+            [held] = [key for key in executions(real_queue) if key.startswith(one.id)]
+            assert read(path, tmp_path / "copy") == [Flown(JOB, one.id, held.partition(":")[2], "", None)]
+            real_queue.connection.rpush(f"test:go:{one.id}", "go")
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def executions(queue: Queue) -> list[str]:
+    [held] = queue.connection.keys("taskq:held:*")
+    return [key.decode() for key in queue.connection.hkeys(held)]

@@ -179,7 +179,10 @@ def test_a_map_whose_chunks_are_gone_fails(fake_queue: Queue) -> None:
         job.get()
 
 
-OURS = [keys.LEASES, keys.SERVICES, keys.MAPS, keys.TIMELINE, keys.REFUSED]
+OURS = {
+    keys.LEASES: b"zset", keys.SERVICES: b"hash", keys.MAPS: b"zset", keys.TIMELINE: b"stream",
+    keys.REFUSED: b"hash", keys.ACTIVITY: b"hash", keys.METRICS: b"hash", f"{keys.OPEN}default": b"zset",
+}  # fmt: skip
 SETS = ["rq:workers", "rq:queues"]
 ZSETS = ["rq:wip:default", "rq:finished:default", "rq:failed:default"]
 
@@ -188,9 +191,10 @@ def test_keys_that_all_share(fake_queue: Queue) -> None:
     """Those of taskq are made anew; at RQ's, what can go on goes on."""
     connection = fake_queue.connection
     with running_worker(fake_queue, 1, lease=1.0) as state:
+        own = [keys.held(state.name), keys.fetched(state.name, "default")]
 
-        @FEW
-        @given(st.sampled_from(OURS), st.sampled_from([*KINDS, "field"]), st.integers(0, 3), data)
+        @settings(FEW, max_examples=60)
+        @given(st.sampled_from([*OURS, *own]), st.sampled_from([*KINDS, "field"]), st.integers(0, 3), data)
         def ours(key: str, kind: str, position: int, value: bytes) -> None:
             if kind == "field":
                 if connection.type(key) == b"hash":
@@ -203,8 +207,7 @@ def test_keys_that_all_share(fake_queue: Queue) -> None:
             services.live(connection)
 
         ours()
-        kinds = [{b"none", kind} for kind in (b"zset", b"hash", b"zset", b"stream", b"hash")]
-        wait_until(lambda: all(connection.type(key) in kind for key, kind in zip(OURS, kinds, strict=True)))
+        wait_until(lambda: all(connection.type(key) in (b"none", kind) for key, kind in OURS.items()))
         wait_until(lambda: [info.name for info in services.live(connection)] == [state.name])
         serves(fake_queue, state)
         for value in NASTY:

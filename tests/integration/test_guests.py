@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
+from rq.suspension import resume, suspend
 
 from taskq import Queue
 from taskq.redis import holdings, keys
+from taskq.redis.keys import MapField
 from taskq.testing import running_worker
 from taskq_workers.service import dispatcher
 from taskq_workers.service.core.state import State
@@ -15,7 +19,7 @@ from taskq_workers.service.jobs import guests
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
 from tests import jobs
-from tests.integration.pretence import announce, call_for_help, claim, owner_of
+from tests.integration.pretence import announce, claim, owner_of
 from tests.waiting import HANGS, LONG, wait_until
 
 
@@ -114,16 +118,6 @@ def test_a_register_that_was_lost_is_made_anew(fake_queue: Queue, tmp_path: Path
         assert job.get(timeout=HANGS)
 
 
-def test_an_owner_of_schema_2_calls_for_help(fake_queue: Queue) -> None:
-    announce(fake_queue, "owner")
-    job = fake_queue.map(jobs.square, range(30), chunksize=1)
-    call_for_help(fake_queue, job)
-    with running_worker(fake_queue, processes=1):
-        wait_until(lambda: job.progress.done == 30)
-        assert fake_queue.job_ids == []
-        assert not fake_queue.connection.keys("rq:job:*helper*")
-
-
 def test_a_stopping_guest_leaves_everything_behind(fake_queue: Queue, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     with running_worker(fake_queue, processes=1):
@@ -145,3 +139,46 @@ def test_many_open_maps_are_seen_by_and_by(fake_queue: Queue, monkeypatch: pytes
     with running_worker(fake_queue, processes=1):
         for job in maps:
             wait_until(lambda job=job: job.progress.done == 3)
+
+
+@pytest.mark.parametrize("what", ["a stranger's", "damaged", "refused"])
+def test_beside_a_map_that_it_can_t_join_a_service_rests(fake_queue: Queue, what: str) -> None:
+    """It looks once a second, for what may come, and says of the map once why it does not join."""
+    job = fake_queue.map(jobs.square, range(3), chunksize=1)
+    fake_queue.connection.delete(fake_queue.key)
+    announce(fake_queue, "other")
+    assert job.store.open("other")
+    if what == "a stranger's":
+        fake_queue.connection.hset(job.key, keys.JOB_KIND, "map 99 " + job.incarnation)
+    elif what == "damaged":
+        fake_queue.connection.hset(job.store.keys.hash, MapField.TOTAL, "x")
+    with running_worker(fake_queue, processes=1) as state:
+        if what == "refused":
+            state.note_refusal(job.id, job.incarnation)
+        wait_until(lambda: (job.id, job.incarnation) in state.refused and state.open)
+        began, before = time.monotonic(), state.looks
+        wait_until(lambda: state.looks >= before + 6)
+        assert time.monotonic() - began > 2 * dispatcher.TICK, "two looks a tick: for itself, and as it is idle"
+        assert not state.maps
+
+
+def test_a_suspended_service_joins_nothing_also_before_its_next_tick(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    job = fake_queue.map(jobs.square, range(3), chunksize=1)
+    fake_queue.connection.delete(fake_queue.key)
+    announce(fake_queue, "other")
+    with running_worker(fake_queue, processes=1) as state:
+        suspend(fake_queue.connection)
+        before = state.looks
+        assert job.store.open("other")
+        fake_queue.connection.publish(keys.NOTES, json.dumps({"command": keys.WORK, "map": job.id}))
+        wait_until(lambda: state.looks > before and state.open)
+        wait_until(lambda: state.suspended)
+        assert job.progress.done == 0
+        assert not list(job.store.claims())
+        assert not state.maps
+        resume(fake_queue.connection)
+        fake_queue.connection.publish(keys.NOTES, json.dumps({"command": keys.WORK, "map": job.id}))
+        wait_until(lambda: job.progress.done == 3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 
 from taskq import NestedWaitError, Queue
@@ -34,6 +37,23 @@ def test_who_waits_when_too_many_do_is_told(real_queue: Queue, monkeypatch: pyte
         with pytest.raises(NestedWaitError, match="might never end: too many processes"):
             job.get(timeout=HANGS)
         assert real_queue.map(jobs.nest, [1]).get(timeout=HANGS) == [1], "it may wait again"
+
+
+@pytest.mark.parametrize("stock", [False, True], ids=["service", "stock"])
+def test_a_server_is_the_same_by_whatever_name(
+    real_queue: Queue, server_url: str, stock: bool, tmp_path: Path
+) -> None:
+    """As where a worker says localhost, and a job 127.0.0.1."""
+    alias = tmp_path / "alias.sock"
+    alias.symlink_to(urlsplit(server_url).path)
+    job = real_queue.map(jobs.nest_at, [f"unix://{alias}"])
+    if stock:
+        drain(real_queue)
+        with pytest.raises(NestedWaitError, match="there is no worker but this one"):
+            job.get(timeout=HANGS)
+        return
+    with running_worker(real_queue, processes=1):
+        assert job.get(timeout=HANGS) == [9]
 
 
 def test_a_stock_worker_that_is_alone_says_so(

@@ -27,6 +27,7 @@ from taskq.redis.server import private_server
 from taskq.testing import running_worker
 from taskq.views.timeline import TimelineNote
 from tests import jobs
+from tests.contract.by_hand import halve
 from tests.integration.test_deaths import runs_of
 from tests.waiting import HANGS, wait_until
 
@@ -87,14 +88,10 @@ def commit(store: MapStore, claim: Claim) -> Any:
     return store.commit(claim, ChunkOutcome([b"x", b"y"], [(0, 2)], [], 1.0, 1.0, rest), NOTE)
 
 
-def split(store: MapStore, claim: Claim) -> Any:
-    return store.split(claim, claim.halves(), 2)
-
-
 OPERATIONS: dict[str, Callable[[MapStore, Claim], Any]] = {
     "claim": lambda store, _claim: store.claim("b", 2),
     "commit": commit,
-    "split": split,
+    "split": lambda store, claim: halve(store, claim, 2),
     "release": lambda store, claim: store.release([(claim, 1)]),
     "release all": lambda store, _claim: store.release_all("a"),
     "open": lambda store, _claim: store.open("b"),

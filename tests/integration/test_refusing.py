@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import taskq
 from taskq import Queue
 from taskq.redis import services
 from taskq.testing import running_worker
+from taskq_workers.service.core import map_function
 from tests import jobs
 from tests.waiting import HANGS, wait_until
 
@@ -78,6 +81,32 @@ def test_it_waits_for_somebody_who_can(fake_queue: Queue, module: tuple[str, ...
         wait_until(job.store.refusals)
         with running_worker(fake_queue, 1, path=module):
             assert job.get(timeout=HANGS) == list(range(10))
+
+
+def test_a_worker_without_room_for_a_large_function_leaves_the_map_to_another(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with running_worker(fake_queue, 1, refusal_grace=HANGS) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(map_function.os, "write", full)
+            small = fake_queue.map(partial(jobs.add, b=1), [1, 2, 3], chunksize=1)
+            large = fake_queue.map(partial(_longer, LARGE), [1, 2, 3], chunksize=1)
+            wait_until(large.store.refusals)
+        [refusal] = large.store.refusals().values()
+        assert (refusal.worker, "No space left on device" in refusal.why) == (owner.name, True)
+        assert small.get(timeout=HANGS) == [2, 3, 4]
+        with running_worker(fake_queue, 1):
+            assert large.get(timeout=HANGS) == [n + len(LARGE) for n in (1, 2, 3)]
+
+
+LARGE = os.urandom(2 * map_function.PIECE)
+
+
+def _longer(data: bytes, n: int) -> int:
+    return len(data) + n
 
 
 def test_a_retry_asks_again(fake_queue: Queue, tmp_path: Path) -> None:

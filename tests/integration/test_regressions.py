@@ -16,20 +16,18 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Callback, Webhook
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Dependency, JobStatus
-from rq.timeouts import JobTimeoutException
 
 import taskq
 from taskq import Queue
 from taskq.redis import keys, services
-from taskq.redis.keys import MapField
-from taskq.testing import drain, running_worker
+from taskq.testing import running_worker
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.jobs import intake
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import deferred, recovery
 from taskq_workers.settings import Trust
 from tests import jobs
-from tests.integration.pretence import Deaf, announce, call_for_help, claim, deaf, owner_of
+from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
 from tests.waiting import HANGS, LONG, wait_until
 
 # -- lost replies ------------------------------------------------------------------------------------
@@ -183,7 +181,7 @@ def test_only_a_job_that_waits_is_given_back(fake_queue: Queue, status: JobStatu
 # -- stock workers that help -------------------------------------------------------------------------
 
 
-def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue, tmp_path: Path) -> None:
+def test_what_a_dead_stock_worker_held_comes_back(fake_queue: Queue, tmp_path: Path) -> None:
     rq.Worker([fake_queue], name="stock", connection=fake_queue.connection).register_birth()
     flag = tmp_path / "flag"
     with running_worker(fake_queue, processes=1):
@@ -192,31 +190,6 @@ def test_what_a_dead_stock_helper_held_comes_back(fake_queue: Queue, tmp_path: P
         claim(job, "stock")
         flag.touch()
         assert job.get(timeout=HANGS) == [str(flag)] * 3
-
-
-def test_a_stock_helper_takes_the_call_for_help_back(fake_queue: Queue) -> None:
-    job = fake_queue.map(jobs.square, range(3), chunksize=1)
-    call_for_help(fake_queue, job)
-    drain(fake_queue)
-    assert job.progress.done == 3
-    assert not fake_queue.connection.hexists(job.store.keys.hash, MapField.HELPER)
-
-
-def test_a_stock_helper_that_is_interrupted_gives_back_its_chunk(
-    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(n: int) -> int:
-        if n == 1:
-            raise JobTimeoutException("too long")
-        return n
-
-    monkeypatch.setitem(jobs.hooks, "call", interrupt)
-    job = fake_queue.map(jobs.hooked, range(3), chunksize=1)
-    call_for_help(fake_queue, job)
-    drain(fake_queue)
-    assert job.progress.done == 1
-    assert fake_queue.connection.hlen(job.store.keys.claims) == 0
-    assert fake_queue.connection.llen(job.store.keys.pending) == 2
 
 
 # -- ends --------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Sick(Trust):
     def apply(self) -> None:
         if Path(self.flag).exists():
             os.kill(os.getpid(), signal.SIGKILL)
+        super().apply()
 
 
 @pytest.fixture

@@ -19,13 +19,14 @@ from taskq.testing import running_worker
 from taskq_workers.link.tasks import AbandonedTask, JobTask
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.service.core.execution import PlainJob
+from taskq_workers.service.jobs import quarantine
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery, suspect
 from taskq_workers.settings import MAX_DEATHS
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import LONG, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 
 def begin(queue: Queue, name: str, *, run: bool = True) -> Job:
@@ -144,19 +145,19 @@ def test_of_those_with_one_chance_left_each_runs_alone(any_queue: Queue, tmp_pat
             begin(any_queue, name)
         assert [recovery.recover(any_queue.connection, name) for name in names] == [1, 1]
     with running_worker(any_queue) as state:
-        wait_until(lambda: len(state.held) == 1)
-        others = [any_queue.enqueue(jobs.square, 3), any_queue.map(jobs.square, [3])]
 
-        def running() -> list[PlainJob]:
-            return [lane.running for lane in list(state.lanes) if isinstance(lane.running, PlainJob)]
+        def running() -> list[str]:
+            return [lane.running.job_id for lane in list(state.lanes) if isinstance(lane.running, PlainJob)]
 
         wait_until(running)
-        [alone] = running()
-        flags[[job.id for job in two].index(alone.job_id)].touch()
-        wait_until(lambda: not state.held, "the other one has its turn")
-        wait_until(lambda: [len(lane.tasks) for lane in list(state.lanes) if lane.tasks] == [1])
-        for flag in flags:
-            flag.touch()
+        [first] = running()
+        others = [any_queue.enqueue(jobs.square, 3), any_queue.map(jobs.square, [3])]
+        [second] = {job.id for job in two} - {first}
+        assert [len(lane.tasks) for lane in list(state.lanes) if lane.tasks] == [1]
+        flags[first != two[0].id].touch()
+        wait_until(lambda: second in running(), "the other one has its turn")
+        assert [len(lane.tasks) for lane in list(state.lanes) if lane.tasks] == [1]
+        flags[first == two[0].id].touch()
         wait_until(lambda: all(job.get_status() == JobStatus.FINISHED for job in (*two, *others)))
 
 
@@ -208,3 +209,46 @@ def test_a_callback_that_takes_workers_down_is_not_called_for_ever(
     task = suspect.task_of(PlainJob(job, rq.Queue("default", fake_queue.connection), execution, {}, deaths=count))
     assert isinstance(task, AbandonedTask if given_up else JobTask)
     assert getattr(task, "tell", None) is tell
+
+
+def die_calling(queue: Queue, times: int) -> None:
+    """Let so many workers die while they call the callback of the map at the front."""
+    for n in range(times):
+        job = begin(queue, f"dead-{n}", run=False)
+        [held] = queue.connection.hkeys(keys.held(f"dead-{n}"))
+        Scripts(queue.connection).begun([keys.held(f"dead-{n}")], [held, f"{holdings.GIVEN} {queue.name}"])
+        assert recovery.recover(queue.connection, f"dead-{n}") == 1
+        assert queue.job_ids[0] == job.id
+
+
+def test_a_callback_of_a_map_of_which_too_many_workers_die_is_not_called_again(real_queue: Queue) -> None:
+    job = real_queue.map(jobs.square, range(3), on_success=Callback(rq_jobs.wait_to_be_told, timeout=HANGS))
+    die_calling(real_queue, MAX_DEATHS)
+    with running_worker(real_queue):
+        wait_until(lambda: job.get_status() == JobStatus.FAILED)
+    assert "3 workers, one after the other, died while they ran the callback" in job.latest_result().exc_string
+    assert sorted(job.result_list) == [0, 1, 4]
+    assert not real_queue.connection.exists(f"test:called:{job.id}")
+
+
+def test_a_callback_with_its_last_chance_is_called_alone(real_queue: Queue, tmp_path: Path) -> None:
+    flag, connection = tmp_path / "flag", real_queue.connection
+    job = real_queue.map(jobs.square, range(3), on_success=Callback(rq_jobs.wait_to_be_told, timeout=HANGS))
+    die_calling(real_queue, MAX_DEATHS - 1)
+    with running_worker(real_queue) as state:
+        other = real_queue.enqueue(jobs.wait_for, str(flag))
+        wait_until(lambda: other.get_status() == JobStatus.STARTED and len(job.result_list) == 3)
+        wait_until(lambda: state.drain is not None, "it waits for the other one")
+        assert not connection.exists(f"test:called:{job.id}")
+        flag.touch()
+        wait_until(lambda: connection.exists(f"test:called:{job.id}"))
+        assert quarantine.runs(state)
+        connection.rpush(f"test:go:{job.id}", "go")
+        wait_until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def test_a_worker_that_dies_beside_a_map_is_no_death_of_its_callback(any_queue: Queue) -> None:
+    any_queue.map(jobs.square, range(3))
+    job = begin(any_queue, "dead", run=False)
+    assert recovery.recover(any_queue.connection, "dead") == 1
+    assert deaths(job) == 0

@@ -139,7 +139,7 @@ MUTATIONS = (
     ),
     _m(
         "iteration does not see that a list came back older", 0,
-        ("taskq/maps/completed.py", "        self._read.prove()\n", ""),
+        ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
         "taskq attach does not see that a list came back older", 0,
@@ -203,8 +203,7 @@ MUTATIONS = (
     ),
     _m(
         "a chunk is given up with the item that is to blame", 0,
-        (_SERVICE + "jobs/casualties.py",
-         "rest = [Part(one) for one in beside if one.count and claim.header.within(one)]", "rest = []"),
+        (_SERVICE + "jobs/casualties.py", "rest = [Part(one) for one in claim.beside(index)]", "rest = []"),
     ),
     # -- messages and cleaning -------------------------------------------------------------------------
     _m(

@@ -22,7 +22,7 @@ from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskq.maps import arrivals, completed, gathering, job, producer, proof, runner, store
+from taskq.maps import producer, proof, runner, spans_read, store
 from taskq.redis import keys, lua
 from taskq.redis.clock import Clock
 from taskq.views import said
@@ -141,7 +141,7 @@ def _take_small_steps() -> None:
     producer._BATCH_CHUNKS, store._STEP, proof.STEP = 2, 2, 3
     source = lua.source
     lua.source = lambda name: source(name).replace("'COUNT', 100)", "'COUNT', 1)")  # type: ignore[assignment]
-    gathering.SPANS = job.SPANS = completed._SPANS = arrivals._SPANS = 2
+    spans_read.BATCH = 2
 
 
 def _apply_all() -> None:

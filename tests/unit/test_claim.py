@@ -101,3 +101,12 @@ def test_tokens_differ() -> None:
     tokens: list[Any] = [claim.new_token() for _ in range(100)]
     assert len(set(tokens)) == 100
     assert not any(" " in token for token in tokens)
+
+
+@given(claims(), st.data())
+def test_what_lies_beside_an_item_is_all_the_rest(whole: Claim, data: st.DataObject) -> None:
+    item = data.draw(st.sampled_from(list(whole.to_do)))
+    beside = whole.beside(item)
+    left = [index for part in beside for index in whole.header.within(part)]
+    assert left == [index for index in whole.to_do if index != item]
+    assert all(whole.range.holds(part) and len(whole.header.within(part)) for part in beside)

@@ -10,8 +10,7 @@ import redis
 import redis.asyncio
 from redis.cluster import RedisCluster
 
-from taskq import OptionError, Queue, ResultList
-from taskq.maps.store import MapStore
+from taskq import MapJob, OptionError, Queue, ResultList
 
 CLUSTER = object.__new__(RedisCluster)  # its constructor asks the cluster
 ASYNC_CLUSTER = object.__new__(redis.asyncio.RedisCluster)
@@ -40,7 +39,7 @@ ONE = redis.ConnectionPool(max_connections=1)
     "use",
     [
         lambda client: Queue(connection=client), lambda client: ResultList("key", client),
-        lambda client: MapStore("id", client).known,
+        lambda client: MapJob("id", connection=client).store,
     ],
     ids=["queue", "result list", "map"],
 )  # fmt: skip

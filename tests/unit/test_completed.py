@@ -51,9 +51,9 @@ class Store:
         """As after a server's death."""
         self.told, self.data = spans, sealed(spans)
 
-    def spans(self, first: int = 0, count: int = 0) -> Spans:
+    def spans(self, first: int, count: int) -> Spans:
         self.rounds += 1
-        return self.told[first : first + count if count else None]
+        return self.told[first : first + count]
 
 
 def sealed(spans: Spans) -> list[bytes]:
@@ -105,7 +105,7 @@ def test_it_reads_ahead() -> None:
 
 def test_what_lies_behind_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A map may have millions of chunks."""
-    monkeypatch.setattr("taskq.maps.completed._SPANS", 10)
+    monkeypatch.setattr("taskq.maps.spans_read.BATCH", 10)
     store = Store([(start, 2) for start in range(0, 1000, 2)], batch=7)
     completed = reading(store)
     for position in range(1000):
@@ -116,6 +116,7 @@ def test_what_lies_behind_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     for position in (3, 999, 500, 0):
         assert completed.has(position), "those before are read again"
         assert completed.value(position) == position
+    assert not completed.has(1000)
     completed.prove(total(1000))
 
 
@@ -239,5 +240,15 @@ def test_spans_which_prove_nothing(spans: Spans, text: str) -> None:
 
 
 def test_spans_which_prove_it() -> None:
-    reading(Store([(5, 5), (0, 3), (4, 1), (3, 1)])).prove(total(10))
-    reading(Store([])).prove(total(0))
+    assert len(proved(reading(Store([(5, 5), (0, 3), (4, 1), (3, 1)])), 10)) == 10
+    assert proved(reading(Store([])), 0) == []
+
+
+def test_the_proof_reads_each_span_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskq.maps.spans_read.BATCH", 10)
+    store = Store([(start, 1) for start in range(100)])
+    completed = reading(store)
+    assert len(everything(completed)) == 100
+    before = store.rounds
+    completed.prove(total(100))
+    assert store.rounds - before <= 11, "and one that says that there are no more"

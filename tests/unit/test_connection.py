@@ -104,7 +104,7 @@ def test_another_worker_another_connection() -> None:
     ("url", "called"),
     [
         ("redis://me:secret@host:1/2", "redis://host:1/2"), ("unix:///run/redis.sock", "unix:///run/redis.sock"),
-        ("redis://host", "redis://host:6379/0"),
+        ("redis://host", "redis://host:6379/0"), ("unix:///s?db=0", "unix:///s"), ("unix:///s?db=2", "unix:///s?db=2"),
     ],
 )  # fmt: skip
 def test_what_to_call_a_connection(url: str, called: str) -> None:

@@ -274,6 +274,9 @@ def test_a_blank_secret_does_not_open_the_page(
     with pytest.raises(OptionError, match="is blank"):
         CliRunner().invoke(dashboard, [], catch_exceptions=False)
     monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{name}_FILE", "")
+    with pytest.raises(OptionError, match="_FILE is blank"):
+        CliRunner().invoke(dashboard, [], catch_exceptions=False)
     (tmp_path / "secret").write_text(blank)
     for path, said in ((tmp_path / "secret", "is blank"), (tmp_path / "nothing", "can't be read")):
         monkeypatch.setenv(f"{name}_FILE", str(path))
@@ -282,3 +285,7 @@ def test_a_blank_secret_does_not_open_the_page(
     monkeypatch.setenv(name, SECRET)
     with pytest.raises(OptionError, match="both set"):
         CliRunner().invoke(dashboard, [], catch_exceptions=False)
+    monkeypatch.delenv(f"{name}_FILE")
+    option = "--token-file" if "TOKEN" in name else "--basic-auth-file"
+    with pytest.raises(OptionError, match=f"{name} and a file \\({option}"):
+        CliRunner().invoke(dashboard, [option, str(tmp_path / "secret")], catch_exceptions=False)

@@ -13,10 +13,11 @@ import pytest
 from taskq.maps.claim import Claim
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
-from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
-from taskq_workers.service.jobs import feeding
+from taskq_workers.service.jobs import feeding, short_path
+from taskq_workers.settings import MAX_DEATHS
 
 
 class Lanes:
@@ -82,3 +83,46 @@ def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() 
     lanes = Lanes(run)
     feeding.top_up(state_of(lanes, run, short_chunks(pending=100, name="b")))
     assert lanes.submitted == 1
+
+
+def test_a_function_that_is_half_read_waits_until_there_are_chunks_again() -> None:
+    run = short_chunks(pending=0)
+    run.function.size = 1
+    lanes = Lanes(run)
+    assert not feeding.reads_on(state_of(cast("Any", lanes.open), run)), "or the service would not rest until then"
+    run.ready = deque([claim(0)])
+    assert feeding.reads_on(state_of(cast("Any", lanes.open), run))
+
+
+def plain_job(name: str, deaths: int = 0) -> PlainJob:
+    queue, job = SimpleNamespace(name="default"), Mock(timeout=None)
+    return PlainJob(job, cast("Any", queue), Mock(job_id=name), {}, deaths=deaths)
+
+
+def test_what_was_begun_goes_back_before_something_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    back: list[str] = []
+    monkeypatch.setattr(short_path, "give_back", lambda _state, job: back.append(job.job_id))
+    lanes = Lanes(short_chunks(pending=0))
+    lanes.open = [SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False)]
+    state = state_of(lanes)
+    state.lanes = type("Lanes", (list,), {"open": lanes.open, "submit": lanes.submit})(lanes.open)
+    state.ready = deque([plain_job("a"), plain_job("b")])
+    state.held = deque([plain_job("alone", MAX_DEATHS - 1)])
+    state.scripts, state.due, state.name = Mock(), 0.0, "w"
+    feeding.top_up(state)
+    assert state.alone
+    assert back == ["b", "a"], "so that the queue has them in their order again"
+
+
+def test_what_is_to_run_alone_waits_on_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = Lanes(short_chunks(pending=0))
+    lanes.open = [SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False)]
+    state = state_of(lanes)
+    state.lanes = type("Lanes", (list,), {"open": lanes.open, "submit": lanes.submit})(lanes.open)
+    state.ready, alone = deque([plain_job("a")]), plain_job("alone", MAX_DEATHS - 1)
+    state.held = deque([alone])
+    monkeypatch.setattr(short_path, "give_back", Mock(side_effect=ConnectionError))
+    with pytest.raises(ConnectionError):
+        feeding.top_up(state)
+    assert [*state.held] == [alone]
+    assert not state.alone

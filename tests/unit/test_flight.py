@@ -76,8 +76,14 @@ def test_a_slot_is_used_again_and_begins_anew(record: Flight) -> None:
 
 
 def test_a_process_without_a_slot_is_the_end_of_the_record(record: Flight) -> None:
-    while record.slot() is not None:
-        pass
+    first, last = record.slot(), None
+    while slot := record.slot():
+        last = slot
+    assert first is not None
+    assert last is not None
+    assert Marker(numbers_at(last.where)).stillborn, "its process may come up only now"
+    first.close()
+    assert record.slot() is None, "it is no record any more, whoever ends"
     assert flight.take(record.path) is None
 
 

@@ -42,8 +42,6 @@ def test_ids() -> None:
     assert ids.read("a" * (ids.LONGEST + 1)) is None
 
 
-def test_a_helper_helps_with_a_job() -> None:
-    assert kind_of({JOB_KIND.encode(): b"helper a-b"})[:2] == ("helper", "a-b")
-    assert (
-        kind_of({JOB_KIND.encode(): b"helper a;b"})[:2] == kind_of({JOB_KIND.encode(): b"helper"})[:2] == ("", "")
-    )
+def test_a_map_has_an_incarnation_and_all_else_is_plain() -> None:
+    assert kind_of({JOB_KIND.encode(): b"map a-b 4"}) == ("map", "a-b")
+    assert kind_of({JOB_KIND.encode(): b"helper a-b"}) == kind_of({}) == ("", "")

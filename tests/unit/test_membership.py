@@ -34,12 +34,13 @@ class World:
         for name in ("register", "beat"):
             monkeypatch.setattr(membership.mirror, name, lambda *_: None)
         monkeypatch.setattr(membership, "mend", lambda _connection: False)
+        monkeypatch.setattr(membership.own_keys, "mend", lambda *_: False)
         options = SimpleNamespace(job_monitoring_interval=30)
         state: Any = SimpleNamespace(
             settings=SimpleNamespace(lease=LEASE, rq=options, queues=("default",), build=""),
             scripts=None, connection=None, lanes=SimpleNamespace(pids=(), size=1, trouble=""), unsure=False,
             trouble="",
-            worker=SimpleNamespace(name="me", pid=1, dequeue_timeout=405, mend=list), taken={},
+            worker=SimpleNamespace(name="me", pid=1, dequeue_timeout=405), taken={},
         )  # fmt: skip
         self.membership = Membership(state)
         self.membership.join()

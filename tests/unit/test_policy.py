@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -215,3 +216,17 @@ def test_what_was_not_run_costs_nothing() -> None:
     policy.begin(9, offers[1], 0.0)
     policy.note(offers, 0.0)
     assert next(policy.upcoming(offers, order, 0.0)).source == "a"
+
+
+def test_who_begins_before_anybody_has_heard_of_it_has_no_time_to_make_up_for() -> None:
+    policy, order = Policy(), QueueOrder("default", ["low"])
+    old, new = Offer("old", "low", MANY, 1.0), Offer("new", "low", MANY, 1.0)
+    for task in range(100):
+        policy.note([old], float(task))
+        policy.begin(task, old, float(task))
+        policy.end(task, 1.0)
+    policy.begin("first", new, 100.0)
+    policy.end("first", 1.0)
+    policy.note([old, new], 101.0)
+    picks = itertools.islice(policy.upcoming([old, new], order, 101.0), 10)
+    assert Counter(offer.source for offer in picks)["new"] <= 6

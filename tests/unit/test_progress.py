@@ -75,6 +75,50 @@ def test_lines_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+class Broken(io.StringIO):
+    """Whoever has read it is gone."""
+
+    def __init__(self, *, terminal: bool, error: Exception) -> None:
+        super().__init__()
+        self._terminal, self._error = terminal, error
+
+    def isatty(self) -> bool:
+        if isinstance(self._error, ValueError):
+            raise self._error
+        return self._terminal
+
+    def write(self, _text: str) -> int:
+        raise self._error
+
+    flush = close = lambda _self: None
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed")], ids=repr
+)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_that_nobody_can_read_it_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool, error: Exception
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken(terminal=terminal, error=error))
+    monkeypatch.setenv("TERM", "xterm")
+    done = []
+    with bar("compute", "always") as move:
+        for number in range(3):
+            move(Progress(number, 0, 4, 2.0, 1.0))
+            done.append(number)
+    assert done == [0, 1, 2]
+    assert capsys.readouterr().out == ""
+
+
+def test_where_there_is_no_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As under pythonw; nothing of it goes to stdout instead."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with bar("compute", "always") as move:
+        move(Progress(1, 0, 4, 2.0, 1.0))
+    assert capsys.readouterr().out == ""
+
+
 def test_nothing_unless_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     with bar("compute", False) as move:

@@ -15,7 +15,9 @@ def state(**changes: Any) -> Any:
     """A service with an idle process, in whose queues a map is open."""
     alone = object()
     busy = SimpleNamespace(tasks={alone: 1}, lent=False)
-    lanes = type("Lanes", (list,), {"idle": [object()], "open": []})([busy])
+    lanes = type("Lanes", (list,), {"idle": [object()], "open": [], "trouble": ""})([busy])
+    if trouble := changes.pop("trouble", ""):
+        lanes.trouble = trouble
     fields = {"lanes": lanes, "polls": False, "open": {"m": SimpleNamespace(pending=1)}, "stopping": False,
               "suspended": False, "alone": None, "held": [], "maps": [], "drain": None}  # fmt: skip
     return SimpleNamespace(**fields | ({"alone": alone} if changes.pop("secluded", False) else {}) | changes)
@@ -26,7 +28,7 @@ def test_it_looks_as_soon_as_it_may() -> None:
     assert min(search.due()) <= time.monotonic()
 
 
-@pytest.mark.parametrize("why", ["suspended", "stopping", "secluded"])
+@pytest.mark.parametrize("why", ["suspended", "stopping", "secluded", "trouble"])
 def test_it_is_not_due_while_nothing_is_to_be_taken(why: str) -> None:
     search = Search(state(**{why: True}))
     assert not search.idle()

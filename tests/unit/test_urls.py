@@ -50,6 +50,12 @@ def test_a_raw_character_in_a_password(url: str) -> None:
         ("redis://host?decode_responses=", "decode_responses"),
         ("redis://host?legacy_responses=0", "legacy_responses"),
         ("redis://host?max_connections=1", "its pool has one connection"),
+        ("redis://host?timeout=5", "timeout: did you mean socket_timeout?"),
+        ("redis://me:secret@host?ssl_certfile=x", "ssl_certfile, which redis-py does not take for such a URL"),
+        ("unix://me:secret@/s?ssl_ca_certs=x", "ssl_ca_certs, which redis-py does not take for such a URL"),
+        ("unix:///s?socket_keepalive=1", "socket_keepalive, which redis-py does not take for such a URL"),
+        ("rediss://me:secret@host?ssl_cert_reqs=secret", "an option with a value that redis-py does not take"),
+        ("redis://host?encoding=utf-8", "encoding, which can't be chosen: taskq writes UTF-8"),
         ("redis://host?retry_on_error=a", "patience"), ("localhost:6379", "is not a URL such as redis://host:6379/0"),
         ("redis:localhost", "is not a URL such as"), ("redis+sentinel://host", "is not a URL such as"),
     ],
@@ -59,3 +65,16 @@ def test_what_is_wrong_is_said(url: str, told: str) -> None:
         Queue(url=url)
     assert told in str(caught.value)
     assert not str(caught.value).endswith(".")
+    assert "secret@" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host?socket_keepalive=1&client_name=me", "rediss://host?ssl_certfile=x&ssl_cert_reqs=none",
+        "unix:///s?db=3&socket_timeout=5",
+    ],
+)  # fmt: skip
+def test_what_is_right_is_taken(url: str) -> None:
+    assert Queue(url=url)

@@ -9,6 +9,7 @@
     logs, telemetry                  what it says               user_path  where the user's modules are found
     json_lines                       values as lines of JSON   __main__   the command
     readable                         which jobs RQ's own code can work with
+    hosts                            by which name a page is asked for
     webhooks                         RQ's, to public addresses
     clock                            what time it is: the server's, for RQ's code too
     build                            which code of taskq this is

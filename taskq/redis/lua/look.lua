@@ -1,13 +1,14 @@
--- What waits in some queues: jobs, and chunks of open maps. What is in a register and not open is taken off it.
+-- What waits in some queues: jobs, and chunks of open maps; and whether anything may be begun. What is in a register
+-- and not open is taken off it.
 --
 -- The keys of maps can't be named in KEYS, for nobody knows them before.
 --
--- KEYS  1 rq:suspended, which is not looked at: a server wants one
+-- KEYS  1 rq:suspended
 -- ARGV  1 what the registers of open maps begin with   2, 3 what stands before and after a map's id in its keys
 --       4 what RQ's queues begin with   5 how many maps of a queue are looked at   6 from which on: 0, 1, ...
 --       7.. names of queues
--- Returns for each queue in which something waits or runs {its number from 0, jobs, {map id, incarnation, weight, chunks
--- pending, chunks claimed}, ...}.
+-- Returns whether RQ's workers are suspended (1 or 0), and for each queue in which something waits or runs {its number
+-- from 0, jobs, {map id, incarnation, weight, chunks pending, chunks claimed}, ...}.
 
 local most, from = tonumber(ARGV[5]), tonumber(ARGV[6])
 
@@ -28,7 +29,7 @@ local function look_at(register, id, found)
     found[#found + 1] = {id, map[1] or '', map[3] or '', pending, count('HLEN', key .. ':claims')}
 end
 
-local reply = {}
+local reply = {redis.call('EXISTS', KEYS[1])}
 for i = 7, #ARGV do
     local found = {i - 7, count('LLEN', ARGV[4] .. ARGV[i])}
     local register = ARGV[1] .. ARGV[i]

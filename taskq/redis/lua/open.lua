@@ -62,7 +62,7 @@ end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
 redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
-redis.call('HDEL', KEYS[1], 'reason', 'kill', 'helper', 'ended')
+redis.call('HDEL', KEYS[1], 'reason', 'kill', 'ended')
 local queue = redis.call('HGET', KEYS[8], 'origin')
 if queue then
     redis.call('HSET', KEYS[1], 'queue', queue)

@@ -29,17 +29,23 @@ def _not_here(_ctx: click.Context, option: click.Parameter, given: str | None) -
         )
 
 
-def _secret(variable: str, path: str | None) -> str:
+def _secret(variable: str, option: str, path: str | None) -> str:
     """What the file holds, else the variable; empty if there is neither.
+
+    Args:
+        variable: Holds it.
+        option: Names the file; so does another variable, which click has read.
+        path: The file.
 
     Raises:
         OptionError: If both are there, the file can't be read, or what there is is blank: the page was to ask
             for it.
     """
     given = os.environ.get(variable)
-    path = os.environ.get(f"{variable}_FILE") if path is None else path
+    if path is None and f"{variable}_FILE" in os.environ:
+        raise OptionError(f"{variable}_FILE is blank: it names no file")  # click takes that for none
     if path is not None and given is not None:
-        raise OptionError(f"{variable} and {variable}_FILE are both set: unset one")
+        raise OptionError(f"{variable} and a file ({option}, {variable}_FILE) are both set: unset one")
     if path is not None:
         try:
             given = Path(path).read_text(encoding="utf-8")
@@ -82,8 +88,8 @@ def dashboard(
       taskq dashboard --allow-actions          # cancel and retry, too
       taskq dashboard --host 0.0.0.0 --token-file /run/secrets/token
     """
-    token = _secret("TASKQ_DASHBOARD_TOKEN", token_file)
-    basic_auth = _secret("TASKQ_DASHBOARD_BASIC_AUTH", basic_auth_file)
+    token = _secret("TASKQ_DASHBOARD_TOKEN", "--token-file", token_file)
+    basic_auth = _secret("TASKQ_DASHBOARD_BASIC_AUTH", "--basic-auth-file", basic_auth_file)
     settings = DashboardSettings(url, host, port, token, basic_auth, allow_actions, allow_host, no_auth)
     signing.keyring()  # one that is of no use is an error now, and not at the first download
     logs.to_stderr(logs.LogOptions())

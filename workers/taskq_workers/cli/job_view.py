@@ -11,7 +11,7 @@ from rq.job import Job
 
 from taskq.redis import checked, ids, keys
 from taskq.redis.keys import MapField, MapKeys
-from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.redis.kinds import MAP, kind_of
 from taskq.views import backlog
 
 STATUSES = ("queued", "started", "deferred", "scheduled", "finished", "failed", "canceled")
@@ -54,7 +54,7 @@ class JobView:
 
 
 def newest(connection: Any, statuses: Iterable[str], queue: str | None, limit: int) -> list[JobView]:
-    """The newest jobs in these statuses, by their creation; helper jobs are not shown."""
+    """The newest jobs in these statuses, by their creation."""
     jobs: dict[str, None] = {}
     for name in [queue] if queue is not None else backlog.queue_names(connection, backlog.MOST):
         for status in statuses:
@@ -80,7 +80,7 @@ def _members(connection: Any, command: str, *args: Any) -> list[bytes]:
 
 
 def views(connection: Any, jobs: Collection[str]) -> list[JobView | None]:
-    """The jobs with these ids; None for one that is gone, or is a helper job."""
+    """The jobs with these ids; None for one that is gone."""
     found = [job_id for job_id in jobs if ids.read(job_id)]
     with connection.pipeline(transaction=False) as pipe:
         for job_id in found:
@@ -95,7 +95,7 @@ def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
     fields: list[bytes | None] = checked.reply(reply, [None] * (4 + len(_DATES)))
     mark, status, origin, description, *dates = map(checked.text, fields)
     kind = kind_of({keys.JOB_KIND.encode(): mark.encode()})[0]
-    if not status or kind == HELPER:
+    if not status:
         return None
     known: list[bytes | None] = checked.reply(counts, [None] * 3)
     items = Items(*map(checked.count, known)) if kind == MAP else None

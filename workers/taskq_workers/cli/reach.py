@@ -48,9 +48,9 @@ def reached(url: str) -> Iterator[Any]:
 
 
 def _clear(error: BaseException, url: str) -> TaskqError:
-    why, remedy = reach.reason(error), reach.final(error)
-    if remedy:
-        return ServerError(f"no Redis at {url}: {why}. {remedy}.")
+    if said := reach.unusable(error, url):
+        return ServerError(said)
+    why = reach.reason(error)
     if reach.is_away(error):
         return ServerError(
             f"no Redis at {url}: {why}. Is it running? Give its URL by --url or TASKQ_URL, or "
@@ -69,11 +69,16 @@ def find_job(connection: Any, job_id: str) -> Job:
     """
     job = fetch(job_id, connection, codec.Serializer)
     if job is None:
-        raise UsageError(
-            f"there is no job {job_id!r}: it has expired, was deleted, or is on another server. "
-            "`taskq jobs` lists those there are."
-        )
+        raise no_job(job_id)
     return job
+
+
+def no_job(job_id: str) -> UsageError:
+    """What to raise for an id that no job has."""
+    return UsageError(
+        f"there is no job {job_id!r}: it has expired, was deleted, or is on another server. "
+        "`taskq jobs` lists those there are."
+    )
 
 
 def find_map(connection: Any, job_id: str) -> MapJob:

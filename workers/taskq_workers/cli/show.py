@@ -9,7 +9,7 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 
-from taskq.errors import DamagedError, UsageError
+from taskq.errors import DamagedError
 from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
@@ -17,7 +17,7 @@ from taskq.queue import fetch
 from taskq.views.error_groups import ErrorGroup
 from taskq_workers.cli.job_view import JobView, views
 from taskq_workers.cli.options import url_option
-from taskq_workers.cli.reach import complete_id, find_job, reached
+from taskq_workers.cli.reach import complete_id, no_job, reached
 from taskq_workers.cli.said import put_json
 from taskq_workers.cli.tables import add_rows, ago, show, table
 from taskq_workers.json_lines import error_of
@@ -45,8 +45,7 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
     with reached(url) as connection:
         [view] = views(connection, [job_id])
         if view is None:
-            find_job(connection, job_id)  # says that there is none
-            raise UsageError(f"{job_id} is a helper job of a map, and of interest to services only")
+            raise no_job(job_id)
         details = _map(connection, view) if view.kind == "map" else _plain(connection, view)
     if as_json:
         put_json({**view.to_dict(), **details, **_errors(details)})

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,41 +93,60 @@ def worker(
     TASKQ_SECRET_KEY (of 32 characters or more; several, for rotation, separated by commas) signs all that is
     pickled, and refuses what is not signed; producers need the same. See docs/security.md.
     """
-    # Imported here: cotyledon takes the process over as soon as there is a manager.
-    from taskq_workers.manager.manager import Manager
-    from taskq_workers.manager.metrics_server import check_port
-    from taskq_workers.manager.prepare import prepare
-
     options = LogOptions(level(given, log_level), log_format, given["date_format"])
     logs.to_stderr(options)
-    # The working directory is where python -m would look, too. taskq.local() says where its program looks.
-    path = [*([] if until_eof else [str(Path.cwd())]), *(str(Path(folder).absolute()) for folder in given["path"])]
-    if given["config"]:
-        with user_path.in_front(path):
-            found = read_config(click.get_current_context(), given["config"])
-        path = user_path.all_for_user(path)
-        url, queues = found.get("url", url), found.get("queues", queues)
-        given["name"] = found.get("name", given["name"])
+    url, queues, path = _configured(url, queues, given, at_home=not until_eof)
     rq = read(given, path)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)
     if processes is None:
         processes = max(1, usable_cores() // max(1, services))
-    metrics = (metrics_host, metrics_port) if metrics_port else None
-    if metrics:
-        check_port(*metrics)
     trust = Trust(signing.keyring(), allow_import, allow_private_webhooks)
     wear = Wear(max_tasks_per_child, max_memory_per_child)
     settings = Settings(
         url, queues or ("default",), services, processes, grace, lease, trust, wear, tuple(path), preload,
-        until_eof or with_server, metrics, metrics_allow_host, options, rq,
+        until_eof or with_server, (metrics_host, metrics_port) if metrics_port else None, metrics_allow_host,
+        options, rq,
         refusal_grace=0.0 if until_eof else refusal_grace,  # nobody else comes to a private server
     )  # fmt: skip
-    with embedded(url) if with_server else nullcontext():
+    _run(settings, embedded(url) if with_server else nullcontext(), given["pid"])
+
+
+def _configured(
+    url: str, queues: tuple[str, ...], given: dict[str, Any], *, at_home: bool
+) -> tuple[str, tuple[str, ...], list[str]]:
+    """The URL and the queues, as a module of settings may say, and the folders in which modules are looked for.
+
+    Args:
+        url: As told by options.
+        queues: As told by arguments.
+        given: The options of ``rq worker``; the name is put there that the module says.
+        at_home: Modules are looked for in the working directory, too, as by python -m; taskq.local() says where
+            its program looks.
+    """
+    path = [*([str(Path.cwd())] if at_home else []), *(str(Path(folder).absolute()) for folder in given["path"])]
+    if not given["config"]:
+        return url, queues, path
+    with user_path.in_front(path):
+        found = read_config(click.get_current_context(), given["config"])
+    given["name"] = found.get("name", given["name"])
+    return found.get("url", url), found.get("queues", queues), user_path.all_for_user(path)
+
+
+def _run(settings: Settings, server_of_ours: AbstractContextManager[object], pid_file: str | None) -> None:
+    """Be the manager until the worker ends."""
+    # Imported here: cotyledon takes the process over as soon as there is a manager.
+    from taskq_workers.manager.manager import Manager
+    from taskq_workers.manager.metrics_server import check_port
+    from taskq_workers.manager.prepare import prepare
+
+    if settings.metrics:
+        check_port(*settings.metrics)
+    with server_of_ours:
         settings = prepare(settings)
-        if given["pid"]:
-            Path(given["pid"]).expanduser().write_text(str(os.getpid()), encoding="ascii")
+        if pid_file:
+            Path(pid_file).expanduser().write_text(str(os.getpid()), encoding="ascii")
         manager = Manager(settings)
         try:
             manager.run()

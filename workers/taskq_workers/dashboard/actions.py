@@ -17,8 +17,6 @@ from taskq.errors import UsageError
 from taskq.maps.job import ENDED, MapJob
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
-from taskq.redis.kinds import HELPER, kind_of
-from taskq_workers.dashboard.queues import FIELDS
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +83,6 @@ def _job(connection: Any, job_id: str) -> Job:
         job = None
     if job is None:
         raise ActionError(f"there is no job {job_id!r} (any more)")
-    fields = dict(zip((name.encode() for name in FIELDS), connection.hmget(job.key, FIELDS), strict=True))
-    if kind_of({name: value or b"" for name, value in fields.items()})[0] == HELPER:
-        raise ActionError(f"{job_id} only helps with a map: act on that one")
     return job
 
 

@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from taskq_workers import hosts
 from taskq_workers.dashboard.guesses import Guesses
-from taskq_workers.dashboard.settings import DashboardSettings, is_address
+from taskq_workers.dashboard.settings import DashboardSettings
 
 COOKIE = "taskq_dashboard"
 OPEN_PATHS = frozenset({"/health", "/login", "/static/page.css", "/static/icon.svg"})
@@ -92,8 +93,8 @@ class Guard:
     def _knows_host(self, request: Request) -> bool:
         if self._settings.protected:
             return True  # another name has no cookie and no password
-        host = _host_of(request.headers.get("host", ""))
-        return host in ("localhost", self._settings.host, *self._settings.allow_hosts) or is_address(host)
+        host = hosts.name_in(request.headers.get("host", "")) or ""
+        return host in ("localhost", self._settings.host, *self._settings.allow_hosts) or hosts.is_address(host)
 
     def _has_cookie(self, request: Request) -> bool:
         """Whether it signed in; what the cookie holds is longer than can be guessed."""
@@ -158,13 +159,6 @@ def _from_here(request: Request) -> bool:
 def address_of(request: Request) -> str:
     """The other end's; a proxy's, if there is one."""
     return request.client.host if request.client else "?"
-
-
-def _host_of(header: str) -> str:
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _decoded(credentials: str) -> str:

@@ -19,7 +19,6 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
          MapField.REASON, MapField.REFUSED)  # fmt: skip
-_ASKED = 4  # commands for each map
 
 
 class Maps:

@@ -13,7 +13,6 @@ from typing import Any
 from taskq.errors import UsageError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.proof import prove
-from taskq.maps.reader import MapReader
 from taskq.maps.store import MapStore
 from taskq.payload import signing
 from taskq.payload.results import Place, value_of
@@ -41,7 +40,7 @@ def check(connection: Any, map_id: str) -> None:
     )
 
 
-def lines(store: MapReader) -> Iterator[str]:
+def lines(store: MapStore) -> Iterator[str]:
     """A line for each result, in the order of completion, then one for each failed item: as of ``taskq results``.
 
     A result that can't be read here (its class is not installed, say) is a text that says so.
@@ -57,7 +56,7 @@ def lines(store: MapReader) -> Iterator[str]:
         yield f"{line}\n"
     reading.check()
     if store.info().complete:  # else the download ends as one that is cut off, and nobody takes it for whole
-        prove(MapStore(store.keys.id, store.connection, incarnation=store.keys.incarnation))
+        prove(store)
 
 
 def _line(arrival: Arrival, place: Place) -> str:

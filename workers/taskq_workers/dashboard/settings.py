@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from taskq.errors import OptionError
+from taskq_workers.hosts import is_address
 
 PORT = 8700
 LEAST_TOKEN = 16  # characters
@@ -69,12 +70,3 @@ class DashboardSettings:
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches this address."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def is_address(host: str) -> bool:
-    """Whether it is an IP address, and no name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

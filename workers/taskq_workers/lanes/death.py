@@ -17,7 +17,8 @@ class Death:
         seconds: How long it had run.
         exit_code: As ``multiprocessing`` has it, below 0 for a signal; None: it is unknown.
         killed_for: Why the service killed it; "" if it did not.
-        starved: Whether the kernel has killed something of this container for want of memory just then.
+        starved: Whether the kernel has killed something of this container for want of memory in the two or three
+            seconds before that was asked (``oom.py``); whom, it does not say.
     """
 
     task: int

@@ -69,16 +69,17 @@ class Lane:
             outcome.
         on_death: Called (in a thread of the Pool) when the process is found dead.
         record: Where what it runs is noted, too.
+        worker: Name of the service.
     """
 
     def __init__(
         self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath,
-        record: Flight | None = None,
+        record: Flight | None = None, *, worker: str = "",
     ) -> None:  # fmt: skip
         self.index = index
         self.started = time.monotonic()
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
-        self.starved = False  # whether something of this container was killed for want of memory, just then
+        self.starved = False  # see ``Death``
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
         self.given = 0  # tasks, so far
@@ -102,7 +103,7 @@ class Lane:
         trust, logs = settings.trust, settings.logs
         lent = lending.allot(ctx)
         self._lending = Lending(lent)
-        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent)
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent, worker)
         try:
             self._pool = lone_pool.start(ctx, lambda: on_death(self), lambda: on_done(self, []), initargs)
         finally:
@@ -264,11 +265,11 @@ class Lane:
         labels = {number: text for number, text in self._labels.items() if number in self.tasks}
         for number, task in tasks.items():
             note = self.tasks[number]
-            if isinstance(task, JobTask):
-                labels[number] = flight.label(number, flight.JOB, task.job_id, note.execution.id)
-            elif isinstance(task, ChunkTask):
+            if isinstance(task, ChunkTask):
                 incarnation = note.store.keys.incarnation
                 labels[number] = flight.label(number, flight.CHUNK, task.job_id, incarnation, str(task.range))
+            elif (execution := getattr(note, "execution", None)) is not None:  # else it is an errand
+                labels[number] = flight.label(number, flight.JOB, execution.job_id, execution.id)
         self._labels = labels
         self._slot.say(labels.values())
 

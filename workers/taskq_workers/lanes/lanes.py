@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _STILLBORN = 3  # processes in a row that died at their start, after which only one at a time is tried
 _PAUSES = (1.0, 60.0)  # seconds until the next of these tries: at first, and at most
 MOST_LENT = 32
-"""Processes that wait for other work, of one service; for each there is one more. The next that waits is told."""
+"""Processes that wait for other work, of one service, so that others may run. The next that begins to is told."""
 
 _WEIGH = 0.1  # seconds between two looks at the memory of one process
 _OTHER_BUILD = (
@@ -34,7 +34,7 @@ _NO_START = 0.2  # seconds until the next try where a process can't be started: 
 
 
 class Lanes:
-    """Makes, fills and replaces lanes; used by the thread that has the turn.
+    """Makes, fills and replaces lanes; used by the thread that owns the service's state.
 
     Args:
         settings: The worker's.
@@ -43,12 +43,15 @@ class Lanes:
             the outcome.
         on_death: Called (in a thread of a Pool) with a lane whose process was found dead.
         record: Where what they run is noted, too.
+        worker: Name of the service.
     """
 
     def __init__(
-        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None
-    ) -> None:
+        self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None,
+        worker: str = "",
+    ) -> None:  # fmt: skip
         self._settings = settings
+        self._worker = worker
         self._title = title
         self._on_done = on_done
         self._on_death = on_death
@@ -64,6 +67,7 @@ class Lanes:
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
         self._leaving: list[Lane] = []  # what had them, and has something to finish
+        self._lent: list[Lane] = []  # those that wait for other work, in the order in which they began to
         self._weigh_at: dict[int, float] = {}  # place -> when to look at its memory again, on the monotonic clock
         self.deaths: dict[int, int] = {}  # lane -> processes that died in it
 
@@ -125,20 +129,26 @@ class Lanes:
 
     def _new(self, index: int) -> Lane:
         title = f"{self._title} pool process {index}"
-        return Lane(index, self._ctx, self._settings, title, self._on_done, self._on_death, self._record)
+        told = self._on_done, self._on_death, self._record
+        return Lane(index, self._ctx, self._settings, title, *told, worker=self._worker)
 
     # -- places that are lent ----------------------------------------------------------------------------
 
     def _lend(self) -> None:
-        """Have a process more for each that waits for other work, as long as it does."""
-        lent = [lane for lane in self._row.values() if lane.lent]
-        refused = lent[MOST_LENT:]
-        for lane in self._row.values():
-            lane.refuse(lane in refused)
-        wanted = min(len(lent), MOST_LENT)
+        """Have a process more for each that waits for other work, as long as it does, and there is a place for it.
+
+        There is none while as many as the service has as a rule run, and do not wait: also those which were beside
+        them, and are to end with what they run. Each of them ends, or begins to wait, and then there is one.
+        """
+        lent = [lane for lane in self if lane.lent]
+        self._lent = [lane for lane in self._lent if lane in lent]
+        self._lent += [lane for lane in lent if lane not in self._lent]
+        for lane in self:
+            lane.refuse(lane in self._lent[MOST_LENT:])
+        wanted = sum(self._row.get(lane.index) is lane for lane in self._lent[:MOST_LENT])
         extra = [index for index in self._row if index >= self._settings.processes]
         for index in itertools.count(self._settings.processes):
-            if len(extra) >= wanted:
+            if len(extra) >= wanted or sum(not lane.lent for lane in self) >= self._settings.processes:
                 break
             if index not in self._row:
                 self._row[index] = self._new(index)
@@ -219,7 +229,7 @@ class Lanes:
     def bury(self, lane: Lane) -> None:
         """Discard a lane whose process is dead; what it had finished is in the inbox when this returns."""
         lane.discard()
-        lane.starved = not lane.killed_for and self._oom.news()
+        lane.starved = not lane.killed_for and self._oom.lately()
         if self._row.get(lane.index) is lane:
             self.deaths[lane.index] = self.deaths.get(lane.index, 0) + 1
         for places in (self._row, self._successors):
@@ -237,6 +247,10 @@ class Lanes:
             self._since = time.monotonic()
             self._trouble = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
             log.error("%s; the next one starts in %.0f s", self._trouble, pause, extra={"action": "stillborn"})
+
+    def look(self) -> None:
+        """Note what the kernel has killed; to be called about once a second."""
+        self._oom.look()
 
     def _refuse(self) -> None:
         """No process can be started: what is installed is not what this service was started from."""

@@ -1,9 +1,18 @@
-"""How often the kernel has killed something of this container, or service unit, for want of memory."""
+"""Whether the kernel has just killed something of this container, or service unit, for want of memory.
+
+It counts them, and says neither whom nor when. So the counter is looked at about once a second, and again when
+something has died: only what was killed a moment ago may be the cause of that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+LATELY = 2.0
+"""Seconds: what was seen to be killed in these may be what has died now."""
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OURS = Path("/proc/self/cgroup")
@@ -15,16 +24,27 @@ class OomKills:
     Args:
         own: The file that says which one that is.
         root: Where they are mounted.
+        clock: Seconds, which only go on.
     """
 
-    def __init__(self, own: Path = _OURS, root: Path = _CGROUPS) -> None:
+    def __init__(
+        self, own: Path = _OURS, root: Path = _CGROUPS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._files = list(_files(own, root))
+        self._clock = clock
         self._seen = self._count()
+        self._rose = -math.inf
 
-    def news(self) -> bool:
-        """Whether there were any since it was asked last, or made."""
+    def look(self) -> None:
+        """Note whether there were any; to be called about once a second, so that it is known when they were."""
         before, self._seen = self._seen, self._count()
-        return self._seen > before
+        if self._seen > before:
+            self._rose = self._clock()
+
+    def lately(self, within: float = LATELY) -> bool:
+        """Whether there was one in the last seconds, ``within`` so many; whoever asks, and how often."""
+        self.look()
+        return self._clock() - self._rose <= within
 
     def _count(self) -> int:
         for file in self._files:

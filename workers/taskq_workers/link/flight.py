@@ -39,7 +39,7 @@ class Flown:
     """What a process ran when its service died.
 
     Args:
-        kind: ``JOB`` or ``CHUNK``; of callbacks and errands nothing is kept.
+        kind: ``JOB``, also for what is called at its end, or its map's, or ``CHUNK``; of errands nothing is kept.
         id: Of the job, or map.
         run: The execution of a job, the incarnation of a map.
         range: Of a chunk; else empty.
@@ -73,18 +73,24 @@ class Flight:
         path.unlink(missing_ok=True)  # processes of the service before may still have it in memory
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.ftruncate(handle, count * _SLOT)
-            self._map = mmap.mmap(handle, count * _SLOT)
+            os.ftruncate(handle, (count + 1) * _SLOT)
+            self._map = mmap.mmap(handle, (count + 1) * _SLOT)
         finally:
             os.close(handle)
         self._free = list(range(count))
+        self._last = count  # which is no process's: see ``_end``
+        self._over = False
 
     def slot(self) -> Slot | None:
         """One that nobody has; None if there is none left. Then there is no record: half a one would tell lies."""
         if not self._free:
-            self.path.unlink(missing_ok=True)
-            return None
-        return Slot(self, self._free.pop(0))
+            self._end()
+        return None if self._over else Slot(self, self._free.pop(0))
+
+    def _end(self) -> None:
+        """Say that not all is here. The file stays, for processes may be about to open it."""
+        self._over = True
+        self.view(self._last)[_TEXT : _TEXT + 8].cast("q")[0] = _TOO_MUCH
 
     def view(self, index: int) -> memoryview:
         return memoryview(self._map)[index * _SLOT : (index + 1) * _SLOT]
@@ -127,9 +133,9 @@ class Slot:
         self._flight.give_back(self._index)
 
 
-def label(number: int, kind: str, job_id: str, run: str = "", span: str = "") -> str:
+def label(number: int, kind: str, job_id: str, run: str = "", name: str = "") -> str:
     """What is said of a task."""
-    return _FIELD.join((str(number), kind, job_id, run, span))
+    return _FIELD.join((str(number), kind, job_id, run, name))
 
 
 def numbers_at(where: Any) -> Any:
@@ -172,5 +178,5 @@ def _read(slot: bytes, text: bytes) -> Iterator[Flown]:
     for record in text.decode("utf-8", "replace").split(_RECORD):
         number, *rest = record.split(_FIELD)
         if number == str(task):
-            kind, job_id, run, span = [*rest, "", "", "", ""][:4]
-            yield Flown(kind, job_id, run, span, item)
+            kind, job_id, run, name = [*rest, "", "", "", ""][:4]
+            yield Flown(kind, job_id, run, name, item)

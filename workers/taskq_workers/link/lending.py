@@ -30,27 +30,34 @@ class Lending:
         self._numbers = numbers
         self._tell = tell
         self._lock = threading.Lock()
+        self._waits: set[object] = set()
 
     # -- of the pool process ---------------------------------------------------------------------------
 
-    def lend(self) -> None:
-        """Something waits from now on."""
-        self._add(1)
-
-    def take_back(self) -> None:
-        """It waits no more."""
-        self._add(-1)
-
-    def _add(self, number: int) -> None:
+    def lend(self) -> object:
+        """Something waits from now on; returns by what that is known."""
+        wait = object()
         with self._lock:
-            before = self._numbers[_WAITS]
-            self._numbers[_WAITS] = max(0, before + number)
-            if bool(before) != bool(self._numbers[_WAITS]):
-                self._tell()
+            self._waits.add(wait)
+            self._say()
+        return wait
+
+    def take_back(self, wait: object) -> None:
+        """It waits no more. One of a task that has ended counts no more, and takes nothing from others."""
+        with self._lock:
+            self._waits.discard(wait)
+            self._say()
+
+    def _say(self) -> None:
+        before, self._numbers[_WAITS] = self._numbers[_WAITS], len(self._waits)
+        if bool(before) != bool(self._waits):
+            self._tell()
 
     def reset(self) -> None:
         """A task has ended: a thread that it has left behind may wait, but not in its name."""
-        self._numbers[_WAITS] = 0
+        with self._lock:
+            self._waits.clear()
+            self._numbers[_WAITS] = 0
 
     @property
     def refused(self) -> str:

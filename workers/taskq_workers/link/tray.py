@@ -100,7 +100,7 @@ class Tray:
 
 
 class Clearing:
-    """The service's side; for the thread that has its turn."""
+    """The service's side; for the thread that owns the service's state."""
 
     def __init__(self, memory: Memory | None) -> None:
         self._memory = memory

@@ -33,7 +33,7 @@ def look(connection: Any, wanted: int) -> Health:
     Raises:
         redis.exceptions.RedisError: If Redis can't be asked.
     """
-    ours = [info for info in services.all_known(connection) if info.host == HOST]
+    ours = [info for info in services.registered(connection)[1] if info.host == HOST]
     with connection.pipeline(transaction=False) as pipe:
         pipe.time()
         for info in ours:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _OVERHEAD = 14  # seconds after the grace at which cotyledon loses its patience
 _RELOAD_LOOK = 0.05  # seconds between looks at whether a service that was hung up on has been replaced
+_WATCH = 1.0  # seconds between looks at what the kernel has killed for want of memory
 _HOOK_TIMEOUT = 2.0  # seconds a reply may take while a dead service waits to be restarted
 KILLED = 130  # exit code after a second Ctrl-C, as shells have it
 
@@ -76,6 +77,16 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         multiprocessing.current_process().name = threading.current_thread().name = "manager"
         setproctitle(f"taskq: manager [{' '.join(settings.queues)}]")
 
+    def run(self) -> None:
+        """Start the services, and supervise them until the end of this process."""
+        threading.Thread(target=self._watch, name="oom kills", daemon=True).start()
+        super().run()
+
+    def _watch(self) -> None:
+        """Note when the kernel kills, so that nobody takes an old kill for the cause of a new death."""
+        while not self._dead.wait(_WATCH):
+            self._oom.look()
+
     def _hand_on(self, service_id: Any, worker_id: int, exit_code: int) -> None:
         """Return a dead service's claims and jobs, before it is started again."""
         if exit_code in (FINISHED, REFUSED, UNUSABLE):
@@ -104,7 +115,7 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
 
     def _evidence(self, worker_id: int, exit_code: int) -> Evidence:
         ran = flight.take(flight.path_of(worker_id))
-        cause = cause_of(exit_code, starved=self._oom.news())
+        cause = cause_of(exit_code, starved=self._oom.lately())
         return Evidence(cause, HOST, None if ran is None else tuple(ran))
 
     # -- starting --------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 """``/metrics`` and ``/health`` by HTTP: a cotyledon service of its own beside those that work.
 
-The manager can't serve them: it forks services, so it must have no other threads. A service that works should
-not, either: its endpoint would be gone just when it dies.
+The manager can't serve them: it forks services, so it must have no threads that may hold a lock just then. A
+service that works should not, either: its endpoint would be gone just when it dies.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import multiprocessing
 import socket
@@ -15,7 +14,6 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import cotyledon
@@ -26,7 +24,7 @@ from setproctitle import setproctitle
 from taskq.errors import ServerError
 from taskq.redis.connection import connect
 from taskq.views.metrics import CONTENT_TYPE, exposition
-from taskq_workers import signals
+from taskq_workers import hosts, signals
 from taskq_workers.manager import health
 from taskq_workers.settings import Settings
 
@@ -134,15 +132,8 @@ def is_known(header: str, allowed: Collection[str]) -> bool:
     A page of an attacker whose DNS name suddenly means this machine comes with its own name (DNS rebinding), which
     has a dot. Who scrapes comes for an address, or for a name of the own network.
     """
-    try:
-        name = urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return "." not in name or name in allowed
-    return True
+    name = hosts.name_in(header)
+    return name is not None and (hosts.is_address(name) or "." not in name or name in allowed)
 
 
 def serve(host: str, port: int, respond: Callable[[str, str], Answer]) -> WSGIServer:

@@ -28,8 +28,7 @@ def prepare(settings: Settings) -> Settings:
         with connect(settings.url, retries=0) as connection:
             version.check(connection)
     except (RedisError, OSError) as error:
-        if remedy := reach.final(error):
-            url = hide_password(settings.url)
-            raise ServerError(f"no Redis at {url}: {reach.reason(error)}. {remedy}.") from None
+        if said := reach.unusable(error, hide_password(settings.url)):
+            raise ServerError(said) from None
         # Else each service waits for Redis, and then asks before it does anything.
     return replace(settings, build=own)

@@ -30,8 +30,7 @@ from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
 from taskq.redis.keys import MapKeys
-from taskq.redis.kinds import MAP, kind_of
-from taskq.redis.limits import Limits
+from taskq.redis.limits import USUAL
 from taskq.redis.urls import url_of
 from taskq_workers import logs, signals, user_path
 from taskq_workers.link import flight
@@ -57,7 +56,7 @@ _maps: dict[str, tuple[Function, Job, MapKeys]] = {}
 
 def start(
     url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
-    path: Sequence[str], user: UserCode, lent: Any,
+    path: Sequence[str], user: UserCode, lent: Any, worker: str = "",
 ) -> None:  # fmt: skip
     """Initializer of the Pool: run once, before the first task."""
     global _marker, _ledger, _tray, _lending  # noqa: PLW0603 - the pool gives its processes no other place
@@ -77,7 +76,7 @@ def start(
         logs.to_stderr(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
     _lending = Lending(lent, lambda: _answers.put((NOTICE, 0, None)))
-    nested.use(_lending, url_of(connection.shared()))
+    nested.use(_lending, url_of(connection.shared()), worker)
     os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
     _marker = Marker(flight.numbers_at(numbers))
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
@@ -216,7 +215,7 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit,
             item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
-            server=task.server or Limits(), exact=task.exact,
+            server=task.server or USUAL, exact=task.exact,
         )  # fmt: skip
     finally:
         _current_job.reset(token)
@@ -236,7 +235,6 @@ def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
             Path(new.path).read_bytes() if new.path else new.function
         )
         job = jobs.job_of(new.job_id, new.fields)
-        if kind_of(new.fields)[0] == MAP:  # else they are those of a helper job
-            job.check()
+        job.check()
         _maps[task.key] = function, job, keys
     return _maps[task.key]

@@ -6,13 +6,17 @@ script, nothing loaded from anywhere, and everything that comes from Redis is es
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskq.views.error_groups import Frame
 from taskq.views.escaped import escaped
 from taskq_workers.report.drawing import draw
 from taskq_workers.report.read import MapReport, read
+
+if TYPE_CHECKING:  # jinja2 is loaded by who renders: the command line imports all of this
+    from jinja2 import Template
 
 __all__ = ["MapReport", "render"]
 
@@ -24,14 +28,19 @@ def render(connection: Any, map_id: str) -> str:
         UsageError: If the job is no map.
         ResultsGoneError: If there is no such map (any more).
     """
+    report = read(connection, map_id)
+    # What stands in Redis gets into it as text, of which HTML makes nothing, and a terminal neither.
+    return escaped(_page().render(report=report, drawing=draw(report)), lines=True)
+
+
+@cache
+def _page() -> Template:
+    """Compiled once, which takes ten times as long as a report."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(clock=_clock, seconds=_seconds, count=_count, frame=_frame)
-    template = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    report = read(connection, map_id)
-    # What stands in Redis gets into it as text, of which HTML makes nothing, and a terminal neither.
-    return escaped(environment.from_string(template).render(report=report, drawing=draw(report)), lines=True)
+    return environment.from_string(files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8"))
 
 
 def _frame(frame: Frame) -> str:

@@ -45,6 +45,8 @@ from taskq_workers.service.jobs import (
     surrender,
 )
 from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.jobs.gathering import Gathering
+from taskq_workers.service.jobs.rounds import Rounds
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.setbacks import Setbacks
@@ -57,7 +59,6 @@ from taskq_workers.service.upkeep.sweep import Sweep
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
-GATHER = (32, 0.003)  # ends of short jobs that are recorded together at most, and seconds for which they may wait
 COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 
@@ -95,7 +96,8 @@ class Dispatcher:
         self._joined = False
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._setbacks = Setbacks(state, fetching, self._membership)
-        self._gather_until = 0.0  # on the monotonic clock
+        self._gathering = Gathering()
+        self._rounds = Rounds(state)
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
         self._ticked = 0.0
@@ -149,9 +151,7 @@ class Dispatcher:
         try:
             if alone and not (self._ask or self.state.unsure):
                 Exchange(self.state, ask=False).run()  # somebody waits for this end; all else may come after it
-            if (
-                alone and self.state.lanes.changing
-            ):  # by what came; who discards a lane waits for its threads' ends
+            if alone and self.state.lanes.changing:  # who discards a lane waits for its threads' ends
                 self._inbox.ring()
                 return
             self._turn()
@@ -179,13 +179,13 @@ class Dispatcher:
         ]
         if (due := state.lanes.due) is not None:
             until.append(due)
-        if self._gather_until:
-            until.append(self._gather_until)
+        if self._gathering.until:
+            until.append(self._gathering.until)
         if self._commands:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof or (run.function.size and not run.function.ready) for run in state.maps):
+        if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
         return max(self._setbacks.pause, min(until) - time.monotonic(), 0.0)
 
@@ -211,12 +211,13 @@ class Dispatcher:
         self._ask = self._fetching.settle() or self._ask
         if state.lanes.trouble and not state.stopping:
             surrender.all_of_it(state)
+        offers.note(state)
         feeding.top_up(state, hold=True)
         if time.monotonic() - self._ticked >= TICK:
             self._tick()
             feeding.top_up(state, hold=True)  # with errands
         self._ask = self._search.look(ask=self._ask) or self._ask
-        if not self._gathers():
+        if not self._gathering.look(state):
             ending.end_plain(state)
             self._exchange()
             if any(not job.succeeded for job in state.unrecorded):  # it was no simple one, after all
@@ -233,22 +234,6 @@ class Dispatcher:
         deadlines.enforce(state)
         self._end_maps()
         self._open_gate()
-
-    def _gathers(self) -> bool:
-        """Whether the ends of short jobs may wait a moment, since the processes have more to do."""
-        state = self.state
-        ended = state.unrecorded
-        if (
-            not 0 < len(ended) < GATHER[0] or not state.ready or state.maps or state.stopping
-            or not all(job.succeeded for job in ended)
-        ):  # fmt: skip
-            self._gather_until = 0.0
-            return False
-        self._gather_until = self._gather_until or time.monotonic() + GATHER[1]
-        if time.monotonic() < self._gather_until:
-            return True
-        self._gather_until = 0.0
-        return False
 
     def _exchange(self) -> None:
         """Say to Redis what there is to say, take jobs, and begin them."""
@@ -385,6 +370,7 @@ class Dispatcher:
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
         self._search.want()
         guests.register(self.state)
+        self.state.lanes.look()
         self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
@@ -397,7 +383,4 @@ class Dispatcher:
         self._deferred.look(self.state)
         if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
             self._compared, self.state.unsure = self._ticked, True
-        for run in list(self.state.maps):
-            with run.guarded():
-                if not run.closed and not run.complete:
-                    ending.look(self.state, run)
+        self._rounds.look()

@@ -20,6 +20,7 @@ from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounde
 from taskq_workers.service.core.state import FETCHERS, State
 from taskq_workers.service.jobs import casualties, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
+from taskq_workers.service.rq import own_keys
 from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Exchange:
                 self._refused(run, refused, error)
             elif not is_damage(error):
                 return error
-            elif not (mend(state.scripts) or state.worker.mend(one.execution for one in state.taken)):
+            elif not (mend(state.scripts) or own_keys.mend(state.worker, (one.execution for one in state.taken))):
                 self._damaged(run, error)
         return None
 
@@ -216,11 +217,10 @@ class Exchange:
         run.pending = answer.pending
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
-        answer.claims[:] = casualties.sift(self.state, run, answer.claims)
         if run.refused:  # meanwhile
-            run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in answer.claims)
+            run.hand_back(answer.claims)
         else:
-            run.ready.extend(answer.claims)
+            run.ready.extend(casualties.sift(self.state, run, answer.claims))
         run.look = answer.state != "open"
 
     # -- plain jobs on the short path ------------------------------------------------------------------

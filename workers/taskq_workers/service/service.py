@@ -151,8 +151,8 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 connect(self._settings.url, retries=0).ping()
             except (RedisError, OSError) as error:
                 url, why = hide_password(self._settings.url), reach.reason(error)
-                if remedy := reach.final(error):
-                    log.error("no Redis at %s: %s. %s", url, why, remedy, extra={"action": "no_redis"})
+                if said := reach.unusable(error, url):
+                    log.error("%s", said, extra={"action": "no_redis"})
                     sys.exit(UNUSABLE)
                 log.error("no Redis at %s: %s. Next try in %.1f s", url, why, pause, extra={"action": "no_redis"})
                 self._stopping.wait(pause)
@@ -185,17 +185,14 @@ def build(
         record: The file of its flight record; None: it keeps none.
     """
     clock.SERVER.measure(connection)
-    worker = RQWorker(settings.queues, name, connection, settings.rq)
-    worker.on_message = lambda payload: inbox.put(Message(payload))
-    worker.subscribe()
-    thread: Any = worker.pubsub_thread
-    thread.name = "commands"
+    worker = _rq_worker(settings, name, inbox, connection)
     lanes = Lanes(
         settings,
         title,
         on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
         on_death=lambda lane: inbox.put(Died(lane)),
         record=Flight(record, settings.processes) if record else None,
+        worker=name,
     )
     webhooks = Webhooks(
         lambda: inbox.put(Message({"command": "taskq-sent"})), private=settings.trust.private_webhooks
@@ -203,8 +200,22 @@ def build(
     if settings.rq.with_scheduler and settings.rq.burst:
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
-    gate = threading.Event()
+    return Dispatcher(state, inbox, _fetching(state, inbox, new_connection), on_ready)
+
+
+def _rq_worker(settings: Settings, name: str, inbox: Inbox, connection: Any) -> RQWorker:
+    """RQ's side of it, which hears commands from now on."""
+    worker = RQWorker(settings.queues, name, connection, settings.rq)
+    worker.on_message = lambda payload: inbox.put(Message(payload))
+    worker.subscribe()
+    thread: Any = worker.pubsub_thread
+    thread.name = "commands"
+    return worker
+
+
+def _fetching(state: State, inbox: Inbox, new_connection: Callable[[], Any]) -> Fetching:
+    gate, worker = threading.Event(), state.worker
     fetchers = [
         Fetcher(one, worker, new_connection(), gate, state.tickets, inbox.hand) for one in worker.queues[:FETCHERS]
     ]
-    return Dispatcher(state, inbox, Fetching(state, gate, fetchers), on_ready)
+    return Fetching(state, gate, fetchers)

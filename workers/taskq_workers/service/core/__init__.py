@@ -1,7 +1,8 @@
-"""What one service knows, owned by the thread that has the turn. Imported by all rooms of the service.
+"""What one service knows: its state, which one thread owns at a time. Imported by all rooms of the service.
 
 state      all of it
 execution  one object for each RQ job that was taken
+drain      when nothing is begun, so that something can run alone
 errands    what waits for a process, and is no job
 events     what may come to the inbox
 inbox      events, and who acts on them

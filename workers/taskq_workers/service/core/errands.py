@@ -26,7 +26,7 @@ class Errand:
 
     Args:
         task: What a pool process is told.
-        then: Called by the thread that has the turn, exactly once.
+        then: Called by the thread that owns the service's state, exactly once.
         timeout: Seconds it may take.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from rq.executions import Execution
 from rq.job import Job
 
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import services, total
+from taskq.maps.deaths import services, settled, total
 from taskq.maps.info import MapInfo
 from taskq.maps.proof import Proof
 from taskq.maps.refusal import Refusal
@@ -46,6 +46,16 @@ BATCH_BYTES = 1 << 16
 
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
+
+
+def has_last_chance(deaths: int) -> bool:
+    """Whether what something has died of so often is given up with the next death."""
+    return deaths >= MAX_DEATHS - 1
+
+
+def runs_alone(claim: Claim) -> bool:
+    """Whether this range is to: see ``quarantine.py``. Of what only processes have died nobody else suffers."""
+    return services(claim.deaths) > 0 and has_last_chance(total(claim.deaths))
 
 
 @dataclass(eq=False)
@@ -99,6 +109,11 @@ class PlainJob(Taken):
     alone: bool = False  # it may be at fault for what came of a batch: no other job is to suffer from it again
     deaths: int = 0  # of workers that ran it: see ``suspect.py``
     outcome: JobOutcome | None = None  # once it has ended, until that is recorded
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether it is to: see ``quarantine.py``."""
+        return has_last_chance(self.deaths)
 
     @property
     def succeeded(self) -> bool:
@@ -204,6 +219,11 @@ class MapRun(Taken):
         return self.info.weight
 
     @property
+    def to_call(self) -> CallbackTask | StoppedTask | None:
+        """Its callback, if that waits for a process."""
+        return None if self.calling or self.called is not None else self.callback
+
+    @property
     def held(self) -> list[Claim]:
         """Every chunk of which it believes to hold the claim."""
         ended = [claim for claim, _outcome, _note in self.ended]
@@ -229,8 +249,11 @@ class MapRun(Taken):
 
     def wait_again(self, claim: Claim) -> None:
         """A chunk was not begun by the process that it had been given to, or is not to blame for its death."""
-        alone = services(claim.deaths) and total(claim.deaths) >= MAX_DEATHS - 1
-        (self.last if alone else self.ready).appendleft(claim)
+        (self.last if runs_alone(claim) else self.ready).appendleft(claim)
+
+    def hand_back(self, claims: Iterable[Claim]) -> None:
+        """Have ranges go back as they came, with the next exchange."""
+        self.wounded.extend(Wounded(claim, settled(claim.deaths), None, 0.0, 0.0) for claim in claims)
 
     def break_off(self, error: Exception) -> None:
         """Give the map up: what stands in its keys can't be worked with."""

@@ -53,7 +53,8 @@ class Inbox:
     def wait(self, timeout: float) -> list[Event]:
         """Let others have the turn until something comes, or for so many seconds; all that has come.
 
-        Who has the turn then keeps it no longer than Redis may take to answer, or to be found away.
+        The thread that owns the service's state by then keeps it no longer than Redis may take to answer, or to be
+        found away.
         """
         self._turn.release()
         try:

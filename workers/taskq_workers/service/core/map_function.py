@@ -42,7 +42,7 @@ class MapFunction:
 
         Raises:
             DamagedError: If it is gone.
-            FunctionError: If there is no room for it on this host.
+            FunctionError: If there is no room for it on this host; it begins anew then.
             ReplacedError: If the map's id was pushed again.
         """
         piece = self._store.function(self.size, PIECE)
@@ -58,6 +58,7 @@ class MapFunction:
             self._file = self._file or _File()
             self._file.add(piece)
         except OSError as error:
+            self._file, self.size = None, 0  # what there is of it takes no room any longer
             raise FunctionError(
                 f"the map's function can't be kept in {tempfile.gettempdir()} on its way to the pool processes: "
                 f"{error}. Make room there, or set TMPDIR for the worker."

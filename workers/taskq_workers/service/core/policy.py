@@ -19,9 +19,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import sys
-from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from taskq_workers.service.core.queue_order import QueueOrder
 
@@ -31,8 +31,7 @@ EARNED = 0.5  # of each second that the others have
 _LAST = sys.maxsize
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """What a source would have run.
 
     Args:
@@ -90,10 +89,10 @@ class Policy:
     # -- what happens ----------------------------------------------------------------------------------
 
     def note(self, offers: Iterable[Offer], now: float) -> None:
-        """See who has come and who wants nothing any more; to be called before ``upcoming``.
+        """See who has come and who wants nothing any more; to be called again and again, and before ``upcoming``.
 
         Args:
-            offers: All that there are.
+            offers: All that there are: who is left out wants nothing, and loses its place if nothing of it runs.
             now: Seconds, on any clock that only goes on.
         """
         offered = {offer.source: offer for offer in offers}
@@ -103,11 +102,19 @@ class Policy:
         for queue in {offer.queue for offer in offered.values()}:
             self._look_at_clock(queue, now)
         for source, offer in offered.items():
-            account = self._account(source, offer)
-            if account.came < 0:
-                clock = self._clock[offer.queue]
-                account.fresh = account.had <= clock and self._credit_of(offer.queue, now) > 0
-                account.had, account.came, account.used = max(account.had, clock), next(self._numbers), 0.0
+            self._come(source, offer, now)
+
+    def _come(self, source: Hashable, offer: Offer, now: float) -> _Account:
+        """The account of one that wants something; where it wanted nothing until now, with its place."""
+        account = self._accounts.get(source)
+        if account is None:
+            account = self._accounts[source] = _Account(offer.queue)
+        account.weight = offer.weight
+        if account.came < 0:
+            clock = self._clock.get(offer.queue, 0.0)
+            account.fresh = account.had <= clock and self._credit_of(offer.queue, now) > 0
+            account.had, account.came, account.used = max(account.had, clock), next(self._numbers), 0.0
+        return account
 
     def _look_at_clock(self, queue: str, now: float) -> None:
         """Keep it among what those have had that want something; and nobody goes first without credit."""
@@ -122,10 +129,8 @@ class Policy:
 
     def begin(self, task: Hashable, offer: Offer, now: float) -> None:
         """A process has been given a task, which no other has the name of, of this source."""
-        account = self._account(offer.source, offer)
-        if account.came < 0:
-            account.came = next(self._numbers)
-        charge = self._charge(offer, now)
+        account = self._come(offer.source, offer, now)
+        charge = self._charge(account, offer, now)
         self._tasks[task] = _Task(account, now, charge, account.fresh)
         account.tasks.add(task)
         self._spend(account, charge, on_credit=account.fresh)
@@ -159,8 +164,10 @@ class Policy:
         for offer in offers:
             if offer.tasks > 0:
                 if offer.queue not in lines:
-                    lines[offer.queue] = _Line(self._credit_of(offer.queue, now))
-                lines[offer.queue].add(offer, self._charge(offer, now), *self._standing(offer, now))
+                    clock = self._clock.get(offer.queue, 0.0)
+                    lines[offer.queue] = _Line(self._credit_of(offer.queue, now), clock)
+                account = self._accounts.get(offer.source)
+                lines[offer.queue].add(offer, self._charge(account, offer, now), account, self._had(account, now))
         order = order.copy()
         while lines:
             name = next((name for name in order if name in lines), None)
@@ -171,31 +178,20 @@ class Policy:
             if lines[name].empty:
                 del lines[name]
 
-    def _standing(self, offer: Offer, now: float) -> tuple[float, int, bool]:
-        """What its source has had, in which order it came, and whether just now."""
-        account = self._accounts.get(offer.source)
-        clock = self._clock.get(offer.queue, 0.0)
-        if account is None:
-            return clock, _LAST, True
-        had = self._had(account, now)
-        if account.came < 0:
-            return max(had, clock), _LAST, had <= clock
-        return had, account.came, account.fresh
-
-    def _charge(self, offer: Offer, now: float) -> float:
-        """Seconds that one more task is reckoned with: not less than those that run have taken already."""
-        account = self._accounts.get(offer.source)
-        longest = max((now - self._tasks[task].began for task in account.tasks), default=0.0) if account else 0.0
-        return max(offer.seconds or UNKNOWN, longest)
-
     # -- accounts --------------------------------------------------------------------------------------
 
-    def _account(self, source: Hashable, offer: Offer) -> _Account:
-        account = self._accounts.setdefault(source, _Account(offer.queue))
-        account.weight = offer.weight
-        return account
+    def _charge(self, account: _Account | None, offer: Offer, now: float) -> float:
+        """Seconds that one more task is reckoned with: not less than those that run have taken already."""
+        seconds = offer.seconds or UNKNOWN
+        if account is None or not account.tasks:
+            return seconds
+        return max(seconds, *(now - self._tasks[task].began for task in account.tasks))
 
-    def _had(self, account: _Account, now: float) -> float:
+    def _had(self, account: _Account | None, now: float) -> float:
+        if account is None:
+            return 0.0
+        if not account.tasks:
+            return account.had
         return account.had + sum(self._tasks[task].over(now) for task in account.tasks) / account.weight
 
     def _spend(self, account: _Account, seconds: float, *, on_credit: bool) -> None:
@@ -214,51 +210,54 @@ class Policy:
         return min(CREDIT, credit)
 
 
-@dataclass
-class _Standing:
-    """One source of a queue, while it is reckoned what comes next."""
-
-    offer: Offer
-    charge: float
-    had: float
-    came: int
-    left: int
-
-
 class _Line:
-    """The sources of one queue, while it is reckoned what comes next."""
+    """The sources of one queue, while it is reckoned what comes next; there may be thousands of them.
 
-    def __init__(self, credit: float) -> None:
+    Args:
+        credit: Of the queue.
+        clock: Of the queue.
+    """
+
+    def __init__(self, credit: float, clock: float) -> None:
         self._credit = credit
-        self._fresh: deque[_Standing] = deque()
-        self._others: list[tuple[float, int, int, _Standing]] = []  # a heap
-        self._numbers = itertools.count()
+        self._clock = clock
+        # Each: what it has had, in which order it came, its place here; the offer, what a task of it is reckoned
+        # with, how many are left.
+        self._fresh: list[_Standing] = []
+        self._others: list[_Standing] = []  # a heap, once somebody is taken
+        self._is_heap = False
 
     @property
     def empty(self) -> bool:
         return not (self._fresh or self._others)
 
-    def add(self, offer: Offer, charge: float, had: float, came: int, fresh: bool) -> None:
-        one = _Standing(offer, charge, had, came, offer.tasks)
-        if fresh:
-            self._fresh.append(one)
+    def add(self, offer: Offer, charge: float, account: _Account | None, had: float) -> None:
+        """One more source, before any is taken; ``had``: by its account."""
+        place, came, fresh = len(self._fresh) + len(self._others), _LAST, had <= self._clock
+        if account is not None and account.came >= 0:
+            came, fresh = account.came, account.fresh
         else:
-            self._push(one)
-
-    def _push(self, one: _Standing) -> None:
-        heapq.heappush(self._others, (one.had, one.came, next(self._numbers), one))
+            had = max(had, self._clock)  # as it will be when it has come
+        (self._fresh if fresh else self._others).append((had, came, place, offer, charge, offer.tasks))
 
     def take(self) -> Offer:
+        """The next one's."""
+        if not self._is_heap:
+            self._is_heap = True
+            self._fresh.reverse()  # who came first is taken first
+            heapq.heapify(self._others)
         if self._fresh and self._credit > 0:
-            one = self._fresh.popleft()
-            self._credit -= one.charge
+            one = self._fresh.pop()
+            self._credit -= one[4]
         else:
             while self._fresh:
-                self._push(self._fresh.popleft())
-            *_, one = heapq.heappop(self._others)
-            self._credit = min(CREDIT, self._credit + EARNED * one.charge)
-        one.had += one.charge / one.offer.weight
-        one.left -= 1
-        if one.left:
-            self._push(one)
-        return one.offer
+                heapq.heappush(self._others, self._fresh.pop())
+            one = heapq.heappop(self._others)
+            self._credit = min(CREDIT, self._credit + EARNED * one[4])
+        had, came, place, offer, charge, left = one
+        if left > 1:
+            heapq.heappush(self._others, (had + charge / offer.weight, came, place, offer, charge, left - 1))
+        return offer
+
+
+_Standing = tuple[float, int, int, Offer, float, int]

@@ -20,7 +20,6 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from taskq.redis import limits
-from taskq.redis.limits import Limits
 
 _TRIES = 5  # in a row, of a command that is large, before it is to blame for a connection that broke
 
@@ -35,7 +34,7 @@ class Speech:
 
     def __init__(self) -> None:
         self.apart = False
-        self.limits = Limits()
+        self.limits = limits.USUAL
 
     def learn(self, connection: Any) -> None:
         """Ask for the server's limits, which may be another's than before.

@@ -1,4 +1,4 @@
-"""All that one service knows; owned by the thread that has the turn, and handed to the parts of it."""
+"""All that one service knows; one thread at a time owns it (``inbox.py``), and hands it to the parts of it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
+from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.meter import Meter
@@ -34,7 +35,7 @@ from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker
-from taskq_workers.settings import MAX_DEATHS, Settings
+from taskq_workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class State:
 
     Args:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
-        maps: Those of them that are maps, in the order of whose turn it is.
+        maps: Those of them that are maps, in the order in which they came.
         ready: The plain ones that wait for a process, in their order.
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
@@ -111,7 +112,7 @@ class State:
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
-    drain: Any = None
+    drain: Drain | None = None
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     due: float = math.inf
@@ -202,7 +203,7 @@ class State:
             taken.limits = self.speech.limits if self.speech.limits.unusual else None
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
-            (self.held if taken.deaths >= MAX_DEATHS - 1 else self.ready).append(taken)
+            (self.held if taken.runs_alone else self.ready).append(taken)
 
     def begin(self, jobs: Sequence[PlainJob]) -> None:
         """Run jobs that the take script has begun."""
@@ -217,7 +218,7 @@ class State:
         """A plain job was not begun by the process that it had been given to: it is the next one's."""
         if job in self.taken and job.outcome is None:
             job.submitted, job.deadline = False, None
-            (self.held if job.deaths >= MAX_DEATHS - 1 else self.ready).appendleft(job)
+            (self.held if job.runs_alone else self.ready).appendleft(job)
 
     def note_end(self, job: PlainJob, outcome: JobOutcome) -> None:
         """A plain job has ended; that is recorded with the next exchange."""
@@ -268,6 +269,11 @@ class State:
         """Whether it has found out not long ago that it can't run this map."""
         at = self.refused.get((map_id, incarnation))
         return at is not None and time.monotonic() - at < MOST_REFUSED[1]
+
+    @property
+    def joinable(self) -> Iterator[OpenMap]:
+        """The open maps of which something is pending, but for those that can't be run here."""
+        return (one for source, one in self.open.items() if one.pending and not self.leaves_alone(*source))
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

@@ -6,6 +6,7 @@ intake      how a reserved id becomes something that runs
 short_path  simple plain jobs, many at a time
 offers      what could run now
 guests      open maps of others
+rounds      what becomes of maps of which no event tells
 search      when to look for work
 planning    how much to claim and to take
 feeding     which process gets what next
@@ -16,4 +17,8 @@ commands    RQ's commands: stop a job, kill, shut down
 outcomes    a task that ended
 casualties  the tasks of a process that died
 ending      how a job ends: finished, failed, or not ours to say
+gathering   short jobs whose ends wait for each other
+quarantine  a job that runs with nothing beside it
+refusing    items that this host can't run
+surrender   what a host gives back that can't run anything
 """

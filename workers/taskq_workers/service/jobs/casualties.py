@@ -19,7 +19,7 @@ from taskq_workers.lanes.death import Death
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.errands import Errand
-from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded
+from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded, runs_alone
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending
 from taskq_workers.service.upkeep.evidence import read_trace
@@ -92,9 +92,7 @@ def _parts(claim: Claim, noted: int, item: int | None, *, own: int) -> tuple[tup
     if len(claim.to_do) == 1:
         return ()
     if item is not None and item in claim.to_do:  # the others have done nothing
-        beside = (Range(claim.range.start, item - claim.range.start), Range(item + 1, claim.range.end - item - 1))
-        before, after = ([(one, 0)] if one.count and claim.header.within(one) else [] for one in beside)
-        return (*before, (Range(item, 1), own), *after)
+        return tuple(sorted([(Range(item, 1), own), *((one, 0) for one in claim.beside(item))]))
     if total(noted) < MAX_DEATHS:
         return ()
     # From the third death on each one halves it, until the item at fault is alone.
@@ -118,19 +116,13 @@ def sift(state: State, run: MapRun, claims: list[Claim]) -> list[Claim]:
     Raises:
         redis.exceptions.RedisError: If the server can't be reached.
     """
-    suspects = [claim for claim in claims if services(claim.deaths)]
-    for claim in suspects:
-        _set_apart(state, run, claim)
-    return claims if not suspects else [claim for claim in claims if claim not in suspects or _may_run(claim)]
-
-
-def _may_run(claim: Claim) -> bool:
-    return total(claim.deaths) < MAX_DEATHS - 1
+    for claim in claims:
+        if runs_alone(claim):
+            _set_apart(state, run, claim)
+    return [claim for claim in claims if not runs_alone(claim)]
 
 
 def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
-    if _may_run(claim):
-        return
     trace = read_trace(state.connection.hget(run.store.keys.deaths, str(claim.range)))
     if parts := _parts(claim, claim.deaths, trace.item, own=SERVICE * services(claim.deaths)):
         run.wounded.append(Wounded(claim, claim.deaths, None, 0.0, 0.0, parts))
@@ -149,9 +141,7 @@ def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: 
     if index is None or index not in claim.to_do:  # it ended just before we killed
         run.wait_again(claim)
         return
-    start, end = claim.range.start, claim.range.end
-    beside = (Range(start, index - start), Range(index + 1, end - index - 1))
-    rest = [Part(one) for one in beside if one.count and claim.header.within(one)]
+    rest = [Part(one) for one in claim.beside(index)]
     failure = ItemFailure.timeout(index, run.info.item_timeout, host=lane.where.host)
     outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest, [Part(Range(index, 1))])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))

@@ -27,7 +27,9 @@ from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import guests
+from taskq_workers.service.rq import own_keys, successes
 from taskq_workers.service.rq.worker import STOPPED
+from taskq_workers.service.upkeep import suspect
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +44,10 @@ def end_plain(state: State) -> None:
     for job in ended:
         assert job.outcome is not None
         state.worker.take_over(job.job, job.outcome)
-    simple = state.worker.without_dependents([job for job in ended if _is_simple(state, job)])
+    simple = successes.without_dependents(state.connection, [job for job in ended if _is_simple(job)])
     if simple and not state.speech.apart:
         with contained("the ends of plain jobs"):  # each is then looked at alone
-            refused = state.worker.succeed_together([(*job.rq, _value(job)) for job in simple])
+            refused = successes.record(state.worker, [(*job.rq, _value(job)) for job in simple])
             for job in simple:
                 if error := refused.get(job.job_id):
                     _not_recorded(state, job, error)
@@ -99,7 +101,7 @@ def _not_recorded(state: State, job: PlainJob, error: Exception) -> None:
 
 def _mended(state: State, job: PlainJob) -> bool:
     """Whether what was in the way is not the job's, and is away now: our own books, or jobs that wait for it."""
-    mended = state.worker.mend(one.execution for one in state.taken)
+    mended = own_keys.mend(state.worker, (one.execution for one in state.taken))
     key = Job.dependents_key_for(job.job_id)
     if not checked.is_a(state.connection, key, "set"):
         state.connection.delete(key)
@@ -130,10 +132,10 @@ def _end_alone(state: State, job: PlainJob) -> None:
         state.ended(job, "finished")
 
 
-def _is_simple(state: State, job: PlainJob) -> bool:
+def _is_simple(job: PlainJob) -> bool:
     outcome = job.outcome
     assert outcome is not None
-    return outcome.error is None and outcome.retry is None and state.worker.is_simple(job.job)
+    return outcome.error is None and outcome.retry is None and successes.is_simple(job.job)
 
 
 def _value(job: PlainJob) -> Sealed | None:
@@ -218,6 +220,8 @@ def _end_closed(state: State, run: MapRun) -> None:
 
 def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | None) -> None:
     run.summary = run.summary or (_summary(info) if info else None)
+    if run.called is None and _wants_callback(run, error):
+        run.called = suspect.given_up(run)
     if run.called is None and _wants_callback(run, error):
         if run.stopped:
             run.callback = StoppedTask(run.job.id, run.fields, state.name)

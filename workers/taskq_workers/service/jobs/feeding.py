@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Hashable
 
+from taskq.errors import FunctionError
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import services, settled
+from taskq.maps.deaths import services
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
-from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob, Wounded
+from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import offers, quarantine, short_path
+from taskq_workers.service.jobs import offers, quarantine, refusing, short_path
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
@@ -29,6 +30,7 @@ def top_up(state: State, *, hold: bool = False) -> None:
     """
     if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
         _give_alone(state)
+    quarantine.look(state)
     if quarantine.is_secluded(state):
         return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
@@ -48,36 +50,62 @@ def top_up(state: State, *, hold: bool = False) -> None:
 
 
 def _give_alone(state: State) -> None:
-    """Give a process what is to run alone, if all of them are at rest."""
+    """Give a process what is to run alone, if all of them are at rest.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It was not begun then, and waits as before.
+    """
     _read_functions(state)
     lane = quarantine.lane_for(state)
     one = quarantine.next_of(state) if lane else None
     if lane is None or one is None:
         return
+    _let_others_go(state)
     state.drain = None
-    for run in state.maps:  # others need not wait for it
-        run.wounded.extend(Wounded(held, settled(held.deaths), None, 0.0, 0.0) for held in run.ready)
-        run.ready.clear()
-    if not isinstance(one, PlainJob):
-        state.alone = _give_claim(state, lane, *one)
-        return
-    try:
+    if isinstance(one, MapRun):
+        state.alone = _call_back(state, lane, one)
+    elif isinstance(one, PlainJob):
         suspect.note_begun(state, one)
-    except Exception:
-        state.held.appendleft(one)
-        raise
-    one.started()
-    state.due = min(state.due, one.deadline or math.inf)
-    state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
-    state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+        state.held.remove(one)
+        one.started()
+        state.due = min(state.due, one.deadline or math.inf)
+        state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
+        state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+    else:
+        run, claim = one
+        run.last.remove(claim)
+        state.alone = _give_claim(state, lane, run, claim)
+
+
+def _let_others_go(state: State) -> None:
+    """Give back what is in hand: it need not wait for what runs alone, which may take hours."""
+    for job in reversed(list(state.ready)):
+        short_path.give_back(state, job)
+    for run in state.maps:
+        run.hand_back(run.ready)
+        run.ready.clear()
+
+
+def reads_on(state: State) -> bool:
+    """Whether a function is being read, so that its next piece is to be read at once."""
+    reads = any(run.function.size and _lacks_function(run) for run in state.maps)
+    return reads and not quarantine.runs(state)
 
 
 def _read_functions(state: State) -> None:
     """Read on the functions of maps with chunks in hand: a piece of each."""
     for run in state.maps:
-        if (run.ready or run.last) and not run.function.ready and not run.closed:
-            with run.guarded():
+        if not _lacks_function(run):
+            continue
+        with run.guarded():
+            try:
                 run.function.step()
+            except FunctionError as error:  # this host has no room for it; others may have
+                refusing.refuse(state, run, str(error))
+
+
+def _lacks_function(run: MapRun) -> bool:
+    return bool(run.ready or run.last) and not (run.function.ready or run.closed or run.refused)
 
 
 def _give_first(state: State, lane: Lane) -> bool:
@@ -87,11 +115,22 @@ def _give_first(state: State, lane: Lane) -> bool:
         state.lanes.submit(lane, errand.started(), errand)
         return True
     for run in state.maps:
-        if run.callback is not None and not run.calling and run.called is None:
-            run.calling = True
-            state.lanes.submit(lane, run.callback, run)
+        if run.to_call is not None and not suspect.calls_alone(run):
+            _call_back(state, lane, run)
             return True
     return False
+
+
+def _call_back(state: State, lane: Lane, run: MapRun) -> int:
+    """Have a process call the callback of a map; returns the task's number.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It is not called then.
+    """
+    assert run.to_call is not None
+    suspect.note_begun(state, run)
+    task, run.calling = run.to_call, True
+    return state.lanes.submit(lane, task, run)
 
 
 def _by_policy(state: State, lanes: list[Lane], *, hold: bool) -> None:

@@ -15,7 +15,7 @@ from taskq_workers.service.jobs.short_path import QuickJob
 
 
 class Fetching:
-    """For the thread that has the turn.
+    """For the thread that owns the service's state.
 
     Args:
         state: The service's.

@@ -24,10 +24,9 @@ from taskq.errors import TaskqError
 from taskq.maps import strangers
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.redis import checked, holdings, ids, keys, services
-from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.keys import MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import says_damage
-from taskq_workers import clock
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap, State
@@ -43,13 +42,15 @@ _BEFORE, _AFTER = MapKeys("|").hash.split("|")
 
 
 def look(state: State) -> None:
-    """See what is open in the queues, and what of it is pending."""
+    """See what is open in the queues, and what of it is pending; and whether RQ's workers are suspended."""
     names = [queue.name for queue in state.queues]
     args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, MOST, state.looks * MOST, *names]
     state.looks += 1
     found: dict[tuple[str, str], OpenMap] = {}
     jobs: dict[str, int] = {}
-    for number, waiting, *maps in state.scripts.look([WORKERS_SUSPENDED], args):
+    suspended, *queues = state.scripts.look([WORKERS_SUSPENDED], args)
+    state.suspended = bool(suspended)
+    for number, waiting, *maps in queues:
         if waiting:
             jobs[names[number]] = waiting
         for raw in maps:
@@ -83,7 +84,7 @@ def join(state: State) -> None:
         or state.suspended
         or state.lanes.trouble
         or quarantine.is_secluded(state)
-        or not any(one.pending for one in state.open.values())
+        or not offers.may_come(state)
     ):
         return
     room = len(state.lanes.idle) or 1
@@ -104,6 +105,7 @@ def _join(state: State, one: OpenMap) -> None:
             log.info("works on map %s", one.id, extra={"action": "map_joined", "job": one.id})
             return
     state.open.pop((one.id, one.incarnation), None)
+    state.note_refusal(one.id, one.incarnation)  # or the next look would bring it back, and so on
 
 
 def _guest(state: State, one: OpenMap) -> MapRun | None:
@@ -148,7 +150,7 @@ def call(state: State) -> None:
     """Say that a process has nothing to do, if others may have something."""
     held = {offers.source_of(run): len(run.held) for run in state.maps}
     for source, one in state.open.items():
-        if one.claimed > held.get(source, 0):
+        if one.claimed > held.get(source, 0) and not state.leaves_alone(*source):
             _say(state.connection, keys.IDLE, one.id)
             return
 
@@ -180,10 +182,3 @@ def register(state: State) -> None:
     for run, reply in zip(owned, replies, strict=True):
         if says_damage(reply):
             state.connection.delete(keys.OPEN + run.queue.name)  # it comes back with the next look
-
-
-def called(state: State, map_id: str, incarnation: str, queue: str) -> None:
-    """Enter a map in the register whose owner, of schema 2, has called for help: it does not know of registers."""
-    state.connection.hdel(MapKeys(map_id).hash, MapField.HELPER)
-    state.connection.zadd(keys.OPEN + queue, {map_id: clock.SERVER.now()}, nx=True)
-    state.open.setdefault((map_id, incarnation), OpenMap(map_id, incarnation, queue, 1, 0)).pending = 1

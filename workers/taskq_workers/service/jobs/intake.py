@@ -18,7 +18,7 @@ from taskq.maps.info import MapInfo, check_announcement
 from taskq.redis import holdings, ids, keys
 from taskq.redis.holdings import Holding
 from taskq.redis.keys import MapField
-from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.redis.kinds import MAP, kind_of
 from taskq.views import tracing
 from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
@@ -81,12 +81,8 @@ def _begin(state: State, wanted: list[_Wanted]) -> list[Taken]:
         pipe.multi()
         for one, fields in found:
             job = _job(state, one.queue, one.job_id, fields)
-            kind = kind_of(fields)
-            if job is None or kind.name == HELPER:
+            if job is None:
                 pipe.hdel(keys.held(state.name), one.holding.key)
-                if job is not None:
-                    pipe.delete(job.key)
-                    guests.called(state, kind.map_id, kind.incarnation, one.queue.name)
                 continue
             execution = state.worker.begin(job, one.queue, pipe, one.execution)
             taken.append(Taken(job, one.queue, execution, fields))

@@ -28,12 +28,14 @@ def known(state: State) -> list[Offer]:
     if not state.open:
         return own
     runs = {source_of(run) for run in state.maps}
-    others = (
-        one
-        for source, one in state.open.items()
-        if one.pending and source not in runs and not state.leaves_alone(*source)
-    )
+    others = (one for one in state.joinable if (one.id, one.incarnation) not in runs)
     return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
+
+
+def may_come(state: State) -> bool:
+    """Whether chunks are pending that this service can run, of its own maps or others."""
+    out = {source_of(run) for run in state.maps if run.complete or run.closed or run.refused}
+    return any((one.id, one.incarnation) not in out for one in state.joinable)
 
 
 def pending(run: MapRun, now: float) -> int:
@@ -47,23 +49,27 @@ def _can_run(run: MapRun) -> bool:
     return bool(run.ready) and run.function.ready and not run.closed
 
 
+def note(state: State) -> None:
+    """Tell the policy, once a turn, of all that want something; also of plain jobs that wait in Redis."""
+    if state.maps or state.open:  # else nobody shares with the plain jobs
+        offers = known(state)
+        ready = {offer.source for offer in offers}
+        waiting = [queue for queue, count in state.jobs_waiting.items() if count and queue not in ready]
+        state.policy.note([*offers, *(_job(state, queue, 1) for queue in waiting)], time.monotonic())
+
+
 def upcoming(state: State, offers: list[Offer]) -> Iterator[Offer]:
-    """What comes next, one after the other; the policy hears of who has come."""
+    """What comes next of these, one after the other."""
     if len(offers) < 2:  # noqa: PLR2004 - there is nothing to choose
         return itertools.chain.from_iterable(itertools.repeat(offer, offer.tasks) for offer in offers)
-    now = time.monotonic()
-    state.policy.note(offers, now)
-    return state.policy.upcoming(offers, state.order, now)
+    return state.policy.upcoming(offers, state.order, time.monotonic())
 
 
 def jobs_are_next(state: State, queue: str, maps: list[Offer]) -> bool:
     """Whether a plain job of this queue, if there was one, would come before these offers of the same queue."""
     job = _job(state, queue, 1)
-    now = time.monotonic()
-    if state.maps:
-        state.policy.note([*_jobs(state), *maps], now)
-    first = next(state.policy.upcoming([job, *maps], QueueOrder("default", [queue]), now))
-    return first.source == queue
+    order = QueueOrder("default", [queue])
+    return next(state.policy.upcoming([job, *maps], order, time.monotonic())).source == queue
 
 
 def source_of(run: MapRun) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
         if run.closed:
             return
         if outcome.local:
-            refusing.refuse(state, run, claim, outcome.reason)
+            refusing.refuse(state, run, outcome.reason, [claim])
         else:
             run.closed, run.refusal = outcome.reason, outcome.refusal
     else:

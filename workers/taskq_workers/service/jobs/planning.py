@@ -47,10 +47,13 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
     useful = wanted + Counter(offer.source for offer in later)
     counts = []
     for source, run in runs.items():
-        count, most = wanted[source] - len(run.ready), useful[source] - len(run.ready)
-        if run.complete or run.closed or (-count >= 0 and most >= 0):
+        lacking, superfluous = wanted[source] - len(run.ready), len(run.ready) - useful[source]
+        if run.complete or run.closed:
             continue
-        counts.append((run, count if count > 0 else most))
+        if lacking > 0:
+            counts.append((run, lacking))
+        elif superfluous > 0:
+            counts.append((run, -superfluous))
     return counts
 
 
@@ -106,7 +109,7 @@ def takes(state: State) -> tuple[list[rq.Queue], int]:
 
 
 def _room(state: State) -> int:
-    """How many jobs to take; beside maps one at a time, as processes become free."""
+    """How many jobs to take: one for each free process, or for the next one that is; short ones ahead of need."""
     if state.stopping or state.lanes.trouble or quarantine.is_secluded(state) or len(state.maps) >= MOST_MAPS:
         return 0
     waiting = state.waiting

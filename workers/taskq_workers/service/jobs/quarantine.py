@@ -1,4 +1,4 @@
-"""What has its last chance runs alone in its service: chunks and plain jobs of which services have died.
+"""What has its last chance runs alone in its service: what services have died of, be it chunk, job or callback.
 
 Whoever runs beside something that takes the whole service down is suspect, too, as nobody can tell them apart. So
 of each of these the next death, which is to end it, must be its own: nothing else runs then, here. What ends well
@@ -13,30 +13,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from taskq.maps.claim import Claim
 from taskq_workers.lanes.lane import Lane
+from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
-
-_DRAIN = 2.0  # seconds for which nothing new is begun, at first; twice as long each time that it was in vain
-_BETWEEN = 9.0  # times as long the others go on, until the next try
-
-
-@dataclass
-class Drain:
-    """When nothing new is begun, so that something can run alone; on the monotonic clock.
-
-    Args:
-        until: The end of this try; 0.0: none has begun.
-        again: When the next one begins, at the earliest.
-        seconds: How long it takes.
-    """
-
-    until: float = 0.0
-    again: float = 0.0
-    seconds: float = _DRAIN
+from taskq_workers.service.upkeep import suspect
 
 
 def runs(state: State) -> bool:
@@ -46,23 +29,23 @@ def runs(state: State) -> bool:
 
 def waits(state: State) -> bool:
     """Whether something waits until it can run alone."""
-    return bool(state.held) or any(run.last and not run.closed for run in state.maps)
+    return bool(state.held) or any((run.last and not run.closed) or suspect.calls_alone(run) for run in state.maps)
+
+
+def look(state: State) -> None:
+    """Let the processes come to rest for a while, if something waits for that; to be called with each turn."""
+    if runs(state):
+        return
+    if waits(state):
+        state.drain = state.drain or Drain()
+        state.drain.look(time.monotonic())
+    else:
+        state.drain = None
 
 
 def is_secluded(state: State) -> bool:
     """Whether nothing is to be begun, nor taken: something runs alone, or the processes are to come to rest."""
-    if runs(state):
-        return True
-    if not waits(state):
-        state.drain = None
-        return False
-    now = time.monotonic()
-    drain = state.drain = state.drain or Drain()
-    if not drain.until and now >= drain.again:
-        drain.until = now + drain.seconds
-    if drain.until and now >= drain.until:  # in vain
-        drain.again, drain.until, drain.seconds = now + _BETWEEN * drain.seconds, 0.0, 2 * drain.seconds
-    return bool(drain.until)
+    return runs(state) or (waits(state) and (state.drain is None or bool(state.drain.until)))
 
 
 def due(state: State) -> Iterator[float]:
@@ -71,15 +54,20 @@ def due(state: State) -> Iterator[float]:
         yield state.drain.until or state.drain.again
 
 
-def next_of(state: State) -> PlainJob | tuple[MapRun, Claim] | None:
-    """What is to run alone next, if all processes are at rest, or wait for other work; it waits no longer."""
+def next_of(state: State) -> PlainJob | MapRun | tuple[MapRun, Claim] | None:
+    """What is to run alone next, if all processes are at rest, or wait for other work; it stays where it waits.
+
+    Of a map: its callback, or a chunk.
+    """
     if any(not (lane.idle or lane.lent) for lane in state.lanes):
         return None
     if state.held:
-        return state.held.popleft()
+        return state.held[0]
     for run in state.maps:
+        if suspect.calls_alone(run):
+            return run
         if run.last and run.function.ready and not run.closed:
-            return run, run.last.popleft()
+            return run, run.last[0]
     return None
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import platform
 import time
+from collections.abc import Sequence
 
 from taskq.maps import refusal
 from taskq.maps.claim import Claim
 from taskq.maps.refusal import Refusal
 from taskq.redis import services
-from taskq_workers.service.core.execution import MapRun, Wounded
+from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending
 from taskq_workers.settings import HOST
@@ -26,21 +27,17 @@ log = logging.getLogger(__name__)
 _LOOK = 0.5  # seconds between two looks at who else has refused
 
 
-def refuse(state: State, run: MapRun, claim: Claim, why: str) -> None:
-    """Let go of all that is not running of this map, for this service can't run it."""
+def refuse(state: State, run: MapRun, why: str, claims: Sequence[Claim] = ()) -> None:
+    """Let go of all that is not running of this map, and of these claims, for this service can't run it."""
     if not run.refused:
         log.warning("can't run the map %s, and leaves it to others: %s", run.store.keys.id, why,
                     extra={"action": "refused_map", "job": run.store.keys.id})  # fmt: skip
         run.unsaid = Refusal(state.name, HOST, platform.python_version(), why)
     run.refused = run.refused or why
-    give_back(run, [claim, *run.ready])
+    run.hand_back([*claims, *run.ready, *run.last])
     run.ready.clear()
+    run.last.clear()  # nothing is to come to rest for it here
     state.note_refusal(run.store.keys.id, run.store.keys.incarnation)
-
-
-def give_back(run: MapRun, claims: list[Claim]) -> None:
-    """Have ranges go back as they came, with the next exchange."""
-    run.wounded.extend(Wounded(claim, claim.deaths, None, 0.0, 0.0) for claim in claims)
 
 
 def look(state: State, run: MapRun) -> None:

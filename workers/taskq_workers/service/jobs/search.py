@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, quarantine
+from taskq_workers.service.jobs import guests, offers, quarantine
 
 POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
 PAUSE = 0.02  # seconds between two looks beside open maps, when the first one has found something
@@ -18,7 +18,7 @@ AGAIN = 1.0  # seconds until the next, when it has not
 
 
 class Search:
-    """For the thread that has the turn."""
+    """For the thread that owns the service's state."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -41,7 +41,7 @@ class Search:
     def _rests(self) -> bool:
         """Whether nothing is to be taken, though a process has nothing to do; what ends that comes as an event."""
         state = self._state
-        return state.stopping or state.suspended or quarantine.is_secluded(state)
+        return bool(state.stopping or state.suspended or state.lanes.trouble or quarantine.is_secluded(state))
 
     def look(self, *, ask: bool) -> bool:
         """Look if that is due, and join the maps whose turn it is; whether jobs were seen in the queues.
@@ -71,7 +71,7 @@ class Search:
             return False
         self._found = now
         guests.look(state)
-        found = any(one.pending for one in state.open.values())
+        found = offers.may_come(state)
         self._next = now + (PAUSE if found else AGAIN)
         if not found:
             guests.call(state)

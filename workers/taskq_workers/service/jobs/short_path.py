@@ -199,7 +199,7 @@ def give_back_late(state: State) -> None:
             state.job_seconds = max(state.job_seconds or 0.0, _PATIENCE)  # else it would be taken again at once
 
 
-def give_back(state: State, job: QuickJob) -> None:
+def give_back(state: State, job: PlainJob) -> None:
     """Let go of a job that was begun, and has not run."""
     recovery.return_safely(state.connection, state.name, job.holding)
     state.worker.executions.pop(job.execution.id, None)

@@ -1,14 +1,13 @@
 """``rq suspend`` and ``rq resume``: a suspended service begins nothing new, of maps neither.
 
-What runs is finished. The reserve and the begin of a job ask for themselves, so none slips through; an idle
-service, which tries to reserve each second, need not ask apart from that.
+What runs is finished. The reserve and the begin of a job ask for themselves, so none slips through; so does each
+look for open maps (``guests.look``), once a second at least.
 """
 
 from __future__ import annotations
 
 import logging
 
-from rq.suspension import WORKERS_SUSPENDED
 from rq.worker.base import WorkerStatus
 
 from taskq_workers.service.core.state import State
@@ -26,8 +25,6 @@ class Suspension:
     def look(self) -> None:
         """To be called about once a second."""
         state = self._state
-        if state.maps:
-            state.suspended = bool(state.connection.exists(WORKERS_SUSPENDED))
         if state.suspended and state.settings.rq.burst:
             state.finish("suspended in burst mode")
         if state.suspended == self._shown:

@@ -7,23 +7,20 @@ What RQ records at the start and the end of a job is recorded by RQ's own code. 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import WatchError
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
-from taskq.redis import checked, holdings, keys, services
-from taskq.redis.patience import says_damage
+from taskq.redis import holdings, keys, services
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
@@ -33,12 +30,8 @@ from taskq_workers.service.rq.job import OnWebhooks, ServiceJob
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T", bound=Any)
-
 _NAME = 100  # characters
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
-_COUNTS = ("successful_job_count", "failed_job_count", "total_working_time")  # of the worker's hash; RQ's
-_COUNT = re.compile(rb"-?\d{1,17}(\.\d{1,20})?")  # to which Redis can add
 
 
 class RQWorker(BaseWorker):
@@ -47,7 +40,8 @@ class RQWorker(BaseWorker):
     Args:
         queues: Names, in order of priority.
         name: See ``settings.worker_name``.
-        connection: The dispatcher's; all methods but ``subscribe`` are for who has the turn.
+        connection: The dispatcher's; all methods but ``subscribe`` are for the thread that owns the service's
+            state.
         options: RQ's own.
     """
 
@@ -181,97 +175,12 @@ class RQWorker(BaseWorker):
             self.forget(job, execution)
         return False
 
-    def is_simple(self, job: Job) -> bool:
-        """Whether a success means no more than storing the result: see ``succeed_together``."""
-        return not (job.repeats_left or job.has_rate_limit or job.webhooks or job.get_result_ttl(1) == 0)
-
-    def without_dependents(self, ended: list[T]) -> list[T]:
-        """Those of the ``ended`` (each with a ``job``) on which no other job waits."""
-        if not ended:
-            return []
-        found = self.connection.exists(*(one.job.dependents_key for one in ended))
-        if not found:
-            return ended
-        return [one for one in ended if not self.connection.exists(one.job.dependents_key)]
-
-    def succeed_together(self, ended: list[tuple[Job, rq.Queue, Execution, Any]]) -> dict[str, Exception]:
-        """Record simple successes in one transaction, where RQ's own method makes three round trips for each.
-
-        The commands are those of ``handle_job_success``, made by the same parts of RQ. A dependent that was
-        added in this very moment is found after the commit, as RQ itself finds all of them after a failure.
-
-        What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs
-        elsewhere. Watching the index of what we hold makes sure of that up to the very commit.
-
-        Returns:
-            Job id -> why not all of its end could be recorded: what stands in its keys is not RQ's.
-        """
-        with self.connection.pipeline() as pipe:
-            while True:
-                try:
-                    recorded = self._succeed_together(pipe, ended)
-                except WatchError:  # another job has just come, or was taken from us
-                    continue
-                break
-        refused = {}
-        for job, queue, replies in recorded:
-            *made, depended_on = replies
-            error = next((reply for reply in made if isinstance(reply, Exception)), None)
-            if error is not None and not says_damage(error):
-                raise error
-            if error is not None:
-                refused[job.id] = error
-            elif depended_on:
-                self._enqueue_dependents_safely(queue, job)
-        return refused
-
-    def _succeed_together(
-        self, pipe: Any, ended: list[tuple[Job, rq.Queue, Execution, Any]]
-    ) -> list[tuple[Job, rq.Queue, list[Any]]]:
-        """Of each that was ours what the server has replied; the last reply is whether others depend on it."""
-        asked: list[tuple[int, int]] = []  # of each job the first command about it, and the last, which asks
-        index = keys.held(self.name)
-        pipe.watch(index)
-        held = pipe.hmget(index, [execution.composite_key for _job, _queue, execution, _value in ended])
-        ended = [one for one, entry in zip(ended, held, strict=True) if entry is not None]
-        deleted: list[str] = []
-        if ended and pipe.exists(*(job.key for job, *_rest in ended)) < len(ended):
-            deleted = [ex.composite_key for job, _, ex, _ in ended if not pipe.exists(job.key, ex.key)]
-        pipe.multi()
-        if deleted:
-            pipe.hdel(index, *deleted)
-            ended = [one for one in ended if one[2].composite_key not in deleted]
-        for job, _queue, execution, value in ended:
-            job._result = value
-            took = self._end(job)
-            ttl = job.get_result_ttl(self.default_result_ttl)
-            self.increment_successful_job_count(pipeline=pipe)
-            self.increment_total_working_time(took, pipe)
-            first = len(pipe)
-            job._handle_success(
-                ttl,
-                pipeline=pipe,
-                worker_name=self.name,
-                execution_id=execution.id,
-                execution_started_at=execution.created_at,
-                execution_ended_at=job.ended_at,
-            )
-            job.cleanup(ttl, pipeline=pipe, remove_from_queue=False)
-            self.cleanup_execution(job, pipeline=pipe, execution=execution)
-            asked.append((first, len(pipe)))
-            pipe.exists(job.dependents_key)
-        replies = pipe.execute(raise_on_error=False)
-        return [
-            (job, queue, replies[first : last + 1])
-            for (first, last), (job, queue, _execution, _value) in zip(asked, ended, strict=True)
-        ]
-
     def succeed(self, job: Job, queue: rq.Queue, execution: Execution, value: Any) -> bool:
         """Record a success; ``value``: the result, or the ``Sealed`` pickle of it.
 
         Returns (as all of these): whether it was ours to record.
         """
-        self._end(job)
+        self.end(job)
         job._result = value
         registry = queue.started_job_registry
         recorded = self._while_held(
@@ -286,7 +195,7 @@ class RQWorker(BaseWorker):
 
         A job that was ``stopped`` is never retried.
         """
-        self._end(job)
+        self.end(job)
         # What RQ calls a job begins with its function's name; its arguments are nobody's business in a log.
         name = (job.description or "").partition("(")[0][:_NAME]
         why = error.strip().rpartition("\n")[2]
@@ -314,7 +223,7 @@ class RQWorker(BaseWorker):
 
     def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> bool:
         """Record that the job returned a ``Retry``."""
-        self._end(job)
+        self.end(job)
         assert outcome.retry is not None
         assert outcome.value is not None
         job._result = retry = SealedRetry(outcome.retry, outcome.value)  # RQ saves it in the job's hash, too
@@ -371,33 +280,6 @@ class RQWorker(BaseWorker):
         self._shutdown_requested_date = requested
         self.set_shutdown_requested_date()
 
-    def mend(self, executions: Iterable[Execution]) -> bool:
-        """Make anew what can't be worked with of this worker's own keys; whether there was something.
-
-        Args:
-            executions: That it has.
-        """
-        kinds = {self.key: "hash", self.executions_key: "set"}
-        wrong = [key for key, kind in kinds.items() if not checked.is_a(self.connection, key, kind)]
-        for key in wrong:
-            self.connection.delete(key)
-        if self.key in wrong:
-            self.connection.hset(self.key, mapping=self.serialize())
-            self.connection.expire(self.key, self.worker_ttl + self.heartbeat_grace)
-        if self.executions_key in wrong and (members := [one.composite_key for one in executions]):
-            self.connection.sadd(self.executions_key, *members)
-        bad = []
-        if self.key not in wrong:
-            counted: list[Any] = self.connection.hmget(self.key, _COUNTS)
-            bad = [
-                name for name, value in zip(_COUNTS, counted, strict=True) if value and not _COUNT.fullmatch(value)
-            ]
-        if bad:
-            self.connection.hdel(self.key, *bad)
-        if wrong or bad:
-            log.error("%s held what is not RQ's, and was mended", self.key, extra={"action": "damage"})
-        return bool(wrong or bad)
-
     def rest(self) -> None:
         """Nothing runs."""
         if self.get_state() == WorkerStatus.BUSY:
@@ -419,7 +301,7 @@ class RQWorker(BaseWorker):
             )
 
     @staticmethod
-    def _end(job: Job) -> timedelta:
+    def end(job: Job) -> timedelta:
         """Note the job's end, if its process did not; returns how long it ran."""
         job.started_at = job.started_at or clock.utc()
         if job.ended_at is None or job.ended_at < job.started_at:  # of an earlier run

@@ -34,18 +34,18 @@ class Evidence:
             else any(one.kind == flight.JOB and one.run == execution_id for one in self.ran)
         )
 
-    def ran_chunk(self, map_id: str, span: str) -> bool | None:
-        """Whether this range of a map ran; None: that is not known."""
-        return None if self.ran is None else self._flown(map_id, span) is not None
+    def ran_chunk(self, incarnation: str, name: str) -> bool | None:
+        """Whether the range with this name ran, of this life of its map; None: that is not known."""
+        return None if self.ran is None else self._flown(incarnation, name) is not None
 
-    def item_of(self, map_id: str, span: str) -> int | None:
+    def item_of(self, incarnation: str, name: str) -> int | None:
         """The item of the range that ran, or one shortly before it; None: that is not known."""
-        flown = self._flown(map_id, span)
+        flown = self._flown(incarnation, name)
         return flown.item if flown else None
 
-    def _flown(self, map_id: str, span: str) -> Flown | None:
-        of_map = (one for one in self.ran or () if one.kind == flight.CHUNK and one.id == map_id)
-        return next((one for one in of_map if one.range == span), None)
+    def _flown(self, incarnation: str, name: str) -> Flown | None:
+        of_map = (one for one in self.ran or () if one.kind == flight.CHUNK and one.run == incarnation)
+        return next((one for one in of_map if one.range == name), None)
 
     def __str__(self) -> str:
         return f"{self.cause} on {self.host}" if self.host else self.cause

@@ -19,6 +19,7 @@ from taskq.redis.services import Renewal, ServiceInfo
 from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, mend
 from taskq_workers.service.core.state import State
+from taskq_workers.service.rq import own_keys
 from taskq_workers.service.upkeep import mirror, recovery
 from taskq_workers.settings import HOST
 
@@ -112,7 +113,7 @@ class Membership:
     def mend(self) -> None:
         """Delete what can't be worked with of the keys that all services share, and of our own."""
         mend(self._state.scripts)
-        self._state.worker.mend(taken.execution for taken in self._state.taken)
+        own_keys.mend(self._state.worker, (taken.execution for taken in self._state.taken))
 
     def _hold_lease(self) -> Renewal:
         asked = time.monotonic()

@@ -27,7 +27,7 @@ PACE = 1.0  # seconds
 
 
 class Monitor:
-    """Looks at one service; called by the thread that has its turn."""
+    """Looks at one service; called by the thread that owns its state."""
 
     def __init__(self, state: State) -> None:
         self._state = state

@@ -30,7 +30,7 @@ from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
 from taskq.redis import holdings, keys, services
 from taskq.redis.holdings import Holding
-from taskq.redis.kinds import HELPER, MAP, kind_of
+from taskq.redis.kinds import kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
 from taskq_workers import clock
@@ -165,21 +165,19 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
     if not pipe.hexists(keys.held(name), holding.key):
         return False
     fields = pipe.hgetall(Job.key_for(holding.job_id))
-    kind, map_id, incarnation = kind_of(fields)
+    kind, incarnation = kind_of(fields)
     guest = holding.guest_of
     if kind or guest:
         meant = guest or incarnation
-        released = _release(MapStore(map_id or holding.job_id, connection, incarnation=meant), name, died)
+        released = _release(MapStore(holding.job_id, connection, incarnation=meant), name, died)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
-    goes_back = bool(fields) and not guest and kind != HELPER and _is_unfinished(name, holding, fields)
+    goes_back = bool(fields) and not guest and _is_unfinished(name, holding, fields)
     begun = holding.stage != holdings.TAKEN
-    deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died and not kind else {}
+    deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died else {}
     pipe.multi()
     _take_off(pipe, name, holding)
-    if kind == HELPER:
-        pipe.delete(Job.key_for(holding.job_id))
-    elif goes_back:
+    if goes_back:
         job = Job(holding.job_id, connection=connection, serializer=SealedSerializer)
         # It may have had its side effects already: worse to lose a job than to run it twice. And who is about to
         # begin it, while we take it for dead, sees that this was written.
@@ -189,25 +187,25 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
         queue = rq.Queue(fields.get(b"origin", b"").decode() or holding.queue, connection=connection)
         queue.push_job_id(job.id, pipeline=pipe, at_front=True)
     pipe.execute()
-    return goes_back and kind in ("", MAP)
+    return goes_back
 
 
 def _release(store: MapStore, name: str, died: Evidence | None) -> int:
     """Give back the claims of a worker on a map, those that ran when it died with one death more."""
     if died is None:
         return store.release_all(name)
-    map_id, traces = store.keys.id, {}
+    incarnation, traces = store.known.incarnation, {}
 
     def noted(claim: Claim) -> int:
-        span = str(claim.range)
-        number = after_service(claim.deaths, died.ran_chunk(map_id, span))
+        name = str(claim.range)
+        number = after_service(claim.deaths, died.ran_chunk(incarnation, name))
         if services_of(number) > services_of(claim.deaths):
-            traces[span] = Trace(str(died), died.item_of(map_id, span)).to_json()
+            traces[name] = Trace(str(died), died.item_of(incarnation, name)).to_json()
         return number
 
     released = store.release_all(name, noted)
     if traces:
-        with contained(f"the causes of deaths with the map {map_id}"):
+        with contained(f"the causes of deaths with the map {store.keys.id}"):
             store.note_traces(traces)
     return released
 

@@ -1,10 +1,11 @@
-"""Plain jobs which were running when their worker died, and may be what it died of.
+"""Plain jobs, and callbacks of maps, which were running when their worker died, and may be what it died of.
 
 How often is kept in the job's own hash, with the time at which it was enqueued: so the count begins anew when the
 job is retried or requeued, whoever does that. The flight record of the service tells what it ran. Without one, all
 that the worker had begun are suspected the first time; a suspect is begun by the long path, alone, and the index
-of what the worker holds says that a process is given it: only then is the next death its own. ``recovery`` counts,
-and ``jobs/quarantine.py`` sees that what has one chance left runs alone.
+of what the worker holds says that a process is given it: only then is the next death its own. Of a map that is
+said whenever its callback is called: for that its job counts, as its chunks have deaths of their own. ``recovery``
+counts, and ``jobs/quarantine.py`` sees that what has one chance left runs alone.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import replace
 
 from taskq.redis import checked, holdings, keys
 from taskq.redis.holdings import Holding
-from taskq_workers.link.tasks import AbandonedTask, JobTask
-from taskq_workers.service.core.execution import PlainJob
+from taskq.redis.kinds import kind_of
+from taskq_workers.link.tasks import AbandonedTask, JobOutcome, JobTask
+from taskq_workers.service.core.execution import MapRun, PlainJob, has_last_chance
 from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep.evidence import Evidence
 from taskq_workers.settings import MAX_DEATHS
@@ -43,28 +45,28 @@ def _noted(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
 
 def one_more(holding: Holding, fields: Mapping[bytes, bytes], evidence: Evidence) -> dict[str, bytes]:
     """What to write into a job's hash, now that its worker is dead; nothing, if it did not run then."""
-    deaths = deaths_of(fields)
+    deaths, is_map = deaths_of(fields), bool(kind_of(fields).name)
     ran = evidence.ran_job(holding.execution_id)
     if ran is None:
-        ran = not deaths or holding.stage == holdings.GIVEN
+        ran = holding.stage == holdings.GIVEN or not (deaths or is_map)
     if not ran:
         return {}
     cause = checked.clean(str(evidence)).encode()
     return {keys.JOB_DEATHS: b"%d %s %s" % (deaths + 1, fields.get(b"enqueued_at", b""), cause)}
 
 
-def note_begun(state: State, job: PlainJob) -> None:
-    """Note that a process is given this job, before it is, if the job is a suspect.
+def note_begun(state: State, job: PlainJob | MapRun) -> None:
+    """Note that a process is given this job, before it is, if the job is a suspect; or the callback of this map.
 
     Raises:
-        redis.exceptions.RedisError: If the server can't be reached. The job must not be begun then.
+        redis.exceptions.RedisError: If the server can't be reached. It must not be begun then.
     """
-    if job.deaths:
+    if isinstance(job, MapRun) or job.deaths:
         given = replace(job.holding, stage=holdings.GIVEN)
         state.scripts.begun([keys.held(state.name)], [given.key, given.value])
 
 
-def _last(job: PlainJob) -> str:
+def _last(job: PlainJob | MapRun) -> str:
     cause = cause_of(job.fields)
     return f"the last by {cause}, " if cause else ""
 
@@ -82,3 +84,20 @@ def task_of(job: PlainJob) -> JobTask | AbandonedTask:
     # Later deaths were in the callback: it is not called for ever either.
     tell = deaths < 2 * MAX_DEATHS
     return AbandonedTask(job.job_id, job.fields, job.execution.worker_name, error, tell)
+
+
+def calls_alone(run: MapRun) -> bool:
+    """Whether the map's callback is to be called, and has its last chance."""
+    return run.to_call is not None and has_last_chance(deaths_of(run.fields))
+
+
+def given_up(run: MapRun) -> JobOutcome | None:
+    """How the callback of a map ended, if too many workers have died of it: it is not called again."""
+    deaths = deaths_of(run.fields)
+    if deaths < MAX_DEATHS:
+        return None
+    return JobOutcome(
+        error=f"rq.exceptions.AbandonedJobError: {deaths} workers, one after the other, died while they ran the "
+        f"callback of this map, {_last(run)}so it is not called any more. If they died of it (of its memory, for "
+        "example: look for OOM kills), mend that"
+    )

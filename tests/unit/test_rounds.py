@@ -1,0 +1,80 @@
+"""What a service asks each second about its maps."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+
+from taskq.redis.keys import MapKeys
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.jobs import ending, rounds
+from taskq_workers.service.jobs.rounds import CHECKED, Rounds
+
+OPEN = [b"1", b"open", b"10", b"3", None]
+
+
+def run_of(name: str, **changes: Any) -> MapRun:
+    store = Mock(keys=MapKeys(name, "1"))
+    return MapRun(Mock(), Mock(), Mock(), {}, store=store, info=Mock(), **changes)
+
+
+class Service:
+    """Its state, and what it looks at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, runs: list[MapRun]) -> None:
+        self.maps, self.replies, self.trips = runs, dict.fromkeys(runs, OPEN), 0
+        self.seen: list[MapRun] = []
+        self.connection = SimpleNamespace(pipeline=self.pipeline)
+        self.rounds = Rounds(cast("Any", self))
+        monkeypatch.setattr(ending, "look", lambda _state, run: self.seen.append(run))
+
+    def pipeline(self, **_options: Any) -> Any:
+        self.trips += 1
+        pipe = Mock()
+        pipe.execute.return_value = [self.replies[run] for run in self.maps]
+        return Mock(__enter__=lambda _: pipe, __exit__=lambda *_: None)
+
+    def round(self) -> list[MapRun]:
+        self.seen = []
+        self.rounds.look()
+        return self.seen
+
+
+@pytest.mark.parametrize("count", [1, CHECKED, CHECKED + 1, 10 * CHECKED + 7])
+def test_of_maps_that_rest_a_few_are_looked_at_each_time_and_all_in_turn(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    service = Service(monkeypatch, [run_of(f"m{n}") for n in range(count)])
+    seen: set[MapRun] = set()
+    for _ in range(-(-count // CHECKED)):
+        found = service.round()
+        assert len(found) == len(set(found)) <= CHECKED
+        seen.update(found)
+    assert seen == {*service.maps}
+    assert service.trips == -(-count // CHECKED)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        [b"1", b"closed", b"10", b"3", None],
+        [b"1", b"open", b"10", b"7", b"3"],
+        [b"2", b"open", b"10", b"3", None],
+        [b"1", b"open", b"ten", b"3", None],
+        [None] * 5,
+        ValueError("WRONGTYPE"),
+    ],
+)
+def test_what_is_over_is_seen_at_once(monkeypatch: pytest.MonkeyPatch, reply: Any) -> None:
+    service = Service(monkeypatch, [run_of(f"m{n}", guest=bool(n % 2)) for n in range(3 * rounds.CHECKED)])
+    for run in service.maps:
+        service.replies[run] = reply
+    assert service.round() == service.maps
+
+
+def test_of_what_has_chunks_in_hand_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, guest = run_of("own", flying={1: Mock()}), run_of("guest", guest=True)
+    assert Service(monkeypatch, [own, guest]).round() == []

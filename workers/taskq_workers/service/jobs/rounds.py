@@ -1,0 +1,68 @@
+"""Looks after the maps of a service, once a second: others complete and close them, and no event may tell of it.
+
+One round trip tells which of them have been; these are seen to at once. Whether all items of a map of which
+nothing is in hand here are still somewhere takes several round trips: that is asked of a few maps at a time, in
+turn. So a message that was lost costs a second, however many maps there are. What nobody holds any more is found
+in a second beside up to ``CHECKED`` maps that rest, and in 50 where a service owns as many as it may.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskq.redis.keys import MapField
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import ending
+
+CHECKED = 20
+"""Maps of which nothing is in hand that are looked at in a second; each costs some seven round trips."""
+
+_FIELDS = (MapField.INCARNATION, MapField.STATE, MapField.TOTAL, MapField.DONE, MapField.FAILED)
+
+
+class Rounds:
+    """Goes round the maps of one service."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._next = 0
+
+    def look(self) -> None:
+        """To be called about once a second.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached.
+        """
+        state = self._state
+        if not (runs := [run for run in state.maps if not (run.closed or run.complete)]):
+            return
+        with state.connection.pipeline(transaction=False) as pipe:
+            for run in runs:
+                pipe.hmget(run.store.keys.hash, _FIELDS)
+            replies = pipe.execute(raise_on_error=False)
+        goes_on = {run: _goes_on(run, reply) for run, reply in zip(runs, replies, strict=True)}
+        rest = [run for run in runs if goes_on[run] and not (run.guest or run.held)]
+        for run in [*(run for run in runs if not goes_on[run]), *self._turn(rest)]:
+            with run.guarded():
+                ending.look(state, run)
+
+    def _turn(self, runs: list[MapRun]) -> list[MapRun]:
+        """Those of the maps that rest which are looked at this time."""
+        if len(runs) <= CHECKED:
+            return runs
+        first = self._next % len(runs)
+        self._next = first + CHECKED
+        return [*runs, *runs][first : first + CHECKED]
+
+
+def _goes_on(run: MapRun, reply: Any) -> bool:
+    """Whether the map is open, and not complete; not, if that can't be read."""
+    if isinstance(reply, Exception):
+        return False
+    incarnation, state, *numbers = reply
+    try:
+        total, done, failed = (int(number or 0) for number in numbers)
+    except ValueError:
+        return False
+    return bool(incarnation == run.store.keys.incarnation.encode() and state == b"open" and done + failed < total)
