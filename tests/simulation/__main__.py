@@ -3,7 +3,7 @@
 make simulate SEEDS=100000           the first so many, on all cores
 make simulate SEED=40                that one: if it fails, as small as it still fails, told from its beginning
 make simulate SEED=40 MUTATION=name  of a product that is wrong in this way (mutations.py; a part of the name does)
-make simulate MUTATIONS=1            after how many seeds each way of being wrong is found
+make simulate MUTATIONS=1            after how many seeds each way of being wrong is found (or those with MUTATION)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> int:
             print(story)
             return int(failed)
         if options.mutations:
-            return _mutations(pool, options.seeds)
+            return _mutations(pool, options.seeds, options.mutation)
         return _worlds(pool, options.first, options.seeds)
 
 
@@ -60,9 +60,9 @@ def _worlds(pool: ProcessPoolExecutor, first: int, seeds: int) -> int:
     return int(bool(tally.failed))
 
 
-def _mutations(pool: ProcessPoolExecutor, seeds: int) -> int:
+def _mutations(pool: ProcessPoolExecutor, seeds: int, part: str) -> int:
     never = 0
-    for name, seed, failure in found_after(pool, seeds):
+    for name, seed, failure in found_after(pool, seeds, part):
         never += seed is None
         found = "never" if seed is None else f"{seed + 1:>5}"
         new = f" (its seed is {seed} now)" if seed not in (None, by_name(name).seed) else ""

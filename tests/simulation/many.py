@@ -148,8 +148,8 @@ def shown_by(names: list[str]) -> dict[str, int | None]:
     return found
 
 
-def found_after(pool: ProcessPoolExecutor, most: int) -> Iterator[tuple[str, int | None, str]]:
-    """Of each mutation the first seed that shows it, and what it shows."""
-    tried = {pool.submit(first_seed, one.name, most): one.name for one in MUTATIONS}
+def found_after(pool: ProcessPoolExecutor, most: int, part: str) -> Iterator[tuple[str, int | None, str]]:
+    """Of each mutation, with this in its name, the first seed that shows it, and what it shows."""
+    tried = {pool.submit(first_seed, one.name, most): one.name for one in MUTATIONS if part in one.name}
     for one in as_completed(tried):
         yield tried[one], *one.result()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.simulation.plan import WAYS, Deed, Order, Plan, mixed, order
+from tests.simulation.plan import CONFUSIONS, SPOILS, WAYS, Deed, Order, Plan, mixed, order
 
 Drawn = tuple[list[Order], list[Deed], dict[str, Any]]
 
@@ -56,11 +56,19 @@ def _crash(rng: random.Random, at: float, operation: str, *lost: float) -> Deed:
 def _written(rng: random.Random) -> Drawn:
     """The server loses what a producer has just written, or the answer to it."""
     one = Order(0, 0.1, "m0", rng.randint(6, 12), 1, 0.03, pushing=0.05, patient=True)
+    other = Order(1, 0.2, "m1", 3, 1, 0.03)
     until = one.at + one.count * one.pushing
-    deeds = [_crash(rng, rng.uniform(0.15, until), rng.choice(["write", "write", "exec"]), 0.0, 0.05, 0.1)]
-    if rng.random() < 0.5:
-        deeds = [Deed(0.0, "network", 0, 0.02, (rng.choice(["reply lost", "twice", "late"]), "begin"))]
-    return [one], deeds, _QUIET
+    kind = rng.choice(["written", "written", "begun", "announced"])
+    if kind == "written":
+        at, operation = rng.choice([(rng.uniform(0.15, until), "write"), (until - 0.02, "write"), (until, "exec")])
+        return [one], [_crash(rng, at, operation, 0.0, 0.05, 0.1)], _QUIET
+    if kind == "begun":
+        deed = Deed(
+            other.at - 0.01, "network", 0, 0.02, (rng.choice(["reply lost", "reply lost", "late"]), "begin")
+        )
+        return [one, other], [deed], _QUIET
+    at = round(until + rng.uniform(0.005, 0.03), 3)
+    return [one], [Deed(at, "cancel", 0, 0.0, "m0"), _crash(rng, at, "close", 0.03, 0.05, 0.1)], _QUIET
 
 
 def _replaced(rng: random.Random) -> Drawn:
@@ -68,8 +76,8 @@ def _replaced(rng: random.Random) -> Drawn:
     first = Order(0, 0.1, "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, callers=(rng.choice(WAYS),))
     at = rng.uniform(0.2, 0.6)
     second = Order(1, round(at, 3), "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, again=True)
-    operations = rng.choice(["claim", "commit", "close", "expire", "release", "given"]), "expire"
-    deeds = [_late(rng, at - rng.uniform(0.0, 0.1), one, 0.005, 0.01, 0.03, 0.3) for one in operations]
+    operations = rng.choice(["claim", "commit", "close", "close", "release"]), "expire"
+    deeds = [_late(rng, at - rng.uniform(0.0, 0.05), one, 0.01, 0.03, 0.1, 0.3) for one in operations]
     return [first, second], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0])}
 
 
@@ -84,12 +92,13 @@ def _reopened(rng: random.Random) -> Drawn:
 
 def _cancelled(rng: random.Random) -> Drawn:
     """A map is cancelled, and those who work on it do not hear of it; or the server forgets it."""
-    one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.2)
-    at = rng.uniform(0.3, 0.7)
-    deeds = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")]
-    if rng.random() < 0.6:
+    one = Order(0, 0.1, "m0", 12, 1, 0.2)
+    at = rng.uniform(0.2, 0.4)
+    deeds, loss = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")], 1.0
+    if rng.random() < 0.4:
         deeds.append(_crash(rng, at, rng.choice(["close", "expire"]), 0.0, 0.05))
-    return [one], deeds, {**_QUIET, "hosts": 2, "processes": 2, "loss": rng.choice([0.0, 1.0])}
+        loss = 0.0
+    return [one], deeds, {**_QUIET, "hosts": 2, "services": 2, "processes": 2, "loss": loss}
 
 
 def _lost(rng: random.Random) -> Drawn:
@@ -108,6 +117,16 @@ def _deadly(rng: random.Random) -> Drawn:
     return [one], deeds, _QUIET
 
 
+def _damaged(rng: random.Random) -> Drawn:
+    """A process says what is not true, or somebody takes something out of a map's keys."""
+    one = Order(0, 0.1, "m0", rng.randint(6, 12), rng.choice([1, 2, 3]), 0.1)
+    at, which = round(rng.uniform(0.15, 0.5), 3), rng.randrange(1000)
+    deed = Deed(at, "confuse", which, 0.0, rng.choice(CONFUSIONS))
+    if rng.random() < 0.4:
+        deed = Deed(at, "spoil", which, 0.0, ("m0", rng.choice(SPOILS)))
+    return [one], [deed], _QUIET
+
+
 def _begun(rng: random.Random) -> Drawn:
     """Something goes wrong while a service begins a job, or records its end."""
     first = order(rng, 0, None)
@@ -123,5 +142,5 @@ def _begun(rng: random.Random) -> Drawn:
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 8, _few: 4,
-    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _deadly: 1, _begun: 2,
+    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _deadly: 1, _damaged: 2, _begun: 2,
 }  # fmt: skip
