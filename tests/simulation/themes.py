@@ -94,11 +94,12 @@ def _cancelled(rng: random.Random) -> Drawn:
     """A map is cancelled, and those who work on it do not hear of it; or the server forgets it."""
     one = Order(0, 0.1, "m0", 12, 1, 0.2)
     at = rng.uniform(0.2, 0.4)
-    deeds, loss = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")], 1.0
+    deeds = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")]
     if rng.random() < 0.4:
         deeds.append(_crash(rng, at, rng.choice(["close", "expire"]), 0.0, 0.05))
-        loss = 0.0
-    return [one], deeds, {**_QUIET, "hosts": 2, "services": 2, "processes": 2, "loss": loss}
+    else:
+        deeds.append(Deed(round(at, 3), "deaf", 0, 0.6, "all"))
+    return [one], deeds, {**_QUIET, "hosts": 2, "services": 2, "processes": 2}
 
 
 def _lost(rng: random.Random) -> Drawn:
@@ -107,6 +108,17 @@ def _lost(rng: random.Random) -> Drawn:
     times = (rng.uniform(0.2, 0.2 + one.count * 0.06) for _ in range(rng.randint(1, 3)))
     deeds = [_crash(rng, at, rng.choice(["commit", "commit", "close"]), 0.05, 0.1, 0.2) for at in times]
     return [one], deeds, {**_QUIET, "hosts": 2, "processes": 2}
+
+
+def _outlived(rng: random.Random) -> Drawn:
+    """What a service has said comes when it is dead, and others have what it had."""
+    one = Order(0, 0.1, "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1)
+    deeds = []
+    for _ in range(2):
+        at, seconds = round(rng.uniform(0.1, 0.5), 3), rng.choice([0.05, 0.1, 0.2])
+        operation = rng.choice(["commit", "commit", "release", "claim"])
+        deeds.append(Deed(at, "network", 0, seconds, ("last words", operation)))
+    return [one], deeds, _QUIET
 
 
 def _deadly(rng: random.Random) -> Drawn:
@@ -142,5 +154,6 @@ def _begun(rng: random.Random) -> Drawn:
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 8, _few: 4,
-    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _deadly: 1, _damaged: 2, _begun: 2,
+    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _deadly: 2, _damaged: 2,
+    _begun: 2,
 }  # fmt: skip
