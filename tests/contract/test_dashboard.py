@@ -103,7 +103,7 @@ def test_services_and_cores(any_queue: Queue) -> None:
     info = services.ServiceInfo(name, "host", 77, 2, ("default",), "3.11", 1.0)
     running = ProcessActivity(0, 100, 1.0, 1000, 5.0, 2, "a-map", "7:2", time.time())
     idle = ProcessActivity(1, 101, 1.0, 1000, 0.0)
-    services.renew(Scripts(any_queue.connection), info, 30)
+    services.renew(Scripts(any_queue.connection), info, 3600)
     with any_queue.connection.pipeline() as pipe:
         activity.tell(pipe, Activity(name, "host", 77, time.time(), 5000, 1.0, (running, idle)))
         pipe.execute()

@@ -156,7 +156,7 @@ def test_the_claims_of_who_has_let_go_come_back(store: MapStore) -> None:
     """A service that lives, and whose request for more came late: it does not work on this map any more."""
     claim(store, 1, B)
     info = services.ServiceInfo(B, "host", 1, 1, ("default",), "3", 0.0)
-    services.renew(store.scripts, info, 60)
+    services.renew(store.scripts, info, 3600)
     works_on(store, B, "another")
     assert store.release_orphans() == 1
     assert held(store, B) == {}

@@ -71,7 +71,7 @@ def true_service(any_queue: Queue) -> Queue:
     any_queue.map(jobs.square, range(4), chunksize=2, job_id="a-map")
     any_queue.enqueue(jobs.square, 1)
     now = time.time()
-    services.renew(Scripts(any_queue.connection), ServiceInfo(NAME, HOST, 1, 1, ("default",), "3.11", now), 60)
+    services.renew(Scripts(any_queue.connection), ServiceInfo(NAME, HOST, 1, 1, ("default",), "3.11", now), 3600)
     with any_queue.connection.pipeline() as pipe:
         activity.tell(pipe, Activity(NAME, HOST, 1, now, 1000, 1.0, (ProcessActivity(0, 1, now, 1000, 1.0),)))
         pipe.hset(keys.METRICS, mapping={"taskq_items|done": 5})
@@ -253,7 +253,7 @@ def test_what_a_service_counts_and_tells_comes_back(any_queue: Queue) -> None:
 
 def test_health_of_a_process_that_can_not_be(any_queue: Queue) -> None:
     info = ServiceInfo("x", HOST, 2**31, 1, ("default",), "3", 1.0)
-    services.renew(Scripts(any_queue.connection), info, 60)
+    services.renew(Scripts(any_queue.connection), info, 3600)
     assert not health.look(any_queue.connection, 1).healthy
 
 

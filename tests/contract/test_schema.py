@@ -20,7 +20,7 @@ from tests import jobs
 from tests.contract.test_sweep import pushed, sweep
 
 
-def alive(queue: Queue, name: str, number: int | None, lease: float = 60.0) -> None:
+def alive(queue: Queue, name: str, number: int | None, lease: float = 3600.0) -> None:
     """A service of that schema; None: one that knows of no schemas."""
     said = asdict(ServiceInfo(name, "there", 1, 2, ("default",), "3.12", 1.5))
     del said["schema"], said["build"], said["trouble"]

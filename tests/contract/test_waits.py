@@ -18,7 +18,7 @@ from tests import jobs
 
 def serve(queue: Queue, *names: str, trouble: str = "") -> None:
     info = ServiceInfo(f"w-{'-'.join(names)}", "host", 1, 2, names, "3", 0.0, trouble=trouble)
-    services.renew(Scripts(queue.connection), info, 100.0)
+    services.renew(Scripts(queue.connection), info, 3600.0)
 
 
 def wait_of(queue: Queue, name: str = "default") -> Wait | None:

@@ -19,7 +19,7 @@ from taskq.redis.services import ServiceInfo
 def announce(queue: Queue, name: str) -> None:
     """Let it seem that another service with this name lives."""
     info = ServiceInfo(name, "host", 1, 1, (queue.name,), "3", 0.0)
-    services.renew(Scripts(queue.connection), info, 100.0)
+    services.renew(Scripts(queue.connection), info, 3600.0)
 
 
 def owner_of(job: MapJob) -> bytes | None:
