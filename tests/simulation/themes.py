@@ -67,8 +67,9 @@ def _written(rng: random.Random) -> Drawn:
             other.at - 0.01, "network", 0, 0.02, (rng.choice(["reply lost", "reply lost", "late"]), "begin")
         )
         return [one, other], [deed], _QUIET
-    at = round(until + rng.uniform(0.005, 0.03), 3)
-    return [one], [Deed(at, "cancel", 0, 0.0, "m0"), _crash(rng, at, "close", 0.03, 0.05, 0.1)], _QUIET
+    deeds = [Deed(0.2, "confuse", 0, 0.0, "span twice"), _crash(rng, until, "close", 0.1, 0.2)]
+    deeds.append(Deed(until, "deaf", 0, 2.5, "all"))  # no fault, but it goes on for as long
+    return [one], deeds, {**_QUIET, "hosts": 1, "services": 1, "processes": 1}
 
 
 def _replaced(rng: random.Random) -> Drawn:
@@ -76,9 +77,11 @@ def _replaced(rng: random.Random) -> Drawn:
     first = Order(0, 0.1, "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, callers=(rng.choice(WAYS),))
     at = rng.uniform(0.2, 0.6)
     second = Order(1, round(at, 3), "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, again=True)
-    operations = rng.choice(["claim", "commit", "close", "close", "release"]), "expire"
-    deeds = [_late(rng, at - rng.uniform(0.0, 0.05), one, 0.01, 0.03, 0.1, 0.3) for one in operations]
-    return [first, second], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0])}
+    operation = rng.choice(["claim", "commit", "close", "close", "expire", "release"])
+    deed = _late(rng, at - rng.uniform(0.0, 0.05), operation, 0.03, 0.1, 0.3)
+    if operation in ("close", "expire"):  # their producer lives
+        deed = replace(deed, what=(rng.choice(["late", "twice"]), operation))
+    return [first, second], [deed], {**_QUIET, "loss": rng.choice([0.0, 1.0])}
 
 
 def _reopened(rng: random.Random) -> Drawn:
@@ -126,6 +129,9 @@ def _deadly(rng: random.Random) -> Drawn:
     special = {rng.randrange(12): rng.choice(["poison", "deadly once"]) for _ in range(3)}
     one = Order(0, 0.1, "m0", 12, rng.choice([1, 2, 3]), rng.choice([0.002, 0.03]), special, errors="return")
     deeds = [_late(rng, 0.1, rng.choice(["release", "split", "claim"]), 0.02, 0.3)]
+    if rng.random() < 0.5:
+        times = (rng.uniform(0.12, 0.6) for _ in range(rng.randint(2, 6)))
+        deeds = [Deed(round(at, 3), "kill process", rng.randrange(1000)) for at in times]
     return [one], deeds, _QUIET
 
 
@@ -141,6 +147,10 @@ def _damaged(rng: random.Random) -> Drawn:
 
 def _begun(rng: random.Random) -> Drawn:
     """Something goes wrong while a service begins a job, or records its end."""
+    if rng.random() < 0.4:  # and meanwhile the map is another one
+        one, seconds = Order(0, 0.1, "m0", 3, 1, 0.1), round(rng.uniform(0.05, 0.3), 3)
+        other = Order(1, round(0.1 + rng.uniform(0.015, 0.03), 3), "m0", 6, 1, 0.1, again=True)
+        return [one, other], [Deed(0.1, "network", 0, seconds, ("stall", "hold"))], {**_QUIET, "hosts": 2}
     first = order(rng, 0, None)
     orders = [first, order(rng, 1, first)] if rng.random() < 0.7 else [first]
     deeds = []
