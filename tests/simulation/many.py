@@ -107,8 +107,10 @@ def tell(seed: int, mutation: str = "", *, shrunk: bool = True) -> tuple[bool, s
         mutation: How the product is made wrong; "": it is as it is.
         shrunk: Or of the very world, whatever happens in it.
     """
+    from tests.simulation import patches
     from tests.simulation.run import run
 
+    patches.apply()  # beneath the mutation, which is taken back
     with by_name(mutation).applied() if mutation else nullcontext():
         came = run(themes.draw(seed))
         kind = came.failure.partition(":")[0]
@@ -128,8 +130,10 @@ def first_seed(mutation: str, most: int) -> tuple[int | None, str]:
 
 def _shows(mutation: Mutation, seed: int) -> str:
     """What is wrong in this world, and only with this mutation; "" if nothing is."""
+    from tests.simulation import patches
     from tests.simulation.run import run_seed
 
+    patches.apply()  # beneath the mutation, which is taken back
     with mutation.applied():
         failure = run_seed(seed).failure
     return failure if failure and not run_seed(seed).failure else ""

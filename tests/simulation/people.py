@@ -50,6 +50,7 @@ class Push:
         self.order = order
         self.incarnation = b""
         self.began = self.returned = 0.0  # 0: not
+        self.tries = 0
         self.error: BaseException | None = None
 
 
@@ -92,6 +93,7 @@ class Producer(Person):
     def _push(self) -> MapJob | None:
         order = self.push.order
         options: dict[str, Any] = {"retry": Tries(max=order.tries)} if order.tries else {}
+        self.push.tries += 1
         first, self.push.began = not self.push.began, self.push.began or self.loop.now
         try:
             if order.again:
@@ -118,7 +120,7 @@ class Producer(Person):
             yield order.number, index, bytes([index]) * 200
 
     def _cancel(self) -> None:
-        self.world.canceled(self.push.order.id)
+        self.world.replacers.setdefault(self.push.order.id, set()).add(self.push.order.number)
         with suppress(NoSuchJobError, InvalidJobOperation):
             MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
 

@@ -67,8 +67,9 @@ def _written(rng: random.Random) -> Drawn:
             other.at - 0.01, "network", 0, 0.02, (rng.choice(["reply lost", "reply lost", "late"]), "begin")
         )
         return [one, other], [deed], _QUIET
-    at = round(until + rng.uniform(0.005, 0.03), 3)
-    return [one], [Deed(at, "cancel", 0, 0.0, "m0"), _crash(rng, at, "close", 0.03, 0.05, 0.1)], _QUIET
+    deeds = [Deed(0.2, "confuse", 0, 0.0, "span twice"), _crash(rng, until, "close", 0.1, 0.2)]
+    deeds.append(Deed(until, "deaf", 0, 2.5, "all"))  # no fault, but it goes on for as long
+    return [one], deeds, {**_QUIET, "hosts": 1, "services": 1, "processes": 1}
 
 
 def _replaced(rng: random.Random) -> Drawn:
@@ -76,9 +77,11 @@ def _replaced(rng: random.Random) -> Drawn:
     first = Order(0, 0.1, "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, callers=(rng.choice(WAYS),))
     at = rng.uniform(0.2, 0.6)
     second = Order(1, round(at, 3), "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1, again=True)
-    operations = rng.choice(["claim", "commit", "close", "close", "release"]), "expire"
-    deeds = [_late(rng, at - rng.uniform(0.0, 0.05), one, 0.01, 0.03, 0.1, 0.3) for one in operations]
-    return [first, second], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0])}
+    operation = rng.choice(["claim", "commit", "close", "close", "expire", "release"])
+    deed = _late(rng, at - rng.uniform(0.0, 0.05), operation, 0.03, 0.1, 0.3)
+    if operation in ("close", "expire"):  # their producer lives
+        deed = replace(deed, what=(rng.choice(["late", "twice"]), operation))
+    return [first, second], [deed], {**_QUIET, "loss": rng.choice([0.0, 1.0])}
 
 
 def _reopened(rng: random.Random) -> Drawn:
@@ -94,11 +97,12 @@ def _cancelled(rng: random.Random) -> Drawn:
     """A map is cancelled, and those who work on it do not hear of it; or the server forgets it."""
     one = Order(0, 0.1, "m0", 12, 1, 0.2)
     at = rng.uniform(0.2, 0.4)
-    deeds, loss = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")], 1.0
+    deeds = [Deed(round(at, 3), "cancel", 0, 0.0, "m0")]
     if rng.random() < 0.4:
         deeds.append(_crash(rng, at, rng.choice(["close", "expire"]), 0.0, 0.05))
-        loss = 0.0
-    return [one], deeds, {**_QUIET, "hosts": 2, "services": 2, "processes": 2, "loss": loss}
+    else:
+        deeds.append(Deed(round(at, 3), "deaf", 0, 0.6, "all"))
+    return [one], deeds, {**_QUIET, "hosts": 2, "services": 2, "processes": 2}
 
 
 def _lost(rng: random.Random) -> Drawn:
@@ -109,11 +113,25 @@ def _lost(rng: random.Random) -> Drawn:
     return [one], deeds, {**_QUIET, "hosts": 2, "processes": 2}
 
 
+def _outlived(rng: random.Random) -> Drawn:
+    """What a service has said comes when it is dead, and others have what it had."""
+    one = Order(0, 0.1, "m0", rng.randint(6, 10), rng.choice([1, 2]), 0.1)
+    deeds = []
+    for _ in range(2):
+        at, seconds = round(rng.uniform(0.1, 0.5), 3), rng.choice([0.05, 0.1, 0.2])
+        operation = rng.choice(["commit", "commit", "release", "claim"])
+        deeds.append(Deed(at, "network", 0, seconds, ("last words", operation)))
+    return [one], deeds, _QUIET
+
+
 def _deadly(rng: random.Random) -> Drawn:
     """Items kill their processes, while others wait behind them."""
     special = {rng.randrange(12): rng.choice(["poison", "deadly once"]) for _ in range(3)}
     one = Order(0, 0.1, "m0", 12, rng.choice([1, 2, 3]), rng.choice([0.002, 0.03]), special, errors="return")
     deeds = [_late(rng, 0.1, rng.choice(["release", "split", "claim"]), 0.02, 0.3)]
+    if rng.random() < 0.5:
+        times = (rng.uniform(0.12, 0.6) for _ in range(rng.randint(2, 6)))
+        deeds = [Deed(round(at, 3), "kill process", rng.randrange(1000)) for at in times]
     return [one], deeds, _QUIET
 
 
@@ -129,6 +147,10 @@ def _damaged(rng: random.Random) -> Drawn:
 
 def _begun(rng: random.Random) -> Drawn:
     """Something goes wrong while a service begins a job, or records its end."""
+    if rng.random() < 0.4:  # and meanwhile the map is another one
+        one, seconds = Order(0, 0.1, "m0", 3, 1, 0.1), round(rng.uniform(0.05, 0.3), 3)
+        other = Order(1, round(0.1 + rng.uniform(0.015, 0.03), 3), "m0", 6, 1, 0.1, again=True)
+        return [one, other], [Deed(0.1, "network", 0, seconds, ("stall", "hold"))], {**_QUIET, "hosts": 2}
     first = order(rng, 0, None)
     orders = [first, order(rng, 1, first)] if rng.random() < 0.7 else [first]
     deeds = []
@@ -142,5 +164,6 @@ def _begun(rng: random.Random) -> Drawn:
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 8, _few: 4,
-    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _deadly: 1, _damaged: 2, _begun: 2,
+    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _deadly: 2, _damaged: 2,
+    _begun: 2,
 }  # fmt: skip

@@ -83,7 +83,8 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         later = [one for one in world.of_id(order.id) if one is not push and not 0 < one.returned < push.returned]
         return "" if lost or later else "it was neither deleted nor lost"
     if isinstance(error, MapCanceledError):
-        return "" if order.id in world.cancels else "nobody has cancelled it"
+        others = world.replacers.get(order.id, set()) - {order.number if push.tries == 1 else None}
+        return "" if order.id in world.cancels or others else "nobody has cancelled it"
     if isinstance(error, MapFailedError):
         return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
     if isinstance(error, WorkerLostError):

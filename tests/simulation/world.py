@@ -56,7 +56,8 @@ class World:
         self.born = 0  # pool processes
         self.pushes = {order.number: Push(order) for order in plan.orders}
         self.incarnations: dict[bytes, int] = {}
-        self.cancels: set[str] = set()
+        self.cancels: set[str] = set()  # ids of maps that operators have cancelled
+        self.replacers: dict[str, set[int]] = {}  # id -> pushes that cancel what they find there
         self.deleted: set[str] = set()
         self.damaged: set[str] = set()  # ids of maps of which somebody has spoiled something
         self.too_late: set[str] = set()  # those which had ended before that
