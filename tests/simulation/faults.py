@@ -34,6 +34,7 @@ class Faults:
         self._world = world
         self._rng = random.Random(f"losses {world.plan.seed}")
         self._armed: list[Deed] = []  # those that wait for a request of their kind
+        self._spent: set[Deed] = set()
         self._away = 0.0  # until then the server is
         self._deaf = 0.0  # until then no message is heard
         self._deaf_ones: dict[Process, float] = {}  # until then these hear none
@@ -43,6 +44,8 @@ class Faults:
         for deed in world.plan.deeds:
             if deed.kind == "rollback":
                 world.loop.at(max(0.0, deed.at - deed.what), lambda deed=deed: self._save(deed))
+            if deed.kind == "crash":
+                world.loop.at(max(0.0, deed.at - deed.what[0]), lambda deed=deed: self._sample(deed))
             world.loop.at(deed.at, lambda deed=deed: self._do(deed))
 
     def _do(self, deed: Deed) -> None:
@@ -151,11 +154,10 @@ class Faults:
     def crash(self, deed: Deed) -> None:
         """The server dies just when it has done something, and loses what is younger than some time."""
         self._armed.append(deed)
-        self._sample(deed)
 
     def _sample(self, deed: Deed) -> None:
         loop = self._world.loop
-        if deed in self._armed and loop.now < deed.at + _SAMPLES[2]:
+        if deed not in self._spent and loop.now < deed.at + _SAMPLES[2]:
             if self._world.server.up:
                 self._samples.append(self._world.server.save())
             loop.at(loop.now + _SAMPLES[1], lambda: self._sample(deed))
@@ -237,6 +239,7 @@ class Faults:
             if at is None or (kind == "twice" and wanted in ("", "exec")):
                 continue
             self._armed.remove(deed)
+            self._spent.add(deed)
             if kind == "crash":
                 self._world.loop.at(self._world.loop.now + _ARRIVED, lambda deed=deed: self._crash(deed))
                 return FAIR

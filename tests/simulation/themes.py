@@ -107,10 +107,11 @@ def _cancelled(rng: random.Random) -> Drawn:
 
 def _lost(rng: random.Random) -> Drawn:
     """Somebody reads while the server loses what it has got last."""
-    one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.1, callers=tuple(rng.sample(WAYS, 3)))
-    times = (rng.uniform(0.2, 0.2 + one.count * 0.06) for _ in range(rng.randint(1, 3)))
+    ways = ("each", rng.choice(["follow", "follow as completed"]), rng.choice(WAYS))
+    one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.1, callers=ways)
+    times = (rng.uniform(0.2, 0.15 + one.count * 0.025) for _ in range(rng.randint(1, 2)))
     deeds = [_crash(rng, at, rng.choice(["commit", "commit", "close"]), 0.05, 0.1, 0.2) for at in times]
-    return [one], deeds, {**_QUIET, "hosts": 2, "processes": 2}
+    return [one], deeds, {**_QUIET, "hosts": 2, "services": 1, "processes": 2}
 
 
 def _outlived(rng: random.Random) -> Drawn:
@@ -164,6 +165,6 @@ def _begun(rng: random.Random) -> Drawn:
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 8, _few: 4,
-    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _deadly: 2, _damaged: 2,
+    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _deadly: 2, _damaged: 3,
     _begun: 2,
 }  # fmt: skip
