@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tests.simulation.loop import Process
@@ -17,7 +18,7 @@ class Health:
     def __init__(self, world: Any) -> None:
         self._world = world
         self._until: dict[str, float] = {}
-        self._everybodys = 0.0
+        self._everybodys = -math.inf
 
     def trouble(self, process: Process, seconds: float) -> None:
         """Something is in the way of this process, for so long."""
@@ -40,6 +41,6 @@ class Health:
         """
         services = (one for manager in self._world.managers for one in manager.services.values())
         alive = [one for one in services if one.name == name and one.alive]
-        felt = max(self._until.get(name, 0.0), self._everybodys) + _LEASES * self._world.plan.lease
+        felt = max(self._until.get(name, -math.inf), self._everybodys) + _LEASES * self._world.plan.lease
         if alive and self._world.loop.now > felt:
             raise Violation(f"{name} is given up for dead, and is well")

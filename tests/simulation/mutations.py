@@ -170,6 +170,7 @@ MUTATIONS = (
     _m(
         "an end is recorded by who does not hold the job any more", 0,
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
+        (_SERVICE + "rq/fence.py", "if mark != self.mark.encode() or status in _OVER:", "if False:"),
         (_SERVICE + "jobs/ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
     ),
     _m(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.simulation.plan import CONFUSIONS, SPOILS, WAYS, Deed, Order, Plan, mixed, order
+from tests.simulation.plan import CONFUSIONS, LONGEST, SPOILS, WAYS, Deed, Order, Plan, mixed, order
 
 Drawn = tuple[list[Order], list[Deed], dict[str, Any]]
 
@@ -110,7 +110,7 @@ def _lost(rng: random.Random) -> Drawn:
     ways = ("each", rng.choice(["follow", "follow as completed"]), rng.choice(WAYS))
     one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.1, callers=ways)
     times = (rng.uniform(0.2, 0.15 + one.count * 0.025) for _ in range(rng.randint(1, 2)))
-    deeds = [_crash(rng, at, rng.choice(["commit", "commit", "close"]), 0.05, 0.1, 0.2) for at in times]
+    deeds = [_crash(rng, at, rng.choice(["commit", "close"]), 0.05, 0.1, 0.2) for at in times]
     return [one], deeds, {**_QUIET, "hosts": 2, "services": 1, "processes": 2}
 
 
@@ -129,11 +129,31 @@ def _deadly(rng: random.Random) -> Drawn:
     """Items kill their processes, while others wait behind them."""
     special = {rng.randrange(12): rng.choice(["poison", "deadly once"]) for _ in range(3)}
     one = Order(0, 0.1, "m0", 12, rng.choice([1, 2, 3]), rng.choice([0.002, 0.03]), special, errors="return")
-    deeds = [_late(rng, 0.1, rng.choice(["release", "split", "claim"]), 0.02, 0.3)]
-    if rng.random() < 0.5:
+    deeds = [_late(rng, 0.1, rng.choice(["release", "split", "split"]), 0.02, 0.05, 0.1, 0.3) for _ in range(2)]
+    if rng.random() < 0.3:
         times = (rng.uniform(0.12, 0.6) for _ in range(rng.randint(2, 6)))
         deeds = [Deed(round(at, 3), "kill process", rng.randrange(1000)) for at in times]
     return [one], deeds, _QUIET
+
+
+def _away(rng: random.Random) -> Drawn:
+    """Hosts' clocks are wrong, and the server is away, for longer than a lease or than all that expires."""
+    one = Order(0, 0.1, "m0", rng.randint(6, 10), 1, 0.2)
+    seconds = rng.choice([0.0, 0.0, 3.0, 6.0, 6.0, LONGEST, LONGEST])
+    deed = Deed(round(rng.uniform(0.2, 0.6), 3), "outage", 0, seconds)
+    if not seconds:
+        deed = Deed(0.1, "deaf", 0, 6.0, "all")  # no fault, but it goes on for as long
+    skews = tuple(rng.choice([-3600.0, -20.0, 20.0, 3600.0]) for _ in range(3))
+    return [one], [deed], {"skews": skews, "hosts": 2, "loss": 0.0, "cleans": rng.choice([None, 1, 1])}
+
+
+def _deposed(rng: random.Random) -> Drawn:
+    """A service is stopped at the end of a map, for so long that it is given up for dead."""
+    one = Order(0, 0.1, "m0", rng.randint(2, 4), 1, 0.05, tries=rng.choice([0, 1]))
+    operation = rng.choice(["commit", "close", "expire", "exec"])
+    at, seconds = round(rng.uniform(0.115, 0.15), 3), rng.choice([4.0, 6.0])
+    deeds = [Deed(at, "network", 0, seconds, ("stall", operation)), Deed(at, "deaf", 0, seconds + 2.0, "all")]
+    return [one], deeds, {**_QUIET, "hosts": 2, "lease": 1.5}
 
 
 def _damaged(rng: random.Random) -> Drawn:
@@ -165,6 +185,6 @@ def _begun(rng: random.Random) -> Drawn:
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 8, _few: 4,
-    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _deadly: 2, _damaged: 3,
-    _begun: 2,
+    _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _away: 2, _deposed: 1,
+    _deadly: 3, _damaged: 3, _begun: 2,
 }  # fmt: skip
