@@ -38,7 +38,7 @@ _LEASE_BY_OWN_CLOCK = """\
 MUTATIONS = (
     # -- claims and commits ----------------------------------------------------------------------------
     _m(
-        "no token check: a commit is taken from whoever has had the range", 0,
+        "no token check: a commit is taken from whoever has had the range", 30,
         (_LUA + "commit.lua", "redis.call('HGET', KEYS[3], range) ~= claim then\n    return {0}\nend\nif map[4]",
          "redis.call('HEXISTS', KEYS[3], range) == 0 then\n    return {0}\nend\nif map[4]"),
     ),
@@ -47,174 +47,174 @@ MUTATIONS = (
         (_LUA + "commit.lua", "redis.call('HDEL', KEYS[3], range)\n\nlocal done", "local done"),
     ),
     _m(
-        "errors are not checked for being in the range", 0,
+        "errors are not checked for being in the range", 20,
         (_LUA + "commit.lua", "if not index or index <= at or index >= stop then", "if not index then"),
     ),
     _m(
-        "spans are not checked for being in the range", 0,
+        "spans are not checked for being in the range", 46,
         (_LUA + "commit.lua", "if not from or from < at or from + length > stop then", "if not from then"),
     ),
     _m(
-        "results are not counted against spans", 0,
+        "results are not counted against spans", 185,
         (_LUA + "commit.lua", "if told ~= results then", "if false then"),
     ),
     _m(
-        "a commit is taken for a closed map", 0,
+        "a commit is taken for a closed map", 10,
         (_LUA + "commit.lua", "if map[4] ~= 'open' then", "if false then"),
     ),
     _m(
-        "a release frees what somebody else holds", 0,
+        "a release frees what somebody else holds", 10,
         (_LUA + "release.lua", "if redis.call('HGET', KEYS[3], range) == claim then", "if true then"),
     ),
     _m(
-        "a split is made of what is not held", 0,
+        "a split is made of what is not held", 6,
         (_LUA + "split.lua", " or redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then", " then"),
     ),
     _m(
-        "a claim removes before it writes", 0,
+        "a claim removes before it writes", 7,
         (_LUA + "claim.lua", "    if body then\n        redis.call('HSET'",
          "    if body then\n        redis.call('LPOP', from)\n        redis.call('HSET'"),
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
     ),
     # -- identity --------------------------------------------------------------------------------------
     _m(  # what is claimed of another one is only not stored, as long as commits are looked at
-        "no incarnation check in claims and commits", 0,
+        "no incarnation check in claims and commits", 44,
         (_LUA + "claim.lua", "if map[1] ~= ARGV[1] then", "if not map[1] then"),
         (_LUA + "commit.lua", "if map[1] ~= ARGV[1] or", "if"),
     ),
     _m(
-        "no incarnation check in a close", 0,
+        "no incarnation check in a close", 144,
         (_LUA + "close.lua", "if map[1] ~= ARGV[1] or map[6]", "if not map[1] or map[6]"),
     ),
     _m(
-        "no incarnation check where keys get a limit", 0,
+        "no incarnation check where keys get a limit", 132,
         (_LUA + "expire.lua", "if type(incarnation) == 'string' and incarnation ~= ARGV[1] then", "if false then"),
     ),
     _m(
-        "no incarnation check by readers", 0,
+        "no incarnation check by readers", 9,
         ("taskq/maps/reader.py", "if incarnation is None or incarnation == self.known.incarnation.encode():",
          "if True:"),
     ),
     _m(
-        "a map that is not announced is closed", 0,
+        "a map that is not announced is closed", 47,
         (_LUA + "close.lua", " or map[6] == 'writing' or", " or"),
     ),
     # -- what comes late -------------------------------------------------------------------------------
     _m(
-        "a limit that comes late is put on an open map", 0,
+        "a limit that comes late is put on an open map", 12,
         (_LUA + "expire.lua", "if state == 'open' or state == 'writing' then", "if false then"),
     ),
     _m(
-        "a close that comes late closes a map that was opened again", 0,
+        "a close that comes late closes a map that was opened again", 12,
         (_LUA + "close.lua", " or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then", " then"),
     ),
     # -- pushing ---------------------------------------------------------------------------------------
     _m(
-        "a gap is accepted by the producer", 0,
+        "a gap is accepted by the producer", 98,
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
     ),
     _m(
-        "what was lost is announced", 0,
+        "what was lost is announced", 25,
         ("taskq/maps/draft.py", "if int(written or 0) != self.total or", "if"),
     ),
     _m(
-        "a producer whose reply was lost takes itself for another", 0,
+        "a producer whose reply was lost takes itself for another", 16,
         (_LUA + "begin.lua", "return redis.call('HGET', KEYS[1], 'incarnation') == ARGV[2] and 1 or 0",
          "return 0"),
     ),
     # -- proof -----------------------------------------------------------------------------------------
     _m(
-        "the proof is skipped", 0,
+        "the proof is skipped", 93,
         (_SERVICE + "jobs/ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
-        "a map that is not complete any more is ended", 0,
+        "a map that is not complete any more is ended", 260,
         (_SERVICE + "jobs/ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
     _m(
-        "get() does not see that a list came back older", 0,
+        "get() does not see that a list came back older", 5,
         ("taskq/maps/gathering.py", "if self._known.find(1, start, start + count) >= 0:", "if False:"),
         ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
     _m(  # who reads on sees most of it by the last span that was read, and the proof sees the rest
-        "iteration does not see that a list came back older", 0,
+        "iteration does not see that a list came back older", 5,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 0,
+        "taskq attach does not see that a list came back older", 157,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
     # -- ownership and leases --------------------------------------------------------------------------
     _m(
-        "leases go by the host's clock", 0,
+        "leases go by the host's clock", 24,
         ("taskq/redis/services.py", "    return Renewal(bool(alive), clock.read(now))",
          _LEASE_BY_OWN_CLOCK),
     ),
     _m(
-        "a lease is not respected", 0,
+        "a lease is not respected", 2,
         (_LUA + "lost.lua", "'-inf', string.format('%.6f', now))", "'-inf', '+inf')"),
         (_LUA + "depose.lua", "if not ends or tonumber(ends) > time[1] + time[2] / 1e6 then", "if not ends then"),
     ),
     _m(
-        "nobody is patient after an outage", 0,
+        "nobody is patient after an outage", 26,
         (_SERVICE + "upkeep/membership.py", "if time.monotonic() < self._patient_until:", "if False:"),
     ),
     _m(
-        "the index of what is held expires", 0,
+        "the index of what is held expires", 26,
         (_LUA + "hold.lua", "        redis.call('ZADD', KEYS[2], 'NX', 0, ARGV[1])",
          "        redis.call('EXPIRE', KEYS[3], 5)\n        redis.call('ZADD', KEYS[2], 'NX', 0, ARGV[1])"),
     ),
     _m(
-        "an end is recorded by who does not hold the job any more", 0,
+        "an end is recorded by who does not hold the job any more", 15,
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
         (_SERVICE + "rq/fence.py", "if mark != self.mark.encode() or status in _OVER:", "if False:"),
         (_SERVICE + "jobs/ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
     ),
     _m(
-        "claims of which nobody knows are kept", 0,
+        "claims of which nobody knows are kept", 5,
         (_SERVICE + "exchange.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
-        "jobs of which nobody knows are kept", 0,
+        "jobs of which nobody knows are kept", 90,
         (_SERVICE + "exchange.py", "        if key not in taken and holding", "        if False and holding"),
     ),
     _m(
-        "stranded ids stay where they are", 0,
+        "stranded ids stay where they are", 42,
         (_SERVICE + "jobs/intake.py", "if now - first >= self.AFTER and", "if False and"),
     ),
     _m(
-        "of two who have begun the same map both record its success", 0,
+        "of two who have begun the same map both record its success", 15,
         (_SERVICE + "rq/fence.py", "if mark != self.mark.encode() or status in _OVER:",
          "if mark != self.mark.encode() or status in (b'canceled', b'stopped'):"),
     ),
     _m(
-        "a map that was seen to be closed is ended, though the server has lost that", 0,
+        "a map that was seen to be closed is ended, though the server has lost that", 94,
         (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------
     _m(
-        "whatever waited in a dead process is to blame", 0,
+        "whatever waited in a dead process is to blame", 74,
         (_SERVICE + "jobs/casualties.py", "guilty=number in (death.task, unread))", "guilty=True)"),
     ),
     _m(
-        "deaths are not counted", 0,
+        "deaths are not counted", 6,
         (_SERVICE + "jobs/casualties.py", "    noted = settled(claim.deaths) + 1\n",
          "    noted = settled(claim.deaths)\n"),
     ),
     _m(
-        "a chunk is given up with the item that is to blame", 0,
+        "a chunk is given up with the item that is to blame", 137,
         (_SERVICE + "jobs/casualties.py", "rest = [Part(one) for one in claim.beside(index)]", "rest = []"),
     ),
     # -- messages and cleaning -------------------------------------------------------------------------
     _m(
-        "a wait hangs on a message", 0,
+        "a wait hangs on a message", 1,
         ("taskq/maps/waiting.py", "until = time.monotonic() + look_again", "until = time.monotonic() + 3600.0"),
     ),
     _m(
-        "RQ's cleaning takes what is held for abandoned", 0,
+        "RQ's cleaning takes what is held for abandoned", 162,
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),
