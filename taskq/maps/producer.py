@@ -8,6 +8,7 @@ items --Chunker--> bodies --batches--> taskq:{id}:bodies, :pending        (expir
 from __future__ import annotations
 
 import os
+from collections import deque
 from contextlib import suppress
 from typing import Any, cast
 
@@ -26,10 +27,16 @@ from taskq.maps.store import MapStore, function_codec
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
 from taskq.redis import services
-from taskq.redis.keys import MapField
+from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.views import tracing
 
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
+
+_written: deque[bytes] = deque(maxlen=1000)
+"""Incarnations that this process has written, or has begun to: by nobody are they being written any more.
+
+A server that came back as it was before says that they are, and so does one that was away when one was given up.
+"""
 
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
@@ -61,9 +68,11 @@ def _push(
         else:
             _announce(queue, job, draft, options, fields)
     except BaseException:  # also Ctrl-C while a generator runs: nothing half-written stays
-        with suppress(RedisError):  # without a server, it stays for WRITING_TTL
+        with suppress(RedisError):  # without a server, it stays for WRITING_TTL, or until this process comes again
             draft.abandon()
         raise
+    finally:
+        _written.append(draft.keys.incarnation.encode())
 
 
 def _fields(
@@ -89,13 +98,14 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
     incarnation, state = there
     status = job.status_now()  # asked last: job and map are announced together
-    if status is None and state != b"writing":
-        if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys
+    if status is None and (state != b"writing" or incarnation in _written):
+        if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys; or see ``_written``
             MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(0)
         if draft.begin(function, fields):
             return
     if status not in ENDED:
-        doing = status.value if status else "being written by another producer"
+        by_another = f"being written by another producer, or was in the last {WRITING_TTL} s"
+        doing = status.value if status else by_another
         raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {doing}; fetch it, or use another id")
     with suppress(NoSuchJobError, InvalidJobOperation, ReplacedError):  # another producer was quicker
         cast("MapJob", MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer)).make_way()

@@ -102,7 +102,8 @@ class Host:
 
     def _look_at_code(self, worker: Worker) -> None:
         code = worker.process.returncode
-        if code and not (code == -signal.SIGKILL and worker.pid in self.killed):
+        early_or_late = code == -signal.SIGHUP  # while Python starts, or ends, nothing of ours handles it
+        if code and not early_or_late and not (code == -signal.SIGKILL and worker.pid in self.killed):
             self.codes.append(f"manager {worker.pid} of host {self.number} ended with exit code {code}")
 
     def parts(self) -> Parts:

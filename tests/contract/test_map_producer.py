@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from taskq import DuplicateJobError, MapError, MapJob, Queue
 from taskq.maps import draft as draft_module
@@ -278,6 +279,32 @@ def test_a_map_that_is_announced_while_another_producer_looks_stays(
     with pytest.raises(DuplicateJobError, match="being written by another producer"):
         any_queue.map(jobs.square, range(3), job_id="mine")
     assert any_queue.connection.hget(writing.keys.hash, "state") == b"open"
+
+
+def test_what_a_server_says_is_being_written_is_not_if_this_process_is_done_with_it(any_queue: Queue) -> None:
+    """It came back as it was before the map was announced."""
+    job = any_queue.map(jobs.square, range(3), job_id="mine")
+    any_queue.connection.hset(job.store.keys.hash, "state", "writing")
+    any_queue.connection.delete(job.key, any_queue.key)
+    again = any_queue.map(jobs.square, range(2), job_id="mine")
+    drain(any_queue)
+    assert again.get(timeout=HANGS) == [0, 1]
+
+
+def test_what_was_given_up_while_the_server_was_away_may_be_pushed_again(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ZeroDivisionError
+
+    def away(_draft: Draft) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(Draft, "abandon", away)
+    with pytest.raises(ZeroDivisionError):
+        any_queue.map(jobs.square, items(), job_id="mine")
+    assert any_queue.map(jobs.square, [3], job_id="mine").store.info().total == 1
 
 
 def test_a_write_is_atomic(any_queue: Queue) -> None:

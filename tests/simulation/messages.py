@@ -119,4 +119,4 @@ class Subscription:
                     continue
 
         self.process.loop.spawn(self.process, keep)
-        return SimpleNamespace(name="", stop=lambda: None, join=lambda timeout=None: None)
+        return SimpleNamespace(name="", is_alive=lambda: True, stop=lambda: None, join=lambda timeout=None: None)

@@ -1,5 +1,5 @@
 -- What waits in some queues: jobs, and chunks of open maps; and whether anything may be begun. What is in a register
--- and not open is taken off it.
+-- and not open is taken off it, and what is no register is deleted: owners enter their maps anew.
 --
 -- The keys of maps can't be named in KEYS, for nobody knows them before.
 --
@@ -33,8 +33,10 @@ local reply = {redis.call('EXISTS', KEYS[1])}
 for i = 7, #ARGV do
     local found = {i - 7, count('LLEN', ARGV[4] .. ARGV[i])}
     local register = ARGV[1] .. ARGV[i]
-    local length = count('ZCARD', register)
-    if length > 0 then
+    local length = redis.pcall('ZCARD', register)
+    if type(length) ~= 'number' then
+        redis.call('DEL', register)
+    elseif length > 0 then
         local first = length > most and from % length or 0
         local ids = redis.call('ZRANGE', register, first, first + most - 1)
         for _, id in ipairs(ids) do

@@ -369,6 +369,7 @@ class Dispatcher:
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
         self._search.want()
+        self.state.worker.keep_hearing()
         guests.register(self.state)
         self.state.lanes.look()
         self._monitor.tell()

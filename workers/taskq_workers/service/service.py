@@ -208,8 +208,6 @@ def _rq_worker(settings: Settings, name: str, inbox: Inbox, connection: Any) -> 
     worker = RQWorker(settings.queues, name, connection, settings.rq)
     worker.on_message = lambda payload: inbox.put(Message(payload))
     worker.subscribe()
-    thread: Any = worker.pubsub_thread
-    thread.name = "commands"
     return worker
 
 

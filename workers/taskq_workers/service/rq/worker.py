@@ -31,6 +31,7 @@ from taskq_workers.service.rq.job import OnWebhooks, ServiceJob
 log = logging.getLogger(__name__)
 
 _NAME = 100  # characters
+_HEARING = 60  # seconds that the thread which hears commands waits for one at a time; RQ's
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
 
 
@@ -70,10 +71,27 @@ class RQWorker(BaseWorker):
             log.exception("not a command: %r", message, extra={"action": "bad_command"})
 
     def subscribe(self) -> None:
-        """To RQ's channel of this worker, and to what concerns all of taskq's services."""
-        super().subscribe()
-        channel: Any = self.pubsub
-        channel.subscribe(**{keys.NOTES: self._handle_note})
+        """To RQ's channel of this worker, and to what concerns all of taskq's services.
+
+        Both before the thread is there that hears them, where RQ's own method would do for the first: whoever uses
+        its connection beside it, and has to connect anew, shares the replies with it, and the thread ends by that.
+        """
+        channel: Any = self.connection.pubsub()
+        channel.subscribe(**{self.pubsub_channel_name: self.handle_payload, keys.NOTES: self._handle_note})
+        self.pubsub = channel
+        hearing = channel.run_in_thread(
+            sleep_time=_HEARING, daemon=True, exception_handler=self._pubsub_exception_handler
+        )
+        hearing.name = "commands"
+        self.pubsub_thread = hearing
+
+    def keep_hearing(self) -> None:
+        """Hear commands and notes anew, if the thread has ended: redis-py's does, of whatever it can't read."""
+        thread: Any = self.pubsub_thread
+        if not thread.is_alive():
+            log.error("the thread that hears commands has ended, and another one is started",
+                      extra={"action": "not_heard"})  # fmt: skip
+            self.subscribe()
 
     def _handle_note(self, message: Any) -> None:
         notes = (keys.LOOK, keys.WORK, keys.IDLE)
