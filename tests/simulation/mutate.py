@@ -24,13 +24,16 @@ class Change:
     old: str
     new: str
 
-    def text(self) -> str:
+    def text(self, before: str = "") -> str:
         """The whole file, changed.
+
+        Args:
+            before: What it is already; "": as it is on disk.
 
         Raises:
             LookupError: If there is no such text, or more than one.
         """
-        before = (ROOT / self.file).read_text(encoding="utf-8")
+        before = before or (ROOT / self.file).read_text(encoding="utf-8")
         if before.count(self.old) != 1:
             raise LookupError(f"{self.file} has {before.count(self.old)} times, and not once: {self.old}")
         return before.replace(self.old, self.new)
@@ -53,29 +56,34 @@ class Mutation:
     def applied(self) -> Iterator[None]:
         """Have the product be so in the body."""
         with ExitStack() as stack:
-            for change in self.changes:
-                stack.enter_context(_in_lua(change) if change.file.endswith(".lua") else _in_python(change))
+            for file in dict.fromkeys(one.file for one in self.changes):
+                changes = [one for one in self.changes if one.file == file]
+                stack.enter_context(_in_lua(file, changes) if file.endswith(".lua") else _in_python(file, changes))
             yield
 
 
+def _changed(before: str, changes: list[Change]) -> str:
+    for change in changes:
+        before = change.text(before)
+    return before
+
+
 @contextmanager
-def _in_lua(change: Change) -> Iterator[None]:
-    change.text()  # raises
-    name, source = Path(change.file).stem, lua.source  # which others may have changed, too
-    with patch.object(
-        lua, "source", lambda one: source(one).replace(change.old, change.new) if one == name else source(one)
-    ):
+def _in_lua(file: str, changes: list[Change]) -> Iterator[None]:
+    name, source = Path(file).stem, lua.source  # which others may have changed, too
+    changed = _changed(source(name), changes)
+    with patch.object(lua, "source", lambda one: changed if one == name else source(one)):
         story.names.cache_clear()
         yield
     story.names.cache_clear()
 
 
 @contextmanager
-def _in_python(change: Change) -> Iterator[None]:
+def _in_python(file: str, changes: list[Change]) -> Iterator[None]:
     """Give each function that is changed its new code: whoever has imported it has the changed one then."""
-    path = str(ROOT / change.file)
-    before = _functions_in(compile((ROOT / change.file).read_text(encoding="utf-8"), path, "exec"))
-    after = _functions_in(compile(change.text(), path, "exec"))
+    path, text = str(ROOT / file), (ROOT / file).read_text(encoding="utf-8")
+    before = _functions_in(compile(text, path, "exec"))
+    after = _functions_in(compile(_changed(text, changes), path, "exec"))
     changed = {name: code for name, code in after.items() if code != before.get(name)}
     frozen = gc.get_freeze_count()
     gc.unfreeze()  # what is frozen is not found
@@ -87,7 +95,7 @@ def _in_python(change: Change) -> Iterator[None]:
     if frozen:
         gc.freeze()
     if not found:
-        raise LookupError(f"no function of {change.file} is changed by: {change.new}")
+        raise LookupError(f"no function of {file} is changed by: {changes[-1].new}")
     own = [(one, one.__code__) for one in found]
     for one in found:
         one.__code__ = changed[one.__qualname__]

@@ -39,6 +39,13 @@ def test_a_function_is_another_in_the_body_alone_for_whoever_has_it() -> None:
     assert says(Range(1, 2)) == str(Range(1, 2)) == "1:2"
 
 
+def test_two_changes_of_one_function_are_both_made() -> None:
+    changes = (RANGES, "{self.start}:", "{self.start}-"), (RANGES, '{self.count}"', '{self.count}."')
+    with mutation(*changes).applied():
+        assert str(Range(1, 2)) == "1-2."
+    assert str(Range(1, 2)) == "1:2"
+
+
 def test_it_is_right_again_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), mutation((RANGES, SAYS, "return str(1 / 0)")).applied():
         str(Range(1, 2))

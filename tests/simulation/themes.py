@@ -60,8 +60,9 @@ def _written(rng: random.Random) -> Drawn:
     until = one.at + one.count * one.pushing
     kind = rng.choice(["written", "written", "begun", "announced"])
     if kind == "written":
-        at, operation = rng.choice([(rng.uniform(0.15, until), "write"), (until - 0.02, "write"), (until, "exec")])
-        return [one], [_crash(rng, at, operation, 0.0, 0.05, 0.1)], _QUIET
+        meanwhile = rng.uniform(0.15, until), "write"
+        at, operation = rng.choice([meanwhile, meanwhile, (until - 0.02, "write"), (until, "exec")])
+        return [one], [_crash(rng, at, operation, 0.0, 0.0, 0.05, 0.1)], _QUIET
     if kind == "begun":
         deed = Deed(
             other.at - 0.01, "network", 0, 0.02, (rng.choice(["reply lost", "reply lost", "late"]), "begin")
@@ -108,9 +109,9 @@ def _cancelled(rng: random.Random) -> Drawn:
 def _lost(rng: random.Random) -> Drawn:
     """Somebody reads while the server loses what it has got last."""
     ways = ("each", rng.choice(["follow", "follow as completed"]), rng.choice(WAYS))
-    one = Order(0, 0.1, "m0", rng.randint(8, 12), 1, 0.1, callers=ways)
-    times = (rng.uniform(0.2, 0.15 + one.count * 0.025) for _ in range(rng.randint(1, 2)))
-    deeds = [_crash(rng, at, rng.choice(["commit", "close"]), 0.05, 0.1, 0.2) for at in times]
+    one = Order(0, 0.1, "m0", rng.choice([4, 8, 10, 12]), 1, 0.1, callers=ways)
+    times = (rng.uniform(0.2, 0.2 + one.count * 0.025) for _ in range(rng.randint(1, 2)))
+    deeds = [_crash(rng, at, rng.choice(["commit", "commit", "close"]), 0.05, 0.1, 0.2) for at in times]
     return [one], deeds, {**_QUIET, "hosts": 2, "services": 1, "processes": 2}
 
 
@@ -160,7 +161,7 @@ def _damaged(rng: random.Random) -> Drawn:
     """A process says what is not true, or somebody takes something out of a map's keys."""
     one = Order(0, 0.1, "m0", rng.randint(6, 12), rng.choice([1, 2, 3]), 0.1)
     at, which = round(rng.uniform(0.15, 0.5), 3), rng.randrange(1000)
-    deed = Deed(at, "confuse", which, 0.0, rng.choice(CONFUSIONS))
+    deed = Deed(at, "confuse", which, 0.0, rng.choice([*CONFUSIONS, "value lost"]))
     if rng.random() < 0.4:
         deed = Deed(at, "spoil", which, 0.0, ("m0", rng.choice(SPOILS)))
     return [one], [deed], _QUIET
@@ -184,7 +185,7 @@ def _begun(rng: random.Random) -> Drawn:
 
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
-    _everything: 8, _few: 4,
+    _everything: 6, _few: 4,
     _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _away: 2, _deposed: 1,
     _deadly: 3, _damaged: 3, _begun: 2,
 }  # fmt: skip
