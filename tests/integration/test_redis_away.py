@@ -82,7 +82,8 @@ def test_who_was_given_up_for_dead_begins_anew(
     with running_worker(queue) as state:
         job = queue.starmap(jobs.run_until, items, chunksize=1)
         wait_until(lambda: job.progress.done >= 5)
-        assert recovery.recover(queue.connection, state.name) == 1
+        # Once more, if the service, which does not know yet, has fetched the job meanwhile.
+        assert recovery.recover(queue.connection, state.name) >= 1
         assert not services.live(queue.connection)
         monkeypatch.setattr(Membership, "due", 0.0)  # it learns of it
         flag.touch()

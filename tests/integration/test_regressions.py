@@ -27,6 +27,7 @@ from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import deferred, recovery
 from taskq_workers.settings import Trust
 from tests import jobs
+from tests.contract.test_map_open import works_on
 from tests.integration.pretence import Deaf, announce, claim, deaf, owner_of
 from tests.waiting import HANGS, LONG, wait_until
 
@@ -95,6 +96,7 @@ def test_a_service_that_waits_for_a_helper_does_not_spin(
     announce(fake_queue, "other")
     job = fake_queue.map(jobs.square, [1, 2], chunksize=1)
     claim(job, "other", 2)
+    works_on(job.store, "other", job.id)
     with running_worker(fake_queue, processes=1):
         wait_until(lambda: owner_of(job))
         plain = fake_queue.enqueue(jobs.wait_for, str(flag))
