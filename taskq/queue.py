@@ -22,7 +22,7 @@ from taskq.maps.producer import push_map
 from taskq.payload import codec, signing
 from taskq.payload.function import Function, for_rq
 from taskq.payload.signed_job import signing_class
-from taskq.redis import clients, exposure, ids, keys
+from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import clear_errors
@@ -199,7 +199,16 @@ class Queue(rq.Queue):
             return super().enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
         with self.connection.pipeline() as pipe:
             super().enqueue_job(job, pipeline=pipe, at_front=at_front)
-            pipe.execute()
+            once.push(pipe, job)
+        return job
+
+    def _enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
+        """As RQ's, by which go jobs whose dependencies have ended, and those that are tried again."""
+        if pipeline is not None or unique or not self.is_async:
+            return super()._enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
+        with self.connection.pipeline() as pipe:
+            super()._enqueue_job(job, pipeline=pipe, at_front=at_front)
+            once.push(pipe, job)
         return job
 
     def enqueue_many(
@@ -218,7 +227,8 @@ class Queue(rq.Queue):
         with self.connection.pipeline() as own:
             with _uncollected():
                 jobs: list[Job] = super().enqueue_many(datas, own if pipeline is None else pipeline, group_id)
-            own.execute()
+            if jobs and pipeline is None:
+                once.push(own, jobs[0])
         return jobs
 
     def create_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:

@@ -69,8 +69,9 @@ def says_state(error: BaseException) -> bool:
 class Patience(Retry):
     """Tries a command again for so many seconds: after lost connections, without memory, on a read-only replica.
 
-    A command whose reply was lost is said again, so a job may be enqueued twice in such a moment (its id, and so
-    its result, is the same); a map is not.
+    A command whose reply was lost is said again. Neither maps nor plain jobs are enqueued twice by that (once.py);
+    but ``unique`` and rate-limited jobs, and what is pushed through a pipeline of the caller's, may be. Their id,
+    and so their result, is the same.
 
     Args:
         seconds: None: for ever.
