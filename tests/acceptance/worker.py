@@ -212,9 +212,14 @@ class Workers:
     def ready(
         self, processes: int = 2, *arguments: str, services: int = 1, grace: float = LONG, **options: Any
     ) -> Worker:
-        """One whose services are registered, and which lets end what runs, unless ``grace`` says otherwise."""
+        """One whose services are registered, and which lets end what runs, unless ``grace`` says otherwise.
+
+        Its pool processes have their titles: without them ``pool_pids`` would not know them all.
+        """
         given = ("--processes", str(processes), "--services", str(services), "--grace", str(grace), *arguments)
-        return self.start(*given, services=services, **options).wait_until_ready()
+        worker = self.start(*given, services=services, **options).wait_until_ready()
+        wait_until(lambda: len(worker.pool_pids) >= processes * services, "all pool processes have their titles")
+        return worker
 
     def close(self) -> None:
         for worker in self._started:
