@@ -161,6 +161,8 @@ class Faults:
             if self._world.server.up:
                 self._samples.append(self._world.server.save())
             loop.at(loop.now + _SAMPLES[1], lambda: self._sample(deed))
+        elif deed in self._armed:  # nobody has done what it waited for
+            self._armed.remove(deed)
 
     def _crash(self, deed: Deed) -> None:
         now, lost = self._world.loop.now, deed.what[0]

@@ -70,6 +70,12 @@ MUTATIONS = (
         "a split is made of what is not held", 6,
         (_LUA + "split.lua", " or redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then", " then"),
     ),
+    _m(
+        "a claim removes before it writes", 0,
+        (_LUA + "claim.lua", "    if body then\n        redis.call('HSET'",
+         "    if body then\n        redis.call('LPOP', from)\n        redis.call('HSET'"),
+        (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
+    ),
     # -- identity --------------------------------------------------------------------------------------
     _m(  # what is claimed of another one is only not stored, as long as commits are looked at
         "no incarnation check in claims and commits", 44,
@@ -106,6 +112,10 @@ MUTATIONS = (
     _m(
         "a gap is accepted by the producer", 71,
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
+    ),
+    _m(
+        "what was lost is announced", 0,
+        ("taskq/maps/draft.py", "if int(written or 0) != self.total or", "if"),
     ),
     _m(
         "a producer whose reply was lost takes itself for another", 36,

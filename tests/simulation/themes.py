@@ -128,8 +128,11 @@ def _outlived(rng: random.Random) -> Drawn:
 
 def _deadly(rng: random.Random) -> Drawn:
     """Items kill their processes, while others wait behind them."""
-    special = {rng.randrange(12): rng.choice(["poison", "deadly once"]) for _ in range(3)}
-    one = Order(0, 0.1, "m0", 12, rng.choice([1, 2, 3]), rng.choice([0.002, 0.03]), special, errors="return")
+    special = {rng.randrange(12): rng.choice(["poison", "deadly once", "long"]) for _ in range(3)}
+    limit = 1.0 if "long" in special.values() else None
+    one = Order(
+        0, 0.1, "m0", 12, rng.choice([1, 2, 3]), rng.choice([0.002, 0.03]), special, limit, errors="return"
+    )
     deeds = [_late(rng, 0.1, rng.choice(["release", "split", "split"]), 0.02, 0.05, 0.1, 0.3) for _ in range(2)]
     if rng.random() < 0.3:
         times = (rng.uniform(0.12, 0.6) for _ in range(rng.randint(2, 6)))
@@ -146,6 +149,14 @@ def _away(rng: random.Random) -> Drawn:
         deed = Deed(0.1, "deaf", 0, 6.0, "all")  # no fault, but it goes on for as long
     skews = tuple(rng.choice([-3600.0, -20.0, 20.0, 3600.0]) for _ in range(3))
     return [one], [deed], {"skews": skews, "hosts": 2, "loss": 0.0, "cleans": rng.choice([None, 1, 1])}
+
+
+def _full(rng: random.Random) -> Drawn:
+    """The server has no memory, now and then."""
+    special = {rng.randrange(10): rng.choice(["fails", "fails once", "poison", "deadly once"]) for _ in range(2)}
+    one = Order(0, 0.1, "m0", 10, rng.choice([1, 2, 3]), 0.1, special, tries=rng.choice([0, 1]), errors="return")
+    times = (rng.uniform(0.1, 0.6) for _ in range(rng.randint(2, 4)))
+    return [one], [Deed(round(at, 3), "full", 0, rng.choice([0.02, 0.05, 0.3])) for at in times], _QUIET
 
 
 def _deposed(rng: random.Random) -> Drawn:
@@ -187,5 +198,5 @@ def _begun(rng: random.Random) -> Drawn:
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 6, _few: 4,
     _written: 2, _replaced: 3, _reopened: 2, _cancelled: 2, _lost: 2, _outlived: 2, _away: 2, _deposed: 1,
-    _deadly: 3, _damaged: 3, _begun: 2,
+    _full: 2, _deadly: 3, _damaged: 3, _begun: 2,
 }  # fmt: skip

@@ -77,7 +77,8 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         later = [
             one for one in world.pushes.values() if one is not push and one.order.id == order.id and one.began
         ]
-        return "" if later else "nobody has pushed its id again"
+        earlier = push.tries > 1 and world.lost_from(push)  # of its producer's, which the server knows again
+        return "" if later or earlier else "nobody has pushed its id again"
     if isinstance(error, ResultsGoneError):
         lost = order.id in world.deleted or world.lost_since(push)
         later = [one for one in world.of_id(order.id) if one is not push and not 0 < one.returned < push.returned]
