@@ -43,6 +43,17 @@ def waits(made: Any, lane: Any, *, lent: bool = True) -> None:
     made.fill()
 
 
+def outer_and_inner(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any]:
+    """A row of one; its lane waits for the second time, and the one that took its place at first still runs."""
+    made = row(monkeypatch, 1)
+    [outer] = made
+    waits(made, outer)
+    [inner] = set(made) - {outer}
+    waits(made, outer, lent=False)
+    waits(made, outer)
+    return made, outer, inner
+
+
 def test_what_has_waited_counts_while_it_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     made = row(monkeypatch, 1)
     for _ in range(20):
@@ -55,12 +66,7 @@ def test_what_has_waited_counts_while_it_runs_on(monkeypatch: pytest.MonkeyPatch
 def test_there_is_one_more_as_soon_as_what_was_beside_the_others_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = row(monkeypatch, 1)
-    [outer] = made
-    waits(made, outer)
-    [inner] = set(made) - {outer}
-    waits(made, outer, lent=False)
-    waits(made, outer)
+    made, outer, inner = outer_and_inner(monkeypatch)
     assert {*made} == {outer, inner}, "its place is taken"
     inner.tasks.clear()
     made.fill()
@@ -70,12 +76,7 @@ def test_there_is_one_more_as_soon_as_what_was_beside_the_others_has_ended(
 
 
 def test_what_is_about_to_leave_may_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = row(monkeypatch, 1)
-    [outer] = made
-    waits(made, outer)
-    [inner] = set(made) - {outer}
-    waits(made, outer, lent=False)
-    waits(made, outer)
+    made, outer, inner = outer_and_inner(monkeypatch)
     waits(made, inner)
     assert len([lane for lane in made.open if not lane.lent]) == 1
 
