@@ -22,7 +22,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
-TESTERS ?= 4  # processes that run tests: most of the time, tests wait
+TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
 .PHONY: demo test lint types check bench bounds rq-suite chaos simulate sweep fuzz browser promtool screenshots compose-test dist clean
 

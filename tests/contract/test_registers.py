@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -94,18 +95,12 @@ def look_everywhere(queue: Queue) -> dict[str, Any]:
     Feed.__init__(feed, Reader(connection), {})
     feed._take(snapshot)
     json.loads(feed._since(0), parse_constant=pytest.fail)
-    lines = backlog.read_queues(connection)
-    infos, doing = services.live(connection), {one.name: one for one in activity.live(connection)}
-    json.loads(to_json(_document(lines, infos, doing)))
-    console = Console(width=200, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123 - it goes nowhere
-    for shown in (queues_table(lines), services_table(infos, doing, time.time()), maps_table(lines),
-                  frame(look(connection))):  # fmt: skip
-        console.print(shown)
-    console.file.close()
+    json.loads(to_json(_document(*read(connection))))
     for view in job_view.newest(connection, job_view.STATUSES, None, 10):
         json.loads(to_json(view.to_dict()))
     for place in queues.PLACES:
         json.dumps(queues.page(connection, "default", place, 0), allow_nan=False).encode()
+    assert look(connection)
     assert metrics.exposition(connection)
     assert refusals.counted(connection) is not None
     str(health.look(connection, 1))
@@ -114,8 +109,26 @@ def look_everywhere(queue: Queue) -> dict[str, Any]:
     return snapshot.sections
 
 
+def read(connection: Any) -> tuple[Any, list[ServiceInfo], dict[str, Activity]]:
+    return (
+        backlog.read_queues(connection), services.live(connection),
+        {one.name: one for one in activity.live(connection)},
+    )  # fmt: skip
+
+
+def print_everything(queue: Queue) -> None:
+    """What stands on a terminal; it takes as long as all the rest."""
+    lines, infos, doing = read(queue.connection)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - it is no path
+        console = Console(width=200, file=nowhere)
+        for shown in (queues_table(lines), services_table(infos, doing, time.time()), maps_table(lines),
+                      frame(look(queue.connection))):  # fmt: skip
+            console.print(shown)
+
+
 def sees_what_is_true(queue: Queue) -> None:
     sections = look_everywhere(queue)
+    print_everything(queue)
     assert [one["name"] for one in sections["services"] if one["name"] == NAME] == [NAME]
     assert [one["id"] for one in sections["maps"] if one["id"] == "a-map"] == ["a-map"]
     assert [info.name for info in services.live(queue.connection) if info.name == NAME] == [NAME]

@@ -71,7 +71,7 @@ MUTATIONS = (
         (_LUA + "split.lua", " or redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then", " then"),
     ),
     _m(
-        "a claim removes before it writes", 0,
+        "a claim removes before it writes", 26,
         (_LUA + "claim.lua", "    if body then\n        redis.call('HSET'",
          "    if body then\n        redis.call('LPOP', from)\n        redis.call('HSET'"),
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
@@ -96,16 +96,16 @@ MUTATIONS = (
          "if True:"),
     ),
     _m(
-        "a map that is not announced is closed", 47,
+        "a map that is not announced is closed", 7,
         (_LUA + "close.lua", " or map[6] == 'writing' or", " or"),
     ),
     # -- what comes late -------------------------------------------------------------------------------
     _m(
-        "a limit that comes late is put on an open map", 12,
+        "a limit that comes late is put on an open map", 40,
         (_LUA + "expire.lua", "if state == 'open' or state == 'writing' then", "if false then"),
     ),
     _m(
-        "a close that comes late closes a map that was opened again", 12,
+        "a close that comes late closes a map that was opened again", 63,
         (_LUA + "close.lua", " or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then", " then"),
     ),
     # -- pushing ---------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ MUTATIONS = (
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
     ),
     _m(
-        "what was lost is announced", 0,
+        "what was lost is announced", 208,
         ("taskq/maps/draft.py", "if int(written or 0) != self.total or", "if"),
     ),
     _m(
@@ -138,7 +138,7 @@ MUTATIONS = (
         ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
     _m(  # who reads on sees most of it by the last span that was read, and the proof sees the rest
-        "iteration does not see that a list came back older", 53,
+        "iteration does not see that a list came back older", 29,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
@@ -149,7 +149,7 @@ MUTATIONS = (
     ),
     # -- ownership and leases --------------------------------------------------------------------------
     _m(
-        "leases go by the host's clock", 24,
+        "leases go by the host's clock", 57,
         ("taskq/redis/services.py", "    return Renewal(bool(alive), clock.read(now))",
          _LEASE_BY_OWN_CLOCK),
     ),
@@ -182,7 +182,7 @@ MUTATIONS = (
         (_SERVICE + "exchange.py", "        if key not in taken and holding", "        if False and holding"),
     ),
     _m(
-        "stranded ids stay where they are", 42,
+        "stranded ids stay where they are", 195,
         (_SERVICE + "jobs/intake.py", "if now - first >= self.AFTER and", "if False and"),
     ),
     _m(
@@ -191,7 +191,7 @@ MUTATIONS = (
          "if mark != self.mark.encode() or status in (b'canceled', b'stopped'):"),
     ),
     _m(
-        "a map that was seen to be closed is ended, though the server has lost that", 94,
+        "a map that was seen to be closed is ended, though the server has lost that", 83,
         (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------
