@@ -18,7 +18,8 @@ from tests.waiting import HANGS, LONG
 pytestmark = pytest.mark.acceptance
 
 TINY = Scale(
-    compute_items=2, brief_items=20, pairs=2, starts=1, memory=2**20, budget=0.02, most_jobs=40, most_items=2000, most_arrays=2, samples=3,
+    compute_items=2, brief_items=20, pairs=2, starts=1, memory=2**20, budget=0.02,
+    most_jobs=40, most_items=2000, most_arrays=2, samples=3,
     long=0.02, short=0.001, sizes=(100, 1000), growth_limit=LONG, idle=0.2,
 )  # fmt: skip
 

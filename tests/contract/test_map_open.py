@@ -229,7 +229,7 @@ def test_much_is_opened_again_in_bounded_steps(
     queue: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No script may keep everybody waiting, however much was claimed, pending, or failed in two tries."""
-    each = 100_000 if queue == "real_queue" else 2500
+    each = 25_000 if queue == "real_queue" else 2500
     store = request.getfixturevalue(queue).map(abs, range(4 * each), chunksize=4 * each).store
     _scatter(store, each)
     consistent(store)

@@ -77,7 +77,7 @@ def test_large_and_small_ones_in_turn(fake_queue: Queue) -> None:
 
 def test_a_long_map_is_known_after_many_short_ones_have_come_and_gone(fake_queue: Queue) -> None:
     with running_worker(fake_queue, processes=1):
-        long = fake_queue.map(jobs.nap, [0.02] * 100_000, chunksize=1)
+        long = fake_queue.map(jobs.nap, [0.02] * 10_000, chunksize=1)
         wait_until(lambda: long.progress.done)
         for number in range(2 * MAPS):
             short = fake_queue.map(functools.partial(jobs.add, number), [0], chunksize=1)

@@ -53,7 +53,7 @@ def test_a_worker_without_the_module_leaves_the_map_to_another(
 
 def test_the_refusal_of_a_helper_is_shown(fake_queue: Queue, module: tuple[str, ...]) -> None:
     with running_worker(fake_queue, 1, path=module) as owner:
-        job = fake_queue.map("only_here.work", range(100_000), chunksize=1)
+        job = fake_queue.map("only_here.work", range(10_000), chunksize=1)
         wait_until(lambda: owner.maps and owner.maps[0].flying)
         with running_worker(fake_queue, 1) as lacking:
             wait_until(lambda: lacking.name in job.store.refusals())

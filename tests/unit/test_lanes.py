@@ -76,7 +76,7 @@ def test_there_is_one_more_as_soon_as_what_was_beside_the_others_has_ended(
 
 
 def test_what_is_about_to_leave_may_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, outer, inner = outer_and_inner(monkeypatch)
+    made, _outer, inner = outer_and_inner(monkeypatch)
     waits(made, inner)
     assert len([lane for lane in made.open if not lane.lent]) == 1
 
