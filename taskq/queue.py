@@ -27,7 +27,7 @@ from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import clear_errors
 from taskq.result_list import ResultList
-from taskq.views import tracing
+from taskq.views import short_ids, tracing
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
@@ -153,9 +153,15 @@ class Queue(rq.Queue):
     def fetch_job(self, job_id: str) -> Any:
         """The job with this id: a ``MapJob`` if it is a map; None if this queue has no such job.
 
+        Args:
+            job_id: Also the first 8 or more characters of an id that RQ or taskq has drawn, as tables show them;
+                it is looked for among the newest 1,000 jobs of each status. An id of your own means itself.
+
         Raises:
+            UsageError: If several jobs of this queue may be meant.
             DamagedError: If what stands in its place is not what RQ writes.
         """
+        job_id = short_ids.whole(self.connection, job_id, self.name, short_ids.SHOWN)
         job = fetch(job_id, self.connection, self.serializer, self.job_class)
         if job is None:
             self.remove(job_id)

@@ -5,6 +5,8 @@ what people look at.
 
     activity      what the services do at this moment
     backlog       what waits and runs on each queue
+    listed        ids of jobs, where RQ lists them
+    short_ids     what is shown of an id, and which one is meant by its beginning
     waits         how long the next job has waited, and what is before it
     metrics       what has been counted
     timeline      which process ran which chunk

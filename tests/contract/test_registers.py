@@ -19,7 +19,7 @@ from taskq.redis import checked, keys, refusals, services
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 from taskq.testing import running_worker
-from taskq.views import activity, backlog, metrics, timeline
+from taskq.views import activity, backlog, listed, metrics, timeline
 from taskq.views.activity import Activity, ProcessActivity
 from taskq_workers import report
 from taskq_workers.cli import job_view
@@ -96,7 +96,7 @@ def look_everywhere(queue: Queue) -> dict[str, Any]:
     feed._take(snapshot)
     json.loads(feed._since(0), parse_constant=pytest.fail)
     json.loads(to_json(_document(*read(connection))))
-    for view in job_view.newest(connection, job_view.STATUSES, None, 10):
+    for view in job_view.newest(connection, listed.STATUSES, None, 10):
         json.loads(to_json(view.to_dict()))
     for place in queues.PLACES:
         json.dumps(queues.page(connection, "default", place, 0), allow_nan=False).encode()

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskq import Queue
-from taskq.redis.keys import MapField
 from taskq.views.escaped import escaped, escaped_json
 from taskq_workers import cli
 from taskq_workers.cli import reach, said, show, tables
@@ -52,7 +51,7 @@ def test_json_says_the_same(text: str) -> None:
 
 
 def test_tables_and_texts(capsys: pytest.CaptureFixture[str]) -> None:
-    made = tables.add_rows(tables.table("Title", "one", "two"), [(NASTY, 3)])
+    made = tables.table("Title", (tables.Column("one", long=6), tables.Column("two")), [(NASTY, 3)])
     tables.show(made, NASTY, f"two\nlines {NASTY}")
     shown = capsys.readouterr().out
     assert harmless(shown, lines=True)
@@ -70,7 +69,7 @@ def test_ids_that_the_shell_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     server = fakeredis.FakeServer()
     queue = Queue(connection=fakeredis.FakeRedis(server=server))
     fine = queue.map(jobs.square, [1], job_id="abc")
-    queue.connection.hset(fine.store.keys.hash, MapField.NAME, "x\x1b[31m\ny")
+    queue.connection.hset(fine.key, "description", "x\x1b[31m\ny")
     for name in ("a b", "a;rm -rf ~", "a$(reboot)", "a\nb", "a`x`"):
         queue.connection.hset(f"rq:job:{name}", mapping={"taskq": "map", "status": "queued"})
         queue.connection.hset(f"taskq:{{{name}}}", mapping={"name": "n", "total": 1})
@@ -81,7 +80,7 @@ def test_ids_that_the_shell_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
         params: dict[str, str] = {}  # noqa: RUF012 - as click has it
 
     items = reach.complete_id(Context(), None, "a")  # type: ignore[arg-type]
-    assert [(item.value, item.help) for item in items] == [("abc", r"x\x1b[31m\ny")]
+    assert [(item.value, item.help) for item in items] == [("abc", r"queued x\x1b[31m\ny")]
 
 
 @pytest.mark.parametrize("path", source.files("workers/taskq_workers/cli"), ids=lambda path: path.name)

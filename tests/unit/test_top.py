@@ -16,7 +16,7 @@ from taskq_workers.cli.top import Snapshot, frame
 
 def drawn(now: Snapshot, before: Snapshot | None = None, lines: int = 60, width: int = 140) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(frame(now, before, lines))
+    console.print(frame(now, before, lines, width))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -33,8 +33,9 @@ def cancel(job_ids: tuple[str, ...], url: str, kill: bool) -> None:
     """
     with reached(url) as connection:
         for job_id in job_ids:
-            _cancel(connection, find_job(connection, job_id), kill=kill)
-            say(f"cancelled {job_id}")
+            job = find_job(connection, job_id)
+            _cancel(connection, job, kill=kill)
+            say(f"cancelled {job.id}")
 
 
 def _cancel(connection: Any, job: Job, *, kill: bool) -> None:
@@ -55,7 +56,7 @@ def _cancel(connection: Any, job: Job, *, kill: bool) -> None:
 
 
 @click.command()
-@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_id)
 @url_option
 @click.option("--at-front", is_flag=True, help="Before all that waits in the queue.")
 def retry(job_ids: tuple[str, ...], url: str, at_front: bool) -> None:
@@ -68,8 +69,9 @@ def retry(job_ids: tuple[str, ...], url: str, at_front: bool) -> None:
     """
     with reached(url) as connection:
         for job_id in job_ids:
-            _retry(connection, find_job(connection, job_id), at_front=at_front)
-            say(f"back in its queue: {job_id}; follow it with: taskq attach {job_id}")
+            job = find_job(connection, job_id)
+            _retry(connection, job, at_front=at_front)
+            say(f"back in its queue: {job.id}; follow it with: taskq attach {job.id}")
 
 
 def _retry(connection: Any, job: Job, *, at_front: bool) -> None:

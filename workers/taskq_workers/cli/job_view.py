@@ -6,15 +6,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import rq
 from rq.job import Job
 
 from taskq.redis import checked, ids, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import MAP, kind_of
-from taskq.views import backlog
+from taskq.views import backlog, listed
 
-STATUSES = ("queued", "started", "deferred", "scheduled", "finished", "failed", "canceled")
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
 
 
@@ -55,28 +53,9 @@ class JobView:
 
 def newest(connection: Any, statuses: Iterable[str], queue: str | None, limit: int) -> list[JobView]:
     """The newest jobs in these statuses, by their creation."""
-    jobs: dict[str, None] = {}
-    for name in [queue] if queue is not None else backlog.queue_names(connection, backlog.MOST):
-        for status in statuses:
-            jobs |= dict.fromkeys(_ids(connection, rq.Queue(name, connection=connection), status, limit))
-    found = [view for view in views(connection, jobs) if view is not None]
+    queues = [queue] if queue is not None else backlog.queue_names(connection, backlog.MOST)
+    found = [view for view in views(connection, listed.newest(connection, queues, statuses, limit)) if view]
     return sorted(found, key=lambda view: view.created_at or "", reverse=True)[:limit]
-
-
-def _ids(connection: Any, queue: rq.Queue, status: str, limit: int) -> list[str]:
-    """The ids that came last into a queue or one of its registries."""
-    if status == "queued":
-        found = _members(connection, "lrange", queue.key, -limit, -1)
-    else:
-        found = _members(connection, "zrevrange", getattr(queue, f"{status}_job_registry").key, 0, limit - 1)
-    read = ids.of_execution if status == "started" else ids.read
-    return [job_id for job_id in map(read, found) if job_id]
-
-
-def _members(connection: Any, command: str, *args: Any) -> list[bytes]:
-    with connection.pipeline(transaction=False) as pipe:
-        getattr(pipe, command)(*args)
-        return checked.reply(pipe.execute(raise_on_error=False)[0], [])
 
 
 def views(connection: Any, jobs: Collection[str]) -> list[JobView | None]:

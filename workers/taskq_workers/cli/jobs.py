@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import click
 
-from taskq_workers.cli.job_view import STATUSES, JobView, newest
+from taskq.views.listed import STATUSES
+from taskq.views.short_ids import SHOWN
+from taskq_workers.cli.job_view import JobView, newest
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
 from taskq_workers.cli.said import put_json
-from taskq_workers.cli.tables import add_rows, ago, show, table
+from taskq_workers.cli.tables import Column, ago, short, show, table
+
+_JOBS = (
+    Column("id", long=SHOWN), Column("kind"), Column("status"), Column("queue", long=6),
+    Column("description", long=11), Column("items", rare=True, long=6), Column("created"),
+)  # fmt: skip
 
 
 @click.command()
@@ -39,8 +46,7 @@ def jobs(url: str, statuses: tuple[str, ...], queue_name: str | None, limit: int
         for view in found:
             put_json(view.to_dict())
     else:
-        made = table("Jobs", "id", "kind", "status", "queue", "description", "items", "created")
-        show(add_rows(made, map(_row, found)))
+        show(table("Jobs", _JOBS, map(_row, found)))
 
 
 def _row(view: JobView) -> tuple[object, ...]:
@@ -48,4 +54,4 @@ def _row(view: JobView) -> tuple[object, ...]:
     if view.items is not None:
         failed = f", {view.items.failed} failed" if view.items.failed else ""
         items = f"{view.items.done}/{view.items.total}{failed}"
-    return view.id, view.kind, view.status, view.queue, view.description, items, ago(view.created_at)
+    return short(view.id), view.kind, view.status, view.queue, view.description, items, ago(view.created_at)

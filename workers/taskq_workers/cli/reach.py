@@ -19,10 +19,12 @@ from taskq.redis import ids, reach
 from taskq.redis.connection import connect, default_url
 from taskq.redis.patience import says_damage
 from taskq.redis.urls import hide_password
-from taskq.views import backlog
+from taskq.views import listed, short_ids
 from taskq.views.escaped import escaped
+from taskq_workers.cli.job_view import newest
 
 _COMPLETED = 50  # ids offered by the shell's completion
+_LOOKED_AT = 500  # jobs among which these are found, the newest
 
 
 @contextmanager
@@ -62,12 +64,12 @@ def _clear(error: BaseException, url: str) -> TaskqError:
 
 
 def find_job(connection: Any, job_id: str) -> Job:
-    """The job with this id, a ``MapJob`` if it is a map.
+    """The job with this id, or whose id begins with this, a ``MapJob`` if it is a map.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is none, or more than one.
     """
-    job = fetch(job_id, connection, codec.Serializer)
+    job = fetch(short_ids.whole(connection, job_id), connection, codec.Serializer)
     if job is None:
         raise no_job(job_id)
     return job
@@ -82,24 +84,26 @@ def no_job(job_id: str) -> UsageError:
 
 
 def find_map(connection: Any, job_id: str) -> MapJob:
-    """The map with this id.
+    """The map with this id, or whose id begins with this.
 
     Raises:
-        UsageError: If there is none, or it is a plain job.
+        UsageError: If there is none, or more than one, or it is a plain job.
     """
     job = find_job(connection, job_id)
     if not isinstance(job, MapJob):
-        raise UsageError(f"the job {job_id} is a plain job, not a map: `taskq show {job_id}` shows it")
+        raise UsageError(f"the job {job.id} is a plain job, not a map: `taskq show {job.id}` shows it")
     return job
 
 
 def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """For the shell's completion: ids of maps that run or wait. Silent if there is no server."""
+    """For the shell's completion: ids of the newest jobs. Silent if there is no server."""
     try:
         with reached(ctx.params.get("url") or default_url()) as connection:
-            maps = [one for queue in backlog.read_queues(connection) for one in queue.maps]
+            found = newest(connection, listed.STATUSES, None, _LOOKED_AT)
     except Exception:  # noqa: BLE001 - a traceback in the middle of a command line helps nobody
         return []
     # The shell types what it is offered: nothing but what an id can be.
-    found = [one for one in maps if ids.read(one.id) and one.id.startswith(incomplete)]
-    return [CompletionItem(one.id, help=escaped(one.name)) for one in found[:_COMPLETED]]
+    offered = [one for one in found if ids.read(one.id) and one.id.startswith(incomplete)]
+    return [
+        CompletionItem(one.id, help=escaped(f"{one.status} {one.description}")) for one in offered[:_COMPLETED]
+    ]

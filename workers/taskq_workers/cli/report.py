@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from taskq.views import short_ids
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, reached
 from taskq_workers.cli.said import put
@@ -22,4 +23,4 @@ def report(job_id: str, url: str) -> None:
     from taskq_workers.report import render
 
     with reached(url) as connection:
-        put(render(connection, job_id), end="")
+        put(render(connection, short_ids.whole(connection, job_id)), end="")

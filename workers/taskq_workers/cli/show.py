@@ -14,13 +14,19 @@ from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
+from taskq.views import short_ids
 from taskq.views.error_groups import ErrorGroup
 from taskq_workers.cli.job_view import JobView, views
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, no_job, reached
 from taskq_workers.cli.said import put_json
-from taskq_workers.cli.tables import add_rows, ago, show, table
+from taskq_workers.cli.tables import Column, ago, show, table
 from taskq_workers.json_lines import error_of
+
+_ERRORS = (
+    Column("items", number=True), Column("exception", long=6), Column("where", long=6),
+    Column("sample item", long=6), Column("message", long=6),
+)  # fmt: skip
 
 
 @click.command(name="show")
@@ -43,7 +49,7 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
       taskq show ID --json
     """
     with reached(url) as connection:
-        [view] = views(connection, [job_id])
+        [view] = views(connection, [short_ids.whole(connection, job_id)])
         if view is None:
             raise no_job(job_id)
         details = _map(connection, view) if view.kind == "map" else _plain(connection, view)
@@ -114,8 +120,7 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
     if details.get("error"):
         parts.append(details["error"].rstrip())
     if groups := details.get("errors"):
-        made = table("Errors", "items", "exception", "where", "sample item", "message")
-        parts.append(add_rows(made, (_row(group) for group in groups)))
+        parts.append(table("Errors", _ERRORS, map(_row, groups)))
         if traceback:
             parts += [f"item {group.sample.index}:\n{group.sample.traceback.rstrip()}" for group in groups]
     return parts

@@ -13,11 +13,29 @@ from taskq.redis.services import ServiceInfo
 from taskq.views import activity, backlog
 from taskq.views.activity import Activity
 from taskq.views.backlog import MapLine, QueueLine
+from taskq.views.short_ids import SHOWN
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
 from taskq_workers.cli.said import put_json
-from taskq_workers.cli.tables import add_rows, duration, megabytes, show, table
+from taskq_workers.cli.tables import Column, duration, megabytes, short, show, table
 from taskq_workers.service import version
+
+_QUEUES = (
+    Column("queue", long=6), Column("waiting", number=True), Column("running", number=True),
+    Column("finished", number=True), Column("failed", number=True, rare=True),
+    Column("deferred", number=True, rare=True), Column("scheduled", number=True, rare=True),
+    Column("chunks", number=True, rare=True), Column("waited", rare=True), Column("behind", rare=True, long=6),
+)  # fmt: skip
+_SERVICES = (
+    Column("service", long=6), Column("host", long=6), Column("pid", number=True),
+    Column("processes", number=True), Column("queues", long=6), Column("busy", number=True),
+    Column("memory", number=True), Column("deaths", number=True, rare=True), Column("up"),
+)  # fmt: skip
+_MAPS = (
+    Column("map", long=SHOWN), Column("function", long=6), Column("queue", long=6), Column("status"),
+    Column("done", number=True), Column("failed", number=True, rare=True), Column("total", number=True),
+    Column("items/s", number=True), Column("left", rare=True), Column("chunks", number=True, rare=True),
+)  # fmt: skip
 
 
 @click.command()
@@ -60,29 +78,13 @@ def status(url: str, as_json: bool) -> None:
         show(f"Versions: {note}")
 
 
-def queues_table(queues: list[QueueLine], *, fold: bool = True) -> Table:
-    made = table(
-        "Queues",
-        "queue",
-        "waiting",
-        "running",
-        "finished",
-        "failed",
-        "deferred",
-        "scheduled",
-        "chunks",
-        "waited",
-        "behind",
-        fold=fold,
-    )
-    order = ("queued", "started", "finished", "failed", "deferred", "scheduled")
-    return add_rows(
-        made,
-        (
-            (one.name, *(one.jobs[name] for name in order), one.waiting + one.claimed, *_wait(one))
-            for one in queues
-        ),
-    )
+_STATUSES = ("queued", "started", "finished", "failed", "deferred", "scheduled")
+
+
+def queues_table(queues: list[QueueLine]) -> Table:
+    rows = [(one.name, *(one.jobs[name] for name in _STATUSES), one.waiting + one.claimed, *_wait(one))
+            for one in queues]  # fmt: skip
+    return table("Queues", _QUEUES, rows)
 
 
 def _wait(queue: QueueLine) -> tuple[str, str]:
@@ -91,7 +93,7 @@ def _wait(queue: QueueLine) -> tuple[str, str]:
 
 
 def services_table(infos: list[ServiceInfo], doing: dict[str, Activity], now: float) -> Table:
-    made = table("Services", "service", "host", "pid", "processes", "queues", "busy", "memory", "deaths", "up")
+    rows = []
     for info in infos:
         one = doing.get(info.name)
         told = ("", "", "")
@@ -99,22 +101,19 @@ def services_table(infos: list[ServiceInfo], doing: dict[str, Activity], now: fl
             memory = one.memory + sum(process.memory for process in one.processes)
             told = str(one.busy), megabytes(memory), str(sum(process.deaths for process in one.processes))
         up = duration(now - info.started)
-        add_rows(made, [(info.name, info.host, info.pid, info.processes, " ".join(info.queues), *told, up)])
-    return made
+        rows.append((info.name, info.host, info.pid, info.processes, " ".join(info.queues), *told, up))
+    return table("Services", _SERVICES, rows)
 
 
 def maps_table(queues: list[QueueLine]) -> Table:
-    made = table(
-        "Maps", "map", "function", "queue", "status", "done", "failed", "total", "items/s", "left", "chunks"
-    )
-    return add_rows(made, (_map_row(one) for queue in queues for one in queue.maps))
+    return table("Maps", _MAPS, (_map_row(one) for queue in queues for one in queue.maps))
 
 
 def _map_row(one: MapLine) -> tuple[object, ...]:
     progress = one.progress
     left = "" if progress.seconds_left is None else duration(progress.seconds_left)
     return (
-        one.id, one.name, one.queue, one.status, progress.done, progress.failed, progress.total,
+        short(one.id), one.name, one.queue, one.status, progress.done, progress.failed, progress.total,
         f"{progress.rate:,.1f}", left, one.waiting + one.claimed,
     )  # fmt: skip
 

@@ -24,14 +24,26 @@ from taskq.views import activity, backlog
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.backlog import MapLine, QueueLine
 from taskq.views.metrics import field
+from taskq.views.short_ids import SHOWN
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
 from taskq_workers.cli.status import queues_table
-from taskq_workers.cli.tables import add_rows, duration, megabytes, table
+from taskq_workers.cli.tables import Column, cut, duration, megabytes, short, table
 
-_BAR = 24  # columns
-_FRAME = 17  # lines of headings and borders
+_BARS = 24, 10  # columns of a map's bar: as a rule, and on a terminal of less than _ROOMY
+_ROOMY = 100
+_FRAME = 12  # lines of headings and borders
 _BUSY, _IDLE = "█", "·"
+
+_MAPS = (
+    Column("map", long=SHOWN), Column("function", long=6), Column("status"), Column("progress"),
+    Column("", number=True), Column("failed", number=True, rare=True), Column("items/s", number=True),
+    Column("left", rare=True),
+)  # fmt: skip
+_SERVICES = (
+    Column("host", long=6), Column("pid", number=True), Column("pool processes"), Column("busy", number=True),
+    Column("longest", rare=True), Column("memory", number=True), Column("deaths", number=True, rare=True),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,15 +67,15 @@ def look(connection: Any) -> Snapshot:
     return Snapshot(clock.read(now), items, backlog.read_queues(connection), activity.live(connection))
 
 
-def frame(now: Snapshot, before: Snapshot | None = None, lines: int = 1000) -> Group:
+def frame(now: Snapshot, before: Snapshot | None = None, lines: int = 1000, width: int = _ROOMY) -> Group:
     """The screen; rates are those since the snapshot ``before``. Maps that don't fit ``lines`` are counted."""
     maps = [one for queue in now.queues for one in queue.maps]
     room = max(1, lines - _FRAME - len(now.queues) - len(now.services))
     shown = maps[:room]
-    parts: list[Any] = [_head(now, before), _maps(shown)]
+    parts: list[Any] = [_head(now, before), _maps(shown, _BARS[width < _ROOMY])]
     if len(maps) > len(shown):
         parts.append(Text(f"... and {len(maps) - len(shown)} more"))
-    return Group(*parts, _services(now), queues_table(now.queues, fold=False))
+    return Group(*parts, _services(now), queues_table(now.queues))
 
 
 def _head(now: Snapshot, before: Snapshot | None) -> Text:
@@ -79,32 +91,29 @@ def _head(now: Snapshot, before: Snapshot | None) -> Text:
     return head
 
 
-def _maps(maps: list[MapLine]) -> Table:
-    made = table("Maps", "map", "function", "status", "progress", "", "failed", "items/s", "left", fold=False)
+def _maps(maps: list[MapLine], bar: int) -> Table:
+    rows = []
     for one in maps:
         progress = one.progress
-        bar = ProgressBar(total=max(1, progress.total), completed=progress.ended, width=_BAR)
+        shown = ProgressBar(total=max(1, progress.total), completed=progress.ended, width=bar)
         left = "" if progress.seconds_left is None else duration(progress.seconds_left)
         failed = Text(str(progress.failed), style="red" if progress.failed else "")
-        row = (one.id, one.name, one.status, bar, f"{progress.ended:,}/{progress.total:,}", failed,
-               f"{progress.rate:,.1f}", left)  # fmt: skip
-        add_rows(made, [row])
-    return made
+        rows.append((cut(short(one.id)), cut(one.name), one.status, shown,
+                     f"{progress.ended:,}/{progress.total:,}", failed, f"{progress.rate:,.1f}", left))  # fmt: skip
+    return table("Maps", _MAPS, rows)
 
 
 def _services(now: Snapshot) -> Table:
     """A service a line; of each pool process one mark: does it run something?"""
-    made = table("Services", "host", "pid", "pool processes", "busy", "longest", "memory", "deaths", fold=False)
+    rows = []
     for one in now.services:
         marks = Text("".join(_BUSY if process.job else _IDLE for process in one.processes), style="green")
         memory = one.memory + sum(process.memory for process in one.processes)
         deaths = sum(process.deaths for process in one.processes)
         running = f"{one.busy}/{len(one.processes)}"
         died = Text(str(deaths), style="red" if deaths else "")
-        add_rows(
-            made, [(one.host, one.pid, marks, running, _longest(one.processes, now.at), megabytes(memory), died)]
-        )
-    return made
+        rows.append((one.host, one.pid, marks, running, _longest(one.processes, now.at), megabytes(memory), died))
+    return table("Services", _SERVICES, rows)
 
 
 def _longest(processes: tuple[ProcessActivity, ...], now: float) -> str:
@@ -130,7 +139,7 @@ def top(url: str, interval: float, once: bool) -> None:
     with reached(url) as connection:
         snapshot = look(connection)
         if once or not sys.stdout.isatty():
-            console.print(frame(snapshot))
+            console.print(frame(snapshot, width=console.width))
             return
         with (
             suppress(KeyboardInterrupt),
@@ -139,7 +148,7 @@ def top(url: str, interval: float, once: bool) -> None:
         ):
             before = None
             while True:
-                live.update(frame(snapshot, before, console.height), refresh=True)
+                live.update(frame(snapshot, before, console.height, console.width), refresh=True)
                 if pressed(interval) == "q":
                     return
                 before, snapshot = snapshot, look(connection)
