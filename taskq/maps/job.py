@@ -254,7 +254,7 @@ class MapJob(Controlled):
             IndexError: If the map ended with fewer results.
             MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
-            OptionError: If the position is below 0.
+            OptionError: If the position is below 0, or no number, such as a slice.
             ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
             ReplacedError: If its id was pushed again.
             ServerError: If the server refuses, or can't be reached for 30 seconds.
@@ -263,6 +263,11 @@ class MapJob(Controlled):
             DamagedError: If the map's keys hold what taskq does not write there.
             ItemError: If the result can't be unpickled in this process.
         """
+        if not isinstance(position, int):
+            raise OptionError(
+                f"results are counted from 0, in the order of completion, not by {position!r}. Several at once: "
+                "job.result_list[2:4] of those there are, job.get()[2:4] in the order of the items"
+            )
         if position < 0:
             raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
         found, value = self._at(position)

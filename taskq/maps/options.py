@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.exceptions import TimeoutFormatError
-from rq.job import JobStatus
+from rq.job import JobStatus, Retry
 from rq.utils import parse_timeout
 
 from taskq.errors import OptionError
@@ -69,8 +70,10 @@ class MapOptions:
         """
         known = [name for name in cls.__dataclass_fields__ if name != "names"]
         if unknown := sorted(set(options) - set(known)):
+            near = difflib.get_close_matches(unknown[0], ["chunksize", *known], 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
             raise OptionError(
-                f"unknown option {', '.join(unknown)}; a map takes chunksize, {', '.join(known)}. "
+                f"unknown option {', '.join(unknown)}. {hint}A map takes chunksize, {', '.join(known)}. "
                 "Arguments for the function itself: functools.partial(fn, ...)."
             )
         return cls(**options, names=frozenset(options))
@@ -91,6 +94,8 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
 

@@ -10,7 +10,7 @@ from typing import Any
 from cloudpickle import list_registry_pickle_by_value
 
 from taskq.errors import FunctionError, ImportRefusedError, OptionError
-from taskq.payload import codec, imports
+from taskq.payload import codec, imports, names
 
 _LARGE = 1 << 20  # bytes of code and data that are not kept beside the loaded function
 _HERE = ".".join(platform.python_version_tuple()[:2])
@@ -38,7 +38,7 @@ class Function:
 
     @classmethod
     def of(cls, target: Any) -> Function:
-        """Prepare any callable, or a dotted path such as ``"package.module.function"``, for the journey.
+        """Prepare any callable, or a path such as ``"package.module.function"`` or ``"package.module:function"``.
 
         Raises:
             OptionError: If it is neither.
@@ -47,9 +47,12 @@ class Function:
         if isinstance(target, Function):
             return target
         if isinstance(target, str):
-            if "." not in target:
-                raise OptionError(f"{target!r} is not a dotted path such as 'package.module.function'")
-            return cls(target, None, by_value=False)
+            path = names.dotted(target)
+            if path is None:
+                raise OptionError(
+                    f"{target!r} is not a path such as 'package.module.function' or 'module:function'"
+                )
+            return cls(path, None, by_value=False)
         if not callable(target):
             raise OptionError(f"a function is needed, not {target!r}")
         name = display_name(target)

@@ -24,6 +24,7 @@ from typing import Any
 from rq.utils import import_attribute
 
 from taskq.errors import ImportRefusedError
+from taskq.payload import names
 
 BY_VALUE = "__main__"
 """The module to which functions sent by value are taken to belong."""
@@ -75,10 +76,13 @@ def resolve(path: str) -> Any:
 
     Raises:
         ImportRefusedError: As ``check`` and ``check_found``.
-        ValueError, ImportError: If there is nothing.
+        ImportError: If there is nothing; says what is missing.
     """
     check(path)
-    found = import_attribute(path)
+    try:
+        found = import_attribute(path)
+    except Exception as error:
+        raise ImportError(names.explain(path)) from error
     check_found(path, found)
     return found
 

@@ -154,6 +154,24 @@ def test_a_function_that_the_workers_do_not_have(url: str) -> None:
     assert "the function nowhere.nothing can't be loaded by the worker" in told.stderr
 
 
+def test_numbers_below_0_are_items(url: str) -> None:
+    told = taskq(url, "map", "builtins.abs", "-4", "-2.5", "-1e3", "--values", "--chunksize", "1", "-0.5")
+    assert (told.returncode, told.stdout.split()) == (exits.OK, ["4", "2.5", "1000.0", "0.5"]), told.stderr
+    told = taskq(url, "map", "builtins:len", "--values", "--", "-x", "--retry")
+    assert (told.returncode, told.stdout.split()) == (exits.OK, ["2", "7"]), told.stderr
+
+
+def test_what_fails_is_tried_again_and_what_takes_too_long_fails(url: str, tmp_path: Path) -> None:
+    told = taskq(url, "map", "time:sleep", str(LONG), "0", "--item-timeout", "0.2", "--chunksize", "1")
+    assert told.returncode == exits.ITEMS_FAILED
+    first, second = map(json.loads, told.stdout.splitlines())
+    assert (first["error"]["type"], second) == ("ItemTimeoutError", {"item": 1, "value": None})
+    job_id = taskq(url, "map", "time.sleep", "0", "--retry", "2", "--detach").stdout.strip()
+    job = MapJob.fetch(job_id, connection=Queue(url=url).connection)
+    assert job.retries_left == 2
+    assert job.wait(HANGS)
+
+
 def kept_of_jobs(connection: Any) -> set[bytes]:
     """The keys of jobs; those of workers come and go by themselves."""
     return {*connection.keys("rq:job:*"), *connection.keys("taskq:{*")}
@@ -164,7 +182,11 @@ def kept_of_jobs(connection: Any) -> set[bytes]:
     [
         (("math:sqrt",), "", exits.USAGE, "there is none"),
         (("math:sqrt", "1", "--range", "3"), "", exits.USAGE, "ITEMS and --range"),
-        (("math.sqrt", "1"), "", exits.USAGE, "MODULE:FUNCTION"),
+        (("sqrt", "1"), "", exits.USAGE, "MODULE:FUNCTION"),
+        (("math:sqrt", "-x"), "", exits.USAGE, "No such option '-x'"),
+        (("math:sqrt", "1", "--chunksiz=1"), "", exits.USAGE, "No such option '--chunksiz'. Did you mean"),
+        (("math:sqrt", "1", "--retry", "0"), "", exits.USAGE, "Invalid value for '--retry'"),
+        (("math:sqrt", "1", "--item-timeout", "0"), "", exits.USAGE, "Invalid value for '--item-timeout'"),
         (("math:sqrt", "--stdin", "json"), "1\n[\n", exits.ERROR, "line 2 of stdin is not JSON"),
         (("math:sqrt", "--stdin", "csv"), "a,b\n1\n", exits.ERROR, "line 2 of stdin has not as many fields"),
         (("math:sqrt", "1", "--job-timeout", "soon"), "", exits.ERROR, "can't be made with these options"),

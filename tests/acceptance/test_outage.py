@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import rq
 from rq import Callback
-from rq.executions import Execution
 from rq.job import JobStatus
 from rq.utils import now
 
@@ -92,8 +91,8 @@ def test_nothing_is_lost_and_nothing_runs_twice(queue: Queue, away: Callable[...
         before = now()
         away(first.touch)
         wait_until(lambda: all(map(ended, plain[:2])))
-        wait_until(lambda: queue.connection.hexists(state.worker.key, "queues"))
-        _rq_shows_the_truth(queue, state, plain[2:], before)
+        for one in plain[2:]:
+            wait_until(lambda one=one: _is_true(queue, state, one, before), "RQ's records are there again")  # type: ignore[misc]
         last.touch()
         assert job.get(timeout=HANGS) == [n * n for n in range(100, 140)]
         wait_until(lambda: all(map(ended, plain)))
@@ -105,20 +104,24 @@ def test_nothing_is_lost_and_nothing_runs_twice(queue: Queue, away: Callable[...
     assert not queue.connection.keys("rq:execution*")
 
 
-def _rq_shows_the_truth(queue: Queue, state: Any, running: list[Any], before: datetime) -> None:
-    """As if nothing had been: what runs is registered, with all that RQ knows of it."""
-    [worker] = rq.Worker.all(queue=queue)
-    assert worker.name == state.name
+def _is_true(queue: Queue, state: Any, job: Any, before: datetime) -> bool:
+    """As if nothing had been: what runs is registered, with all that RQ knows of it.
+
+    On a busy machine a heartbeat may be late, and then it is not for a moment, since RQ's records last so briefly
+    here: so nothing is cleaned by looking at it.
+    """
+    [worker] = rq.Worker.all(queue=queue) or [None]
+    if worker is None or job.get_status() != JobStatus.STARTED:
+        return False
     listed = {execution.job_id for execution in worker.get_current_executions()}
-    for job in running:
-        job.refresh()
-        assert job.get_status() == JobStatus.STARTED
-        assert job.id in queue.started_job_registry.get_job_ids()
-        assert job.id in listed
-        [execution] = job.get_executions()
-        found = Execution.fetch(execution.id, job.id, queue.connection)
-        assert found.worker_name == state.name
-        assert max(found.created_at, job.started_at) < before
+    executions = job.get_executions()
+    if job.id not in listed.intersection(queue.started_job_registry.get_job_ids(cleanup=False)) or not executions:
+        return False
+    [found] = executions
+    job.refresh()
+    assert (worker.name, found.worker_name) == (state.name, state.name)
+    assert max(found.created_at, job.started_at) < before
+    return True
 
 
 def test_who_dies_after_it_is_recovered(queue: Queue, away: Callable[..., None], tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ BAD: list[tuple[str, type[BaseException], Callable[[Queue], Any]]] = [
     ("bad job id", OptionError, lambda q: q.map(SQUARE, [1], job_id="a b")),
     ("braces in job id", OptionError, lambda q: q.map(SQUARE, [1], job_id="{a}")),
     ("job id a number", OptionError, lambda q: q.map(SQUARE, [1], job_id=7)),
+    ("retry a number", OptionError, lambda q: q.map(SQUARE, [1], retry=3)),
     ("unique without id", OptionError, lambda q: q.map(SQUARE, [1], unique=True)),
     ("timeout 0", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=0)),
     ("timeout -7", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=-7)),
@@ -259,8 +260,21 @@ def test_the_index_of_a_bad_item_is_named(any_queue: Queue) -> None:
 
 
 def test_unknown_options_are_answered_with_those_there_are(any_queue: Queue) -> None:
-    with pytest.raises(OptionError, match=r"unknown option chunk_size, x; .*chunksize.*job_timeout.*partial"):
+    with pytest.raises(
+        OptionError, match=r"unknown option chunk_size, x. Did you mean chunksize\? .*job_timeout.*partial"
+    ):
         any_queue.map(jobs.square, [1], chunk_size=1, x=2)
+
+
+def test_a_number_is_no_retry(any_queue: Queue) -> None:
+    with pytest.raises(OptionError, match=r"such as rq.Retry\(max=3\), not 3"):
+        any_queue.map(jobs.square, [1], retry=3)
+
+
+@pytest.mark.parametrize("position", [slice(2, 4), "1", -1, None])
+def test_results_are_counted_one_by_one(any_queue: Queue, position: Any) -> None:
+    with pytest.raises(OptionError, match=r"counted from 0.*job.result_list\["):
+        any_queue.map(jobs.square, range(4))[position]
 
 
 # -- ids -------------------------------------------------------------------------------------------

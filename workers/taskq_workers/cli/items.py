@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 import click
 
 from taskq.errors import UsageError
+
+_NEGATIVE = re.compile(r"-\d+(\.\d+)?([eE][+-]?\d+)?")  # as JSON has it
+
+
+class NegativeItems(click.Command):
+    """A command whose arguments may be negative numbers, which click takes for options."""
+
+    ignore_unknown_options = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, but that only what looks like no number is an unknown option."""
+        known = {name for one in self.get_params(ctx) for name in (*one.opts, *one.secondary_opts)}
+        for word in args[: args.index("--")] if "--" in args else args:
+            name = word.partition("=")[0]
+            if word.startswith("-") and word != "-" and name not in known and not _NEGATIVE.fullmatch(word):
+                raise click.NoSuchOption(name, possibilities=difflib.get_close_matches(name, known), ctx=ctx)
+        return super().parse_args(ctx, args)
 
 
 def items_of(arguments: tuple[str, ...], count: int | None, form: str | None, stdin: TextIO) -> Iterable[Any]:

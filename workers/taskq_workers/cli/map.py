@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 from typing import Any
 
 import click
+from rq.job import Retry
 
+from taskq.payload import names
 from taskq.queue import Queue
 from taskq_workers.cli.follow import Following, follow_options, show_of, wait_options
-from taskq_workers.cli.items import items_of
+from taskq_workers.cli.items import NegativeItems, items_of
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_map, reached
 from taskq_workers.cli.said import put, say
 
-_TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-
-@click.command(name="map")
+@click.command(name="map", cls=NegativeItems)
 @click.argument("target", metavar="MODULE:FUNCTION")
 @click.argument("items", nargs=-1)
 @url_option
@@ -30,6 +29,10 @@ _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
               "in the first one.")  # fmt: skip
 @click.option("--star", is_flag=True, help="Each item is a list of arguments.")
 @click.option("--chunksize", type=click.IntRange(min=1), help="Items that run together. [default: taskq picks it]")
+@click.option("--item-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Limit of each item. [default: none]")  # fmt: skip
+@click.option("--retry", "retries", type=click.IntRange(min=1), metavar="N",
+              help="How often what has failed is tried again at the end. [default: not at all]")  # fmt: skip
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
@@ -39,9 +42,9 @@ _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 @click.pass_context
 def map_command(
     ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
-    form: str | None, star: bool, chunksize: int | None, job_timeout: str | None, result_ttl: str | None,
-    job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
-    progress: bool | None,
+    form: str | None, star: bool, chunksize: int | None, item_timeout: float | None, retries: int | None,
+    job_timeout: str | None, result_ttl: str | None, job_id: str | None, detach: bool, as_completed: bool,
+    values: bool, cancel_on_interrupt: bool, progress: bool | None,
 ) -> None:  # fmt: skip
     """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
 
@@ -56,21 +59,26 @@ def map_command(
     \b
     Examples:
       taskq map math:sqrt 4 9 16
+      taskq map builtins:abs -4 -2.5 --item-timeout 10 --retry 2
       taskq map math:sqrt --range 1000 --values > roots.txt
       printf '%s\\n' alpha beta | taskq map builtins:len --stdin lines --as-completed
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
       taskq map math:factorial --range 500 --detach
     """
-    if not _TARGET.fullmatch(target):
+    function = names.dotted(target)
+    if function is None:
         raise click.UsageError(f"{target!r} is not of the form MODULE:FUNCTION, such as math:sqrt")
     # The locale is not asked: a file means the same everywhere. And csv reads line ends itself.
     stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
     source = items_of(items, count, form, stdin)
     options = {"job_timeout": job_timeout, "result_ttl": result_ttl, "job_id": job_id}
     given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
+    if item_timeout is not None:
+        given["item_timeout"] = item_timeout
+    if retries is not None:
+        given["retry"] = Retry(max=retries)
     with reached(url) as connection:
         queue = Queue(queue_name, connection=connection)
-        function = target.replace(":", ".")
         push = queue.starmap if star else queue.map
         try:
             job = push(function, source, chunksize=chunksize, **given)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import code
+import sys
+import types
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import click
 
+import taskq
 from taskq.redis.urls import hide_password
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import reached
@@ -23,12 +29,6 @@ def shell(url: str, queue_name: str) -> None:
     >>> job.get()
     [0, 1, 4, 9, 16, 25, 36, 49]
     """
-    import sys
-    import types
-    from pathlib import Path
-
-    import taskq
-
     with reached(url):
         pass  # it is there
     queue = taskq.Queue(queue_name, url=url)
@@ -42,15 +42,31 @@ def shell(url: str, queue_name: str) -> None:
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), vars(main))  # noqa: S102 - what a shell is for
         return
     banner = f"taskq {taskq.__version__}: q is {queue!r} on {hide_password(url)}; try q.map(fn, items)"
+    if not _in_ipython(vars(main), banner):
+        _in_python(vars(main), banner)
+
+
+def _in_ipython(namespace: dict[str, Any], banner: str) -> bool:
+    """Whether there is one."""
     try:
         from IPython import start_ipython
         from traitlets.config import Config
     except ImportError:
-        sys.path.insert(0, "")
-        code.interact(banner=banner, local=vars(main), exitmsg="")
-        return
-    config = (
-        Config()
-    )  # and the working directory, too, is where IPython always has it: behind Python's own modules
+        return False
+    # The working directory, too, is where IPython always has it: behind Python's own modules.
+    config = Config()
     config.TerminalInteractiveShell.banner1 = banner + "\n"
-    start_ipython(argv=[], user_ns=vars(main), config=config)
+    start_ipython(argv=[], user_ns=namespace, config=config)
+    return True
+
+
+def _in_python(namespace: dict[str, Any], banner: str) -> None:
+    """Python's own, which completes names as ``python`` does, where it can."""
+    sys.path.insert(0, "")
+    with suppress(ImportError):
+        import readline
+        from rlcompleter import Completer
+
+        readline.set_completer(Completer(namespace).complete)
+        readline.parse_and_bind("tab: complete")
+    code.interact(banner=banner, local=namespace, exitmsg="")
