@@ -15,6 +15,7 @@ from taskq.payload.results import codec_of
 from taskq.redis import clients, connection
 from taskq.redis.list_reader import ListReader
 from taskq.redis.patience import clear_errors
+from taskq.views import forms
 
 _BATCH = 1000  # elements written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for
@@ -116,6 +117,10 @@ class ResultList(Sequence[Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ResultList, (self.key, None, *self._place[1:])
+
+    def _repr_html_(self) -> str:
+        """For a notebook: its first elements."""
+        return forms.safely(self, lambda: forms.of_list(self.key, self[: forms.SHOWN], len(self)))
 
     def __repr__(self) -> str:
         count = len(self)

@@ -463,3 +463,9 @@ def fail_once(flag: str) -> str:
         path.touch()
         raise OSError("not yet")
     return "done"
+
+
+def fail_with_text(text: str) -> None:
+    """Raise an error of this text, if there is one."""
+    if text:
+        raise ValueError(text)

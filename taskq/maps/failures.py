@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from itertools import islice
 
 from taskq.maps.reader import MapReader
 from taskq.maps.spans_read import covered
 from taskq.payload.outcome import ItemFailure
 from taskq.redis.patience import clear_errors
+from taskq.views import forms
 
 _BATCH = 100  # error records read in one round trip: each may be large
 _SHOWN = 10  # in a repr
@@ -73,6 +75,10 @@ class Failures(Mapping[int, ItemFailure]):
 
     def values(self) -> ValuesView[ItemFailure]:
         return _Values(self)
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the first of them."""
+        return forms.safely(self, lambda: forms.of_failures([*islice(self.each(), forms.SHOWN)], len(self)))
 
     def __repr__(self) -> str:
         shown = [f"{failure.index}: {failure!r}" for failure, _ in zip(self.each(), range(_SHOWN), strict=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -36,7 +37,7 @@ from taskq.redis.kinds import MAP, kind_of, schema_of
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
-from taskq.views import activity
+from taskq.views import activity, forms
 from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
 from taskq.views.progress_bar import Move, Show, bar
@@ -156,7 +157,7 @@ class MapJob(Controlled):
 
     # -- results -------------------------------------------------------------------------------------
 
-    def get(self, timeout: float | None = None, errors: Errors = "raise") -> list[Any]:
+    def get(self, timeout: float | None = None, errors: Errors = "raise", progress: Show = False) -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
         Without a timeout, results are read while the map still runs, unless an item has failed and its error is to
@@ -167,6 +168,7 @@ class MapJob(Controlled):
             errors: ``"raise"`` the first failed item's exception, with the remote traceback as its cause, and a
                 note that says of which item it is; or ``"return"`` exceptions in the places of the missing
                 results.
+            progress: As of ``wait``. Results are read at the end then.
 
         Raises:
             WaitTimeoutError: If the map has not ended in time; says whether it goes on, or nobody works on it.
@@ -185,6 +187,10 @@ class MapJob(Controlled):
             Exception: Whatever else the first failed item raised.
         """
         _check_errors(errors)
+        if progress:
+            began = time.monotonic()
+            self.wait(timeout, progress)
+            timeout = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
         answer = self._answer(timeout, errors)
         if isinstance(answer, BaseException):
             raise answer
@@ -354,6 +360,16 @@ class MapJob(Controlled):
     def execution_registry(self) -> Executions:
         """RQ's; also for executions whose record is gone."""
         return Executions(self.id, self.connection)
+
+    def _repr_html_(self) -> str:
+        """For a notebook: how far it is, and what has failed of it."""
+
+        def form() -> str:
+            info, status = self.store.glance(), self.status_now()
+            said = status.value if status else "gone"
+            return forms.of_map(self.id, info.name, said, self.progress, self.store.groups())
+
+        return forms.safely(self, form)
 
     def __repr__(self) -> str:
         try:

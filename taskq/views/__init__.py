@@ -14,5 +14,6 @@ what people look at.
     error_groups  errors of one kind together
     progress      how far a map is
     progress_bar  the same as a bar
+    forms         what a notebook shows
     said          what the library says on stderr by itself
 """

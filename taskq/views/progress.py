@@ -17,6 +17,7 @@ class Progress:
         seconds_left: Estimated at that rate; None while there is none.
         busy: Pool processes that run something of this map, as services told within the last second.
         cores: Pool processes of all live services.
+        elapsed: Seconds since the map began to run; of one that has ended, until then.
     """
 
     done: int
@@ -26,6 +27,7 @@ class Progress:
     seconds_left: float | None
     busy: int = 0
     cores: int = 0
+    elapsed: float = 0.0
 
     @classmethod
     def since(
@@ -35,7 +37,8 @@ class Progress:
         ended = done + failed
         elapsed = now - started if started else 0.0
         rate = ended / elapsed if elapsed > 0 else 0.0
-        return cls(done, failed, total, rate, (total - ended) / rate if rate else None, busy, cores)
+        left = (total - ended) / rate if rate else None
+        return cls(done, failed, total, rate, left, busy, cores, max(0.0, elapsed))
 
     @property
     def ended(self) -> int:

@@ -1,18 +1,18 @@
 """Shows a map's progress on stderr: a bar on a terminal, HTML in a notebook, or plain lines if asked for.
 
-The notebook form is IPython's own display protocol and an HTML ``<progress>``: it needs no widgets, which rich
-and tqdm both do, works in every front end, and what it showed last stays in the saved notebook.
+The notebook form is IPython's own display protocol and HTML: it needs no widgets, which rich and tqdm both do,
+works in every front end, and what it showed last stays in the saved notebook.
 """
 
 from __future__ import annotations
 
-import html
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from taskq.views import forms
 from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
 from taskq.views.said import Unminded, put
@@ -85,7 +85,7 @@ def _notebook(name: str) -> Move:
     def write(progress: Progress) -> None:
         nonlocal handle
         text = f"{name} {progress}"
-        bundle = {"text/plain": text, "text/html": _html(name, progress)}
+        bundle = {"text/plain": text, "text/html": forms.line(name, progress)}
         if handle is None:
             handle = display(bundle, raw=True, display_id=True)
         else:
@@ -94,17 +94,9 @@ def _notebook(name: str) -> Move:
     return write
 
 
-def _html(name: str, progress: Progress) -> str:
-    title = html.escape(name)
-    return (
-        f'<label>{title} <progress value="{progress.ended}" max="{max(1, progress.total)}">'
-        f"</progress></label> {html.escape(str(progress))}"
-    )
-
-
 def _terminal(name: str) -> Iterator[Move]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     columns = (
@@ -114,6 +106,7 @@ def _terminal(name: str) -> Iterator[Move]:
         TextColumn("[red]{task.fields[failed]}"),
         TextColumn("{task.fields[rate]} items/s"),
         TextColumn("{task.fields[cores]}"),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     console: Any = Console(file=Unminded(sys.stderr))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ ASKS: dict[str, Callable[[MapJob], Any]] = {
     "get": lambda job: job.get(),
     "get in time": lambda job: job.get(timeout=HANGS),
     "wait": lambda job: job.wait() and job.get(),
-    "progress": lambda job: job.wait(progress="always") and job.get(),
+    "progress": lambda job: job.get(progress="always"),
     "iteration": sorted,
 }
 

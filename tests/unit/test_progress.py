@@ -153,7 +153,7 @@ def test_the_notebook_form(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         InteractiveShell.clear_instance()
     first, last = publisher.outputs
-    assert 'value="1" max="4"' in first["data"]["text/html"]
+    assert 'aria-valuenow="1" aria-valuemax="4"' in first["data"]["text/html"]
     assert "&lt;lambda&gt;" in first["data"]["text/html"]
     assert "2/2 cores busy" in first["data"]["text/plain"]
     assert last["update"]
