@@ -109,9 +109,7 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     # A process is killed: a red mark in the drawing, the same in words, and a death in the table of processes
     red = page.locator("#timeline").evaluate(RED_PIXELS)
     os.kill(worker.pool_pids[0], signal.SIGKILL)
-    expect(page.locator("#timeline")).to_have_attribute(
-        "aria-label", re.compile("1 processes died, 1 chunks run again")
-    )
+    expect(page.locator("#timeline")).to_have_attribute("aria-label", re.compile("1 died, 1 chunk run again"))
     page.locator("#timeline-text summary").click()
     died = page.locator("#timeline-table tr td:nth-child(5)")
     wait_until(lambda: sorted(died.all_text_contents()) == ["0", "1"])
@@ -127,13 +125,65 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     assert running.get_status() == "canceled"
 
     # Errors, and retry
-    expect(page.locator("#errors")).to_contain_text("ValueError at jobs.py")
+    expect(page.locator("#errors")).to_contain_text(
+        re.compile("ValueError not yet · at jobs.py.* · map fail_until")
+    )
     page.locator("#errors summary").click()
     expect(page.locator("#errors pre")).to_contain_text("not yet")
     flag.unlink()
     line_of(page, "fail_until").get_by_role("button", name="Retry").click()
     expect(line_of(page, "fail_until").locator(".status")).to_have_text("finished")
     assert failing.get() == [0, 1, 2, 3]
+
+
+SWATCH = "one => getComputedStyle(one).backgroundColor"
+
+
+def test_maps_are_found_and_each_has_its_page(
+    dashboard: Callable[..., str], page: Page, workers: Workers, real_queue: Queue
+) -> None:
+    address = dashboard()
+    first = real_queue.map(jobs.invert, [1, 0], chunksize=1)
+    second = real_queue.map(jobs.invert, [0, 0, 1], chunksize=1)
+    nowhere = real_queue.map("nosuchmodule.f", [1])
+    workers.ready(processes=2)
+    for job in (first, second, nowhere):
+        assert job.wait(HANGS)
+    page.goto(address)
+    expect(page.locator("#maps tr")).to_have_count(3)
+
+    # Why one has failed before any item; and what failed alike in two maps is one group
+    expect(line_of(page, "nosuchmodule").locator(".reason")).to_contain_text("there is no module nosuchmodule")
+    expect(page.locator("#errors summary")).to_have_count(1)
+    expect(page.locator("#errors summary")).to_contain_text(re.compile("3 . ZeroDivisionError.*division by zero"))
+
+    # Found by what is typed
+    page.locator("#search").fill("NOSUCH")
+    expect(page.locator("#maps tr")).to_have_count(1)
+    page.locator("#search").fill("")
+    expect(page.locator("#maps tr")).to_have_count(3)
+
+    # A page of its own, by its name, and by its address; in the colour that it always has
+    swatch = page.locator("#maps tr", has_text=second.id[:8]).locator(".swatch")
+    colour = swatch.evaluate(SWATCH)
+    page.locator("#maps tr", has_text=second.id[:8]).locator("a.name").click()
+    expect(page.locator("#only")).to_contain_text("Only the map invert")
+    for _ in range(2):
+        expect(page.locator("#maps tr")).to_have_count(1)
+        expect(page.locator("#maps tr")).to_contain_text("1 of 3 done, 2 failed")
+        expect(page.locator("#errors summary")).to_contain_text(re.compile("2 . ZeroDivisionError"))
+        assert page.locator("#maps .swatch").evaluate(SWATCH) == colour
+        assert page.url.endswith(f"#map/{second.id}")
+        page.reload()
+    page.goto(f"{address}/#map/{first.id[:8]}")
+    expect(page.locator("#maps tr")).to_contain_text("1 of 2 done, 1 failed")
+    page.locator("#only a").click()
+    expect(page.locator("#maps tr")).to_have_count(3)
+
+    # Jobs are there at once
+    page.locator("a[href='#jobs']").click()
+    expect(page.locator("#h-page")).to_contain_text("failed on default")
+    expect(page.locator("#jobs tr")).to_have_count(3)
 
 
 def test_it_survives_restarts(page: Page, workers: Workers, server: Server, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from taskq.views import activity
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.timeline import TimelineNote
 from taskq_workers import report
-from taskq_workers.dashboard import queues
+from taskq_workers.dashboard import maps, queues
 from taskq_workers.dashboard.actions import ActionError, cancel, retry
 from taskq_workers.dashboard.errors import groups_of
 from taskq_workers.dashboard.results import DownloadRefusedError, check, lines
@@ -49,6 +49,17 @@ def test_an_empty_server(any_queue: Queue) -> None:
     sections = read(any_queue)
     assert sections["maps"] == sections["services"] == sections["errors"] == sections["queues"] == []
     assert sections["cards"]["cores"] == sections["cards"]["pending"] == 0
+
+
+def test_one_map_is_found_however_old(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(3))
+    plain = any_queue.enqueue(jobs.square, 3)
+    any_queue.connection.delete(keys.MAPS)
+    found = maps.find(any_queue.connection, job.id)
+    assert found is not None
+    assert (found["id"], found["name"], found["total"], found["status"]) == (job.id, "square", 3, "queued")
+    for other in (plain.id, "nothing", "", "a b", "x" * 20_000):
+        assert maps.find(any_queue.connection, other) is None
 
 
 def test_a_map_that_waits_and_one_that_has_failed(any_queue: Queue) -> None:

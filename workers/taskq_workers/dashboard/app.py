@@ -27,9 +27,10 @@ from taskq.maps.store import MapStore
 from taskq.redis import checked
 from taskq.redis.connection import connect
 from taskq.redis.urls import hide_password
+from taskq.views import short_ids
 from taskq.views.metrics import CONTENT_TYPE, exposition
 from taskq_workers import report
-from taskq_workers.dashboard import queues, results
+from taskq_workers.dashboard import maps, queues, results
 from taskq_workers.dashboard.actions import ACTIONS, ActionError
 from taskq_workers.dashboard.errors import groups_of
 from taskq_workers.dashboard.feed import Feed
@@ -63,6 +64,7 @@ class Dashboard:
                 Route("/events", self._events),
                 Route("/jobs", self._jobs),
                 Route("/jobs/{job_id}/{action}", self._act, methods=["POST"]),
+                Route("/maps/{map_id}", self._map),
                 Route("/maps/{map_id}/errors", self._errors),
                 Route("/maps/{map_id}/report", self._report),
                 Route("/maps/{map_id}/results.jsonl", self._results),
@@ -109,6 +111,12 @@ class Dashboard:
         if action is None:
             return PlainTextResponse(f"no such action; there are: {', '.join(ACTIONS)}\n", 404)
         return JSONResponse({"done": action(self._connection, request.path_params["job_id"])})
+
+    def _map(self, request: Request) -> Response:
+        found = maps.find(self._connection, short_ids.whole(self._connection, request.path_params["map_id"]))
+        if found is None:
+            return PlainTextResponse(f"there is no map {request.path_params['map_id']}\n", 404)
+        return JSONResponse(found)
 
     def _errors(self, request: Request) -> Response:
         return JSONResponse(groups_of(self._connection, request.path_params["map_id"]))

@@ -7,9 +7,10 @@ from typing import Any
 
 from rq.job import Job, JobStatus
 
-from taskq.redis import checked
+from taskq.redis import checked, clock, ids
 from taskq.redis.checked import count, seconds, text
 from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.kinds import MAP
 from taskq_workers.dashboard.queues import FIELDS, MAX_TEXT, job_row
 from taskq_workers.dashboard.rates import Rates
 
@@ -84,3 +85,16 @@ class Maps:
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
             "refused": text(fields[MapField.REFUSED], MAX_TEXT),
         }  # fmt: skip
+
+
+def find(connection: Any, map_id: str) -> dict[str, Any] | None:
+    """The line of any map, however old; None if there is none of this id."""
+    if not ids.read(map_id):
+        return None
+    maps = Maps()
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.time()
+        maps.ask(pipe, [map_id])
+        now, *replies = pipe.execute(raise_on_error=False)
+    rows = maps.rows([map_id], replies, clock.read(now))
+    return rows[0] if rows and rows[0]["kind"] == MAP else None

@@ -42,6 +42,16 @@ export function clock(moment) {
   return sane(moment) ? new Date(moment * 1000).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" }) : "–";
 }
 
+// "1 chunk", "2 chunks".
+export const counted = (number, one, many = `${one}s`) => `${count(number)} ${sane(number) === 1 ? one : many}`;
+
+// The colour of a map or job, wherever and whenever it is seen: made of its id. Red says what is bad, and nothing else.
+export function colour(id) {
+  let hash = 2166136261; // FNV-1a
+  for (const sign of String(id)) hash = Math.imul(hash ^ sign.codePointAt(0), 16777619) >>> 0;
+  return `hsl(${25 + (hash % 310)} ${50 + ((hash >>> 9) % 3) * 10}% ${44 + ((hash >>> 12) % 3) * 6}%)`;
+}
+
 export const short = (id) => String(id).slice(0, 8);
 
 // Which pool process: the service's number on its host, and the place in it.

@@ -12,8 +12,17 @@ byId("queues-head").append(...PLACES.map((place) => make("th", { scope: "col" },
 export function drawQueues(queues) {
   fill(byId("queues"), queues, (queue) => queue.name, createQueue, updateQueue);
   show(byId("queues-empty"), !queues.length);
+  if (!where && queues.length) open(queues);
   const counts = queues.find((queue) => queue.name === where?.queue);
   if (where && counts && counts[where.place] !== where.counted) load();
+}
+
+// What somebody who comes here wants to see first: what runs, else what waits, else what has failed or ended.
+function open(queues) {
+  for (const place of ["started", "queued", "failed", "finished"]) {
+    const queue = queues.find((one) => one[place] > 0);
+    if (queue) { where = { queue: queue.name, place, page: 0 }; load(); return; }
+  }
 }
 
 function createQueue(queue) {

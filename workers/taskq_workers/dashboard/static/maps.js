@@ -1,13 +1,17 @@
 // One line for each map.
 import { act, settings } from "./actions.js";
 import { byId, fill, make, say, show } from "./dom.js";
-import { count, percent, rate, seconds, short } from "./format.js";
+import { clock, colour, count, percent, rate, seconds, short } from "./format.js";
 
 const ENDED = new Set(["finished", "failed", "stopped", "canceled"]);
 const FEW = 12;
 let all = false;
 let last = [];
 let clockNow = 0;
+let only = null; // the only map that is shown
+
+// Show one map only, whose line is this; null: all.
+export function showOnly(map) { only = map; }
 
 export function drawMaps(maps, now) {
   last = maps;
@@ -17,7 +21,9 @@ export function drawMaps(maps, now) {
   const ended = maps.filter((one) => ENDED.has(one.status));
   say(byId("n-active"), count(active.length));
   say(byId("n-ended"), count(ended.length));
-  const chosen = which === "active" ? active : which === "ended" ? ended : [...active, ...ended];
+  const wanted = byId("search").value.trim().toLowerCase();
+  const found = (one) => !wanted || [one.id, one.name, one.queue, one.status].some((text) => String(text).toLowerCase().includes(wanted));
+  const chosen = (only ? [only] : which === "active" ? active : which === "ended" ? ended : [...active, ...ended]).filter((one) => only || found(one));
   const shown = all ? chosen : chosen.slice(0, FEW);
   fill(byId("maps"), shown, (one) => one.id, create, update);
   say(byId("maps-empty").firstChild, maps.length ? "None of these. " : "No map yet. Push one from ");
@@ -28,6 +34,12 @@ export function drawMaps(maps, now) {
   say(byId("maps-more").firstElementChild, all ? "Show fewer" : `Show all ${count(chosen.length)}`);
 }
 
+byId("search").addEventListener("input", () => drawMaps(last, clockNow));
+byId("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const wanted = byId("search").value.trim();
+  if (/^[\w-]{4,}$/.test(wanted) && !byId("maps").children.length) location.hash = `#map/${encodeURIComponent(wanted)}`; // an older one
+});
 byId("filter").addEventListener("change", () => drawMaps(last, clockNow));
 byId("maps-more").firstElementChild.addEventListener("click", () => { all = !all; drawMaps(last, clockNow); });
 
@@ -37,9 +49,11 @@ function create(map) {
   const id = encodeURIComponent(map.id);
   const done = make("i"), failed = make("i");
   const bar = make("div", { className: "bar", role: "progressbar", "aria-label": `Progress of ${map.name}` }, done, failed);
+  const swatch = make("i", { className: "swatch", "aria-hidden": "true" });
+  swatch.style.background = colour(map.id);
   const row = make("tr", { role: "row" },
-    cell(make("span", { className: "name" }, map.name), make("span", { className: "sub" }, make("code", { title: map.id }, short(map.id)), " ", make("span"))),
-    cell(make("span", { className: "status" })),
+    cell(swatch, make("a", { className: "name", href: `#map/${id}` }, map.name), make("span", { className: "sub" }, make("code", { title: map.id }, short(map.id)), " ", make("span"))),
+    cell(make("span", { className: "status" }), make("span", { className: "sub reason" })),
     cell(bar, make("span", { className: "sub" })),
     make("td", { className: "n", role: "cell" }),
     make("td", { className: "n", role: "cell" }),
@@ -58,6 +72,7 @@ function update(row, map) {
   say(name.querySelector(".sub").lastChild, `on ${map.queue || "?"}`);
   status.firstChild.className = `status ${map.status}`;
   say(status.firstChild, map.refused && !ENDED.has(map.status) ? `${map.status}, refused by a worker` : map.status);
+  say(status.lastChild, map.reason);
   status.firstChild.title = map.reason || (map.refused && `refused by ${map.refused}`);
   const [bar, text] = progress.children;
   bar.setAttribute("aria-valuenow", map.total ? Math.round((100 * (map.done + map.failed)) / map.total) : 0);
@@ -67,6 +82,7 @@ function update(row, map) {
   say(text, `${count(map.done)} of ${count(map.total)} done${failed}, ${percent(map.done + map.failed, map.total)}`);
   say(speed, map.started ? `${rate(map.rate)}/s` : "–");
   const ended = ENDED.has(map.status);
+  time.title = map.started ? `started ${clock(map.started)}` : "";
   say(time, ended ? (map.ended && map.started ? `took ${seconds(map.ended - map.started)}` : "–")
     : map.left !== null ? `${seconds(map.left)} left` : map.created ? `for ${seconds(clockNow - map.created)}` : "–");
   say(retries, map.retries || map.retries_left ? `${map.retries} of ${map.retries + map.retries_left}` : "–");

@@ -2,15 +2,17 @@
 import { settings } from "./actions.js";
 import { byId, say, show } from "./dom.js";
 import { drawErrors } from "./errors.js";
-import { bytes, count, percent, rate, short } from "./format.js";
+import { bytes, count, counted, percent, rate, short } from "./format.js";
 import { drawQueues } from "./jobs.js";
-import { drawMaps } from "./maps.js";
+import { drawMaps, showOnly as showOnlyMap } from "./maps.js";
 import { drawServices } from "./services.js";
-import { addEntries, draw, forgetEntries, setServices } from "./timeline.js";
+import { addEntries, draw, forgetEntries, setServices, showOnly as showOnlyChunks } from "./timeline.js";
 
 const known = { maps: [], services: [], errors: [], queues: [], cards: null };
 const names = new Map();
 const nameOf = (job) => names.get(job) || short(job);
+const AGAIN = 2000; // milliseconds until a map that is not among the newest is asked for again
+let only = null; // the map that alone is shown: { id, line, errors, asked }
 
 function listen() {
   const source = new EventSource("/events");
@@ -45,24 +47,31 @@ function take(news) {
   if (!known.cards) return;
   const began = performance.now();
   const failed = [];
-  // A part that can't be drawn costs itself.
-  const part = (name, drawn) => {
-    try { drawn(); } catch (error) { failed.push(`${name} (${error.message})`); }
-  };
+  const part = (name, drawn) => guarded(failed, name, drawn);
   part("names", () => { for (const map of known.maps) names.set(map.id, map.name); });
   part("timeline", () => addEntries(news.timeline, news.gap));
   part("numbers", () => drawCards(known.cards));
   part("cores", () => setServices(known.services, known.at, nameOf));
+  look();
   part("maps", () => drawMaps(known.maps, known.at));
-  if (news.errors) part("errors", () => drawErrors(known.errors));
+  if (news.errors && !only) part("errors", () => drawErrors(known.errors, ""));
   part("services", () => drawServices(known.services, known.at, nameOf));
   if (news.queues) part("queues", () => drawQueues(known.queues));
   part("drawing", draw);
-  if (failed.length) tell(`Can't be shown, for something in Redis is not what it should be: ${failed.join(", ")}`);
+  own(failed);
   // For whoever measures the page: how many updates there were, and what the last one took.
   const told = document.documentElement.dataset;
   told.updates = Number(told.updates || 0) + 1;
   told.milliseconds = (performance.now() - began).toFixed(1);
+}
+
+// A part that can't be drawn costs itself.
+function guarded(failed, name, drawn) {
+  try { drawn(); } catch (error) { failed.push(`${name} (${error.message})`); }
+}
+
+function own(failed) {
+  if (failed.length) tell(`Can't be shown, for something in Redis is not what it should be: ${failed.join(", ")}`);
 }
 
 function tell(trouble) {
@@ -75,7 +84,7 @@ function drawCards(cards) {
   card("rate", rate(cards.rate), cards.job_rate >= 0.05 ? `${rate(cards.job_rate)} jobs/s` : "in the last 10 s");
   card("cores", `${count(cards.busy)} of ${count(cards.cores)}`, cards.cores ? percent(cards.busy, cards.cores) : "no worker");
   card("chunks", count(cards.pending + cards.claimed), `${count(cards.claimed)} claimed, ${count(cards.pending)} wait`);
-  card("failed", count(cards.failed), `${count(cards.failed_jobs)} failed jobs`);
+  card("failed", count(cards.failed), counted(cards.failed_jobs, "failed job"));
   byId("card-failed-box").className = cards.failed ? "bad" : "";
   const limit = cards.max_memory ? `of ${bytes(cards.max_memory)}` : "no limit set";
   card("memory", cards.memory ? bytes(cards.memory) : "unknown", !cards.memory ? "may not be asked" : cards.evicts ? `${limit}; may evict keys (${cards.policy}): set noeviction` : limit);
@@ -83,7 +92,45 @@ function drawCards(cards) {
   document.title = cards.active ? `${count(cards.active)} active · taskq` : "taskq";
 }
 
+// Have what is known of the only map shown; its errors, and it itself if it is none of the newest, are asked for.
+function look() {
+  if (only) ask(only).catch((error) => tell(`The map ${only?.id} can't be asked for: ${error.message}`));
+}
+
+async function ask(asked) {
+  const listed = known.maps.find((one) => one?.id === asked.id);
+  if (listed) asked.line = listed;
+  if (Date.now() - asked.at > AGAIN) {
+    asked.at = Date.now();
+    const path = `/maps/${encodeURIComponent(asked.id)}`;
+    if (!listed) {
+      const answer = await fetch(path);
+      if (answer.ok) { asked.line = await answer.json(); asked.id = asked.line.id; }
+      else tell(await answer.text());
+    }
+    const errors = asked.line && await fetch(`/maps/${encodeURIComponent(asked.id)}/errors`);
+    if (errors?.ok) asked.errors = (await errors.json()).map((one) => ({ ...one, map: asked.id, name: asked.line.name }));
+  }
+  if (asked !== only || !asked.line) return;
+  showOnlyMap(asked.line);
+  showOnlyChunks(asked.id);
+  say(byId("only").querySelector("b"), asked.line.name);
+  redraw(asked.errors, asked.id);
+}
+
+function redraw(errors, of) {
+  const failed = [];
+  guarded(failed, "maps", () => drawMaps(known.maps, known.at || 0));
+  guarded(failed, "errors", () => drawErrors(errors, of));
+  own(failed);
+}
+
 function view() {
+  const map = location.hash.match(/^#map\/([\w%.-]+)$/);
+  only = map ? { id: decodeURIComponent(map[1]), line: null, errors: [], at: 0 } : null;
+  show(byId("only"), only !== null);
+  if (only) look();
+  else { showOnlyMap(null); showOnlyChunks(""); redraw(known.errors, ""); }
   const name = location.hash === "#jobs" ? "jobs" : "overview";
   for (const one of ["overview", "jobs"]) show(byId(`view-${one}`), one === name);
   for (const link of document.querySelectorAll(".top nav a")) {

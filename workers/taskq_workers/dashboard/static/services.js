@@ -1,12 +1,12 @@
 // Services, and below each its pool processes.
 import { byId, fill, make, say, show } from "./dom.js";
-import { bytes, count, process, seconds } from "./format.js";
+import { bytes, count, counted, process, seconds } from "./format.js";
 
 export function drawServices(services, now, nameOf) {
   const rows = services.flatMap((service) => [
     { ...service, key: service.name, title: `Service ${service.place.split("-").pop()} on ${service.host}`,
       trouble: service.trouble,
-      runs: service.trouble || `${service.queues.join(", ")}; ${count(service.finished)} jobs done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
+      runs: service.trouble || `${service.queues.join(", ")}; ${counted(service.finished, "job")} done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
       sub: `process ${service.pid}, Python ${service.python}`, deaths: null, group: true },
     ...[...service.processes].sort((a, b) => a.lane - b.lane).map((one) => ({ ...one, key: `${service.name} ${one.lane}`, title: `Pool process ${process(service.place, one.lane)}`,
       sub: `process ${one.pid}`, runs: running(one, now, nameOf), group: false })),

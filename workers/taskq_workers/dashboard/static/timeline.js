@@ -1,15 +1,14 @@
 // The core timeline: a row for each pool process, a rectangle for each chunk.
 import { byId, fill, make, say, show } from "./dom.js";
-import { count, percent, process, seconds, short } from "./format.js";
+import { colour, count, counted, percent, process, seconds, short } from "./format.js";
 import { running } from "./services.js";
 
 const ROW = 24, HOST = 22, AXIS = 22, BAR = 16;
 const KEPT = 20000; // entries
 const LANES = 256, ROWS = 1000; // of a service and in all, that are drawn
-const HUES = ["#3d7edb", "#2a9d8f", "#b8860b", "#7a68d8", "#4f9d3a", "#c26ba8", "#0f93c4", "#8a7a5c", "#5b7083", "#a5892a"];
 
 const canvas = byId("timeline");
-const state = { entries: [], jobs: new Map(), services: [], span: 60, paused: 0, now: 0, skew: 0, chosen: null, gap: 0, nameOf: short };
+const state = { entries: [], only: "", services: [], span: 60, paused: 0, now: 0, skew: 0, chosen: null, gap: 0, nameOf: short };
 
 export function addEntries(timeline, gap) {
   for (const [row, job, chunk, start, length, items, failed, deaths, outcome] of timeline.entries) {
@@ -21,6 +20,11 @@ export function addEntries(timeline, gap) {
   if (state.entries.length > KEPT) state.entries.splice(0, state.entries.length - KEPT);
 }
 
+// Show the chunks of one map only; "": of all.
+export function showOnly(job) { state.only = job; state.chosen = null; drawTable(); draw(); }
+
+const seen = (entry) => !state.only || entry.job === state.only;
+
 export function forgetEntries() { state.entries = []; state.chosen = null; }
 
 export function setServices(services, now, nameOf) {
@@ -29,11 +33,6 @@ export function setServices(services, now, nameOf) {
 }
 
 function clock() { return state.paused || Date.now() / 1000 + state.skew; }
-
-function colour(job) {
-  if (!state.jobs.has(job)) state.jobs.set(job, HUES[state.jobs.size % HUES.length]);
-  return state.jobs.get(job);
-}
 
 // Hosts, and below each its processes: those registered, and those seen in the window.
 function layout(now) {
@@ -48,7 +47,7 @@ function layout(now) {
       add(service.host, service.place, lane, service.processes.find((one) => one.lane === lane));
     }
   }
-  for (const entry of state.entries) if (entry.end > now - state.span && rows.size < ROWS) add(entry.host, entry.place, entry.lane, null);
+  for (const entry of state.entries) if (seen(entry) && entry.end > now - state.span && rows.size < ROWS) add(entry.host, entry.place, entry.lane, null);
   const order = (a, b) => a.host.localeCompare(b.host) || a.place.localeCompare(b.place) || a.lane - b.lane;
   let y = 0, host = null;
   const lines = [];
@@ -94,11 +93,11 @@ export function draw() {
   const kills = [];
   for (const entry of state.entries) {
     const row = places.get(entry.key);
-    if (!row || entry.end < now - state.span || entry.start > now) continue;
+    if (!row || !seen(entry) || entry.end < now - state.span || entry.start > now) continue;
     if (entry.outcome !== "ok") kills.push([entry, row]);
     else chunk(pen, entry, x(entry.start), Math.min(width, x(entry.end)), row.y + 4, tone);
   }
-  for (const row of rows) if (row.info?.job) runs(pen, row.info, Math.max(0, x(row.info.since)), Math.min(width, x(Math.max(now, state.now))), row.y + 4);
+  for (const row of rows) if (row.info?.job && seen(row.info)) runs(pen, row.info, Math.max(0, x(row.info.since)), Math.min(width, x(Math.max(now, state.now))), row.y + 4);
   for (const [entry, row] of kills) killed(pen, entry, x, row.y + 4, tone);
   if (state.gap > now - state.span) { pen.fillStyle = tone.soft; pen.fillText("not all chunks before here are shown", Math.max(0, x(state.gap)) + 4, height + 15); }
 }
@@ -155,14 +154,14 @@ function drawTable() {
   const told = new Map(rows.map((row) => [row.key, { ...row, busy: 0, chunks: 0, items: 0, died: 0, again: 0 }]));
   for (const entry of state.entries) {
     const row = told.get(entry.key);
-    if (!row || entry.end < from) continue;
+    if (!row || !seen(entry) || entry.end < from) continue;
     row.busy += Math.max(0, Math.min(entry.end, now) - Math.max(entry.start, from));
     if (entry.outcome !== "ok") { row.died += 1; continue; }
     row.chunks += 1;
     row.items += entry.items;
     if (entry.deaths > 0) row.again += 1;
   }
-  for (const row of told.values()) if (row.info?.job) row.busy += Math.max(0, now - Math.max(row.info.since, from));
+  for (const row of told.values()) if (row.info?.job && seen(row.info)) row.busy += Math.max(0, now - Math.max(row.info.since, from));
   const all = [...told.values()];
   fill(byId("timeline-table"), all, (row) => row.key, () => make("tr", {}, ...["", "n", "n", "n", "n", "n", ""].map((className) => make("td", { className }))), (element, row) => {
     const texts = [`${row.host} ${process(row.place, row.lane)}`, percent(Math.min(row.busy, state.span), state.span), count(row.chunks), count(row.items),
@@ -170,12 +169,12 @@ function drawTable() {
     texts.forEach((text, position) => say(element.children[position], text));
   });
   const sum = (name) => all.reduce((total, row) => total + row[name], 0);
-  canvas.setAttribute("aria-label", `Timeline of ${all.length} pool processes over the last ${seconds(state.span)}: ${count(sum("chunks"))} chunks run, `
-    + `${count(sum("died"))} processes died, ${count(sum("again"))} chunks run again. Arrow keys step through the chunks; the table below says the same.`);
+  canvas.setAttribute("aria-label", `Timeline of ${counted(all.length, "pool process", "pool processes")} over the last ${seconds(state.span)}: ${counted(sum("chunks"), "chunk")} run, `
+    + `${count(sum("died"))} died, ${counted(sum("again"), "chunk")} run again. Arrow keys step through the chunks; the table below says the same.`);
 }
 
 function describe(entry) {
-  const what = entry.outcome === "ok" ? `${count(entry.items)} items in ${seconds(entry.end - entry.start)}${entry.failed ? `, ${count(entry.failed)} failed` : ""}`
+  const what = entry.outcome === "ok" ? `${counted(entry.items, "item")} in ${seconds(entry.end - entry.start)}${entry.failed ? `, ${count(entry.failed)} failed` : ""}`
     : `its process ${entry.outcome === "timeout" ? "was killed over its time limit" : "died"} after ${seconds(entry.end - entry.start)}`;
   const again = entry.deaths > 0 ? `; it had killed ${entry.deaths} before` : "";
   return `${state.nameOf(entry.job)}, chunk ${entry.chunk} on ${entry.host} ${process(entry.place, entry.lane)}: ${what}${again}`;
@@ -192,7 +191,7 @@ canvas.addEventListener("pointermove", (event) => {
   const at = now - state.span * (1 - (event.clientX - box.left) / box.width), y = event.clientY - box.top;
   const row = layout(now).rows.find((one) => y >= one.y && y < one.y + ROW);
   const slack = (state.span / box.width) * 2;
-  const found = row && state.entries.filter((one) => one.key === row.key && one.start - slack <= at && one.end + slack >= at);
+  const found = row && state.entries.filter((one) => seen(one) && one.key === row.key && one.start - slack <= at && one.end + slack >= at);
   choose(found?.find((one) => one.outcome !== "ok") || found?.pop() || null);
 });
 canvas.addEventListener("pointerleave", () => choose(null));
@@ -201,9 +200,9 @@ canvas.addEventListener("keydown", (event) => {
   if (event.key === "Escape") choose(null);
   if (!(event.key in steps)) return;
   event.preventDefault();
-  const seen = state.entries.filter((one) => one.end > clock() - state.span);
-  const at = seen.indexOf(state.chosen);
-  choose(seen[at < 0 ? seen.length - 1 : Math.min(seen.length - 1, Math.max(0, at + steps[event.key]))] || null);
+  const found = state.entries.filter((one) => seen(one) && one.end > clock() - state.span);
+  const at = found.indexOf(state.chosen);
+  choose(found[at < 0 ? found.length - 1 : Math.min(found.length - 1, Math.max(0, at + steps[event.key]))] || null);
 });
 byId("window").addEventListener("change", (event) => { state.span = Number(event.target.value); drawTable(); draw(); });
 byId("pause").addEventListener("click", (event) => {
