@@ -205,7 +205,7 @@ class Queue(rq.Queue):
             return super().enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
         with self.connection.pipeline() as pipe:
             super().enqueue_job(job, pipeline=pipe, at_front=at_front)
-            once.push(pipe, job)
+            once.execute(pipe)
         return job
 
     def _enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
@@ -214,7 +214,16 @@ class Queue(rq.Queue):
             return super()._enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
         with self.connection.pipeline() as pipe:
             super()._enqueue_job(job, pipeline=pipe, at_front=at_front)
-            once.push(pipe, job)
+            once.execute(pipe)
+        return job
+
+    def schedule_job(self, job: Job, datetime: datetime, pipeline: Any = None, unique: bool = False) -> Job:
+        """As RQ's, by which go ``enqueue_at`` and ``enqueue_in``."""
+        if pipeline is not None or unique:
+            return super().schedule_job(job, datetime, pipeline=pipeline, unique=unique)
+        with self.connection.pipeline() as pipe:
+            super().schedule_job(job, datetime, pipeline=pipe)
+            once.execute(pipe)
         return job
 
     def enqueue_many(
@@ -234,7 +243,7 @@ class Queue(rq.Queue):
             with _uncollected():
                 jobs: list[Job] = super().enqueue_many(datas, own if pipeline is None else pipeline, group_id)
             if jobs and pipeline is None:
-                once.push(own, jobs[0])
+                once.execute(own)
         return jobs
 
     def create_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:

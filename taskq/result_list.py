@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, overload
 
 from taskq.payload.results import codec_of
-from taskq.redis import clients, connection
+from taskq.redis import clients, connection, once
 from taskq.redis.list_reader import ListReader
 from taskq.redis.patience import clear_errors
 from taskq.views import forms
@@ -61,7 +61,7 @@ class ResultList(Sequence[Any]):
         Raises:
             PickleError: If it can't be pickled; nothing was added.
         """
-        self.connection.rpush(self.key, codec_of(*self._place).dumps(value, "the value"))
+        self._push([codec_of(*self._place).dumps(value, "the value")])
 
     @clear_errors
     def extend(self, values: Iterable[Any]) -> None:
@@ -73,7 +73,12 @@ class ResultList(Sequence[Any]):
         iterator = iter(list(self) if values is self else values)
         writer = codec_of(*self._place)
         while batch := [writer.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
-            self.connection.rpush(self.key, *batch)
+            self._push(batch)
+
+    def _push(self, batch: list[bytes]) -> None:
+        with self.connection.pipeline() as pipe:
+            pipe.rpush(self.key, *batch)
+            once.execute(pipe)
 
     @clear_errors
     def clear(self) -> None:

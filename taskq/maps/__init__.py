@@ -10,6 +10,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     producer    writing a map, and making all of it visible at once
     draft       a map that is being written
     job         ``MapJob``: waits, results, errors
+    requeue     has a failed job run again
     controlled  a map is cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
     store       all that is done to a map's keys: claim, commit, release, divide, close

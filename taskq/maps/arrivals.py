@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from taskq.errors import DamagedError
+from taskq.errors import DamagedError, ResultsGoneError
 from taskq.maps import spans_read
 from taskq.maps.reader import MapReader
 from taskq.maps.spans_read import SpansRead
@@ -49,6 +49,7 @@ class Arrivals:
         self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
         self._next = 0  # item index
         self._told: set[int] = set()  # failures, while they are few
+        self._failures = 0  # how many were told
 
     def new(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         """What has come since the last call.
@@ -78,11 +79,17 @@ class Arrivals:
         """See that all that was told is right; to be called at the end.
 
         Raises:
-            ResultsGoneError: If the server has lost some of what was read, and has others in their places.
+            ResultsGoneError: If the server has lost some of what was read, and has others in their places; or if
+                what had failed was tried again meanwhile, and has results now.
             DamagedError: If there are more results, or fewer, than spans tell of: then they are other items'.
         """
         self._spans.prove()
         end = self._store.at_end(self._spans.count, spans_read.BATCH)
+        if self._failures > end.info.failed:
+            raise ResultsGoneError(
+                f"the map {self._store.keys.id} was tried again meanwhile: of the {self._failures} items of which "
+                f"it was told that they have failed, {end.info.failed} have. Read its results again"
+            )
         told = self._position + sum(count for _start, count in end.spans)
         if told != end.results and len(end.spans) < spans_read.BATCH:
             raise DamagedError(
@@ -112,6 +119,7 @@ class Arrivals:
             for failure in found:
                 if failure is None:
                     return
+                self._failures += 1
                 yield Arrival(failure.index, failure=failure)
                 self._next += 1
             if not found:
@@ -133,4 +141,5 @@ class Arrivals:
         for failure in self._store.each_failure():
             if failure.index not in self._told:
                 self._told.add(failure.index)
+                self._failures += 1
                 yield Arrival(failure.index, failure=failure)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import rq
-from redis.exceptions import WatchError
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job
 
 from taskq.maps.reader import replaced
+from taskq.maps.requeue import put_back
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clients, keys
+from taskq.redis import clients, keys, once
 from taskq.redis.kinds import kind_of
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
@@ -145,20 +145,8 @@ class Controlled(SignedJob):
             rq.exceptions.InvalidJobOperation: If it has not failed.
             ReplacedError: If its id was pushed again.
         """
-        registry = self.failed_job_registry
-        queue = rq.Queue(self.origin, self.connection, job_class=type(self), serializer=self.serializer)
-
-        def act(pipe: Any) -> None:
-            if pipe.zscore(registry.key, self.id) is None:
-                raise InvalidJobOperation(f"the map {self.id} has not failed: there is nothing to run again")
-            # What RQ's own does in three steps, and with no pipeline: a map of this id may come between them.
-            self.started_at = self.ended_at = None
-            self._exc_info = ""
-            pipe.multi()
-            registry.remove(self, pipeline=pipe)
-            queue._enqueue_job(self, pipeline=pipe, at_front=at_front)  # noqa: SLF001 - enqueue_job asks for dependencies again
-
-        self._meant(act, registry.key)
+        kept = self.store.keys.all
+        self._meant(lambda pipe: put_back(self, pipe, at_front=at_front, kept=kept), self.failed_job_registry.key)
         return self
 
     def _meant(self, act: Callable[[Any], None], *others: str) -> None:
@@ -172,19 +160,16 @@ class Controlled(SignedJob):
         Raises:
             ReplacedError: If another map has got the id.
         """
-        with self.connection.pipeline() as pipe:
-            while True:
-                try:
-                    pipe.watch(self.key, *others)
-                    self._check_meant(pipe)
-                    act(pipe)
-                    pipe.execute()
-                except WatchError:  # it has just changed, or another one has taken its place
-                    continue
-                except InvalidJobOperation:
-                    self._check_meant(self.connection)  # it may be said of what has taken its place
-                    raise
-                return
+
+        def meant(pipe: Any) -> None:
+            self._check_meant(pipe)
+            act(pipe)
+
+        try:
+            once.transaction(self.connection, meant, self.key, *others)
+        except InvalidJobOperation:
+            self._check_meant(self.connection)  # it may be said of what has taken its place
+            raise
 
     def _check_meant(self, connection: Any) -> None:
         """See that RQ's job with this id is this map's, and not one that was pushed later.

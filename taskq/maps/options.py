@@ -17,6 +17,7 @@ from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
+LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
 NO_TIMEOUT = -1  # RQ's word for it; RQ's default of 180 s is meant for one call, not for a million
 _REFUSALS = (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, TimeoutFormatError)
 """What RQ raises at values it can't use."""
@@ -86,6 +87,11 @@ class MapOptions:
             Others: As RQ, if a value is of a type that can't be compared.
         """
         timeout, ttl = parse_timeout(self.job_timeout), parse_timeout(self.ttl)
+        times = {"job_timeout": timeout, "ttl": ttl, "result_ttl": parse_timeout(self.result_ttl),
+                 "failure_ttl": parse_timeout(self.failure_ttl)}  # fmt: skip
+        for name, seconds in times.items():
+            if seconds is not None and seconds > LONGEST:
+                raise ValueError(f"{name} must be {LONGEST:,} seconds at most")
         if timeout == 0 or (timeout is not None and timeout < NO_TIMEOUT):
             raise ValueError("job_timeout must be above 0, or -1 for none")
         if ttl is not None and ttl <= 0:

@@ -26,8 +26,9 @@ from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
 from taskq.maps.store import MapStore, function_codec
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
-from taskq.redis import services
+from taskq.redis import once, services
 from taskq.redis.keys import WRITING_TTL, MapField
+from taskq.redis.once import Receipt
 from taskq.views import tracing
 
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
@@ -136,11 +137,12 @@ def own_cores() -> int:
 
 
 def _announce(queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any]) -> None:
+    receipt = Receipt()
     with queue.connection.pipeline() as pipe:
         while True:
             try:
                 pipe.watch(job.key, draft.keys.hash)
-                if draft.is_announced(pipe):
+                if receipt.is_there(pipe) or draft.is_announced(pipe):
                     return  # and only the reply was lost
                 if options.unique and pipe.exists(job.key):
                     raise DuplicateJobError(f"a job with the id {job.id!r} exists")
@@ -152,6 +154,7 @@ def _announce(queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, f
                     return
                 queue.enqueue_job(job, pipeline=pipe, at_front=options.at_front)
                 draft.announce(pipe, fields, job.ttl)
+                receipt.write(pipe)
                 pipe.execute()
             except WatchError:  # a job that this one depends on has just changed, or no reply came: look again
                 job._status = JobStatus.QUEUED  # noqa: SLF001 - as RQ's own retry loop does
@@ -174,7 +177,7 @@ def _finish_empty(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
         draft.announce(pipe, fields, None)
         job.save(pipeline=pipe, include_result=False)
         job._handle_success(ttl, pipeline=pipe)  # noqa: SLF001 - what RQ calls for a job run in place
-        pipe.execute()
+        once.execute(pipe)
     job.store.close()
     job.cleanup(ttl)
     job.store.expire(ttl)

@@ -75,6 +75,7 @@ class SignedJob(Job):
 
     _kind = VALUE  # what RQ's code, which asks for the serializer, is about to read or write
     map_class: ClassVar[Any]  # ``MapJob``, which says so itself
+    put_back: ClassVar[Callable[[Any, bool], None]]  # of ``maps/requeue.py``, which says so itself
 
     @property
     def serializer(self) -> Any:
@@ -159,6 +160,17 @@ class SignedJob(Job):
         return isinstance(other, Job) and self.id == other.id  # of whatever class: RQ's asks for one of ours
 
     __hash__ = Job.__hash__
+
+    def requeue(self, at_front: bool = False) -> Job:
+        """As RQ's; once also where only the server's reply was lost.
+
+        Raises:
+            rq.exceptions.InvalidJobOperation: If it has not failed.
+        """
+        if self.has_rate_limit:  # it must acquire capacity first
+            return super().requeue(at_front)
+        type(self).put_back(self, at_front)
+        return self
 
     def get_meta(self, refresh: bool = True) -> dict[str, Any]:
         return self._as(META, lambda: super(SignedJob, self).get_meta(refresh))

@@ -46,6 +46,8 @@ taskq:services         hash    worker name -> JSON of a ServiceInfo           se
 taskq:schema           hash    the least and greatest schema in use, until      worker, producer  no
                                when that is fresh, and which one a worker
                                reserves that is just starting: see schema.py
+taskq:said:{thread}    string  what was drawn for the last transaction that a     producer          10 minutes
+                               producer's thread has made: see once.py
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
 taskq:activity         hash    worker name -> JSON of an Activity             service           -
@@ -74,6 +76,7 @@ IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
 LEASES = "taskq:leases"
 SERVICES = "taskq:services"
 SCHEMA = "taskq:schema"
+RECEIPT = "taskq:said:"  # and a name that a thread has drawn
 REFUSED = "taskq:refused"
 ACTIVITY = "taskq:activity"
 METRICS = "taskq:metrics"

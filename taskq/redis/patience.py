@@ -69,9 +69,11 @@ def says_state(error: BaseException) -> bool:
 class Patience(Retry):
     """Tries a command again for so many seconds: after lost connections, without memory, on a read-only replica.
 
-    A command whose reply was lost is said again. Neither maps nor plain jobs are enqueued twice by that (once.py);
-    but ``unique`` and rate-limited jobs, and what is pushed through a pipeline of the caller's, may be. Their id,
-    and so their result, is the same.
+    A command whose reply was lost is said again. By that, neither maps nor plain jobs are enqueued, scheduled or
+    requeued twice, nor is a value added twice to a ``ResultList`` (once.py); but ``unique`` and rate-limited jobs,
+    what is pushed through a pipeline of the caller's, what RQ's registries are told, and ``requeue`` of a job object that
+    ``enqueue`` has returned, may be. A job's id, and
+    with it its result, is the same.
 
     Args:
         seconds: None: for ever.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,3 +109,21 @@ def test_a_push_that_the_server_has_lost_is_not_followed_as_if_it_were_an_empty_
     any_queue.connection.delete(job.key)
     with pytest.raises(ResultsGoneError, match="Push it again"):
         Following(values=True).run(job)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_was_told_to_have_failed_has_a_result_now(any_queue: Queue, tmp_path: Path, in_order: bool) -> None:
+    """It was tried again between two looks."""
+    flag = tmp_path / "flag"
+    flag.touch()
+    job = any_queue.starmap(jobs.fail_until, [(str(flag), n) for n in range(3)], chunksize=1)
+    reading = Arrivals(job.store, in_order=in_order)
+    drain(any_queue)
+    assert [one.index for one in reading.new(failures=True, ended=True) if one.failure] == [2]
+    reading.check()
+    flag.unlink()
+    job.requeue()
+    drain(any_queue)
+    assert [one.failure for one in reading.new(failures=True, ended=True)] in ([], [None])
+    with pytest.raises(ResultsGoneError, match=r"tried again meanwhile: of the 1 items .* 0 have"):
+        reading.check()

@@ -27,7 +27,7 @@ from taskq import (
 )
 from taskq.maps.body import read_header
 from taskq.maps.options import MAP_RESULT_TTL
-from taskq.redis.keys import MAPS, WRITING_TTL
+from taskq.redis.keys import MAPS, RECEIPT, WRITING_TTL
 from taskq.redis.schema import SCHEMA
 from taskq.testing import drain
 from tests import jobs
@@ -35,8 +35,9 @@ from tests.waiting import HANGS
 
 
 def left(queue: Queue) -> set[str]:
-    """The keys in Redis, but for RQ's list of queues and our list of maps."""
-    return {key.decode() for key in queue.connection.keys("*")} - {"rq:queues", MAPS}
+    """The keys in Redis, but for RQ's list of queues, our list of maps, and receipts."""
+    found = {key.decode() for key in queue.connection.keys("*") if not key.startswith(RECEIPT.encode())}
+    return found - {"rq:queues", MAPS}
 
 
 def fields(queue: Queue, job: Job) -> dict[str, Any]:
@@ -211,6 +212,8 @@ BAD: list[tuple[str, type[BaseException], Callable[[Queue], Any]]] = [
     ("job id a number", OptionError, lambda q: q.map(SQUARE, [1], job_id=7)),
     ("retry a number", OptionError, lambda q: q.map(SQUARE, [1], retry=3)),
     ("unique without id", OptionError, lambda q: q.map(SQUARE, [1], unique=True)),
+    *((f"{name} for ever and ever", OptionError, lambda q, name=name: q.map(SQUARE, [1], **{name: 2**53}))
+      for name in ("ttl", "result_ttl", "failure_ttl", "job_timeout")),
     ("timeout 0", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=0)),
     ("timeout -7", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=-7)),
     ("timeout a word", OptionError, lambda q: q.map(SQUARE, [1], job_timeout="soon")),
@@ -342,7 +345,7 @@ def test_unique_against_a_plain_job(any_queue: Queue) -> None:
     plain = any_queue.enqueue(jobs.square, 2, job_id="mine")
     with pytest.raises(DuplicateJobError):
         any_queue.map(jobs.square, [1], job_id="mine", unique=True)
-    assert any_queue.connection.keys("taskq:*") == []
+    assert not [key for key in left(any_queue) if key.startswith("taskq:")]
     drain(any_queue)
     assert plain.return_value() == 4
 

@@ -10,7 +10,7 @@ import fakeredis
 import pytest
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from rq import Retry
+from rq import Repeat, Retry
 from rq.job import JobStatus
 
 from taskq import Queue
@@ -18,6 +18,7 @@ from taskq.redis import services
 from taskq.testing import running_worker
 from taskq_workers.service.rq.worker import RQWorker
 from tests import jobs
+from tests.acceptance.worker import runs_of
 from tests.integration.pretence import Deaf, deaf
 from tests.waiting import HANGS, LONG, wait_until
 
@@ -124,8 +125,13 @@ def test_the_time_limit_of_a_map_frees_its_guests_too(fake_queue: Queue, options
     with running_worker(fake_queue, processes=1) as one, running_worker(fake_queue, processes=1) as two:
         wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
         job = fake_queue.map(jobs.nap, [LONG] * 4, chunksize=1, job_timeout=LONG, **options)
-        wait_until(lambda: any(run.guest and run.flying for state in (one, two) for run in list(state.maps)))
-        [owned] = [run for state in (one, two) for run in list(state.maps) if not run.guest]
+
+        def runs(*, guest: bool) -> list[Any]:
+            return [run for state in (one, two) for run in list(state.maps) if run.guest is guest]
+
+        wait_until(lambda: any(run.flying for run in runs(guest=True)))
+        wait_until(lambda: runs(guest=False), "its owner has noted that it has begun it")
+        [owned] = runs(guest=False)
         owned.deadline = time.monotonic()  # its time is over now, and not while the processes are still starting
         wait_until(lambda: not one.taken and not two.taken)
         wait_until(lambda: all(lane.idle for state in (one, two) for lane in list(state.lanes)))
@@ -141,3 +147,29 @@ def test_a_dependent_that_was_left_ready_is_enqueued(fake_queue: Queue) -> None:
     assert fake_queue.move_dependents_to_ready(first)
     with running_worker(fake_queue, processes=1):
         wait_until(lambda: dependent.return_value(refresh=True) == 9)
+
+
+@pytest.mark.parametrize("kind", ["repeated", "asks for it"])
+def test_a_try_to_record_an_end_uses_up_no_run(real_queue: Queue, tmp_path: Path, kind: str) -> None:
+    """RQ counts in the job's object before it writes, and the server has no memory for a while."""
+    ledger, flag = tmp_path / "ledger", tmp_path / "flag"
+
+    def asks(ledger: str, n: int, flag: str) -> Retry:
+        jobs.run_until(ledger, n, flag)
+        return Retry(max=2)
+
+    function = jobs.run_until if kind == "repeated" else asks
+    options = {"repeat": Repeat(times=2)} if kind == "repeated" else {}
+    with running_worker(real_queue) as state:
+        job = real_queue.enqueue(function, str(ledger), 1, str(flag), **options)
+        wait_until(lambda: runs_of(ledger) == [1])
+        wait_until(lambda: job.get_status() == JobStatus.STARTED)
+        real_queue.connection.config_set("maxmemory", 1)
+        try:
+            flag.touch()
+            wait_until(lambda: state.failing, "several turns have failed")
+        finally:
+            real_queue.connection.config_set("maxmemory", 0)
+        wait_until(lambda: len(runs_of(ledger)) == 3)
+        wait_until(lambda: not state.taken and not real_queue.job_ids)
+    assert runs_of(ledger) == [1, 1, 1]

@@ -133,7 +133,7 @@ MUTATIONS = (
          "    if False:\n        # Redis has died"),
     ),
     _m(
-        "get() does not see that a list came back older", 33,
+        "get() does not see that a list came back older", 29,
         ("taskq/maps/gathering.py", "if self._known.find(1, start, start + count) >= 0:", "if False:"),
         ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
@@ -143,7 +143,7 @@ MUTATIONS = (
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 33,
+        "taskq attach does not see that a list came back older", 48,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
@@ -214,7 +214,7 @@ MUTATIONS = (
         ("taskq/maps/waiting.py", "until = time.monotonic() + look_again", "until = time.monotonic() + 3600.0"),
     ),
     _m(
-        "RQ's cleaning takes what is held for abandoned", 162,
+        "RQ's cleaning takes what is held for abandoned", 426,
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),

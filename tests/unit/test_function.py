@@ -117,7 +117,7 @@ def test_not_a_function(target: Any) -> None:
 
 @pytest.mark.parametrize("path", ["", "square"])
 def test_not_a_path(path: str) -> None:
-    with pytest.raises(OptionError, match="not a dotted path"):
+    with pytest.raises(OptionError, match="not a path such as"):
         Function.of(path)
 
 

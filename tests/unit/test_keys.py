@@ -72,6 +72,12 @@ def test_every_key_is_in_the_schema() -> None:
     schema = keys.__doc__ or ""
     of_map = MapKeys("id")
     channels = {of_map.events, of_map.end, keys.NOTES}
-    names = (free_list("name"), fetched("{worker}", "{queue}"), held("{worker}"), keys.OPEN + "{queue}")
+    names = (
+        free_list("name"),
+        fetched("{worker}", "{queue}"),
+        held("{worker}"),
+        keys.OPEN + "{queue}",
+        keys.RECEIPT + "{thread}",
+    )
     made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

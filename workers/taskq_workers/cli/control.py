@@ -8,7 +8,6 @@ import click
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
-from rq.registry import FailedJobRegistry
 
 from taskq.errors import UsageError
 from taskq.maps.job import ENDED, MapJob
@@ -70,14 +69,13 @@ def retry(job_ids: tuple[str, ...], url: str, at_front: bool) -> None:
     with reached(url) as connection:
         for job_id in job_ids:
             job = find_job(connection, job_id)
-            _retry(connection, job, at_front=at_front)
+            _retry(job, at_front=at_front)
             say(f"back in its queue: {job.id}; follow it with: taskq attach {job.id}")
 
 
-def _retry(connection: Any, job: Job, *, at_front: bool) -> None:
-    registry = FailedJobRegistry(job.origin, connection=connection, serializer=job.serializer)
+def _retry(job: Job, *, at_front: bool) -> None:
     try:
-        registry.requeue(job, at_front=at_front)
+        job.requeue(at_front=at_front)
     except InvalidJobOperation as error:
         status = job.get_status()
         state = status.value if status else "gone"

@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
-from rq.registry import FailedJobRegistry
 
 from taskq.errors import UsageError
 from taskq.maps.job import ENDED, MapJob
@@ -60,8 +59,7 @@ def retry(connection: Any, job_id: str) -> str:
         ActionError: If there is no such job, or it has not failed.
     """
     job = _job(connection, job_id)
-    registry = FailedJobRegistry(job.origin, connection=connection, serializer=SealedSerializer)
-    _do(lambda: registry.requeue(job), job_id)
+    _do(job.requeue, job_id)
     log.info("%s is tried again", job_id, extra={"action": "page_retry", "job": job_id})
     return f"{job_id} is on the queue {job.origin} again."
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
@@ -201,9 +202,10 @@ class RQWorker(BaseWorker):
         self.end(job)
         job._result = value
         registry = queue.started_job_registry
-        recorded = self._while_held(
-            execution, lambda: self.handle_job_success(job, queue, registry, execution), job
-        )
+        with self._counted_once(job, execution):
+            recorded = self._while_held(
+                execution, lambda: self.handle_job_success(job, queue, registry, execution), job
+            )
         if recorded:
             job.send_webhooks(JobStatus.FINISHED)
         return recorded
@@ -218,25 +220,17 @@ class RQWorker(BaseWorker):
         name = (job.description or "").partition("(")[0][:_NAME]
         why = error.strip().rpartition("\n")[2]
         log.warning("job %s (%s) failed: %s", job.id, name, why, extra={"action": "job_failed", "job": job.id})
-        before = job.retries_left, job.number_of_retries
-        recorded, ours = False, True
         self._stopped_job_id = job.id if stopped else None
 
         def record() -> None:
             self.handle_job_failure(job, queue, exc_string=error, execution=execution)
 
-        try:
+        with self._counted_once(job, execution):
             with self._hearing() as hidden:
                 ours = self._while_held(execution, record, job)
-            recorded = not self.holds(execution)
-        finally:
-            if not recorded:
-                self.executions[execution.id] = execution
-                job.retries_left, job.number_of_retries = before  # RQ has counted this try already
-        if not recorded:
-            raise (
-                hidden[0] if hidden else RedisConnectionError(f"the failure of job {job.id} could not be recorded")
-            )
+            if self.holds(execution):
+                not_recorded = RedisConnectionError(f"the failure of job {job.id} could not be recorded")
+                raise hidden[0] if hidden else not_recorded
         return ours
 
     def retry(self, job: Job, queue: rq.Queue, execution: Execution, outcome: JobOutcome) -> bool:
@@ -250,11 +244,24 @@ class RQWorker(BaseWorker):
         def record() -> None:
             self.handle_job_retry(job, queue, retry, registry, execution)
 
-        with self._hearing() as hidden:
-            ours = self._while_held(execution, record, job)
-        if hidden and self.holds(execution):
-            raise hidden[0]
+        with self._counted_once(job, execution):
+            with self._hearing() as hidden:
+                ours = self._while_held(execution, record, job)
+            if hidden and self.holds(execution):
+                raise hidden[0]
         return ours
+
+    @contextmanager
+    def _counted_once(self, job: Job, execution: Execution) -> Iterator[None]:
+        """Have each try to record this end begin with the counters as they are: RQ counts before it writes."""
+        names = ("retries_left", "number_of_retries", "repeats_left", "repeat_intervals", "enqueued_at", "_status")
+        before = {name: copy(getattr(job, name)) for name in names}
+        try:
+            yield
+        except BaseException:
+            self.executions[execution.id] = execution
+            vars(job).update(before)
+            raise
 
     @contextmanager
     def _hearing(self) -> Iterator[list[Exception]]:
