@@ -70,8 +70,8 @@ class Patience(Retry):
     """Tries a command again for so many seconds: after lost connections, without memory, on a read-only replica.
 
     A command whose reply was lost is said again. By that, neither maps nor plain jobs are enqueued, scheduled or
-    requeued twice, nor is a value added twice to a ``ResultList`` (once.py). But ``unique`` and rate-limited jobs may
-    be, what is pushed through a pipeline of the caller's, and what RQ's own objects do: its registries, and
+    requeued twice, nor is a value added twice to a ``ResultList`` (once.py). But ``unique`` and rate-limited jobs
+    may be, what is pushed through a pipeline of the caller's, and what RQ's own objects do: its registries, and
     ``requeue`` of a job as ``enqueue`` has returned it. A job's id, and with it its result, is the same then.
 
     Args:
