@@ -133,6 +133,7 @@ _LEFT = (  # RQ's keys and ours that may be there when nothing is going on: what
     (re.escape(keys.MAPS), _STAYS),
     (re.escape(keys.METRICS), _STAYS),
     (re.escape(keys.SCHEMA), _STAYS),
+    (re.escape(keys.RECEIPT) + "[0-9a-f]{16}", _ENDS),
     (r"rq:clean_(registries:.+|groups)", _ENDS),
 )
 
