@@ -109,7 +109,10 @@ def test_a_process_that_dies_at_any_moment_costs_only_the_job_that_ran(real_queu
     assert set(range(600)) - set(ran) <= set(failed)
 
 
-def test_what_waits_behind_a_long_job_goes_to_another_process(real_queue: Queue, batches: Batches) -> None:
+def test_what_waits_behind_a_long_job_goes_to_another_process(
+    real_queue: Queue, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "BATCH", (LONG, feeding.BATCH[1]))  # also where the machine is busy
     calls: list[tuple[Any, Any]] = [(jobs.square, (n,)) for n in range(60)]
     calls[10] = (jobs.nap, (LONG,))
     with running_worker(real_queue) as state:

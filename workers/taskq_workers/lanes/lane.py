@@ -236,7 +236,7 @@ class Lane:
             self._recall_at = math.inf  # it runs already, and its predecessor's end is on the way
             return []
         if not self._recalled:
-            self._marker.stop(self._batch or last)
+            self._marker.recall(self._batch or last)
             self._recalled, self._recall_at = True, time.monotonic() + _SETTLED
             return []
         if time.monotonic() < self._recall_at:

@@ -5,7 +5,7 @@ For each process there is a slot in a file that is mapped into memory. In front 
 written, before it sent them, what its tasks are. After the death of the service the manager reads both together,
 and knows what ran; what only waited has nothing to do with it.
 
-    slot:  6 numbers | which of the two texts is whole | text | text
+    slot:  8 numbers | which of the two texts is whole | text | text
     text:  of each task the process has: number, kind, id, execution or incarnation, range
 """
 
@@ -24,8 +24,8 @@ from typing import Any
 from taskq_workers.link import marker
 
 _SLOT = 1 << 14  # bytes of a slot
-_NUMBERS = 6
-_WHICH, _TEXT = 48, 64  # where the number of the whole text stands, and where the first begins
+_NUMBERS = 8
+_WHICH, _TEXT = 64, 72  # where the number of the whole text stands, and where the first begins
 _ROOM = (_SLOT - _TEXT) // 2 - 8  # bytes of a text
 BESIDE = 32  # processes that a service may have beside those which it has as a rule
 _TOO_MUCH = -1  # as the length of a text that has no room

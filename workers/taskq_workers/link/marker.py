@@ -9,6 +9,8 @@ Neither side ever waits for the other: each number has one writer, and is read w
                             NONE: no item runs
     SINCE    pool process   when that item began, as BEGAN
     STOP     service        tasks which should end before their next item (two: a lane has no more); ALL: any
+    FIRST,   service        the tasks that were taken back, while the process has not come to them: it may have any
+    LAST                    number of these still before it, behind one that runs long
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ UNBORN = -1
 ALL = -1
 NONE = -1
 
-_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO = range(6)
+_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO, _FIRST, _LAST = range(8)
 
 
 class Marker:
@@ -55,7 +57,8 @@ class Marker:
     def stops(self, task: int) -> bool:
         """Whether the service wants this task to end before its next item."""
         numbers = self._numbers
-        return numbers[_STOP] in (task, ALL) or numbers[_STOP_TOO] == task
+        asked = numbers[_STOP] in (task, ALL) or numbers[_STOP_TOO] == task
+        return asked or numbers[_FIRST] <= task <= numbers[_LAST]
 
     # -- of the service --------------------------------------------------------------------------------
 
@@ -85,6 +88,13 @@ class Marker:
         if self._numbers[_STOP] != ALL and task not in (self._numbers[_STOP], self._numbers[_STOP_TOO]):
             self._numbers[slot] = task  # in place of the older one
 
+    def recall(self, task: int) -> None:
+        """Ask the process not to begin this task, nor those that were taken back before and it has not come to."""
+        numbers = self._numbers
+        if not numbers[_LAST] or self.task > numbers[_LAST]:  # it has passed all of these
+            numbers[_FIRST] = task  # before LAST: until that is written, there are none
+        numbers[_LAST] = task
+
     def stop_all(self) -> None:
         """Ask every task, also those to come, to end before its next item."""
         self._numbers[_STOP] = ALL
@@ -92,7 +102,7 @@ class Marker:
 
 def fresh() -> array[int]:
     """The numbers of a process that is not ready yet."""
-    return array("q", [UNBORN, 0, NONE, 0, 0, 0])
+    return array("q", [UNBORN, 0, NONE, 0, 0, 0, 0, 0])
 
 
 def allot(ctx: Any) -> Any:
