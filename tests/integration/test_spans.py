@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry import trace
@@ -17,7 +19,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
 
 from taskq import Queue
+from taskq.payload.outcome import ChunkOutcome, Part
+from taskq.payload.ranges import Range
 from taskq.testing import running_worker
+from taskq.views.timeline import TimelineNote
+from taskq_workers.service.core.state import State
 from tests import jobs
 from tests.waiting import HANGS, wait_until
 
@@ -112,6 +118,19 @@ def test_a_guest_s_chunks_are_the_owner_s_children(
     chunks = named(spans, "chunk")
     assert {parent(chunk) for chunk in chunks} == {ids(run)}
     assert len({dict(chunk.attributes or {})["taskq.worker"] for chunk in chunks}) == 2
+
+
+def test_a_chunk_that_was_asked_back_as_it_began_has_no_span(spans: InMemorySpanExporter) -> None:
+    """Nothing of it has run; what runs of it later has."""
+    context = json.dumps({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+    run, claim, note = Mock(guest=False, context=context), Mock(range=Range(0, 2)), TimelineNote("h", "w", 1, 0)
+    for outcome in (
+        ChunkOutcome([], [], [], 1.0, 0.1, rest=[Part(Range(0, 2))]),
+        ChunkOutcome([b"x"], [(0, 1)], [], 2.0, 0.1, rest=[Part(Range(1, 1))]),
+    ):
+        State.committed(Mock(), run, claim, outcome, note)
+    [span] = named(spans, "chunk")
+    assert dict(span.attributes or {})["taskq.items"] == 1
 
 
 def test_nothing_is_imported_for_it() -> None:

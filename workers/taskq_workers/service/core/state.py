@@ -254,7 +254,7 @@ class State:
             run.asked_for_context = True  # it joined before the owner had said it
             with suppress(RedisError):
                 run.context = run.store.info().span
-        if run.context:
+        if run.context and (outcome.spans or outcome.failures):  # else it was asked back just as it began
             attributes = {"taskq.job": run.store.keys.id, "taskq.worker": note.worker, "host.name": note.host,
                           "process.pid": note.pid, "taskq.lane": note.lane}  # fmt: skip
             tracing.chunk(run.context, str(claim.range), outcome, attributes)
