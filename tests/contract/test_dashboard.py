@@ -58,6 +58,9 @@ def test_one_map_is_found_however_old(any_queue: Queue) -> None:
     found = maps.find(any_queue.connection, job.id)
     assert found is not None
     assert (found["id"], found["name"], found["total"], found["status"]) == (job.id, "square", 3, "queued")
+    any_queue.connection.hset(
+        "rq:job:a b", mapping={"taskq": "map", "status": "queued"}
+    )  # no job can have this id
     for other in (plain.id, "nothing", "", "a b", "x" * 20_000):
         assert maps.find(any_queue.connection, other) is None
 
