@@ -8,10 +8,10 @@ const FEW = 12;
 let all = false;
 let last = [];
 let clockNow = 0;
-let only = null; // the only map that is shown
+let only = null; // what alone is shown: one map, or none as long as nothing is known of it
 
-// Show one map only, whose line is this; null: all.
-export function showOnly(map) { only = map; }
+// Show these maps only; null: all.
+export function showOnly(maps) { only = maps; }
 
 export function drawMaps(maps, now) {
   last = maps;
@@ -23,7 +23,7 @@ export function drawMaps(maps, now) {
   say(byId("n-ended"), count(ended.length));
   const wanted = byId("search").value.trim().toLowerCase();
   const found = (one) => !wanted || [one.id, one.name, one.queue, one.status].some((text) => String(text).toLowerCase().includes(wanted));
-  const chosen = (only ? [only] : which === "active" ? active : which === "ended" ? ended : [...active, ...ended]).filter((one) => only || found(one));
+  const chosen = (only ?? (which === "active" ? active : which === "ended" ? ended : [...active, ...ended])).filter((one) => only || found(one));
   const shown = all ? chosen : chosen.slice(0, FEW);
   fill(byId("maps"), shown, (one) => one.id, create, update);
   say(byId("maps-empty").firstChild, maps.length ? "None of these. " : "No map yet. Push one from ");

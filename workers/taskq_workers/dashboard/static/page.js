@@ -112,7 +112,7 @@ async function ask(asked) {
     if (errors?.ok) asked.errors = (await errors.json()).map((one) => ({ ...one, map: asked.id, name: asked.line.name }));
   }
   if (asked !== only || !asked.line) return;
-  showOnlyMap(asked.line);
+  showOnlyMap([asked.line]);
   showOnlyChunks(asked.id);
   say(byId("only").querySelector("b"), asked.line.name);
   redraw(asked.errors, asked.id);
@@ -129,8 +129,11 @@ function view() {
   const map = location.hash.match(/^#map\/([\w%.-]+)$/);
   only = map ? { id: decodeURIComponent(map[1]), line: null, errors: [], at: 0 } : null;
   show(byId("only"), only !== null);
-  if (only) look();
-  else { showOnlyMap(null); showOnlyChunks(""); redraw(known.errors, ""); }
+  showOnlyMap(only && known.maps.filter((one) => one?.id === only.id)); // never the others, even while this one is asked for
+  showOnlyChunks(only ? only.id : "");
+  redraw(only ? [] : known.errors, only ? only.id : "");
+  if (only) say(byId("only").querySelector("b"), nameOf(only.id));
+  look();
   const name = location.hash === "#jobs" ? "jobs" : "overview";
   for (const one of ["overview", "jobs"]) show(byId(`view-${one}`), one === name);
   for (const link of document.querySelectorAll(".top nav a")) {
