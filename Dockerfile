@@ -13,14 +13,19 @@ WORKDIR /src
 COPY pyproject.toml ./
 RUN --mount=type=cache,target=/var/cache/pip \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*p['dependencies'], *p['optional-dependencies']['shell'], *p['optional-dependencies']['dashboard'], sep='\n')" > requirements.txt \
+print(*p['dependencies'], *p['optional-dependencies']['shell'], *p['optional-dependencies']['dashboard'], *p['optional-dependencies']['reload'], sep='\n')" > requirements.txt \
  && pip install -r requirements.txt
 
 COPY README.md LICENSE ./
 COPY taskq taskq
 COPY workers workers
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install ".[shell,dashboard]"
+    pip install ".[shell,dashboard,reload]"
+
+# What your own modules need, e.g. --build-arg PACKAGES="numpy pandas"
+ARG PACKAGES=""
+RUN --mount=type=cache,target=/var/cache/pip \
+    [ -z "$PACKAGES" ] || pip install $PACKAGES
 
 # A worker runs whatever it finds in Redis; it need not be root for that. The home is for IPython's history.
 RUN useradd --create-home --uid 1000 taskq

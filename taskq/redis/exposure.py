@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 from typing import Any
 
 from taskq.redis.urls import url_of
 
 log = logging.getLogger(__name__)
 
+PRIVATE = "TASKQ_PRIVATE_REDIS"  # 1: nobody reaches it but who may run code here anyway, wherever it is
+
 _warned: set[str] = set()
 
 
-def is_local(connection: Any) -> bool:
-    """Whether only this machine can be at the other end: a unix socket, or a loopback address."""
+def is_private(connection: Any) -> bool:
+    """Whether only those can reach the server who may run code here anyway.
+
+    That is so at a unix socket or a loopback address, which are this machine's; and where
+    ``TASKQ_PRIVATE_REDIS=1`` says so, as in the containers of the compose file. Nobody looks whether that is true.
+    """
+    if os.environ.get(PRIVATE) == "1":
+        return True
     options = connection.connection_pool.connection_kwargs
     host = options.get("host") or "localhost"
     if "path" in options or "server" in options or host == "localhost":  # "server": a fakeredis
@@ -26,7 +35,7 @@ def is_local(connection: Any) -> bool:
 
 
 def warn(connection: Any, *, signed: bool, variable: str) -> None:
-    """Warn, once in this process and for this server, if it is not local and nothing is signed.
+    """Warn, once in this process and for this server, if others may reach it and nothing is signed.
 
     Args:
         connection: To it.
@@ -34,7 +43,7 @@ def warn(connection: Any, *, signed: bool, variable: str) -> None:
         variable: Of the environment, where one is set.
     """
     url = url_of(connection)
-    if signed or is_local(connection) or url in _warned:
+    if signed or is_private(connection) or url in _warned:
         return
     _warned.add(url)
     log.warning(

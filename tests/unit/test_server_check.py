@@ -84,8 +84,8 @@ def test_a_user_without_config_or_info(caplog: pytest.LogCaptureFixture) -> None
         ("redis://localhost.example", False),
     ],
 )
-def test_what_is_local(url: str, local: bool) -> None:
-    assert exposure.is_local(redis.Redis.from_url(url)) is local
+def test_what_is_private(url: str, local: bool) -> None:
+    assert exposure.is_private(redis.Redis.from_url(url)) is local
 
 
 def test_one_loud_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -99,6 +99,17 @@ def test_one_loud_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     assert "NOT SIGNED" in record.message
     assert "TASKQ_SECRET_KEY is not set. Set it" in record.message
     assert "hunter2" not in record.message
+
+
+@pytest.mark.parametrize(("said", "warnings"), [("1", 0), ("0", 1), ("", 1)])
+def test_somebody_vouches_for_all_who_reach_it(
+    said: str, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(signing.VARIABLE, raising=False)
+    monkeypatch.setenv(exposure.PRIVATE, said)
+    monkeypatch.setattr(exposure, "_warned", set())
+    Queue(url="redis://redis.example/0")
+    assert len(caplog.records) == warnings
 
 
 def test_no_warning_with_a_key(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

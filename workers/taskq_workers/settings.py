@@ -76,6 +76,7 @@ class Settings:
         build: What the manager has read at its start (``build.py``); all of the worker's processes must be of it.
             "": that is not looked at.
         refusal_grace: Seconds for which a map that no live service can run waits for one that can.
+        reload: The services start afresh whenever a module in one of the folders changes.
     """
 
     url: str
@@ -95,6 +96,7 @@ class Settings:
     rq: RQOptions = field(default_factory=RQOptions)
     build: str = ""
     refusal_grace: float = 10.0
+    reload: bool = False
 
     def __post_init__(self) -> None:
         if not self.queues:

@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
+from taskq.errors import OptionError
 from taskq.payload import signing
 from taskq.redis import server
 from taskq.redis.connection import connect
@@ -48,6 +50,9 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               help="Replace a pool process that holds more MiB after a task; 0: never.")  # fmt: skip
 @click.option("--preload", multiple=True, envvar="TASKQ_PRELOAD", show_envvar=True, metavar="MODULE",
               help="Import once, for all pool processes; may be repeated.", show_default=False)  # fmt: skip
+@click.option("--reload", "reloads", is_flag=True, envvar="TASKQ_RELOAD", show_envvar=True,
+              help="Start the services afresh when a module in this folder, or in one of --path, "
+              "changes.")  # fmt: skip
 @click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
@@ -74,7 +79,7 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     refusal_grace: float, max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
+    reloads: bool, allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
     metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], with_server: bool,
     until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
@@ -96,6 +101,8 @@ def worker(
     options = LogOptions(level(given, log_level), log_format, given["date_format"])
     logs.to_stderr(options)
     url, queues, path = _configured(url, queues, given, at_home=not until_eof)
+    if reloads and find_spec("watchfiles") is None:
+        raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
     rq = read(given, path)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
@@ -109,6 +116,7 @@ def worker(
         until_eof or with_server, (metrics_host, metrics_port) if metrics_port else None, metrics_allow_host,
         options, rq,
         refusal_grace=0.0 if until_eof else refusal_grace,  # nobody else comes to a private server
+        reload=reloads,
     )  # fmt: skip
     _run(settings, embedded(url) if with_server else nullcontext(), given["pid"])
 

@@ -1,7 +1,8 @@
 """The results of a map as JSON lines, for the page's download.
 
 This is the only thing for which the page unpickles anything, and reading a pickle runs whatever it says. So it is
-done on request only, and only where strangers can't have written it: Redis is on this machine, or all is signed.
+done on request only, and only where strangers can't have written it: Redis is on this machine, it is said to be
+private, or all is signed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def check(connection: Any, map_id: str) -> None:
     Raises:
         DownloadRefusedError: If not; says what to do instead.
     """
-    if signing.keyring() or exposure.is_local(connection):
+    if signing.keyring() or exposure.is_private(connection):
         return
     raise DownloadRefusedError(
         "results are pickles, and reading one runs whatever somebody who can write to Redis has put into it. "

@@ -4,6 +4,7 @@ Imported by the command line. It forks, so it has no threads of its own and impo
 
     prepare         what comes before all else
     manager         cotyledon's master process
+    reload          what --reload does: a changed module hangs up on the manager
     respawn         how soon what died starts again
     scheduler       RQ's scheduler as a service
     metrics_server  /metrics and /health as a service

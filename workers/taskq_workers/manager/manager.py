@@ -80,6 +80,10 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
     def run(self) -> None:
         """Start the services, and supervise them until the end of this process."""
         threading.Thread(target=self._watch, name="oom kills", daemon=True).start()
+        if self._settings.reload:
+            from taskq_workers.manager.reload import Reload  # needs an extra, of which the command has made sure
+
+            Reload(self._settings.path).start()
         super().run()
 
     def _watch(self) -> None:
