@@ -77,6 +77,14 @@ def live(connection: Any) -> list[Activity]:
     return read_all(zip((name.encode() for name in alive), checked.reply(raw, [None] * len(alive)), strict=True))
 
 
+def of(connection: Any, name: str) -> Activity | None:
+    """What this service has said last; None: nothing."""
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.hget(keys.ACTIVITY, name)
+        [raw] = pipe.execute(raise_on_error=False)
+    return next(iter(read_all([(name.encode(), checked.reply(raw, None))])), None)
+
+
 def cores_on(connection: Any, job_id: str) -> tuple[int, int]:
     """How many pool processes run this job now, and how many there are."""
     found = [process for activity in live(connection) for process in activity.processes]

@@ -12,7 +12,12 @@ from typing import Any
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis import checked, keys
 
-OK, KILLED, TIMEOUT = "ok", "killed", "timeout"
+OK, KILLED, TIMEOUT, SERVICE = "ok", "killed", "timeout", "service"
+WORDS = {
+    KILLED: "its process died",
+    TIMEOUT: "its process was killed over its time limit",
+    SERVICE: "its service died",
+}
 _BATCH = 1000  # entries read in one round trip
 _DIGITS = 10  # of a lane, a process id, a number of items, ...
 _TEXTS = ("job", "host", "worker", "chunk", "outcome")
@@ -40,7 +45,7 @@ class TimelineEntry:
         worker: RQ worker name of the service.
         lane: Number of the pool process's place in its service.
         deaths: Processes that this chunk had killed before: above 0, this is a re-run.
-        outcome: ``"ok"``, or why the process died in it: ``"killed"``, ``"timeout"``.
+        outcome: ``"ok"``, or why the process died in it: one of ``WORDS``.
     """
 
     id: str

@@ -157,6 +157,11 @@ def test_maps_are_found_and_each_has_its_page(
     expect(page.locator("#errors summary")).to_have_count(1)
     expect(page.locator("#errors summary")).to_contain_text(re.compile("3 . ZeroDivisionError.*division by zero"))
 
+    # When it began
+    expect(line_of(page, second.id[:8]).locator("td").nth(4)).to_contain_text(
+        re.compile(r"took .*started \d+:\d\d:\d\d")
+    )
+
     # Found by what is typed
     page.locator("#search").fill("NOSUCH")
     expect(page.locator("#maps tr")).to_have_count(1)

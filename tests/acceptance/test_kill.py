@@ -11,9 +11,11 @@ import pytest
 import rq
 
 from taskq import MapJob, Queue
+from taskq.redis import clock
+from taskq.views import activity, timeline
 from taskq_workers.settings import MAX_DEATHS
 from tests import jobs, rq_jobs
-from tests.acceptance.worker import Worker, Workers, alive, repeated, runs_in, runs_of
+from tests.acceptance.worker import Worker, Workers, alive, repeated, run, runs_in, runs_of
 from tests.waiting import HANGS, LONG, wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -114,6 +116,29 @@ def test_service(workers: Workers, real_queue: Queue, ledger: Path, flag: Path, 
     wait_until(lambda: len(worker.infos) == services)
     assert owner.pid not in worker.service_pids
     check_registers(real_queue, worker)
+
+
+def test_a_killed_service_is_in_timeline_and_report(
+    workers: Workers, real_queue: Queue, ledger: Path, flag: Path
+) -> None:
+    workers.ready(processes=2)
+    job = push(real_queue, ledger, flag, processes=2)
+    connection = real_queue.connection
+
+    def waiting() -> set[int]:
+        """The items at which processes are, as the service has said last."""
+        chunks = (one.chunk for told in activity.live(connection) for one in told.processes)
+        return {int(chunk.partition(":")[0]) for chunk in chunks if chunk}
+
+    wait_until(lambda: len(waiting()) == 2 and min(waiting()) > 7)
+    [told] = activity.live(connection)
+    os.kill(told.pid, signal.SIGKILL)
+    check(job, ledger, flag, *(one.pid for one in told.processes))
+    entries = timeline.of_map(connection, job.id, 0, clock.ask(connection))
+    lost = {(one.lane, one.pid, one.outcome) for one in entries if one.worker == told.name and one.outcome != "ok"}
+    assert lost == {(one.lane, one.pid, "service") for one in told.processes}
+    report = run("report", job.id, TASKQ_URL=workers.url)
+    assert report.stdout.count("its service died") == 2
 
 
 def test_helping_service(workers: Workers, real_queue: Queue, ledger: Path, flag: Path) -> None:

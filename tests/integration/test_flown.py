@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from rq.job import JobStatus
 import taskq
 from taskq import Queue
 from taskq.maps.deaths import SERVICE, services
+from taskq.redis import clock
 from taskq.testing import running_worker
+from taskq.views import activity, timeline
+from taskq.views.activity import Activity, ProcessActivity
+from taskq.views.timeline import TimelineEntry
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link import flight
 from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown
@@ -166,3 +171,37 @@ def test_callbacks_are_in_the_record_as_what_they_are_called_for(
 def executions(queue: Queue) -> list[str]:
     [held] = queue.connection.keys("taskq:held:*")
     return [key.decode() for key in queue.connection.hkeys(held)]
+
+
+def tell(queue: Queue, name: str, at: float, *processes: ProcessActivity) -> None:
+    """Let it seem that the service has said so, last."""
+    activity.tell(queue.connection, Activity(name, "its host", 1, at, 0, 0.0, processes))
+
+
+def lost_runs(queue: Queue, evidence: Evidence) -> tuple[float, list[TimelineEntry]]:
+    """Now, and the entries of a dead service which held three ranges, and had said that one process runs one."""
+    job, now = queue.map(jobs.square, range(30), chunksize=10), clock.ask(queue.connection)
+    announce(queue, "dead")
+    begin(queue, "dead", run=False)
+    job.store.open("dead")
+    claim(job, "dead", 3)
+    running = ProcessActivity(1, 77, now - 60, 0, 0.0, job=job.id, chunk="0:10", since=now - 30)
+    ended = ProcessActivity(0, 76, now - 60, 0, 0.0, job=job.id, chunk="30:10", since=now - 30)
+    tell(queue, "dead", now - 20, ended, running)
+    recovery.recover(queue.connection, "dead", replace(evidence, ran=evidence.ran and ran(job, "10:10", 13).ran))
+    return now, list(timeline.of_map(queue.connection, job.id, 0, now))
+
+
+def test_what_a_dead_service_ran_is_in_the_timeline(any_queue: Queue) -> None:
+    now, entries = lost_runs(any_queue, Evidence("SIGKILL", "a host", (Flown(CHUNK, "", "", "", None),)))
+    told, recorded = sorted(entries, key=lambda entry: entry.start)
+    assert (told.chunk, told.lane, told.pid, told.host, told.outcome) == ("0:10", 1, 77, "a host", "service")
+    assert told.start == pytest.approx(now - 30)
+    assert told.end >= now, "its manager saw it die"
+    assert (recorded.chunk, recorded.start, recorded.outcome) == ("10:10", recorded.end, "service")
+
+
+def test_of_a_service_lost_with_its_host_the_last_word_is_what_is_known(any_queue: Queue) -> None:
+    now, [entry] = lost_runs(any_queue, recovery.LOST)
+    assert (entry.chunk, entry.lane, entry.host, entry.outcome) == ("0:10", 1, "its host", "service")
+    assert (entry.start, entry.end) == (pytest.approx(now - 30), pytest.approx(now - 20))

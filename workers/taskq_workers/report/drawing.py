@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from taskq.views.timeline import OK, TimelineEntry
+from taskq.views.timeline import OK, WORDS, TimelineEntry
 from taskq_workers.report.read import MapReport, ProcessRow
 
 WIDTH = 1000.0  # units of the SVG
@@ -72,9 +72,8 @@ def _shapes(row: ProcessRow, y: float, start: float, scale: float) -> Iterator[S
         x, width = (entry.start - start) * scale, max(LEAST, (entry.end - entry.start) * scale)
         title = f"chunk {entry.chunk}: {entry.items} items, {entry.end - entry.start:.3f} s"
         if entry.outcome != OK:
-            yield Shape(
-                x, y, max(width, 2.0), "killed", 1, f"chunk {entry.chunk}: its process died ({entry.outcome})"
-            )
+            died = WORDS.get(entry.outcome, entry.outcome)
+            yield Shape(x, y, max(width, 2.0), "killed", 1, f"chunk {entry.chunk}: {died}")
         elif entry.failed:
             yield Shape(x, y, width, "failed", 1, f"{title}, {entry.failed} failed")
         elif entry.deaths:

@@ -38,8 +38,11 @@ export function percent(part, whole) {
   return sane(whole) ? `${Math.round((100 * sane(part)) / whole)} %` : "–";
 }
 
-export function clock(moment) {
-  return sane(moment) ? new Date(moment * 1000).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" }) : "–";
+// A moment; without its day if that is today's.
+export function clock(moment, now) {
+  if (!sane(moment)) return "–";
+  const one = new Date(moment * 1000), today = sane(now) && new Date(now * 1000).toDateString() === one.toDateString();
+  return today ? one.toLocaleTimeString(undefined, { timeStyle: "medium" }) : one.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
 }
 
 // "1 chunk", "2 chunks".

@@ -56,7 +56,7 @@ function create(map) {
     cell(make("span", { className: "status" }), make("span", { className: "sub reason" })),
     cell(bar, make("span", { className: "sub" })),
     make("td", { className: "n", role: "cell" }),
-    make("td", { className: "n", role: "cell" }),
+    make("td", { className: "n", role: "cell" }, make("span"), make("span", { className: "sub" })),
     make("td", { className: "n", role: "cell" }),
     make("td", { className: "acts", role: "cell" },
       make("button", { onclick: () => act(map.id, map.name, "cancel"), "aria-label": `Cancel ${map.name}` }, "Cancel"),
@@ -82,8 +82,8 @@ function update(row, map) {
   say(text, `${count(map.done)} of ${count(map.total)} done${failed}, ${percent(map.done + map.failed, map.total)}`);
   say(speed, map.started ? `${rate(map.rate)}/s` : "–");
   const ended = ENDED.has(map.status);
-  time.title = map.started ? `started ${clock(map.started)}` : "";
-  say(time, ended ? (map.ended && map.started ? `took ${seconds(map.ended - map.started)}` : "–")
+  say(time.lastChild, map.started ? `started ${clock(map.started, clockNow)}` : "");
+  say(time.firstChild, ended ? (map.ended && map.started ? `took ${seconds(map.ended - map.started)}` : "–")
     : map.left !== null ? `${seconds(map.left)} left` : map.created ? `for ${seconds(clockNow - map.created)}` : "–");
   say(retries, map.retries || map.retries_left ? `${map.retries} of ${map.retries + map.retries_left}` : "–");
   const [cancel, retry, results, report] = acts.children;

@@ -175,7 +175,7 @@ function drawTable() {
 
 function describe(entry) {
   const what = entry.outcome === "ok" ? `${counted(entry.items, "item")} in ${seconds(entry.end - entry.start)}${entry.failed ? `, ${count(entry.failed)} failed` : ""}`
-    : `its process ${entry.outcome === "timeout" ? "was killed over its time limit" : "died"} after ${seconds(entry.end - entry.start)}`;
+    : `${{ timeout: "its process was killed over its time limit", service: "its service died" }[entry.outcome] || "its process died"} after ${seconds(entry.end - entry.start)}`;
   const again = entry.deaths > 0 ? `; it had killed ${entry.deaths} before` : "";
   return `${state.nameOf(entry.job)}, chunk ${entry.chunk} on ${entry.host} ${process(entry.place, entry.lane)}: ${what}${again}`;
 }

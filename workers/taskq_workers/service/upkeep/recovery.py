@@ -35,7 +35,7 @@ from taskq.redis.lua import Scripts
 from taskq.views import metrics
 from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, is_damage
-from taskq_workers.service.upkeep import suspect
+from taskq_workers.service.upkeep import lost_runs, suspect
 from taskq_workers.service.upkeep.evidence import LOST, Evidence, Trace
 
 log = logging.getLogger(__name__)
@@ -194,9 +194,10 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
     """Give back the claims of a worker on a map, those that ran when it died with one death more."""
     if died is None:
         return store.release_all(name)
-    incarnation, traces = store.known.incarnation, {}
+    incarnation, traces, held = store.known.incarnation, {}, []
 
     def noted(claim: Claim) -> int:
+        held.append(claim)
         name = str(claim.range)
         number = after_service(claim.deaths, died.ran_chunk(incarnation, name))
         if services_of(number) > services_of(claim.deaths):
@@ -207,6 +208,9 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
     if traces:
         with contained(f"the causes of deaths with the map {store.keys.id}"):
             store.note_traces(traces)
+    if held:
+        with contained(f"the timeline of the map {store.keys.id}"):
+            lost_runs.note(store, name, held, died)
     return released
 
 
