@@ -32,6 +32,13 @@ from taskq.views import short_ids, tracing
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
+_OBJECTS = (
+    ("retry", "max", "Retry(max=3)"),
+    ("repeat", "times", "Repeat(times=3)"),
+    ("rate_limit", "concurrency", "RateLimit('name', concurrency=2)"),
+)  # option, what RQ takes from it, how one is made
+
+
 class Queue(rq.Queue):
     """An RQ queue whose jobs may be maps, and whose functions need not be importable by the workers.
 
@@ -250,11 +257,13 @@ class Queue(rq.Queue):
         """RQ's ``create_job``; all other ways of enqueuing lead through here.
 
         Raises:
-            OptionError: If the job id has other characters than letters, digits, ``_`` and ``-``.
+            OptionError: If the job id has other characters than letters, digits, ``_`` and ``-``; if ``retry``,
+                ``repeat`` or ``rate_limit`` is a number, say, and not RQ's object.
             PickleError: If the function or an argument can't be pickled.
         """
         if isinstance(kwargs.get("depends_on"), MapJob):
             kwargs["depends_on"] = [kwargs["depends_on"]]
+        _check_objects(kwargs)
         try:
             func = for_rq(func)
             job = self._create(func, *args, **_named(func, kwargs))
@@ -287,6 +296,18 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def _check_objects(options: dict[str, Any]) -> None:
+    """See that options which RQ has objects for are such objects; RQ itself would fail with an AttributeError.
+
+    Raises:
+        OptionError: If one is not.
+    """
+    for name, attribute, example in _OBJECTS:
+        given = options.get(name)
+        if given and not hasattr(given, attribute):
+            raise OptionError(f"{name} must be RQ's {example.partition('(')[0]}, such as rq.{example}, not {given!r}")
 
 
 def _named(target: Any, options: dict[str, Any]) -> dict[str, Any]:

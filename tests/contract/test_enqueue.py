@@ -302,3 +302,18 @@ def test_a_synchronous_queue(any_queue: Queue) -> None:
 def test_bad_queue_names(any_queue: Queue, name: Any) -> None:
     with pytest.raises(OptionError, match="a queue's name"):
         Queue(name, connection=any_queue.connection)
+
+
+@pytest.mark.parametrize("options", [{"retry": 3}, {"repeat": 3}, {"rate_limit": 3}], ids=str)
+def test_a_number_is_no_object_of_rqs(any_queue: Queue, options: dict[str, Any]) -> None:
+    [(name, _)] = options.items()
+    ways: list[Callable[[], Any]] = [
+        lambda: any_queue.enqueue(jobs.square, 1, **options),
+        lambda: any_queue.enqueue_in(timedelta(1), jobs.square, 1, **options),
+        lambda: any_queue.enqueue_call(jobs.square, (1,), **options),
+    ]
+    for way in ways:
+        with pytest.raises(OptionError, match=rf"{name} must be RQ's \w+, such as rq.\w+\(.*\), not 3"):
+            way()
+    assert any_queue.connection.keys("rq:job:*") == []
+    assert any_queue.connection.keys("rq:rl*") == []
