@@ -307,7 +307,8 @@ def _check_objects(options: dict[str, Any]) -> None:
     for name, attribute, example in _OBJECTS:
         given = options.get(name)
         if given and not hasattr(given, attribute):
-            raise OptionError(f"{name} must be RQ's {example.partition('(')[0]}, such as rq.{example}, not {given!r}")
+            kind = example.partition("(")[0]
+            raise OptionError(f"{name} must be RQ's {kind}, such as rq.{example}, not {given!r}")
 
 
 def _named(target: Any, options: dict[str, Any]) -> dict[str, Any]:
