@@ -446,13 +446,13 @@ def beat(*held: Begun) -> bool:
 
 
 def mirrored(connection: Any) -> dict[bytes, Any]:
-    """What RQ keeps of runs and workers, without what is different at each moment."""
+    """What RQ keeps of runs and workers, without what is different at each moment: times, and the order by them."""
     found = everything(connection)
     for key, value in found.items():
         if isinstance(value, dict):
             found[key] = {field: one for field, one in value.items() if field not in (b"last_heartbeat", b"birth")}
         elif value and isinstance(value, list):
-            found[key] = [member for member, _score in value]
+            found[key] = sorted(member for member, _score in value)
     return {key: value for key, value in found.items() if key.startswith(b"rq:")}
 
 
