@@ -446,7 +446,7 @@ def beat(*held: Begun) -> bool:
 
 
 def mirrored(connection: Any) -> dict[bytes, Any]:
-    """What RQ keeps of runs and workers, without what is different at each moment: times, and the order by them."""
+    """What RQ keeps of runs and workers, without the times, and the order by them."""
     found = everything(connection)
     for key, value in found.items():
         if isinstance(value, dict):
