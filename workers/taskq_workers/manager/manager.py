@@ -24,6 +24,7 @@ from taskq_workers.lanes.death import cause_of
 from taskq_workers.lanes.oom import OomKills
 from taskq_workers.link import flight
 from taskq_workers.manager.metrics_server import MetricsServer
+from taskq_workers.manager.reload import Reload
 from taskq_workers.manager.respawn import Respawn
 from taskq_workers.manager.scheduler import SchedulerService
 from taskq_workers.service.service import FINISHED, REFUSED, UNUSABLE, Service
@@ -81,8 +82,6 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
         """Start the services, and supervise them until the end of this process."""
         threading.Thread(target=self._watch, name="oom kills", daemon=True).start()
         if self._settings.reload:
-            from taskq_workers.manager.reload import Reload  # needs an extra, of which the command has made sure
-
             Reload(self._settings.path).start()
         super().run()
 

@@ -9,8 +9,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from watchfiles import PythonFilter, watch
-
 log = logging.getLogger(__name__)
 
 _SHOWN = 3  # names of changed files in a message
@@ -43,6 +41,8 @@ class Reload:
                       error, os.getpid(), extra={"action": "reload_failed"})  # fmt: skip
 
     def _hang_up_on_changes(self) -> None:
+        from watchfiles import PythonFilter, watch  # an extra, of which the command has made sure
+
         changed = watch(
             *self._folders, watch_filter=PythonFilter(), raise_interrupt=False, ignore_permission_denied=True
         )
