@@ -6,6 +6,7 @@ hangs. What must not end by itself while a test looks lasts longer than any boun
 
 from __future__ import annotations
 
+import faulthandler
 import threading
 import time
 from collections.abc import Callable
@@ -15,11 +16,18 @@ LONG = 1800  # seconds which last longer than any test
 BRIEF = 0.01  # seconds: a time that is to be over before anything comes
 
 
+witnesses: list[Callable[[], str]] = []
+"""Asked what they see when a wait fails: hardly any such thing can be staged again."""
+
+
 def wait_until(condition: Callable[[], object], what: str = "") -> None:
     """Wait for a condition, as briefly as possible; fail if it does not come true."""
     deadline = time.monotonic() + HANGS
     while not condition():
-        assert time.monotonic() < deadline, f"still not true after {HANGS} s: {what or condition}"
+        if time.monotonic() > deadline:
+            faulthandler.dump_traceback()
+            seen = "\n".join(witness() for witness in witnesses)
+            raise AssertionError(f"still not true after {HANGS} s: {what or condition}\n{seen}")
         time.sleep(0.005)
 
 
