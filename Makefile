@@ -30,7 +30,7 @@ demo: $(DEMO)
 	$(BIN)/taskq demo
 
 test: export PYTHONDONTWRITEBYTECODE =  # else each of a thousand processes compiles all modules anew
-test: $(READY)
+test: $(READY) $(if $(filter true,$(CI)),browser promtool)  # where nothing may be skipped
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
 
 lint: $(READY)

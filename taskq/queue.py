@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -39,6 +41,9 @@ _OBJECTS = (
 )  # option, what RQ takes from it, how one is made
 
 
+_RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
+
+
 class Queue(rq.Queue):
     """An RQ queue whose jobs may be maps, and whose functions need not be importable by the workers.
 
@@ -59,9 +64,9 @@ class Queue(rq.Queue):
         options: RQ's: ``default_timeout``, ``is_async``, ``job_class``, ``serializer``, ...
 
     Raises:
-        OptionError: If connection and URL are both given, or one is unusable (also a client that decodes what it
-            reads, one of asyncio or of a cluster, or with a pool of one connection), or a key in
-            ``TASKQ_SECRET_KEY`` is too short. The server is not contacted.
+        OptionError: If there is no such option; if connection and URL are both given, or one is unusable (also a
+            client that decodes what it reads, one of asyncio or of a cluster, or with a pool of one connection),
+            or a key in ``TASKQ_SECRET_KEY`` is too short. The server is not contacted.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Queue(rq.Queue):
             raise OptionError(f"a queue's name may hold letters, digits and _.:- only, not {name!r}")
         if payload_limit < 1:
             raise OptionError(f"payload_limit must be at least 1 byte, not {payload_limit!r}")
+        _check_known(options)
         self.payload_limit = payload_limit
         options["serializer"] = options.get("serializer") or codec.Serializer
         if connection is not None:
@@ -296,6 +302,17 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def _check_known(options: Iterable[str]) -> None:
+    """See that a queue has such options; RQ's takes whatever there is, and a misspelled one has no effect.
+
+    Raises:
+        OptionError: If there is another.
+    """
+    for name in sorted(set(options) - _RQS):
+        near = difflib.get_close_matches(name, ["connection", "url", "payload_limit", "patience", *_RQS], 1)
+        raise OptionError(f"a queue has no option {name}" + (f", did you mean {near[0]}?" if near else ""))
 
 
 def _check_objects(options: dict[str, Any]) -> None:

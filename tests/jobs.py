@@ -469,3 +469,8 @@ def fail_with_text(text: str) -> None:
     """Raise an error of this text, if there is one."""
     if text:
         raise ValueError(text)
+
+
+def raise_with(size: int) -> None:
+    """Raises an exception whose text has so many characters."""
+    raise LookupError("x" * size)

@@ -30,6 +30,7 @@ from taskq.redis import once, services
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
 from taskq.views import tracing
+from taskq.views.counted import counted
 
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
 
@@ -63,7 +64,7 @@ def _push(
         job.incarnation = draft.keys.incarnation
         total = _write(queue, draft, items, chunksize)
         if options.description is None:
-            job.description = f"map {fields[MapField.NAME]} over {total:,} items"
+            job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
         if total == 0 and not options.unique and _may_finish_at_once(job):
             _finish_empty(job, draft, fields)
         else:

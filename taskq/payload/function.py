@@ -125,12 +125,14 @@ def display_name(target: Any) -> str:
 
 
 def for_rq(target: Any) -> Any:
-    """The function as ``rq.Queue.enqueue`` should get it: itself where RQ can import it by name.
+    """The function as ``rq.Queue.enqueue`` should get it: itself where RQ can import it by name, its dotted path.
 
     Raises:
         PickleError: If it must travel by value and can't be pickled.
     """
-    if isinstance(target, (str, Function, type)) or not callable(target):
+    if isinstance(target, str):
+        return names.dotted(target) or target
+    if isinstance(target, (Function, type)) or not callable(target):
         return target  # RQ says what it thinks of a class or a non-callable
     if not inspect.isroutine(target) and getattr(target, "__module__", None) != "__main__":
         return target  # a callable object: RQ sends it as an instance, through our codec

@@ -11,6 +11,7 @@ what people look at.
     metrics       what has been counted
     timeline      which process ran which chunk
     tracing       OpenTelemetry's spans
+    counted       a number in words
     error_groups  errors of one kind together
     progress      how far a map is
     progress_bar  the same as a bar

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rq.suspension import resume, suspend
 
 from taskq import MapJob, Queue
 from taskq_workers.cli import cli, exits
@@ -292,6 +293,26 @@ def test_errors_are_grouped_and_failed_items_retried(url: str, tmp_path: Path) -
     again = taskq(url, "attach", job_id, "--values")
     assert (again.returncode, again.stdout) == (exits.OK, "0\n1\n2\n3\n")
     assert taskq(url, "retry", job_id).returncode == exits.ERROR
+
+
+def test_what_failed_before_a_retry_is_not_final(url: str, tmp_path: Path) -> None:
+    """As long as no worker has come to it again, too."""
+    flag = tmp_path / "flag"
+    flag.touch()
+    queue = Queue(url=url)
+    job = queue.starmap(jobs.fail_until, [(str(flag), 1), (str(flag), 2)], chunksize=1)
+    assert job.wait(timeout=HANGS)
+    suspend(queue.connection)
+    try:
+        flag.unlink()
+        assert taskq(url, "retry", job.id).returncode == exits.OK
+        process = start(url, "attach", job.id, "--as-completed")
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"item": 0, "value": 1}
+    finally:
+        resume(queue.connection)
+    stdout, _ = process.communicate(timeout=HANGS)
+    assert (stdout, process.returncode) == ('{"item": 1, "value": 2}\n', exits.OK)
 
 
 def test_plain_jobs(url: str) -> None:

@@ -297,6 +297,11 @@ def test_results_of_another_machine_are_not_unpickled(monkeypatch: pytest.Monkey
     check(far, "a")
 
 
+def test_results_of_a_private_server_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_PRIVATE_REDIS", "1")
+    check(rq.Queue(connection=Queue(url="redis://192.0.2.1").connection).connection, "a")
+
+
 def test_a_report(any_queue: Queue) -> None:
     job = any_queue.map(jobs.invert, [1, 0, 2, 4], chunksize=1, description=HOSTILE)
     drain(any_queue)

@@ -317,3 +317,23 @@ def test_a_number_is_no_object_of_rqs(any_queue: Queue, options: dict[str, Any])
             way()
     assert any_queue.connection.keys("rq:job:*") == []
     assert any_queue.connection.keys("rq:rl*") == []
+
+
+def test_both_forms_of_a_path(any_queue: Queue) -> None:
+    first, second = any_queue.enqueue("tests.jobs:square", 3), any_queue.enqueue("tests.jobs.square", 4)
+    assert [first.func_name, second.func_name] == ["tests.jobs.square"] * 2
+    drain(any_queue)
+    assert [first.return_value(refresh=True), second.return_value(refresh=True)] == [9, 16]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("patince", "did you mean patience"),
+        ("conection", "did you mean connection"),
+        ("x", "has no option x$"),
+    ],
+)
+def test_a_queue_has_no_other_options(fake_queue: Queue, option: str, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        Queue(connection=fake_queue.connection, **{option: 3})

@@ -61,3 +61,11 @@ def test_it_is_read_in_few_looks_however_the_failures_lie(job: MapJob, monkeypat
 def test_nothing_failed(any_queue: Queue) -> None:
     made = any_queue.map(jobs.square, range(3))
     assert (dict(made.errors), len(made.errors), repr(made.errors)) == ({}, 0, "{}")
+
+
+def test_an_exception_of_half_a_mebibyte_is_what_was_raised(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.raise_with, [500_000])
+    drain(any_queue)
+    with pytest.raises(LookupError) as caught:
+        job.get()
+    assert len(caught.value.args[0]) == 500_000

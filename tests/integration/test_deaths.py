@@ -78,6 +78,17 @@ def test_a_poison_item_is_found_and_nobody_else_is_blamed(fake_queue: Queue) -> 
     assert list(job.errors) == [3]
 
 
+def test_a_death_is_logged_with_what_it_was_at(fake_queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    with running_worker(fake_queue):
+        job = fake_queue.map(jobs.die_at_3, [2, 3], chunksize=1)
+        plain = fake_queue.enqueue(jobs.die_at_3, 3)
+        assert job.wait(HANGS)
+        wait_until(lambda: plain.get_status() == JobStatus.FAILED)
+    said = [one.message.partition(" died by ")[2] for one in caplog.records if " died by " in one.message]
+    assert f"SIGKILL, at item 1 of the map {job.id} (die_at_3)" in said
+    assert f"SIGKILL, at the job {plain.id} (tests.jobs.die_at_3)" in said
+
+
 def test_an_item_that_exits_its_process_with_0_is_a_death_too(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.exit_process, [0])

@@ -202,6 +202,31 @@ def test_the_default_password_is_for_loopback_only() -> None:
             assert default not in path.read_text(encoding="utf-8") or path.name == "docker-compose.yml", path
 
 
+def test_who_reaches_the_server_is_vouched_for_as_long_as_only_this_machine_does() -> None:
+    assert {port.partition(":")[0] for port in COMPOSE["services"]["redis"]["ports"]} == {"127.0.0.1"}
+    for name in ("worker", "dashboard", "shell"):
+        assert COMPOSE["services"][name]["environment"]["TASKQ_PRIVATE_REDIS"] == 1
+
+
+def test_the_readme_says_how_the_host_reaches_it() -> None:
+    environment = json.dumps(COMPOSE)
+    [password] = set(re.findall(r"TASKQ_REDIS_PASSWORD:-([^}]+)\}", environment))
+    [port] = re.findall(r"TASKQ_REDIS_PORT:-(\d+)\}", environment)
+    [page] = re.findall(r"TASKQ_DASHBOARD_PORT:-(\d+)\}", environment)
+    readme = (source.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"TASKQ_URL=redis://taskq:{password}@localhost:{port}/0" in readme
+    assert f"<http://localhost:{page}>" in readme
+
+
+def test_packages_and_reloading_are_settings_of_the_compose_file() -> None:
+    worker = COMPOSE["services"]["worker"]
+    assert worker["build"]["args"]["PACKAGES"] == "${TASKQ_PACKAGES:-}"
+    assert worker["environment"].get("TASKQ_RELOAD", "") is None, "passed on if it is set"
+    dockerfile = (source.ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert 'ARG PACKAGES=""' in dockerfile
+    assert "pip install $PACKAGES" in dockerfile
+
+
 def test_the_key_is_a_secret_of_the_containers() -> None:
     overlay = read("compose/secret-key.yml")
     assert set(overlay["services"]) == {"worker", "dashboard", "shell"}

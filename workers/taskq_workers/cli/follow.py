@@ -76,7 +76,8 @@ class Following:
             watch = _warned(job) if self.wait else Doubts(job)
             while True:
                 ended = job.ready()  # asked before reading: nothing is added after the end
-                final = ended or not job.retries_left
+                # One that was closed, and has not ended, is about to be tried again, by its Retry or by hand.
+                final = ended or (not job.retries_left and job.store.info().state == "open")
                 for arrival in reading.new(failures=final, ended=ended or not self.wait):
                     self._write(arrival, job.store.place)
                 sys.stdout.flush()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from taskq.views.counted import counted
 from taskq.views.timeline import OK, WORDS, TimelineEntry
 from taskq_workers.report.read import MapReport, ProcessRow
 
@@ -70,14 +71,15 @@ def _step(seconds: float) -> float:
 def _shapes(row: ProcessRow, y: float, start: float, scale: float) -> Iterator[Shape]:
     for number, entry in enumerate(sorted(row.entries, key=lambda entry: entry.start)):
         x, width = (entry.start - start) * scale, max(LEAST, (entry.end - entry.start) * scale)
-        title = f"chunk {entry.chunk}: {entry.items} items, {entry.end - entry.start:.3f} s"
+        title = f"chunk {entry.chunk}: {counted(entry.items, 'item')}, {entry.end - entry.start:.3f} s"
         if entry.outcome != OK:
             died = WORDS.get(entry.outcome, entry.outcome)
             yield Shape(x, y, max(width, 2.0), "killed", 1, f"chunk {entry.chunk}: {died}")
         elif entry.failed:
             yield Shape(x, y, width, "failed", 1, f"{title}, {entry.failed} failed")
         elif entry.deaths:
-            yield Shape(x, y, width, "again", 1, f"{title}; it had killed {entry.deaths} processes before")
+            killed = counted(entry.deaths, "process", "processes")
+            yield Shape(x, y, width, "again", 1, f"{title}; it had killed {killed} before")
         else:
             yield Shape(x, y, width, "odd" if number % 2 else "ok", 1, title)
 
@@ -90,7 +92,7 @@ def _merged(shapes: Iterable[Shape]) -> Iterator[Shape]:
         if last and narrow and last.kind == "ok" and last.width < 20 and shape.x - (last.x + last.width) < LEAST:  # noqa: PLR2004
             chunks = last.chunks + 1
             last = Shape(
-                last.x, last.y, max(shape.x + shape.width - last.x, last.width), "ok", chunks, f"{chunks} chunks"
+                last.x, last.y, max(shape.x + shape.width - last.x, last.width), "ok", chunks, f"{chunks:,} chunks"
             )
             continue
         if last:

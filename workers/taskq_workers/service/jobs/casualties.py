@@ -22,6 +22,7 @@ from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded, runs_alone
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending
+from taskq_workers.service.rq.job import name_of
 from taskq_workers.service.upkeep.evidence import read_trace
 from taskq_workers.settings import HOST, MAX_DEATHS
 
@@ -35,7 +36,8 @@ def settle(state: State, lane: Lane) -> None:
     first = next(iter(lane.tasks), 0)
     told = death.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
     if lane.tasks:
-        log.warning("pool process %d died by %s", lane.where.pid, death, extra={"action": "pool_process_died"})
+        log.warning("pool process %d died by %s%s", lane.where.pid, death, _work_of(lane, death),
+                    extra={"action": "pool_process_died"})  # fmt: skip
         state.meter.count("taskq_pool_process_deaths", death.why)
     for number, taken in reversed(lane.tasks.items()):
         if isinstance(taken, MapRun):
@@ -48,6 +50,21 @@ def settle(state: State, lane: Lane) -> None:
         elif isinstance(taken, Errand):
             _settle_errand(state, lane, taken, guilty=number == death.task)
     lane.tasks.clear()
+
+
+def _work_of(lane: Lane, death: Death) -> str:
+    """At what the process was, for the log; empty if at nothing."""
+    taken = lane.tasks.get(death.task)
+    if isinstance(taken, PlainJob):
+        return f", at the job {taken.job_id} ({name_of(taken.job)})"
+    if not isinstance(taken, MapRun):
+        return ""
+    claim = taken.flying.get(death.task)
+    if claim is None:
+        what = "the callback"
+    else:
+        what = f"the chunk {claim.range}" if death.item is None else f"item {death.item}"
+    return f", at {what} of the map {taken.job_id} ({taken.info.name})"
 
 
 def _settle_chunk(state: State, lane: Lane, death: Death, run: MapRun, number: int, *, guilty: bool) -> None:

@@ -20,11 +20,13 @@ from taskq.redis.holdings import Holding
 from taskq.redis.keys import MapField
 from taskq.redis.kinds import MAP, kind_of
 from taskq.views import tracing
+from taskq.views.counted import counted
 from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import guests
+from taskq_workers.service.rq.job import name_of
 from taskq_workers.service.upkeep import recovery, suspect
 
 log = logging.getLogger(__name__)
@@ -150,7 +152,7 @@ def _started(state: State, one: Taken) -> Taken:
     if not kind.name:
         plain = PlainJob(*books, deaths=suspect.deaths_of(one.fields))
         parent = one.fields.get(keys.JOB_TRACE.encode(), b"").decode("utf-8", "replace")
-        plain.span = tracing.begin_job(_name_of(plain), parent, _attributes(state, plain))
+        plain.span = tracing.begin_job(name_of(plain.job), parent, _attributes(state, plain))
         return plain
     store = state.store(one.job.id, kind.incarnation)
     if refusal := strangers.refusal(one.fields):
@@ -163,7 +165,7 @@ def _started(state: State, one: Taken) -> Taken:
         return run
     store.release_orphans()  # of workers that died while nobody owned it
     check_announcement(store.keys.id, info)
-    log.info("map %s (%s): %d items", store.keys.id, info.name, info.total,
+    log.info("map %s (%s): %s", store.keys.id, info.name, counted(info.total, "item"),
              extra={"action": "map_taken", "job": store.keys.id})  # fmt: skip
     run = run or MapRun(*books, store=store, info=info)
     run.deadline = deadline
@@ -182,11 +184,6 @@ def _trace(state: State, run: MapRun, info: MapInfo) -> None:
     if run.span is not None:
         run.context = tracing.context_of(run.span)
         state.connection.hset(run.store.keys.hash, MapField.SPAN, run.context)
-
-
-def _name_of(plain: PlainJob) -> str:
-    """What RQ's ``func_name`` would say, without unpickling anything of the user's."""
-    return (plain.job.description or "job").partition("(")[0]
 
 
 def _attributes(state: State, taken: Taken) -> dict[str, str]:

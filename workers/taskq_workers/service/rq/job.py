@@ -9,6 +9,17 @@ from rq.job import Job, JobStatus
 OnWebhooks = Callable[[Job, str, str | None], None]
 
 
+_NAME = 100  # characters
+
+
+def name_of(job: Job) -> str:
+    """What RQ's ``func_name`` would say, without unpickling anything of the user's.
+
+    What RQ calls a job begins with its function's name; its arguments are nobody's business in a log.
+    """
+    return str(job.description or "job").partition("(")[0].strip()[:_NAME]
+
+
 class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
     """An RQ job in a service: its pickles stay sealed, and its webhooks are sent by somebody else.
 

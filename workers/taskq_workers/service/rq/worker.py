@@ -27,11 +27,10 @@ from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.service.rq.ear import Ear
 from taskq_workers.service.rq.fence import Fence, Guard, NotHeldError, ReplacedJobError
-from taskq_workers.service.rq.job import OnWebhooks, ServiceJob
+from taskq_workers.service.rq.job import OnWebhooks, ServiceJob, name_of
 
 log = logging.getLogger(__name__)
 
-_NAME = 100  # characters
 _HEARING = 60  # seconds that the thread which hears commands waits for one at a time; RQ's
 STOPPED = "Job stopped by user, work-horse terminated."  # RQ's own words
 
@@ -216,8 +215,7 @@ class RQWorker(BaseWorker):
         A job that was ``stopped`` is never retried.
         """
         self.end(job)
-        # What RQ calls a job begins with its function's name; its arguments are nobody's business in a log.
-        name = (job.description or "").partition("(")[0][:_NAME]
+        name = name_of(job)
         why = error.strip().rpartition("\n")[2]
         log.warning("job %s (%s) failed: %s", job.id, name, why, extra={"action": "job_failed", "job": job.id})
         self._stopped_job_id = job.id if stopped else None
