@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rq import Retry, get_current_job
+from rq import Retry, Worker, get_current_job
 from rq.job import Job
+from rq.worker import RoundRobinWorker
 
 from tests.waiting import HANGS, LONG
 
@@ -24,6 +25,31 @@ class LoudJob(Job):
 
     def perform(self) -> Any:
         return f"{super().perform()}!"
+
+
+class TellingWorker(Worker):
+    """A worker class of the user's: tells what it performs, and how that went."""
+
+    def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
+        went_well = super().perform_job(job, queue, execution)
+        self.tell(f"{job.func_name} {went_well}")
+        return went_well
+
+    def handle_exception(self, job: Any, *exc_info: Any) -> None:
+        self.tell(f"{job.func_name} {exc_info[1]!r}")
+        super().handle_exception(job, *exc_info)
+
+    def tell(self, what: str) -> None:
+        self.connection.rpush("test:told", what)
+
+
+class OwnWay(Worker):
+    def execute_job(self, job: Any, queue: Any) -> None:
+        raise NotImplementedError
+
+
+class InTurn(RoundRobinWorker):
+    pass
 
 
 class Upside:
@@ -176,3 +202,12 @@ def wait_to_be_told(job: Job, connection: Any, _value: Any) -> None:
 def wait_as_failed(job: Job, connection: Any, *_rest: Any) -> None:
     """A failure callback that lasts until somebody says so."""
     wait_to_be_told(job, connection, None)
+
+
+def fork_and_raise() -> str:
+    """The child leaves the function by an exception; it must not end its parent's job."""
+    child = os.fork()
+    if not child:
+        raise ValueError("in the child")
+    os.waitpid(child, 0)
+    return "parent"

@@ -20,6 +20,7 @@ from taskq.payload.signed_job import SignedJob
 from taskq.payload.signing import Keyring
 from taskq_workers.link.tasks import JobOutcome, JobTask
 from taskq_workers.process import jobs as pool_jobs
+from taskq_workers.process.job_run import run_job
 from taskq_workers.process.late_job import LateJob
 from tests import jobs
 from tests.waiting import HANGS
@@ -43,7 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, act: Callable[[Any], Any], **fields: by
     """Run a job whose code is ``act`` of the current job."""
     monkeypatch.setitem(jobs.hooks, "call", lambda _item: act(get_current_job()))
     mine = FIELDS | {name.encode(): value for name, value in fields.items()}
-    return pool_jobs.run_job(JobTask("one", mine, "worker"))
+    return run_job(JobTask("one", mine, "worker"))
 
 
 def test_it_stays_late_where_nobody_asks() -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rq import Queue
+from rq import Queue, Worker
 from rq.job import Job
 from rq.job_lifecycle import call_exception_handlers
 from rq.serializers import resolve_serializer
+from rq.worker import BaseWorker, RandomWorker, RoundRobinWorker
 
 from taskq.errors import OptionError
 from taskq.payload import codec
 from taskq.payload.function import Function
+
+STRATEGY_OF: dict[type, str] = {RoundRobinWorker: "round_robin", RandomWorker: "random"}
+"""What RQ has worker classes for, and we an option."""
+
+HOOKS = frozenset({"perform_job", "handle_exception"})
+"""What pool processes call of a worker class."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class UserCode:
             all pickles.
         job_class: None: ``rq.job.Job``.
         queue_class: None: ``rq.Queue``. Of it only ``DEFAULT_TIMEOUT`` means anything to a worker.
+        worker_class: None: ``rq.Worker``. Of it only what it makes of ``HOOKS`` means anything.
         exception_handlers: Called with the job and the exception's three parts, as RQ does.
         work_horse_killed_handler: Called with the job, the pid, the wait status and None, when a plain job's
             process has died.
@@ -32,6 +40,7 @@ class UserCode:
     serializer: Function | str | None = None
     job_class: Function | None = None
     queue_class: Function | None = None
+    worker_class: Function | None = None
     exception_handlers: tuple[Function, ...] = ()
     work_horse_killed_handler: Function | None = None
 
@@ -45,6 +54,9 @@ class UserCode:
 
     def load_queue_class(self) -> type[Queue]:
         return Queue if self.queue_class is None else self.queue_class.load()
+
+    def load_worker_class(self) -> type[Worker]:
+        return Worker if self.worker_class is None else self.worker_class.load()
 
     def call_exception_handlers(self, job: Job, *exc_info: Any) -> None:
         """Raises whatever a handler raises, or its import."""
@@ -64,9 +76,29 @@ class UserCode:
         job_class, queue_class = self.load_job_class(), self.load_queue_class()
         _check_class(job_class, Job, "--job-class", "redis_job_namespace_prefix")
         _check_class(queue_class, Queue, "--queue-class", "redis_queue_namespace_prefix")
+        _check_worker_class(self.load_worker_class())
         for handler in (*self.exception_handlers, self.work_horse_killed_handler):
             if handler is not None and not callable(handler.load()):
                 raise OptionError(f"the handler {handler.name} can't be called")
+
+
+def _check_worker_class(given: Any) -> None:
+    if not isinstance(given, type) or not issubclass(given, BaseWorker):
+        raise OptionError(f"--worker-class needs a subclass of rq.Worker, not {given!r}")
+    name = given.__qualname__
+    for one in given.__mro__:
+        if one in STRATEGY_OF:
+            strategy = STRATEGY_OF[one]
+            raise OptionError(
+                f"--worker-class: derive {name} from rq.Worker, and say --dequeue-strategy {strategy}"
+            )
+    own = [kind for kind in given.__mro__ if not kind.__module__.startswith("rq.") and kind is not object]
+    changed = {part for kind in own for part in vars(kind) if hasattr(Worker, part) and not part.startswith("__")}
+    if changed - HOOKS:
+        raise OptionError(
+            f"--worker-class: {name} changes {', '.join(sorted(changed - HOOKS))}, which a service does in its "
+            f"own way. What pool processes call of it are {' and '.join(sorted(HOOKS))}"
+        )
 
 
 def _check_class(given: Any, base: type, option: str, prefix: str) -> None:

@@ -26,13 +26,13 @@ from taskq.payload.function import Function
 from taskq_workers import logs
 from taskq_workers.process.check import check
 from taskq_workers.rq_options import STRATEGIES, RQOptions
-from taskq_workers.user_code import UserCode
+from taskq_workers.user_code import STRATEGY_OF, UserCode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _REFUSED = {
-    "worker_class": "taskq's services are the workers; for the order of queues there is --dequeue-strategy",
-    "connection_class": "services connect by --url",
+    "connection-class": "services connect by --url",
+    "worker-class": "that is no worker of RQ's",
 }
 
 _OPTIONS = [
@@ -74,8 +74,7 @@ _OPTIONS = [
     click.option("--connection-class", envvar="RQ_CONNECTION_CLASS", hidden=True),
 ]  # fmt: skip
 
-_STRATEGY_OF = {rq.worker.RoundRobinWorker: "round_robin", rq.worker.RandomWorker: "random"}
-_OWN_WORKERS = {rq.Worker, rq.SimpleWorker, rq.SpawnWorker, rq.worker.HerokuWorker, *_STRATEGY_OF}
+_OWN_WORKERS = {rq.Worker, rq.SimpleWorker, rq.SpawnWorker, rq.worker.HerokuWorker, *STRATEGY_OF}
 _NOT_IN_NAMES = re.compile(r"[^\w.@+-]")  # it is part of keys, which are split at colons, and of patterns
 _LONGEST_NAME = 100
 
@@ -103,6 +102,7 @@ def read(given: dict[str, Any], path: Sequence[str] = ()) -> RQOptions:
         serializer=None if given["serializer"] == DEFAULT_SERIALIZER_CLASS else given["serializer"],
         job_class=_class(given["job_class"], DEFAULT_JOB_CLASS),
         queue_class=_class(given["queue_class"], DEFAULT_QUEUE_CLASS),
+        worker_class=Function.of(given["worker_class"]) if _is_users(given["worker_class"]) else None,
         exception_handlers=tuple(Function.of(path) for path in given["exception_handler"]),
         work_horse_killed_handler=Function.of(handler) if handler else None,
     )
@@ -115,8 +115,10 @@ def read(given: dict[str, Any], path: Sequence[str] = ()) -> RQOptions:
 
 def _in_our_words(given: dict[str, Any]) -> dict[str, Any]:
     """What means something to RQ that the services are told differently."""
-    _own(given["connection_class"], "connection_class", {redis.Redis})
-    strategy = _STRATEGY_OF.get(_own(given["worker_class"], "worker_class", _OWN_WORKERS))
+    _own(given["connection_class"], "connection-class", {redis.Redis})
+    worker_class = given["worker_class"]
+    rqs = None if _is_users(worker_class) else _own(worker_class, "worker-class", _OWN_WORKERS)
+    strategy = STRATEGY_OF.get(rqs) if rqs else None
     most = given["max_jobs"]
     return {
         "dequeue_strategy": strategy or given["dequeue_strategy"],
@@ -124,6 +126,10 @@ def _in_our_words(given: dict[str, Any]) -> dict[str, Any]:
         "max_jobs": most if most is None else max(1, most),  # RQ's worker looks after its first job
         "worker_ttl": given["worker_ttl"] or DEFAULT_WORKER_TTL,
     }
+
+
+def _is_users(path: str | None) -> bool:
+    return bool(path) and not str(path).startswith("rq.")
 
 
 def _own(path: str | None, option: str, known: set[Any]) -> Any:
@@ -139,7 +145,7 @@ def _own(path: str | None, option: str, known: set[Any]) -> Any:
     except (ImportError, AttributeError, ValueError):
         found = None
     if found not in known:
-        raise OptionError(f"--{option.replace('_', '-')} has no place here: {_REFUSED[option]}")
+        raise OptionError(f"--{option} {path} has no place here: {_REFUSED[option]}")
     return found
 
 

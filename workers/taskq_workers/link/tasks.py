@@ -57,11 +57,17 @@ class ChunkTask:
 
 @dataclass(frozen=True)
 class JobTask:
-    """Run a plain RQ job, callbacks included. ``fields``: its hash as in Redis."""
+    """Run a plain RQ job, callbacks included.
+
+    Args:
+        fields: Its hash as in Redis.
+        execution: Id of RQ's record of this run.
+    """
 
     job_id: str
     fields: dict[bytes, bytes]
     worker: str
+    execution: str = ""
 
 
 @dataclass(frozen=True)

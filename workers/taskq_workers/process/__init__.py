@@ -3,7 +3,11 @@
 Imported by lanes, which name what is to be started; by nobody else.
 
     process    start, and what is done with each kind of task
-    jobs       a plain job, or a callback
+    job_run    a plain job
+    horse      RQ's worker, where somebody has patched or overridden it
+    callbacks  the callback of a map
+    failing    what follows if one of these fails
+    jobs       the RQ job that user code sees
     late_job   the current job, no more of it read than is needed
     errands    stopped callbacks, handlers, webhooks, maintenance
     abandoned  failing a job of which too many workers died

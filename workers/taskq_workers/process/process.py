@@ -41,7 +41,7 @@ from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
-from taskq_workers.process import abandoned, early, errands, jobs, preload, streams  # noqa: F401 - early: see there
+from taskq_workers.process import abandoned, callbacks, early, errands, job_run, jobs, preload, streams  # noqa: F401 - early: see there
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
@@ -167,11 +167,11 @@ def _outcome(number: int, task: Task) -> Any:
         return _run_chunk(number, task)
     logs.at(job=getattr(task, "job_id", None), chunk=None, worker=task.worker)
     if isinstance(task, JobTask):
-        return jobs.run_job(task)
+        return job_run.run_job(task)
     if isinstance(task, AbandonedTask):
         return abandoned.run(task)
     if isinstance(task, CallbackTask):
-        return jobs.run_callback(task)
+        return callbacks.run_callback(task)
     return errands.run(task)
 
 

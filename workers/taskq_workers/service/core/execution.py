@@ -134,7 +134,7 @@ class PlainJob(Taken):
         self.deadline = time.monotonic() + job.timeout + callbacks + OVERTIME
 
     def task(self) -> JobTask:
-        return JobTask(self.job_id, self.fields, self.execution.worker_name)
+        return JobTask(self.job_id, self.fields, self.execution.worker_name, self.execution.id)
 
 
 @dataclass(frozen=True)

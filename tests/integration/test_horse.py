@@ -1,0 +1,86 @@
+"""Who wraps RQ's worker, as sentry-sdk and ddtrace do, is called in our pool processes as in RQ's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import rq
+from rq.job import JobStatus
+
+from taskq import Queue
+from taskq.payload.function import Function
+from taskq.testing import running_worker
+from taskq_workers.process import horse
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.settings import Wear
+from taskq_workers.user_code import UserCode
+from tests import jobs, rq_jobs
+from tests.integration.test_same_as_rq import CASES, contents, is_done
+from tests.waiting import wait_until
+
+PATCHED = {"preload": ("tests.patches",)}
+
+
+def told(queue: Queue) -> list[dict[str, Any]]:
+    return [json.loads(one) for one in queue.connection.lrange("test:patched", 0, -1)]
+
+
+def test_as_it_comes_nobody_would_notice() -> None:
+    assert not horse.is_wanted(UserCode())
+
+
+@pytest.mark.parametrize("wear", [Wear(), Wear(tasks=1)], ids=["", "recycled"])
+def test_wrappers_are_called_with_what_rq_gives_them(real_queue: Queue, wear: Wear) -> None:
+    good, bad = real_queue.enqueue(jobs.square, 3), real_queue.enqueue(jobs.invert, 0)
+    with running_worker(real_queue, 1, wear=wear, **PATCHED) as state:
+        wait_until(lambda: good.return_value(refresh=True) == 9 and bad.get_status() == JobStatus.FAILED)
+        name = state.name
+    assert bad.id in real_queue.failed_job_registry
+    seen = {(one["what"], one["job"]): one for one in told(real_queue)}
+    assert set(seen) == {("perform_job", good.id), ("perform_job", bad.id), ("handle_exception", bad.id)}
+    assert {one["worker"] for one in seen.values()} == {name}
+    told_of = seen["perform_job", good.id]
+    assert (told_of["horse"], told_of["queue"]) == (True, "default")
+    assert told_of["execution"].startswith(f"{good.id}:")
+    assert {one["function"] for one in seen.values()} == {"tests.jobs.square", "tests.jobs.invert"}
+
+
+ALIKE = [
+    "success", "none", "failure", "retried at once", "returned retry", "callbacks", "broken callbacks",
+    "slow callback", "too long", "async", "exits", "not found", "bad call", "unserializable", "changed",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_with_wrappers_the_same_is_left(real_queue: Queue, case: str) -> None:
+    def left(**settings: Any) -> dict[str, Any]:
+        real_queue.connection.flushdb()
+        CASES[case](queue := rq.Queue(connection=real_queue.connection))
+        with running_worker(real_queue, 1, **settings):
+            wait_until(lambda: is_done(queue))
+        return contents(real_queue.connection)
+
+    without = {key: (value, pytest.approx(lives, abs=10)) for key, (value, lives) in left().items()}
+    assert left(**PATCHED) == without
+    assert told(real_queue)
+
+
+def test_a_worker_class_of_the_user_s(real_queue: Queue) -> None:
+    user = UserCode(worker_class=Function.of("tests.rq_jobs.TellingWorker"))
+    good, bad = real_queue.enqueue(jobs.square, 3), real_queue.enqueue(jobs.invert, 0)
+    with running_worker(real_queue, 1, rq=RQOptions(user=user)):
+        wait_until(lambda: good.return_value(refresh=True) == 9 and bad.get_status() == JobStatus.FAILED)
+    assert real_queue.connection.lrange("test:told", 0, -1) == [
+        b"tests.jobs.square True",
+        b"tests.jobs.invert ZeroDivisionError('division by zero')",
+        b"tests.jobs.invert False",
+    ]
+
+
+def test_a_forked_child_does_not_come_back_into_perform_job(real_queue: Queue) -> None:
+    job = real_queue.enqueue(rq_jobs.fork_and_raise)
+    with running_worker(real_queue, 1, **PATCHED):
+        wait_until(lambda: job.return_value(refresh=True) == "parent")
+    assert [one["what"] for one in told(real_queue)] == ["perform_job"]
