@@ -41,6 +41,11 @@ def allow(patterns: Iterable[str]) -> None:
     _allowed[:] = patterns
 
 
+def limited() -> bool:
+    """Whether anything is refused."""
+    return bool(_allowed)
+
+
 def check(path: str) -> None:
     """Refuse a dotted path that is not allowed; call it before anything is imported.
 

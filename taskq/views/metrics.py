@@ -14,8 +14,10 @@ The table of metrics is ``COUNTERS``, ``HISTOGRAMS`` and ``GAUGES``: name withou
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from taskq.redis import checked, keys, refusals
@@ -81,6 +83,7 @@ _SERIES = 1000  # of one metric that are shown; ours have a few dozen
 _GREATEST = 1e18
 
 
+@lru_cache(maxsize=1000)  # asked several times for each job, and it is always one of a few
 def field(name: str, *labels: str) -> str:
     """The field of ``taskq:metrics`` for a counter; for a histogram, ``labels`` end with a bucket or ``SUM``."""
     return "|".join((name, *labels))
@@ -88,7 +91,9 @@ def field(name: str, *labels: str) -> str:
 
 def bucket(name: str, value: float) -> str:
     """The upper bound of the histogram's bucket that the value falls into."""
-    return next((str(bound) for bound in HISTOGRAMS[name][2] if value <= bound), "+Inf")
+    bounds = HISTOGRAMS[name][2]
+    position = bisect_left(bounds, value)
+    return str(bounds[position]) if position < len(bounds) else "+Inf"
 
 
 def exposition(connection: Any) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from rq.job import JobStatus
 from taskq import Queue
 from taskq.payload.function import Function
 from taskq.testing import running_worker
+from taskq_workers.lanes import guard
 from taskq_workers.process import horse
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.settings import Wear
@@ -20,7 +23,16 @@ from tests import jobs, rq_jobs
 from tests.integration.test_same_as_rq import CASES, contents, is_done
 from tests.waiting import wait_until
 
-PATCHED = {"preload": ("tests.patches",)}
+
+@contextmanager
+def patched_worker(queue: Queue, **settings: Any) -> Iterator[Any]:
+    """One whose pool processes have the wrappers, from before the first is forked; no other's have them."""
+    guard.stop_forkserver()
+    try:
+        with running_worker(queue, 1, preload=("tests.patches",), **settings) as state:
+            yield state
+    finally:
+        guard.stop_forkserver()
 
 
 def told(queue: Queue) -> list[dict[str, Any]]:
@@ -34,7 +46,7 @@ def test_as_it_comes_nobody_would_notice() -> None:
 @pytest.mark.parametrize("wear", [Wear(), Wear(tasks=1)], ids=["", "recycled"])
 def test_wrappers_are_called_with_what_rq_gives_them(real_queue: Queue, wear: Wear) -> None:
     good, bad = real_queue.enqueue(jobs.square, 3), real_queue.enqueue(jobs.invert, 0)
-    with running_worker(real_queue, 1, wear=wear, **PATCHED) as state:
+    with patched_worker(real_queue, wear=wear) as state:
         wait_until(lambda: good.return_value(refresh=True) == 9 and bad.get_status() == JobStatus.FAILED)
         name = state.name
     assert bad.id in real_queue.failed_job_registry
@@ -55,15 +67,16 @@ ALIKE = [
 
 @pytest.mark.parametrize("case", ALIKE)
 def test_with_wrappers_the_same_is_left(real_queue: Queue, case: str) -> None:
-    def left(**settings: Any) -> dict[str, Any]:
+    def left(worker: AbstractContextManager[Any]) -> dict[str, Any]:
         real_queue.connection.flushdb()
         CASES[case](queue := rq.Queue(connection=real_queue.connection))
-        with running_worker(real_queue, 1, **settings):
+        with worker:
             wait_until(lambda: is_done(queue))
         return contents(real_queue.connection)
 
-    without = {key: (value, pytest.approx(lives, abs=10)) for key, (value, lives) in left().items()}
-    assert left(**PATCHED) == without
+    without = left(running_worker(real_queue, 1))
+    expected = {key: (value, pytest.approx(lives, abs=10)) for key, (value, lives) in without.items()}
+    assert left(patched_worker(real_queue)) == expected
     assert told(real_queue)
 
 
@@ -81,6 +94,6 @@ def test_a_worker_class_of_the_user_s(real_queue: Queue) -> None:
 
 def test_a_forked_child_does_not_come_back_into_perform_job(real_queue: Queue) -> None:
     job = real_queue.enqueue(rq_jobs.fork_and_raise)
-    with running_worker(real_queue, 1, **PATCHED):
+    with patched_worker(real_queue):
         wait_until(lambda: job.return_value(refresh=True) == "parent")
     assert [one["what"] for one in told(real_queue)] == ["perform_job"]

@@ -35,12 +35,16 @@ class Run(Protocol):
         """It, or what followed, has raised this."""
 
 
+def seconds_of(timeout: float) -> int:
+    """For ``signal.alarm``; 0 switches it off."""
+    return 0 if timeout == _NO_TIMEOUT else max(1, int(timeout))
+
+
 class Penalty(UnixSignalDeathPenalty):
-    """RQ's, which an alarm of whole seconds ends; -1 is no limit."""
+    """RQ's, whose alarm wants whole seconds; -1 is no limit."""
 
     def __init__(self, timeout: float, exception: Any, **options: Any) -> None:
-        seconds = 0 if timeout == _NO_TIMEOUT else max(1, int(timeout))  # 0 switches an alarm off
-        super().__init__(seconds, exception, **options)
+        super().__init__(seconds_of(timeout), exception, **options)
 
 
 class Horse(Worker):
@@ -105,13 +109,20 @@ def _class_for(users: type[Worker]) -> type[Horse]:
     return cast("type[Horse]", made)
 
 
+_as_rq_has_it: Any = None  # perform_job, as it was seen to be RQ's own
+
+
 def is_wanted(user: UserCode) -> bool:
     """Whether somebody would notice if ``perform_job`` were not called.
 
     Raises:
         FunctionError: If the user's worker class can't be loaded.
     """
+    global _as_rq_has_it  # noqa: PLW0603 - asked before each job, and hardly ever another
     performs: Any = user.load_worker_class().perform_job
-    if not isinstance(performs, types.FunctionType):
-        return True
-    return performs.__code__.co_filename != base.__file__  # a name, or an attribute, may be made to look like RQ's
+    if performs is not _as_rq_has_it:
+        # A name, or an attribute, may be made to look like RQ's; the file of its code is not.
+        if not isinstance(performs, types.FunctionType) or performs.__code__.co_filename != base.__file__:
+            return True
+        _as_rq_has_it = performs
+    return False

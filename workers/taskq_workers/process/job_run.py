@@ -14,7 +14,7 @@ from rq.callbacks import execute_success_callback
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 from rq.job import Job, JobStatus, Retry
 from rq.job_lifecycle import format_exc_info
-from rq.timeouts import JobTimeoutException
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.utils import now
 
 from taskq.errors import UsageError
@@ -25,7 +25,6 @@ from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
 from taskq_workers.link.tasks import JobOutcome, JobTask
 from taskq_workers.process import failing, horse
-from taskq_workers.process.horse import Penalty
 from taskq_workers.process.jobs import job_of, user_code
 from taskq_workers.process.late_job import LateJob
 
@@ -47,24 +46,13 @@ class JobRun:
         task: What is to be run.
     """
 
+    job: SignedJob  # what user code sees; there is one from ``restore`` on
+    outcome: JobOutcome | None = None  # how it ended
+
     def __init__(self, task: JobTask) -> None:
         self._task = task
         self._began = time.monotonic()
         self._before: list[Any] = []  # what is carried, as it was; nothing, of a late job
-        self._job: SignedJob | None = None
-        self._outcome: JobOutcome | None = None
-
-    @property
-    def job(self) -> SignedJob:
-        """What user code sees; there is one from ``restore`` on."""
-        assert self._job is not None
-        return self._job
-
-    @property
-    def outcome(self) -> JobOutcome:
-        """How it ended."""
-        assert self._outcome is not None
-        return self._outcome
 
     def restore(self, *, late: bool) -> None:
         """Make the job from what stands in Redis; a ``late`` one of as little of it as most functions need."""
@@ -74,13 +62,15 @@ class JobRun:
             self._before = _carried(job)
         job.started_at = now()
         job._status = JobStatus.STARTED  # noqa: SLF001 - as restored from Redis a moment later
-        self._job = job
+        self.job = job
 
     def perform(self) -> None:
         """Run it, in its time."""
-        timeout = self.job.timeout or user_code().load_queue_class().DEFAULT_TIMEOUT
-        with Penalty(timeout, JobTimeoutException, job_id=self.job.id):
-            value = self._perform(self.job.perform)
+        job = self.job
+        seconds = horse.seconds_of(job.timeout or user_code().load_queue_class().DEFAULT_TIMEOUT)
+        with UnixSignalDeathPenalty(seconds, JobTimeoutException, job_id=job.id):
+            _check(job)
+            value = forks.call(job.perform)
         self.succeed(value)
 
     def perform_as_rq(self) -> None:
@@ -92,7 +82,7 @@ class JobRun:
         job = self.job
         vars(job)["perform"] = partial(self._perform, job.perform)
         forks.call(horse.of(user_code(), self._task.worker).perform, self, self._task.execution)
-        if self._outcome is None:
+        if self.outcome is None:
             raise UsageError(f"perform_job came back, and had not run the job {job.id}")
 
     def _perform(self, perform: Any) -> Any:
@@ -109,22 +99,23 @@ class JobRun:
             self._end(JobOutcome(_result(job, value), retry=retry, ran=ran))
             return
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
-        forks.call(execute_success_callback, job, Penalty, value)
+        if job._success_callback_name:  # noqa: SLF001 - the callback itself would be imported
+            forks.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
         self._end(JobOutcome(_result(job, value), ran=ran))
 
     def fail(self, exc_info: Any) -> None:
         """It, or what followed, has raised this: tell the user's code, unless its end is known already."""
-        if self._outcome is not None:
+        if self.outcome is not None:
             log.error("after the end of the job %s: %s", self._task.job_id, format_exc_info(exc_info),
                       extra={"action": "job_ended"})  # fmt: skip
             return
         ran = self._began, time.monotonic()
-        job = self._job
+        job = getattr(self, "job", None)
         outcome = failing.tell(job, exc_info) if job is not None else JobOutcome(error=format_exc_info(exc_info))
         self._end(replace(outcome, ran=ran))
 
     def _end(self, outcome: JobOutcome) -> None:
-        self._outcome = _told(self._task, self._job, self._before, outcome)
+        self.outcome = _told(self._task, getattr(self, "job", None), self._before, outcome)
 
 
 def run_job(task: JobTask) -> JobOutcome:
@@ -142,6 +133,7 @@ def run_job(task: JobTask) -> JobOutcome:
             run.perform()
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         run.fail(sys.exc_info())
+    assert run.outcome is not None
     return run.outcome
 
 
@@ -204,6 +196,8 @@ def _is_plain(value: Any) -> bool:
 def _check(job: SignedJob) -> None:
     """Refuse a job that is not signed, or whose function this worker may not call; before anything is imported."""
     job.check()
+    if not imports.limited():
+        return
     if not job.instance:
         imports.check(name := job.func_name or "")
         imports.check_found(name, job.func)

@@ -61,8 +61,9 @@ def keep_files() -> None:
 def flush() -> None:
     """Write what is left of what was printed."""
     for stream in (sys.stdout, sys.stderr):
-        # There may be none, or job code has closed it, or has put anything there.
-        with suppress(Exception):
+        try:
             stream.flush()
+        except Exception:  # noqa: BLE001, PERF203, S110 - there may be none, it may be closed, or anything may be there
+            pass
     if _stdout is not None:
         _libc.fflush(_stdout)

@@ -14,7 +14,7 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import rq
@@ -176,7 +176,8 @@ def read_take(
     """What was begun, and what is still to be begun by RQ's own code."""
     begun, others = [], []
     for number, raw_id, *rest in reply[1:]:
-        queue, job_id = queues[int(number)], ids.read(raw_id)
+        queue = queues[int(number)]
+        job_id = raw_id.decode() if rest else ids.read(raw_id)  # take.lua begins no other
         if job_id is None:  # it is in no list any more: see take.lua
             log.error("no job can have the id %.100r, it is taken off the queue %s", raw_id, queue.name,
                       extra={"action": "bad_id"})  # fmt: skip
@@ -225,5 +226,11 @@ def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
 
 
 def _formatted(moment: float) -> str:
-    # As RQ's ``utcformat``, whose strftime takes longer than all else that is said of an end.
-    return f"{datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    """As RQ's ``utcformat``, whose strftime takes longer than all else that is said of an end."""
+    second, micros = divmod(round(moment * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=2)  # most ends are of the same second
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
