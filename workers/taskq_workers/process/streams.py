@@ -61,9 +61,9 @@ def keep_files() -> None:
 def flush() -> None:
     """Write what is left of what was printed."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        try:  # noqa: SIM105 - suppress() takes longer than all else here, after each job
             stream.flush()
-        except Exception:  # noqa: BLE001, PERF203, S110 - there may be none, it may be closed, or anything may be there
+        except Exception:  # noqa: BLE001, S110 - there may be none, or a closed one, or anything
             pass
     if _stdout is not None:
         _libc.fflush(_stdout)
