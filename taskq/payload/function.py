@@ -142,6 +142,28 @@ def for_rq(target: Any) -> Any:
     return function if function.by_value else target
 
 
+def check_callback(option: str, given: Any) -> None:
+    """See that workers can find a callback, which is sent by name, whatever the function itself is.
+
+    Args:
+        option: As which it is given: ``on_success``, ...
+        given: RQ's ``Callback``, a function, a path, or nothing.
+
+    Raises:
+        OptionError: If it is of a script, a shell, or within another function.
+    """
+    function = getattr(given, "func", given)
+    if not inspect.isroutine(function):
+        return
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if module == "__main__" or "<" in name:
+        where = "of __main__" if module == "__main__" else "within another function"
+        raise OptionError(
+            f"{option}: callbacks are sent by name, and no worker finds {name}, for it is {where}. Put it into a "
+            "module that workers can import"
+        )
+
+
 def _is_importable(target: Any) -> bool:
     """Whether it is a module's own function, which pickle sends by name: to pickle it takes ten times as long."""
     module = sys.modules.get(getattr(target, "__module__", None) or "")

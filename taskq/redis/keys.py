@@ -117,7 +117,7 @@ class MapField:
     ENDED = "ended"  # Unix time at which it was closed
     TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py
     SPAN = "span"  # of the job's span
-    REASON = "reason"  # why it was closed early, for people
+    REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 

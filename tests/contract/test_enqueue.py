@@ -337,3 +337,20 @@ def test_both_forms_of_a_path(any_queue: Queue) -> None:
 def test_a_queue_has_no_other_options(fake_queue: Queue, option: str, told: str) -> None:
     with pytest.raises(OptionError, match=told):
         Queue(connection=fake_queue.connection, **{option: 3})
+
+
+@pytest.mark.parametrize("option", ["on_success", "on_failure", "on_stopped"])
+@pytest.mark.parametrize("push", [Queue.enqueue, lambda q, f, n, **options: q.map(f, [n], **options)])
+def test_a_callback_that_no_worker_finds_is_refused(
+    any_queue: Queue, option: str, push: Callable[..., Any]
+) -> None:
+    for callback in (lambda *_: None, closure(3)):
+        with pytest.raises(OptionError, match=rf"{option}: callbacks are sent by name, .*within another function"):
+            push(any_queue, jobs.square, 3, **{option: rq.Callback(callback)})
+    assert any_queue.connection.keys("rq:job:*") + any_queue.connection.keys("taskq:*") == []
+
+
+def test_nor_is_one_of_a_script(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.square, "__module__", "__main__")
+    with pytest.raises(OptionError, match="no worker finds square, for it is of __main__"):
+        any_queue.enqueue(jobs.invert, 3, on_success=rq.Callback(jobs.square))

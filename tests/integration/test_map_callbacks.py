@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
 import rq
+from click.testing import CliRunner
 from rq import Callback
 from rq.command import send_stop_job_command
 from rq.job import JobStatus
 
 from taskq import MapJob, Queue
 from taskq.payload.function import Function
+from taskq.redis.urls import url_of
 from taskq.testing import drain, running_worker
+from taskq_workers import report
+from taskq_workers.cli import cli, exits
+from taskq_workers.dashboard import maps
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
@@ -52,6 +58,25 @@ def test_a_failure_callback_reads_its_map_at_each_try(real_queue: Queue) -> None
         read = told(real_queue, job)
         assert read.count("ZeroDivisionError") == 2
         assert read.count("(True, False, [0.5, 1.0], [1.0, ") == 2
+
+
+def test_why_it_failed_is_told_though_no_item_has(real_queue: Queue) -> None:
+    with running_worker(real_queue):
+        job = real_queue.map(jobs.square, [2, 3], on_success=Callback(rq_jobs.note_killed))
+        assert job.wait(timeout=HANGS)
+    why = "its callback failed: TypeError: note_killed() missing 1 required positional argument: 'usage'"
+    assert job.get() == [4, 9]
+    assert job.store.info().reason == why
+    url = url_of(real_queue.connection)
+    run = CliRunner()
+    assert why in run.invoke(cli, ["show", job.id, "--url", url]).stdout
+    told = run.invoke(cli, ["results", job.id, "--url", url, "--values"])
+    assert (told.exit_code, told.stdout) == (exits.ITEMS_FAILED, "4\n9\n")
+    assert f"every item has its result, but the map failed: {why}" in told.stderr
+    assert f"No item failed. The map did: {why}" in html.unescape(report.render(real_queue.connection, job.id))
+    row = maps.find(real_queue.connection, job.id)
+    assert row is not None
+    assert row["reason"] == why
 
 
 def test_a_stopped_callback_reads_its_map(real_queue: Queue) -> None:

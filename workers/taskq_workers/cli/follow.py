@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rq.exceptions import InvalidJobOperation
+from rq.job import JobStatus
 
 from taskq.errors import ItemError
 from taskq.maps import doubts
@@ -134,6 +135,9 @@ class Following:
                 f"taskq: {info.failed} of {info.total} items failed; see them grouped: taskq show {job.id}; "
                 f"run them again: taskq retry {job.id}"
             )
+            return exits.ITEMS_FAILED
+        if info.complete and info.reason and job.get_status() == JobStatus.FAILED:
+            say(f"taskq: every item has its result, but the map failed: {info.reason}")
             return exits.ITEMS_FAILED
         return exits.ITEMS_FAILED if self._unread else exits.OK
 

@@ -228,15 +228,17 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         else:
             run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
         return  # the dispatcher runs it, and comes back
+    reason = ""
     if run.called is not None and run.called.error is not None and not run.stopped:
         error = run.called.error
+        reason = f"its callback failed: {error.strip().rpartition(chr(10))[2].strip()}"
         refusals.count(state.connection, run.called.refusal)
     if not state.worker.holds(run.execution):
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
         state.drop(run)
         return
     if not run.closed:
-        run.store.close(whole=True)
+        run.store.close(reason, whole=True)
     run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
     again = error is not None and run.job.should_retry and not run.stopped
     ttl = -1 if again else _ttl(run, failed=error is not None)
