@@ -298,7 +298,10 @@ def traceback_of(error: BaseException) -> str:
     """The traceback's text without taskq's own frames."""
     try:
         tb = error.__traceback__
-        text = "".join(traceback.format_exception(type(error), error, tb.tb_next if tb else None))
+        shown = traceback.TracebackException(type(error), error, tb.tb_next if tb else None)
+        if isinstance(error, Expired) and shown.stack:
+            shown.stack.pop()  # what went off; where, the frame before it says
+        text = "".join(shown.format())
     except BaseException as broken:  # noqa: BLE001 - a __str__ of user code may do anything
         return f"{type(error).__name__} (its traceback can't be shown: {type(broken).__name__})"
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"

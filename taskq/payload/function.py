@@ -16,6 +16,9 @@ _LARGE = 1 << 20  # bytes of code and data that are not kept beside the loaded f
 _HERE = ".".join(platform.python_version_tuple()[:2])
 
 
+_REMEDY = "Its module must be importable there (mount it, install it, or start the worker in its folder). "
+
+
 class Function:
     """A callable that pickles as a name or as code, and is loaded only when it is first called.
 
@@ -84,10 +87,11 @@ class Function:
         except ImportRefusedError:
             raise
         except Exception as error:
+            said = f"{type(error).__name__}: {error}" + ("" if str(error).endswith("?") else ".")
             raise FunctionError(
-                f"the function {self.name} can't be loaded by the worker: {type(error).__name__}: {error}. "
-                "Its module must be importable there (mount it, install it, or start the worker in its "
-                f"folder); the worker looks in {sys.path!r}."
+                f"the function {self.name} can't be loaded by the worker: {said} "
+                + ("" if " has no attribute " in said else _REMEDY)
+                + f"The worker looks in {sys.path!r}."
             ) from error
 
     def _import(self) -> Any:

@@ -34,8 +34,8 @@ class ItemFailure:
     index: int
     type: str
     message: str
-    traceback: str = ""
-    pickled: str = ""  # base64 of the pickled exception; empty if it doesn't survive pickling
+    traceback: str = field(default="", repr=False)
+    pickled: str = field(default="", repr=False)  # base64 of the exception; empty if it doesn't survive pickling
     attempts: int = 1
     host: str = ""  # where it ran
 

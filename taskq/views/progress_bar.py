@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from taskq.errors import OptionError
 from taskq.views import forms
 from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
@@ -33,7 +34,12 @@ def bar(name: str, show: Show = True) -> Iterator[Move]:
         name: What is in progress.
         show: True: only where somebody looks, that is in a notebook, or if stderr is a terminal. ``"always"``:
             elsewhere, too, as a line every five seconds (for a log). False: nowhere.
+
+    Raises:
+        OptionError: If it is anything else.
     """
+    if show not in (True, False, "always"):
+        raise OptionError(f'progress must be True, False or "always", not {show!r}')
     name = escaped(name)
     if not show:
         yield lambda _progress: None

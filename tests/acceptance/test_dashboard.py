@@ -187,8 +187,14 @@ def test_maps_are_found_and_each_has_its_page(
     assert page.locator("#maps tr").count() == 0  # not the others, while this one can't be had
     page.unroute_all()
     expect(page.locator("#maps tr")).to_contain_text("1 of 2 done, 1 failed")
+    page.goto(f"{address}/#map/none-such")
+    expect(page.locator("#trouble")).to_have_text("there is no map none-such")
+    updates = int(page.locator("html").get_attribute("data-updates") or 0)
+    expect(page.locator("html")).not_to_have_attribute("data-updates", str(updates))
+    expect(page.locator("#trouble")).to_have_text("there is no map none-such")
     page.locator("#only a").click()
     expect(page.locator("#maps tr")).to_have_count(3)
+    expect(page.locator("#trouble")).to_be_hidden()
 
     # Jobs are there at once
     page.locator("a[href='#jobs']").click()

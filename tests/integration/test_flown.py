@@ -77,7 +77,7 @@ def test_processes_come_and_go(fake_queue: Queue, path: Path) -> None:
 
 
 def ran(job: Any, name: str, item: int | None = None, *, incarnation: str = "") -> Evidence:
-    flown = Flown(CHUNK, job.id, incarnation or job.store.keys.incarnation, name, item)
+    flown = Flown(CHUNK, job.id, incarnation or job.store.keys.incarnation, name, item, lane=3)
     return Evidence("SIGKILL (out of memory)", "a host", (flown,))
 
 
@@ -198,7 +198,12 @@ def test_what_a_dead_service_ran_is_in_the_timeline(any_queue: Queue) -> None:
     assert (told.chunk, told.lane, told.pid, told.host, told.outcome) == ("0:10", 1, 77, "a host", "service")
     assert told.start == pytest.approx(now - 30)
     assert told.end >= now, "its manager saw it die"
-    assert (recorded.chunk, recorded.start, recorded.outcome) == ("10:10", recorded.end, "service")
+    assert (recorded.chunk, recorded.lane, recorded.start, recorded.outcome) == (
+        "10:10",
+        3,
+        recorded.end,
+        "service",
+    )
 
 
 def test_of_a_service_lost_with_its_host_the_last_word_is_what_is_known(any_queue: Queue) -> None:

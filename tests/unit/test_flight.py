@@ -26,12 +26,12 @@ def slot_of(record: Flight) -> tuple[Slot, Marker]:
 def test_only_what_runs_is_told(record: Flight) -> None:
     slot, process = slot_of(record)
     other, idle = slot_of(record)
-    slot.say([label(7, CHUNK, "a map", "incarnation", "10:5"), label(8, CHUNK, "a map", "incarnation", "15:5")])
+    slot.say([label(7, CHUNK, "a map", "incarnation", "10:5", 4), label(8, CHUNK, "a map", "incarnation", "15:5")])
     other.say([label(9, JOB, "job", "execution")])
     process.begin(7)
     process.item(12)
     idle.begin(0)
-    assert flight.take(record.path) == [Flown(CHUNK, "a map", "incarnation", "10:5", 12)]
+    assert flight.take(record.path) == [Flown(CHUNK, "a map", "incarnation", "10:5", 12, lane=4)]
     assert flight.take(record.path) is None, "it is read once"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import pytest
 
-from taskq import Progress
+from taskq import OptionError, Progress
 from taskq.views.progress_bar import bar
 
 
@@ -173,3 +174,9 @@ def test_a_shell_of_ipython_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     finally:
         InteractiveShell.clear_instance()
     assert "1/4" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("show", ["bogus", 2, None])
+def test_what_is_no_way_to_show_it(show: Any) -> None:
+    with pytest.raises(OptionError, match=r'progress must be True, False or "always", not'), bar("a map", show):
+        pass

@@ -267,7 +267,9 @@ class Lane:
             note = self.tasks[number]
             if isinstance(task, ChunkTask):
                 incarnation = note.store.keys.incarnation
-                labels[number] = flight.label(number, flight.CHUNK, task.job_id, incarnation, str(task.range))
+                labels[number] = flight.label(
+                    number, flight.CHUNK, task.job_id, incarnation, str(task.range), self.index
+                )
             elif (execution := getattr(note, "execution", None)) is not None:  # else it is an errand
                 labels[number] = flight.label(number, flight.JOB, execution.job_id, execution.id)
         self._labels = labels

@@ -44,6 +44,7 @@ class Flown:
         run: The execution of a job, the incarnation of a map.
         range: Of a chunk; else empty.
         item: Index of the item that ran, or of one that ran a moment before; None: that is not known.
+        lane: Number of the process's place in its service; of chunks only.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Flown:
     run: str
     range: str
     item: int | None
+    lane: int = 0
 
 
 def path_of(number: int) -> Path:
@@ -133,9 +135,9 @@ class Slot:
         self._flight.give_back(self._index)
 
 
-def label(number: int, kind: str, job_id: str, run: str = "", name: str = "") -> str:
+def label(number: int, kind: str, job_id: str, run: str = "", name: str = "", lane: int = 0) -> str:
     """What is said of a task."""
-    return _FIELD.join((str(number), kind, job_id, run, name))
+    return _FIELD.join((str(number), kind, job_id, run, name, str(lane)))
 
 
 def numbers_at(where: Any) -> Any:
@@ -178,5 +180,5 @@ def _read(slot: bytes, text: bytes) -> Iterator[Flown]:
     for record in text.decode("utf-8", "replace").split(_RECORD):
         number, *rest = record.split(_FIELD)
         if number == str(task):
-            kind, job_id, run, name = [*rest, "", "", "", ""][:4]
-            yield Flown(kind, job_id, run, name, item)
+            kind, job_id, run, name, lane = [*rest, "", "", "", "", ""][:5]
+            yield Flown(kind, job_id, run, name, item, int(lane) if lane.isdecimal() else 0)

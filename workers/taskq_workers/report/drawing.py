@@ -78,8 +78,8 @@ def _shapes(row: ProcessRow, y: float, start: float, scale: float) -> Iterator[S
         elif entry.failed:
             yield Shape(x, y, width, "failed", 1, f"{title}, {entry.failed} failed")
         elif entry.deaths:
-            killed = counted(entry.deaths, "process", "processes")
-            yield Shape(x, y, width, "again", 1, f"{title}; it had killed {killed} before")
+            died = counted(entry.deaths, "process or service", "processes or services")
+            yield Shape(x, y, width, "again", 1, f"{title}; before, {died} had died with it")
         else:
             yield Shape(x, y, width, "odd" if number % 2 else "ok", 1, title)
 

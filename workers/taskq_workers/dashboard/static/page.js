@@ -43,7 +43,7 @@ function live(kind, text) {
 function take(news) {
   Object.assign(known, news);
   live(news.trouble ? "off" : "on", news.trouble ? "no Redis" : "live");
-  tell(news.trouble ? `${news.trouble}. What you see is from before; the page goes on by itself.` : "");
+  tell(news.trouble ? `${news.trouble}. What you see is from before; the page goes on by itself.` : only?.fault || "");
   if (!known.cards) return;
   const began = performance.now();
   const failed = [];
@@ -105,8 +105,9 @@ async function ask(asked) {
     const path = `/maps/${encodeURIComponent(asked.id)}`;
     if (!listed) {
       const answer = await fetch(path);
+      asked.fault = answer.ok ? "" : await answer.text();
       if (answer.ok) { asked.line = await answer.json(); asked.id = asked.line.id; }
-      else tell(await answer.text());
+      else if (asked === only) tell(asked.fault);
     }
     const errors = asked.line && await fetch(`/maps/${encodeURIComponent(asked.id)}/errors`);
     if (errors?.ok) asked.errors = (await errors.json()).map((one) => ({ ...one, map: asked.id, name: asked.line.name }));

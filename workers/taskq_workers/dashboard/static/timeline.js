@@ -176,7 +176,7 @@ function drawTable() {
 function describe(entry) {
   const what = entry.outcome === "ok" ? `${counted(entry.items, "item")} in ${seconds(entry.end - entry.start)}${entry.failed ? `, ${count(entry.failed)} failed` : ""}`
     : `${{ timeout: "its process was killed over its time limit", service: "its service died" }[entry.outcome] || "its process died"} after ${seconds(entry.end - entry.start)}`;
-  const again = entry.deaths > 0 ? `; it had killed ${entry.deaths} before` : "";
+  const again = entry.deaths > 0 ? `; before, ${counted(entry.deaths, "process or service", "processes or services")} had died with it` : "";
   return `${state.nameOf(entry.job)}, chunk ${entry.chunk} on ${entry.host} ${process(entry.place, entry.lane)}: ${what}${again}`;
 }
 

@@ -43,6 +43,11 @@ class Evidence:
         flown = self._flown(incarnation, name)
         return flown.item if flown else None
 
+    def lane_of(self, incarnation: str, name: str) -> int | None:
+        """The place of the process that ran the range; None: nobody knows of such a one."""
+        flown = self._flown(incarnation, name)
+        return flown.lane if flown else None
+
     def _flown(self, incarnation: str, name: str) -> Flown | None:
         of_map = (one for one in self.ran or () if one.kind == flight.CHUNK and one.run == incarnation)
         return next((one for one in of_map if one.range == name), None)

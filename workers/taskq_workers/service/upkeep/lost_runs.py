@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from taskq.maps.claim import Claim
 from taskq.maps.store import MapStore
 from taskq.redis import clock
 from taskq.views import activity, timeline
-from taskq.views.activity import ProcessActivity
 from taskq.views.timeline import TimelineNote
 from taskq_workers.service.upkeep.evidence import Evidence
 
@@ -30,17 +28,15 @@ def note(store: MapStore, name: str, claims: Iterable[Claim], died: Evidence) ->
     told = activity.of(store.connection, name)
     running = {(one.job, one.chunk): one for one in told.processes} if told else {}
     end = told.at if told and died.ran is None else clock.ask(store.connection)
+    host = died.host or (told.host if told else "") or "unknown"
     with store.connection.pipeline() as pipe:
         for claim in claims:
             process = running.get((store.keys.id, str(claim.range)))
-            if process or died.ran_chunk(store.known.incarnation, str(claim.range)):
-                _note(store, claim, name, died.host or (told.host if told else ""), process, end, pipe)
+            lane = died.lane_of(store.known.incarnation, str(claim.range))
+            if process is not None:
+                who = TimelineNote(host, name, process.pid, process.lane, timeline.SERVICE)
+                began = min(process.since, end)
+                store.note_death(claim, who, began, end - began, pipe)
+            elif lane is not None:
+                store.note_death(claim, TimelineNote(host, name, 0, lane, timeline.SERVICE), end, 0.0, pipe)
         pipe.execute()
-
-
-def _note(
-    store: MapStore, claim: Claim, name: str, host: str, process: ProcessActivity | None, end: float, pipe: Any
-) -> None:
-    lane, pid, began = (process.lane, process.pid, min(process.since, end)) if process else (0, 0, end)
-    who = TimelineNote(host or "unknown", name, pid, lane, timeline.SERVICE)
-    store.note_death(claim, who, began, end - began, pipe)
