@@ -285,11 +285,15 @@ def test_errors_are_grouped_and_failed_items_retried(url: str, tmp_path: Path) -
     assert (group["type"], group["count"], group["function"]) == ("ValueError", 1, "fail_until")
     assert group["sample"]["item"] == 2
     assert "not yet" in group["sample"]["traceback"]
+    for command, code in (("show", exits.OK), ("report", exits.OK), ("results", exits.ITEMS_FAILED),
+                          ("attach", exits.ITEMS_FAILED)):  # fmt: skip
+        whole, short = taskq(url, command, job_id), taskq(url, command, job_id[:8])
+        assert (short.returncode, len(short.stdout)) == (code, len(whole.stdout)), command
     shown = taskq(url, "show", job_id, "--traceback").stdout
     assert re.search(r" 1 ValueError .*jobs.py:\d+ in fail_until +2 +not yet", shown), shown
     assert 'raise ValueError("not yet")' in shown
     flag.unlink()
-    assert taskq(url, "retry", job_id, "--at-front").returncode == exits.OK
+    assert taskq(url, "retry", job_id[:8], "--at-front").returncode == exits.OK
     again = taskq(url, "attach", job_id, "--values")
     assert (again.returncode, again.stdout) == (exits.OK, "0\n1\n2\n3\n")
     assert taskq(url, "retry", job_id).returncode == exits.ERROR
@@ -364,3 +368,13 @@ def test_without_a_server(tmp_path: Path, command: str) -> None:
     told = taskq(f"unix://{tmp_path}/nowhere.sock", *command.split())
     assert (told.returncode, told.stdout) == (exits.ERROR, "")
     assert "Give its URL by --url or TASKQ_URL" in told.stderr
+
+
+def test_that_nobody_works_on_it_is_said_at_once(url: str) -> None:
+    process = start(url, "map", "tests.jobs:square", "3", "--queue", "deserted")
+    assert process.stderr is not None
+    said = [process.stderr.readline() for _ in range(2)]
+    assert any("no worker listens on the queue 'deserted'" in line for line in said), said
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=HANGS)
+    assert process.returncode == exits.INTERRUPTED

@@ -87,12 +87,14 @@ def test_completion(server_url: str, real_queue: Queue) -> None:
     if bash := shutil.which("bash"):
         subprocess.run([bash, "-n"], input=told.stdout, text=True, check=True)
     job, failed = real_queue.map(jobs.square, [1]), real_queue.enqueue(jobs.invert, 0, job_id="failed")
+    finished = real_queue.map(jobs.square, [], job_id="ended")
     variables = {"_TASKQ_COMPLETE": "bash_complete", "COMP_WORDS": "taskq can", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", "from taskq_workers.cli import cli; cli(prog_name='taskq')"]
     for words, position, found in (
         ("taskq can", "1", "plain,cancel"),
         (f"taskq cancel {job.id[:2]}", "2", f"plain,{job.id}"),
         ("taskq retry fai", "2", f"plain,{failed.id}"),
+        ("taskq show end", "2", f"plain,{finished.id}"),
     ):
         variables |= {"COMP_WORDS": words, "COMP_CWORD": position}
         done = subprocess.run(

@@ -26,6 +26,7 @@ LEASE = 1.5  # seconds
 PATIENCE = 5.0 * HANGS  # seconds which all jobs get to end, once the chaos is over
 _REST = HANGS  # seconds until nothing of the jobs is in anybody's books
 _STRANGE = ("Traceback (most recent call last)", "Fatal Python error")
+_USUAL = ("redis.exceptions.", ": exception raised while executing (")
 
 
 @dataclass
@@ -186,10 +187,10 @@ _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 
 
 def _strange_logs(folder: Path) -> list[str]:
-    """Where a worker met something that nobody had thought of; not RQ's tracebacks of a lost Redis."""
+    """Where a worker met what nobody had thought of; not RQ's tracebacks of a lost Redis, or of a failed job."""
     return [
         f"{log.name}: {record.splitlines()[0]} ... {record.splitlines()[-1]}"
         for log in sorted(folder.glob("host-*.log"))
         for record in _RECORD.split(log.read_text(errors="replace"))
-        if any(words in record for words in _STRANGE) and "redis.exceptions." not in record
+        if any(words in record for words in _STRANGE) and not any(words in record for words in _USUAL)
     ]

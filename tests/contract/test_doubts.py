@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from rq.job import JobStatus
 from rq.scheduler import RQScheduler
 from rq.suspension import suspend
 
-from taskq import MapJob, Queue, WaitTimeoutError
+from taskq import MapCanceledError, MapJob, Queue, WaitTimeoutError
 from taskq.maps import doubts
 from taskq.redis import services
 from taskq.redis.lua import Scripts
@@ -130,14 +131,21 @@ def get(job: MapJob) -> None:
         job.get(timeout=THREE_LOOKS)
 
 
-@pytest.mark.parametrize("ask", [wait, get])
+def iterate(job: MapJob) -> None:
+    """Until somebody cancels it."""
+    threading.Timer(THREE_LOOKS, job.cancel).start()
+    with pytest.raises(MapCanceledError):
+        list(job)
+
+
+@pytest.mark.parametrize("asks", [(wait, wait), (get, get), (iterate,)])
 @pytest.mark.usefixtures("brief")
 def test_it_is_said_once(
-    any_queue: Queue, capsys: pytest.CaptureFixture[str], ask: Callable[[MapJob], Any]
+    any_queue: Queue, capsys: pytest.CaptureFixture[str], asks: tuple[Callable[[MapJob], Any], ...]
 ) -> None:
     job = queued(any_queue)
-    ask(job)
-    ask(job)
+    for ask in asks:
+        ask(job)
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"taskq: the map {job.id} waits: no worker listens on the queue 'default' at ")
 

@@ -79,6 +79,8 @@ def test_a_bar_while_it_is_waited_for_results(any_queue: Queue, capsys: pytest.C
     drain(any_queue)
     assert job.get(timeout=HANGS, progress="always") == [0, 1, 4, 9]
     assert "square: 4/4 done" in capsys.readouterr().err
+    assert job.get(timeout=HANGS, progress=True) == [0, 1, 4, 9]
+    assert capsys.readouterr().err == "", "nobody looks"
 
 
 def test_a_map_that_waits(any_queue: Queue) -> None:

@@ -163,5 +163,6 @@ def masked(fields: dict[bytes, bytes]) -> dict[bytes, Any]:
     shown = {name: "*" if name in _MOMENTS | _NAMES and value else value for name, value in fields.items()}
     for name in (b"exc_string", b"exc_info"):  # the frames above the job's are the worker's
         if shown.get(name):
-            shown[name] = zlib.decompress(base64.b64decode(shown[name])).splitlines()[-1]
+            said = zlib.decompress(base64.b64decode(shown[name])).splitlines()
+            shown[name] = [line for line in said if not line.startswith(b"taskq: ")][-1]  # as which we add a note
     return shown

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from taskq.payload.outcome import ItemFailure
 from taskq.redis.services import ServiceInfo
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.backlog import MapLine, QueueLine
+from taskq.views.error_groups import ErrorGroup, Frame
 from taskq.views.progress import Progress
 from taskq.views.waits import Wait
 from taskq_workers.cli import tables
 from taskq_workers.cli.job_view import Items, JobView
 from taskq_workers.cli.jobs import _JOBS, _row
+from taskq_workers.cli.show import _ERRORS
+from taskq_workers.cli.show import _row as _error_row
 from taskq_workers.cli.status import maps_table, queues_table, services_table
 from taskq_workers.cli.tables import Column, table
 from taskq_workers.cli.top import Snapshot, frame
@@ -39,12 +43,15 @@ JOB = JobView(
     MAP, "map", "finished", "reports-of-the-night", "map compute_all_of_it over 3,000,000 items",
     None, None, None, None, Items(3_000_000, 194_000, 6000),
 )  # fmt: skip
+SAMPLE = ItemFailure(2_999_999, "billing.errors.NoSuchCustomerError", "no customer 4711 in this year's books")
+GROUP = ErrorGroup(SAMPLE.type, Frame("/srv/billing/reports/monthly.py", 1234, "compute_all_of_it"), 6000, SAMPLE)
 
 TABLES: dict[str, Callable[[], Any]] = {
     "queues": lambda: queues_table([LINE, QUIET]),
     "services": lambda: services_table([SERVICE], {SERVICE.name: DOING}, 99_000.0),
     "maps": lambda: maps_table([LINE]),
     "jobs": lambda: table("Jobs", _JOBS, [_row(JOB)]),
+    "errors": lambda: table("Errors", _ERRORS, [_error_row(GROUP)]),
     "top": lambda: frame(Snapshot(99_000.0, 0, [LINE, QUIET], [DOING]), width=80),
 }
 

@@ -11,12 +11,26 @@ from rq.job_lifecycle import format_exc_info
 from rq.utils import now
 
 from taskq.maps import forks
+from taskq.payload import names
+from taskq.payload.outcome import add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import refusals
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.process import horse
 from taskq_workers.process.horse import Penalty
 from taskq_workers.process.jobs import user_code
+
+
+def _explain(job: SignedJob, error: BaseException | None) -> None:
+    """Add a note to the error of a job whose function can't be found: RQ's words hardly say what is missing."""
+    if not isinstance(error, (ValueError, ImportError, AttributeError)) or job.instance:
+        return
+    try:
+        job.func  # noqa: B018 - if it is there, the error is its own
+    except type(error):
+        add_note(error, f"taskq: {names.explain(job.func_name or '')}")
+    except Exception:  # noqa: BLE001, S110 - then this is not what it has failed by
+        pass
 
 
 def tell(job: SignedJob, exc_info: Any) -> JobOutcome:
@@ -27,6 +41,7 @@ def tell(job: SignedJob, exc_info: Any) -> JobOutcome:
         exc_info: The exception's three parts, where the exception is at hand.
     """
     note = ""
+    _explain(job, exc_info[1])
     job._status = JobStatus.FAILED  # noqa: SLF001 - what RQ's callbacks see
     job.ended_at = now()
     try:
