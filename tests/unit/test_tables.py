@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,13 @@ def test_eighty_columns(name: str) -> None:
     if name in ("maps", "jobs", "top"):
         assert MAP[:8] in text
         assert MAP[:12] not in text
+
+
+def test_of_a_very_long_message_the_beginning_is_shown() -> None:
+    long = replace(GROUP, sample=replace(SAMPLE, message="x" * 20_000))
+    text = "\n".join(drawn(table("Errors", _ERRORS, [_error_row(long)]), 80))
+    assert len(text.splitlines()) < 30
+    assert "(20,000" in text
 
 
 def _columns(made: Any) -> list[str]:

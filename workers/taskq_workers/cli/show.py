@@ -15,6 +15,7 @@ from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
 from taskq.views import short_ids
+from taskq.views.counted import counted
 from taskq.views.error_groups import ErrorGroup
 from taskq_workers.cli.job_view import JobView, views
 from taskq_workers.cli.options import url_option
@@ -27,6 +28,7 @@ _ERRORS = (
     Column("items", number=True), Column("exception", long=6), Column("where", long=6),
     Column("sample item", long=6), Column("message", long=6),
 )  # fmt: skip
+_LONGEST = 400  # characters of a message in a table
 
 
 @click.command(name="show")
@@ -128,5 +130,10 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
 
 def _row(group: ErrorGroup) -> tuple[object, ...]:
     sample = group.sample
-    killed = f" (killed {sample.attempts} processes)" if group.type == "WorkerLostError" else ""
-    return group.count, group.type, group.frame, f"{sample.index}{killed}", sample.message
+    killed = (
+        f" (killed {counted(sample.attempts, 'process', 'processes')})" if group.type == "WorkerLostError" else ""
+    )
+    said = sample.message
+    if len(said) > _LONGEST:
+        said = f"{said[:_LONGEST]} ... ({len(said):,} characters: --json shows all)"
+    return group.count, group.type, group.frame, f"{sample.index}{killed}", said
