@@ -29,6 +29,7 @@ from taskq.redis.limits import PARTS, USUAL, Limits
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 HELD = 3 << 20  # bytes of results, and of errors, with which it is, too
+_RECORD = 5 << 10  # bytes for which an error counts at least: the server writes one large one faster than many
 _HOST = socket.gethostname()
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 MOST_ITEMS = PARTS // 4
@@ -134,7 +135,7 @@ class _Pace:
         self._pickled += len(failure.pickled)
         if self._pickled >= HELD:
             self.room = MAX_TEXT
-        return len(failure.pickled) + len(failure.traceback)
+        return max(_RECORD, len(failure.pickled) + len(failure.traceback))
 
     def stops(self, index: int, position: int, now: float) -> bool:
         """Whether to stop before the item with this index, at this position of what is to be done."""
