@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from taskq.errors import ServerError
 from taskq.redis import keeper
 from taskq.redis.connection import connect
 
 _START = 60.0  # seconds the server may take to answer
+_SHUTDOWN = 10.0  # seconds an orphaned one may take to hear that it is to end
 _STOP = 15.0  # seconds it, and what belongs to it, may take to end
 _PREFIX = "taskq-"  # of the servers' folders
 _SOCKET, _LOG, _LOCK = "redis.sock", "server.log", "lock"
@@ -155,8 +157,13 @@ def sweep() -> None:
 def _clear(folder: Path, mark: str) -> None:
     if mark:
         keeper.kill_carriers(keeper.MARK, mark.__eq__)
-    with suppress(RedisError, OSError), connect(f"unix://{folder / _SOCKET}", retries=0, timeout=1.0) as server:
-        server.shutdown(nosave=True, now=True, force=True)
+    try:
+        with connect(f"unix://{folder / _SOCKET}", retries=0, timeout=_SHUTDOWN) as server:
+            server.shutdown(nosave=True, now=True, force=True)
+    except RedisTimeoutError:
+        return  # it is there, and too busy to hear: without its folder nobody would ever find it
+    except (RedisError, OSError):
+        pass  # there is none
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
 from taskq.errors import ServerError
 from taskq.redis import keeper
@@ -45,15 +47,37 @@ def test_carriers_are_killed(proc: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         spared.wait()
 
 
+def answers(url: str) -> bool:
+    try:
+        with connect(url, retries=0) as connection:
+            return bool(connection.ping())
+    except RedisError:
+        return False
+
+
+def test_an_orphaned_server_too_busy_to_hear_is_found_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskq.redis.server._SHUTDOWN", 0.1)
+    orphan = folder / "taskq-orphan"
+    orphan.mkdir()
+    (orphan / "lock").touch()
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(orphan / "redis.sock"))
+        deaf.listen()
+        sweep()
+        assert orphan.exists()
+    sweep()
+    assert not orphan.exists()
+
+
 def test_an_orphaned_server_is_ended_and_its_folder_removed(folder: Path) -> None:
     orphan = folder / "taskq-orphan"
     orphan.mkdir()
     (orphan / "lock").touch()
-    socket = orphan / "redis.sock"
-    command = [find_program(), "--port", "0", "--unixsocket", str(socket), "--dir", str(orphan)]
+    path = orphan / "redis.sock"
+    command = [find_program(), "--port", "0", "--unixsocket", str(path), "--dir", str(orphan)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        wait_until(socket.exists, "the server listens")
+        wait_until(lambda: answers(f"unix://{path}"), "the server answers")
         with private_server() as url:  # it looks for what others have left behind
             server.wait(HANGS)
             sweep()  # and leaves alone what somebody looks after
