@@ -218,6 +218,12 @@ def test_the_readme_says_how_the_host_reaches_it() -> None:
     assert f"<http://localhost:{page}>" in readme
 
 
+def test_compose_warns_of_no_variable() -> None:
+    """It does with every command, of each that is not set and has no default."""
+    text = (source.ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == {"COMPOSE_PROJECT_NAME"}  # which it sets itself
+
+
 def test_packages_and_reloading_are_settings_of_the_compose_file() -> None:
     worker = COMPOSE["services"]["worker"]
     assert worker["build"]["args"]["PACKAGES"] == "${TASKQ_PACKAGES:-}"
