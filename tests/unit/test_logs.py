@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from taskq.payload import codec
 from taskq_workers import logs
 from taskq_workers.logs import FIELDS, LogOptions
+from taskq_workers.process import failing
+from taskq_workers.process import jobs as pool_jobs
 from tests.unit import source
 
 LEVELS = {f"log.{name}" for name in ("debug", "info", "warning", "error", "exception", "critical")}
@@ -127,3 +130,15 @@ def test_a_format_of_the_user_s_stays(own_root: None, capsys: pytest.CaptureFixt
     logs.to_stderr(LogOptions("info", "\x1b[1m%(message)s\x1b[0m"))
     logging.getLogger("x").warning("bold\nand more")
     assert capsys.readouterr().err == "\x1b[1mbold\n    and more\x1b[0m\n"
+
+
+def test_arguments_of_failed_jobs_are_in_no_log(own_root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """RQ adds them to the record of a failure, for handlers of the application's."""
+    data = codec.dumps(("tests.jobs.square", None, ("secret-1",), {"by": "secret-2"}))
+    job = pool_jobs.job_of("one", {b"data": data})
+    for form in ("human", "json"):
+        logs.to_stderr(LogOptions("info", form))
+        failing.tell(job, (ValueError, ValueError("no"), None))
+        said = capsys.readouterr().err
+        assert "exception raised while executing (tests.jobs.square)" in said
+        assert "secret" not in said

@@ -19,6 +19,7 @@ FORMATS = ("human", "json")
 LEVELS = ("debug", "info", "warn", "warning", "error", "critical", "fatal", "notset")  # as RQ takes them
 
 _HUMAN = "%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s"
+_NOBODYS = ("arguments", "kwargs")  # of a failed job, which RQ adds to its record: nobody's business in a log
 _RENAMED = {"levelname": "level", "name": "logger", "processName": "process_name", "threadName": "thread"}
 _CHATTY = ("cotyledon", "rq.worker", "rq.queue", "rq.job")
 
@@ -91,6 +92,7 @@ def _shown(record: logging.LogRecord, indent: str = "") -> logging.LogRecord:
 
 
 def _json() -> logging.Formatter:
+    from pythonjsonlogger.core import RESERVED_ATTRS
     from pythonjsonlogger.json import JsonFormatter
 
     class Json(JsonFormatter):
@@ -101,7 +103,7 @@ def _json() -> logging.Formatter:
             return escaped(str(super().formatException(ei)), lines=True)
 
     fields = ("levelname", "name", "message", *FIELDS, "process", "processName", "threadName")
-    return Json(fields, rename_fields=_RENAMED, timestamp=True)
+    return Json(fields, rename_fields=_RENAMED, timestamp=True, reserved_attrs=[*RESERVED_ATTRS, *_NOBODYS])
 
 
 def _complete(record: logging.LogRecord) -> bool:
