@@ -22,7 +22,7 @@ from taskq.maps.job import MapJob
 from taskq.maps.options import MapOptions
 from taskq.maps.producer import push_map
 from taskq.payload import codec, signing
-from taskq.payload.function import Function, check_callback, for_rq
+from taskq.payload.function import Function, check_callbacks, for_rq
 from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
@@ -264,15 +264,14 @@ class Queue(rq.Queue):
 
         Raises:
             OptionError: If the job id has other characters than letters, digits, ``_`` and ``-``; if a callback is
-                one that no worker can import; if ``retry``,
-                ``repeat`` or ``rate_limit`` is a number, say, and not RQ's object.
+                one that no worker can import; if ``retry``, ``repeat`` or ``rate_limit`` is a number, say, and not
+                RQ's object.
             PickleError: If the function or an argument can't be pickled.
         """
         if isinstance(kwargs.get("depends_on"), MapJob):
             kwargs["depends_on"] = [kwargs["depends_on"]]
         _check_objects(kwargs)
-        for option in ("on_success", "on_failure", "on_stopped"):
-            check_callback(option, kwargs.get(option))
+        check_callbacks(kwargs)
         try:
             func = for_rq(func)
             job = self._create(func, *args, **_named(func, kwargs))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from taskq import Queue
 from taskq.redis.connection import connect
 from taskq.redis.server import private_server
 from tests import waiting
+from tests.contents import everything
 
 pytest_plugins = ["taskq.testing", "tests.untested"]
 
@@ -40,23 +42,17 @@ def real_queue(server_url: str) -> Iterator[Queue]:
     """A queue on the real server, which is empty before and after."""
     connection = connect(server_url)
     connection.flushdb()  # the private server is ours alone
-    waiting.witnesses.append(witness := lambda: everything(connection))
+    waiting.witnesses.append(tells := partial(witness, connection))
     yield Queue(connection=connection)
-    waiting.witnesses.remove(witness)
+    waiting.witnesses.remove(tells)
     connection.close()
 
 
-def everything(connection: Any) -> str:
+def witness(connection: Any) -> str:
     """What stands in Redis, and who waits there; a line for each, cut off."""
-    read: dict[bytes, Callable[[bytes], Any]] = {
-        b"hash": connection.hgetall,
-        b"list": lambda key: connection.lrange(key, 0, -1),
-        b"set": connection.smembers,
-        b"zset": lambda key: connection.zrange(key, 0, -1, withscores=True),
-    }
-    found = {key: read.get(connection.type(key), connection.type)(key) for key in sorted(connection.keys())}
     clients = [{name: one[name] for name in ("id", "cmd", "age", "idle")} for one in connection.client_list()]
-    return "\n".join(f"{name}: {value}"[:1000] for name, value in [*found.items(), ("clients", clients)])
+    told = {**everything(connection), "clients": clients}
+    return "\n".join(f"{name!r}: {value}"[:1000] for name, value in told.items())
 
 
 @pytest.fixture(params=["fakeredis", "server"])

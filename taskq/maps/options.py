@@ -15,7 +15,7 @@ from taskq.errors import OptionError
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
-from taskq.payload.function import check_callback
+from taskq.payload.function import check_callbacks
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
 LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
@@ -103,8 +103,7 @@ class MapOptions:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
-        for option in ("on_success", "on_failure", "on_stopped"):
-            check_callback(option, getattr(self, option))
+        check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
 

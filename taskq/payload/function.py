@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from cloudpickle import list_registry_pickle_by_value
@@ -146,17 +147,21 @@ def for_rq(target: Any) -> Any:
     return function if function.by_value else target
 
 
-def check_callback(option: str, given: Any) -> None:
-    """See that workers can find a callback, which is sent by name, whatever the function itself is.
+def check_callbacks(options: Mapping[str, Any]) -> None:
+    """See that workers can find the callbacks, which are sent by name, whatever the function itself is.
 
     Args:
-        option: As which it is given: ``on_success``, ...
-        given: RQ's ``Callback``, a function, a path, or nothing.
+        options: Of a job or map; of these ``on_success``, ``on_failure`` and ``on_stopped``, as RQ takes them.
 
     Raises:
-        OptionError: If it is of a script, a shell, or within another function.
+        OptionError: If one is of a script or a shell, or within another function.
     """
-    function = getattr(given, "func", given)
+    for option in ("on_success", "on_failure", "on_stopped"):
+        if given := options.get(option):
+            _check_callback(option, getattr(given, "func", given))
+
+
+def _check_callback(option: str, function: Any) -> None:
     if not inspect.isroutine(function):
         return
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")

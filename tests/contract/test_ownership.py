@@ -27,6 +27,7 @@ from taskq_workers.service.rq.fence import FencedPipeline
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import mirror, recovery
 from tests import jobs
+from tests.contents import everything
 
 NAME = "worker"
 
@@ -62,18 +63,6 @@ class Begun:
     def forget_in_rq(self) -> None:
         """All that RQ keeps of the run expires."""
         self.connection.delete(*self.connection.keys("rq:execution*"), self.worker.executions_key)
-
-
-def everything(connection: Any) -> dict[bytes, Any]:
-    read: dict[bytes, Callable[[bytes], Any]] = {
-        b"hash": connection.hgetall,
-        b"list": lambda key: connection.lrange(key, 0, -1),
-        b"set": connection.smembers,
-        b"zset": lambda key: connection.zrange(key, 0, -1, withscores=True),
-        b"stream": connection.xrange,
-        b"string": connection.get,
-    }
-    return {key: read[connection.type(key)](key) for key in connection.keys("*")}
 
 
 def _retry(begun: Begun) -> bool:

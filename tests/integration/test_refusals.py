@@ -27,6 +27,7 @@ from taskq.redis.server import private_server
 from taskq.testing import running_worker
 from taskq.views.timeline import TimelineNote
 from tests import jobs
+from tests.contents import everything
 from tests.contract.by_hand import halve
 from tests.integration.test_deaths import runs_of
 from tests.waiting import HANGS, wait_until
@@ -60,18 +61,6 @@ def refuse(connection: Any, how: str) -> None:
 def accept(connection: Any) -> None:
     connection.config_set("maxmemory", 0)
     connection.replicaof("NO", "ONE")
-
-
-def everything(connection: Any) -> dict[bytes, Any]:
-    read: dict[bytes, Callable[[bytes], Any]] = {
-        b"hash": connection.hgetall,
-        b"list": lambda key: connection.lrange(key, 0, -1),
-        b"set": connection.smembers,
-        b"zset": lambda key: connection.zrange(key, 0, -1, withscores=True),
-        b"stream": connection.xrange,
-        b"string": connection.get,
-    }
-    return {key: read[connection.type(key)](key) for key in connection.keys("*")}
 
 
 def give_back(store: MapStore) -> Any:

@@ -13,7 +13,7 @@ import click
 from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
-from taskq.errors import ItemError
+from taskq.errors import ItemError, ResultsGoneError
 from taskq.maps import doubts
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
@@ -77,8 +77,7 @@ class Following:
             watch = _warned(job) if self.wait else Doubts(job)
             while True:
                 ended = job.ready()  # asked before reading: nothing is added after the end
-                # One that was closed, and has not ended, is about to be tried again, by its Retry or by hand.
-                final = ended or (not job.retries_left and job.store.info().state == "open")
+                final = ended or not (job.retries_left or _waits_for_another_try(job))
                 for arrival in reading.new(failures=final, ended=ended or not self.wait):
                     self._write(arrival, job.store.place)
                 sys.stdout.flush()
@@ -140,6 +139,14 @@ class Following:
             say(f"taskq: every item has its result, but the map failed: {info.reason}")
             return exits.ITEMS_FAILED
         return exits.ITEMS_FAILED if self._unread else exits.OK
+
+
+def _waits_for_another_try(job: MapJob) -> bool:
+    """Whether it was closed, and has not ended: then a retry is what comes next, its own or one by hand."""
+    try:
+        return job.store.glance().state == "closed"
+    except ResultsGoneError:  # the next look at its status says what became of it
+        return False
 
 
 def _say_how_to_come_back(job: MapJob) -> None:

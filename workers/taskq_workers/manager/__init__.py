@@ -1,6 +1,6 @@
 """The manager's process: starts the services, restarts what dies, and hands on what a dead one held.
 
-Imported by the command line. It forks, so it has no threads of its own and imports no user code.
+Imported by the command line. It forks, so its threads are few and hold no locks, and it imports no user code.
 
     prepare         what comes before all else
     manager         cotyledon's master process

@@ -7,13 +7,13 @@ import sys
 from rq.callbacks import execute_success_callback
 from rq.job import JobStatus
 from rq.job_lifecycle import format_exc_info
+from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.errors import MapFailedError
 from taskq.maps import forks, own_end
 from taskq.redis import refusals
 from taskq_workers.link.tasks import CallbackTask, JobOutcome
 from taskq_workers.process import failing
-from taskq_workers.process.horse import Penalty
 from taskq_workers.process.jobs import job_of
 
 
@@ -24,7 +24,7 @@ def run_callback(task: CallbackTask) -> JobOutcome:
         if task.error is None:
             job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
             with own_end.about_to_be(JobStatus.FINISHED, job):
-                forks.call(execute_success_callback, job, Penalty, task.value)
+                forks.call(execute_success_callback, job, UnixSignalDeathPenalty, task.value)
             return JobOutcome()
     except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
         return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))

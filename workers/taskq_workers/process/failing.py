@@ -8,6 +8,7 @@ from typing import Any
 from rq.callbacks import execute_failure_callback
 from rq.job import JobStatus
 from rq.job_lifecycle import format_exc_info
+from rq.timeouts import UnixSignalDeathPenalty
 from rq.utils import now
 
 from taskq.maps import forks
@@ -17,7 +18,6 @@ from taskq.payload.signed_job import SignedJob
 from taskq.redis import refusals
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.process import horse
-from taskq_workers.process.horse import Penalty
 from taskq_workers.process.jobs import user_code
 
 
@@ -45,7 +45,7 @@ def tell(job: SignedJob, exc_info: Any) -> JobOutcome:
     job._status = JobStatus.FAILED  # noqa: SLF001 - what RQ's callbacks see
     job.ended_at = now()
     try:
-        forks.call(execute_failure_callback, job, Penalty, *exc_info)
+        forks.call(execute_failure_callback, job, UnixSignalDeathPenalty, *exc_info)
     except BaseException:  # noqa: BLE001 - as in RQ: a failing callback replaces the job's exception
         exc_info = sys.exc_info()
     try:

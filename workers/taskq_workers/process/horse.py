@@ -73,7 +73,10 @@ class Horse(Worker):
         self._run, job = run, run.job
         queue = self.queue_class(job.origin, connection=self.connection, job_class=self.job_class,
                                  serializer=job.serializer)  # fmt: skip
-        self.perform_job(job, queue, Execution(execution_id, job.id, self.connection, self.name))
+        try:
+            self.perform_job(job, queue, Execution(execution_id, job.id, self.connection, self.name))
+        finally:
+            del self._run  # with the job's value, which may be large
 
     def _set_connection(self, connection: Any) -> Any:
         return connection  # which RQ would give other timeouts

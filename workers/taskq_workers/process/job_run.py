@@ -46,7 +46,7 @@ class JobRun:
         task: What is to be run.
     """
 
-    job: SignedJob  # what user code sees; there is one from ``restore`` on
+    job: Any = None  # what user code sees; there is one from ``restore`` on
     outcome: JobOutcome | None = None  # how it ended
 
     def __init__(self, task: JobTask) -> None:
@@ -110,12 +110,11 @@ class JobRun:
                       extra={"action": "job_ended"})  # fmt: skip
             return
         ran = self._began, time.monotonic()
-        job = getattr(self, "job", None)
-        outcome = failing.tell(job, exc_info) if job is not None else JobOutcome(error=format_exc_info(exc_info))
-        self._end(replace(outcome, ran=ran))
+        told = failing.tell(self.job, exc_info) if self.job else JobOutcome(error=format_exc_info(exc_info))
+        self._end(replace(told, ran=ran))
 
     def _end(self, outcome: JobOutcome) -> None:
-        self.outcome = _told(self._task, getattr(self, "job", None), self._before, outcome)
+        self.outcome = _told(self._task, self.job, self._before, outcome)
 
 
 def run_job(task: JobTask) -> JobOutcome:

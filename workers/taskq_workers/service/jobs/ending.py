@@ -231,7 +231,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     reason = ""
     if run.called is not None and run.called.error is not None and not run.stopped:
         error = run.called.error
-        reason = f"its callback failed: {error.strip().rpartition(chr(10))[2].strip()}"
+        reason = f"its callback failed: {error.strip().splitlines()[-1].strip()}"
         refusals.count(state.connection, run.called.refusal)
     if not state.worker.holds(run.execution):
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
