@@ -109,7 +109,7 @@ def test_an_alarm_leaves_it_late(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(SignedJob, "restore", alarm)
         with pytest.raises(JobTimeoutException):
             _ = job.meta
-    assert job.unchanged(["meta", "timeout"])
+    assert job.unchanged(frozenset({"meta", "timeout"}))
     assert job.meta == {"by": "hand"}
 
 

@@ -38,6 +38,9 @@ _CARRIED = (
 )  # fmt: skip
 """Attributes of the current job which the service saves at its end, so it must hear if job code changed them."""
 
+_TOLD = frozenset(_CARRIED)
+_TOLD_AGAIN = _TOLD | {"meta"}  # of a job that is to run again
+
 
 class JobRun:
     """One run of one job.
@@ -152,7 +155,7 @@ def _told(task: JobTask, job: Job | None, before: list[Any], outcome: JobOutcome
 
     ``before`` is what was carried before it; nothing, of a job which was a late one.
     """
-    names = _CARRIED if outcome.retry is None else (*_CARRIED, "meta")
+    names = _TOLD if outcome.retry is None else _TOLD_AGAIN
     if job is None or (isinstance(job, LateJob) and job.unchanged(names)):
         return outcome
     before = before or _carried(job_of(task.job_id, task.fields, task.worker))

@@ -6,7 +6,7 @@ To read all of its hash takes RQ longer than a no-op job runs, and most function
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Self
@@ -64,10 +64,10 @@ class LateJob(SignedJob):
         vars(job).update(own, _first=own, _fields=fields)
         return job
 
-    def unchanged(self, names: Iterable[str]) -> bool:
+    def unchanged(self, names: frozenset[str]) -> bool:
         """Whether none of these attributes was set since."""
         own, first = vars(self), self._first
-        return all(own.get(name, _NOTHING) is first.get(name, _NOTHING) for name in names)
+        return all(own[name] is first.get(name, _NOTHING) for name in names.intersection(own))
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("__"):
