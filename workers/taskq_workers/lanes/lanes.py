@@ -64,6 +64,7 @@ class Lanes:
         self._trouble = ""
         self._since = 0.0  # when that was found out, on the monotonic clock
         self._row: dict[int, Lane] = {}
+        self._places = frozenset(range(settings.processes))  # that are never empty for long
         self._worn: set[int] = set()  # places in the row whose lane has done enough
         self._successors: dict[int, Lane] = {}  # what will take these places, once it is ready
         self._leaving: list[Lane] = []  # what had them, and has something to finish
@@ -97,14 +98,16 @@ class Lanes:
     @property
     def changing(self) -> bool:
         """Whether a lane is missing, or is being replaced by another."""
-        missing = any(index not in self._row for index in range(self._settings.processes))
-        return bool(missing or self._worn or self._successors or self._leaving)
+        return bool(self._missing or self._worn or self._successors or self._leaving)
+
+    @property
+    def _missing(self) -> bool:
+        return not self._row.keys() >= self._places
 
     @property
     def due(self) -> float | None:
         """When to try again to fill the row, on the monotonic clock; None: it is full."""
-        missing = any(index not in self._row for index in range(self._settings.processes))
-        return self._wait_until if missing else None
+        return self._wait_until if self._missing else None
 
     def fill(self) -> None:
         """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
@@ -141,6 +144,8 @@ class Lanes:
         them, and are to end with what they run. Each of them ends, or begins to wait, and then there is one.
         """
         lent = [lane for lane in self if lane.lent]
+        if not lent and not self._lent and len(self._row) <= self._settings.processes:
+            return  # as in nearly all turns
         self._lent = [lane for lane in self._lent if lane in lent]
         self._lent += [lane for lane in lent if lane not in self._lent]
         for lane in self:
