@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 HANGS = 120  # seconds after which what a test waits for will never come
 LONG = 1800  # seconds which last longer than any test
+NEVER = time.monotonic() + LONG  # the same as a pace, also where that is counted from the machine's start
 BRIEF = 0.01  # seconds: a time that is to be over before anything comes
 
 

@@ -34,13 +34,13 @@ from tests import jobs
 from tests.integration.pretence import announce
 from tests.integration.test_deaths import runs_of
 from tests.integration.test_garbage import put
-from tests.waiting import HANGS, LONG, wait_until
+from tests.waiting import HANGS, LONG, NEVER, wait_until
 
 
 @pytest.fixture(autouse=True)
 def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes does not come by a look that is taken each second anyway, or when a lease is renewed."""
-    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    monkeypatch.setattr(dispatcher, "TICK", NEVER)
     monkeypatch.setattr(Membership, "due", math.inf)
 
 

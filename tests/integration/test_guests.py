@@ -21,7 +21,7 @@ from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
 from tests import jobs
 from tests.integration.pretence import announce, claim, owner_of
-from tests.waiting import HANGS, LONG, wait_until
+from tests.waiting import HANGS, LONG, NEVER, wait_until
 
 
 def works(state: State) -> bool:
@@ -34,7 +34,7 @@ def test_who_has_nothing_to_do_comes_by_itself(
 ) -> None:
     """Also if no message is heard; and RQ's queue holds nothing meanwhile."""
     if heard:
-        monkeypatch.setattr(dispatcher, "TICK", LONG)
+        monkeypatch.setattr(dispatcher, "TICK", NEVER)
     else:
         monkeypatch.setattr(RQWorker, "_handle_note", lambda *_: None)
     flag = tmp_path / "flag"
@@ -170,7 +170,7 @@ def test_beside_a_map_that_it_can_t_join_a_service_rests(fake_queue: Queue, what
 def test_a_suspended_service_joins_nothing_also_before_its_next_tick(
     fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    monkeypatch.setattr(dispatcher, "TICK", NEVER)
     job = fake_queue.map(jobs.square, range(3), chunksize=1)
     fake_queue.connection.delete(fake_queue.key)
     announce(fake_queue, "other")

@@ -39,7 +39,7 @@ from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import HANGS, LONG, wait_until
+from tests.waiting import HANGS, LONG, NEVER, wait_until
 
 
 def name_of_worker(queue: Queue) -> str:
@@ -389,7 +389,7 @@ def test_webhooks_name_the_function(
 def test_the_dependent_of_a_simple_job_does_not_wait_for_a_tick(
     real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TICK", LONG)
+    monkeypatch.setattr(dispatcher, "TICK", NEVER)
     monkeypatch.setattr(Membership, "due", math.inf)
     flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1):

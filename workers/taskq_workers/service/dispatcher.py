@@ -13,6 +13,7 @@ memory of a service does not grow with the size of a map.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -100,7 +101,7 @@ class Dispatcher:
         self._rounds = Rounds(state)
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
-        self._ticked = 0.0
+        self._ticked = -math.inf
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
 
@@ -320,7 +321,7 @@ class Dispatcher:
 
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":
-            self._ticked = 0.0  # somebody committed the last chunk of a map of ours
+            self._ticked = -math.inf  # somebody committed the last chunk of a map of ours
         elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -200,7 +201,7 @@ class MapRun(Taken):
     proof: Proof | None = None  # that it is complete, while that is being made
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
-    looked: float = 0.0  # when claims were last asked for, on the monotonic clock
+    looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
 
     def __post_init__(self) -> None:
         self.function = MapFunction(self.store)

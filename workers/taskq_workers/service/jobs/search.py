@@ -6,6 +6,7 @@ are open. Queues that have no fetcher are looked at ten times a second while a p
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ class Search:
     def __init__(self, state: State) -> None:
         self._state = state
         self._wanted = True  # something may be open in the queues of which we don't know
-        self._polled = self._found = self._next = 0.0  # on the monotonic clock
+        self._polled = self._found = self._next = -math.inf  # on the monotonic clock
 
     def want(self) -> None:
         """Look with the next turn."""

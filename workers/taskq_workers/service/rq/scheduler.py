@@ -8,6 +8,7 @@ whether a lock has become free; here it is every few seconds.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -31,7 +32,7 @@ class Scheduler(RQScheduler):  # type: ignore[misc,unused-ignore]
         super().__init__(list(queues), connection, INTERVAL, log.getEffectiveLevel(),
                          serializer=SealedSerializer, name=name)  # fmt: skip
         self._connection = connection
-        self._looked = 0.0
+        self._looked = -math.inf
 
     @property
     def connection(self) -> Any:

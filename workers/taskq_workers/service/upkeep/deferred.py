@@ -7,6 +7,7 @@ only afterwards, and RQ itself never looks again: a job that may run after a fai
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -36,7 +37,7 @@ class Deferred:
 
     def __init__(self) -> None:
         self._cursors: dict[str, int] = {}
-        self._looked = 0.0  # on the monotonic clock
+        self._looked = -math.inf  # on the monotonic clock
         self._at = 0  # the next queue
 
     def look(self, state: State) -> None:

@@ -6,6 +6,7 @@ Leases are renewed by the service, never by pool processes: a long C call must n
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from contextlib import suppress
@@ -33,7 +34,7 @@ class Membership:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._renewed = self._beaten = 0.0
+        self._renewed = self._beaten = -math.inf
         self._renewed_at = 0.0  # by the server's clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
         self._was_away = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class Monitor:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._told = 0.0  # on the monotonic clock
+        self._told = -math.inf  # on the monotonic clock
         self._refusal = ""  # the server's last one
         self._self = psutil.Process()
         self._processes: dict[int, psutil.Process | None] = {}

@@ -8,6 +8,7 @@ the list, for its job may be deleted one day.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -39,7 +40,7 @@ class Sweep:
 
     def __init__(self) -> None:
         self._cursor = 0
-        self._swept = 0.0  # on the monotonic clock
+        self._swept = -math.inf  # on the monotonic clock
 
     def look(self, state: State) -> None:
         """Look at the next few maps, if it is time to."""
