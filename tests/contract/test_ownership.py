@@ -424,13 +424,19 @@ def test_a_stage_is_part_of_what_is_said(any_queue: Queue) -> None:
 # -- RQ's records --------------------------------------------------------------------------------------
 
 
-def beat(*held: Begun) -> bool:
-    """As a service that believes to hold these; whether it has found out that it does not hold all of them."""
-    state: Any = SimpleNamespace(
+def believing(*held: Begun) -> Any:
+    """A service's state, as far as it beats for what it holds."""
+    return SimpleNamespace(
         connection=held[0].connection, worker=held[0].worker, scripts=Scripts(held[0].connection), name=NAME,
         taken={Taken(*one.rq, one.fields): None for one in held}, unsure=False,
     )  # fmt: skip
-    mirror.beat(state)
+
+
+def beat(*held: Begun) -> bool:
+    """As a service that believes to hold these; whether it has found out that it does not hold all of them."""
+    state = believing(*held)
+    for _ in mirror.beats(state):
+        pass
     return bool(state.unsure)
 
 
@@ -445,7 +451,11 @@ def mirrored(connection: Any) -> dict[bytes, Any]:
     return {key: value for key, value in found.items() if key.startswith(b"rq:")}
 
 
-def test_what_has_expired_of_rq_s_records_is_made_anew(any_queue: Queue) -> None:
+@pytest.mark.parametrize("portion", [1, 200])
+def test_what_has_expired_of_rq_s_records_is_made_anew(
+    any_queue: Queue, portion: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "_PORTION", portion)
     connection = any_queue.connection
     both = Begun(any_queue), Begun(any_queue)
     before = mirrored(connection)
@@ -460,6 +470,19 @@ def test_what_has_expired_of_rq_s_records_is_made_anew(any_queue: Queue) -> None
     now = clock.ask(connection)
     scores = connection.zrange(any_queue.started_job_registry.key, 0, -1, withscores=True)
     assert all(60 < score - now < 120 for _member, score in scores)
+
+
+def test_what_ends_between_two_portions_is_not_missed(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "_PORTION", 1)
+    first, second = Begun(any_queue), Begun(any_queue)
+    state = believing(first, second)
+    beats = mirror.beats(state)
+    next(beats)
+    assert second.worker.succeed(*second.rq, 9)
+    state.taken.popitem()
+    assert list(beats) == [None]
+    assert not state.unsure
+    assert not any_queue.connection.exists(second.execution.key)
 
 
 def test_nothing_is_made_of_what_is_not_held_any_more(any_queue: Queue) -> None:

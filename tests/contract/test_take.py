@@ -65,3 +65,21 @@ def test_moments_are_written_as_rq_writes_them(any_queue: Queue, moment: datetim
     script = f"{found[0]}\nreturn formatted(ARGV[1] * 1e6 + ARGV[2])"
     written = any_queue.connection.eval(script, 0, int(moment.timestamp()), micros)
     assert written.decode() == utcformat(moment.replace(microsecond=micros))
+
+
+@pytest.mark.parametrize("maps_of", [(0, 2), (1, 0), (9, 9)])
+def test_no_more_maps_of_a_queue_are_taken_than_it_may_have(any_queue: Queue, maps_of: tuple[int, int]) -> None:
+    other = Queue("other", connection=any_queue.connection)
+    pushed = [[queue.map(jobs.square, range(2)).id for _ in range(2)] for queue in (any_queue, other)]
+    behind = [queue.enqueue(jobs.square, 3).id for queue in (any_queue, other)]
+    worker = RQWorker((any_queue.name, other.name), "worker", any_queue.connection)
+    scripts = Scripts(any_queue.connection)
+    with any_queue.connection.pipeline() as pipe:
+        scripts.take.load()
+        short_path.queue_take(pipe, scripts, worker, worker.queues, "0" * 24, room=9, maps=9, maps_of=maps_of)
+        [[_left, *found]] = pipe.execute()
+    taken = [[job_id.decode() for number, job_id, *_ in found if number == queue] for queue in range(2)]
+    assert taken == [
+        pushed[0][: maps_of[0]] + behind[:1] * (maps_of[0] >= 2),
+        pushed[1][: maps_of[1]] + behind[1:] * (maps_of[1] >= 2),
+    ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rq.job import JobStatus
 
 from taskq import MapJob, Queue
 from taskq.testing import running_worker
+from taskq_workers.service.jobs import planning
 from tests import jobs
 from tests.waiting import HANGS, wait_until
 
@@ -48,6 +50,21 @@ def test_many_maps_leave_room_for_one_more(fake_queue: Queue) -> None:
             assert queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
             assert queue.map(jobs.square, range(4)).get(timeout=HANGS) == [0, 1, 4, 9]
         end(*maps)
+
+
+def test_as_many_maps_as_a_service_owns_keep_nothing_out_of_other_queues(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "OWNED", (4, 2))
+    with running_worker(fake_queue, processes=2, queues=("default", "low")) as state:
+        maps = [endless(low(fake_queue), 0.02) for _ in range(6)]
+        wait_until(lambda: len(state.maps) >= 2)
+        behind = low(fake_queue).enqueue(jobs.square, 3)
+        assert fake_queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
+        assert fake_queue.map(jobs.square, range(4)).get(timeout=HANGS) == [0, 1, 4, 9]
+        assert sum(run.queue.name == "low" for run in state.maps) <= 2 + state.lanes.size, "a fetcher asks nobody"
+        end(*maps)
+        assert behind.latest_result(timeout=HANGS)
 
 
 def test_a_queue_before_another_gets_every_process(fake_queue: Queue) -> None:

@@ -31,8 +31,8 @@ class World:
         monkeypatch.setattr(services, "depose", lambda *_: True)
         monkeypatch.setattr(membership.recovery, "concerns", lambda *_: True)
         monkeypatch.setattr(membership.recovery, "recover", lambda *_: self.recovered.append(self.monotonic))
-        for name in ("register", "beat"):
-            monkeypatch.setattr(membership.mirror, name, lambda *_: None)
+        monkeypatch.setattr(membership.mirror, "register", lambda *_: None)
+        monkeypatch.setattr(membership.mirror, "beats", lambda *_: iter(()))
         monkeypatch.setattr(membership, "mend", lambda _connection: False)
         monkeypatch.setattr(membership.own_keys, "mend", lambda *_: False)
         options = SimpleNamespace(job_monitoring_interval=30)

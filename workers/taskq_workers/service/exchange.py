@@ -252,9 +252,10 @@ class Exchange:
         state, (queues, room) = self.state, self._takes
         if not room:
             return []
+        maps, maps_of = planning.maps(state, queues)
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            room=room, maps=planning.maps(state), alternates=state.order.alternates,
+            room=room, maps=maps, maps_of=maps_of, alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues), None)]
 

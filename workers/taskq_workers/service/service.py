@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -99,6 +100,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                     self._say_ready,
                     self._record,
                 )
+                gc.freeze()  # to go through all modules takes as long as some turns
                 dispatcher.run()
                 guard.clean_up()
                 if dispatcher.state.finished:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import rq
 
@@ -18,8 +18,12 @@ from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, short_path
 
-MAPS = 64  # that are taken at a time
-MOST_MAPS = 1000  # of which a service is the owner; what waits behind them in the queues is left to others
+MAPS = 32  # that are taken at a time
+OWNED = (256, 16)
+"""Maps of which a service is the owner: in all, shared between its queues, but so many of each in any case.
+
+What waits behind them in their queue is left to others, and what else there is in other queues does not wait.
+"""
 
 # -- chunks ------------------------------------------------------------------------------------------
 
@@ -112,7 +116,7 @@ def takes(state: State) -> tuple[list[rq.Queue], int]:
 
 def _room(state: State) -> int:
     """How many jobs to take: one for each free process, or for the next one that is; short ones ahead of need."""
-    if state.stopping or state.lanes.trouble or quarantine.is_secluded(state) or len(state.maps) >= MOST_MAPS:
+    if state.stopping or state.lanes.trouble or quarantine.is_secluded(state):
         return 0
     waiting = state.waiting
     if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
@@ -127,9 +131,11 @@ def _room(state: State) -> int:
     return min(len(state.lanes.idle) or int(soon), state.allowance)
 
 
-def maps(state: State) -> int:
-    """How many maps to take at most where jobs are asked for: what waits behind them is not to wait for them."""
-    return max(1, min(MAPS, MOST_MAPS - len(state.maps), state.allowance))
+def maps(state: State, queues: Sequence[rq.Queue]) -> tuple[int, list[int]]:
+    """How many maps to take at most where jobs are asked for, in all and of each of the queues."""
+    owned = Counter(run.queue.name for run in state.maps if not run.guest)
+    share = max(OWNED[0] // len(state.queues), OWNED[1])
+    return max(1, min(MAPS, state.allowance)), [max(0, share - owned[queue.name]) for queue in queues]
 
 
 def _before_maps(state: State) -> list[rq.Queue]:

@@ -12,6 +12,7 @@ import base64
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -132,6 +133,7 @@ def queue_take(
     *,
     room: int = 0,
     maps: int = 1,
+    maps_of: Sequence[int] = (),
     alternates: bool = False,
     fetched: bool = False,
 ) -> None:
@@ -145,6 +147,7 @@ def queue_take(
         ticket: From ``new_ticket``.
         room: See above.
         maps: How many maps to take besides at most, for they need no process; at least 1.
+        maps_of: How many of each queue; as many, if nothing is said.
         alternates: Whether the queues take turns.
         fetched: It is for the fetcher of the only queue.
     """
@@ -159,7 +162,9 @@ def queue_take(
         [
             worker.name, room, int(alternates), int(_allowed(worker)), int(fetched),
             worker.job_monitoring_interval, prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS, ticket,
-            worker.heartbeat_grace, maps, *(f"{holdings.BEGUN} {queue.name}" for queue in queues),
+            worker.heartbeat_grace, maps,
+            *(text for queue, most in zip(queues, maps_of or [maps] * len(queues), strict=True)
+              for text in (f"{holdings.BEGUN} {queue.name}", most)),
         ],
         pipe,
     )  # fmt: skip

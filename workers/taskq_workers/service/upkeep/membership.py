@@ -9,6 +9,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
@@ -35,6 +36,7 @@ class Membership:
     def __init__(self, state: State) -> None:
         self._state = state
         self._renewed = self._beaten = -math.inf
+        self._beats: Iterator[None] = iter(())
         self._renewed_at = 0.0  # by the server's clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
         self._was_away = False
@@ -80,9 +82,11 @@ class Membership:
             self._renew()
             self._renewed = moment
         if moment - self._beaten >= self._pace or state.unsure:
-            with contained("the heartbeats"):
-                mirror.beat(state)
-            self._beaten = moment
+            self._beats, self._beaten = mirror.beats(state), moment
+        with contained("the heartbeats"):
+            for _ in self._beats:
+                if not state.unsure:
+                    break  # the next portion in the next turn; after an outage, all before anything else
 
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease

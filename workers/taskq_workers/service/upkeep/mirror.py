@@ -6,6 +6,8 @@ for them. They tell RQ's tools what runs; whose it is, the index says (``holding
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rq.utils import utcformat
 from rq.worker.base import WorkerStatus
 
@@ -14,6 +16,8 @@ from taskq_workers import clock
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq import prefixes
 from taskq_workers.service.rq.worker import RQWorker
+
+_PORTION = 200  # records a script makes: others wait for it
 
 
 def register(state: State, status: WorkerStatus) -> None:
@@ -24,8 +28,8 @@ def register(state: State, status: WorkerStatus) -> None:
     state.worker.set_state(status)
 
 
-def beat(state: State) -> None:
-    """Beat for the worker and for all that it holds; what of it has expired is made anew.
+def beats(state: State) -> Iterator[None]:
+    """Beat for the worker, and portion by portion for all that it holds; what of it has expired is made anew.
 
     What it believes to hold and does not is left alone, and found out about: ``state.unsure``.
     """
@@ -34,15 +38,17 @@ def beat(state: State) -> None:
         register(state, WorkerStatus.BUSY if state.taken else WorkerStatus.IDLE)
     if not state.taken:
         worker.heartbeat()
+        yield
         return
     ttl = worker.get_heartbeat_ttl()
     worker.heartbeat(ttl)
-    args = [state.name, ttl, utcformat(clock.utc()), prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS,
-            prefixes.WIP, prefixes.FAILED, worker.heartbeat_grace]  # fmt: skip
-    for one in state.taken:
-        if one.holding.guest_of:
-            continue  # RQ knows nothing of it
-        args += [one.job_id, one.execution.id, one.queue.name, one.began]
-    reply = state.scripts.mirror([keys.held(state.name), worker.executions_key], args)
-    if 0 in reply:
-        state.unsure = True
+    held = [one for one in state.taken if not one.holding.guest_of]  # of which RQ knows nothing
+    for first in range(0, len(held), _PORTION):
+        args = [state.name, ttl, utcformat(clock.utc()), prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS,
+                prefixes.WIP, prefixes.FAILED, worker.heartbeat_grace]  # fmt: skip
+        for one in held[first : first + _PORTION]:
+            if one in state.taken:  # it may have ended since
+                args += [one.job_id, one.execution.id, one.queue.name, one.began]
+        if 0 in state.scripts.mirror([keys.held(state.name), worker.executions_key], args):
+            state.unsure = True
+        yield
