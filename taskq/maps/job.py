@@ -353,7 +353,7 @@ class MapJob(Controlled):
         """How far the map is, now."""
         info = self.store.glance()
         now = info.ended or clock.ask(self.connection)
-        busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.connection, self.id)
+        busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.store.scripts, self.id)
         return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
 
     @property

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from taskq import Queue
+from taskq.redis.lua import Scripts
 from taskq.testing import running_worker
 from taskq.views import activity, backlog, metrics
 from tests import jobs
@@ -80,7 +81,7 @@ def test_what_runs_where(real_queue: Queue) -> None:
     connection = real_queue.connection
     with running_worker(real_queue, processes=2):
         job = real_queue.map(jobs.nap, [LONG] * 3, chunksize=1)
-        wait_until(lambda: activity.cores_on(connection, job.id) == (2, 2))
+        wait_until(lambda: activity.cores_on(Scripts(connection), job.id) == (2, 2))
         [one] = activity.live(connection)
         assert {process.job for process in one.processes} == {job.id}
         assert {process.chunk for process in one.processes} == {"0:1", "1:1"}

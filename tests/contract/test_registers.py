@@ -87,6 +87,24 @@ def entry(**fields: Any) -> dict[str, Any]:
             "pid": 1, "items": 2, "failed": 0, "deaths": 0, "outcome": "ok", **fields}  # fmt: skip
 
 
+def test_processes_are_counted_where_they_are_told_of(true_service: Queue) -> None:
+    scripts, now = Scripts(true_service.connection), time.time()
+    assert activity.cores_on(scripts, "a-map") == (0, 1)
+    runs = [
+        ProcessActivity(lane, 1, now, 1000, 1.0, job=job) for lane, job in enumerate(["a-map", "a-map", "a-map-2"])
+    ]
+    with true_service.connection.pipeline() as pipe:
+        for name in ("other", "dead"):
+            activity.tell(pipe, Activity(name, '"job": "a-map"', 1, now, 1000, 1.0, tuple(runs)))
+        pipe.execute()
+    services.renew(scripts, ServiceInfo("other", HOST, 1, 3, ("default",), "3.11", now), 3600)
+    assert activity.cores_on(scripts, "a-map") == (2, 4)
+    assert activity.cores_on(scripts, "a-map-2") == (1, 4)
+    for key in (keys.ACTIVITY, keys.LEASES):
+        put(true_service.connection, key, "string", b"x")
+        assert activity.cores_on(scripts, "a-map") == (0, 0)
+
+
 def look_everywhere(queue: Queue) -> dict[str, Any]:
     """All that looks at registers; none of it fails."""
     connection = queue.connection

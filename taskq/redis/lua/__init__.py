@@ -57,6 +57,7 @@ class Scripts:
         self.abandon = Operation(connection, "abandon")
         self.enlist = Operation(connection, "enlist")
         self.open = Operation(connection, "open")
+        self.busy = Operation(connection, "busy")
         self.look = Operation(connection, "look")
         self.claim = Operation(connection, "claim")
         self.commit = Operation(connection, "commit")
