@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rq.results import Result
+
 from taskq.errors import MapError, TooLargeError
 from taskq.maps.chunk import Chunk
 from taskq.maps.info import read_info, seal_codec
@@ -123,6 +125,7 @@ class Draft:
         seal = seal_codec(k.id).close(info.announcement)
         pipe.hset(k.hash, mapping={MapField.TOTAL: self.total, MapField.SEAL: seal, MapField.STATE: "open"})
         self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
+        pipe.delete(Result.get_key(k.id))  # of an earlier job, whose deletion was interrupted
         for key in (k.hash, k.function, k.bodies, k.pending):
             if ttl is None:
                 pipe.persist(key)

@@ -51,14 +51,20 @@ class MapStore(MapReader):
         super().__init__(job_id, connection, incarnation=incarnation)
         self.scripts = scripts or Scripts(connection)
 
-    def open(self, owner: str) -> MapInfo | None:
-        """Become the owner; None if this incarnation is gone. See open.lua."""
+    def open(self, owner: str, holding: str = "") -> MapInfo | None:
+        """Become the owner; None if this incarnation is gone, or the job is not held any more. See open.lua.
+
+        Args:
+            owner: Name of a worker.
+            holding: As what it holds the job (``Holding.key``); "" for a worker of RQ's, which has no index.
+        """
         k = self.known
         others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths)
-        names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id), *others]
+        names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
+        names += [keys.held(owner), *others]
         reply: list[Any] = [b"more", b"0"]
         while reply[0] == b"more":
-            args = [k.incarnation, owner, _STEP, reply[1], k.id, keys.OPEN, keys.NOTES, keys.WORK]
+            args = [k.incarnation, owner, _STEP, reply[1], k.id, keys.OPEN, keys.NOTES, keys.WORK, holding]
             reply = self.scripts.open(names, args)
         if not reply[0]:
             return None

@@ -73,6 +73,12 @@ def read(connection: Any, worker: str) -> dict[str, Holding]:
     return found
 
 
+def as_it_is(pipe: Any, worker: str, holding: Holding) -> Holding | None:
+    """The entry as it stands there now, which may have come a stage further; None: it is not held any more."""
+    value = pipe.hget(keys.held(worker), holding.key)
+    return None if value is None else _read(holding.key.encode(), value) or holding
+
+
 def vouch(connection: Any, registry: str, queue: str) -> None:
     """Let no entry of RQ's registry of running jobs count as abandoned while a worker of ours holds it.
 

@@ -66,6 +66,17 @@ def test_close(store: MapStore) -> None:
     consistent(store)
 
 
+def test_who_does_not_hold_the_job_opens_nothing(store: MapStore) -> None:
+    """As when it was said long ago, and comes only now: the map has ended."""
+    commit(store, claim(store, 2)[0])
+    store.close()
+    before = store.connection.hgetall(store.keys.hash), pending(store)
+    assert store.open(B, f"{store.keys.id}:execution") is None
+    assert (store.connection.hgetall(store.keys.hash), pending(store)) == before
+    store.connection.hset(f"taskq:held:{B}", f"{store.keys.id}:execution", "begun default")
+    assert store.open(B, f"{store.keys.id}:execution") is not None
+
+
 def test_open_again_makes_all_that_is_left_pending_once(store: MapStore) -> None:
     commit(store, claim(store, 2)[0])
     store.close("enough")

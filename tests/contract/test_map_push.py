@@ -13,6 +13,7 @@ import pytest
 import rq
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Callback, Dependency, Job, JobStatus, Retry  # type: ignore[attr-defined]
+from rq.results import Result
 
 from taskq import (
     DuplicateJobError,
@@ -500,3 +501,12 @@ def test_an_item_error_stands_for_what_cannot_travel(any_queue: Queue) -> None:
     drain(any_queue)
     with pytest.raises(ItemError, match="Stubborn: 1 and 1"):
         job.get(timeout=HANGS)
+
+
+@pytest.mark.parametrize("items", [[], [1, 2]])
+def test_a_map_begins_without_the_results_of_what_had_its_id(any_queue: Queue, items: list[int]) -> None:
+    """Whoever deleted that was interrupted, or the server has lost the deletion of a part."""
+    old = Job.create(jobs.square, id="one", connection=any_queue.connection)
+    Result.create(old, Result.Type.SUCCESSFUL, 100, return_value=9)
+    job = any_queue.map(jobs.square, items, job_id="one")
+    assert [result.return_value for result in job.results()] == ([] if items else [job.return_value()])

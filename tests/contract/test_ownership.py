@@ -26,6 +26,7 @@ from taskq_workers.service.rq import successes
 from taskq_workers.service.rq.fence import FencedPipeline
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import mirror, recovery
+from taskq_workers.service.upkeep.evidence import LOST
 from tests import jobs
 from tests.contents import everything
 
@@ -508,6 +509,25 @@ def test_what_was_taken_for_abandoned_while_we_were_away_is_not(any_queue: Queue
     assert begun.worker.succeed(*begun.rq, 9)
     assert begun.fields[b"status"] == b"finished"
     assert 0 < any_queue.connection.ttl(begun.job.key) <= 500
+
+
+def test_what_was_begun_since_the_index_was_read_goes_back_too(any_queue: Queue) -> None:
+    """By a worker that was only asleep: neither would look after it."""
+    begun = Begun(any_queue)
+    assert recovery.return_job(any_queue.connection, NAME, replace(begun.holding, stage=holdings.TAKEN), died=LOST)
+    assert any_queue.job_ids == [begun.id]
+    assert begun.fields[b"status"] == b"queued"
+    assert not any_queue.connection.exists(keys.held(NAME))
+
+
+@pytest.mark.parametrize("changed", [{"worker_name": "other"}, {"created_at": "later"}, {"taskq": "map other"}])
+def test_what_has_failed_under_its_id_since_is_another_s(any_queue: Queue, changed: dict[str, str]) -> None:
+    """It was pushed again, run elsewhere, and is on record, while the former run is still held."""
+    begun = Begun(any_queue)
+    state = believing(begun)
+    any_queue.connection.hset(begun.job.key, mapping={"status": "failed", **changed})
+    assert list(mirror.beats(state)) == [None]
+    assert begun.fields[b"status"] == b"failed"
 
 
 def test_a_job_that_was_deleted_does_not_come_back(any_queue: Queue) -> None:

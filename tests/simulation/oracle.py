@@ -15,7 +15,7 @@ from taskq.redis.keys import MapKeys
 from tests.simulation.ledger import Ledger
 from tests.simulation.server import Server
 
-_FRAME = 100  # bytes that a body may have besides its items
+_SMALL = (256, 32)  # bytes of a body, and of each of its items, that it may have besides: see runner.py
 
 
 class Violation(Exception):  # noqa: N818 - what it is for
@@ -224,7 +224,7 @@ class Oracle:
         # What has failed is stored apart, while others of its chunk still need the body that they came in.
         failed = self.memory.failed.setdefault(seen.fields[b"incarnation"], set())
         failed.update(seen.errors)
-        most = pushed + len(failed) * pushed / seen.number("total") + _FRAME * len(seen.bodies)
+        most = pushed + len(failed) * pushed / seen.number("total") + sum(map(_small, seen.bodies.values()))
         stored = sum(map(len, seen.bodies.values()))
         return f"bodies of {stored} bytes are stored, and {pushed} were pushed" if stored > most else ""
 
@@ -286,6 +286,10 @@ class Oracle:
                 for index in self._items(seen, span, body.encode()):
                     self.memory.handed[seen.fields[b"incarnation"], index] = self._server.loop.now, worker
         self.memory.claims[map_id] = dict(seen.claims)
+
+
+def _small(body: bytes) -> int:
+    return _SMALL[0] + _SMALL[1] * len(read_header(body).indexes)
 
 
 def _parsed(entry: bytes) -> tuple[bytes, bytes]:

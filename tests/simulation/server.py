@@ -68,6 +68,14 @@ class Socket(FakeSocket):
             text = error.value if isinstance(error, SimpleError) else str(error)
             return lua_runtime.table_from({b"err": text.encode()})
 
+    def exec_(self, *conditions: bytes) -> Any:
+        """As Redis has it since 6.0.9: a watched key that has expired is one that was changed."""
+        now = self.simulated.time
+        items = (db._dict.get(key) for key, db in self._watches)
+        if any(item is not None and item.expireat is not None and item.expireat < now for item in items):
+            self._watch_notified = True
+        return super().exec_(*conditions)
+
     def publish(self, channel: bytes, message: bytes) -> int:
         return self.simulated.on_publish(channel, message)
 

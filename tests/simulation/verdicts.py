@@ -68,6 +68,14 @@ def _blameless(world: Any, push: Any, index: int, error: BaseException) -> str:
     return "" if what.startswith("fails") else f"item {index} does not fail"
 
 
+def _tried_again(world: Any, push: Any, error: BaseException) -> bool:
+    """Whether it was told that: the owner had closed the map, and died before it could say how it ended."""
+    failing = [index for index, what in push.order.items.items() if what.startswith("fails")]
+    return "was tried again" in str(error) and any(
+        world.ledger.tries(push.order.number, one) > 1 for one in failing
+    )
+
+
 def unsound(world: Any, push: Any, error: BaseException) -> str:
     """Why a caller should not have been told this; "" if it is true."""
     order = push.order
@@ -80,7 +88,7 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         earlier = push.tries > 1 and world.lost_from(push)  # of its producer's, which the server knows again
         return "" if later or earlier else "nobody has pushed its id again"
     if isinstance(error, ResultsGoneError):
-        lost = order.id in world.deleted or world.lost_since(push)
+        lost = order.id in world.deleted or world.lost_since(push) or _tried_again(world, push, error)
         later = [one for one in world.of_id(order.id) if one is not push and not 0 < one.returned < push.returned]
         return "" if lost or later else "it was neither deleted nor lost"
     if isinstance(error, MapCanceledError):

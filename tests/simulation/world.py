@@ -112,7 +112,7 @@ class World:
         self.damaged.add(map_id)
         job = self.server.value(f"rq:job:{map_id}")
         seen = self.server.value(MapKeys(map_id).hash)
-        proved = seen is not None and seen.getall().get(b"state") == b"closed"
+        proved = seen is not None and _is_over(seen.getall())
         if job is None or proved or job.getall().get(b"status", b"").decode() in ENDED:
             self.too_late.add(map_id)
         if seen is not None:
@@ -210,3 +210,9 @@ class World:
         global _here  # noqa: PLW0603 - as above
         self.loop.close()
         _here = None
+
+
+def _is_over(fields: dict[bytes, bytes]) -> bool:
+    """Whether a map is closed, or about to be: what it has is being proved, or was a moment ago."""
+    counted = int(fields.get(b"done", 0)) + int(fields.get(b"failed", 0))
+    return fields.get(b"state") == b"closed" or counted >= int(fields.get(b"total", 1))

@@ -1,14 +1,16 @@
 -- Make RQ's records of what a worker holds anew, and beat for them: all may have expired while the server was away.
 --
 -- What is not held any more is left alone: it has ended, or is another's by now. What is held and has failed was taken
--- for abandoned, by somebody who looked into RQ's registry before we came back; it runs.
+-- for abandoned, by somebody who looked into RQ's registry before we came back; it runs. Unless that is another job,
+-- or another run: its id was pushed again, and it ended elsewhere while we still run the former.
 --
 -- KEYS  1 taskq:held:{worker}   2 rq:worker:{name}:executions
 -- ARGV  1 worker name   2 seconds until the records expire   3 now, as RQ writes it
 --       4, 5, 6, 7, 8 what RQ's keys begin with: of jobs, of executions, of a job's list of executions, of the jobs in
 --       work, of those that have failed
 --       9 seconds for which a heartbeat may be late
---       10.. for each: job id, execution id, queue, Unix time of its beginning
+--       10.. for each: job id, execution id, queue, Unix time of its beginning; the fields created_at and taskq that
+--       the job had then, '' for none
 -- Returns for each 1; 0 if it is not held.
 
 local time = redis.call('TIME')
@@ -16,7 +18,7 @@ local ttl, grace = tonumber(ARGV[2]), tonumber(ARGV[9])
 local reply = {}
 
 -- A key may hold anything by now, and the server may have no memory: each record is made as far as that goes.
-local function mirror(id, execution, queue, began)
+local function mirror(id, execution, queue, began, created, kind)
     local name, job = id .. ':' .. execution, ARGV[4] .. id
     if redis.call('HEXISTS', KEYS[1], name) == 0 then
         return 0
@@ -30,7 +32,8 @@ local function mirror(id, execution, queue, began)
     redis.pcall('SADD', KEYS[2], name)
     if redis.call('EXISTS', job) == 1 then
         redis.pcall('HSET', job, 'last_heartbeat', ARGV[3])
-        if redis.pcall('HGET', job, 'status') == 'failed' then
+        local now = redis.pcall('HMGET', job, 'status', 'worker_name', 'created_at', 'taskq')
+        if now[1] == 'failed' and now[2] == ARGV[1] and (now[3] or '') == created and (now[4] or '') == kind then
             redis.pcall('HSET', job, 'status', 'started')
             redis.pcall('PERSIST', job)
             redis.pcall('ZREM', ARGV[8] .. queue, id)
@@ -39,8 +42,8 @@ local function mirror(id, execution, queue, began)
     return 1
 end
 
-for at = 10, #ARGV, 4 do
-    reply[#reply + 1] = mirror(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+for at = 10, #ARGV, 6 do
+    reply[#reply + 1] = mirror(unpack(ARGV, at, at + 5))
 end
 redis.pcall('EXPIRE', KEYS[2], ttl + grace)
 return reply

@@ -6,15 +6,17 @@
 -- A map that is still open lost its owner; what dead workers hold of it is returned elsewhere (recovery.py).
 --
 -- KEYS  1 taskq:{id}   2 :pending   3 :again   4 :claims   5 :failed   6 :errors   7 :groups   8 rq:job:{id}
---       9 :refusals   10.. the map's other keys
+--       9 taskq:held:{worker}   10 :refusals   11.. the map's other keys
 -- ARGV  1 the incarnation   2 name of the worker that becomes the owner   3 how much a call may move
 --       4 where it goes on among the claims: "0", and then what the call before has said
 --       5 the map's id   6 what the registers of open maps begin with   7 channel of all services   8 the note for them
+--       9 as what the worker holds the job, "job id:execution id"; '' if it has no index of what it holds
 -- Returns {state before, flat fields of the hash}; {'more', where to go on} if it is to be called again; {false} if
--- this incarnation is gone.
+-- this incarnation is gone, or the job is not held any more: what was said long ago, and comes only now, would open a
+-- map again that has ended.
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
-if map[1] ~= ARGV[1] or map[2] == 'writing' then
+if map[1] ~= ARGV[1] or map[2] == 'writing' or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then
     return {false}
 end
 local state = map[2]
@@ -26,7 +28,7 @@ if state == 'closed' then
     local left = tonumber(ARGV[3])
     redis.call('HSET', KEYS[1], 'failed', 0)
     redis.call('HDEL', KEYS[1], 'first')
-    redis.call('UNLINK', KEYS[6], KEYS[7], KEYS[9])
+    redis.call('UNLINK', KEYS[6], KEYS[7], KEYS[10])
     redis.call('HDEL', KEYS[1], 'refused')
     if redis.call('EXISTS', KEYS[5]) == 1 then
         if redis.call('EXISTS', KEYS[3]) == 0 then
@@ -70,7 +72,7 @@ if queue then
     redis.call('PUBLISH', ARGV[7], '{"command": "' .. ARGV[8] .. '", "map": "' .. ARGV[5] .. '"}')
 end
 for i = 1, #KEYS do
-    if i ~= 8 then
+    if i ~= 8 and i ~= 9 then
         redis.call('PERSIST', KEYS[i])
     end
 end

@@ -158,7 +158,7 @@ def _started(state: State, one: Taken) -> Taken:
     if refusal := strangers.refusal(one.fields):
         return MapRun(*books, store=store, info=_GONE, closed=refusal)
     run = _become_owner(state, one, kind.incarnation)
-    info = store.open(state.name)
+    info = store.open(state.name, one.holding.key)
     if info is None:
         run = run or MapRun(*books, store=store, info=_GONE)
         run.closed = "gone"

@@ -48,7 +48,8 @@ def beats(state: State) -> Iterator[None]:
                 prefixes.WIP, prefixes.FAILED, worker.heartbeat_grace]  # fmt: skip
         for one in held[first : first + _PORTION]:
             if one in state.taken:  # it may have ended since
-                args += [one.job_id, one.execution.id, one.queue.name, one.began]
+                known = one.fields.get(b"created_at", b""), one.fields.get(keys.JOB_KIND.encode(), b"")
+                args += [one.job_id, one.execution.id, one.queue.name, one.began, *known]
         if 0 in state.scripts.mirror([keys.held(state.name), worker.executions_key], args):
             state.unsure = True
         yield

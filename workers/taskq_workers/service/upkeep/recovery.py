@@ -161,9 +161,12 @@ def return_job(connection: Any, name: str, holding: Holding, *, died: Evidence |
 
 def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died: Evidence | None) -> bool:
     pipe.watch(keys.held(name), Job.key_for(holding.job_id))
-    # Whoever takes the entry off puts the job back, and nobody else.
-    if not pipe.hexists(keys.held(name), holding.key):
+    # Whoever takes the entry off puts the job back, and nobody else. It is looked at here and now: a worker that
+    # only slept may have begun, since the index was read, what it had just taken.
+    now = holdings.as_it_is(pipe, name, holding)
+    if now is None:
         return False
+    holding = now
     fields = pipe.hgetall(Job.key_for(holding.job_id))
     kind, incarnation = kind_of(fields)
     guest = holding.guest_of
