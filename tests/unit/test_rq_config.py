@@ -40,6 +40,15 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             {"QUEUES": ["high", "low"], "NAME": "mine"},
             {"url": DEFAULT_URL, "queues": ("high", "low"), "name": "mine"},
         ),
+        (
+            {"BEFORE_JOB": "app.begin", "AFTER_JOB": ["app.end", print], "DICT_CONFIG": {"version": 1}},
+            {
+                "url": DEFAULT_URL,
+                "before_job": ("app.begin",),
+                "after_job": ("app.end", print),
+                "dict_config": "their_settings",
+            },
+        ),
         ({"REDIS_HOST": "there"}, {"url": "redis://there:6379/0"}),
         (
             {"REDIS_HOST": "there", "REDIS_PORT": 7, "REDIS_DB": 2, "REDIS_PASSWORD": "a@b"},
@@ -62,7 +71,7 @@ def test_command_line_and_environment_go_first(monkeypatch: pytest.MonkeyPatch) 
     assert parsed(monkeypatch, settings) == {"queues": ("low",), "name": "theirs"}
 
 
-@pytest.mark.parametrize("settings", [{"SENTINEL": {"a": 1}}, {"DICT_CONFIG": {"a": 1}}, {"REDIS_SSL": "perhaps"}])
+@pytest.mark.parametrize("settings", [{"SENTINEL": {"a": 1}}, {"REDIS_SSL": "perhaps"}])
 def test_what_can_not_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(settings))):
         parsed(monkeypatch, settings)

@@ -1,5 +1,9 @@
 """Where log records go: to stderr, for people or as lines of JSON; those of user code in pool processes, too.
 
+What the application sets up in a pool process stays, as in RQ's work horse: with ``basicConfig`` or
+``dictConfig``, by Django, in a module that is preloaded or imported by a job. Ours is there for what no handler of
+the application's takes. ``DICT_CONFIG`` of RQ's settings module is set up in all processes.
+
 Every record has the same four fields, so that logs can be searched by them: ``action`` (a stable word for what
 happened; null for user code's), ``job``, ``chunk`` and ``worker`` (the service's RQ name). What a record does not
 say itself is filled in from what its process is at: see ``at``.
@@ -8,7 +12,9 @@ say itself is filled in from what its process is at: see ``at``.
 from __future__ import annotations
 
 import copy
+import importlib
 import logging
+import logging.config
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +28,7 @@ _HUMAN = "%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s"
 _NOBODYS = ("arguments", "kwargs")  # of a failed job, which RQ adds to its record: nobody's business in a log
 _RENAMED = {"levelname": "level", "name": "logger", "processName": "process_name", "threadName": "thread"}
 _CHATTY = ("cotyledon", "rq.worker", "rq.queue", "rq.job")
+_OURS = ("taskq", "taskq_workers", *_CHATTY)
 
 _INDENT = "    "
 
@@ -36,11 +43,13 @@ class LogOptions:
         level: One of ``LEVELS``.
         form: One of ``FORMATS``, or what ``logging.Formatter`` takes with ``%``.
         date_format: Of the time in human lines, as ``time.strftime`` has it; None: ISO, with milliseconds.
+        module: RQ's settings module, if it has a ``DICT_CONFIG``.
     """
 
     level: str = "info"
     form: str = "human"
     date_format: str | None = None
+    module: str = ""
 
 
 def at(**fields: Any) -> None:
@@ -50,20 +59,49 @@ def at(**fields: Any) -> None:
 
 def to_stderr(options: LogOptions) -> None:
     """Send all records of this process to stderr."""
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(_handler(options))
+    root.setLevel(options.level.upper())
+    _calm_down(root.level)
+
+
+def beside_the_application(options: LogOptions) -> None:
+    """Send to stderr what no handler of the application's takes, in a pool process."""
+    logging.lastResort = _handler(options)
+    root = logging.getLogger()
+    if not root.handlers:  # else a module that was preloaded has set it up
+        root.setLevel(options.level.upper())
+    _calm_down(logging.getLevelNamesMapping()[options.level.upper()])
+
+
+def set_up_as_told(module: str) -> None:
+    """Set logging up as ``DICT_CONFIG`` of this module says; none of our loggers falls silent by that.
+
+    Raises:
+        Exception: If it can't be imported, or is none.
+    """
+    logging.config.dictConfig(importlib.import_module(module).DICT_CONFIG)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith(_OURS) and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
+def _handler(options: LogOptions) -> logging.StreamHandler[Any]:
     handler = logging.StreamHandler()
     text = _HUMAN if options.form == "human" else options.form
     handler.setFormatter(_json() if options.form == "json" else _Human(text, options.date_format))
     handler.addFilter(_complete)
-    root = logging.getLogger()
-    for old in list(root.handlers):
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(options.level.upper())
+    return handler
+
+
+def _calm_down(level: int) -> None:
     rq = logging.getLogger("rq.worker")
     if _is_news not in rq.filters:
         rq.addFilter(_is_news)
     for chatty in _CHATTY:
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, level))
 
 
 class _Human(logging.Formatter):
@@ -73,7 +111,10 @@ class _Human(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(_shown(record, _INDENT))
+        shown = _shown(record, _INDENT)
+        if self._fmt == _HUMAN:
+            shown.msg += _where(shown)
+        return super().format(shown)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         return _INDENT + escaped(super().formatException(ei), lines=True).replace("\n", f"\n{_INDENT}")
@@ -89,6 +130,15 @@ def _shown(record: logging.LogRecord, indent: str = "") -> logging.LogRecord:
     message = escaped(record.getMessage(), lines=True)
     shown.msg, shown.args = message.replace("\n", f"\n{indent}") if indent else message, None
     return shown
+
+
+def _where(record: logging.LogRecord) -> str:
+    """What a pool process is at, as far as the message doesn't say it; a service says it where it matters."""
+    if not _at.get("job"):
+        return ""
+    at = {name: getattr(record, name) for name in ("job", "chunk", "worker")}
+    said = [f"{name} {value}" for name, value in at.items() if value and str(value) not in record.msg]
+    return f" [{', '.join(said)}]" if said else ""
 
 
 def _json() -> logging.Formatter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,11 @@ class UserCode:
         exception_handlers: Called with the job and the exception's three parts, as RQ does.
         work_horse_killed_handler: Called with the job, the pid, the wait status and None, when a plain job's
             process has died.
+        before_job: Called before each plain job, chunk and callback of a map, in its process: with the job, or
+            with nothing, if they take nothing. Where one raises, the job fails; a chunk is left to other workers.
+        after_job: The same afterwards, the last one first; what they raise is logged.
+        django: Django's settings module; "" if there is none. Django is set up, and looks after its connections.
+        app: A Flask app, or what makes one: each piece runs in its context.
     """
 
     serializer: Function | str | None = None
@@ -43,6 +49,10 @@ class UserCode:
     worker_class: Function | None = None
     exception_handlers: tuple[Function, ...] = ()
     work_horse_killed_handler: Function | None = None
+    before_job: tuple[Function, ...] = ()
+    after_job: tuple[Function, ...] = ()
+    django: str = ""
+    app: Function | None = None
 
     def load_serializer(self) -> Any:
         if self.serializer is None:
@@ -62,6 +72,39 @@ class UserCode:
         """Raises whatever a handler raises, or its import."""
         call_exception_handlers([handler.load() for handler in self.exception_handlers], job, *exc_info)
 
+    def set_up_django(self) -> None:
+        """Have Django read its settings and load its apps.
+
+        Raises:
+            OptionError: If Django is not installed, or there is something wrong with them.
+        """
+        os.environ["DJANGO_SETTINGS_MODULE"] = self.django
+        try:
+            import django
+        except ImportError as error:
+            raise OptionError(f"--django {self.django}: Django is not installed") from error
+        try:
+            django.setup()
+        except Exception as error:
+            raise OptionError(f"--django {self.django}: {type(error).__name__}: {error}") from error
+
+    def load_app(self) -> Any:
+        """The Flask app.
+
+        Raises:
+            OptionError: If it is none, or can't be made.
+            FunctionError: If it can't be imported.
+        """
+        assert self.app is not None
+        found = self.app.load()
+        try:
+            app = found() if isinstance(found, type) or not hasattr(found, "app_context") else found
+        except Exception as error:
+            raise OptionError(f"--app {self.app.name}: {type(error).__name__}: {error}") from error
+        if not hasattr(app, "app_context"):
+            raise OptionError(f"--app {self.app.name} is, or makes, a {type(app).__name__}, and no Flask app")
+        return app
+
     def load_all(self) -> None:
         """Load everything.
 
@@ -73,11 +116,16 @@ class UserCode:
             self.load_serializer()
         except (ImportError, AttributeError, ValueError, NotImplementedError) as error:
             raise OptionError(f"--serializer {self.serializer}: {error}") from error
+        if self.django:
+            self.set_up_django()
+        if self.app is not None:
+            self.load_app()
         job_class, queue_class = self.load_job_class(), self.load_queue_class()
         _check_class(job_class, Job, "--job-class", "redis_job_namespace_prefix")
         _check_class(queue_class, Queue, "--queue-class", "redis_queue_namespace_prefix")
         _check_worker_class(self.load_worker_class())
-        for handler in (*self.exception_handlers, self.work_horse_killed_handler):
+        hooks = (*self.before_job, *self.after_job)
+        for handler in (*self.exception_handlers, self.work_horse_killed_handler, *hooks):
             if handler is not None and not callable(handler.load()):
                 raise OptionError(f"the handler {handler.name} can't be called")
 

@@ -20,7 +20,6 @@ _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_cert
 _READ = {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD", "REDIS_SSL"}
 _WHY_NOT = {
     "SENTINEL": "services connect by a URL; give --url of the present master, or of a proxy that follows it",
-    "DICT_CONFIG": "the worker's own log is set by --log-level and --log-format",
 }
 
 
@@ -45,7 +44,8 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
         module: Its name; it is imported.
 
     Returns:
-        Some of ``url``, ``queues``, ``name``.
+        Some of ``url``, ``queues``, ``name``, ``before_job``, ``after_job``; ``dict_config`` is the module's name,
+        if it has a ``DICT_CONFIG``.
 
     Raises:
         OptionError: If it can't be imported, or sets what can't be had here.
@@ -66,14 +66,22 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
         "url": url or DEFAULT_URL,
         "queues": tuple(settings.get("QUEUES") or ()),
         "name": settings.get("NAME"),
+        "before_job": _several(settings.get("BEFORE_JOB")),
+        "after_job": _several(settings.get("AFTER_JOB")),
+        "dict_config": module if settings.get("DICT_CONFIG") else "",
     }
     if os.environ.get("RQ_REDIS_URL"):
         del found["url"]
     return {
         name: value
         for name, value in found.items()
-        if value and ctx.get_parameter_source(name) is ParameterSource.DEFAULT
+        if value and ctx.get_parameter_source(name) in (ParameterSource.DEFAULT, None)
     }
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """One hook, or several: functions, or their paths."""
+    return tuple(given) if isinstance(given, (list, tuple)) else (given,) if given else ()
 
 
 def _url(settings: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def worker(
     options = LogOptions(level(given, log_level), log_format, given["date_format"])
     logs.to_stderr(options)
     url, queues, path = _configured(url, queues, given, at_home=not until_eof)
+    options = replace(options, module=given["dict_config"])
     if reloads and find_spec("watchfiles") is None:
         raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
     rq = read(given, path)
@@ -129,17 +131,27 @@ def _configured(
     Args:
         url: As told by options.
         queues: As told by arguments.
-        given: The options of ``rq worker``; the name is put there that the module says.
+        given: The options of ``rq worker``; what else the module says is put there.
         at_home: Modules are looked for in the working directory, too, as by python -m; taskq.local() says where
             its program looks.
     """
+    given["dict_config"] = ""
     path = [*([str(Path.cwd())] if at_home else []), *(str(Path(folder).absolute()) for folder in given["path"])]
     if not given["config"]:
         return url, queues, path
     with user_path.in_front(path):
         found = read_config(click.get_current_context(), given["config"])
-    given["name"] = found.get("name", given["name"])
+        given |= {name: value for name, value in found.items() if name not in ("url", "queues")}
+        if given["dict_config"]:
+            _set_logging_up(given["dict_config"])
     return found.get("url", url), found.get("queues", queues), user_path.all_for_user(path)
+
+
+def _set_logging_up(module: str) -> None:
+    try:
+        logs.set_up_as_told(module)
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        raise OptionError(f"--config {module}: DICT_CONFIG: {error}") from error
 
 
 def _run(settings: Settings, server_of_ours: AbstractContextManager[object], pid_file: str | None) -> None:

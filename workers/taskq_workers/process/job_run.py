@@ -24,7 +24,7 @@ from taskq.payload.function import Function
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
 from taskq_workers.link.tasks import JobOutcome, JobTask
-from taskq_workers.process import failing, horse
+from taskq_workers.process import around, failing, horse
 from taskq_workers.process.jobs import job_of, user_code
 from taskq_workers.process.late_job import LateJob
 
@@ -127,16 +127,26 @@ def run_job(task: JobTask) -> JobOutcome:
         os.environ["RQ_WORKER_ID"] = task.worker
     run = JobRun(task)
     try:
+        around.make_ready()
         wanted = horse.is_wanted(user_code())
         run.restore(late=not wanted)
-        if wanted:
-            run.perform_as_rq()
-        else:
-            run.perform()
+        with around.piece(run.job):
+            _perform(run, as_rq=wanted)
     except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         run.fail(sys.exc_info())
     assert run.outcome is not None
     return run.outcome
+
+
+def _perform(run: JobRun, *, as_rq: bool) -> None:
+    """Run it, and what belongs to its end: all of that is one piece."""
+    try:
+        if as_rq:
+            run.perform_as_rq()
+        else:
+            run.perform()
+    except BaseException:  # noqa: BLE001 - as in ``run_job``
+        run.fail(sys.exc_info())
 
 
 def _late_job(task: JobTask) -> LateJob | None:

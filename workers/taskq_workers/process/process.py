@@ -7,6 +7,7 @@ A pool process has no connection of ours to Redis. User code may open one (``Res
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import multiprocessing.pool
 import os
@@ -41,7 +42,7 @@ from taskq_workers.link.marker import Marker
 from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
-from taskq_workers.process import abandoned, callbacks, early, errands, job_run, jobs, preload, streams  # noqa: F401 - early: see there
+from taskq_workers.process import abandoned, around, callbacks, early, errands, job_run, jobs, preload, streams  # noqa: F401 - early: see there
 from taskq_workers.settings import Trust
 from taskq_workers.user_code import UserCode
 
@@ -73,14 +74,24 @@ def start(
     errands.use(private_webhooks=trust.private_webhooks)
     multiprocessing.current_process().name = title
     if log is not None:
-        logs.to_stderr(log)
+        logs.beside_the_application(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
     _lending = Lending(lent, lambda: _answers.put((NOTICE, 0, None)))
     nested.use(_lending, url_of(connection.shared()), worker)
     os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
     _marker = Marker(flight.numbers_at(numbers))
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
+    multiprocessing.set_start_method(None, force=True)  # else job code would get the forkserver's, and no lambdas
+    if log is not None and log.module:
+        _set_logging_up(log.module)
     _marker.begin(0)
+
+
+def _set_logging_up(module: str) -> None:
+    try:
+        logs.set_up_as_told(module)
+    except BaseException:  # a process that can't log as it should can work all the same
+        logging.getLogger(__name__).exception("DICT_CONFIG of %s", module, extra={"action": "no_dict_config"})
 
 
 def hello() -> None:
@@ -207,16 +218,20 @@ class _Watch:
 
 def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
+        around.make_ready()
         function, job, keys = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
         return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
     try:
-        outcome = run_chunk(
-            function, keys, task.star, task.range, task.body, task.limit,
-            item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
-            server=task.server or USUAL, exact=task.exact,
-        )  # fmt: skip
+        with around.piece(job):
+            outcome = run_chunk(
+                function, keys, task.star, task.range, task.body, task.limit,
+                item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
+                server=task.server or USUAL, exact=task.exact,
+            )  # fmt: skip
+    except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing
+        return refused(error, "before the chunk: ")
     finally:
         _current_job.reset(token)
     if isinstance(outcome, ChunkRefused):

@@ -1,0 +1,102 @@
+"""What is done around each piece of user code: the user's hooks, and an app's context."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rq import Callback
+from rq.job import JobStatus
+
+from taskq import ItemError, MapFailedError, OptionError, Queue
+from taskq.errors import TaskqError
+from taskq.payload.function import Function
+from taskq.testing import running_worker
+from taskq_workers.process.check import check
+from taskq_workers.rq_options import RQOptions
+from taskq_workers.user_code import UserCode
+from tests import hooks, jobs
+from tests.waiting import HANGS, wait_until
+
+
+def paths(*names: str) -> tuple[Function, ...]:
+    return tuple(Function.of(f"tests.hooks.{name}") for name in names)
+
+
+def options(**user: Any) -> RQOptions:
+    return RQOptions(user=UserCode(**user))
+
+
+def notes(queue: Queue) -> list[str]:
+    return [one.decode() for one in queue.connection.lrange(hooks.NOTES, 0, -1)]
+
+
+def test_hooks_are_called_around_each_piece(real_queue: Queue) -> None:
+    """A failed one, too; and what belongs to a job's end is within."""
+    rq = options(before_job=paths("before"), after_job=paths("after"))
+    with running_worker(real_queue, 1, rq=rq):
+        for function, ends in ((jobs.square, JobStatus.FINISHED), (jobs.fail_with_text, JobStatus.FAILED)):
+            real_queue.connection.delete(hooks.NOTES)
+            job = real_queue.enqueue(function, 3, on_success=Callback(hooks.note_inside),
+                                     on_failure=Callback(hooks.note_inside))  # fmt: skip
+            wait_until(lambda: job.get_status() == ends)  # noqa: B023
+            assert notes(real_queue) == [f"before {job.id}", f"callback inside [] of {job.id}", f"after {job.id}"]
+        real_queue.connection.delete(hooks.NOTES)
+        mapped = real_queue.map(jobs.square, range(6), chunksize=2, on_success=Callback(hooks.note_inside))
+        assert mapped.get(timeout=HANGS) == [0, 1, 4, 9, 16, 25]
+        wait_until(lambda: mapped.get_status() == JobStatus.FINISHED)
+    around = [f"before {mapped.id}", f"after {mapped.id}"]
+    assert notes(real_queue) == [*around * 3, around[0], f"callback inside [] of {mapped.id}", around[1]]
+
+
+def test_a_hook_may_take_nothing(real_queue: Queue) -> None:
+    with running_worker(real_queue, 1, rq=options(after_job=paths("session.remove"))):
+        assert real_queue.map(hooks.use_session, range(3), chunksize=1).get(timeout=HANGS) == [1, 1, 1]
+        assert real_queue.enqueue(hooks.use_session, 1).latest_result(timeout=HANGS).return_value == 1
+    with running_worker(real_queue, 1):
+        assert real_queue.map(hooks.use_session, range(3), chunksize=1).get(timeout=HANGS) == [1, 2, 3]
+
+
+def test_a_job_fails_by_a_hook_before_it_and_a_map_with_the_reason(real_queue: Queue) -> None:
+    with running_worker(real_queue, 1, rq=options(before_job=paths("raises"), after_job=paths("after"))):
+        job = real_queue.enqueue(jobs.square, 3)
+        assert "LookupError: not" in job.latest_result(timeout=HANGS).exc_string
+        assert notes(real_queue) == [f"after {job.id}"]
+        mapped = real_queue.map(jobs.square, range(3))
+        with pytest.raises((MapFailedError, ItemError), match=f"LookupError: 'not {mapped.id}'|not {mapped.id}"):
+            mapped.get(timeout=HANGS)
+
+
+@pytest.mark.parametrize("hook", ["raises", "ends_process"])
+def test_what_a_hook_raises_afterwards_changes_nothing(real_queue: Queue, hook: str) -> None:
+    with running_worker(real_queue, 1, rq=options(after_job=paths("after", hook))) as state:
+        job = real_queue.enqueue(jobs.square, 3)
+        assert job.latest_result(timeout=HANGS).return_value == 9
+        assert real_queue.map(jobs.square, range(3)).get(timeout=HANGS) == [0, 1, 4]
+        assert notes(real_queue)[0] == f"after {job.id}", "the other one is called all the same"
+        assert not state.lanes.deaths
+
+
+@pytest.mark.parametrize("app", ["create_app", "App"])
+def test_each_piece_runs_in_the_context_of_the_app(real_queue: Queue, app: str) -> None:
+    with running_worker(real_queue, 1, rq=options(app=Function.of(f"tests.hooks:{app}"))):
+        assert real_queue.enqueue(hooks.inside).latest_result(timeout=HANGS).return_value == ["app"]
+        mapped = real_queue.map(hooks.inside, range(2), chunksize=1, on_success=Callback(hooks.note_inside))
+        assert mapped.get(timeout=HANGS) == [["app"], ["app"]]
+        wait_until(lambda: mapped.get_status() == JobStatus.FINISHED)
+    assert notes(real_queue) == [f"callback inside ['app'] of {mapped.id}"]
+
+
+@pytest.mark.parametrize(
+    ("user", "error", "says"),
+    [
+        (UserCode(before_job=paths("nowhere")), OptionError, "nowhere"),
+        (UserCode(after_job=paths("NOTES")), OptionError, "NOTES can't be called"),
+        (UserCode(app=paths("create_nothing")[0]), OptionError, "create_nothing: RuntimeError: no database"),
+        (UserCode(app=paths("inside")[0]), OptionError, "makes, a list, and no Flask app"),
+        (UserCode(django="tests.no_settings"), OptionError, "--django tests.no_settings"),
+    ],
+)
+def test_what_is_of_no_use_is_told_at_the_start(user: UserCode, error: type[TaskqError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        check(user)

@@ -1,0 +1,106 @@
+"""What is done around each piece of user code in a pool process: by frameworks, and by the user's own hooks.
+
+A pool process runs many jobs of many maps, where a work horse of RQ's ran one and was gone: connections to
+databases, sessions, and whatever else is kept in globals would be left over. A piece is a plain job with its
+callbacks, a chunk of a map, or a map's callback.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+from rq.job import Job
+
+from taskq_workers.process import jobs
+from taskq_workers.user_code import UserCode
+
+log = logging.getLogger(__name__)
+
+Around = Callable[[Job], AbstractContextManager[object]]
+
+_made: tuple[UserCode | None, list[Around]] = None, []  # what there is of it, and whose it is
+_NOTHING = nullcontext()
+
+
+def make_ready() -> None:
+    """Set up the frameworks, and load the hooks, if that is not done. To be called before user code is loaded.
+
+    Raises:
+        FunctionError: If one of it can't be imported.
+        OptionError: If a framework can't be set up.
+    """
+    global _made  # noqa: PLW0603 - a process has one
+    user = jobs.user_code()
+    if _made[0] is not user:
+        _made = user, list(_make(user))
+
+
+def piece(job: Job) -> AbstractContextManager[object]:
+    """What goes around a piece of this job.
+
+    Entering it raises what a hook raises before the piece. What one raises afterwards is logged, and changes
+    nothing of how the piece has ended.
+    """
+    return _all(job) if _made[1] else _NOTHING
+
+
+@contextmanager
+def _all(job: Job) -> Iterator[None]:
+    with ExitStack() as stack:
+        for around in _made[1]:
+            stack.enter_context(around(job))
+        yield
+
+
+def _make(user: UserCode) -> Iterator[Around]:
+    if user.django:
+        user.set_up_django()
+        yield _django
+    if user.app is not None:
+        app = user.load_app()
+        yield lambda _job: app.app_context()
+    before, after = ([_hook(one.load()) for one in hooks] for hooks in (user.before_job, user.after_job))
+    if before or after:
+        yield lambda job: _hooked(job, before, after)
+
+
+@contextmanager
+def _django(_job: Job) -> Iterator[None]:
+    """As Django does around each request."""
+    from django.db import close_old_connections, reset_queries
+
+    reset_queries()
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
+
+
+@contextmanager
+def _hooked(job: Job, before: list[Callable[[Job], Any]], after: list[Callable[[Job], Any]]) -> Iterator[None]:
+    try:
+        for hook in before:
+            hook(job)
+        yield
+    finally:
+        for hook in reversed(after):
+            try:
+                hook(job)
+            except BaseException:
+                log.exception("after the job %s: %r failed", job.id, hook, extra={"action": "hook_failed"})
+
+
+def _hook(given: Callable[..., Any]) -> Callable[[Job], Any]:
+    """The hook, as it is called: those that take nothing, such as the ``remove`` of a session, get nothing."""
+    try:
+        inspect.signature(given).bind(None)
+    except TypeError:
+        return lambda _job: given()
+    except ValueError:  # it is written in C, and does not say
+        pass
+    return given
