@@ -339,6 +339,24 @@ def test_all_that_a_dead_worker_held_is_found_though_rq_knows_nothing_of_it(any_
     assert recovery.recover(any_queue.connection, NAME) == 0
 
 
+@pytest.mark.parametrize("registered", [True, False])
+@pytest.mark.parametrize("record", ["expired", "a late heartbeat's", "another type"])
+def test_a_dead_worker_is_in_no_register_whatever_its_record_says(
+    any_queue: Queue, registered: bool, record: str
+) -> None:
+    begun, connection = Begun(any_queue), any_queue.connection
+    if registered:
+        register(any_queue, NAME, any_queue.name)
+    connection.delete(begun.worker.key)
+    if record == "a late heartbeat's":
+        connection.hset(begun.worker.key, "last_heartbeat", "now")
+    elif record == "another type":
+        connection.set(begun.worker.key, "x")
+    assert recovery.recover(connection, NAME) == 1
+    assert connection.keys("rq:workers*") == []
+    assert connection.ttl(begun.worker.key) != -1
+
+
 @pytest.mark.parametrize("status", ["finished", "failed", "canceled", "queued"])
 def test_a_job_that_others_have_ended_or_queued_is_left_as_it_is(any_queue: Queue, status: str) -> None:
     begun = Begun(any_queue)

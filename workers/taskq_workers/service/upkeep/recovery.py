@@ -110,11 +110,14 @@ def _strike_off(connection: Any, name: str, *, died: bool) -> bool:
     """Remove a worker from all registers; False if it holds anything, and then nothing was changed.
 
     A worker that was only stopped may wake up and take a job at any moment. RQ's ``register_death`` would not
-    look, and nobody would ever find that job.
+    look, and nobody would ever find that job. And it goes by the worker's own record, which may have expired, or
+    begun anew by a late heartbeat, that says nothing of its queues.
     """
-    key = BaseWorker.redis_worker_namespace_prefix + name
-    worker = BaseWorker.find_by_key(key, connection, serializer=SealedSerializer)
-    held = keys.held(name)
+    key, held = BaseWorker.redis_worker_namespace_prefix + name, keys.held(name)
+    holdings.keep_only(connection, key, "hash")
+    known = bool(connection.exists(key))
+    info = services.known(connection, name)
+    queues = info.queues if info else _all_queues(connection)
     with connection.pipeline() as pipe:
         pipe.watch(held)
         if pipe.exists(held):
@@ -122,8 +125,10 @@ def _strike_off(connection: Any, name: str, *, died: bool) -> bool:
         pipe.multi()
         services.remove(pipe, name)
         pipe.delete(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
-        if worker is not None:
-            worker_registration.unregister(worker, pipe)
+        pipe.srem(worker_registration.REDIS_WORKER_KEYS, key)
+        for queue in queues:
+            pipe.srem(worker_registration.WORKERS_BY_QUEUE_KEY % queue, key)
+        if known:
             pipe.hset(key, "death", utcformat(clock.utc()))
             pipe.expire(key, _DEAD_TTL)
         try:
