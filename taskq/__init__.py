@@ -43,6 +43,7 @@ from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
 from taskq.result_list import ResultList
 from taskq.views.progress import Progress
+from taskq.worker import Worker
 
 _guard_rq()  # where there is a key, RQ, too, reads nothing unsigned
 
@@ -76,6 +77,7 @@ __all__ = [
     "UsageError",
     "VersionError",
     "WaitTimeoutError",
+    "Worker",
     "WorkerLostError",
     "local",
 ]

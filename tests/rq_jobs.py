@@ -17,6 +17,7 @@ from rq import Retry, Worker, get_current_job
 from rq.job import Job
 from rq.worker import RoundRobinWorker
 
+import taskq
 from tests.waiting import HANGS, LONG
 
 
@@ -44,6 +45,28 @@ class TellingWorker(Worker):
 
 
 class OwnWay(Worker):
+    def execute_job(self, job: Any, queue: Any) -> None:
+        raise NotImplementedError
+
+
+def note_failure(job: Any, kind: type[BaseException], *_: Any) -> bool:
+    """An exception handler of the user's."""
+    job.meta["noted"] = kind.__name__
+    job.save_meta()
+    return True
+
+
+class Noting(taskq.Worker):
+    """A user's, derived from ours."""
+
+    def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
+        went_well = super().perform_job(job, queue, execution)
+        job.meta["noted"] = job.func_name
+        job.save_meta()
+        return went_well
+
+
+class OwnTaskqWay(taskq.Worker):
     def execute_job(self, job: Any, queue: Any) -> None:
         raise NotImplementedError
 

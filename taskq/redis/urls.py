@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, SSLConnection
 
@@ -87,6 +87,24 @@ def hide_password(url: str) -> str:
     """The URL with ``***`` for its password, fit for logs and messages; whatever the string is."""
     hidden = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", url)
     return re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1***", hidden)
+
+
+_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
+
+
+def whole_url_of(connection: Any) -> str:
+    """By which others connect as this connection does, with its name and password, and its certificates."""
+    url, options = url_of(connection), connection.connection_pool.connection_kwargs
+    name, password = (quote(str(options.get(one) or ""), safe="") for one in ("username", "password"))
+    told = {}
+    if url.startswith("unix:"):
+        url = url.replace("//", f"//{name}@" if name else "//", 1)
+        told = {"password": options["password"]} if password else {}
+    elif name or password:
+        url = url.replace("//", f"//{name}:{password}@", 1)
+    if url.startswith("rediss:"):
+        told = {one: options[one] for one in _TLS if options.get(one)}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(told)}" if told else url
 
 
 def url_of(connection: Any) -> str:

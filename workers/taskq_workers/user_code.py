@@ -140,7 +140,7 @@ def _check_worker_class(given: Any) -> None:
             raise OptionError(
                 f"--worker-class: derive {name} from rq.Worker, and say --dequeue-strategy {strategy}"
             )
-    own = [kind for kind in given.__mro__ if not kind.__module__.startswith("rq.") and kind is not object]
+    own = [kind for kind in given.__mro__ if kind.__module__.partition(".")[0] not in ("rq", "taskq", "builtins")]
     changed = {part for kind in own for part in vars(kind) if hasattr(Worker, part) and not part.startswith("__")}
     if changed - HOOKS:
         raise OptionError(

@@ -27,6 +27,7 @@ from taskq_workers.cli.show import show_command
 from taskq_workers.cli.status import status
 from taskq_workers.cli.top import top
 from taskq_workers.cli.worker import worker
+from taskq_workers.cli.worker_pool import worker_pool
 
 
 class _Message(click.ClickException):
@@ -74,8 +75,8 @@ def cli() -> None:
 
 
 for command in (
-    worker, server, demo, shell, map_command, attach, status, top, jobs, show_command, results, cancel, retry,
-    health, dashboard, report, completion,
+    worker, worker_pool, server, demo, shell, map_command, attach, status, top, jobs, show_command, results,
+    cancel, retry, health, dashboard, report, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import click
 from click.core import ParameterSource
@@ -13,9 +12,8 @@ from rq.cli.helpers import get_redis_from_config, read_config_file
 
 from taskq.errors import OptionError
 from taskq.redis.connection import DEFAULT_URL
-from taskq.redis.urls import url_of
+from taskq.redis.urls import whole_url_of
 
-_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
 # Other programs' names begin with REDIS_ too, and say something else.
 _READ = {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD", "REDIS_SSL"}
 _WHY_NOT = {
@@ -92,9 +90,4 @@ def _url(settings: Mapping[str, Any]) -> str | None:
     """
     if settings.get("REDIS_URL") or _READ.isdisjoint(settings):
         return settings.get("REDIS_URL")
-    redis = get_redis_from_config({**settings, "SENTINEL": None})
-    url, options = url_of(redis), redis.connection_pool.connection_kwargs
-    if password := options.get("password"):
-        url = url.replace("//", f"//:{quote(str(password), safe='')}@", 1)
-    tls = {name: options[name] for name in _TLS if options.get(name)} if url.startswith("rediss:") else {}
-    return f"{url}?{urlencode(tls)}" if tls else url
+    return whole_url_of(get_redis_from_config({**settings, "SENTINEL": None}))
