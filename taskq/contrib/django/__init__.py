@@ -1,0 +1,1 @@
+"""A Django app: ``INSTALLED_APPS = [..., "taskq.contrib.django"]`` brings ``manage.py taskqworker``."""
