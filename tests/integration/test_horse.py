@@ -43,6 +43,16 @@ def test_as_it_comes_nobody_would_notice() -> None:
     assert not horse.is_wanted(UserCode())
 
 
+def test_other_code_in_the_very_function_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ddtrace puts it there: name, file and function are RQ's own."""
+    function = rq.worker.BaseWorker.perform_job
+    code = function.__code__
+    monkeypatch.setattr(function, "__code__", code.replace(co_consts=(*code.co_consts, "wrapped")))
+    assert horse.is_wanted(UserCode())
+    monkeypatch.undo()
+    assert not horse.is_wanted(UserCode())
+
+
 @pytest.mark.parametrize("wear", [Wear(), Wear(tasks=1)], ids=["", "recycled"])
 def test_wrappers_are_called_with_what_rq_gives_them(real_queue: Queue, wear: Wear) -> None:
     good, bad = real_queue.enqueue(jobs.square, 3), real_queue.enqueue(jobs.invert, 0)

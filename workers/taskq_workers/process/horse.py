@@ -112,7 +112,7 @@ def _class_for(users: type[Worker]) -> type[Horse]:
     return cast("type[Horse]", made)
 
 
-_as_rq_has_it: Any = None  # perform_job, as it was seen to be RQ's own
+_as_rq_has_it: Any = None  # the code of perform_job, as it was seen to be RQ's own
 
 
 def is_wanted(user: UserCode) -> bool:
@@ -123,9 +123,22 @@ def is_wanted(user: UserCode) -> bool:
     """
     global _as_rq_has_it  # noqa: PLW0603 - asked before each job, and hardly ever another
     performs: Any = user.load_worker_class().perform_job
-    if performs is not _as_rq_has_it:
-        # A name, or an attribute, may be made to look like RQ's; the file of its code is not.
-        if not isinstance(performs, types.FunctionType) or performs.__code__.co_filename != base.__file__:
+    code = getattr(performs, "__code__", None)
+    if code is not _as_rq_has_it or code is None:
+        # A wrapper may look like what it wraps, and ddtrace puts other code into the very function.
+        if not isinstance(performs, types.FunctionType) or code != _of_rq("perform_job"):
             return True
-        _as_rq_has_it = performs
+        _as_rq_has_it = code
     return False
+
+
+def _of_rq(name: str) -> types.CodeType | None:
+    """The code of a method of RQ's worker, as it is in RQ's file."""
+    module: Any = base
+    codes = [module.__loader__.get_code(module.__name__)]
+    while codes:
+        code = codes.pop()
+        if code.co_name == name:
+            return cast("types.CodeType", code)
+        codes += [one for one in code.co_consts if isinstance(one, types.CodeType)]
+    return None
