@@ -1,8 +1,10 @@
-# All set-up happens in .venv (for bench in .venv-bench), from pyproject.toml; nothing else on the machine is touched.
+# All set-up happens in .venv (for bench in .venv-bench, for ecosystem in .venv-ecosystem), from pyproject.toml; nothing
+# else on the machine is touched.
 #   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
+#   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
@@ -22,9 +24,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
+ECOSYSTEM := .venv-ecosystem
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds rq-suite chaos simulate sweep fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds rq-suite ecosystem chaos simulate sweep fuzz browser promtool screenshots compose-test dist clean
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -51,6 +54,10 @@ bounds: $(READY)
 
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)
+
+ecosystem:
+	$(check_python)
+	$(PYTHON) scripts/ecosystem.py $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -118,4 +125,4 @@ $(BENCH)/.ready: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) dist .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(ECOSYSTEM) dist .import_linter_cache
