@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".venv-ecosystem"
-PACKAGES = ("sentry-sdk",)
+PACKAGES = ("sentry-sdk", "ddtrace")
 HEADER = ("package", "version", "what was run", "rq worker", "taskq worker")
 
 
