@@ -19,7 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".venv-ecosystem"
-PACKAGES = ("sentry-sdk", "ddtrace")
+PACKAGES = ("sentry-sdk", "ddtrace", "rq-dashboard", "rq-scheduler")
+UNDECLARED = {"rq-dashboard": ("six",)}
+"""What packages import and do not ask for."""
 HEADER = ("package", "version", "what was run", "rq worker", "taskq worker")
 
 
@@ -53,7 +55,7 @@ def python_of(package: str) -> Path:
     print(f"{package}: installing into {folder.relative_to(ROOT)} ...", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-               "--editable", ".[embedded]", package]  # fmt: skip
+               "--editable", ".[embedded]", package, *UNDECLARED.get(package, ())]  # fmt: skip
     ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode:
         raise NotInstalled(reason(ended.stderr))

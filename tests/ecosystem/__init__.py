@@ -1,1 +1,1 @@
-"""What other packages do on RQ's worker, they do on ours: each in an environment of its own, by ``make ecosystem``."""
+"""What other packages do on RQ's worker, they do on ours: ``make ecosystem``, an environment for each."""
