@@ -54,19 +54,22 @@ def python_of(package: str) -> Path:
         return python
     print(f"{package}: installing into {folder.relative_to(ROOT)} ...", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+    command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off",
                "--editable", ".[embedded]", package, *UNDECLARED.get(package, ())]  # fmt: skip
-    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise NotInstalled(reason(ended.stderr))
+        raise NotInstalled(reason(ended.stdout, ended.stderr))
     ready.touch()
     return python
 
 
-def reason(output: str) -> str:
-    """What pip says of why it has failed, in a line."""
-    errors = [line.removeprefix("ERROR:").strip() for line in output.splitlines() if line.startswith("ERROR:")]
-    return " ".join(errors) or output.strip() or "pip has not said why"
+def reason(output: str, errors: str) -> str:
+    """What pip says of why it has failed, in a line: what excludes what, else its first error."""
+    _before, conflict, after = output.partition("The conflict is caused by:\n")
+    if conflict:
+        return "; ".join(line.strip() for line in after.partition("\n\n")[0].splitlines())
+    said = [line for line in errors.splitlines() if line.startswith("ERROR:")]
+    return said[0].removeprefix("ERROR:").strip() if said else "pip has not said why"
 
 
 def run(package: str) -> Outcome:
