@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import rq
 from rq.job import JobStatus
+from rq.worker import BaseWorker
 
 from taskq import Queue
 from taskq.payload.function import Function
@@ -43,9 +45,24 @@ def test_as_it_comes_nobody_would_notice() -> None:
     assert not horse.is_wanted(UserCode())
 
 
+class Proxy:
+    """As wrapt makes them, and ddtrace uses them: says that it is the function that it wraps."""
+
+    __class__ = types.FunctionType  # type: ignore[assignment]
+
+    def __init__(self, wrapped: types.FunctionType) -> None:
+        self.__code__ = wrapped.__code__
+
+
+def test_what_says_that_it_is_rq_s_own_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy(BaseWorker.perform_job)
+    assert isinstance(proxy, types.FunctionType)
+    monkeypatch.setattr(BaseWorker, "perform_job", proxy)
+    assert horse.is_wanted(UserCode())
+
+
 def test_other_code_in_the_very_function_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As ddtrace puts it there: name, file and function are RQ's own."""
-    function = rq.worker.BaseWorker.perform_job
+    function = BaseWorker.perform_job
     code = function.__code__
     monkeypatch.setattr(function, "__code__", code.replace(co_consts=(*code.co_consts, "wrapped")))
     assert horse.is_wanted(UserCode())

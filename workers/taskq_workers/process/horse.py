@@ -123,12 +123,12 @@ def is_wanted(user: UserCode) -> bool:
     """
     global _as_rq_has_it  # noqa: PLW0603 - asked before each job, and hardly ever another
     performs: Any = user.load_worker_class().perform_job
-    code = getattr(performs, "__code__", None)
-    if code is not _as_rq_has_it or code is None:
-        # A wrapper may look like what it wraps, and ddtrace puts other code into the very function.
-        if not isinstance(performs, types.FunctionType) or code != _of_rq("perform_job"):
+    if type(performs) is not types.FunctionType:  # wrapt's, and so ddtrace's, say that they are one
+        return True
+    if performs.__code__ is not _as_rq_has_it:
+        if performs.__code__ != _of_rq("perform_job"):  # others put other code into the very function
             return True
-        _as_rq_has_it = code
+        _as_rq_has_it = performs.__code__
     return False
 
 
