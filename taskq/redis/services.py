@@ -33,6 +33,7 @@ class ServiceInfo:
     schema: int = SCHEMA  # of its version of taskq
     build: str = ""  # its version of taskq, to the letter: see build.py
     trouble: str = ""  # what is wrong with it: it takes nothing, its turns fail; "" if it is well
+    lease: float = 0.0  # seconds for which it is renewed; 0.0: it does not say
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def _read(name: bytes, data: bytes) -> ServiceInfo | None:
     if not (isinstance(queues, list) and isinstance(pids, list) and len(queues) + len(pids) <= _MOST):
         return None
     known: dict[str, Any] = {one.name: fields.get(one.name) for one in dataclasses.fields(ServiceInfo)}
-    later = {"schema": FIRST, "build": "", "trouble": ""}  # what was not said before there was such a field
+    # What was not said before there was such a field.
+    later = {"schema": FIRST, "build": "", "trouble": "", "lease": 0.0}
     missing = {name: value for name, value in later.items() if name not in fields}
     info = ServiceInfo(**{**known, **missing, "queues": tuple(queues), "pids": tuple(pids)})
     sound = (
@@ -149,7 +151,7 @@ def _read(name: bytes, data: bytes) -> ServiceInfo | None:
         and checked.are(_is_pid, (info.pid, *info.pids))
         and checked.is_count(info.schema)
         and checked.is_count(info.processes, _MOST)
-        and checked.is_seconds(info.started)
+        and checked.are(checked.is_seconds, (info.started, info.lease))
     )
     return info if sound and info.name.encode() == name else None
 

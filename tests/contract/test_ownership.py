@@ -548,6 +548,15 @@ def test_what_has_failed_under_its_id_since_is_another_s(any_queue: Queue, chang
     assert begun.fields[b"status"] == b"failed"
 
 
+def test_the_end_of_a_plain_job_is_not_recorded_of_a_map_that_has_its_id(any_queue: Queue) -> None:
+    begun = Begun(any_queue)
+    any_queue.connection.hset(begun.job.key, mapping={"taskq": "map other", "status": "queued"})
+    before = everything(any_queue.connection)[begun.job.key.encode()]
+    assert not begun.worker.succeed(*begun.rq, 9)
+    assert begun.fields == before
+    assert not any_queue.connection.exists(keys.held(NAME), f"rq:results:{begun.id}")
+
+
 def test_a_job_that_was_deleted_does_not_come_back(any_queue: Queue) -> None:
     begun = Begun(any_queue)
     Job.fetch(begun.id, any_queue.connection).delete()

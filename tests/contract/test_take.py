@@ -67,6 +67,19 @@ def test_moments_are_written_as_rq_writes_them(any_queue: Queue, moment: datetim
     assert written.decode() == utcformat(moment.replace(microsecond=micros))
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_jobs_and_maps_together_are_no_more_than_may_be_begun(any_queue: Queue, most: int) -> None:
+    for _ in range(3):
+        any_queue.map(jobs.square, range(2))
+        any_queue.enqueue(jobs.square, 3)
+    worker, scripts = RQWorker((any_queue.name,), "worker", any_queue.connection), Scripts(any_queue.connection)
+    with any_queue.connection.pipeline() as pipe:
+        scripts.take.load()
+        short_path.queue_take(pipe, scripts, worker, worker.queues, "0" * 24, room=3, maps=3, most=most)
+        [[left, *found]] = pipe.execute()
+    assert (left, len(found)) == (6 - most, most)
+
+
 @pytest.mark.parametrize("maps_of", [(0, 2), (1, 0), (9, 9)])
 def test_no_more_maps_of_a_queue_are_taken_than_it_may_have(any_queue: Queue, maps_of: tuple[int, int]) -> None:
     other = Queue("other", connection=any_queue.connection)
@@ -76,7 +89,9 @@ def test_no_more_maps_of_a_queue_are_taken_than_it_may_have(any_queue: Queue, ma
     scripts = Scripts(any_queue.connection)
     with any_queue.connection.pipeline() as pipe:
         scripts.take.load()
-        short_path.queue_take(pipe, scripts, worker, worker.queues, "0" * 24, room=9, maps=9, maps_of=maps_of)
+        short_path.queue_take(
+            pipe, scripts, worker, worker.queues, "0" * 24, room=9, maps=9, maps_of=maps_of, most=18
+        )
         [[_left, *found]] = pipe.execute()
     taken = [[job_id.decode() for number, job_id, *_ in found if number == queue] for queue in range(2)]
     assert taken == [

@@ -55,7 +55,7 @@ def test_many_maps_leave_room_for_one_more(fake_queue: Queue) -> None:
 def test_as_many_maps_as_a_service_owns_keep_nothing_out_of_other_queues(
     fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "OWNED", (4, 2))
+    monkeypatch.setattr(planning, "OWNED", 2)
     with running_worker(fake_queue, processes=2, queues=("default", "low")) as state:
         maps = [endless(low(fake_queue), 0.02) for _ in range(6)]
         wait_until(lambda: len(state.maps) >= 2)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import JobStatus
 
+from taskq.errors import ReplacedError
 from taskq.maps.job import MapJob
 from taskq.redis.keys import MapKeys
 from tests.simulation.loop import Host, Process
@@ -316,7 +317,8 @@ class Faults:
             for _ in range(_LOOKS[0]):
                 if job.get_status() == JobStatus.FAILED:
                     self._count("requeue", f"an operator requeues {deed.what}")
-                    job.requeue()
+                    with suppress(ReplacedError):  # in this moment
+                        job.requeue()
                     return
                 self._world.loop.sleep(_LOOKS[1])
 

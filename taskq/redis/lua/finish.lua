@@ -32,6 +32,9 @@ local function finish(at)
         redis.call('SREM', KEYS[2], name)
         return 0
     end
+    if redis.call('HEXISTS', job, 'taskq') == 1 then
+        return 2 -- a map was pushed with its id meanwhile: this end is none of that
+    end
     if redis.call('EXISTS', job .. ':dependents') == 1 or (kind ~= 'none' and kind ~= 'stream') then
         return 2
     end

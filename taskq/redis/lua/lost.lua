@@ -5,6 +5,8 @@
 --
 -- KEYS  1 taskq:leases   2 taskq:services
 -- ARGV  1 seconds of such a lease
+-- A lease that ends later than it can is cut to its length: the server's clock was set back since.
+--
 -- Returns their names.
 
 local time = redis.call('TIME')
@@ -12,6 +14,13 @@ local now = time[1] + time[2] / 1e6
 if redis.call('HLEN', KEYS[2]) > redis.call('ZCARD', KEYS[1]) then
     for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
         redis.call('ZADD', KEYS[1], 'NX', string.format('%.6f', now + ARGV[1]), name)
+    end
+end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.6f', now + ARGV[1] + 1), '+inf')) do
+    local lease = string.match(redis.call('HGET', KEYS[2], name) or '', '"lease": ([%d.]+)')
+    local ends = now + (tonumber(lease) or ARGV[1])
+    if tonumber(redis.call('ZSCORE', KEYS[1], name)) > ends + 1 then
+        redis.call('ZADD', KEYS[1], string.format('%.6f', ends), name)
     end
 end
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now))

@@ -19,7 +19,8 @@
 --       10 24 hex digits that nobody else has: execution ids begin with them
 --       11 seconds for which a heartbeat may be late
 --       12 how many maps to take at most: they don't count as jobs, for they need no process
---       13.. for each queue: "stage queue", which is noted of what is begun; how many maps to take of it at most
+--       13 how many jobs and maps to take at most
+--       14.. for each queue: "stage queue", which is noted of what is begun; how many maps to take of it at most
 -- Returns an empty list if there was no job. Else how many are left in the queues, and of each job {number of the
 -- queue, job id, execution id, Unix time of its beginning, {field, value, ...}}, without the last three if it was not
 -- begun. That time, as all that is written, is the server's. What no job can have as its id (RQ's rule) is in no list
@@ -115,7 +116,7 @@ local function begin(number, id)
     local timeout = tonumber(fields['timeout']) or 0
     local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + grace
     longest = math.max(longest, ttl)
-    redis.call('HSET', KEYS[5], name, ARGV[13 + 2 * number])
+    redis.call('HSET', KEYS[5], name, ARGV[14 + 2 * number])
     redis.call('HSET', ARGV[8] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
         'worker_name', worker)
     redis.call('EXPIRE', ARGV[8] .. name, ttl)
@@ -138,10 +139,10 @@ while id do -- also what was moved by a BLMOVE behind which no script came
     id = redis.call('LMOVE', moved, KEYS[7], 'LEFT', 'RIGHT')
 end
 
-local left, maps, found = tonumber(ARGV[2]), tonumber(ARGV[12]), nil
+local left, maps, most, found = tonumber(ARGV[2]), tonumber(ARGV[12]), tonumber(ARGV[13]), nil
 local room = {} -- for more maps, of each queue
 for number = 0, (queues - 6) / 3 do
-    room[number] = tonumber(ARGV[14 + 2 * number])
+    room[number] = tonumber(ARGV[15 + 2 * number])
 end
 
 local function is_map_at_the_front(queue)
@@ -154,7 +155,7 @@ repeat
     found = false
     for i = 6, queues, 3 do
         local number = (i - 6) / 3
-        while left > 0 and maps > 0 do
+        while left > 0 and maps > 0 and most > 0 do
             if room[number] <= 0 and is_map_at_the_front(KEYS[i]) then
                 break -- what is behind it waits as long; other queues don't
             end
@@ -167,13 +168,13 @@ repeat
             else
                 left = left - 1
             end
-            found = true
+            found, most = true, most - 1
             if ARGV[3] == '1' then
                 break
             end
         end
     end
-until not found or ARGV[3] ~= '1' or left == 0 or maps == 0
+until not found or ARGV[3] ~= '1' or left == 0 or maps == 0 or most == 0
 
 if begun > 0 then
     redis.call('ZADD', KEYS[2], 'NX', 0, worker) -- so that somebody looks after them, if we were given up for dead

@@ -255,7 +255,8 @@ class Exchange:
         maps, maps_of = planning.maps(state, queues)
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            room=room, maps=maps, maps_of=maps_of, alternates=state.order.alternates,
+            room=room, maps=maps, maps_of=maps_of, most=min(state.allowance, room + maps),
+            alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues), None)]
 

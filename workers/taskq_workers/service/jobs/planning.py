@@ -19,10 +19,11 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, short_path
 
 MAPS = 32  # that are taken at a time
-OWNED = (256, 16)
-"""Maps of which a service is the owner: in all, shared between its queues, but so many of each in any case.
+OWNED = 500
+"""Maps of one queue of which a service is the owner; each turn costs more for each of them.
 
-What waits behind them in their queue is left to others, and what else there is in other queues does not wait.
+What waits behind them in their queue is left to others, as long as there is something to run here: else it may be
+what they wait for. What there is in other queues does not wait.
 """
 
 # -- chunks ------------------------------------------------------------------------------------------
@@ -134,8 +135,8 @@ def _room(state: State) -> int:
 def maps(state: State, queues: Sequence[rq.Queue]) -> tuple[int, list[int]]:
     """How many maps to take at most where jobs are asked for, in all and of each of the queues."""
     owned = Counter(run.queue.name for run in state.maps if not run.guest)
-    share = max(OWNED[0] // len(state.queues), OWNED[1])
-    return max(1, min(MAPS, state.allowance)), [max(0, share - owned[queue.name]) for queue in queues]
+    least = int(not offers.known(state))
+    return max(1, min(MAPS, state.allowance)), [max(least, OWNED - owned[queue.name]) for queue in queues]
 
 
 def _before_maps(state: State) -> list[rq.Queue]:

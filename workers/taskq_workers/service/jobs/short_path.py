@@ -134,6 +134,7 @@ def queue_take(
     room: int = 0,
     maps: int = 1,
     maps_of: Sequence[int] = (),
+    most: int = 1,
     alternates: bool = False,
     fetched: bool = False,
 ) -> None:
@@ -148,6 +149,7 @@ def queue_take(
         room: See above.
         maps: How many maps to take besides at most, for they need no process; at least 1.
         maps_of: How many of each queue; as many, if nothing is said.
+        most: How many jobs and maps in all.
         alternates: Whether the queues take turns.
         fetched: It is for the fetcher of the only queue.
     """
@@ -162,7 +164,7 @@ def queue_take(
         [
             worker.name, room, int(alternates), int(_allowed(worker)), int(fetched),
             worker.job_monitoring_interval, prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS, ticket,
-            worker.heartbeat_grace, maps,
+            worker.heartbeat_grace, maps, most,
             *(text for queue, most in zip(queues, maps_of or [maps] * len(queues), strict=True)
               for text in (f"{holdings.BEGUN} {queue.name}", most)),
         ],

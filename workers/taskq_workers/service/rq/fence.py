@@ -2,10 +2,10 @@
 
 RQ's code makes a pipeline of the worker's connection, says what there is to say, and executes it. Behind a fence
 that transaction watches the index of what the worker holds, and is not made if the entry is gone: the end is on
-record, or we were given up for dead and the job is somebody else's. Of a map it watches the job, too: its id may
-have been pushed again since, and then the end would be recorded of a map that has not begun; or somebody has
-cancelled it, and a failure that is to be tried again would undo that; or its success is on record, for its id has
-come into RQ's lists twice, and two services have begun it.
+record, or we were given up for dead and the job is somebody else's. It watches the job, too: a map may have been
+pushed with its id since, and then the end would be recorded of a map that has not begun; or, of a map, somebody
+has cancelled it, and a failure that is to be tried again would undo that; or its success is on record, for its id
+has come into RQ's lists twice, and two services have begun it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Guard:
     Args:
         index: The key of what the worker holds.
         entry: Of the execution, which is there.
-        job: The key of the job's hash.
-        mark: What stands there of the kind of job, and which one (``kinds.py``); "": that is not asked.
+        job: The key of the job's hash; "": it is not asked.
+        mark: What stands there of the kind of job, and which one (``kinds.py``); "": it is a plain one.
     """
 
     index: str
@@ -55,12 +55,12 @@ class Guard:
         Raises:
             NotHeldError: If not.
         """
-        pipe.watch(*names, self.index, *([self.job] if self.mark else []))
+        pipe.watch(*names, self.index, *([self.job] if self.job else []))
         if not pipe.hexists(self.index, self.entry):
             raise NotHeldError(self.entry)
-        if self.mark:
+        if self.job:
             mark, status = pipe.hmget(self.job, keys.JOB_KIND, "status")
-            if mark != self.mark.encode() or status in _OVER:
+            if (mark or b"") != self.mark.encode() or (self.mark and status in _OVER):
                 raise ReplacedJobError(self.entry)
 
 

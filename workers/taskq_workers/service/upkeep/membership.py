@@ -28,6 +28,7 @@ from taskq_workers.settings import HOST
 log = logging.getLogger(__name__)
 
 _RENEWALS = 3  # of a lease, within its time
+_TAKES_OVER = 0.5  # seconds at a time: all else waits meanwhile, the lease too
 
 
 class Membership:
@@ -57,7 +58,7 @@ class Membership:
         worker = self._state.worker
         return ServiceInfo(
             worker.name, HOST, worker.pid or 0, self._state.lanes.size, settings.queues, version, self._started,
-            self._state.lanes.pids, build=settings.build, trouble=self._state.trouble,
+            self._state.lanes.pids, build=settings.build, lease=settings.lease, trouble=self._state.trouble,
         )  # fmt: skip
 
     def join(self) -> None:
@@ -108,12 +109,25 @@ class Membership:
         if time.monotonic() < self._patient_until:
             return
         self._was_away = False
-        for name in services.lost(state.connection, state.scripts, lease):
+        until = time.monotonic() + _TAKES_OVER
+        for name in self._lost():
+            if time.monotonic() > until:
+                break  # with the next renewal
             with contained(f"what the worker {name} held"):
                 if not recovery.concerns(state.connection, name, state.settings.queues):
                     continue
                 if services.depose(state.scripts, name):
                     recovery.recover(state.connection, name)
+
+    def _lost(self) -> list[str]:
+        """Those whose lease is over; first who is registered: what else stands among them may be anything."""
+        state = self._state
+        names = services.lost(state.connection, state.scripts, state.settings.lease)
+        if len(names) <= 1:
+            return names
+        _live, known = services.registered(state.connection)
+        registered = {info.name for info in known}
+        return sorted(names, key=lambda name: name not in registered)
 
     def mend(self) -> None:
         """Delete what can't be worked with of the keys that all services share, and of our own."""
