@@ -148,3 +148,15 @@ def test_live_cores_decide_the_size_of_chunks(any_queue: Queue, processes: int) 
     job = any_queue.map(jobs.square, range(total))
     payloads = any_queue.connection.hvals(job.store.keys.bodies)
     assert max(read_header(payload).range.count for payload in payloads) == 100
+
+
+def test_a_lease_that_ends_later_than_it_can_is_cut(any_queue: Queue) -> None:
+    """As when the server's clock was set back by an hour, while its service was dying."""
+    scripts, connection = Scripts(any_queue.connection), any_queue.connection
+    for name, lease in (("dead", 20.0), ("long", 7200.0), ("odd", 0.0)):
+        services.renew(scripts, info(name, lease=lease), 3600.0)
+    before = dict(connection.zrange(keys.LEASES, 0, -1, withscores=True))
+    assert services.lost(connection, scripts, 30.0) == []
+    after = dict(connection.zrange(keys.LEASES, 0, -1, withscores=True))
+    assert before[b"dead"] - after.pop(b"dead") == pytest.approx(3580, abs=5)
+    assert after == {name: ends for name, ends in before.items() if name != b"dead"}

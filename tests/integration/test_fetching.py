@@ -410,3 +410,13 @@ def test_a_fetcher_that_has_ended_is_missed_by_nobody(real_queue: Queue, monkeyp
         for _ in range(3):
             job = real_queue.enqueue(jobs.square, 3)
             wait_until(has_ended(job))
+
+
+def test_ids_of_jobs_that_are_gone_are_passed_over_at_once(any_queue: Queue) -> None:
+    """However many there are: nobody waits until it is time to look again."""
+    gone = [any_queue.enqueue(jobs.square, n) for n in range(50)]
+    any_queue.connection.delete(*(job.key for job in gone))
+    job = any_queue.enqueue(jobs.square, 3)
+    with running_worker(any_queue, processes=1):
+        wait_until(has_ended(job))
+    assert any_queue.job_ids == []

@@ -10,6 +10,7 @@ import pytest
 from taskq import NestedWaitError, Queue
 from taskq.testing import drain, running_worker
 from taskq_workers.lanes import lanes
+from taskq_workers.service.jobs import planning
 from tests import jobs
 from tests.waiting import HANGS, wait_until
 
@@ -19,6 +20,15 @@ def test_five_deep_on_two_processes(real_queue: Queue, how: str) -> None:
     with running_worker(real_queue, processes=2) as state:
         assert real_queue.starmap(jobs.nest, [(5, how)] * 2, chunksize=1).get(timeout=HANGS) == [5, 5]
         wait_until(lambda: len([*state.lanes]) == 2, "there are no more processes than before")
+
+
+def test_what_is_waited_for_may_lie_behind_as_many_maps_as_a_service_owns(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "OWNED", 2)
+    with running_worker(real_queue, processes=2, queues=(real_queue.name, "other")):
+        maps = [real_queue.map(jobs.nest, [1]) for _ in range(5)]
+        assert [one.get(timeout=HANGS) for one in maps] == [[1]] * 5
 
 
 def test_plain_jobs_lend_their_place_too(real_queue: Queue) -> None:

@@ -18,8 +18,8 @@ if redis.call('HLEN', KEYS[2]) > redis.call('ZCARD', KEYS[1]) then
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.6f', now + ARGV[1] + 1), '+inf')) do
     local lease = string.match(redis.call('HGET', KEYS[2], name) or '', '"lease": ([%d.]+)')
-    local ends = now + (tonumber(lease) or ARGV[1])
-    if tonumber(redis.call('ZSCORE', KEYS[1], name)) > ends + 1 then
+    local ends = now + (tonumber(lease) or 0)
+    if ends > now and tonumber(redis.call('ZSCORE', KEYS[1], name)) > ends + 1 then
         redis.call('ZADD', KEYS[1], string.format('%.6f', ends), name)
     end
 end
