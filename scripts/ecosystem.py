@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".venv-ecosystem"
-PACKAGES = ("sentry-sdk", "ddtrace", "rq-dashboard", "rq-scheduler", "Flask-RQ")
+PACKAGES = ("sentry-sdk", "ddtrace", "django-rq", "rq-dashboard", "rq-scheduler", "Flask-RQ")
 UNDECLARED = {"rq-dashboard": ("six",)}
 """What packages import and do not ask for."""
 HEADER = ("package", "version", "what was run", "rq worker", "taskq worker")

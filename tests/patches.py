@@ -21,6 +21,8 @@ def _wrap(name: str) -> None:
         try:
             return original(self, job, *args)
         finally:
+            if name == "perform_job":
+                seen["status"] = job.get_status()
             self.connection.rpush("test:patched", json.dumps(seen))
 
     setattr(BaseWorker, name, wrapped)

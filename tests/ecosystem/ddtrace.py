@@ -13,7 +13,7 @@ from tests.ecosystem.common import URL, Stage, Trial, main, rq_worker, taskq_wor
 SETTINGS = "tests.ecosystem.ddtrace_settings"
 VARIABLES = {
     "DD_RQ_DISTRIBUTED_TRACING_ENABLED": "true",
-    # Nothing is sent to an agent.
+    # Nothing is sent to Datadog.
     "DD_TRACE_AGENT_URL": "unix:///nowhere",
     "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
     "DD_REMOTE_CONFIGURATION_ENABLED": "false",

@@ -1,4 +1,4 @@
-"""Settings of a project that uses ddtrace: spans go into a Redis list, and nothing to an agent."""
+"""Settings of a project that uses ddtrace: spans go into a Redis list, and nothing to Datadog."""
 
 from __future__ import annotations
 

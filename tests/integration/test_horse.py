@@ -83,6 +83,8 @@ def test_wrappers_are_called_with_what_rq_gives_them(real_queue: Queue, wear: We
     told_of = seen["perform_job", good.id]
     assert (told_of["horse"], told_of["queue"]) == (True, "default")
     assert told_of["execution"].startswith(f"{good.id}:")
+    assert told_of["status"] == "finished"
+    assert seen["perform_job", bad.id]["status"] == "failed"
     assert {one["function"] for one in seen.values()} == {"tests.jobs.square", "tests.jobs.invert"}
 
 

@@ -84,9 +84,14 @@ class JobRun:
         """
         job = self.job
         vars(job)["perform"] = partial(self._perform, job.perform)
+        vars(job)["_fetch_status"] = partial(self._status, job._fetch_status)  # noqa: SLF001
         forks.call(horse.of(user_code(), self._task.worker).perform, self, self._task.execution)
         if self.outcome is None:
             raise UsageError(f"perform_job came back, and had not run the job {job.id}")
+
+    def _status(self, fetch: Any) -> Any:
+        """What ``get_status`` asks Redis for; from the job's end on, what is about to be recorded there."""
+        return fetch() if self.outcome is None else self.job._status  # noqa: SLF001 - as succeed and failing set it
 
     def _perform(self, perform: Any) -> Any:
         _check(self.job)
