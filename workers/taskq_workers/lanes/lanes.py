@@ -84,7 +84,7 @@ class Lanes:
     @property
     def idle(self) -> list[Lane]:
         """The lanes that have nothing to do."""
-        return [lane for lane in self.open if lane.idle]
+        return [lane for lane in self._row.values() if not (lane.closed or lane.tasks)]
 
     @property
     def size(self) -> int:

@@ -22,6 +22,8 @@ def due(state: State) -> Iterator[float]:
         if run.deadline:
             yield run.deadline
     for lane in state.lanes:
+        if lane.idle:
+            continue
         errand = lane.running
         if isinstance(errand, Errand) and errand.deadline:
             yield errand.deadline
@@ -32,6 +34,8 @@ def due(state: State) -> Iterator[float]:
 def enforce(state: State) -> None:
     """End what is over its time."""
     for lane in state.lanes:
+        if lane.idle:
+            continue
         errand = lane.running
         if isinstance(errand, Errand) and errand.overdue:
             errand.deadline = None

@@ -37,7 +37,11 @@ def look(state: State) -> bool:
 
 def _waiting(state: State) -> Iterator[tuple[Lane, float]]:
     """Lanes that hold what is wanted back, each with the moment from which on it may be asked for it."""
-    wanted = state.needs_idle or bool(state.lanes.idle) or time.monotonic() < state.shares_until
     for lane in state.lanes:
-        if (moment := lane.recall_due) is not None and (lane.has_batch or wanted or lane.lent):
+        if (moment := lane.recall_due) is not None and (lane.has_batch or _is_wanted(state) or lane.lent):
             yield lane, moment
+
+
+def _is_wanted(state: State) -> bool:
+    """Whether somebody could begin now with what waits behind others."""
+    return state.needs_idle or bool(state.lanes.idle) or time.monotonic() < state.shares_until

@@ -37,7 +37,7 @@ class Membership:
     def __init__(self, state: State) -> None:
         self._state = state
         self._renewed = self._beaten = -math.inf
-        self._beats: Iterator[None] = iter(())
+        self._beats: Iterator[None] | None = None  # what is left to be said of the last one
         self._renewed_at = 0.0  # by the server's clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
         self._was_away = False
@@ -84,10 +84,17 @@ class Membership:
             self._renewed = moment
         if moment - self._beaten >= self._pace or state.unsure:
             self._beats, self._beaten = mirror.beats(state), moment
+        if self._beats:
+            self._beat(self._beats)
+
+    def _beat(self, beats: Iterator[None]) -> None:
+        """Say the next portion; after an outage all of them, before anything else."""
+        self._beats = None
         with contained("the heartbeats"):
-            for _ in self._beats:
-                if not state.unsure:
-                    break  # the next portion in the next turn; after an outage, all before anything else
+            for _ in beats:
+                if not self._state.unsure:
+                    self._beats = beats
+                    break
 
     def _renew(self) -> None:
         state, lease = self._state, self._state.settings.lease
