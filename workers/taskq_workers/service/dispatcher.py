@@ -188,7 +188,7 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
-        if self._ask and state.lanes.idle and not self._departure.next_look:
+        if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
             until = [0.0]  # what was taken was none to run, and more waits
         return max(self._setbacks.pause, min(until) - time.monotonic(), 0.0)
 
