@@ -88,3 +88,25 @@ def test_who_was_not_away_takes_over_at_once(world: World) -> None:
     world.recovered.clear()
     world.pass_by(LEASE / 3 + 1)
     assert world.recovered
+
+
+def test_many_dead_are_taken_over_from_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First those that are registered; what else stands among the leases may be thousands of names."""
+    left = [*(f"odd-{n}" for n in range(20)), "b", "a"]
+    known = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+    turns: list[list[str]] = []
+
+    def recover(_connection: Any, name: str) -> None:
+        left.remove(name)
+        turns[-1].append(name)
+        world.monotonic += 0.2
+
+    monkeypatch.setattr(services, "registered", lambda _connection: ([], known))
+    monkeypatch.setattr(services, "lost", lambda *_: turns.append([]) or [*left])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(membership.recovery, "recover", recover)
+    world.pass_by(200)
+    assert not left
+    taken = [one for one in turns if one]
+    assert {*taken[0][:2]} == {"a", "b"}
+    assert max(map(len, taken)) == 3
+    assert len(taken) == 8

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _RENEWALS = 3  # of a lease, within its time
 _TAKES_OVER = 0.5  # seconds at a time: all else waits meanwhile, the lease too
+_PAUSE = 1.0  # seconds until it goes on with that
 
 
 class Membership:
@@ -80,8 +82,8 @@ class Membership:
         """Renew what is due; cheap when nothing is. After an outage RQ's records are made anew at once."""
         state, moment = self._state, time.monotonic()
         if force or moment >= self.due or (state.lanes.pids, state.trouble) != (self._pids, self._trouble):
-            self._renew()
-            self._renewed = moment
+            more = self._renew()
+            self._renewed = moment - self._state.settings.lease / _RENEWALS + _PAUSE if more else moment
         if moment - self._beaten >= self._pace or state.unsure:
             self._beats, self._beaten = mirror.beats(state), moment
         if self._beats:
@@ -96,7 +98,8 @@ class Membership:
                     self._beats = beats
                     break
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew the lease, and take over from those whose is over; whether there are more of these."""
         state, lease = self._state, self._state.settings.lease
         self._pids, self._trouble = state.lanes.pids, state.trouble
         self.mend()
@@ -114,17 +117,18 @@ class Membership:
             self._was_away = self._renewed_at > 0
         self._renewed_at = renewal.now
         if time.monotonic() < self._patient_until:
-            return
+            return False
         self._was_away = False
         until = time.monotonic() + _TAKES_OVER
         for name in self._lost():
             if time.monotonic() > until:
-                break  # with the next renewal
+                return True
             with contained(f"what the worker {name} held"):
                 if not recovery.concerns(state.connection, name, state.settings.queues):
                     continue
                 if services.depose(state.scripts, name):
                     recovery.recover(state.connection, name)
+        return False
 
     def _lost(self) -> list[str]:
         """Those whose lease is over; first who is registered: what else stands among them may be anything."""
@@ -134,6 +138,9 @@ class Membership:
             return names
         _live, known = services.registered(state.connection)
         registered = {info.name for info in known}
+        random.shuffle(
+            names
+        )  # some may concern others only, and stay: nobody else is to wait behind them for ever
         return sorted(names, key=lambda name: name not in registered)
 
     def mend(self) -> None:
