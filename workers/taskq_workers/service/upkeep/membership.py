@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import sys
 import time
 from collections.abc import Iterator
@@ -43,6 +42,7 @@ class Membership:
         self._renewed_at = 0.0  # by the server's clock, which also counts while a laptop sleeps
         self._patient_until = 0.0
         self._was_away = False
+        self._others: set[str] = set()  # the dead that concern others only
         self._given_up = False
         self._stop_at: datetime | None = None
         self._stop_unsaid = False
@@ -125,23 +125,25 @@ class Membership:
                 return True
             with contained(f"what the worker {name} held"):
                 if not recovery.concerns(state.connection, name, state.settings.queues):
+                    self._others.add(name)
                     continue
                 if services.depose(state.scripts, name):
                     recovery.recover(state.connection, name)
         return False
 
     def _lost(self) -> list[str]:
-        """Those whose lease is over; first who is registered: what else stands among them may be anything."""
+        """Those whose lease is over; first who is registered: what else stands among them may be anything.
+
+        Last come those that concerned others only: these stay, and nobody is to wait behind them for ever.
+        """
         state = self._state
         names = services.lost(state.connection, state.scripts, state.settings.lease)
         if len(names) <= 1:
             return names
         _live, known = services.registered(state.connection)
         registered = {info.name for info in known}
-        random.shuffle(
-            names
-        )  # some may concern others only, and stay: nobody else is to wait behind them for ever
-        return sorted(names, key=lambda name: name not in registered)
+        self._others &= {*names}
+        return sorted(names, key=lambda name: (name in self._others, name not in registered))
 
     def mend(self) -> None:
         """Delete what can't be worked with of the keys that all services share, and of our own."""
