@@ -49,6 +49,19 @@ class OwnWay(Worker):
         raise NotImplementedError
 
 
+def tell_how_it_is(job: Job, *_: Any) -> None:
+    """A callback, or a handler: what the job looks like there."""
+    seen = job.get_status(refresh=False).value, job.started_at is not None, job.ended_at is not None
+    job.connection.rpush(f"test:seen:{job.id}", json.dumps([*seen, bool(job.worker_name)]))
+
+
+def delete_itself(n: int = 1) -> float:
+    job = get_current_job()
+    assert job
+    job.delete()
+    return 1 / n
+
+
 def note_failure(job: Any, kind: type[BaseException], *_: Any) -> bool:
     """An exception handler of the user's."""
     job.meta["noted"] = kind.__name__

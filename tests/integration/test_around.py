@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,14 @@ def test_each_piece_runs_in_the_context_of_the_app(real_queue: Queue, app: str) 
         assert mapped.get(timeout=HANGS) == [["app"], ["app"]]
         wait_until(lambda: mapped.get_status() == JobStatus.FINISHED)
     assert notes(real_queue) == [f"callback inside ['app'] of {mapped.id}"]
+
+
+def test_what_is_preloaded_is_there_when_the_rest_is_tried_out(tmp_path: Path) -> None:
+    (tmp_path / "shop_settings.py").write_text("import tests.hooks\ntests.hooks.made_there = print\n")
+    user = UserCode(after_job=paths("made_there"))
+    check(user, [str(tmp_path)], ["shop_settings"])
+    with pytest.raises(OptionError, match="made_there"):
+        check(user)
 
 
 @pytest.mark.parametrize(

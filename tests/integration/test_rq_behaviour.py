@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Iterator
@@ -78,6 +79,20 @@ def test_a_stopped_job_is_gone_at_once_and_the_others_run_on(
         assert not stopped.get_executions()
         flag.touch()
         wait_until(lambda: other.get_status() == JobStatus.FINISHED)
+
+
+def test_a_stopped_callback_and_the_handler_of_the_killed_see_a_job_that_has_started(real_queue: Queue) -> None:
+    handler = Function.of(rq_jobs.tell_how_it_is)
+    with running_worker(real_queue, processes=1, rq=RQOptions(user=UserCode(work_horse_killed_handler=handler))):
+        stopped = real_queue.enqueue(jobs.nap, LONG, on_stopped=rq.Callback(rq_jobs.tell_how_it_is))
+        wait_until_started(stopped)
+        send_stop_job_command(real_queue.connection, stopped.id)
+        wait_until(lambda: stopped.get_status() == JobStatus.STOPPED)
+        killed = real_queue.enqueue(jobs.die_once_then, 0)
+        wait_until(lambda: real_queue.connection.exists(f"test:seen:{killed.id}"))
+    for job in (stopped, killed):
+        [seen] = real_queue.connection.lrange(f"test:seen:{job.id}", 0, -1)
+        assert json.loads(seen) == ["started", True, False, True]
 
 
 def test_a_stopped_callback_that_fails_changes_nothing(real_queue: Queue) -> None:

@@ -94,12 +94,13 @@ def rq_options(function: F) -> F:
     return function
 
 
-def read(given: dict[str, Any], path: Sequence[str] = ()) -> RQOptions:
+def read(given: dict[str, Any], path: Sequence[str] = (), modules: Sequence[str] = ()) -> RQOptions:
     """The options as one object; the user's classes and handlers have been tried out, in another process.
 
     Args:
         given: Option -> what the user gave.
         path: Where to look for modules first.
+        modules: Those of ``--preload``.
 
     Raises:
         OptionError: If one is refused here, or can't be loaded.
@@ -118,7 +119,7 @@ def read(given: dict[str, Any], path: Sequence[str] = ()) -> RQOptions:
         django=given["django"],
         app=Function.of(given["app"]) if given["app"] else None,
     )
-    check(user, path)
+    check(user, path, modules)
     names = ("burst", "max_jobs", "max_idle_time", "with_scheduler", "dequeue_strategy", "name", "results_ttl",
              "worker_ttl", "maintenance_interval", "job_monitoring_interval",
              "disable_default_exception_handler")  # fmt: skip

@@ -105,7 +105,7 @@ def worker(
     options = replace(options, module=given["dict_config"])
     if reloads and find_spec("watchfiles") is None:
         raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
-    rq = read(given, path)
+    rq = read(given, path, preload)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)

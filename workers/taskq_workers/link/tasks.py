@@ -114,11 +114,12 @@ class CallbackTask:
 
 @dataclass(frozen=True)
 class StoppedTask:
-    """Run the callback of a job that was stopped."""
+    """Run the callback of a job that was stopped; ``began``: Unix time."""
 
     job_id: str
-    fields: dict[bytes, bytes]
+    fields: dict[bytes, bytes]  # as they were before it began
     worker: str
+    began: float
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class KilledTask:
     job_id: str
     fields: dict[bytes, bytes]
     worker: str
+    began: float
     pid: int
     status: int
 

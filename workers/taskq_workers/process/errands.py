@@ -40,13 +40,13 @@ def run(task: ErrandTask) -> JobOutcome:
             with clock.followed():
                 _clean(task)
         elif isinstance(task, StoppedTask):
-            job = _job_of(task)
+            job = _started(task)
             with own_end.about_to_be(JobStatus.STOPPED, job):
                 execute_stopped_callback(job, UnixSignalDeathPenalty)
         elif isinstance(task, KilledTask):
             handler = user_code().work_horse_killed_handler
             assert handler is not None
-            handler(_job_of(task), task.pid, task.status, None)
+            handler(_started(task), task.pid, task.status, None)
         else:
             _send(task, _job_of(task))
     except BaseException:  # noqa: BLE001 - user code may do anything; the service only logs it, as RQ does
@@ -56,6 +56,14 @@ def run(task: ErrandTask) -> JobOutcome:
 
 def _job_of(task: StoppedTask | KilledTask | WebhookTask) -> Job:
     return job_of(task.job_id, task.fields, task.worker)
+
+
+def _started(task: StoppedTask | KilledTask) -> Job:
+    """The job as RQ's callbacks see it: it runs, as far as they can tell."""
+    job = _job_of(task)
+    job._status = JobStatus.STARTED  # noqa: SLF001 - as it stands in Redis
+    job.started_at = datetime.fromtimestamp(task.began, UTC)
+    return job
 
 
 def _send(task: WebhookTask, job: Job) -> None:

@@ -149,7 +149,7 @@ def stopped(state: State, job: PlainJob) -> None:
     if not job.job._stopped_callback_name:  # noqa: SLF001 - the callback itself would be imported
         state.note_end(job, outcome)
         return
-    task = StoppedTask(job.job.id, job.fields, state.name)
+    task = StoppedTask(job.job.id, job.fields, state.name, float(job.began))
     _first(state, job, task, outcome, "stopped callback", job.job.stopped_callback_timeout)
 
 
@@ -159,7 +159,7 @@ def killed(state: State, job: PlainJob, pid: int, status: int, error: str) -> No
     if state.settings.rq.user.work_horse_killed_handler is None:
         state.note_end(job, outcome)
         return
-    task = KilledTask(job.job.id, job.fields, state.name, pid, status)
+    task = KilledTask(job.job.id, job.fields, state.name, float(job.began), pid, status)
     _first(state, job, task, outcome, "work-horse-killed handler", CALLBACK_TIMEOUT)
 
 
@@ -224,7 +224,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         run.called = suspect.given_up(run)
     if run.called is None and _wants_callback(run, error):
         if run.stopped:
-            run.callback = StoppedTask(run.job.id, run.fields, state.name)
+            run.callback = StoppedTask(run.job.id, run.fields, state.name, float(run.began))
         else:
             run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
         return  # the dispatcher runs it, and comes back
