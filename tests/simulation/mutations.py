@@ -170,8 +170,22 @@ MUTATIONS = (
     _m(
         "an end is recorded by who does not hold the job any more", 15,
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
-        (_SERVICE + "rq/fence.py", "if mark != self.mark.encode() or status in _OVER:", "if False:"),
+        (_SERVICE + "rq/fence.py",
+         'if (mark or b"") != self.mark.encode() or (self.mark and status in _OVER):', "if False:"),
         (_SERVICE + "jobs/ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
+    ),
+    _m(
+        "who takes over goes by what it has read before", 17214,
+        (_SERVICE + "upkeep/recovery.py", "    holding = now\n", "    del now\n"),
+    ),
+    _m(
+        "a former run takes the failure of a new one for a cleaning", 3785,
+        (_LUA + "mirror.lua",
+         " and now[2] == ARGV[1] and (now[3] or '') == created and (now[4] or '') == kind then", " then"),
+    ),
+    _m(
+        "a map is opened by who does not hold its job", 19250,
+        (_LUA + "open.lua", "or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then", "then"),
     ),
     _m(
         "claims of which nobody knows are kept", 10,
@@ -187,8 +201,8 @@ MUTATIONS = (
     ),
     _m(
         "of two who have begun the same map both record its success", 15,
-        (_SERVICE + "rq/fence.py", "if mark != self.mark.encode() or status in _OVER:",
-         "if mark != self.mark.encode() or status in (b'canceled', b'stopped'):"),
+        (_SERVICE + "rq/fence.py", "(self.mark and status in _OVER):",
+         "(self.mark and status in (b'canceled', b'stopped')):"),
     ),
     _m(
         "a map that was seen to be closed is ended, though the server has lost that", 83,

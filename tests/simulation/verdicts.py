@@ -79,7 +79,7 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
     order = push.order
     if isinstance(error, (DamagedError, MapFailedError, ResultsGoneError)) and order.id in world.damaged:
         return ""
-    if isinstance(error, DamagedError) and world.lost_from(push):
+    if isinstance(error, DamagedError) and "the error record of item" in str(error) and world.lost_from(push):
         return ""  # it was about to read what the server has forgotten since
     if isinstance(error, ReplacedError):
         later = [
