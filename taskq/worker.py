@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,10 +92,10 @@ class Worker(rq.Worker):
 
     def _has_run_some(self, pid: int) -> bool:
         """Whether what its services have left, each for a minute, says so."""
-        prefix = f"{BaseWorker.redis_worker_namespace_prefix}{self.name}"
+        prefix = f"{BaseWorker.redis_worker_namespace_prefix}{re.sub(r'[^-@.+_0-9A-Za-z]', '?', self.name)}"
         for key in self.connection.scan_iter(f"{prefix}*{pid}-*", count=1000):
-            fields = cast("dict[bytes, bytes]", self.connection.hgetall(key))
-            if int(fields.get(b"successful_job_count", 0)) + int(fields.get(b"failed_job_count", 0)):
+            counts = self.connection.hmget(key, "successful_job_count", "failed_job_count")
+            if any(int(count or 0) for count in cast("list[bytes | None]", counts)):
                 return True
         return False
 
@@ -102,6 +104,8 @@ def _path(given: Any) -> str:
     """By what a process can import it."""
     if isinstance(given, str):
         return given
+    if not (inspect.isfunction(given) or isinstance(given, type)):
+        raise OptionError(f"{given!r} is sent by name: give a function or a class of a module")
     path = f"{getattr(given, '__module__', None)}.{getattr(given, '__qualname__', repr(given))}"
     if path.startswith("__main__.") or Function.of(given).by_value:
         raise OptionError(f"{path} is sent by name, and no process can import it: put it into a module")

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import ssl
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, SSLConnection
+
+from taskq.errors import OptionError
 
 _SCHEMES = ("redis", "rediss", "unix")
 _TEXTS = (
@@ -93,7 +96,14 @@ _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_cert
 
 
 def whole_url_of(connection: Any) -> str:
-    """By which others connect as this connection does, with its name and password, and its certificates."""
+    """By which others connect as this connection does, with its name and password, and its certificates.
+
+    Raises:
+        OptionError: If no URL says that: it asks sentinels for the server, or another program for the password.
+    """
+    pool = connection.connection_pool
+    if hasattr(pool, "sentinel_manager") or pool.connection_kwargs.get("credential_provider"):
+        raise OptionError("a connection by Sentinel, or with a credential_provider, can't be told as a URL")
     url, options = url_of(connection), connection.connection_pool.connection_kwargs
     name, password = (quote(str(options.get(one) or ""), safe="") for one in ("username", "password"))
     told = {}
@@ -104,6 +114,8 @@ def whole_url_of(connection: Any) -> str:
         url = url.replace("//", f"//{name}:{password}@", 1)
     if url.startswith("rediss:"):
         told = {one: options[one] for one in _TLS if options.get(one)}
+        if "ssl_cert_reqs" in options and options["ssl_cert_reqs"] in (None, ssl.CERT_NONE):
+            told["ssl_cert_reqs"] = "none"
     return f"{url}{'&' if '?' in url else '?'}{urlencode(told)}" if told else url
 
 
@@ -113,4 +125,6 @@ def url_of(connection: Any) -> str:
     if "path" in options:
         return f"unix://{options['path']}" + (f"?db={options['db']}" if options.get("db") else "")
     scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
-    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"
+    host = str(options.get("host", "localhost"))
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -62,7 +62,7 @@ def test_an_item_that_takes_its_container_along(workers: Workers, real_queue: Qu
     plain = real_queue.enqueue(jobs.square, 3)
     deaths = 0
     while not job.ready():
-        worker = workers.ready(2, "--lease", "1")
+        worker = workers.ready(2, "--lease", "2")
         wait_until(lambda worker=worker: worker.process.poll() is not None or job.ready())
         deaths += worker.process.poll() is not None
     found = job.get(errors="return")

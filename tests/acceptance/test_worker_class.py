@@ -22,13 +22,13 @@ pytestmark = pytest.mark.acceptance
 
 def test_it_works_as_rq_s_and_says_whether_it_did(real_queue: Queue) -> None:
     connection = real_queue.connection
-    worker = taskq.Worker([real_queue.name], connection=connection, name="mine", processes=2)
+    worker = taskq.Worker([real_queue.name], connection=connection, name="mine:1[a]", processes=2)
     assert isinstance(worker, rq.Worker)
     assert not worker.work(burst=True, logging_level="WARNING")
     job, mapped = real_queue.enqueue(jobs.square, 3), real_queue.map(jobs.square, range(4))
     bad = real_queue.enqueue(jobs.invert, 0)
     queues = [rq.Queue("other", connection=connection), rq.Queue(real_queue.name, connection=connection)]
-    worker = taskq.Worker(queues, exception_handlers=[rq_jobs.note_failure], processes=1)
+    worker = taskq.Worker(queues, name="mine:2[b]", exception_handlers=[rq_jobs.note_failure], processes=1)
     assert worker.work(burst=True, max_jobs=100)
     assert (job.return_value(), mapped.get()) == (9, [0, 1, 4, 9])
     assert bad.get_meta(refresh=True) == {"noted": "ZeroDivisionError"}
@@ -43,11 +43,10 @@ def test_a_subclass_s_hooks_are_called_and_others_refused(real_queue: Queue) -> 
 
 
 def test_what_no_process_can_import_is_refused(real_queue: Queue) -> None:
-    worker = taskq.Worker(
-        [real_queue.name], connection=real_queue.connection, exception_handlers=[lambda *_: None]
-    )
-    with pytest.raises(OptionError, match="put it into a module"):
-        worker.work(burst=True)
+    for handler, says in ((lambda *_: None, "put it into a module"), ([1].append, "sent by name")):
+        worker = taskq.Worker([real_queue.name], connection=real_queue.connection, exception_handlers=[handler])
+        with pytest.raises(OptionError, match=says):
+            worker.work(burst=True)
 
 
 def test_a_signal_lets_it_end_what_runs(real_queue: Queue, server_url: str, tmp_path: Path) -> None:

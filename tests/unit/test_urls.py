@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import redis
+import redis.sentinel
 
 from taskq import OptionError, Queue
 from taskq.redis import connection, urls
@@ -78,3 +80,23 @@ def test_what_is_wrong_is_said(url: str, told: str) -> None:
 )  # fmt: skip
 def test_what_is_right_is_taken(url: str) -> None:
     assert Queue(url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://there:7/2", "redis://:a%40b@there:7/2", "redis://me:a%3Ab@there:7/0", "unix:///a/b.sock?db=3",
+        "unix:///a/b.sock?password=a%26b", "rediss://there:7/0?ssl_cert_reqs=none", "redis://[::1]:7/0",
+        "rediss://there:7/0?ssl_ca_certs=%2Fca.pem&ssl_cert_reqs=required",
+    ],
+)  # fmt: skip
+def test_a_whole_url_connects_as_its_connection_does(url: str) -> None:
+    assert urls.whole_url_of(redis.Redis.from_url(url)) == url
+
+
+def test_what_no_url_can_say_is_refused() -> None:
+    by_sentinel = redis.sentinel.Sentinel([("there", 1)]).master_for("name", password="x")  # noqa: S106
+    provider = redis.Redis(credential_provider=redis.UsernamePasswordCredentialProvider("a", "b"))
+    for one in (by_sentinel, provider):
+        with pytest.raises(OptionError, match="can't be told as a URL"):
+            urls.whole_url_of(one)

@@ -15,6 +15,7 @@ from rq.worker import BaseWorker, RandomWorker, RoundRobinWorker
 from taskq.errors import OptionError
 from taskq.payload import codec
 from taskq.payload.function import Function
+from taskq_workers import hooks
 
 STRATEGY_OF: dict[type, str] = {RoundRobinWorker: "round_robin", RandomWorker: "random"}
 """What RQ has worker classes for, and we an option."""
@@ -124,8 +125,9 @@ class UserCode:
         _check_class(job_class, Job, "--job-class", "redis_job_namespace_prefix")
         _check_class(queue_class, Queue, "--queue-class", "redis_queue_namespace_prefix")
         _check_worker_class(self.load_worker_class())
-        hooks = (*self.before_job, *self.after_job)
-        for handler in (*self.exception_handlers, self.work_horse_killed_handler, *hooks):
+        for hook in (*self.before_job, *self.after_job):
+            hooks.check(hook.load(), hook.name)
+        for handler in (*self.exception_handlers, self.work_horse_killed_handler):
             if handler is not None and not callable(handler.load()):
                 raise OptionError(f"the handler {handler.name} can't be called")
 

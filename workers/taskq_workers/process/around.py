@@ -7,7 +7,6 @@ callbacks, a chunk of a map, or a map's callback.
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -15,6 +14,7 @@ from typing import Any
 
 from rq.job import Job
 
+from taskq_workers import hooks
 from taskq_workers.process import jobs
 from taskq_workers.user_code import UserCode
 
@@ -96,11 +96,5 @@ def _hooked(job: Job, before: list[Callable[[Job], Any]], after: list[Callable[[
 
 
 def _hook(given: Callable[..., Any]) -> Callable[[Job], Any]:
-    """The hook, as it is called: those that take nothing, such as the ``remove`` of a session, get nothing."""
-    try:
-        inspect.signature(given).bind(None)
-    except TypeError:
-        return lambda _job: given()
-    except ValueError:  # it is written in C, and does not say
-        pass
-    return given
+    """The hook, as it is called: those that need nothing, such as the ``remove`` of a session, get nothing."""
+    return given if hooks.takes_job(given) else lambda _job: given()
