@@ -253,6 +253,14 @@ def test_a_success_that_is_not_ours_is_not_recorded(any_queue: Queue) -> None:
     assert everything(any_queue.connection) == before
 
 
+def test_a_success_is_not_recorded_of_a_map_that_was_pushed_with_the_id(any_queue: Queue) -> None:
+    quick = Quick(any_queue)
+    any_queue.connection.hset(Job.key_for(quick.id), mapping={"taskq": "map other", "status": "queued"})
+    before = everything(any_queue.connection)
+    assert quick.finish() == short_path.NOT_SIMPLE, "the long way forgets it"
+    assert everything(any_queue.connection) == before
+
+
 def test_a_job_that_was_deleted_while_it_ran_does_not_come_back(any_queue: Queue) -> None:
     quick = Quick(any_queue)
     Job.fetch(quick.id, any_queue.connection).delete()

@@ -97,7 +97,8 @@ def test_processes_are_counted_where_they_are_told_of(true_service: Queue) -> No
         for name in ("other", "dead"):
             activity.tell(pipe, Activity(name, '"job": "a-map"', 1, now, 1000, 1.0, tuple(runs)))
         pipe.execute()
-    services.renew(scripts, ServiceInfo("other", HOST, 1, 3, ("default",), "3.11", now), 3600)
+    for name, lease in (("other", 3600), ("dead", -60)):
+        services.renew(scripts, ServiceInfo(name, HOST, 1, 3, ("default",), "3.11", now), lease)
     assert activity.cores_on(scripts, "a-map") == (2, 4)
     assert activity.cores_on(scripts, "a-map-2") == (1, 4)
     for key in (keys.ACTIVITY, keys.LEASES):

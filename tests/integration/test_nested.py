@@ -26,7 +26,8 @@ def test_what_is_waited_for_may_lie_behind_as_many_maps_as_a_service_owns(
     real_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "OWNED", 2)
-    with running_worker(real_queue, processes=2, queues=(real_queue.name, "other")):
+    others = tuple(f"other-{n}" for n in range(15))  # so many are looked at, and nobody waits in each of them
+    with running_worker(real_queue, processes=2, queues=(*others, real_queue.name)):
         maps = [real_queue.map(jobs.nest, [1]) for _ in range(5)]
         assert [one.get(timeout=HANGS) for one in maps] == [[1]] * 5
 

@@ -12,7 +12,7 @@
     hosts                            by which name a page is asked for
     webhooks                         RQ's, to public addresses
     clock                            what time it is: the server's, for RQ's code too
-    build                            which code of taskq this is
+    build                            which code of taskq this is  hooks      how the user's hooks are called
 
 Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
 without a folder -> taskq. ``make lint`` checks that (import-linter, pyproject.toml).

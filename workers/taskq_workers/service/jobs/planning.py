@@ -135,8 +135,10 @@ def _room(state: State) -> int:
 def maps(state: State, queues: Sequence[rq.Queue]) -> tuple[int, list[int]]:
     """How many maps to take at most where jobs are asked for, in all and of each of the queues."""
     owned = Counter(run.queue.name for run in state.maps if not run.guest)
-    least = int(not offers.known(state))
-    return max(1, min(MAPS, state.allowance)), [max(least, OWNED - owned[queue.name]) for queue in queues]
+    room = [max(0, OWNED - owned[queue.name]) for queue in queues]
+    if 0 in room and not offers.known(state):
+        room = [max(1, one) for one in room]
+    return max(1, min(MAPS, state.allowance)), room
 
 
 def _before_maps(state: State) -> list[rq.Queue]:
