@@ -153,6 +153,15 @@ def test_a_stream_of_newcomers_starves_nobody(count: int, old: float, new: float
         assert mix.time[name] >= everybody / len(mix.sources) - old - new
 
 
+def test_what_was_had_before_those_who_are_gone_is_nobodys_debt() -> None:
+    gone = {"old": ("low", 0.1, 1.0, 30), "long": ("low", 20.0, 1.0, 1)}
+    maps = {f"m{n}": ("low", 2.0, 1.0, 9) for n in range(9)}
+    came = {"long": 1.0, "new": 51.0, **dict.fromkeys(maps, 50.0)}
+    mix = Mix({**gone, **maps, "new": ("low", 0.001, 1.0, 1)}, came=came)
+    mix.run(until=60.0)
+    assert mix.first("new") == 52.0
+
+
 def test_nobody_waits_for_ever_behind_newcomers() -> None:
     stream = {f"new{n}": ("low", 0.1, 1.0, 1) for n in range(300)}
     mix = Mix({"old": ("low", 0.1, 1.0, MANY), **stream}, came={name: n / 10 for n, name in enumerate(stream)})

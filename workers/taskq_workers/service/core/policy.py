@@ -109,6 +109,9 @@ class Policy:
             account.wants = source in offered
             if not (account.wants or account.tasks):
                 self._leave(account)
+        there = {account.queue for account in self._accounts.values() if account.came >= 0}
+        for queue in self._credit.keys() - there:
+            del self._credit[queue]  # those before whom others went are gone, too
         for queue in {offer.queue for offer in offered.values()}:
             self._look_at_clock(queue, now)
         for source, offer in offered.items():
