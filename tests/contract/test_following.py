@@ -116,8 +116,8 @@ def test_an_end_that_the_server_has_forgotten_is_not_taken_for_one(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = any_queue.map(jobs.square, range(4))
-    told = iter([JobStatus.FINISHED])
-    monkeypatch.setattr(MapJob, "status_now", lambda _job: next(told, JobStatus.STARTED))
+    monkeypatch.setattr(MapJob, "ready", lambda _job: True)  # when it was asked
+    monkeypatch.setattr(MapJob, "status_now", lambda _job: JobStatus.STARTED)
     assert Following(values=True).run(job) == exits.ENDED_EARLY
     assert "the map goes on" in capsys.readouterr().err
 
