@@ -88,6 +88,31 @@ def test_each_piece_runs_in_the_context_of_the_app(real_queue: Queue, app: str) 
     assert notes(real_queue) == [f"callback inside ['app'] of {mapped.id}"]
 
 
+def test_the_app_hears_what_user_code_raises(real_queue: Queue) -> None:
+    """Of a job, each item, and each callback; else who commits in a teardown would commit half of a failed job."""
+    failed = "teardown hears LookupError(\"inside ['app']\")"
+    with running_worker(real_queue, 1, rq=options(app=Function.of("tests.hooks:create_app"))):
+        job = real_queue.enqueue(hooks.fail_inside, on_failure=Callback(hooks.fail_inside))
+        assert "inside ['app']" in job.latest_result(timeout=HANGS).exc_string
+        late = real_queue.enqueue(hooks.sleep_inside, 0, job_timeout=1)
+        assert "JobTimeoutException" in late.latest_result(timeout=HANGS).exc_string
+        assert notes(real_queue)[:2] == [failed] * 2
+        assert "hears JobTimeoutException" in notes(real_queue)[2]
+        for function in (hooks.fail_inside, hooks.fail_later):
+            real_queue.connection.delete(hooks.NOTES)
+            mapped = real_queue.map(function, range(3), chunksize=2)
+            wait_until(lambda: mapped.get_status() == JobStatus.FAILED)  # noqa: B023
+            assert notes(real_queue) == [failed] * 3
+        real_queue.connection.delete(hooks.NOTES)
+        mapped = real_queue.map(hooks.inside, range(2), on_success=Callback(hooks.fail_inside))
+        wait_until(lambda: mapped.get_status() == JobStatus.FAILED)
+        assert notes(real_queue) == [failed]
+        real_queue.connection.delete(hooks.NOTES)
+        mapped = real_queue.map(hooks.sleep_inside, [1], item_timeout=0.2)
+        wait_until(lambda: mapped.get_status() == JobStatus.FAILED)
+        assert "teardown hears Expired" in notes(real_queue)[0]
+
+
 def test_what_is_preloaded_is_there_when_the_rest_is_tried_out(tmp_path: Path) -> None:
     (tmp_path / "shop_settings.py").write_text("import tests.hooks\ntests.hooks.made_there = print\n")
     user = UserCode(after_job=paths("made_there"))

@@ -3,6 +3,9 @@
 A pool process runs many jobs of many maps, where a work horse of RQ's ran one and was gone: connections to
 databases, sessions, and whatever else is kept in globals would be left over. A piece is a plain job with its
 callbacks, a chunk of a map, or a map's callback.
+
+An app's context is narrower: it is around each call of user code, for what that raises must pass through it. A
+teardown that commits does so unless it hears of an exception, and a piece as a whole never raises what a job does.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from rq.job import Job
 
+from taskq.maps import coroutines, forks
 from taskq_workers import hooks
 from taskq_workers.process import jobs
 from taskq_workers.user_code import UserCode
@@ -23,6 +28,7 @@ log = logging.getLogger(__name__)
 Around = Callable[[Job], AbstractContextManager[object]]
 
 _made: tuple[UserCode | None, list[Around]] = None, []  # what there is of it, and whose it is
+_app: Any = None  # the app of the same
 _NOTHING = nullcontext()
 
 
@@ -33,10 +39,26 @@ def make_ready() -> None:
         FunctionError: If one of it can't be imported.
         OptionError: If a framework can't be set up.
     """
-    global _made  # noqa: PLW0603 - a process has one
+    global _made, _app  # noqa: PLW0603 - a process has one
     user = jobs.user_code()
     if _made[0] is not user:
+        if user.django:
+            user.set_up_django()
+        _app = None if user.app is None else user.load_app()
         _made = user, list(_make(user))
+
+
+def call(function: Callable[..., Any], *args: Any) -> Any:
+    """Call user code, in the context of the app if there is one; what it raises passes through that."""
+    if _app is None:
+        return forks.call(function, *args)
+    with _app.app_context():
+        return coroutines.finished(forks.call(function, *args))
+
+
+def inside(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What calls the function as ``call`` does; the function itself, if there is no app."""
+    return function if _app is None else partial(call, function)
 
 
 def piece(job: Job) -> AbstractContextManager[object]:
@@ -58,11 +80,7 @@ def _all(job: Job) -> Iterator[None]:
 
 def _make(user: UserCode) -> Iterator[Around]:
     if user.django:
-        user.set_up_django()
         yield _django
-    if user.app is not None:
-        app = user.load_app()
-        yield lambda _job: app.app_context()
     before, after = ([_hook(one.load()) for one in hooks] for hooks in (user.before_job, user.after_job))
     if before or after:
         yield lambda job: _hooked(job, before, after)
@@ -85,12 +103,12 @@ def _django(_job: Job) -> Iterator[None]:
 def _hooked(job: Job, before: list[Callable[[Job], Any]], after: list[Callable[[Job], Any]]) -> Iterator[None]:
     try:
         for hook in before:
-            hook(job)
+            call(hook, job)
         yield
     finally:
         for hook in reversed(after):
             try:
-                hook(job)
+                call(hook, job)
             except BaseException:
                 log.exception("after the job %s: %r failed", job.id, hook, extra={"action": "hook_failed"})
 

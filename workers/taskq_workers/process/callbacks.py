@@ -10,7 +10,7 @@ from rq.job_lifecycle import format_exc_info
 from rq.timeouts import UnixSignalDeathPenalty
 
 from taskq.errors import MapFailedError
-from taskq.maps import forks, own_end
+from taskq.maps import own_end
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import refusals
 from taskq_workers.link.tasks import CallbackTask, JobOutcome
@@ -33,7 +33,7 @@ def _run(task: CallbackTask, job: SignedJob) -> JobOutcome:
     if task.error is None:
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
         with own_end.about_to_be(JobStatus.FINISHED, job):
-            forks.call(execute_success_callback, job, UnixSignalDeathPenalty, task.value)
+            around.call(execute_success_callback, job, UnixSignalDeathPenalty, task.value)
         return JobOutcome()
     failure = MapFailedError(task.error)
     with own_end.about_to_be(JobStatus.FAILED, job):

@@ -72,8 +72,7 @@ class JobRun:
         job = self.job
         seconds = horse.seconds_of(job.timeout or user_code().load_queue_class().DEFAULT_TIMEOUT)
         with UnixSignalDeathPenalty(seconds, JobTimeoutException, job_id=job.id):
-            _check(job)
-            value = forks.call(job.perform)
+            value = around.call(self._checked, job.perform)
         self.succeed(value)
 
     def perform_as_rq(self) -> None:
@@ -83,7 +82,7 @@ class JobRun:
             UsageError: If these have not called it.
         """
         job = self.job
-        vars(job)["perform"] = partial(self._perform, job.perform)
+        vars(job)["perform"] = partial(around.call, self._checked, job.perform)
         vars(job)["_fetch_status"] = partial(self._status, job._fetch_status)  # noqa: SLF001
         forks.call(horse.of(user_code(), self._task.worker).perform, self, self._task.execution)
         if self.outcome is None:
@@ -93,9 +92,9 @@ class JobRun:
         """What ``get_status`` asks Redis for; from the job's end on, what is about to be recorded there."""
         return fetch() if self.outcome is None else self.job._status  # noqa: SLF001 - as succeed and failing set it
 
-    def _perform(self, perform: Any) -> Any:
+    def _checked(self, perform: Any) -> Any:
         _check(self.job)
-        return forks.call(perform)
+        return perform()
 
     def succeed(self, value: Any) -> None:
         """It has returned this value: run the success callback, and pickle the value."""
@@ -108,7 +107,7 @@ class JobRun:
             return
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
         if job._success_callback_name:  # noqa: SLF001 - the callback itself would be imported
-            forks.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
+            around.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
         self._end(JobOutcome(_result(job, value), ran=ran))
 
     def fail(self, exc_info: Any) -> None:
