@@ -55,6 +55,7 @@ BASIC = 'logging.basicConfig(format="APP %(levelname)s %(name)s %(message)s", le
 WAYS = {
     "in the job's module": (BASIC, "", []),
     "in a module that is preloaded": ("", BASIC, ["--preload", "shop_settings"]),
+    "in the settings module": ("", BASIC, ["--config", "shop_settings"]),
     "dictConfig": (f"import logging.config; logging.config.dictConfig({LOGGING | KEEPS_OTHERS})", "", []),
     "DICT_CONFIG": ("", f"DICT_CONFIG = {LOGGING}", ["--config", "shop_settings"]),
 }

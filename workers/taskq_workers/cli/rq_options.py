@@ -69,7 +69,7 @@ _OPTIONS = [
     click.option("--job-monitoring-interval", type=int, default=DEFAULT_JOB_MONITORING_INTERVAL,
                  metavar="SECONDS", help="Between two heartbeats of a running job."),
     click.option("--config", "-c", envvar="RQ_CONFIG", metavar="MODULE",
-                 help="RQ's settings module: of REDIS_URL (or REDIS_HOST, ...), QUEUES and NAME."),
+                 help="RQ's settings module: of REDIS_URL (or REDIS_HOST, ...), QUEUES, NAME; also a --preload."),
     click.option("--date-format", metavar="FORMAT", help="Of the time in the log's lines, as strftime has it."),
     click.option("--path", "-P", multiple=True, help="Where else to look for modules."),
     click.option("--pid", type=click.Path(), help="Write the manager's process id to this file."),

@@ -11,6 +11,7 @@ teardown that commits does so unless it hears of an exception, and a piece as a 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -32,8 +33,11 @@ _app: Any = None  # the app of the same
 _NOTHING = nullcontext()
 
 
-def make_ready() -> None:
-    """Set up the frameworks, and load the hooks, if that is not done. To be called before user code is loaded.
+def ready() -> AbstractContextManager[object]:
+    """Set up the frameworks, and load the hooks, if that is not done. To be entered before user code is loaded.
+
+    Returns:
+        What keeps apart from other pieces what this one tells sentry-sdk of itself.
 
     Raises:
         FunctionError: If one of it can't be imported.
@@ -46,6 +50,24 @@ def make_ready() -> None:
             user.set_up_django()
         _app = None if user.app is None else user.load_app()
         _made = user, list(_make(user))
+    isolated = getattr(sys.modules.get("sentry_sdk"), "isolation_scope", None)
+    return isolated() if isolated else _LATE
+
+
+class _Late:
+    """For a piece that might be the first to import sentry-sdk: what it tells it is forgotten at its end."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_exc_info: object) -> None:
+        if (sdk := sys.modules.get("sentry_sdk")) and hasattr(sdk, "isolation_scope"):
+            kinds = sdk.scope.ScopeType
+            sdk.Scope.set_isolation_scope(sdk.Scope(ty=kinds.ISOLATION))
+            sdk.Scope.set_current_scope(sdk.Scope(ty=kinds.CURRENT))
+
+
+_LATE = _Late()
 
 
 def call(function: Callable[..., Any], *args: Any) -> Any:

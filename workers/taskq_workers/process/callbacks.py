@@ -21,10 +21,10 @@ from taskq_workers.process.jobs import job_of
 def run_callback(task: CallbackTask) -> JobOutcome:
     """Run it, as for a plain job. Never raises."""
     try:
-        around.make_ready()
-        job = job_of(task.job_id, task.fields, task.worker)
-        with around.piece(job):
-            return _run(task, job)
+        with around.ready():
+            job = job_of(task.job_id, task.fields, task.worker)
+            with around.piece(job):
+                return _run(task, job)
     except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
         return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))
 

@@ -42,14 +42,13 @@ def run(task: ErrandTask) -> JobOutcome:
                 _clean(task)
         elif isinstance(task, StoppedTask):
             job = _started(task)
-            with own_end.about_to_be(JobStatus.STOPPED, job):
-                around.make_ready()
+            with around.ready(), own_end.about_to_be(JobStatus.STOPPED, job):
                 around.call(execute_stopped_callback, job, UnixSignalDeathPenalty)
         elif isinstance(task, KilledTask):
             handler = user_code().work_horse_killed_handler
             assert handler is not None
-            around.make_ready()
-            around.call(handler, _started(task), task.pid, task.status, None)
+            with around.ready():
+                around.call(handler, _started(task), task.pid, task.status, None)
         else:
             _send(task, _job_of(task))
     except BaseException:  # noqa: BLE001 - user code may do anything; the service only logs it, as RQ does

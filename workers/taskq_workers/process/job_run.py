@@ -131,15 +131,22 @@ def run_job(task: JobTask) -> JobOutcome:
         os.environ["RQ_WORKER_ID"] = task.worker
     run = JobRun(task)
     try:
-        around.make_ready()
+        with around.ready():
+            _run_piece(run)
+    except BaseException:  # noqa: BLE001 - what is around it can't be set up
+        run.fail(sys.exc_info())
+    assert run.outcome is not None
+    return run.outcome
+
+
+def _run_piece(run: JobRun) -> None:
+    try:
         wanted = horse.is_wanted(user_code())
         run.restore(late=not wanted)
         with around.piece(run.job):
             _perform(run, as_rq=wanted)
-    except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
+    except BaseException:  # noqa: BLE001 - what the user's hooks raise before it
         run.fail(sys.exc_info())
-    assert run.outcome is not None
-    return run.outcome
 
 
 def _perform(run: JobRun, *, as_rq: bool) -> None:
@@ -149,7 +156,7 @@ def _perform(run: JobRun, *, as_rq: bool) -> None:
             run.perform_as_rq()
         else:
             run.perform()
-    except BaseException:  # noqa: BLE001 - as in ``run_job``
+    except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         run.fail(sys.exc_info())
 
 

@@ -218,7 +218,14 @@ class _Watch:
 
 def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
-        around.make_ready()
+        with around.ready():
+            return _run_ready(number, task)
+    except BaseException as error:  # noqa: BLE001 - of what is around it
+        return refused(error)
+
+
+def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
+    try:
         function, job, keys = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
         return refused(error, "the map's function can't be read: ")
