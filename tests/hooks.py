@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rq.job import Job
+from rq.timeouts import JobTimeoutException
 
 from taskq.redis import connection
 from tests.waiting import HANGS
@@ -51,6 +52,14 @@ def raises(job: Job) -> None:
 
 def ends_process(_job: Job) -> None:
     raise SystemExit(3)
+
+
+def hangs() -> None:
+    try:
+        time.sleep(HANGS)
+    except JobTimeoutException:
+        note("over")
+        raise
 
 
 class App:

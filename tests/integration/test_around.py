@@ -78,6 +78,28 @@ def test_what_a_hook_raises_afterwards_changes_nothing(real_queue: Queue, hook: 
         assert not state.lanes.deaths
 
 
+def test_a_hook_before_it_has_the_job_s_time(real_queue: Queue) -> None:
+    with running_worker(real_queue, 1, rq=options(before_job=paths("hangs"), after_job=paths("after"))) as state:
+        job = real_queue.enqueue(jobs.square, 3, job_timeout=1)
+        assert "JobTimeoutException: the hook tests.hooks.hangs ran" in job.latest_result(timeout=HANGS).exc_string
+        mapped = real_queue.map(jobs.square, range(3), item_timeout=0.5)
+        with pytest.raises(MapFailedError, match=r"JobTimeoutException: the hook tests.hooks.hangs ran"):
+            mapped.get(timeout=HANGS)
+        assert notes(real_queue)[:4] == ["over", f"after {job.id}", "over", f"after {mapped.id}"]
+        assert not state.lanes.deaths
+
+
+def test_a_hook_afterwards_has_the_job_s_time_and_changes_nothing(real_queue: Queue) -> None:
+    """Of a map an item's: the service, which sees to items, too, does not take it for the last one."""
+    rq = options(after_job=paths("hangs", "hangs", "hangs"))
+    with running_worker(real_queue, 1, rq=rq) as state:
+        job = real_queue.enqueue(jobs.square, 3, job_timeout=1)
+        assert job.latest_result(timeout=HANGS).return_value == 9
+        assert notes(real_queue) == ["over"] * 3
+        assert real_queue.map(jobs.square, range(3), item_timeout=0.5).get(timeout=HANGS) == [0, 1, 4]
+        assert not state.lanes.deaths
+
+
 @pytest.mark.parametrize("app", ["create_app", "App"])
 def test_each_piece_runs_in_the_context_of_the_app(real_queue: Queue, app: str) -> None:
     with running_worker(real_queue, 1, rq=options(app=Function.of(f"tests.hooks:{app}"))):

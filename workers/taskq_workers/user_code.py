@@ -55,6 +55,11 @@ class UserCode:
     django: str = ""
     app: Function | None = None
 
+    @property
+    def hooks(self) -> int:
+        """How many hooks are around each piece."""
+        return len(self.before_job) + len(self.after_job)
+
     def load_serializer(self) -> Any:
         if self.serializer is None:
             return codec.Serializer

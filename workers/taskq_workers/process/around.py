@@ -10,7 +10,6 @@ teardown that commits does so unless it hears of an exception, and a piece as a 
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -20,13 +19,11 @@ from typing import Any
 from rq.job import Job
 
 from taskq.maps import coroutines, forks
-from taskq_workers import hooks
 from taskq_workers.process import jobs
+from taskq_workers.process.hooked import Hook, hooked
 from taskq_workers.user_code import UserCode
 
-log = logging.getLogger(__name__)
-
-Around = Callable[[Job], AbstractContextManager[object]]
+Around = Callable[[Job, float], AbstractContextManager[object]]
 
 _made: tuple[UserCode | None, list[Around]] = None, []  # what there is of it, and whose it is
 _app: Any = None  # the app of the same
@@ -83,33 +80,33 @@ def inside(function: Callable[..., Any]) -> Callable[..., Any]:
     return function if _app is None else partial(call, function)
 
 
-def piece(job: Job) -> AbstractContextManager[object]:
-    """What goes around a piece of this job.
+def piece(job: Job, item_timeout: float = 0.0) -> AbstractContextManager[object]:
+    """What goes around a piece of this job; its hooks have so many seconds each, 0: as many as the job.
 
     Entering it raises what a hook raises before the piece. What one raises afterwards is logged, and changes
     nothing of how the piece has ended.
     """
-    return _all(job) if _made[1] else _NOTHING
+    return _all(job, item_timeout) if _made[1] else _NOTHING
 
 
 @contextmanager
-def _all(job: Job) -> Iterator[None]:
+def _all(job: Job, item_timeout: float) -> Iterator[None]:
     with ExitStack() as stack:
         for around in _made[1]:
-            stack.enter_context(around(job))
+            stack.enter_context(around(job, item_timeout))
         yield
 
 
 def _make(user: UserCode) -> Iterator[Around]:
     if user.django:
         yield _django
-    before, after = ([_hook(one.load()) for one in hooks] for hooks in (user.before_job, user.after_job))
+    before, after = ([*map(Hook.load, given)] for given in (user.before_job, user.after_job))
     if before or after:
-        yield lambda job: _hooked(job, before, after)
+        yield partial(hooked, before, after, call)
 
 
 @contextmanager
-def _django(_job: Job) -> Iterator[None]:
+def _django(_job: Job, _item_timeout: float) -> Iterator[None]:
     """As Django does around each request."""
     from django.db import close_old_connections, reset_queries
 
@@ -119,22 +116,3 @@ def _django(_job: Job) -> Iterator[None]:
         yield
     finally:
         close_old_connections()
-
-
-@contextmanager
-def _hooked(job: Job, before: list[Callable[[Job], Any]], after: list[Callable[[Job], Any]]) -> Iterator[None]:
-    try:
-        for hook in before:
-            call(hook, job)
-        yield
-    finally:
-        for hook in reversed(after):
-            try:
-                call(hook, job)
-            except BaseException:
-                log.exception("after the job %s: %r failed", job.id, hook, extra={"action": "hook_failed"})
-
-
-def _hook(given: Callable[..., Any]) -> Callable[[Job], Any]:
-    """The hook, as it is called: those that need nothing, such as the ``remove`` of a session, get nothing."""
-    return given if hooks.takes_job(given) else lambda _job: given()

@@ -23,7 +23,7 @@ def run_callback(task: CallbackTask) -> JobOutcome:
     try:
         with around.ready():
             job = job_of(task.job_id, task.fields, task.worker)
-            with around.piece(job):
+            with around.piece(job, task.item_timeout):
                 return _run(task, job)
     except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
         return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))

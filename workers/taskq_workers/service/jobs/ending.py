@@ -226,7 +226,9 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         if run.stopped:
             run.callback = StoppedTask(run.job.id, run.fields, state.name, float(run.began))
         else:
-            run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
+            run.callback = CallbackTask(
+                run.job.id, run.fields, state.name, run.summary, error, run.info.item_timeout
+            )
         return  # the dispatcher runs it, and comes back
     reason = ""
     if run.called is not None and run.called.error is not None and not run.stopped:
