@@ -68,7 +68,7 @@ class Worker(rq.Worker):
         command += _options({**told, **self._as_made(), **self._by_name()})
         environment = {**os.environ, "TASKQ_URL": urls.whole_url_of(self.connection)}  # its password is in no ps
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-        with _signals_go_to(process):
+        with signals_go_to(process):
             code = process.wait()
         if code not in (0, -signal.SIGTERM, -signal.SIGINT):
             raise UsageError(f"taskq worker ended with the exit code {code}; its log says why")
@@ -124,7 +124,7 @@ def _options(given: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """As RQ's worker in its main thread: the first one lets end what runs, the next one does not."""
     if threading.current_thread() is not threading.main_thread():
         yield
