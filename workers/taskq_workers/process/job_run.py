@@ -120,6 +120,16 @@ class JobRun:
         told = failing.tell(self.job, exc_info) if self.job else JobOutcome(error=format_exc_info(exc_info))
         self._end(replace(told, ran=ran))
 
+    def say_end(self) -> None:
+        """A line for who wants to see each job; without its arguments, which may be nobody's business."""
+        outcome, name = self.outcome, getattr(self.job, "_func_name", None)
+        if outcome is None:
+            return
+        how = "failed" if outcome.error else "finished" if outcome.retry is None else "is to be retried"
+        began, ended = outcome.ran or (0.0, 0.0)
+        log.debug("job %s (%s) %s after %.3f s", self._task.job_id, name if isinstance(name, str) else "?", how,
+                  ended - began, extra={"action": "job_ended"})  # fmt: skip
+
     def _end(self, outcome: JobOutcome) -> None:
         self.outcome = _told(self._task, self.job, self._before, outcome)
 
@@ -147,6 +157,8 @@ def _run_piece(run: JobRun) -> None:
             _perform(run, as_rq=wanted)
     except BaseException:  # noqa: BLE001 - what the user's hooks raise before it
         run.fail(sys.exc_info())
+    if log.isEnabledFor(logging.DEBUG):
+        run.say_end()
 
 
 def _perform(run: JobRun, *, as_rq: bool) -> None:
