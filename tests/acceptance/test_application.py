@@ -89,6 +89,7 @@ def test_the_application_s_logging_stays(workers: Workers, queue: Queue, tmp_pat
     assert re.search(
         r"^APP ERROR rq.worker .*exception raised while executing \(shop.fail\)", worker.output, re.MULTILINE
     )
+    assert worker.output.count("ValueError: no order 4") == 1
     assert "finished after" not in worker.output, "of what goes well, nothing is said by itself"
     assert "ready: runs jobs of default" in worker.output, "none of ours has fallen silent"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from rq.callbacks import execute_success_callback
@@ -17,6 +18,8 @@ from taskq_workers.link.tasks import CallbackTask, JobOutcome
 from taskq_workers.process import around, failing
 from taskq_workers.process.jobs import job_of
 
+log = logging.getLogger(__name__)
+
 
 def run_callback(task: CallbackTask) -> JobOutcome:
     """Run it, as for a plain job. Never raises."""
@@ -25,7 +28,8 @@ def run_callback(task: CallbackTask) -> JobOutcome:
             job = job_of(task.job_id, task.fields, task.worker)
             with around.piece(job, task.item_timeout):
                 return _run(task, job)
-    except BaseException as error:  # noqa: BLE001 - as in RQ: it makes the job a failed one
+    except BaseException as error:  # as in RQ: it makes the job a failed one
+        log.exception("a callback of the map %s failed", task.job_id, extra={"action": "callback_failed"})
         return JobOutcome(error=format_exc_info(sys.exc_info()), refusal=refusals.of(error))
 
 

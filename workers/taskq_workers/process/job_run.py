@@ -117,8 +117,14 @@ class JobRun:
                       extra={"action": "job_ended"})  # fmt: skip
             return
         ran = self._began, time.monotonic()
-        told = failing.tell(self.job, exc_info) if self.job else JobOutcome(error=format_exc_info(exc_info))
-        self._end(replace(told, ran=ran))
+        if self.job:
+            outcome = failing.tell(self.job, exc_info)
+        else:
+            outcome = JobOutcome(error=format_exc_info(exc_info))
+            log.error(
+                "job %s could not be run: %s", self._task.job_id, outcome.error, extra={"action": "job_failed"}
+            )
+        self._end(replace(outcome, ran=ran))
 
     def say_end(self) -> None:
         """A line for who wants to see each job; without its arguments, which may be nobody's business."""

@@ -69,6 +69,7 @@ class Taken:
     fields: dict[bytes, bytes]
     deadline: float | None = None  # on the monotonic clock
     span: Any = None  # OpenTelemetry's, if somebody records it
+    told: bool = False  # its pool process has logged that it failed
 
     @property
     def job_id(self) -> str:
