@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -181,7 +180,7 @@ def log_form(_ctx: click.Context, _option: click.Parameter, given: str) -> str:
     """``--log-format``, if there can be such a format."""
     try:
         if given not in logs.FORMATS:
-            logging.Formatter(given)
+            logs.check_format(given)
     except ValueError as error:
         raise click.BadParameter(f"{error}; or {' or '.join(logs.FORMATS)}") from error
     return given
