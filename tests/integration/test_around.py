@@ -143,10 +143,27 @@ def test_what_is_preloaded_is_there_when_the_rest_is_tried_out(tmp_path: Path) -
         check(user)
 
 
+def test_what_the_worker_may_not_call_is_told_at_the_start() -> None:
+    for user, option in (
+        (UserCode(before_job=paths("before")), "before-job"),
+        (UserCode(app=paths("App")[0]), "app"),
+    ):
+        with pytest.raises(OptionError, match=f"^--{option}: tests.hooks.* may not be called by this worker"):
+            check(user, allowed=["tests.jobs.*"])
+        check(user, allowed=["tests.jobs.*", "tests.hooks.*"])
+
+
 @pytest.mark.parametrize(
     ("user", "error", "says"),
     [
-        (UserCode(before_job=paths("nowhere")), OptionError, "nowhere"),
+        (UserCode(before_job=paths("nowhere")), OptionError, "--before-job tests.hooks.nowhere: .*nowhere"),
+        (UserCode(after_job=paths("after", "nowhere")), OptionError, "--after-job tests.hooks.nowhere: "),
+        (UserCode(app=paths("nothing")[0]), OptionError, "^--app tests.hooks.nothing: (?!.*function)"),
+        (
+            UserCode(worker_class=paths("Nothing")[0]),
+            OptionError,
+            "^--worker-class tests.hooks.Nothing: (?!.*function)",
+        ),
         (UserCode(after_job=paths("NOTES")), OptionError, "NOTES can't be called"),
         (UserCode(app=paths("create_nothing")[0]), OptionError, "create_nothing: RuntimeError: no database"),
         (UserCode(app=paths("inside")[0]), OptionError, "makes, a list, and no Flask app"),

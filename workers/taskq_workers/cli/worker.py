@@ -110,7 +110,7 @@ def worker(
         *filter(None, [given["config"]]),
         *preload,
     )  # as RQ's work horse, which is forked from who has read it
-    rq = read(given, path, preload)
+    rq = read(given, path, preload, allow_import)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)
