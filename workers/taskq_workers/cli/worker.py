@@ -106,10 +106,8 @@ def worker(
     options = replace(options, module=given["dict_config"])
     if reloads and find_spec("watchfiles") is None:
         raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
-    preload = (
-        *filter(None, [given["config"]]),
-        *preload,
-    )  # as RQ's work horse, which is forked from who has read it
+    # RQ's work horse has it, too: it is forked from who has read it.
+    preload = (*filter(None, [given["config"]]), *preload)
     rq = read(given, path, preload, allow_import)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
