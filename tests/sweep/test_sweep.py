@@ -9,6 +9,7 @@ from tests.acceptance.conftest import workers  # noqa: F401 - a fixture
 from tests.acceptance.worker import Workers
 from tests.sweep.measure import measure
 from tests.sweep.mixes import Mix, mixes
+from tests.sweep.summary import table, waits
 
 pytestmark = pytest.mark.acceptance
 
@@ -24,3 +25,10 @@ def test_newcomers_get_the_next_process(workers: Workers, real_queue: Queue) -> 
 
 def test_it_sweeps_over_all() -> None:
     assert len({*mixes()}) == 8 * 4 * 2 * 2
+
+
+def test_its_rows_are_put_together() -> None:
+    first = "1 x 2 | 4 x 5 s | 1 | in the same queue | 3.00 s | 8.02 s | 2 | 0, 2 | the small map waited"
+    rows = [first, first.replace("3.00", "4.5").replace("8.02 s", "4.5 s").replace("the small map waited", "ok")]
+    before, after = waits("\n".join(["a line of a log", *rows])), waits(rows[1])
+    assert [*table([before, after])][2] == "| 4 x 5 s | 4.50, 8.02 (1 of 2) | 4.50, 4.50 |"
