@@ -228,7 +228,7 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
             outcome = run_chunk(
                 function, keys, task.star, task.range, task.body, task.limit,
                 item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
-                server=task.server or USUAL, exact=task.exact,
+                server=task.server or USUAL, exact=task.exact, stretch=task.stretch,
             )  # fmt: skip
     except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing
         return refused(error, "before the chunk: ")
