@@ -92,6 +92,7 @@ class DaskEngine:
 
     def open(self, told: Told) -> None:
         self._told = told
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said here, in a line
         self._thread.start()
 
     @property
@@ -142,7 +143,7 @@ class DaskEngine:
                     if self._closing.is_set():
                         await self._dismiss(client)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - of anybody's scheduler
-                self._why = f"can't be reached: {error or type(error).__name__}"
+                self._why = f"can't be reached: {_line(error)}"
                 log.warning("%s; next try in %.1f s", self._why, pause, extra={"action": "no_scheduler"})
             self._client = None
             self._lose_all("the scheduler is away")
@@ -225,7 +226,7 @@ class DaskEngine:
         except ImportError as error:
             why = f"lacks what a node needs: {error}"
         except Exception as error:  # noqa: BLE001 - whatever a worker of a cluster can answer
-            why = f"has failed: {type(error).__name__}: {error}"
+            why = f"has failed: {_line(error)}"
         self._enlisting.discard(address)
         if self._client is not client:
             return
@@ -316,7 +317,7 @@ class DaskEngine:
         try:
             told, what = here.unpack(await future)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - KilledWorker blames, and knows nothing
-            told, what = here.GONE, f"{type(error).__name__}: {error}"
+            told, what = here.GONE, _line(error)
         if worker.flying.pop(parcel.number, None) is None:
             return  # the worker was lost, and that was told
         if told == here.UNKNOWN:
@@ -345,3 +346,8 @@ class DaskEngine:
         task = self._loop.create_task(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")

@@ -31,6 +31,7 @@ class Seat(Lane):
         on_done: As for a lane.
     """
 
+    remote = True
     takes_batches = False  # they wait for each other there as here, and a message costs more than a batch saves
 
     def __init__(self, index: int, slot: Slot, engine: Engine, on_done: OnDone) -> None:
@@ -147,7 +148,7 @@ class Corpse(Seat):
         numbers: Which tasks; None: all.
         death: The process's; None: nobody knows whether there was one, and so nobody is to blame.
         place: Who ran it.
-        why: They will not be heard of.
+        why: They will not be heard of; not empty without a death.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Corpse(Seat):
         super().__init__(seat.index, seat.slot, seat._engine, seat._on_done)  # noqa: SLF001 - one of its own kind
         self._seat, self._numbers = seat, numbers
         self._death = death or Death(0, None, clock.SERVER.now(), 0.0, None, why)
-        self._unknown = death is None
+        self.lost = "" if death else why
         self._place = place
 
     def take(self) -> None:
@@ -169,7 +170,7 @@ class Corpse(Seat):
     @property
     def stillborn(self) -> bool:
         """Whether nothing is known of what ran, so that nobody is to blame."""
-        return self._unknown
+        return bool(self.lost)
 
     @property
     def death(self) -> Death:

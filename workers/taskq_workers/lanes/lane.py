@@ -72,6 +72,9 @@ class Lane:
         worker: Name of the service.
     """
 
+    remote = False
+    """Whether its process is at another place, where only that place can look at it."""
+
     takes_batches = True
     """Whether several short jobs may travel to it together."""
 
@@ -106,6 +109,7 @@ class Lane:
         self.started = time.monotonic()
         self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
         self.starved = False  # see ``Death``
+        self.lost = ""  # why nothing will be heard of its tasks, though no process may have died; "": one has
         self.killed_for = ""  # why the service killed it; "" if it did not
         self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
         self.given = 0  # tasks, so far
