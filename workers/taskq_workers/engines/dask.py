@@ -92,7 +92,8 @@ class DaskEngine:
 
     def open(self, told: Told) -> None:
         self._told = told
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said here, in a line
+        for name in ("distributed", "distributed.client"):  # Dask sets a level of its own for each
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said here, in a line
         self._thread.start()
 
     @property
