@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from distributed import Client
+
 from taskq import Queue
 from taskq.redis import keys
 from taskq.testing import running_worker
@@ -46,3 +48,18 @@ def test_a_dask_scheduler_dies(fake_queue: Queue) -> None:
         dask.start_scheduler()
         dask.start_worker()
         assert job.get(timeout=HANGS) == [n * n for n in range(10)]
+
+
+def test_a_dask_worker_retires(fake_queue: Queue, tmp_path: Path) -> None:
+    """It gets no more; Dask does not wait for what it runs, which runs again elsewhere."""
+    ledger = tmp_path / "ledger"
+    with cluster(workers=2, threads=1) as dask, running_worker(fake_queue, engine=dask.engine) as state:
+        wait_until(lambda: state.lanes.size == 2)
+        job = fake_queue.starmap(jobs.run_once, [(str(ledger), n, 0.3) for n in range(16)], chunksize=1)
+        wait_until(lambda: len(runs_of(ledger)) >= 4)
+        with Client(f"tcp://127.0.0.1:{dask.port}") as client:
+            client.retire_workers(list(client.scheduler_info()["workers"])[:1])
+        assert job.get(timeout=HANGS) == [n * n for n in range(16)]
+        assert state.lanes.size == 1
+    assert set(runs_of(ledger)) == {*range(16)}
+    assert len(runs_of(ledger)) <= 17, "no more than what it ran has run again"

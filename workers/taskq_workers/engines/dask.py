@@ -32,6 +32,7 @@ from taskq_workers.link.tasks import ChunkTask
 
 log = logging.getLogger(__name__)
 
+_RUNNING = "running"  # as Dask calls a worker, and a client, that is well
 _LOOK = 1.0  # seconds between looks at the cluster, if nothing has told of a change
 _ANSWERS = 5.0  # seconds that a worker has for a beat; then it is asked again
 _STARTS = 60.0  # seconds that a worker has for what it imports at first
@@ -57,6 +58,7 @@ class _Worker:
     changed: float = field(default_factory=time.monotonic)  # when that has changed
     known: Known = field(default_factory=Known)  # maps that it was introduced to
     flying: dict[int, Future[bytes]] = field(default_factory=dict)
+    open: bool = True  # it takes tasks: it is not about to leave, nor short of memory
     beaten: float = field(default_factory=time.monotonic)  # when it was told last that we are there
 
 
@@ -171,7 +173,7 @@ class DaskEngine:
         """
         while not self._closing.is_set():
             scheduler: Any = client.scheduler
-            if client.status != "running":
+            if client.status != _RUNNING:
                 raise OSError("the connection was lost")
             told = await asyncio.wait_for(scheduler.identity(), self._lease)
             self._compare(client, told["workers"])
@@ -190,6 +192,9 @@ class DaskEngine:
                 self._silent[worker.address] = worker.seen
                 self._lose(worker, "its Dask worker is silent")
                 continue
+            if worker.open != (info["status"] == _RUNNING):
+                worker.open = not worker.open  # what it has may still end
+                self._renumber()
             if now - worker.beaten > self._lease / _BEATS:
                 worker.beaten = now
                 self._begin(self._beat(client, worker))
@@ -199,7 +204,7 @@ class DaskEngine:
         }
         known = {worker.address for worker in self._workers.values()}
         for address in there.keys() - known - self._enlisting - self._refused.keys() - self._silent.keys():
-            if there[address]["status"] == "running":
+            if there[address]["status"] == _RUNNING:
                 self._enlisting.add(address)
                 self._begin(self._enlist(client, address))
 
@@ -261,7 +266,7 @@ class DaskEngine:
         flying, worker.flying = list(worker.flying.values()), {}
         for slot in worker.slots:
             self._told.lost(slot, None, why)
-        if self._client is not None and self._client.status == "running" and flying:
+        if self._client is not None and self._client.status == _RUNNING and flying:
             self._begin(self._cancel(self._client, flying))
 
     @staticmethod
@@ -285,7 +290,7 @@ class DaskEngine:
                 log.debug("not dismissed: %r", error, extra={"action": "not_dismissed"})
 
     def _renumber(self) -> None:
-        self._slots = tuple(slot for worker in self._workers.values() for slot in worker.slots)
+        self._slots = tuple(slot for worker in self._workers.values() if worker.open for slot in worker.slots)
         if not self._slots:
             self._since = time.monotonic()
         self._told.changed()

@@ -115,7 +115,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         """To the manager, and to people: what this service does, and where."""
         self._ready[self.worker_id] = os.getpid()
         settings = self._settings
-        count = f"{settings.processes} pool process{'es' if settings.processes > 1 else ''}"
+        count = settings.engine or f"{settings.processes} pool process{'es' if settings.processes > 1 else ''}"
         log.info("ready: runs jobs of %s on %s; Redis at %s", ", ".join(settings.queues), count,
                  hide_password(settings.url), extra={"action": "ready"})  # fmt: skip
 
