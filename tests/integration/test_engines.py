@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rq.job import JobStatus
 
-from taskq import ItemTimeoutError, Queue, WorkerLostError
+from taskq import ItemTimeoutError, NestedWaitError, Queue, WorkerLostError
 from taskq.payload.signing import Keyring
 from taskq.redis import keys
 from taskq.testing import running_worker
@@ -80,6 +80,14 @@ def test_large_functions_and_results_travel(fake_queue: Queue, engine: str) -> N
         large = fake_queue.map(jobs.large, range(3))
         assert sizes.get(timeout=HANGS) == [len(ballast) + n for n in range(4)]
         assert large.get(timeout=HANGS) == [jobs.large(n) for n in range(3)]
+
+
+def test_on_a_node_nothing_waits_for_other_work(real_queue: Queue, dask: Cluster) -> None:
+    """It would hold the thread that could run it."""
+    with running_worker(real_queue, engine=dask.engine):
+        [error] = real_queue.starmap(jobs.nest, [(1,)]).get(timeout=HANGS, errors="return")
+    assert isinstance(error, NestedWaitError)
+    assert "on a node of a cluster" in str(error)
 
 
 @pytest.mark.parametrize("engine", ["lanes", "dask"], indirect=True)

@@ -59,7 +59,7 @@ class _Row(Lanes):
 
     def _lend(self) -> None:
         for lane in self:
-            lane.refuse(True)
+            lane.refuse(True, here=True)
 
 
 class Node:

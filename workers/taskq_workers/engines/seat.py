@@ -50,7 +50,7 @@ class Seat(Lane):
     def lent(self) -> bool:
         return False
 
-    def refuse(self, refused: bool) -> None:
+    def refuse(self, refused: bool, *, here: bool = False) -> None:
         """What waits for other work is refused on the node."""
 
     @property

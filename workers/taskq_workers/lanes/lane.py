@@ -137,9 +137,9 @@ class Lane:
         """Whether what runs there waits for other work, so that another process may run meanwhile."""
         return not self.idle and self._lending.lent
 
-    def refuse(self, refused: bool) -> None:
-        """Say whether what runs there may wait for other work."""
-        self._lending.refuse(refused)
+    def refuse(self, refused: bool, *, here: bool = False) -> None:
+        """Say whether what runs there may not wait for other work; ``here``: since nothing may on this host."""
+        self._lending.refuse(refused, here=here)
 
     @property
     def where(self) -> Place:
