@@ -19,6 +19,7 @@ from collections.abc import Callable
 import psutil
 
 from taskq import MapJob, Queue
+from taskq.redis import keys
 from taskq.redis.connection import connect
 from taskq.redis.server import private_server
 from tests.acceptance.worker import ROOT
@@ -102,7 +103,8 @@ def on_nodes() -> list[int]:
 def verdict(job: MapJob) -> str:
     """What is wrong; "" if nothing is."""
     results = job.get(timeout=HANGS * 3, errors="return")
-    blamed = job.connection.hlen(job.store.keys.deaths)
+    killed = [entry for _id, entry in job.connection.xrange(keys.TIMELINE) if entry[b"outcome"] == b"killed"]
+    blamed = job.connection.hlen(job.store.keys.deaths) + len(killed)  # of a service's death, of a process's
     lost = sum(value != n for n, value in enumerate(results))
     doubled = len(job.result_list) - ITEMS
     return f"{lost} lost, {doubled} doubled, {blamed} blamed" if lost or doubled or blamed else ""
