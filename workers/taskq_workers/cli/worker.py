@@ -68,7 +68,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               type=click.Choice(logs.LEVELS, case_sensitive=False),
               envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
 @click.option("--log-format", callback=log_form, default="human", envvar="TASKQ_LOG_FORMAT", show_envvar=True,
-              help="human, for people; json; or a format such as '%(asctime)s %(message)s'.")  # fmt: skip
+              help="human, for people; json; or a format such as '%(asctime)s %(message)s', which may also name "
+              "%(job)s, %(chunk)s, %(worker)s and %(action)s.")  # fmt: skip
 @click.option("--metrics-port", type=click.IntRange(1, 65535), envvar="TASKQ_METRICS_PORT", show_envvar=True,
               help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
 @click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
@@ -112,7 +113,9 @@ def worker(
         raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
     if engine:
         choose.check(engine)
-    rq = read(given, path, preload)
+    # RQ's work horse has it, too: it is forked from who has read it.
+    preload = (*filter(None, [given["config"]]), *preload)
+    rq = read(given, path, preload, allow_import)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)

@@ -19,13 +19,11 @@ class Line:
     Args:
         credit: Of the queue.
         clock: Of the queue.
-        batch: Of who comes to the queue now.
     """
 
-    def __init__(self, credit: float, clock: float, batch: int) -> None:
+    def __init__(self, credit: float, clock: float) -> None:
         self._credit = credit
         self._clock = clock
-        self._batch = batch
         self._by_time: list[Standing] = []  # a heap, once it is ready
         self._fresh: list[tuple[int, int, int, Standing]] = []  # the same ones; the last is the next
         self._gone: set[int] = set()  # places of those that are in one of them, and were taken from the other
@@ -36,9 +34,17 @@ class Line:
     def empty(self) -> bool:
         return not self._left
 
-    def add(self, offer: Offer, charge: float, account: Account | None, had: float) -> None:
-        """One more source, before any is taken; ``had``: by its account."""
-        came, batch, fresh = _LAST, self._batch, had <= self._clock
+    def add(self, offer: Offer, charge: float, account: Account | None, had: float, batch: int) -> None:
+        """One more source, before any is taken.
+
+        Args:
+            offer: Its own.
+            charge: Seconds that a task of it is reckoned with.
+            account: Its own, if it has one.
+            had: Seconds that it has had by that, what runs included.
+            batch: Of which it is, if it comes now.
+        """
+        came, fresh = _LAST, had <= self._clock
         if account is not None and account.there:
             came, batch, fresh = account.came, account.batch, account.fresh
         elif account is not None and not account.is_new(offer):

@@ -8,8 +8,8 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
   (the *clock* of the queue), so that nobody makes up for time in which he wanted none.
 - One that has just come may go before those whose turn it is, on *credit* of its queue: the next free process is
   its own, however many maps there are, and so are others until it has had 0.05 s. Of several that have just come
-  the last ones go first, but those that came within half a second in their order: whoever comes to a hundred maps
-  of which nothing has run yet need not wait for these, and who pushes a hundred has them in order.
+  the last ones go first, but maps that came one soon after the other in their order: whoever comes to a hundred
+  maps of which nothing has run yet need not wait for these, and who pushes a hundred has them in order.
 - Only who goes before another spends credit, and gets it back when it wants more: then it waits itself until the
   others have had as much; who leaves before that has spent what is left. The others earn credit, a second at most,
   with each two seconds that they run: a stream of newcomers gets a third of the time, and nobody waits for ever.
@@ -26,7 +26,7 @@ from taskq_workers.service.core.account import UNKNOWN, Account, Offer, Task
 from taskq_workers.service.core.line import CREDIT, EARNED, Line
 from taskq_workers.service.core.queue_order import QueueOrder
 
-TOGETHER = 0.5  # seconds within which who comes is of one batch
+TOGETHER = 0.5  # seconds after a map within which the next one is of the same batch
 
 
 class Policy:
@@ -37,7 +37,7 @@ class Policy:
         self._tasks: dict[Hashable, Task] = {}
         self._clock: dict[str, float] = {}  # queue -> see above
         self._credit: dict[str, float] = {}
-        self._batches: dict[str, tuple[int, float]] = {}  # queue -> its last one, and when that began
+        self._batches: dict[str, tuple[int, float]] = {}  # queue -> its last one, and when somebody came to that
         self._numbers = itertools.count()
 
     # -- what happens ----------------------------------------------------------------------------------
@@ -83,8 +83,9 @@ class Policy:
             clock = self._clock.get(offer.queue, 0.0)
             if account.is_new(offer):
                 account.came, account.used = next(self._numbers), 0.0
-                account.batch, began = self._batch_of(offer.queue, now)
-                self._batches[offer.queue] = account.batch, began
+                account.batch = self._batch_of(offer, now)
+                if not offer.anew:
+                    self._batches[offer.queue] = account.batch, now
             account.there, account.fresh = True, account.used < UNKNOWN and account.had <= clock
             account.owed = account.spent
             account.owed = self._ahead(account)
@@ -92,10 +93,10 @@ class Policy:
             account.had = max(account.had, clock)
         return account
 
-    def _batch_of(self, queue: str, now: float) -> tuple[int, float]:
-        """The batch of who comes to this queue now, and when it began."""
-        number, began = self._batches.get(queue, (0, now))
-        return (number, began) if now - began <= TOGETHER else (number + 1, now)
+    def _batch_of(self, offer: Offer, now: float) -> int:
+        """The batch of this one, if it comes now; plain jobs have theirs of their own."""
+        number, last = self._batches.get(offer.queue, (0, now))
+        return number + int(offer.anew or now - last > TOGETHER)
 
     def _look_at_clock(self, queue: str, now: float) -> None:
         """Keep it among what those have had that want something."""
@@ -157,10 +158,11 @@ class Policy:
         for offer in offers:
             if offer.tasks > 0:
                 if offer.queue not in lines:
-                    clock, (batch, _began) = self._clock.get(offer.queue, 0.0), self._batch_of(offer.queue, now)
-                    lines[offer.queue] = Line(self._credit_of(offer.queue, now), clock, batch)
+                    clock = self._clock.get(offer.queue, 0.0)
+                    lines[offer.queue] = Line(self._credit_of(offer.queue, now), clock)
                 account = self._accounts.get(offer.source)
-                lines[offer.queue].add(offer, self._charge(account, offer, now), account, self._had(account, now))
+                charge, had = self._charge(account, offer, now), self._had(account, now)
+                lines[offer.queue].add(offer, charge, account, had, self._batch_of(offer, now))
         order = order.copy()
         while lines:
             name = next((name for name in order if name in lines), None)
