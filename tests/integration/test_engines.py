@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,20 @@ from tests import jobs
 from tests.dask_cluster import Cluster, cluster
 from tests.waiting import HANGS, LONG, wait_until
 
-pytest.importorskip("distributed", reason="distributed is not installed: pip install 'taskq-pool[dask]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("distributed") is None, reason="distributed is not installed: pip install 'taskq-pool[dask]'"
+)
 
 LIMIT = 2.0  # seconds of an item
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_pickling() -> Iterator[None]:
+    """Importing distributed changes how all exceptions of this process are pickled; other tests look at that."""
+    before = dict(copyreg.dispatch_table)
+    yield
+    copyreg.dispatch_table.clear()
+    copyreg.dispatch_table.update(before)
 
 
 @pytest.fixture(scope="module")
