@@ -63,6 +63,7 @@ def run_chunk(
     passing: tuple[type[BaseException], ...] = (),
     server: Limits = USUAL,
     exact: bool = False,
+    stretch: float = 1.0,
     inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
@@ -80,6 +81,7 @@ def run_chunk(
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
+        stretch: How many times ``SLICE`` it may last before it is cut.
         inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
             item has raised. None: it is called as it is.
         server: What the server takes; a chunk with more items, or larger results, is cut, whatever its size.
@@ -101,7 +103,8 @@ def run_chunk(
     if item_timeout:
         call = limited(call, item_timeout)
     glance = 0.0 if exact or item_timeout else _GLANCE
-    pace = _Pace(watch, glance, adapt, len(body.header.within(part)), server.together)
+    most = SLICE * stretch if adapt else _NEVER
+    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together)
     how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout)
     return _run(how, body, part, pace, keys)
 
@@ -126,8 +129,9 @@ class _How:
 class _Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
-    def __init__(self, watch: Watch | None, glance: float, adapt: bool, count: int, most: int) -> None:
+    def __init__(self, watch: Watch | None, glance: float, seconds: float, count: int, most: int) -> None:
         self.began = time.perf_counter()
+        adapt = seconds < _NEVER
         self.next_look = self.began if watch or adapt else _NEVER
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
@@ -136,7 +140,7 @@ class _Pace:
         self.most = min(HELD, most) if adapt else most
         self.room = MAX_PICKLE  # bytes which the next exception may have
         self._pickled = 0  # characters of those before
-        self._slice = SLICE if adapt else _NEVER
+        self._slice = seconds
         self._count = count
 
     def note(self, failure: ItemFailure) -> int:

@@ -24,6 +24,7 @@ class ProcessActivity:
         job: Id of what it runs; "" while it is idle.
         chunk: Its range, if the job is a map.
         since: Unix time at which it began with that.
+        host: Where it is; "": where its service is.
     """
 
     lane: int
@@ -35,6 +36,7 @@ class ProcessActivity:
     job: str = ""
     chunk: str | None = None
     since: float = 0.0
+    host: str = ""
 
 
 _MOST = 10_000  # processes that a service can have
@@ -64,7 +66,11 @@ class Activity:
 
 def tell(pipe: Any, activity: Activity) -> None:
     """Queue the command which says so; it is forgotten together with the service (``services.remove``)."""
-    pipe.hset(keys.ACTIVITY, activity.name, checked.dumps(asdict(activity)))
+    told = asdict(activity)
+    for one in told["processes"]:
+        if not one["host"]:
+            del one["host"]  # as nearly always
+    pipe.hset(keys.ACTIVITY, activity.name, checked.dumps(told))
 
 
 def live(connection: Any) -> list[Activity]:
@@ -123,7 +129,7 @@ def _process(fields: dict[str, Any]) -> ProcessActivity | None:
         checked.is_count(one.lane, _MOST)
         and checked.are(checked.is_count, (one.pid, one.memory, one.deaths))
         and checked.are(checked.is_seconds, (one.started, one.cpu, one.since))
-        and checked.is_text(one.job)
+        and checked.are(checked.is_text, (one.job, one.host))
         and (one.chunk is None or checked.is_text(one.chunk))
     )
     return one if sound else None

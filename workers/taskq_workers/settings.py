@@ -77,6 +77,7 @@ class Settings:
             "": that is not looked at.
         refusal_grace: Seconds for which a map that no live service can run waits for one that can.
         reload: The services start afresh whenever a module in one of the folders changes.
+        engine: What runs chunks in place of pool processes here: see ``engines/choose.py``. "": nothing does.
     """
 
     url: str
@@ -97,6 +98,7 @@ class Settings:
     build: str = ""
     refusal_grace: float = 10.0
     reload: bool = False
+    engine: str = ""
 
     def __post_init__(self) -> None:
         if not self.queues:

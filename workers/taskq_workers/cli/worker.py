@@ -26,6 +26,7 @@ from taskq_workers.cli.options import url_option
 from taskq_workers.cli.rq_config import read_config
 from taskq_workers.cli.rq_options import level, log_form, read, rq_options
 from taskq_workers.cli.server import embedded
+from taskq_workers.engines import choose
 from taskq_workers.logs import LogOptions
 from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 
@@ -54,6 +55,9 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 @click.option("--reload", "reloads", is_flag=True, envvar="TASKQ_RELOAD", show_envvar=True,
               help="Start the services afresh when a module in this folder, or in one of --path, "
               "changes.")  # fmt: skip
+@click.option("--engine", default="", envvar="TASKQ_ENGINE", show_envvar=True, metavar="URL", show_default=False,
+              help="Run chunks and jobs on a cluster in place of this host's cores: dask://HOST:PORT (Dask's "
+              "scheduler), or executor://MODULE:FUNCTION, which makes a concurrent.futures.Executor.")  # fmt: skip
 @click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
@@ -81,7 +85,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     refusal_grace: float, max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    reloads: bool, allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str, log_format: str,
+    reloads: bool, engine: str, allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str,
+    log_format: str,
     metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], with_server: bool,
     until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
@@ -106,6 +111,8 @@ def worker(
     options = replace(options, module=given["dict_config"])
     if reloads and find_spec("watchfiles") is None:
         raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
+    if engine:
+        choose.check(engine)
     # RQ's work horse has it, too: it is forked from who has read it.
     preload = (*filter(None, [given["config"]]), *preload)
     rq = read(given, path, preload, allow_import)
@@ -122,6 +129,7 @@ def worker(
         options, rq,
         refusal_grace=0.0 if until_eof else refusal_grace,  # nobody else comes to a private server
         reload=reloads,
+        engine=engine,
     )  # fmt: skip
     _run(settings, embedded(url) if with_server else nullcontext(), given["pid"])
 

@@ -40,7 +40,8 @@ class Cores:
 
     def _process(self, host: str, one: ProcessActivity, told: Activity) -> dict[str, Any]:
         return {
-            "lane": one.lane, "pid": one.pid, "memory": one.memory, "cpu": self._cpu(host, one, told),
+            "lane": one.lane, "pid": one.pid, "memory": one.memory, "cpu": self._cpu(one.host or host, one, told),
+            "host": one.host,
             "started": one.started, "deaths": one.deaths, "job": one.job, "chunk": one.chunk, "since": one.since,
         }  # fmt: skip
 

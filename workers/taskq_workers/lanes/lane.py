@@ -59,7 +59,7 @@ class Place:
 
 
 class Lane:
-    """One pool process and the tasks it has been given.
+    """One pool process and the tasks it has been given; where that process is elsewhere, see ``engines/seat.py``.
 
     Args:
         index: Its number in the service, from 0.
@@ -72,31 +72,22 @@ class Lane:
         worker: Name of the service.
     """
 
+    remote = False
+    """Whether its process is at another place, where only that place can look at it."""
+
+    takes_batches = True
+    """Whether several short jobs may travel to it together."""
+
     def __init__(
         self, index: int, ctx: Any, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath,
         record: Flight | None = None, *, worker: str = "",
     ) -> None:  # fmt: skip
-        self.index = index
-        self.started = time.monotonic()
-        self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
-        self.starved = False  # see ``Death``
-        self.killed_for = ""  # why the service killed it; "" if it did not
-        self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
-        self.given = 0  # tasks, so far
-        self.discarded = False
-        self.closed = False  # it is to be replaced, and gets no more tasks
-        self._known_maps = Known()
-        self._over: list[str] = []  # known to the process, until it gets its next task
-        self._on_done = on_done
+        self._begin(index, on_done)
         self._slot = record.slot() if record else None
-        self._labels: dict[int, str] = {}  # number -> what the record says of the task
         memory = ledger.allot(ctx)
         numbers = marker.allot(ctx) if self._slot is None else self._slot.where
         self._marker = Marker(numbers if self._slot is None else self._slot.numbers)
         self._ledger = Ledger(memory)
-        self._batch = 0  # the number of the one that runs; 0: none
-        self._recall_at = 0.0  # on the monotonic clock: when to look after what waits behind a task
-        self._recalled = False  # the process was asked not to begin it
         user = settings.rq.user
         laid = tray.allot()
         self._clearing = Clearing(laid)
@@ -112,6 +103,26 @@ class Lane:
         self._pool.name_threads(f"lane {index}")
         self.pid: int = self._pool.process.pid
 
+    def _begin(self, index: int, on_done: OnDone) -> None:
+        """What is known of it before it has a process."""
+        self.index = index
+        self.started = time.monotonic()
+        self.tasks: OrderedDict[int, Any] = OrderedDict()  # number -> what the dispatcher knows of it
+        self.starved = False  # see ``Death``
+        self.lost = ""  # why nothing will be heard of its tasks, though no process may have died; "": one has
+        self.killed_for = ""  # why the service killed it; "" if it did not
+        self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
+        self.given = 0  # tasks, so far
+        self.discarded = False
+        self.closed = False  # it is to be replaced, and gets no more tasks
+        self._known_maps = Known()
+        self._over: list[str] = []  # known to the process, until it gets its next task
+        self._on_done = on_done
+        self._labels: dict[int, str] = {}  # number -> what the record says of the task
+        self._batch = 0  # the number of the one that runs; 0: none
+        self._recall_at = 0.0  # on the monotonic clock: when to look after what waits behind a task
+        self._recalled = False  # the process was asked not to begin it
+
     @property
     def stillborn(self) -> bool:
         """Whether its process has not even got ready to run anything."""
@@ -126,9 +137,9 @@ class Lane:
         """Whether what runs there waits for other work, so that another process may run meanwhile."""
         return not self.idle and self._lending.lent
 
-    def refuse(self, refused: bool) -> None:
-        """Say whether what runs there may wait for other work."""
-        self._lending.refuse(refused)
+    def refuse(self, refused: bool, *, here: bool = False) -> None:
+        """Say whether what runs there may not wait for other work; ``here``: since nothing may on this host."""
+        self._lending.refuse(refused, here=here)
 
     @property
     def where(self) -> Place:

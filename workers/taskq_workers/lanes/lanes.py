@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from taskq_workers import build
@@ -36,6 +37,8 @@ _NO_START = 0.2  # seconds until the next try where a process can't be started: 
 class Lanes:
     """Makes, fills and replaces lanes; used by the thread that owns the service's state.
 
+    (Where processes are elsewhere: ``engines/seats.py``.)
+
     Args:
         settings: The worker's.
         title: Begins the processes' titles.
@@ -45,6 +48,9 @@ class Lanes:
         record: Where what they run is noted, too.
         worker: Name of the service.
     """
+
+    stretch = 1.0
+    """How much longer than usual chunks are to run that taskq has cut: what it costs to give one differs."""
 
     def __init__(
         self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None,
@@ -57,7 +63,6 @@ class Lanes:
         self._on_death = on_death
         self._record = record
         self._oom = OomKills()
-        self._ctx = context(settings.preload, settings.path, settings.build)
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
@@ -71,6 +76,11 @@ class Lanes:
         self._lent: list[Lane] = []  # those that wait for other work, in the order in which they began to
         self._weigh_at: dict[int, float] = {}  # place -> when to look at its memory again, on the monotonic clock
         self.deaths: dict[int, int] = {}  # lane -> processes that died in it
+
+    @cached_property
+    def _ctx(self) -> Any:
+        """How processes are started; made when there is one to be."""
+        return context(self._settings.preload, self._settings.path, self._settings.build)
 
     def __iter__(self) -> Iterator[Lane]:
         """All lanes that have a process, also those which are being replaced."""

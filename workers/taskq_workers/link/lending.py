@@ -2,7 +2,7 @@
 
 number   written by     says
 WAITS    pool process   how many waits for other work go on in it
-REFUSED  service        1: there are too many such processes already
+REFUSED  service        1: there are too many such processes already; 2: where the process is, none can be lent
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ from ctypes import c_longlong
 from typing import Any
 
 _WAITS, _REFUSED = range(2)
+
+_WHY = (
+    "",
+    "too many processes of this worker wait for other work already",
+    "on a node of a cluster, which runs this, no process can be lent",
+)
 
 NOTICE = "lent"
 """What a pool process sends in place of an answer when it has begun, or ended, to wait."""
@@ -62,7 +68,7 @@ class Lending:
     @property
     def refused(self) -> str:
         """Why the place can't be lent; "" if it can, or nobody has answered yet."""
-        return "too many processes of this worker wait for other work already" if self._numbers[_REFUSED] else ""
+        return _WHY[self._numbers[_REFUSED]]
 
     # -- of the service --------------------------------------------------------------------------------
 
@@ -71,9 +77,9 @@ class Lending:
         """Whether the process waits for other work."""
         return bool(self._numbers[_WAITS])
 
-    def refuse(self, refused: bool) -> None:
-        """Say whether it may."""
-        self._numbers[_REFUSED] = int(refused)
+    def refuse(self, refused: bool, *, here: bool = False) -> None:
+        """Say whether it may not; ``here``: since none may where the process is."""
+        self._numbers[_REFUSED] = refused * (2 if here else 1)
 
 
 def allot(ctx: Any) -> Any:

@@ -53,6 +53,7 @@ class ChunkTask:
     adapt: bool = False  # the chunk may be cut
     server: Limits | None = None  # of the server; None: those of one as it comes
     exact: bool = False  # note each item that begins: something has died of one of them
+    stretch: float = 1.0  # of the time after which it may be cut
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from taskq.redis.connection import connect
 from taskq.redis.lua import Scripts
 from taskq.redis.urls import hide_password
 from taskq_workers import clock, logs, signals, telemetry
+from taskq_workers.engines import choose
+from taskq_workers.engines.seats import Seats
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link import flight
@@ -113,7 +115,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         """To the manager, and to people: what this service does, and where."""
         self._ready[self.worker_id] = os.getpid()
         settings = self._settings
-        count = f"{settings.processes} pool process{'es' if settings.processes > 1 else ''}"
+        count = settings.engine or f"{settings.processes} pool process{'es' if settings.processes > 1 else ''}"
         log.info("ready: runs jobs of %s on %s; Redis at %s", ", ".join(settings.queues), count,
                  hide_password(settings.url), extra={"action": "ready"})  # fmt: skip
 
@@ -188,14 +190,14 @@ def build(
     """
     clock.SERVER.measure(connection)
     worker = _rq_worker(settings, name, inbox, connection)
-    lanes = Lanes(
+    lanes = _seats(settings, name, inbox, record) if settings.engine else Lanes(
         settings,
         title,
         on_done=lambda lane, ends: inbox.hand(Done(lane, ends)),
         on_death=lambda lane: inbox.put(Died(lane)),
         record=Flight(record, settings.processes) if record else None,
         worker=name,
-    )
+    )  # fmt: skip
     webhooks = Webhooks(
         lambda: inbox.put(Message({"command": "taskq-sent"})), private=settings.trust.private_webhooks
     )
@@ -203,6 +205,19 @@ def build(
         enqueue_due(settings.queues, connection, f"{name}-scheduler")
     state = State(settings, connection, worker, lanes, Scripts(connection), webhooks)
     return Dispatcher(state, inbox, _fetching(state, inbox, new_connection), on_ready)
+
+
+def _seats(settings: Settings, name: str, inbox: Inbox, record: Path | None) -> Seats:
+    """Seats in place of lanes. The flight record stays empty: what runs elsewhere does not die with us."""
+    if record:
+        Flight(record, 1)
+    return Seats(
+        settings,
+        choose.make(settings, name),
+        on_done=lambda lane, ends: inbox.put(Done(lane, ends)),
+        on_death=lambda lane: inbox.put(Died(lane)),
+        on_change=inbox.ring,
+    )
 
 
 def _rq_worker(settings: Settings, name: str, inbox: Inbox, connection: Any) -> RQWorker:

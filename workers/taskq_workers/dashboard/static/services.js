@@ -9,7 +9,7 @@ export function drawServices(services, now, nameOf) {
       runs: service.trouble || `${service.queues.join(", ")}; ${counted(service.finished, "job")} done${service.failed ? `, ${count(service.failed)} failed` : ""}`,
       sub: `process ${service.pid}, Python ${service.python}`, deaths: null, group: true },
     ...[...service.processes].sort((a, b) => a.lane - b.lane).map((one) => ({ ...one, key: `${service.name} ${one.lane}`, title: `Pool process ${process(service.place, one.lane)}`,
-      sub: `process ${one.pid}`, runs: running(one, now, nameOf), group: false })),
+      sub: `${one.pid ? `process ${one.pid}` : "a process"}${one.host ? ` on ${one.host}` : ""}`, runs: running(one, now, nameOf), group: false })),
   ]);
   fill(byId("services"), rows, (row) => row.key, create, (element, row) => update(element, row, now));
   show(byId("services-empty"), !rows.length);

@@ -202,6 +202,7 @@ class MapRun(Taken):
     proof: Proof | None = None  # that it is complete, while that is being made
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
+    stretch: float = 1.0  # of the lanes: see ``Lanes``
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
 
     def __post_init__(self) -> None:
@@ -213,7 +214,7 @@ class MapRun(Taken):
 
     @property
     def fast(self) -> bool:
-        return 0.0 < self.seconds < FAST
+        return 0.0 < self.seconds < FAST * self.stretch
 
     @property
     def weight(self) -> float:
@@ -246,7 +247,7 @@ class MapRun(Taken):
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
-            claim.deaths > 0,
+            claim.deaths > 0, self.stretch,
         )  # fmt: skip
 
     def wait_again(self, claim: Claim) -> None:

@@ -201,6 +201,7 @@ class State:
         self.taken[taken] = None
         if isinstance(taken, MapRun):
             taken.limits = self.speech.limits if self.speech.limits.unusual else None
+            taken.stretch = self.lanes.stretch
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
             (self.held if taken.runs_alone else self.ready).append(taken)

@@ -35,7 +35,10 @@ def settle(state: State, lane: Lane) -> None:
     unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks and not lane.stillborn else 0
     first = next(iter(lane.tasks), 0)
     told = death.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
-    if lane.tasks:
+    if lane.lost and lane.tasks:
+        log.warning("%d tasks given to the host %s are to run again: %s", len(lane.tasks), lane.where.host,
+                    lane.lost, extra={"action": "seat_lost"})  # fmt: skip
+    elif lane.tasks:
         log.warning("pool process %d died by %s%s", lane.where.pid, death, _work_of(lane, death),
                     extra={"action": "pool_process_died"})  # fmt: skip
         state.meter.count("taskq_pool_process_deaths", death.why)

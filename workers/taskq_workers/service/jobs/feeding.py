@@ -180,7 +180,7 @@ def _batch(state: State, lane: Lane) -> list[PlainJob]:
     """The job whose turn it is; where jobs are short, those behind it too, shared fairly among the processes."""
     ready, seconds = state.ready, state.job_seconds
     size = 1
-    if seconds is not None and seconds < short_path.SHORT:
+    if seconds is not None and seconds < short_path.SHORT and lane.takes_batches:
         most = min(BATCH[1], int(BATCH[0] / max(seconds, 1e-6)))
         if limit := state.settings.wear.tasks:
             most = min(most, limit - lane.given)
@@ -252,4 +252,4 @@ def _soon_free(lane: Lane) -> bool:
     [*tasks] = lane.tasks.values()
     if len(tasks) != 1 or lane.lent or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
         return False
-    return lane.running is None or time.monotonic() - lane.since < FAST
+    return lane.running is None or time.monotonic() - lane.since < FAST * tasks[0].stretch

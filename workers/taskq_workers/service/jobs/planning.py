@@ -45,12 +45,12 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
     free = max(0, len(state.lanes.idle) - len(state.errands))
     now = list(itertools.islice(picks, free))
     if beside_jobs:  # what comes may be before it; then the process is free no more
-        now = [offer for offer in now if _is_fast(offer)]
+        now = [offer for offer in now if _is_fast(state, offer)]
     soon, later = _ahead(state, len(now), picks)
     if not (now or soon) and _one_is_free_soon(state):
         # What is not known to be short is to have the next process: with it in hand, nothing is queued before it.
         first = itertools.islice(offers.upcoming(state, offers.known(state)), 1)
-        now = [offer for offer in first if not _is_fast(offer)]
+        now = [offer for offer in first if not _is_fast(state, offer)]
     wanted = Counter(offer.source for offer in (*now, *soon))
     useful = wanted + Counter(offer.source for offer in later)
     counts = []
@@ -83,15 +83,15 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
     for part, share in enumerate((1, 2)):
         while held < share * lanes * most and (held < share * lanes * least or worth < share * lanes * seconds):
             offer = next(picks, None)
-            if offer is None or not _is_fast(offer):
+            if offer is None or not _is_fast(state, offer):
                 return found
             found[part].append(offer)
             held, worth = held + 1, worth + offer.seconds
     return found
 
 
-def _is_fast(offer: Offer) -> bool:
-    return 0 < offer.seconds < FAST
+def _is_fast(state: State, offer: Offer) -> bool:
+    return 0 < offer.seconds < FAST * state.lanes.stretch
 
 
 def _one_is_free_soon(state: State) -> bool:

@@ -46,8 +46,7 @@ class Membership:
         self._given_up = False
         self._stop_at: datetime | None = None
         self._stop_unsaid = False
-        self._pids: tuple[int, ...] = ()
-        self._trouble = ""  # as it was said last
+        self._shown: tuple[tuple[int, ...], int, str] = ((), 0, "")  # processes and trouble, as said last
         options = state.settings.rq
         # RQ's worker beats as often as the second, while it waits for jobs, and as the first, while one runs.
         self._pace = min(options.job_monitoring_interval, state.worker.dequeue_timeout)
@@ -81,7 +80,7 @@ class Membership:
     def keep(self, *, force: bool = False) -> None:
         """Renew what is due; cheap when nothing is. After an outage RQ's records are made anew at once."""
         state, moment = self._state, time.monotonic()
-        if force or moment >= self.due or (state.lanes.pids, state.trouble) != (self._pids, self._trouble):
+        if force or moment >= self.due or self._shown != (state.lanes.pids, state.lanes.size, state.trouble):
             more = self._renew()
             self._renewed = moment - self._state.settings.lease / _RENEWALS + _PAUSE if more else moment
         if moment - self._beaten >= self._pace or state.unsure:
@@ -101,7 +100,7 @@ class Membership:
     def _renew(self) -> bool:
         """Renew the lease, and take over from those whose is over; whether there are more of these."""
         state, lease = self._state, self._state.settings.lease
-        self._pids, self._trouble = state.lanes.pids, state.trouble
+        self._shown = state.lanes.pids, state.lanes.size, state.trouble
         self.mend()
         renewal = self._hold_lease()
         self._given_up = not renewal.alive or self._given_up

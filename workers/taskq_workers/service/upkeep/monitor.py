@@ -66,7 +66,8 @@ class Monitor:
 
     def _activity(self) -> Activity:
         lanes = list(self._state.lanes)
-        self._processes = {lane.where.pid: self._process(lane.where.pid) for lane in lanes}
+        places = {lane.index: lane.where for lane in lanes if not lane.remote}
+        self._processes = {place.pid: self._process(place.pid) for place in places.values()}
         memory, cpu = _usage(self._self)
         return Activity(
             self._state.name, HOST, self._state.worker.pid or 0, clock.SERVER.now(), memory, cpu,
@@ -80,13 +81,14 @@ class Monitor:
             return None
 
     def _lane(self, lane: Lane) -> ProcessActivity:
-        process = self._processes[lane.where.pid]
+        process = None if lane.remote else self._processes[lane.where.pid]
         memory, cpu = _usage(process)
         job, chunk = self._runs(lane)
         since = clock.SERVER.at(lane.since) if job else 0.0
         started = clock.SERVER.at(lane.started) if process else 0.0
         deaths = self._state.lanes.deaths.get(lane.index, 0)
-        return ProcessActivity(lane.index, lane.where.pid, started, memory, cpu, deaths, job, chunk, since)
+        host = lane.where.host if lane.remote else ""
+        return ProcessActivity(lane.index, lane.where.pid, started, memory, cpu, deaths, job, chunk, since, host)
 
     @staticmethod
     def _runs(lane: Lane) -> tuple[str, str | None]:
