@@ -19,10 +19,13 @@ from taskq.errors import DamagedError, OptionError
 from taskq.maps.chunk import check_chunksize
 from taskq.maps.items import Items, check_iterable
 from taskq.maps.job import MapJob
+from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapOptions
-from taskq.maps.producer import push_map
+from taskq.maps.producer import open_map, push_map
+from taskq.maps.terms import Orphan, Terms
 from taskq.payload import codec, signing
 from taskq.payload.function import Function, check_callbacks, for_rq
+from taskq.payload.ranges import COUNTABLE
 from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
@@ -148,6 +151,55 @@ class Queue(rq.Queue):
         check_iterable(iterable, "the second argument of starmap")
         items = Items(iterable, star=True)
         return push_map(self, fn, items, check_chunksize(chunksize), MapOptions.read(options))
+
+    @clear_errors
+    def open_map(
+        self,
+        fn: Any,
+        *,
+        job_id: str | None = None,
+        buffersize: int | None = None,
+        orphan: Orphan = "finish",
+        chunksize: int | None = None,
+        star: bool = False,
+        **options: Any,
+    ) -> OpenMap:
+        """Begin a map whose items come while it runs.
+
+            with queue.open_map(compute) as job:
+                for item in source:
+                    job.put(item)                # a free process has it at once
+            job.get()
+
+        It has ended when it is sealed and all its items have ended. Until then its producer, this program,
+        renews a lease of 30 seconds, by the server's clock, in a thread of its own.
+
+        Args:
+            fn: As for ``map``.
+            job_id: As for ``map``.
+            buffersize: Items that may be unfinished, from 1 on: ``put`` waits while there are more. So producer
+                and server hold a bounded number of them, however many come. None: any number.
+            orphan: What becomes of the map when its producer is gone without having sealed it: ``"finish"``: it
+                is sealed, and ends with the items that were put; or ``"cancel"``. A worker sees to it some 35
+                seconds after the producer was last heard.
+            chunksize: As for ``map``, of what is put with one ``put_many``; items that are put one by one run so.
+            star: Whether ``fn`` is called as ``fn(*item)``.
+            options: As for ``map``.
+
+        Returns:
+            The map's job, with ``put``, ``put_many``, ``seal``; a context manager, which seals it, or cancels it
+            if the block raises.
+
+        Raises:
+            As ``map``.
+        """
+        if isinstance(buffersize, bool) or not (buffersize is None or _is_count(buffersize)):
+            raise OptionError(f"buffersize must be a whole number from 1 on, or None, not {buffersize!r}")
+        if orphan not in ("finish", "cancel"):
+            raise OptionError(f'orphan must be "finish" or "cancel", not {orphan!r}')
+        terms = Terms(orphan=orphan, buffersize=buffersize or 0)
+        read = MapOptions.read({"job_id": job_id, **options})
+        return open_map(self, fn, check_chunksize(chunksize), terms, read, star=bool(star))
 
     def result_list(self, name: str) -> ResultList:
         """A free-standing list in Redis, which may be passed to jobs and appended to by them.
@@ -292,6 +344,10 @@ class Queue(rq.Queue):
         job = super(Queue, bare).create_job(*args, **kwargs)
         job.serializer = self.serializer
         return job
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 1 <= value < COUNTABLE
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.exceptions import TimeoutFormatError
@@ -16,6 +16,8 @@ from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.payload.function import check_callbacks
+
+J = TypeVar("J", bound=MapJob)
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
 LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
@@ -107,7 +109,7 @@ class MapOptions:
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
 
-    def job(self, queue: MapQueue, name: str) -> MapJob:
+    def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.
 
         Raises:
@@ -116,7 +118,7 @@ class MapOptions:
         try:
             self._check()
             timeout = parse_timeout(self.job_timeout)
-            job = MapJob.create(
+            job = kind.create(
                 MAP_PATH,
                 connection=queue.connection,
                 timeout=NO_TIMEOUT if timeout is None else timeout,
@@ -142,5 +144,5 @@ class MapOptions:
         for key, value in job.to_dict().items():  # which pickles meta, now that nothing is written yet
             if not isinstance(value, bytes | str | int | float):
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
-        assert isinstance(job, MapJob)
+        assert isinstance(job, kind)
         return job

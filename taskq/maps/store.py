@@ -232,10 +232,10 @@ class MapStore(MapReader):
             pipe.hlen(k.claims)
             fields, *left = pipe.execute()
         info = read_info(fields)
-        if fields and info.state == "open" and not (info.complete or any(left)):
-            missing = info.total - info.done - info.failed
+        missing = info.items - info.done - info.failed
+        if fields and info.state == "open" and missing > 0 and not any(left):
             raise DamagedError(
-                f"{missing} of {info.total} items are in no chunk any more: {k.pending} was changed"
+                f"{missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
             )
 
     def _is_at_work(self, worker: str) -> bool:

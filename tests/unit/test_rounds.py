@@ -13,7 +13,8 @@ from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.jobs import ending, rounds
 from taskq_workers.service.jobs.rounds import CHECKED, Rounds
 
-OPEN = [b"1", b"open", b"10", b"3", None]
+NO_FEEDER = [None, None]
+OPEN = [b"1", b"open", b"10", b"3", None, *NO_FEEDER]
 
 
 def run_of(name: str, **changes: Any) -> MapRun:
@@ -60,11 +61,11 @@ def test_of_maps_that_rest_a_few_are_looked_at_each_time_and_all_in_turn(
 @pytest.mark.parametrize(
     "reply",
     [
-        [b"1", b"closed", b"10", b"3", None],
-        [b"1", b"open", b"10", b"7", b"3"],
-        [b"2", b"open", b"10", b"3", None],
-        [b"1", b"open", b"ten", b"3", None],
-        [None] * 5,
+        [b"1", b"closed", b"10", b"3", None, *NO_FEEDER],
+        [b"1", b"open", b"10", b"7", b"3", *NO_FEEDER],
+        [b"2", b"open", b"10", b"3", None, *NO_FEEDER],
+        [b"1", b"open", b"ten", b"3", None, *NO_FEEDER],
+        [None] * 7,
         ValueError("WRONGTYPE"),
     ],
 )

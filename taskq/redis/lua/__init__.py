@@ -80,6 +80,9 @@ class Scripts:
         self.given = Operation(connection, "given")
         self.schema = Operation(connection, "schema")
         self.mend = Operation(connection, "mend")
+        self.put = Operation(connection, "put")
+        self.seal = Operation(connection, "seal")
+        self.pick = Operation(connection, "pick")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

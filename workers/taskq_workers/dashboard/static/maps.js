@@ -79,7 +79,8 @@ function update(row, map) {
   bar.children[0].style.width = `${map.total ? (100 * map.done) / map.total : 0}%`;
   bar.children[1].style.width = `${map.total ? (100 * map.failed) / map.total : 0}%`;
   const failed = map.failed ? `, ${count(map.failed)} failed` : "";
-  say(text, `${count(map.done)} of ${count(map.total)} done${failed}, ${percent(map.done + map.failed, map.total)}`);
+  say(text, `${count(map.done)} of ${count(map.total)}${map.sealed ? "" : " so far"} done${failed}, ${percent(map.done + map.failed, map.total)}`);
+  text.title = Object.entries(map.terms).map(([term, value]) => `${term}: ${value}`).join("\n");
   say(speed, map.started ? `${rate(map.rate)}/s` : "–");
   const ended = ENDED.has(map.status);
   say(time.lastChild, map.started ? `started ${clock(map.started, clockNow)}` : "");
