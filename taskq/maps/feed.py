@@ -20,7 +20,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from taskq.errors import MapError, TaskqError
+from taskq.errors import DamagedError, MapError, TaskqError
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
@@ -84,8 +84,8 @@ class Feed:
             self._check()
             first = self.items
             for batch in self._batches(items):
-                self._wait_for_room()
                 self._add(batch)
+                self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             return range(first, self.items)
 
     def _check(self) -> None:
@@ -170,26 +170,27 @@ class Feed:
         k, before = self._store.known, self._there
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         after = chunks[-1].range.end if chunks else before
-        args = [
-            k.incarnation,
-            self._feeder,
-            LEASE,
-            before,
-            after,
-            k.events,
-            keys.NOTES,
-            keys.note(keys.WORK, k.id),
-            *flat,
-        ]
-        state, there, done, failed = self._store.scripts.put([k.hash, k.bodies, k.pending], args)
-        if state != b"open":
-            self._over.set()
-            raise self._unusable(state.decode())
+        note = keys.note(keys.WORK, k.id)
+        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, *flat]
+        state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending], args)
+        self._check_state(state)
+        there, done, failed = map(self._number, numbers)
         if there != after:
             log.warning("the map %s has %d items, and not %d: the server came back as it was before", k.id, there,
                         after, extra={"action": "fed_again", "job": k.id})  # fmt: skip
         self._there, self.ended = there, done + failed
         return bool(there == after)
+
+    def _check_state(self, state: bytes) -> None:
+        if state != b"open":
+            self._over.set()
+            raise self._unusable(state.decode("utf-8", "replace"))
+
+    def _number(self, told: bytes) -> int:
+        try:
+            return int(told)
+        except ValueError as error:
+            raise DamagedError(f"{self._store.keys.hash} says {told[:80]!r} where a number is to stand") from error
 
     def _forget(self) -> None:
         """Drop what the server has had for long enough, or what is too much to be kept."""
@@ -229,12 +230,10 @@ class Feed:
         for _ in range(_TRIES):
             args = [k.incarnation, self._feeder, self.items, seal, k.events, PUBSUB_CHANNEL_TEMPLATE]
             state, there = self._store.scripts.seal([k.hash], args)
-            if state == b"sealed" and there == self.items:
+            if state == b"sealed" and there == b"%d" % self.items:
                 return
-            if state != b"open":
-                self._over.set()
-                raise self._unusable(state.decode())
-            self._there = there
+            self._check_state(state)
+            self._there = self._number(there)
             self._say()
         raise self._lost()
 

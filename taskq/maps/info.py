@@ -43,6 +43,7 @@ class MapInfo:
     written: int = 0  # items, so far
     terms: Terms = NONE
     lease: float = 0.0  # of the producer of an open map: Unix time
+    fed: bool = False  # it has a producer who may add items
     orphaned: bool = False  # it was sealed since its producer was gone
 
     @property
@@ -138,6 +139,7 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         terms=read_terms(text(MapField.TERMS)),
         lease=_seconds(text(MapField.LEASE)),
         orphaned=text(MapField.ORPHANED) == "1",
+        fed=MapField.LEASE.encode() in fields,
     )
 
 
@@ -151,8 +153,10 @@ def check_announcement(job_id: str, info: MapInfo) -> None:
 
     Raises:
         SignatureError: If there is a secret key, and what its hash says is not signed.
-        DamagedError: If it is signed, and says something else now.
+        DamagedError: If it is signed, and says something else now; or if it will never be sealed.
     """
+    if info.announced and not (info.sealed or info.fed or info.orphaned):
+        raise DamagedError(f"the map {job_id} is not sealed, and has no producer: {MapField.LEASE} was deleted")
     if not signing.keyring() or not info.announced:
         return
     if seal_codec(job_id).open(info.seal) != info.announcement:

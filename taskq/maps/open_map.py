@@ -72,10 +72,16 @@ class OpenMap(MapJob):
             Their indexes.
 
         Raises:
-            As ``put``, or whatever the iterable raises: what came before is added then.
+            As ``put``, or whatever the iterable raises: what came before counts as put; ``accepted`` tells how
+                many items that is.
         """
         check_iterable(items, "the argument of put_many")
         return self._feeding.put(items)
+
+    @property
+    def accepted(self) -> int:
+        """How many items were put so far, also while the server can not be reached."""
+        return self._feeding.items
 
     @clear_errors
     def seal(self) -> None:

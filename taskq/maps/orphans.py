@@ -51,7 +51,7 @@ def seal(store: MapStore, info: MapInfo) -> bool:
     signed = seal_codec(k.id).close(replace(info, total=info.written).announcement)
     args = [k.incarnation, "", items, signed, k.events, PUBSUB_CHANNEL_TEMPLATE]
     state, there = store.scripts.seal([k.hash], args)
-    return bool(state == b"sealed" and there == info.written)
+    return bool(state == b"sealed" and there == b"%d" % info.written)
 
 
 def to_cancel(info: MapInfo) -> bool:

@@ -84,7 +84,13 @@ def test_it_is_complete_when_it_is_sealed_and_all_have_ended(any_queue: Queue) -
 def test_a_stock_worker_waits_for_the_seal(any_queue: Queue) -> None:
     job = any_queue.open_map(jobs.square)
     job.put(1)
-    threading.Thread(target=lambda: (wait_until(lambda: job.progress.done == 1), job.put(2), job.seal())).start()
+
+    def feed_on() -> None:
+        with job:
+            wait_until(lambda: job.progress.done == 1)
+            job.put(2)
+
+    threading.Thread(target=feed_on).start()
     drain(any_queue)
     assert job.get(timeout=HANGS) == [1, 4]
     assert job.get_status() == JobStatus.FINISHED
@@ -193,7 +199,7 @@ def test_it_waits_where_too_many_are_unfinished(any_queue: Queue) -> None:
     seen: list[int] = []
 
     def work() -> None:
-        while len(seen) < 40 or not job.store.info().complete:
+        while not job.store.info().complete:
             info = job.store.info()
             seen.append(info.items - info.done)
             for one in claim(job.store, 1):

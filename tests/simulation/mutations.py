@@ -232,4 +232,21 @@ MUTATIONS = (
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),
+    # -- open maps -------------------------------------------------------------------------------------
+    _m(
+        "items that are put a second time are added a second time", 35,
+        (_LUA + "put.lua", "if map[5] == ARGV[4] and #ARGV > 8 then", "if #ARGV > 8 then"),
+    ),
+    _m(
+        "a map is sealed with another number of items than it has", 143,
+        (_LUA + "seal.lua", " or ARGV[3] ~= '' and items ~= ARGV[3]", ""),
+    ),
+    _m(
+        "an open map without a producer is left as it is", 71,
+        (_SERVICE + "jobs/rounds.py", "if goes_on[run] and not run.guest and orphans", "if False and orphans"),
+    ),
+    _m(
+        "a producer forgets what it has put as soon as the server has it", 275,
+        ("taskq/maps/feed.py", "(self._kept[0][0] < old or self._size > most)", "True"),
+    ),
 )  # fmt: skip

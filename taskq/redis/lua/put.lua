@@ -10,14 +10,14 @@
 --       6 channel of the map's events   7 channel of all services   8 the note for them that chunks are pending
 --       9.. range, body, ...
 -- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
--- items, 'other' if somebody else feeds it, else the map's. Nothing was changed unless that is 'open'.
+-- items, 'other' if somebody else feeds it, else the map's. Nothing was changed unless that is 'open'. The numbers are as
+-- they stand there.
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed')
 if map[1] ~= ARGV[1] then
-    return {'', 0, 0, 0}
+    return {'', '', '', ''}
 end
-local before = tonumber(map[5])
-local reply = {map[2], before, tonumber(map[6]), tonumber(map[7])}
+local reply = {map[2], map[5] or '', map[6] or '', map[7] or ''}
 if not map[4] then
     reply[1] = 'sealed'
 elseif map[3] ~= ARGV[2] then
@@ -27,7 +27,7 @@ if reply[1] ~= 'open' then
     return reply
 end
 local waits = redis.call('EXISTS', KEYS[3]) == 1
-if before == tonumber(ARGV[4]) and #ARGV > 8 then
+if map[5] == ARGV[4] and #ARGV > 8 then
     for i = 9, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
         redis.call('RPUSH', KEYS[3], ARGV[i])
@@ -37,7 +37,7 @@ if before == tonumber(ARGV[4]) and #ARGV > 8 then
         redis.call('EXPIRE', KEYS[i], ttl)
     end
     redis.call('HSET', KEYS[1], 'next', ARGV[5])
-    reply[2] = tonumber(ARGV[5])
+    reply[2] = ARGV[5]
     if not waits then
         redis.call('PUBLISH', ARGV[7], ARGV[8])
         redis.call('PUBLISH', ARGV[6], 'progress')

@@ -12,20 +12,21 @@
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed', 'owner')
 if map[1] ~= ARGV[1] then
-    return {'', 0}
+    return {'', ''}
 end
-local items = tonumber(map[5])
+local items, lease = map[5] or '', tonumber(map[4]) or 0
+local ended = (tonumber(map[6]) or 0) + (tonumber(map[7]) or 0)
 if not map[4] then
-    return {'sealed', tonumber(redis.call('HGET', KEYS[1], 'total'))}
+    return {'sealed', redis.call('HGET', KEYS[1], 'total') or ''}
 end
 if ARGV[2] ~= '' and map[3] ~= ARGV[2] then
     return {'other', items}
 end
 local time = redis.call('TIME')
-if ARGV[2] == '' and tonumber(map[4]) > time[1] + time[2] / 1e6 then
+if ARGV[2] == '' and lease > time[1] + time[2] / 1e6 then
     return {'fed', items}
 end
-if map[2] ~= 'open' or ARGV[3] ~= '' and items ~= tonumber(ARGV[3]) then
+if map[2] ~= 'open' or ARGV[3] ~= '' and items ~= ARGV[3] then
     return {map[2], items}
 end
 if ARGV[2] == '' then
@@ -37,7 +38,7 @@ if ARGV[3] == '' then
 end
 redis.call('HSET', KEYS[1], 'total', ARGV[3], 'seal', ARGV[4])
 redis.call('PUBLISH', ARGV[5], 'progress')
-if map[8] and map[6] + map[7] >= items then
+if map[8] and ended >= tonumber(ARGV[3]) then
     redis.call('PUBLISH', (string.gsub(ARGV[6], '%%s', (string.gsub(map[8], '%%', '%%%%')))),
         '{"command": "taskq-complete"}') -- as who commits the last chunk does
 end
