@@ -19,6 +19,7 @@ from taskq.errors import DamagedError, OptionError
 from taskq.maps.chunk import check_chunksize
 from taskq.maps.items import Items, check_iterable
 from taskq.maps.job import MapJob
+from taskq.maps.lazy import Flow, Lazy
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapOptions
 from taskq.maps.producer import open_map, push_map
@@ -42,6 +43,9 @@ _OBJECTS = (
     ("repeat", "times", "Repeat(times=3)"),
     ("rate_limit", "concurrency", "RateLimit('name', concurrency=2)"),
 )  # option, what RQ takes from it, how one is made
+
+
+_LAZY = {"item_timeout", "weight", "meta", "description", "at_front"}  # options of ``imap``
 
 
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
@@ -200,6 +204,72 @@ class Queue(rq.Queue):
         terms = Terms(orphan=orphan, buffersize=buffersize or 0)
         read = MapOptions.read({"job_id": job_id, **options})
         return open_map(self, fn, check_chunksize(chunksize), terms, read, star=bool(star))
+
+    def imap(
+        self,
+        fn: Any,
+        iterable: Iterable[Any],
+        *,
+        buffersize: int = 1000,
+        chunksize: int | None = None,
+        star: bool = False,
+        **options: Any,
+    ) -> Lazy:
+        """As ``Pool.imap``: an iterator over the results in the order of the items, which are read meanwhile.
+
+            for value in queue.imap(compute, endless()):
+                ...
+
+        The iterable is read in a thread, and may be endless. An item that fails raises its error in its place; the
+        next ``next`` goes on behind it. What the iterable itself raises comes after the results of what it gave.
+
+        Args:
+            fn: As for ``map``.
+            iterable: The items.
+            buffersize: Items that may have been read, and whose results are not taken yet; from 1 on.
+            chunksize: As for ``map``. None: taskq picks it, of what has come together.
+            star: Whether ``fn`` is called as ``fn(*item)``.
+            options: ``item_timeout``, ``weight``, ``meta``, ``description`` and ``at_front`` as for ``map``.
+
+        Returns:
+            The iterator. It is a context manager, and has ``close()``: nothing is left on the server then, nor
+            when it is at its end, or collected as garbage. If this program dies, a worker cancels what is left.
+
+        Raises:
+            OptionError: If an option is unknown or unusable, or something is not iterable.
+        """
+        return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=True)
+
+    def imap_unordered(
+        self,
+        fn: Any,
+        iterable: Iterable[Any],
+        *,
+        buffersize: int = 1000,
+        chunksize: int | None = None,
+        star: bool = False,
+        **options: Any,
+    ) -> Lazy:
+        """As ``imap``, with the results as they come."""
+        return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=False)
+
+    def _lazy(
+        self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: dict[str, Any], *,
+        star: bool, in_order: bool,
+    ) -> Lazy:  # fmt: skip
+        check_iterable(iterable, "the second argument of imap")
+        if isinstance(buffersize, bool) or not _is_count(buffersize):
+            raise OptionError(f"buffersize must be a whole number from 1 on, not {buffersize!r}")
+        if unusable := sorted(set(options) - _LAZY):
+            raise OptionError(f"imap has no option {unusable[0]}; there are {', '.join(sorted(_LAZY))}")
+        function = Function.of(fn)
+        MapOptions.read(options).job(self, function.name, OpenMap)  # only to see that it can be made
+        size = check_chunksize(chunksize)
+
+        def opens() -> OpenMap:
+            return self.open_map(fn, orphan="cancel", chunksize=size, star=star, **options)
+
+        return Lazy(Flow(opens, iterable, buffersize, in_order=in_order), self.connection)
 
     def result_list(self, name: str) -> ResultList:
         """A free-standing list in Redis, which may be passed to jobs and appended to by them.

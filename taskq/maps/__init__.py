@@ -10,6 +10,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     producer    writing a map, and making all of it visible at once
     draft       a map that is being written
     open_map    ``OpenMap``, whose items come while it runs
+    lazy        ``imap``: a row of open maps
     feed        what its producer says to the server
     orphans     what becomes of it when its producer is gone
     fits        whether the server takes what is to be written

@@ -94,9 +94,17 @@ class OpenMap(MapJob):
 
     def cancel(self, *args: Any, **options: Any) -> dict[str, list[str]]:
         """As ``MapJob.cancel``; nothing more can be put."""
+        self.give_up()
+        return super().cancel(*args, **options)
+
+    def give_up(self) -> None:
+        """Say nothing more to the server: what becomes of it is seen to otherwise."""
         if self._feed is not None:
             self._feed.give_up()
-        return super().cancel(*args, **options)
+
+    def early_end(self, info: MapInfo) -> MapError:
+        """Why it has ended before it was complete."""
+        return self._early_end(info)
 
     def __enter__(self) -> Self:
         return self
