@@ -212,7 +212,7 @@ class MapJob(Controlled):
         if errors == "raise" and end.errors:
             raise DamagedError(f"{self.store.keys.errors} holds records, and the map's hash tells of none")
         if not info.complete:
-            raise self._early_end(info) if self.ready() else GoesOnError
+            raise self._early_end(info)
         self._check_whole(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
@@ -322,15 +322,20 @@ class MapJob(Controlled):
             # A loop would take these two for its regular end.
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
-            if not self.ready():
-                raise GoesOnError
             return self._early_end(info)
         with self._undisturbed():
             self._completed.prove(info)
         return IndexError(f"the map has {info.done} results")
 
     def _early_end(self, info: MapInfo) -> MapError:
-        status = self.status_now()
+        """How a map has ended that is not complete.
+
+        Raises:
+            GoesOnError: If it has not.
+        """
+        status = self.status_now()  # asked once: a server that comes back as it was may say something else then
+        if status is not None and status not in ENDED:
+            raise GoesOnError
         if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.items} items done")
         latest = self.latest_result()

@@ -9,11 +9,12 @@ from typing import Any, Self
 
 from rq.exceptions import InvalidJobOperation
 
-from taskq.errors import MapError, OptionError, ResultsGoneError
+from taskq.errors import MapError, MapFailedError, OptionError, ResultsGoneError
 from taskq.maps.feed import Feed
 from taskq.maps.info import MapInfo
 from taskq.maps.items import check_iterable
 from taskq.maps.job import MapJob
+from taskq.maps.outage import GoesOnError
 from taskq.redis import schema
 from taskq.redis.patience import clear_errors
 
@@ -103,8 +104,11 @@ class OpenMap(MapJob):
             self._feed.give_up()
 
     def early_end(self, info: MapInfo) -> MapError:
-        """Why it has ended before it was complete."""
-        return self._early_end(info)
+        """Why it has ended before it was complete; or was closed, if its end is not on record yet."""
+        try:
+            return self._early_end(info)
+        except GoesOnError:
+            return MapFailedError(f"the map {self.id} was closed with {info.done} of {info.items} items done")
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +136,7 @@ class OpenMap(MapJob):
             )
         if state in ("sealed", "other"):
             return MapError(f"the map {self.id} is sealed: it takes no more items")
-        return self._lost() if state == "writing" else self._early_end(info)
+        return self._lost() if state == "writing" else self.early_end(info)
 
     def _check_whole(self, info: MapInfo) -> None:
         """See that it has all items that were put: the server may have come back as it was before some of them.

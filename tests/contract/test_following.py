@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rq.job import JobStatus
 
-from taskq import DamagedError, Queue, ResultsGoneError
+from taskq import DamagedError, MapJob, Queue, ResultsGoneError
 from taskq.maps import spans_read
 from taskq.maps.arrivals import Arrivals
 from taskq.testing import drain
@@ -109,6 +110,16 @@ def test_a_push_that_the_server_has_lost_is_not_followed_as_if_it_were_an_empty_
     any_queue.connection.delete(job.key)
     with pytest.raises(ResultsGoneError, match="Push it again"):
         Following(values=True).run(job)
+
+
+def test_an_end_that_the_server_has_forgotten_is_not_taken_for_one(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = any_queue.map(jobs.square, range(4))
+    monkeypatch.setattr(MapJob, "ready", lambda _job: True)  # when it was asked
+    monkeypatch.setattr(MapJob, "status_now", lambda _job: JobStatus.STARTED)
+    assert Following(values=True).run(job) == exits.ENDED_EARLY
+    assert "the map goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("in_order", [True, False])

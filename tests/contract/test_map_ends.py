@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -9,10 +11,11 @@ from unittest.mock import Mock
 import pytest
 from rq.job import JobStatus
 
-from taskq import MapJob, Queue
+from taskq import MapCanceledError, MapJob, Queue
 from taskq.maps.store import MapStore
 from taskq_workers.service.jobs import ending
 from tests import jobs
+from tests.waiting import HANGS
 
 NAME = "worker"
 _REST: dict[str, Any] = {"summary": None, "execution": None, "called": None, "stopped": False}
@@ -52,3 +55,16 @@ def test_a_map_that_another_has_closed_is_ended(any_queue: Queue) -> None:
     ending.end_map(state, run)
     assert run.closed == "closed"
     state.drop.assert_called_once_with(run)
+
+
+@pytest.mark.parametrize("read", [lambda job: job.get(timeout=HANGS), list], ids=["get", "iteration"])
+def test_an_end_that_the_server_forgets_while_it_is_told_is_no_failure(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, read: Callable[[MapJob], Any]
+) -> None:
+    job = any_queue.map(jobs.square, range(3))
+    for number in range(3):
+        told = itertools.count()
+        monkeypatch.setattr(MapJob, "status_now", lambda _job, told=told, number=number: (
+            JobStatus.QUEUED if next(told) == number else JobStatus.CANCELED))  # fmt: skip
+        with pytest.raises(MapCanceledError):
+            read(job)

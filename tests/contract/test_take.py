@@ -98,3 +98,22 @@ def test_no_more_maps_of_a_queue_are_taken_than_it_may_have(any_queue: Queue, ma
         pushed[0][: maps_of[0]] + behind[:1] * (maps_of[0] >= 2),
         pushed[1][: maps_of[1]] + behind[1:] * (maps_of[1] >= 2),
     ]
+
+
+@pytest.mark.parametrize("jobs_of", [(True, True), (True, False), (False, True), (False, False)])
+def test_maps_at_the_front_are_taken_also_where_no_jobs_are(any_queue: Queue, jobs_of: tuple[bool, bool]) -> None:
+    other = Queue("other", connection=any_queue.connection)
+    queues = (any_queue, other)
+    pushed = [[queue.map(jobs.square, range(2)).id, queue.enqueue(jobs.square, 3).id] for queue in queues]
+    behind = [queue.map(jobs.square, range(2)).id for queue in queues]
+    worker = RQWorker([queue.name for queue in queues], "worker", any_queue.connection)
+    scripts = Scripts(any_queue.connection)
+    with any_queue.connection.pipeline() as pipe:
+        scripts.take.load()
+        short_path.queue_take(
+            pipe, scripts, worker, worker.queues, "0" * 24, room=9, maps=9, jobs_of=jobs_of, most=18
+        )
+        [[_left, *found]] = pipe.execute()
+    for number, jobs_too in enumerate(jobs_of):
+        taken = [job_id.decode() for queue, job_id, *_ in found if queue == number]
+        assert taken == ([*pushed[number], behind[number]] if jobs_too else pushed[number][:1])

@@ -228,7 +228,7 @@ MUTATIONS = (
         ("taskq/maps/waiting.py", "until = time.monotonic() + look_again", "until = time.monotonic() + 3600.0"),
     ),
     _m(
-        "RQ's cleaning takes what is held for abandoned", 426,
+        "RQ's cleaning takes what is held for abandoned", 700,
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),

@@ -19,6 +19,7 @@ from taskq.errors import DuplicateJobError, MapError, ServerError, TaskqError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
+from taskq.maps.outage import GoesOnError
 from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
 from taskq.payload import codec
@@ -239,6 +240,12 @@ def _each(world: Any, job: MapJob, push: Push) -> list[Any]:
 
 def _follow(world: Any, job: MapJob, push: Push, *, in_order: bool = True) -> list[Any]:
     """As ``taskq attach``: results and failures, as they come."""
+    while True:
+        with suppress(GoesOnError):  # it says so, and is begun again
+            return _followed(job, push, in_order=in_order)
+
+
+def _followed(job: MapJob, push: Push, *, in_order: bool) -> list[Any]:
     told: list[Arrival] = []
     reading = Arrivals(job.store, in_order=in_order)
     with Events(job.connection, job.store.keys) as events:

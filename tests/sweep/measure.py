@@ -12,7 +12,8 @@ from tests.sweep.mixes import Mix
 from tests.waiting import HANGS, wait_until
 
 ITEMS = 20_000  # of all maps together, at most
-MIDDLE = 2.0  # seconds after which the newcomers come
+BEGINNING = 0.5  # seconds until all maps are known to all services
+MIDDLE = 2.0  # seconds after that, after which the newcomers come
 SPREAD = 0.1  # by which equal maps may differ, of what they have got
 ENOUGH = 40  # chunks of a map, after which that can be said
 MARGIN = (0.3, 1.0)  # seconds which a newcomer may wait beside the shortest of what runs: one service, several
@@ -26,7 +27,7 @@ class Seen:
         job: Seconds until the no-op job had ended.
         small: Seconds until the first item of the small map had ended.
         between: Items of the maps that ended meanwhile.
-        least: Items that the map has got which has got the least, when both were through.
+        least: Items that the map has got in the middle which has got the least.
         most: Of the one that has got the most.
     """
 
@@ -47,13 +48,16 @@ def measure(connection: Any, mix: Mix, processes: int) -> Seen:
     """
     low = Queue("low", connection=connection)
     queue = Queue("high" if mix.before else "low", connection=connection)
-    needed = int(6 * MIDDLE * processes / mix.seconds / mix.maps) + 2 * processes
+    needed = int(6 * (BEGINNING + MIDDLE) * processes / mix.seconds / mix.maps) + 2 * processes
     items = [mix.seconds] * max(4, min(needed, ITEMS // mix.maps))
     maps = [low.map(jobs.nap, items, chunksize=mix.chunksize) for _ in range(mix.maps)]
     try:
         wait_until(lambda: any(_done(maps)))
-        time.sleep(MIDDLE)  # what runs is to be in its middle, not in its beginning
-        return _newcomers(queue, maps)
+        time.sleep(BEGINNING)
+        before = _done(maps)
+        time.sleep(MIDDLE)
+        got = [now - then for then, now in zip(before, _done(maps), strict=True)]
+        return Seen(*_newcomers(queue, maps), min(got), max(got))
     finally:
         for one in maps:
             if not one.ready():
@@ -61,7 +65,7 @@ def measure(connection: Any, mix: Mix, processes: int) -> Seen:
         wait_until(lambda: not connection.keys("taskq:held:*"), "the worker has nothing to do")
 
 
-def _newcomers(queue: Queue, maps: list[MapJob]) -> Seen:
+def _newcomers(queue: Queue, maps: list[MapJob]) -> tuple[float, float, int]:
     before, began = sum(_done(maps)), time.monotonic()
     job = queue.enqueue(jobs.square, 3)
     small = queue.map(jobs.square, range(4), chunksize=1)
@@ -70,7 +74,7 @@ def _newcomers(queue: Queue, maps: list[MapJob]) -> Seen:
     wait_until(lambda: small.progress.done)
     through, done = time.monotonic() - began, _done(maps)
     small.get(timeout=HANGS)
-    return Seen(waited, through, sum(done) - before, min(done), max(done))
+    return waited, through, sum(done) - before
 
 
 def _done(maps: list[MapJob]) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskq_workers.service.core.policy import CREDIT, EARNED, Offer, Policy
+from taskq_workers.service.core.policy import CREDIT, TOGETHER, Offer, Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 
 SECONDS = st.sampled_from([0.1, 0.2, 0.3, 0.5, 1.0, 3.0])
@@ -119,16 +119,23 @@ def test_a_queue_before_another_gets_every_process(low: Sequence[float], process
 
 
 @few
-@given(st.lists(SECONDS, min_size=1, max_size=64), st.integers(1, 4), st.floats(0.0, 60.0))
+@given(st.lists(SECONDS, min_size=1, max_size=64), st.integers(1, 4), st.floats(TOGETHER + 0.01, 60.0))
 def test_a_newcomer_gets_the_next_process(seconds: Sequence[float], processes: int, moment: float) -> None:
+    """Whatever came before, however many of it have not had anything yet."""
     sources = {f"m{n}": ("low", one, 1.0, MANY) for n, one in enumerate(seconds)}
-    came = (
-        moment + (CREDIT + processes * max(seconds)) / EARNED + 2 * max(seconds)
-    )  # the credit of those that came together is earned again
-    mix = Mix({**sources, "new": ("low", 0.001, 1.0, 1)}, processes, came={"new": came})
-    mix.run(until=came + 3 * max(seconds))
-    begun = [name for moment, name in mix.began if moment > came]
-    assert begun.index("new") <= 0 if "new" in begun else mix.first("new") == came
+    mix = Mix({**sources, "new": ("low", 0.001, 1.0, 3)}, processes, came={"new": moment})
+    mix.run(until=moment + 3 * max(seconds))
+    assert next(name for at, name in mix.began if at >= moment) == "new"
+
+
+@few
+@given(st.lists(SECONDS, min_size=1, max_size=64), st.integers(1, 4))
+def test_those_that_came_together_go_in_their_order(seconds: Sequence[float], processes: int) -> None:
+    sources = {f"m{n}": ("low", one, 1.0, MANY) for n, one in enumerate(seconds)}
+    mix = Mix(sources, processes)
+    mix.run(until=70 * max(seconds))
+    first = [*dict.fromkeys(name for _moment, name in mix.began)]
+    assert first == [*mix.sources]
 
 
 @few
@@ -144,6 +151,15 @@ def test_a_stream_of_newcomers_starves_nobody(count: int, old: float, new: float
     everybody = sum(mix.time.values())
     for name in sources:  # as its share would be if all of them were there all the time
         assert mix.time[name] >= everybody / len(mix.sources) - old - new
+
+
+def test_what_was_had_before_those_who_are_gone_is_nobodys_debt() -> None:
+    gone = {"old": ("low", 0.1, 1.0, 30), "long": ("low", 20.0, 1.0, 1)}
+    maps = {f"m{n}": ("low", 2.0, 1.0, 9) for n in range(9)}
+    came = {"long": 1.0, "new": 51.0, **dict.fromkeys(maps, 50.0)}
+    mix = Mix({**gone, **maps, "new": ("low", 0.001, 1.0, 1)}, came=came)
+    mix.run(until=60.0)
+    assert mix.first("new") == 52.0
 
 
 def test_nobody_waits_for_ever_behind_newcomers() -> None:

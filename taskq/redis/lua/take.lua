@@ -12,7 +12,7 @@
 -- KEYS  1 rq:suspended   2 taskq:leases   3 rq:worker:{name}   4 rq:worker:{name}:executions   5 taskq:held:{name}
 --       6.. for each queue: rq:queue:{name}, rq:queue:{name}:intermediate, rq:wip:{name}
 --       after that of a fetcher: taskq:fetched:{worker}:{name}, which it has just moved an id to
--- ARGV  1 worker name   2 how many to take at most, besides what was moved
+-- ARGV  1 worker name   2 how many jobs to take at most, besides what was moved; maps at the front are taken without
 --       3 "1": one of each queue in turn; else all of the first, ...   4 "1": begin the simple ones
 --       5 "1": it comes from a fetcher, for whom an id was just moved   6 seconds of RQ's monitoring
 --       7, 8, 9 what RQ's keys begin with: of jobs, of executions, of a job's list of executions
@@ -20,7 +20,8 @@
 --       11 seconds for which a heartbeat may be late
 --       12 how many maps to take at most: they don't count as jobs, for they need no process
 --       13 how many jobs and maps to take at most
---       14.. for each queue: "stage queue", which is noted of what is begun; how many maps to take of it at most
+--       14.. for each queue: "stage queue", which is noted of what is begun; how many maps to take of it at most;
+--       "1": jobs, too, else only those maps before which no job waits
 -- Returns an empty list if there was no job. Else how many are left in the queues, and of each job {number of the
 -- queue, job id, execution id, Unix time of its beginning, {field, value, ...}}, without the last three if it was not
 -- begun. That time, as all that is written, is the server's. What no job can have as its id (RQ's rule) is in no list
@@ -116,7 +117,7 @@ local function begin(number, id)
     local timeout = tonumber(fields['timeout']) or 0
     local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + grace
     longest = math.max(longest, ttl)
-    redis.call('HSET', KEYS[5], name, ARGV[14 + 2 * number])
+    redis.call('HSET', KEYS[5], name, ARGV[14 + 3 * number])
     redis.call('HSET', ARGV[8] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
         'worker_name', worker)
     redis.call('EXPIRE', ARGV[8] .. name, ttl)
@@ -142,23 +143,26 @@ end
 local left, maps, most, found = tonumber(ARGV[2]), tonumber(ARGV[12]), tonumber(ARGV[13]), nil
 local room = {} -- for more maps, of each queue
 for number = 0, (queues - 6) / 3 do
-    room[number] = tonumber(ARGV[15 + 2 * number])
+    room[number] = tonumber(ARGV[15 + 3 * number])
 end
 
-local function is_map_at_the_front(queue)
+-- What is behind the one at the front waits as long as that; other queues don't.
+local function is_wanted(queue, number)
+    local jobs = left > 0 and ARGV[16 + 3 * number] == '1'
+    if jobs and room[number] > 0 then
+        return true
+    end
     local id = redis.call('LINDEX', queue, 0)
     local kind = id and redis.pcall('HGET', ARGV[7] .. id, 'taskq')
-    return type(kind) == 'string' and string.sub(kind, 1, 3) == 'map'
+    local is_map = type(kind) == 'string' and string.sub(kind, 1, 3) == 'map'
+    return is_map and room[number] > 0 or not is_map and jobs
 end
 
 repeat
     found = false
     for i = 6, queues, 3 do
         local number = (i - 6) / 3
-        while left > 0 and maps > 0 and most > 0 do
-            if room[number] <= 0 and is_map_at_the_front(KEYS[i]) then
-                break -- what is behind it waits as long; other queues don't
-            end
+        while maps > 0 and most > 0 and is_wanted(KEYS[i], number) do
             local id = redis.call('LMOVE', KEYS[i], KEYS[i + 1], 'LEFT', 'RIGHT')
             if not id then
                 break
@@ -174,7 +178,7 @@ repeat
             end
         end
     end
-until not found or ARGV[3] ~= '1' or left == 0 or maps == 0 or most == 0
+until not found or ARGV[3] ~= '1' or maps == 0 or most == 0
 
 if begun > 0 then
     redis.call('ZADD', KEYS[2], 'NX', 0, worker) -- so that somebody looks after them, if we were given up for dead

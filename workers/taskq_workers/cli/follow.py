@@ -17,7 +17,9 @@ from taskq.errors import ItemError, ResultsGoneError
 from taskq.maps import doubts
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
+from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
+from taskq.maps.outage import GoesOnError
 from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure
@@ -124,9 +126,8 @@ class Following:
         info = job.store.info()
         if not info.announced:
             raise job._lost()  # noqa: SLF001 - as below
-        if not info.complete and job.ready():
-            say(f"taskq: {job._early_end(info)}")  # noqa: SLF001 - one wording for all
-            return exits.ENDED_EARLY
+        if not info.complete and (self.wait or job.ready()):
+            return _ended_early(job, info)
         if info.complete:
             prove(job.store)  # else there may have been fewer lines than items, and nobody would know
         if info.failed:
@@ -139,6 +140,15 @@ class Following:
             say(f"taskq: every item has its result, but the map failed: {info.reason}")
             return exits.ITEMS_FAILED
         return exits.ITEMS_FAILED if self._unread else exits.OK
+
+
+def _ended_early(job: MapJob, info: MapInfo) -> int:
+    try:
+        say(f"taskq: {job._early_end(info)}")  # noqa: SLF001 - one wording for all
+    except GoesOnError:
+        say(f"taskq: the server came back as it was before the map {job.id} had ended, and the map goes on")
+        _say_how_to_come_back(job)
+    return exits.ENDED_EARLY
 
 
 def _waits_for_another_try(job: MapJob) -> bool:

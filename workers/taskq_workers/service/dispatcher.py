@@ -253,6 +253,8 @@ class Dispatcher:
             feeding.top_up(self.state, hold=True)
         if exchange.begun or exchange.others:
             self._ask = self._fetching.settle() or not exchange.empty
+        if exchange.news:
+            offers.note(self.state)  # before another gets the process that it came for
 
     def _idle(self) -> bool:
         """Whether nothing is left of what was begun. Remembers since when."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,6 +39,7 @@ class Exchange:
         others: Job ids that were taken, and are to be begun by the caller, on the long path.
         begun: Whether plain jobs were begun.
         empty: The queues were asked and hold nothing more, as far as this service may know.
+        news: What waits in the queues is not what it was taken for.
     """
 
     state: State
@@ -46,7 +47,8 @@ class Exchange:
     others: list[tuple[rq.Queue, str]] = field(default_factory=list)
     begun: bool = False
     empty: bool = False
-    _takes: tuple[list[rq.Queue], int] = field(default=([], 0), init=False)
+    news: bool = False
+    _takes: planning.Takes = field(default=planning.Takes(), init=False)
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -56,7 +58,7 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
-        self._takes = planning.takes(state) if self.ask else ([], 0)
+        self._takes = planning.takes(state) if self.ask else planning.Takes()
         if self.ask and state.polls:
             self.empty = not state.jobs_waiting
         with state.connection.pipeline(transaction=False) as pipe:
@@ -197,7 +199,7 @@ class Exchange:
         if quarantine.is_secluded(self.state):
             return []
         handlers: list[Handler] = []
-        for run, count in planning.claims(self.state, beside_jobs=bool(self._takes[1])):
+        for run, count in planning.claims(self.state, beside_jobs=bool(self._takes.room)):
             if count > 0:
                 run.store.claim(self.state.name, count, pipe)
                 run.looked = time.monotonic()
@@ -249,32 +251,34 @@ class Exchange:
     # -- taking jobs -----------------------------------------------------------------------------------
 
     def _queue_take(self, pipe: Any) -> list[Handler]:
-        state, (queues, room) = self.state, self._takes
-        if not room:
+        state, (queues, jobs, room) = self.state, self._takes
+        if not queues:
             return []
         maps, maps_of = planning.maps(state, queues)
         short_path.queue_take(
             pipe, state.scripts, state.worker, queues, short_path.new_ticket(),
-            room=room, maps=maps, maps_of=maps_of, most=min(state.allowance, room + maps),
+            room=room, maps=maps, maps_of=maps_of, jobs_of=jobs, most=min(state.allowance, room + maps),
             alternates=state.order.alternates,
         )  # fmt: skip
         return [(None, partial(self._taken, queues), None)]
 
-    def _taken(self, queues: list[rq.Queue], reply: list[Any] | int) -> None:
+    def _taken(self, queues: Sequence[rq.Queue], reply: list[Any] | int) -> None:
         state = self.state
         state.suspended = isinstance(reply, int)
         if isinstance(reply, int):
             return
         begun, self.others = short_path.read_take(state, queues, reply)
-        self.empty = not reply or reply[0] == 0
+        self.empty = reply[0] == 0 if reply else all(self._takes.jobs)
         self.begun = bool(begun)
         state.begin(begun)
         for queue, _job_id in self.others:
             state.order.took(queue.name)
-        if state.polls:
+        known = len(state.jobs_waiting)
+        if known:
             self._count(queues, [*(job.queue for job in begun), *(queue for queue, _job_id in self.others)])
+        self.news = bool(reply) or len(state.jobs_waiting) != known
 
-    def _count(self, asked: list[rq.Queue], taken: list[rq.Queue]) -> None:
+    def _count(self, asked: Sequence[rq.Queue], taken: list[rq.Queue]) -> None:
         """Keep up what waits in which queue, until it is looked at again."""
         waiting = self.state.jobs_waiting
         for queue in asked if self.empty else taken:

@@ -104,7 +104,7 @@ class Fetcher(threading.Thread):
         with self._connection.pipeline(transaction=False) as pipe:
             if not self._look:
                 pipe.blmove(self._queue.key, key, BLOCK)
-            short_path.queue_take(pipe, self._scripts, self._worker, [self._queue], ticket, fetched=True)
+            short_path.queue_take(pipe, self._scripts, self._worker, [self._queue], ticket, maps=0, fetched=True)
             *moved, reply = pipe.execute(raise_on_error=False)
         self._look = False
         if isinstance(reply, NoScriptError):  # the server was restarted; nothing was begun

@@ -9,6 +9,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import rq
 
@@ -106,19 +107,33 @@ def _is_short(lane: Lane) -> bool:
 # -- jobs --------------------------------------------------------------------------------------------
 
 
-def takes(state: State) -> tuple[list[rq.Queue], int]:
-    """From which queues to take jobs, in this order, and how many in all."""
-    room = _room(state)
-    queues = _before_maps(state) if room > 0 else []
-    if state.polls:  # then they were looked at just now, and only those are asked in which jobs wait
-        queues = [queue for queue in queues if state.jobs_waiting.get(queue.name)]
-    return (queues, room) if queues else ([], 0)
+class Takes(NamedTuple):
+    """What to take.
+
+    Args:
+        queues: From which queues, in this order.
+        jobs: Whether jobs of each of them; else only the maps at its front, which need no process.
+        room: How many jobs in all.
+    """
+
+    queues: Sequence[rq.Queue] = ()
+    jobs: Sequence[bool] = ()
+    room: int = 0
+
+
+def takes(state: State) -> Takes:
+    """What to take from the queues now."""
+    if state.stopping or state.lanes.trouble or quarantine.is_secluded(state):
+        return Takes()
+    room = max(0, _room(state))
+    asked = _before_maps(state)
+    if state.polls or not room:  # then only those of which it is known that something waits there
+        asked = [(queue, jobs and room > 0) for queue, jobs in asked if state.jobs_waiting.get(queue.name)]
+    return Takes([queue for queue, _jobs in asked], [jobs for _queue, jobs in asked], room) if asked else Takes()
 
 
 def _room(state: State) -> int:
     """How many jobs to take: one for each free process, or for the next one that is; short ones ahead of need."""
-    if state.stopping or state.lanes.trouble or quarantine.is_secluded(state):
-        return 0
     waiting = state.waiting
     if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
         seconds, most = short_path.AHEAD
@@ -141,19 +156,22 @@ def maps(state: State, queues: Sequence[rq.Queue]) -> tuple[int, list[int]]:
     return max(1, min(MAPS, state.allowance)), room
 
 
-def _before_maps(state: State) -> list[rq.Queue]:
-    """The queues whose plain jobs come before what is known of maps, in the order in which they are asked."""
+def _before_maps(state: State) -> list[tuple[rq.Queue, bool]]:
+    """The queues that come before what is known of maps, or with it, in the order in which they are asked.
+
+    With each, whether a plain job of it would come before its maps. A new map is to be known in any case, for it
+    may be the next one.
+    """
     maps: dict[str, list[Offer]] = {}
     for offer in offers.known(state):
         if not isinstance(offer.source, str):
             maps.setdefault(offer.queue, []).append(offer)
     if not maps:
-        return state.ordered
-    queues = []
+        return [(queue, True) for queue in state.ordered]
+    asked = []
     for queue in state.ordered:
         of_queue = maps.get(queue.name)
-        if of_queue is None or offers.jobs_are_next(state, queue.name, of_queue):
-            queues.append(queue)
+        asked.append((queue, of_queue is None or offers.jobs_are_next(state, queue.name, of_queue)))
         if of_queue and not state.order.alternates:
             break
-    return queues
+    return asked

@@ -128,12 +128,13 @@ def queue_take(
     pipe: Any,
     scripts: Scripts,
     worker: RQWorker,
-    queues: list[rq.Queue],
+    queues: Sequence[rq.Queue],
     ticket: str,
     *,
     room: int = 0,
     maps: int = 1,
     maps_of: Sequence[int] = (),
+    jobs_of: Sequence[bool] = (),
     most: int = 1,
     alternates: bool = False,
     fetched: bool = False,
@@ -147,8 +148,10 @@ def queue_take(
         queues: In the order in which they are asked.
         ticket: From ``new_ticket``.
         room: See above.
-        maps: How many maps to take besides at most, for they need no process; at least 1.
+        maps: How many maps to take besides at most, for they need no process; 0: nothing but what was moved.
         maps_of: How many of each queue; as many, if nothing is said.
+        jobs_of: Whether each queue is asked for jobs, too, or only for the maps at its front; for jobs, if nothing
+            is said.
         most: How many jobs and maps in all.
         alternates: Whether the queues take turns.
         fetched: It is for the fetcher of the only queue.
@@ -165,8 +168,9 @@ def queue_take(
             worker.name, room, int(alternates), int(_allowed(worker)), int(fetched),
             worker.job_monitoring_interval, prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS, ticket,
             worker.heartbeat_grace, maps, most,
-            *(text for queue, most in zip(queues, maps_of or [maps] * len(queues), strict=True)
-              for text in (f"{holdings.BEGUN} {queue.name}", most)),
+            *(text for queue, most, jobs in zip(queues, maps_of or [maps] * len(queues),
+                                                jobs_of or [True] * len(queues), strict=True)
+              for text in (f"{holdings.BEGUN} {queue.name}", most, int(jobs))),
         ],
         pipe,
     )  # fmt: skip
@@ -178,7 +182,7 @@ def _allowed(worker: RQWorker) -> bool:
 
 
 def read_take(
-    state: State, queues: list[rq.Queue], reply: list[Any]
+    state: State, queues: Sequence[rq.Queue], reply: list[Any]
 ) -> tuple[list[QuickJob], list[tuple[rq.Queue, str]]]:
     """What was begun, and what is still to be begun by RQ's own code."""
     begun, others = [], []
