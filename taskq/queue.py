@@ -45,7 +45,7 @@ _OBJECTS = (
 )  # option, what RQ takes from it, how one is made
 
 
-_LAZY = {"item_timeout", "weight", "meta", "description", "at_front"}  # options of ``imap``
+_LAZY = {"item_timeout", "weight", "max_failures", "meta", "description", "at_front"}  # options of ``imap``
 
 
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
@@ -124,7 +124,9 @@ class Queue(rq.Queue):
                 the server takes less in one command), or 262,144 items.
             options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
                 fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
-                the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), and RQ's own job
+                the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
+                (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
+                starts then; 0: with the first; default: all are tried), and RQ's own job
                 options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
@@ -229,7 +231,8 @@ class Queue(rq.Queue):
             buffersize: Items that may have been read, and whose results are not taken yet; from 1 on.
             chunksize: As for ``map``. None: taskq picks it, of what has come together.
             star: Whether ``fn`` is called as ``fn(*item)``.
-            options: ``item_timeout``, ``weight``, ``meta``, ``description`` and ``at_front`` as for ``map``.
+            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front`` and ``max_failures`` (of
+                each of the maps behind it) as for ``map``.
 
         Returns:
             The iterator. It is a context manager, and has ``close()``: nothing is left on the server then, nor

@@ -27,10 +27,10 @@ from taskq.maps.job import ENDED, MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
 from taskq.maps.store import MapStore, function_codec
-from taskq.maps.terms import Terms
+from taskq.maps.terms import NONE, Terms
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
-from taskq.redis import once, services
+from taskq.redis import once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
 from taskq.views import tracing
@@ -51,6 +51,8 @@ def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, 
     job = options.job(queue, function.name, MapJob)
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, star=items.star)
+        if MapField.TERMS in fields:
+            job.schema = schema.TERMS  # who does not know them keeps away
         if context:
             fields[MapField.TRACE] = context
         _push(queue, job, function, items, chunksize, options, fields)
@@ -99,8 +101,8 @@ def open_map(
     function, feeder = Function.of(target), os.urandom(12).hex()
     job = options.job(queue, function.name, OpenMap)
     with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, star=star)
-        fields |= {MapField.TERMS: terms.to_json(), MapField.FEEDER: feeder, MapField.LEASE: 0}
+        fields = _fields(queue, function, chunksize, options, terms, star=star)
+        fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
         if context:
             fields[MapField.TRACE] = context
         with _reserved(queue, job, function, fields, star=star) as draft:
@@ -112,7 +114,13 @@ def open_map(
 
 
 def _fields(
-    queue: MapQueue, function: Function, chunksize: int | None, options: MapOptions, *, star: bool
+    queue: MapQueue,
+    function: Function,
+    chunksize: int | None,
+    options: MapOptions,
+    terms: Terms = NONE,
+    *,
+    star: bool,
 ) -> dict[str, Any]:
     fields = {
         MapField.NAME: function.name,
@@ -120,6 +128,8 @@ def _fields(
         MapField.LIMIT: queue.payload_limit,
         MapField.ADAPT: int(chunksize is None),
     }
+    if told := options.terms(terms).to_json():
+        fields[MapField.TERMS] = told
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
     if float(options.weight) != 1:

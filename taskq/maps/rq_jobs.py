@@ -115,7 +115,10 @@ def _work(store: MapStore, worker: str) -> None:
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
                 return
-            store.commit(claim, outcome, note)
+            totals = store.read_commit(store.commit(claim, outcome, note))
+            if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
+                store.close(why)
+                return
 
 
 def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:

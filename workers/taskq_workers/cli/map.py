@@ -38,6 +38,8 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
               help="Limit of each item. [default: none]")  # fmt: skip
 @click.option("--retry", "retries", type=click.IntRange(min=1), metavar="N",
               help="How often what has failed is tried again at the end. [default: not at all]")  # fmt: skip
+@click.option("--max-failures", metavar="N|SHARE", help="The map fails once more items have failed: 0, 10, 0.05. "
+              "[default: all are tried]")  # fmt: skip
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
@@ -48,8 +50,9 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 def map_command(
     ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
     form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
-    retries: int | None, job_timeout: str | None, result_ttl: str | None, job_id: str | None, detach: bool,
-    as_completed: bool, values: bool, cancel_on_interrupt: bool, progress: bool | None,
+    retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
+    job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
+    progress: bool | None,
 ) -> None:  # fmt: skip
     """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
 
@@ -79,6 +82,8 @@ def map_command(
     source = items_of(items, count, form, stdin)
     options = {"job_timeout": job_timeout, "result_ttl": result_ttl, "job_id": job_id}
     given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
+    if max_failures is not None:
+        given["max_failures"] = _number(max_failures)
     if item_timeout is not None:
         given["item_timeout"] = item_timeout
     if retries is not None:
@@ -110,6 +115,13 @@ def map_command(
 def _say_id(job: MapJob) -> None:
     if not sys.stdout.isatty():
         say(f"taskq: map {job.id}")
+
+
+def _number(text: str) -> int | float:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError as error:
+        raise click.UsageError(f"--max-failures must be a number, such as 10 or 0.05, not {text!r}") from error
 
 
 def _seconds(text: str) -> int | str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from taskq.redis import checked
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
@@ -46,6 +47,8 @@ class Rounds:
             replies = pipe.execute(raise_on_error=False)
         goes_on = {run: _goes_on(run, reply) for run, reply in zip(runs, replies, strict=True)}
         for run, reply in zip(runs, replies, strict=True):
+            if goes_on[run] and run.info.terms.max_failures >= 0:  # whoever has counted the last may have died
+                run.too_many = run.info.terms.too_many(checked.count(reply[4]), checked.count(reply[2]))
             if goes_on[run] and not run.guest and orphans.is_one(run, *reply[-2:]):
                 with run.guarded():
                     orphans.look(state, run)
