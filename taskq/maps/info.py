@@ -44,6 +44,7 @@ class MapInfo:
     terms: Terms = NONE
     lease: float = 0.0  # of the producer of an open map: Unix time
     fed: bool = False  # it has a producer who may add items
+    paused: bool = False
     orphaned: bool = False  # it was sealed since its producer was gone
 
     @property
@@ -129,6 +130,7 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         item_timeout=_seconds(text(MapField.ITEM_TIMEOUT)),
         adapt=text(MapField.ADAPT) == "1",
         kill=text(MapField.KILL) == "1",
+        paused=MapField.PAUSED.encode() in fields,
         trace=text(MapField.TRACE),
         span=text(MapField.SPAN),
         incarnation=text(MapField.INCARNATION),

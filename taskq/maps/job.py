@@ -352,6 +352,35 @@ class MapJob(Controlled):
         return ResultList(known.results, self.connection, known.incarnation)
 
     @clear_errors
+    def pause(self) -> None:
+        """Have nothing more of the map start, until ``resume``; the items that run end. Its time limits go on.
+
+        Raises:
+            ResultsGoneError, ReplacedError: As ``get``.
+            MapError: If it has ended.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        if self.ready():
+            self.store.info()  # raises, if it is gone
+            raise MapError(f"the map {self.id} has ended, and can't be paused")
+        self._pause(paused=True)
+
+    @clear_errors
+    def resume(self) -> None:
+        """Have a map go on that was paused; of any other, it does nothing.
+
+        Raises:
+            ResultsGoneError, ReplacedError: As ``get``.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        self._pause(paused=False)
+
+    def _pause(self, *, paused: bool) -> None:
+        if not self.store.pause(paused=paused):
+            info = self.store.info()  # raises, if it is gone
+            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
+
+    @clear_errors
     def cancel_item(self, index: int) -> bool:
         """Cancel one item that has not begun: it fails with ``ItemCanceledError``, and its map with it.
 

@@ -269,6 +269,13 @@ class MapStore(MapReader):
         ]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
 
+    def pause(self, *, paused: bool) -> bool:
+        """Have nothing more of it claimed, or have it go on; whether there is such a map."""
+        k = self.known
+        note = keys.note(keys.LOOK if paused else keys.WORK, k.id)
+        args = [k.incarnation, "1" if paused else "", k.events, keys.NOTES, note]
+        return bool(self.scripts.pause([k.hash], args))
+
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""
         k = self.known

@@ -129,6 +129,7 @@ class MapField:
     SPAN = "span"  # of the job's span
     REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
+    PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from taskq.maps.terms import NONE
 from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.jobs import ending, rounds
@@ -19,7 +20,7 @@ OPEN = [b"1", b"open", b"10", b"3", None, *NO_FEEDER]
 
 def run_of(name: str, **changes: Any) -> MapRun:
     store = Mock(keys=MapKeys(name, "1"))
-    return MapRun(Mock(), Mock(), Mock(), {}, store=store, info=Mock(), **changes)
+    return MapRun(Mock(), Mock(), Mock(), {}, store=store, info=Mock(terms=NONE), **changes)
 
 
 class Service:

@@ -83,6 +83,7 @@ class Scripts:
         self.put = Operation(connection, "put")
         self.seal = Operation(connection, "seal")
         self.pick = Operation(connection, "pick")
+        self.pause = Operation(connection, "pause")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -14,7 +14,7 @@ from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.views import backlog, listed
 
-_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.TERMS)
+_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, MapField.TERMS)
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
 
 
@@ -25,6 +25,7 @@ class Items:
     Args:
         total: Of an open map, those it has so far.
         sealed: Whether it gets no more.
+        paused: Whether nothing of it starts.
         terms: What else it was told, by name: see ``maps/terms.py``.
     """
 
@@ -32,6 +33,7 @@ class Items:
     done: int
     failed: int
     sealed: bool = True
+    paused: bool = False
     terms: dict[str, Any] = field(default_factory=dict)
 
 
@@ -92,7 +94,8 @@ def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
 
 
 def _items(
-    total: bytes | None, written: bytes | None, done: bytes | None, failed: bytes | None, told: bytes | None
-) -> Items:
+    total: bytes | None, written: bytes | None, done: bytes | None, failed: bytes | None, paused: bytes | None,
+    told: bytes | None,
+) -> Items:  # fmt: skip
     count, sealed = checked.items(total, written)
-    return Items(count, checked.count(done), checked.count(failed), sealed, terms.shown(told))
+    return Items(count, checked.count(done), checked.count(failed), sealed, paused is not None, terms.shown(told))

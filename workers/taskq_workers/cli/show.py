@@ -113,6 +113,7 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
     if view.items is not None:
         so_far = "" if view.items.sealed else " so far"
         parts.append(f"  {view.items.done} of {view.items.total} items{so_far} done, {view.items.failed} failed")
+        parts += [f"  paused: `taskq resume {view.id}` makes it go on"] if view.items.paused else []
         parts += [f"  {name}: {value}" for name, value in view.items.terms.items()]
     if details.get("chunks"):
         parts.append(f"  chunks: {details['chunks']['waiting']} waiting, {details['chunks']['claimed']} claimed")

@@ -20,7 +20,8 @@ MAX_RUNNING = 200  # running jobs of each queue that are looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
-         MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS)  # fmt: skip
+         MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS,
+         MapField.PAUSED)  # fmt: skip
 
 
 class Maps:
@@ -86,7 +87,7 @@ class Maps:
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
             "refused": text(fields[MapField.REFUSED], MAX_TEXT), "sealed": sealed,
-            "terms": terms.shown(fields[MapField.TERMS]),
+            "terms": terms.shown(fields[MapField.TERMS]), "paused": fields[MapField.PAUSED] is not None,
         }  # fmt: skip
 
 

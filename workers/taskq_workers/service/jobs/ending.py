@@ -312,6 +312,10 @@ def look(state: State, run: MapRun) -> None:
     elif info.state != "open":
         run.closed = "closed"
         let_go(state, run, kill=info.kill or not info.reason.startswith((CANCELED, TOO_MANY)))
+    elif info.paused and run.in_hand:
+        run.hand_back(run.ready)
+        run.ready.clear()
+        let_go(state, run, kill=False)  # what runs ends its item
     elif not run.guest:
         run.complete = False
         if run.held:
