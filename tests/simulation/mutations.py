@@ -59,7 +59,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "if told ~= results then", "if false then"),
     ),
     _m(
-        "a commit is taken for a closed map", 17,
+        "a commit is taken for a closed map", 391,
         (_LUA + "commit.lua", "if map[4] ~= 'open' then", "if false then"),
     ),
     _m(
@@ -101,7 +101,7 @@ MUTATIONS = (
     ),
     # -- what comes late -------------------------------------------------------------------------------
     _m(
-        "a limit that comes late is put on an open map", 40,
+        "a limit that comes late is put on an open map", 92,
         (_LUA + "expire.lua", "if state == 'open' or state == 'writing' then", "if false then"),
     ),
     _m(
@@ -110,7 +110,7 @@ MUTATIONS = (
     ),
     # -- pushing ---------------------------------------------------------------------------------------
     _m(
-        "a gap is accepted by the producer", 71,
+        "a gap is accepted by the producer", 223,
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
     ),
     _m(
@@ -128,12 +128,12 @@ MUTATIONS = (
         (_SERVICE + "jobs/ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
-        "a map that is not complete any more is ended", 126,
+        "a map that is not complete any more is ended", 181,
         (_SERVICE + "jobs/ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
     _m(
-        "get() does not see that a list came back older", 29,
+        "get() does not see that a list came back older", 30,
         ("taskq/maps/gathering.py", "if self._known.find(1, start, start + count) >= 0:", "if False:"),
         ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
@@ -143,7 +143,7 @@ MUTATIONS = (
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 48,
+        "taskq attach does not see that a list came back older", 101,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
@@ -188,7 +188,7 @@ MUTATIONS = (
         (_LUA + "open.lua", "or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then", "then"),
     ),
     _m(
-        "claims of which nobody knows are kept", 10,
+        "claims of which nobody knows are kept", 29,
         (_SERVICE + "exchange.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
