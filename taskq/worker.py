@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import math
 import os
 import re
 import signal
@@ -25,6 +27,7 @@ from taskq.payload.function import Function
 from taskq.redis import urls
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class Worker(rq.Worker):
@@ -48,9 +51,9 @@ class Worker(rq.Worker):
         self._processes = processes
 
     def work(
-        self, burst: bool = False, logging_level: str | None = None,
+        self, burst: bool = False, logging_level: str | int | None = None,
         date_format: str = DEFAULT_LOGGING_DATE_FORMAT, log_format: str = DEFAULT_LOGGING_FORMAT,
-        max_jobs: int | None = None, max_idle_time: int | None = None, with_scheduler: bool = False,
+        max_jobs: int | None = None, max_idle_time: float | None = None, with_scheduler: bool = False,
         dequeue_strategy: DequeueStrategy = DequeueStrategy.DEFAULT,
     ) -> bool:  # fmt: skip
         """Work until a signal comes, or there is nothing to do if it is to ``burst``.
@@ -59,8 +62,9 @@ class Worker(rq.Worker):
             Whether any job was run.
         """
         told = {
-            "burst": burst, "with-scheduler": with_scheduler, "log-level": logging_level, "max-jobs": max_jobs,
-            "max-idle-time": max_idle_time, "dequeue-strategy": DequeueStrategy(dequeue_strategy).value,
+            "burst": burst, "with-scheduler": with_scheduler, "log-level": _level(logging_level),
+            "max-jobs": max_jobs, "max-idle-time": None if max_idle_time is None else math.ceil(max_idle_time),
+            "dequeue-strategy": DequeueStrategy(dequeue_strategy).value,
             "log-format": log_format if log_format != DEFAULT_LOGGING_FORMAT else None,
             "date-format": date_format if date_format != DEFAULT_LOGGING_DATE_FORMAT else None,
         }  # fmt: skip
@@ -68,7 +72,7 @@ class Worker(rq.Worker):
         command += _options({**told, **self._as_made(), **self._by_name()})
         environment = {**os.environ, "TASKQ_URL": urls.whole_url_of(self.connection)}  # its password is in no ps
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-        with _signals_go_to(process):
+        with signals_go_to(process):
             code = process.wait()
         if code not in (0, -signal.SIGTERM, -signal.SIGINT):
             raise UsageError(f"taskq worker ended with the exit code {code}; its log says why")
@@ -100,6 +104,13 @@ class Worker(rq.Worker):
         return False
 
 
+def _level(given: str | int | None) -> str | None:
+    """By its name; of a number without one that of the next higher level."""
+    if not isinstance(given, int):
+        return given
+    return next((name for name in _LEVELS if getattr(logging, name) >= given), _LEVELS[-1])
+
+
 def _path(given: Any) -> str:
     """By what a process can import it."""
     if isinstance(given, str):
@@ -124,7 +135,7 @@ def _options(given: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """As RQ's worker in its main thread: the first one lets end what runs, the next one does not."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rq.job import Job
+from rq.timeouts import JobTimeoutException
 
 from taskq.redis import connection
+from tests.waiting import HANGS
 
 NOTES = "test:hooks"
 
@@ -51,6 +54,14 @@ def ends_process(_job: Job) -> None:
     raise SystemExit(3)
 
 
+def hangs() -> None:
+    try:
+        time.sleep(HANGS)
+    except JobTimeoutException:
+        note("over")
+        raise
+
+
 class App:
     """As Flask's."""
 
@@ -59,6 +70,9 @@ class App:
         _inside.append("app")
         try:
             yield
+        except BaseException as error:
+            note(f"teardown hears {error!r}")
+            raise
         finally:
             _inside.pop()
 
@@ -73,6 +87,18 @@ def create_nothing() -> None:
 
 def inside(_n: int = 0) -> list[str]:
     return list(_inside)
+
+
+def fail_inside(*_args: object) -> None:
+    raise LookupError(f"inside {_inside}")
+
+
+async def fail_later(_n: int) -> None:
+    fail_inside()
+
+
+def sleep_inside(_n: int) -> None:
+    fail_inside() if not _inside else time.sleep(HANGS)
 
 
 def note_inside(job: Job, *_args: object) -> None:

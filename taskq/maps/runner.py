@@ -63,6 +63,7 @@ def run_chunk(
     passing: tuple[type[BaseException], ...] = (),
     server: Limits = USUAL,
     exact: bool = False,
+    inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
@@ -79,26 +80,34 @@ def run_chunk(
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
+        inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
+            item has raised. None: it is called as it is.
         server: What the server takes; a chunk with more items, or larger results, is cut, whatever its size.
 
     Raises nothing but those, whatever user code does.
     """
+    inside = inside or _as_it_is
     try:
-        call = forks.call(function.load)
+        call = forks.call(inside(function.load))
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
     try:
-        body = forks.call(Body.read, keys, payload)
+        body = forks.call(inside(Body.read), keys, payload)
     except BaseException as error:  # noqa: BLE001 - reading items runs user code, too
         return _unreadable(error, payload, part)
     if coroutines.expected(call):
         call = coroutines.awaiting(call)
+    call = inside(call)
     if item_timeout:
         call = limited(call, item_timeout)
     glance = 0.0 if exact or item_timeout else _GLANCE
     pace = _Pace(watch, glance, adapt, len(body.header.within(part)), server.together)
-    how = _How(call, star, body.loads, limit, server, passing, item_timeout)
+    how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout)
     return _run(how, body, part, pace, keys)
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 @dataclass(frozen=True)

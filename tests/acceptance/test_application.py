@@ -55,6 +55,7 @@ BASIC = 'logging.basicConfig(format="APP %(levelname)s %(name)s %(message)s", le
 WAYS = {
     "in the job's module": (BASIC, "", []),
     "in a module that is preloaded": ("", BASIC, ["--preload", "shop_settings"]),
+    "in the settings module": ("", BASIC, ["--config", "shop_settings"]),
     "dictConfig": (f"import logging.config; logging.config.dictConfig({LOGGING | KEEPS_OTHERS})", "", []),
     "DICT_CONFIG": ("", f"DICT_CONFIG = {LOGGING}", ["--config", "shop_settings"]),
 }
@@ -88,18 +89,22 @@ def test_the_application_s_logging_stays(workers: Workers, queue: Queue, tmp_pat
     assert re.search(
         r"^APP ERROR rq.worker .*exception raised while executing \(shop.fail\)", worker.output, re.MULTILINE
     )
+    assert worker.output.count("ValueError: no order 4") == 1
+    assert "finished after" not in worker.output, "of what goes well, nothing is said by itself"
     assert "ready: runs jobs of default" in worker.output, "none of ours has fallen silent"
 
 
 def test_where_there_is_none_ours_says_where_it_was_said(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(JOBS.format(set_up=""))
-    worker = workers.ready(1, "--path", str(tmp_path))
+    worker = workers.ready(1, "--path", str(tmp_path), "-v")
     job_id = run(queue)
     [name] = [info.name for info in worker.infos]
     wait_until(lambda: "ValueError: no order 4" in worker.output)
     assert re.search(rf" shop.orders: order 1 \[job {job_id}, worker {name}\]$", worker.output, re.MULTILINE)
     assert re.search(rf" shop.orders: order 3 \[job \S+, chunk 1:1, worker {name}\]$", worker.output, re.MULTILINE)
     assert re.search(r" ERROR .* rq.worker: .*exception raised while executing \(shop.fail\)", worker.output)
+    assert re.search(rf" DEBUG .*: job {job_id} \(shop.say\) finished after 0.\d+ s", worker.output)
+    assert len(re.findall(r"finished after|failed after", worker.output)) == 2
 
 
 @pytest.mark.parametrize("config", ["{'version': 2}", "7", "{'version': 1, 'root': {'handlers': ['none']}}"])

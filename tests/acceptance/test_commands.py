@@ -161,5 +161,6 @@ def test_a_worker_says_when_it_is_ready_and_names_functions(
     worker.wait_until_output(f"map {job.id} (square): 3 items")
     worker.wait_until_output(f"map {job.id} (square) ended: finished")
     failed = real_queue.enqueue(jobs.invert, 0, description="tests.jobs.invert('secret')")
-    worker.wait_until_output(f"job {failed.id} (tests.jobs.invert) failed: ZeroDivisionError: division by zero")
+    worker.wait_until_output(f"job {failed.id}: exception raised while executing (tests.jobs.invert)")
+    worker.wait_until_output("ZeroDivisionError: division by zero")
     assert "secret" not in worker.output

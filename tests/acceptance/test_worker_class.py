@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def test_it_works_as_rq_s_and_says_whether_it_did(real_queue: Queue) -> None:
     connection = real_queue.connection
     worker = taskq.Worker([real_queue.name], connection=connection, name="mine:1[a]", processes=2)
     assert isinstance(worker, rq.Worker)
-    assert not worker.work(burst=True, logging_level="WARNING")
+    assert not worker.work(burst=True, logging_level=logging.WARNING, max_idle_time=0.5)
     job, mapped = real_queue.enqueue(jobs.square, 3), real_queue.map(jobs.square, range(4))
     bad = real_queue.enqueue(jobs.invert, 0)
     queues = [rq.Queue("other", connection=connection), rq.Queue(real_queue.name, connection=connection)]

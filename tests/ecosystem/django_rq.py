@@ -51,9 +51,11 @@ def statuses(stage: Stage) -> list[str]:
 def sum_up(acted: dict[str, Any], _collected: None) -> str:
     ends = [end for end, _value, _meta in acted["ends"].values()]
     shown = sum(code == 200 for code in acted["pages"].values())
+    own = {"of": "ShopJob", "by": "ShopWorker"}
+    of_class = sum(own.items() <= meta.items() for _end, _value, meta in acted["ends"].values())
     return (
         f"{ends.count('finished')} finished, {ends.count('failed')} failed and noted; "
-        f"{acted['ends']['eve'][1]} connections left over; {shown} pages"
+        f"{of_class} by the project's classes; {acted['ends']['eve'][1]} connections left over; {shown} pages"
     )
 
 
@@ -67,7 +69,8 @@ TRIAL = Trial(
     act=act,
     collect=lambda _stage: None,
     sum_up=sum_up,
-    expected=f"3 finished, 1 failed and noted; 0 connections left over; {len(PAGES)} pages",
+    expected="3 finished, 1 failed and noted; 4 by the project's classes; 0 connections left over; "
+    f"{len(PAGES)} pages",
 )
 
 if __name__ == "__main__":
@@ -81,4 +84,7 @@ if __name__ == "__main__":
 
         django.setup()
         call_command("migrate", verbosity=0)
+        from tests.ecosystem import taskqworker
+
+        taskqworker.check()
         main(TRIAL)

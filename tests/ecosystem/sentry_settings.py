@@ -40,6 +40,12 @@ def shown(sent: dict[str, Any]) -> dict[str, Any]:
         "type": sent.get("type", "event"),
         "rq-job": {key: key if key.endswith("_at") else value for key, value in data.items()},
         "transaction": sent.get("transaction"),
+        "user": sent.get("user"),
+        "tags": sent.get("tags"),
+        "steps": [
+            one["message"] for one in sent.get("breadcrumbs", {}).get("values", [])
+            if str(one.get("message")).startswith("step of")
+        ],
         "trace": trace.pop("trace_id"),
         "op": trace.get("op"),
         "status": trace.get("status"),

@@ -78,6 +78,28 @@ def test_what_a_hook_raises_afterwards_changes_nothing(real_queue: Queue, hook: 
         assert not state.lanes.deaths
 
 
+def test_a_hook_before_it_has_the_job_s_time(real_queue: Queue) -> None:
+    with running_worker(real_queue, 1, rq=options(before_job=paths("hangs"), after_job=paths("after"))) as state:
+        job = real_queue.enqueue(jobs.square, 3, job_timeout=1)
+        assert "JobTimeoutException: the hook tests.hooks.hangs ran" in job.latest_result(timeout=HANGS).exc_string
+        mapped = real_queue.map(jobs.square, range(3), item_timeout=0.5)
+        with pytest.raises(MapFailedError, match=r"JobTimeoutException: the hook tests.hooks.hangs ran"):
+            mapped.get(timeout=HANGS)
+        assert notes(real_queue)[:4] == ["over", f"after {job.id}", "over", f"after {mapped.id}"]
+        assert not state.lanes.deaths
+
+
+def test_a_hook_afterwards_has_the_job_s_time_and_changes_nothing(real_queue: Queue) -> None:
+    """Of a map an item's: the service, which sees to items, too, does not take it for the last one."""
+    rq = options(after_job=paths("hangs", "hangs", "hangs"))
+    with running_worker(real_queue, 1, rq=rq) as state:
+        job = real_queue.enqueue(jobs.square, 3, job_timeout=1)
+        assert job.latest_result(timeout=HANGS).return_value == 9
+        assert notes(real_queue) == ["over"] * 3
+        assert real_queue.map(jobs.square, range(3), item_timeout=0.5).get(timeout=HANGS) == [0, 1, 4]
+        assert not state.lanes.deaths
+
+
 @pytest.mark.parametrize("app", ["create_app", "App"])
 def test_each_piece_runs_in_the_context_of_the_app(real_queue: Queue, app: str) -> None:
     with running_worker(real_queue, 1, rq=options(app=Function.of(f"tests.hooks:{app}"))):
@@ -88,6 +110,31 @@ def test_each_piece_runs_in_the_context_of_the_app(real_queue: Queue, app: str) 
     assert notes(real_queue) == [f"callback inside ['app'] of {mapped.id}"]
 
 
+def test_the_app_hears_what_user_code_raises(real_queue: Queue) -> None:
+    """Of a job, each item, and each callback; else who commits in a teardown would commit half of a failed job."""
+    failed = "teardown hears LookupError(\"inside ['app']\")"
+    with running_worker(real_queue, 1, rq=options(app=Function.of("tests.hooks:create_app"))):
+        job = real_queue.enqueue(hooks.fail_inside, on_failure=Callback(hooks.fail_inside))
+        assert "inside ['app']" in job.latest_result(timeout=HANGS).exc_string
+        late = real_queue.enqueue(hooks.sleep_inside, 0, job_timeout=1)
+        assert "JobTimeoutException" in late.latest_result(timeout=HANGS).exc_string
+        assert notes(real_queue)[:2] == [failed] * 2
+        assert "hears JobTimeoutException" in notes(real_queue)[2]
+        for function in (hooks.fail_inside, hooks.fail_later):
+            real_queue.connection.delete(hooks.NOTES)
+            mapped = real_queue.map(function, range(3), chunksize=2)
+            wait_until(lambda: mapped.get_status() == JobStatus.FAILED)  # noqa: B023
+            assert notes(real_queue) == [failed] * 3
+        real_queue.connection.delete(hooks.NOTES)
+        mapped = real_queue.map(hooks.inside, range(2), on_success=Callback(hooks.fail_inside))
+        wait_until(lambda: mapped.get_status() == JobStatus.FAILED)
+        assert notes(real_queue) == [failed]
+        real_queue.connection.delete(hooks.NOTES)
+        mapped = real_queue.map(hooks.sleep_inside, [1], item_timeout=0.2)
+        wait_until(lambda: mapped.get_status() == JobStatus.FAILED)
+        assert "teardown hears Expired" in notes(real_queue)[0]
+
+
 def test_what_is_preloaded_is_there_when_the_rest_is_tried_out(tmp_path: Path) -> None:
     (tmp_path / "shop_settings.py").write_text("import tests.hooks\ntests.hooks.made_there = print\n")
     user = UserCode(after_job=paths("made_there"))
@@ -96,10 +143,27 @@ def test_what_is_preloaded_is_there_when_the_rest_is_tried_out(tmp_path: Path) -
         check(user)
 
 
+def test_what_the_worker_may_not_call_is_told_at_the_start() -> None:
+    for user, option in (
+        (UserCode(before_job=paths("before")), "before-job"),
+        (UserCode(app=paths("App")[0]), "app"),
+    ):
+        with pytest.raises(OptionError, match=f"^--{option}: tests.hooks.* may not be called by this worker"):
+            check(user, allowed=["tests.jobs.*"])
+        check(user, allowed=["tests.jobs.*", "tests.hooks.*"])
+
+
 @pytest.mark.parametrize(
     ("user", "error", "says"),
     [
-        (UserCode(before_job=paths("nowhere")), OptionError, "nowhere"),
+        (UserCode(before_job=paths("nowhere")), OptionError, "--before-job tests.hooks.nowhere: .*nowhere"),
+        (UserCode(after_job=paths("after", "nowhere")), OptionError, "--after-job tests.hooks.nowhere: "),
+        (UserCode(app=paths("nothing")[0]), OptionError, "^--app tests.hooks.nothing: (?!.*function)"),
+        (
+            UserCode(worker_class=paths("Nothing")[0]),
+            OptionError,
+            "^--worker-class tests.hooks.Nothing: (?!.*function)",
+        ),
         (UserCode(after_job=paths("NOTES")), OptionError, "NOTES can't be called"),
         (UserCode(app=paths("create_nothing")[0]), OptionError, "create_nothing: RuntimeError: no database"),
         (UserCode(app=paths("inside")[0]), OptionError, "makes, a list, and no Flask app"),

@@ -81,7 +81,9 @@ def test_a_stopped_job_is_gone_at_once_and_the_others_run_on(
         wait_until(lambda: other.get_status() == JobStatus.FINISHED)
 
 
-def test_a_stopped_callback_and_the_handler_of_the_killed_see_a_job_that_has_started(real_queue: Queue) -> None:
+def test_a_stopped_callback_and_the_handler_of_the_killed_see_a_job_that_has_started(
+    real_queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
     handler = Function.of(rq_jobs.tell_how_it_is)
     with running_worker(real_queue, processes=1, rq=RQOptions(user=UserCode(work_horse_killed_handler=handler))):
         stopped = real_queue.enqueue(jobs.nap, LONG, on_stopped=rq.Callback(rq_jobs.tell_how_it_is))
@@ -89,10 +91,12 @@ def test_a_stopped_callback_and_the_handler_of_the_killed_see_a_job_that_has_sta
         send_stop_job_command(real_queue.connection, stopped.id)
         wait_until(lambda: stopped.get_status() == JobStatus.STOPPED)
         killed = real_queue.enqueue(jobs.die_once_then, 0)
-        wait_until(lambda: real_queue.connection.exists(f"test:seen:{killed.id}"))
+        wait_until(lambda: killed.get_status() == JobStatus.FAILED)
     for job in (stopped, killed):
         [seen] = real_queue.connection.lrange(f"test:seen:{job.id}", 0, -1)
         assert json.loads(seen) == ["started", True, False, True]
+    assert f"job {stopped.id} (tests.jobs.nap) was stopped" in caplog.text
+    assert f"job {killed.id} (tests.jobs.die_once_then) failed: Work-horse terminated" in caplog.text
 
 
 def test_a_stopped_callback_that_fails_changes_nothing(real_queue: Queue) -> None:

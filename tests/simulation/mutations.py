@@ -205,7 +205,7 @@ MUTATIONS = (
          "(self.mark and status in (b'canceled', b'stopped')):"),
     ),
     _m(
-        "a map that was seen to be closed is ended, though the server has lost that", 83,
+        "a map that was seen to be closed is ended, though the server has lost that", 161,
         (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.jobs import feeding, short_path
-from taskq_workers.settings import MAX_DEATHS
+from taskq_workers.settings import MAX_DEATHS, Settings
 
 
 class Lanes:
@@ -53,6 +53,7 @@ def short_chunks(pending: int, name: str = "a") -> MapRun:
 
 def state_of(lanes: Lanes, *runs: MapRun) -> Any:
     return SimpleNamespace(
+        settings=Settings(""),
         ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, policy=Policy(),
         order=QueueOrder("default", ["default"]), needs_idle=False, stopping=False, job_seconds=None,
         alone=0, drain=None,

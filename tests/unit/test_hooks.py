@@ -6,6 +6,7 @@ import functools
 import gc
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -35,6 +36,11 @@ async def yields_later(job: Any) -> AsyncIterator[None]:
     yield
 
 
+@contextmanager
+def manages(job: Any) -> Iterator[None]:
+    yield
+
+
 WITH_JOB = [Given().with_job, Given(), several, optional_job, functools.partial(two, other=1), print]
 WITH_NOTHING = [Given().method, gc.collect, random.seed, lambda: None]
 
@@ -51,7 +57,7 @@ def test_called_with_nothing(hook: Callable[..., Any]) -> None:
     hooks.check(hook, "hook")
 
 
-@pytest.mark.parametrize("hook", [two, named, later, yields, yields_later, 7])
+@pytest.mark.parametrize("hook", [two, named, later, yields, yields_later, manages, 7])
 def test_refused(hook: Any) -> None:
     with pytest.raises(OptionError, match="the hook hook"):
         hooks.check(hook, "hook")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import logging.config
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,36 @@ def test_a_format_of_the_user_s_stays(own_root: None, capsys: pytest.CaptureFixt
     logs.to_stderr(LogOptions("info", "\x1b[1m%(message)s\x1b[0m"))
     logging.getLogger("x").warning("bold\nand more")
     assert capsys.readouterr().err == "\x1b[1mbold\n    and more\x1b[0m\n"
+
+
+def test_the_application_s_own_handlers_may_have_the_fields(
+    own_root: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = {"format": "APP %(job)s %(chunk)s %(worker)s %(action)s %(message)s"}
+    handler = {"class": "logging.StreamHandler", "formatter": "app", "filters": ["taskq"]}
+    logging.config.dictConfig({
+        "version": 1, "disable_existing_loggers": False, "filters": {"taskq": {"()": "taskq_workers.logs.Filter"}},
+        "formatters": {"app": shown}, "handlers": {"app": handler}, "root": {"handlers": ["app"]},
+    })  # fmt: skip
+    logging.getLogger("shop").warning("before")
+    logs.at(job="a", chunk="0:2", worker="w")
+    logging.getLogger("shop").warning("in a chunk", extra={"action": "sold"})
+    said = capsys.readouterr().err
+    assert said == "APP None None None None before\nAPP a 0:2 w sold in a chunk\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("%(jobid)s", "'jobid'; the fields are action, .*job, .*worker"),
+        ("%(process)q", "unsupported|Invalid format"),
+        ("nothing", "[Ii]nvalid [Ff]ormat"),
+    ],
+)
+def test_a_format_by_which_no_line_can_be_made_is_refused(form: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        logs.check_format(form)
+    logs.check_format("%(asctime)s %(job)s %(chunk)s %(message)s %(levelname)s")
 
 
 def test_arguments_of_failed_jobs_are_in_no_log(own_root: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskq_workers.service.core.policy import CREDIT, TOGETHER, Offer, Policy
+from taskq_workers.service.core.account import Offer
+from taskq_workers.service.core.line import CREDIT
+from taskq_workers.service.core.policy import TOGETHER, Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 
 SECONDS = st.sampled_from([0.1, 0.2, 0.3, 0.5, 1.0, 3.0])
@@ -208,6 +210,22 @@ def test_who_comes_back_makes_up_for_nothing() -> None:
     mix.run(until=110.0)
     shares = Counter(name for _moment, name in mix.began[at:])
     assert abs(shares["a"] - shares["b"]) <= 2
+
+
+def test_a_map_that_is_back_is_no_newcomer() -> None:
+    """All that is pending of it may be in hands for a moment; plain jobs are others each time."""
+    policy, order = Policy(), QueueOrder("default", ["low"])
+    old, maps, jobs = (Offer(name, "low", MANY, 1.0, anew=name == "low") for name in ("old", "map", "low"))
+    policy.note([old, maps, jobs], 0.0)
+    for number, offer in enumerate([old, maps, jobs]):
+        policy.begin(number, offer, float(number))
+        policy.end(number, 1.0)
+    policy.note([old], 3.0)
+    policy.begin("one more", old, 3.0)
+    policy.end("one more", 0.5)
+    policy.note([old, maps, jobs], 4.0)
+    picks = [offer.source for offer in itertools.islice(policy.upcoming([old, maps, jobs], order, 4.0), 2)]
+    assert picks == ["low", "old"]
 
 
 def test_to_ask_changes_nothing() -> None:

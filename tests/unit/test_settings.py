@@ -14,6 +14,7 @@ from taskq_workers.cli.rq_options import read
 from taskq_workers.cli.worker import worker
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.settings import Settings, usable_cores, worker_name, worker_prefix
+from taskq_workers.user_code import UserCode
 
 URL = "redis://me:secret@host:6379/0"
 
@@ -105,3 +106,20 @@ def test_numbers_as_rq_reads_them() -> None:
 def test_no_format() -> None:
     with pytest.raises(click.BadParameter, match="human"):
         options("--log-format", "nonsense")
+
+
+@pytest.mark.parametrize("option", ["--app", "--django"])
+def test_an_option_that_is_empty_is_no_option(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(click.BadParameter, match="it is empty"):
+        options(option, "")
+    monkeypatch.setenv(f"TASKQ_{option.removeprefix('--').upper()}", "")
+    assert options().user == UserCode()
+
+
+def test_an_app_may_be_written_as_flask_has_it() -> None:
+    assert options("--app", "tests.hooks:create_app()").user.app.name == "tests.hooks.create_app"
+
+
+def test_the_help_hides_no_option_of_rq_s() -> None:
+    said = worker.get_help(click.Context(worker))
+    assert all(f"--{name}" in said for name in ("worker-class", "connection-class", "disable-job-desc-logging"))

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from taskq.errors import OptionError
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+_RUN_BY_NOBODY = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+_anything: Any = None
+_MANAGERS = (contextmanager(_anything).__code__, asynccontextmanager(_anything).__code__)
+"""The code of all functions that these decorators have made."""
 
 
 def takes_job(hook: Callable[..., Any]) -> bool:
@@ -31,8 +37,8 @@ def check(hook: Any, name: str) -> None:
     """
     if not callable(hook):
         raise OptionError(f"the hook {name} can't be called")
-    if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
-        raise OptionError(f"the hook {name} is a coroutine or a generator, and nobody would run it")
+    if any(one(hook) for one in _RUN_BY_NOBODY) or getattr(hook, "__code__", None) in _MANAGERS:
+        raise OptionError(f"the hook {name} is a coroutine, a generator or a context manager: nobody would run it")
     needed = [one for one in _parameters(hook) if one.default is inspect.Parameter.empty
               and one.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)]  # fmt: skip
     if len(needed) > 1 or any(one.kind is inspect.Parameter.KEYWORD_ONLY for one in needed):

@@ -52,6 +52,22 @@ class LogOptions:
     module: str = ""
 
 
+def check_format(form: str) -> None:
+    """See that lines can be made by this format.
+
+    Raises:
+        ValueError: If not; says which fields there are, if it names another.
+    """
+    record = logging.makeLogRecord({})
+    Filter().filter(record)
+    known = sorted({*vars(record), "message", "asctime"} - {"args", "exc_info", "exc_text", "msg", "stack_info"})
+    formatter = logging.Formatter(form)
+    try:
+        formatter.format(record)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{error}; the fields are {', '.join(known)}") from error
+
+
 def at(**fields: Any) -> None:
     """Say what this process is at; None: nothing any more. For the records of all of its threads."""
     _at.update(fields)
@@ -92,7 +108,7 @@ def _handler(options: LogOptions) -> logging.StreamHandler[Any]:
     handler = logging.StreamHandler()
     text = _HUMAN if options.form == "human" else options.form
     handler.setFormatter(_json() if options.form == "json" else _Human(text, options.date_format))
-    handler.addFilter(_complete)
+    handler.addFilter(Filter())
     return handler
 
 
@@ -156,11 +172,19 @@ def _json() -> logging.Formatter:
     return Json(fields, rename_fields=_RENAMED, timestamp=True, reserved_attrs=[*RESERVED_ATTRS, *_NOBODYS])
 
 
-def _complete(record: logging.LogRecord) -> bool:
-    for name in FIELDS:
-        if not hasattr(record, name):
-            setattr(record, name, _at.get(name))
-    return True
+class Filter(logging.Filter):
+    """Gives each record the fields ``action``, ``job``, ``chunk`` and ``worker``, for the application's handlers.
+
+    In a process that is no pool process of a worker they are None, unless the record says something. To be named
+    in ``dictConfig``: ``"filters": {"taskq": {"()": "taskq_workers.logs.Filter"}}``.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let it pass, with its fields."""
+        for name in FIELDS:
+            if not hasattr(record, name):
+                setattr(record, name, _at.get(name))
+        return True
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from rq.job_lifecycle import call_exception_handlers
 from rq.serializers import resolve_serializer
 from rq.worker import BaseWorker, RandomWorker, RoundRobinWorker
 
-from taskq.errors import OptionError
+from taskq.errors import FunctionError, ImportRefusedError, OptionError
 from taskq.payload import codec
 from taskq.payload.function import Function
 from taskq_workers import hooks
@@ -55,6 +57,11 @@ class UserCode:
     django: str = ""
     app: Function | None = None
 
+    @property
+    def hooks(self) -> int:
+        """How many hooks are around each piece."""
+        return len(self.before_job) + len(self.after_job)
+
     def load_serializer(self) -> Any:
         if self.serializer is None:
             return codec.Serializer
@@ -93,11 +100,10 @@ class UserCode:
         """The Flask app.
 
         Raises:
-            OptionError: If it is none, or can't be made.
-            FunctionError: If it can't be imported.
+            OptionError: If it is none, or can't be imported or made.
         """
         assert self.app is not None
-        found = self.app.load()
+        found = _loaded("--app", self.app)
         try:
             app = found() if isinstance(found, type) or not hasattr(found, "app_context") else found
         except Exception as error:
@@ -110,8 +116,8 @@ class UserCode:
         """Load everything.
 
         Raises:
-            OptionError: If something is not what its option asks for.
-            FunctionError: If something can't be imported.
+            OptionError: If something can't be imported, may not be called by this worker (``--allow-import``), or
+                is not what its option asks for; names the option.
         """
         try:
             self.load_serializer()
@@ -121,15 +127,43 @@ class UserCode:
             self.set_up_django()
         if self.app is not None:
             self.load_app()
-        job_class, queue_class = self.load_job_class(), self.load_queue_class()
-        _check_class(job_class, Job, "--job-class", "redis_job_namespace_prefix")
-        _check_class(queue_class, Queue, "--queue-class", "redis_queue_namespace_prefix")
+        for option, given in self._functions():
+            _loaded(option, given)
+        _check_class(self.load_job_class(), Job, "--job-class", "redis_job_namespace_prefix")
+        _check_class(self.load_queue_class(), Queue, "--queue-class", "redis_queue_namespace_prefix")
         _check_worker_class(self.load_worker_class())
         for hook in (*self.before_job, *self.after_job):
             hooks.check(hook.load(), hook.name)
         for handler in (*self.exception_handlers, self.work_horse_killed_handler):
             if handler is not None and not callable(handler.load()):
                 raise OptionError(f"the handler {handler.name} can't be called")
+
+    def _functions(self) -> Iterator[tuple[str, Function]]:
+        """What is loaded by name, with the options that have named it."""
+        yield from (("--before-job", one) for one in self.before_job)
+        yield from (("--after-job", one) for one in self.after_job)
+        yield from (("--exception-handler", one) for one in self.exception_handlers)
+        for option, one in (
+            ("--job-class", self.job_class), ("--queue-class", self.queue_class),
+            ("--worker-class", self.worker_class), ("--work-horse-killed-handler", self.work_horse_killed_handler),
+        ):  # fmt: skip
+            if one is not None:
+                yield option, one
+
+
+def _loaded(option: str, given: Function) -> Any:
+    """What an option names.
+
+    Raises:
+        OptionError: If it can't be loaded, or may not be called here.
+    """
+    try:
+        return given.load()
+    except ImportRefusedError as error:
+        raise OptionError(f"{option}: {error}") from error
+    except FunctionError as error:
+        why = error.__cause__ or error
+        raise OptionError(f"{option} {given.name}: {why} The worker looks in {sys.path!r}.") from error
 
 
 def _check_worker_class(given: Any) -> None:

@@ -17,7 +17,10 @@ if map[1] ~= ARGV[1] then
     return {'', 0}
 end
 local reply = {map[2], 0}
-if map[2] ~= 'open' or map[3] then
+if map[2] ~= 'open' then
+    return reply
+end
+if map[3] then
     return reply
 end
 local from = KEYS[2]

@@ -31,4 +31,5 @@ TEMPLATES = [
 ]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SHOP_DATABASE"]}}
 RQ_QUEUES = {name: {"URL": os.environ.get("RQ_REDIS_URL", "redis://nowhere")} for name in ("default", "high")}
+RQ = {"JOB_CLASS": "tests.ecosystem.shop.jobs.ShopJob", "WORKER_CLASS": "tests.ecosystem.shop.jobs.ShopWorker"}
 RQ_EXCEPTION_HANDLERS = ["tests.ecosystem.shop.tasks.note"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import click
 import redis
 import rq.worker
+from click.core import ParameterSource
 from rq.defaults import (
     DEFAULT_JOB_CLASS,
     DEFAULT_JOB_MONITORING_INTERVAL,
@@ -35,6 +35,14 @@ _REFUSED = {
     "worker-class": "that is no worker of RQ's",
 }
 
+
+def _not_empty(ctx: click.Context, option: click.Parameter, given: str) -> str:
+    """What is given; an empty variable of the environment counts as nothing."""
+    if given == "" and ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
+        raise click.BadParameter("it is empty")
+    return given
+
+
 _OPTIONS = [
     click.option("--burst", "-b", is_flag=True, help="End when the queues are empty."),
     click.option("--max-jobs", type=int, help="End after so many jobs (each service; a map is one)."),
@@ -53,9 +61,9 @@ _OPTIONS = [
                  help="Dotted path; called before each job, chunk and callback; may be given several times."),
     click.option("--after-job", multiple=True, envvar="TASKQ_AFTER_JOB", metavar="PATH",
                  help="The same afterwards, such as app.db.Session.remove."),
-    click.option("--django", default="", envvar="TASKQ_DJANGO", metavar="MODULE",
+    click.option("--django", default="", envvar="TASKQ_DJANGO", metavar="MODULE", callback=_not_empty,
                  help="Django's settings module: Django is set up, and its connections are looked after."),
-    click.option("--app", envvar="TASKQ_APP", metavar="PATH",
+    click.option("--app", envvar="TASKQ_APP", metavar="PATH", callback=_not_empty,
                  help="A Flask app, or what makes one, such as app:create_app: jobs run in its context."),
     click.option("--disable-default-exception-handler", "-d", is_flag=True,
                  help="Failed jobs are not put into the failed registry."),
@@ -69,17 +77,18 @@ _OPTIONS = [
     click.option("--job-monitoring-interval", type=int, default=DEFAULT_JOB_MONITORING_INTERVAL,
                  metavar="SECONDS", help="Between two heartbeats of a running job."),
     click.option("--config", "-c", envvar="RQ_CONFIG", metavar="MODULE",
-                 help="RQ's settings module: of REDIS_URL (or REDIS_HOST, ...), QUEUES and NAME."),
+                 help="RQ's settings module: of REDIS_URL (or REDIS_HOST, ...), QUEUES, NAME; also a --preload."),
     click.option("--date-format", metavar="FORMAT", help="Of the time in the log's lines, as strftime has it."),
     click.option("--path", "-P", multiple=True, help="Where else to look for modules."),
     click.option("--pid", type=click.Path(), help="Write the manager's process id to this file."),
     click.option("--verbose", "-v", is_flag=True, help="As --log-level debug."),
     click.option("--quiet", "-q", is_flag=True, help="As --log-level warning."),
-    # Accepted for a command line that was written for RQ's worker; they change nothing.
-    click.option("--disable-job-desc-logging", is_flag=True, hidden=True),
-    # Refused, unless they say what is so anyway.
-    click.option("--worker-class", "-w", envvar="RQ_WORKER_CLASS", hidden=True),
-    click.option("--connection-class", envvar="RQ_CONNECTION_CLASS", hidden=True),
+    click.option("--disable-job-desc-logging", is_flag=True,
+                 help="As for rq worker; descriptions are not logged anyway."),
+    click.option("--worker-class", "-w", envvar="RQ_WORKER_CLASS",
+                 help="Dotted path; of yours, perform_job and handle_exception are called."),
+    click.option("--connection-class", envvar="RQ_CONNECTION_CLASS",
+                 help="As for rq worker; none but redis.Redis is possible."),
 ]  # fmt: skip
 
 _OWN_WORKERS = {rq.Worker, rq.SimpleWorker, rq.SpawnWorker, rq.worker.HerokuWorker, *STRATEGY_OF}
@@ -94,13 +103,16 @@ def rq_options(function: F) -> F:
     return function
 
 
-def read(given: dict[str, Any], path: Sequence[str] = (), modules: Sequence[str] = ()) -> RQOptions:
+def read(
+    given: dict[str, Any], path: Sequence[str] = (), modules: Sequence[str] = (), allowed: Sequence[str] = ()
+) -> RQOptions:
     """The options as one object; the user's classes and handlers have been tried out, in another process.
 
     Args:
         given: Option -> what the user gave.
         path: Where to look for modules first.
         modules: Those of ``--preload``.
+        allowed: Patterns of what the worker may call by name; none: anything.
 
     Raises:
         OptionError: If one is refused here, or can't be loaded.
@@ -117,9 +129,9 @@ def read(given: dict[str, Any], path: Sequence[str] = (), modules: Sequence[str]
         before_job=tuple(map(Function.of, given["before_job"])),
         after_job=tuple(map(Function.of, given["after_job"])),
         django=given["django"],
-        app=Function.of(given["app"]) if given["app"] else None,
+        app=Function.of(given["app"].removesuffix("()")) if given["app"] else None,
     )
-    check(user, path, modules)
+    check(user, path, modules, allowed)
     names = ("burst", "max_jobs", "max_idle_time", "with_scheduler", "dequeue_strategy", "name", "results_ttl",
              "worker_ttl", "maintenance_interval", "job_monitoring_interval",
              "disable_default_exception_handler")  # fmt: skip
@@ -181,7 +193,7 @@ def log_form(_ctx: click.Context, _option: click.Parameter, given: str) -> str:
     """``--log-format``, if there can be such a format."""
     try:
         if given not in logs.FORMATS:
-            logging.Formatter(given)
+            logs.check_format(given)
     except ValueError as error:
         raise click.BadParameter(f"{error}; or {' or '.join(logs.FORMATS)}") from error
     return given

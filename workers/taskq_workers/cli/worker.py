@@ -64,7 +64,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
               type=click.Choice(logs.LEVELS, case_sensitive=False),
               envvar="TASKQ_LOG_LEVEL", show_envvar=True, help="What is logged, to stderr.")  # fmt: skip
 @click.option("--log-format", callback=log_form, default="human", envvar="TASKQ_LOG_FORMAT", show_envvar=True,
-              help="human, for people; json; or a format such as '%(asctime)s %(message)s'.")  # fmt: skip
+              help="human, for people; json; or a format such as '%(asctime)s %(message)s', which may also name "
+              "%(job)s, %(chunk)s, %(worker)s and %(action)s.")  # fmt: skip
 @click.option("--metrics-port", type=click.IntRange(1, 65535), envvar="TASKQ_METRICS_PORT", show_envvar=True,
               help="Serve /metrics (for Prometheus) and /health there. [default: nowhere]")  # fmt: skip
 @click.option("--metrics-host", default="127.0.0.1", envvar="TASKQ_METRICS_HOST", show_envvar=True,
@@ -105,7 +106,11 @@ def worker(
     options = replace(options, module=given["dict_config"])
     if reloads and find_spec("watchfiles") is None:
         raise OptionError("--reload needs watchfiles, which is not installed: pip install 'taskq-pool[reload]'")
-    rq = read(given, path, preload)
+    preload = (
+        *filter(None, [given["config"]]),
+        *preload,
+    )  # as RQ's work horse, which is forked from who has read it
+    rq = read(given, path, preload, allow_import)
     connect(url)  # a URL of no use is an error now, not in each service
     if until_eof:
         stop_at_eof(url)

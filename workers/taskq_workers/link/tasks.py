@@ -103,13 +103,14 @@ class BatchTask:
 
 @dataclass(frozen=True)
 class CallbackTask:
-    """Run the success or failure callback of a map."""
+    """Run the success or failure callback of a map; hooks around it have the time of an item."""
 
     job_id: str
     fields: dict[bytes, bytes]
     worker: str
     value: Any = None
     error: str | None = None  # None: the map succeeded
+    item_timeout: float = 0.0  # seconds; 0.0: none
 
 
 @dataclass(frozen=True)

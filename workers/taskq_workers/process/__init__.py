@@ -6,6 +6,7 @@ Imported by lanes, which name what is to be started; by nobody else.
     job_run    a plain job
     horse      RQ's worker, where somebody has patched or overridden it
     around     frameworks and hooks, around each job and chunk
+    hooked     the hooks, each in its time
     callbacks  the callback of a map
     failing    what follows if one of these fails
     jobs       the RQ job that user code sees

@@ -14,7 +14,6 @@ from rq.exceptions import AbandonedJobError
 from rq.job import Job, JobStatus
 from rq.timeouts import UnixSignalDeathPenalty
 
-from taskq.maps import forks
 from taskq.redis import refusals
 from taskq_workers.link.tasks import AbandonedTask, JobOutcome
 from taskq_workers.process import around
@@ -33,11 +32,11 @@ def run(task: AbandonedTask) -> JobOutcome:
 
 def _safely(act: Callable[[Job], None], task: AbandonedTask) -> str:
     try:
-        around.make_ready()
-        job = job_of(task.job_id, task.fields, task.worker)
-        job._status = JobStatus.STARTED  # noqa: SLF001 - what RQ's callbacks see of an abandoned job
-        with around.piece(job):
-            forks.call(act, job)
+        with around.ready():
+            job = job_of(task.job_id, task.fields, task.worker)
+            job._status = JobStatus.STARTED  # noqa: SLF001 - what RQ's callbacks see of an abandoned job
+            with around.piece(job):
+                around.call(act, job)
     except BaseException as error:
         log.exception(
             "a callback of the abandoned job %s failed", task.job_id, extra={"action": "callback_failed"}

@@ -20,6 +20,7 @@ from taskq.payload.signed_job import signing_class
 from taskq.redis import connection, holdings, ids
 from taskq_workers import clock, readable, webhooks
 from taskq_workers.link.tasks import ErrandTask, JobOutcome, KilledTask, MaintenanceTask, StoppedTask, WebhookTask
+from taskq_workers.process import around
 from taskq_workers.process.jobs import job_of, user_code
 
 log = logging.getLogger(__name__)
@@ -36,22 +37,27 @@ def use(*, private_webhooks: bool) -> None:
 def run(task: ErrandTask) -> JobOutcome:
     """Run one. Never raises."""
     try:
-        if isinstance(task, MaintenanceTask):
-            with clock.followed():
-                _clean(task)
-        elif isinstance(task, StoppedTask):
-            job = _started(task)
-            with own_end.about_to_be(JobStatus.STOPPED, job):
-                execute_stopped_callback(job, UnixSignalDeathPenalty)
-        elif isinstance(task, KilledTask):
-            handler = user_code().work_horse_killed_handler
-            assert handler is not None
-            handler(_started(task), task.pid, task.status, None)
-        else:
-            _send(task, _job_of(task))
+        with around.ready():  # also for handlers and classes, which cleaning and webhooks load
+            _run(task)
     except BaseException:  # noqa: BLE001 - user code may do anything; the service only logs it, as RQ does
         return JobOutcome(error=format_exc_info(sys.exc_info()))
     return JobOutcome()
+
+
+def _run(task: ErrandTask) -> None:
+    if isinstance(task, MaintenanceTask):
+        with clock.followed():
+            _clean(task)
+    elif isinstance(task, StoppedTask):
+        job = _started(task)
+        with own_end.about_to_be(JobStatus.STOPPED, job):
+            around.call(execute_stopped_callback, job, UnixSignalDeathPenalty)
+    elif isinstance(task, KilledTask):
+        handler = user_code().work_horse_killed_handler
+        assert handler is not None
+        around.call(handler, _started(task), task.pid, task.status, None)
+    else:
+        _send(task, _job_of(task))
 
 
 def _job_of(task: StoppedTask | KilledTask | WebhookTask) -> Job:

@@ -11,13 +11,12 @@ from rq.job_lifecycle import format_exc_info
 from rq.timeouts import UnixSignalDeathPenalty
 from rq.utils import now
 
-from taskq.maps import forks
 from taskq.payload import names
 from taskq.payload.outcome import add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import refusals
 from taskq_workers.link.tasks import JobOutcome
-from taskq_workers.process import horse
+from taskq_workers.process import around, horse
 from taskq_workers.process.jobs import user_code
 
 
@@ -45,11 +44,11 @@ def tell(job: SignedJob, exc_info: Any) -> JobOutcome:
     job._status = JobStatus.FAILED  # noqa: SLF001 - what RQ's callbacks see
     job.ended_at = now()
     try:
-        forks.call(execute_failure_callback, job, UnixSignalDeathPenalty, *exc_info)
+        around.call(execute_failure_callback, job, UnixSignalDeathPenalty, *exc_info)
     except BaseException:  # noqa: BLE001 - as in RQ: a failing callback replaces the job's exception
         exc_info = sys.exc_info()
     try:
-        forks.call(horse.of(user_code(), job.worker_name or "").handle_exception, job, *exc_info)
+        around.call(horse.of(user_code(), job.worker_name or "").handle_exception, job, *exc_info)
     except BaseException:  # noqa: BLE001 - RQ's work horse dies of it, and the job's own exception is lost
         note = "\nAn exception handler failed:\n" + format_exc_info(sys.exc_info())
     return JobOutcome(error=format_exc_info(exc_info) + note, refusal=refusals.of(exc_info[1]))

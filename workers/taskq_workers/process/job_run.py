@@ -72,8 +72,7 @@ class JobRun:
         job = self.job
         seconds = horse.seconds_of(job.timeout or user_code().load_queue_class().DEFAULT_TIMEOUT)
         with UnixSignalDeathPenalty(seconds, JobTimeoutException, job_id=job.id):
-            _check(job)
-            value = forks.call(job.perform)
+            value = around.call(self._checked, job.perform)
         self.succeed(value)
 
     def perform_as_rq(self) -> None:
@@ -83,7 +82,7 @@ class JobRun:
             UsageError: If these have not called it.
         """
         job = self.job
-        vars(job)["perform"] = partial(self._perform, job.perform)
+        vars(job)["perform"] = partial(around.call, self._checked, job.perform)
         vars(job)["_fetch_status"] = partial(self._status, job._fetch_status)  # noqa: SLF001
         forks.call(horse.of(user_code(), self._task.worker).perform, self, self._task.execution)
         if self.outcome is None:
@@ -93,9 +92,9 @@ class JobRun:
         """What ``get_status`` asks Redis for; from the job's end on, what is about to be recorded there."""
         return fetch() if self.outcome is None else self.job._status  # noqa: SLF001 - as succeed and failing set it
 
-    def _perform(self, perform: Any) -> Any:
+    def _checked(self, perform: Any) -> Any:
         _check(self.job)
-        return forks.call(perform)
+        return perform()
 
     def succeed(self, value: Any) -> None:
         """It has returned this value: run the success callback, and pickle the value."""
@@ -108,7 +107,7 @@ class JobRun:
             return
         job._status = JobStatus.FINISHED  # noqa: SLF001 - what RQ's callbacks see
         if job._success_callback_name:  # noqa: SLF001 - the callback itself would be imported
-            forks.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
+            around.call(execute_success_callback, job, UnixSignalDeathPenalty, value)
         self._end(JobOutcome(_result(job, value), ran=ran))
 
     def fail(self, exc_info: Any) -> None:
@@ -118,8 +117,24 @@ class JobRun:
                       extra={"action": "job_ended"})  # fmt: skip
             return
         ran = self._began, time.monotonic()
-        told = failing.tell(self.job, exc_info) if self.job else JobOutcome(error=format_exc_info(exc_info))
-        self._end(replace(told, ran=ran))
+        if self.job:
+            outcome = failing.tell(self.job, exc_info)
+        else:
+            outcome = JobOutcome(error=format_exc_info(exc_info))
+            log.error(
+                "job %s could not be run: %s", self._task.job_id, outcome.error, extra={"action": "job_failed"}
+            )
+        self._end(replace(outcome, ran=ran))
+
+    def say_end(self) -> None:
+        """A line for who wants to see each job; without its arguments, which may be nobody's business."""
+        outcome, name = self.outcome, getattr(self.job, "_func_name", None)
+        if outcome is None:
+            return
+        how = "failed" if outcome.error else "finished" if outcome.retry is None else "is to be retried"
+        began, ended = outcome.ran or (0.0, 0.0)
+        log.debug("job %s (%s) %s after %.3f s", self._task.job_id, name if isinstance(name, str) else "?", how,
+                  ended - began, extra={"action": "job_ended"})  # fmt: skip
 
     def _end(self, outcome: JobOutcome) -> None:
         self.outcome = _told(self._task, self.job, self._before, outcome)
@@ -132,15 +147,24 @@ def run_job(task: JobTask) -> JobOutcome:
         os.environ["RQ_WORKER_ID"] = task.worker
     run = JobRun(task)
     try:
-        around.make_ready()
+        with around.ready():
+            _run_piece(run)
+    except BaseException:  # noqa: BLE001 - what is around it can't be set up
+        run.fail(sys.exc_info())
+    assert run.outcome is not None
+    return run.outcome
+
+
+def _run_piece(run: JobRun) -> None:
+    try:
         wanted = horse.is_wanted(user_code())
         run.restore(late=not wanted)
         with around.piece(run.job):
             _perform(run, as_rq=wanted)
-    except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
+    except BaseException:  # noqa: BLE001 - what the user's hooks raise before it
         run.fail(sys.exc_info())
-    assert run.outcome is not None
-    return run.outcome
+    if log.isEnabledFor(logging.DEBUG):
+        run.say_end()
 
 
 def _perform(run: JobRun, *, as_rq: bool) -> None:
@@ -150,7 +174,7 @@ def _perform(run: JobRun, *, as_rq: bool) -> None:
             run.perform_as_rq()
         else:
             run.perform()
-    except BaseException:  # noqa: BLE001 - as in ``run_job``
+    except BaseException:  # noqa: BLE001 - sys.exit() in a job is its failure, not ours
         run.fail(sys.exc_info())
 
 

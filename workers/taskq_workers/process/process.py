@@ -218,18 +218,26 @@ class _Watch:
 
 def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
-        around.make_ready()
+        with around.ready():
+            return _run_ready(number, task)
+    except BaseException as error:  # noqa: BLE001 - of what is around it
+        return refused(error)
+
+
+def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
+    try:
         function, job, keys = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
         return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
     try:
-        with around.piece(job):
+        with around.piece(job, task.item_timeout):
             outcome = run_chunk(
                 function, keys, task.star, task.range, task.body, task.limit,
                 item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
-                server=task.server or USUAL, exact=task.exact,
+                server=task.server or USUAL, exact=task.exact, inside=around.inside,
             )  # fmt: skip
+            _marker.rest()  # hooks that follow have a time of their own
     except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing
         return refused(error, "before the chunk: ")
     finally:

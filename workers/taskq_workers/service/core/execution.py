@@ -70,6 +70,7 @@ class Taken:
     fields: dict[bytes, bytes]
     deadline: float | None = None  # on the monotonic clock
     span: Any = None  # OpenTelemetry's, if somebody records it
+    told: bool = False  # its pool process has logged that it failed
 
     @property
     def job_id(self) -> str:
@@ -122,8 +123,8 @@ class PlainJob(Taken):
         """Whether its end is recorded on the short path: see ``short_path.py``."""
         return False
 
-    def started(self) -> None:
-        """Its process begins with it now: from here its time counts."""
+    def started(self, hooks: int = 0) -> None:
+        """Its process begins with it now: from here its time counts, and so many hooks have as much each."""
         self.submitted = True
         job = self.job
         if not job.timeout or job.timeout < 0:
@@ -133,7 +134,7 @@ class PlainJob(Taken):
             callbacks += job.success_callback_timeout
         if job._failure_callback_name:  # noqa: SLF001 - as above
             callbacks += job.failure_callback_timeout
-        self.deadline = time.monotonic() + job.timeout + callbacks + OVERTIME
+        self.deadline = time.monotonic() + job.timeout * (1 + hooks) + callbacks + OVERTIME
 
     def task(self) -> JobTask:
         return JobTask(self.job_id, self.fields, self.execution.worker_name, self.execution.id)

@@ -126,7 +126,7 @@ def _end_alone(state: State, job: PlainJob) -> None:
     elif job.outcome.error is not None:
         stopped = job.outcome.stopped
         outcome = "stopped" if stopped else "retried" if job.job.should_retry else "failed"
-        state.worker.fail(*job.rq, job.outcome.error, stopped=stopped)
+        state.worker.fail(*job.rq, job.outcome.error, stopped=stopped, told=job.told)
         state.ended(job, outcome, job.outcome.error)
     else:
         state.worker.succeed(*job.rq, _value(job))
@@ -227,7 +227,9 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         if run.stopped:
             run.callback = StoppedTask(run.job.id, run.fields, state.name, float(run.began))
         else:
-            run.callback = CallbackTask(run.job.id, run.fields, state.name, run.summary, error)
+            run.callback = CallbackTask(
+                run.job.id, run.fields, state.name, run.summary, error, run.info.item_timeout
+            )
         return  # the dispatcher runs it, and comes back
     reason = ""
     if run.called is not None and run.called.error is not None and not run.stopped:
@@ -251,7 +253,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
     if error is None:
         recorded = state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
-        recorded = state.worker.fail(run.job, run.queue, run.execution, error, stopped=run.stopped)
+        recorded = state.worker.fail(*run.rq, error, stopped=run.stopped, told=run.told)
     run.store.tell_end(delete=recorded and not ttl)
     failed = "stopped" if run.stopped else "retried" if again else "failed"
     state.ended(run, "finished" if error is None else failed, error)

@@ -67,7 +67,7 @@ def _give_alone(state: State) -> None:
     elif isinstance(one, PlainJob):
         suspect.note_begun(state, one)
         state.held.remove(one)
-        one.started()
+        one.started(state.settings.rq.user.hooks)
         state.due = min(state.due, one.deadline or math.inf)
         state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
         state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
@@ -161,9 +161,9 @@ def _give_jobs(state: State, lane: Lane) -> int:
     if not state.ready or state.stopping or lane.closed:  # what is not begun goes back when we leave
         return 0
     suspect.note_begun(state, state.ready[0])  # no suspect travels with others
-    jobs = _batch(state, lane)
+    jobs, hooks = _batch(state, lane), state.settings.rq.user.hooks
     for job in jobs:
-        job.started()
+        job.started(hooks)
         state.due = min(state.due, job.deadline or math.inf)
     if len(jobs) == 1:
         first = state.lanes.submit(lane, suspect.task_of(jobs[0]), jobs[0])

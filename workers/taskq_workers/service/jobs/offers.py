@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+from taskq_workers.service.core.account import Offer
 from taskq_workers.service.core.execution import MapRun
-from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.state import State
 
@@ -96,7 +96,7 @@ def _jobs(state: State) -> Iterator[Offer]:
 
 
 def _job(state: State, queue: str, tasks: int) -> Offer:
-    return Offer(queue, queue, tasks, state.job_seconds or 0.0)
+    return Offer(queue, queue, tasks, state.job_seconds or 0.0, anew=True)
 
 
 def _of(run: MapRun, tasks: int) -> Offer:

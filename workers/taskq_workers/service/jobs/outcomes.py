@@ -53,6 +53,7 @@ def _not_run(state: State, job: PlainJob) -> None:
 
 def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
     state.ran(outcome)
+    job.told = outcome.error is not None and outcome.ran is not None  # one that is given up has not run
     if outcome.value and (why := state.speech.limits.refuses(len(outcome.value) * 4 // 3)):  # as RQ stores it
         text = f"taskq.errors.TooLargeError: the result of the job {job.job_id} can't be stored: {why}. {_REMEDY}"
         outcome = replace(outcome, value=None, retry=None, error=text)
@@ -62,7 +63,7 @@ def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
 def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) -> None:
     claim = run.flying.pop(number, None)
     if claim is None:
-        run.called, run.calling = outcome, False
+        run.called, run.calling, run.told = outcome, False, outcome.error is not None
     elif outcome is NOT_RUN:
         if not run.closed:
             run.wait_again(claim)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import rq
 
 from taskq_workers.lanes.lane import Lane
+from taskq_workers.service.core.account import Offer
 from taskq_workers.service.core.execution import AHEAD, FAST, MapRun
-from taskq_workers.service.core.policy import Offer
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, short_path
 

@@ -87,11 +87,11 @@ class QuickJob(PlainJob):
         job._status = rq.job.JobStatus.STARTED  # noqa: SLF001 - as prepare_for_execution leaves it
         return job
 
-    def started(self) -> None:
+    def started(self, hooks: int = 0) -> None:
         self.submitted = True
         timeout = float(self.fields.get(b"timeout") or 0)
         if timeout > 0:
-            self.deadline = time.monotonic() + timeout + OVERTIME
+            self.deadline = time.monotonic() + timeout * (1 + hooks) + OVERTIME
 
     @property
     def succeeded(self) -> bool:

@@ -209,15 +209,18 @@ class RQWorker(BaseWorker):
             job.send_webhooks(JobStatus.FINISHED)
         return recorded
 
-    def fail(self, job: Job, queue: rq.Queue, execution: Execution, error: str, *, stopped: bool = False) -> bool:
+    def fail(
+        self, job: Job, queue: rq.Queue, execution: Execution, error: str, *, stopped: bool = False,
+        told: bool = False,
+    ) -> bool:  # fmt: skip
         """Record a failure, or the retry that the job's ``Retry`` asks for; ``error``: the traceback's text.
 
-        A job that was ``stopped`` is never retried.
+        A job that was ``stopped`` is never retried. ``told``: its pool process has logged it.
         """
         self.end(job)
-        name = name_of(job)
-        why = error.strip().rpartition("\n")[2]
-        log.warning("job %s (%s) failed: %s", job.id, name, why, extra={"action": "job_failed", "job": job.id})
+        how = "was stopped" if stopped else "failed: " + error.strip().rpartition("\n")[2]
+        log.log(logging.DEBUG if told else logging.WARNING, "job %s (%s) %s", job.id, name_of(job), how,
+                extra={"action": "job_stopped" if stopped else "job_failed", "job": job.id})  # fmt: skip
         self._stopped_job_id = job.id if stopped else None
 
         def record() -> None:
