@@ -16,6 +16,7 @@ from taskq.errors import (
     DuplicateJobError,
     FunctionError,
     ImportRefusedError,
+    ItemCanceledError,
     ItemError,
     ItemTimeoutError,
     MapCanceledError,
@@ -38,6 +39,7 @@ from taskq.errors import (
 )
 from taskq.local import local
 from taskq.maps.job import MapJob
+from taskq.maps.open_map import OpenMap
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
@@ -54,6 +56,7 @@ __all__ = [
     "DuplicateJobError",
     "FunctionError",
     "ImportRefusedError",
+    "ItemCanceledError",
     "ItemError",
     "ItemFailure",
     "ItemTimeoutError",
@@ -62,6 +65,7 @@ __all__ = [
     "MapFailedError",
     "MapJob",
     "NestedWaitError",
+    "OpenMap",
     "OptionError",
     "PayloadError",
     "PickleError",

@@ -15,6 +15,7 @@ TaskqError
 │   └── ResultsGoneError  its keys have expired or were deleted
 ├── ItemError             an item failed and its own exception could not travel
 │   ├── ItemTimeoutError  it ran longer than ``item_timeout``              (also TimeoutError)
+│   ├── ItemCanceledError it was cancelled before it had begun
 │   └── WorkerLostError   the item's process died each time it was tried
 ├── FunctionError         a shipped function can't be loaded where it arrived
 │   └── ImportRefusedError it is not among those which the worker may import
@@ -91,6 +92,10 @@ class ItemError(TaskqError):
 
 class ItemTimeoutError(ItemError, TimeoutError):
     """The item ran longer than ``item_timeout``."""
+
+
+class ItemCanceledError(ItemError):
+    """The item was cancelled before it had begun: see ``MapJob.cancel_item``."""
 
 
 class WorkerLostError(ItemError):

@@ -474,3 +474,8 @@ def fail_with_text(text: str) -> None:
 def raise_with(size: int) -> None:
     """Raises an exception whose text has so many characters."""
     raise LookupError("x" * size)
+
+
+def fail_slowly(n: int) -> None:
+    time.sleep(0.01)
+    raise ValueError(n)

@@ -9,6 +9,13 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
     draft       a map that is being written
+    open_map    ``OpenMap``, whose items come while it runs
+    lazy        ``imap``: a row of open maps
+    feed        what its producer says to the server
+    orphans     what becomes of it when its producer is gone
+    fits        whether the server takes what is to be written
+    terms       what else a map was told
+    picking     one item is cancelled
     job         ``MapJob``: waits, results, errors
     requeue     has a failed job run again
     controlled  a map is cancelled, deleted, run again

@@ -61,21 +61,26 @@ class Chunker:
         chunksize: Items per chunk; None: as ``size_for`` says (so the chunks of a generator grow as it goes on).
         cores: For ``size_for``.
         limit: Bytes a body may have.
+        most: Items a chunk may have, where taskq picks the size.
     """
 
     keys: MapKeys
     chunksize: int | None
     cores: int
     limit: int = codec.DEFAULT_LIMIT
+    most: int = MAX_ITEMS
 
-    def chunks(self, items: Iterable[Any]) -> Iterator[Chunk]:
+    def chunks(self, items: Iterable[Any], start: int = 0) -> Iterator[Chunk]:
         """The chunks, in order; one is in memory at a time.
+
+        Args:
+            items: What is to be cut.
+            start: Index of the first.
 
         Raises:
             PickleError: If an item can't be pickled; names its index.
             TooLargeError: If an item or a chunk is over the limit; names the index.
         """
-        start = 0
         for run in self._runs(items):
             yield from self._fitting(start, run)
             start += len(run)
@@ -85,15 +90,18 @@ class Chunker:
         if total is not None and _slices_alike(items):
             start = 0
             while start < total:
-                end = start + (self.chunksize or size_for(start, total, self.cores))
+                end = start + self._size(start, total)
                 yield items[start:end]  # type: ignore[index]
                 start = end
             return
         iterator = iter(items)
         seen = 0
-        while run := list(itertools.islice(iterator, self.chunksize or size_for(seen, total, self.cores))):
+        while run := list(itertools.islice(iterator, self._size(seen, total))):
             seen += len(run)
             yield run
+
+    def _size(self, seen: int, total: int | None) -> int:
+        return self.chunksize or min(self.most, size_for(seen, total, self.cores))
 
     def _fitting(self, start: int, run: Any) -> Iterator[Chunk]:
         """The run as one chunk, or halved until each is of a good size (only if taskq picks the size)."""

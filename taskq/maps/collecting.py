@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from taskq.maps.doubts import Doubts, not_in_time
 from taskq.maps.gathering import Gathering
+from taskq.maps.info import MapInfo
 from taskq.maps.outage import through_outages
 from taskq.maps.waited import Waited
 from taskq.maps.waiting import Events
@@ -66,18 +67,28 @@ def _gather(job: Waited, timeout: float | None, doubts: Doubts, *, despite_failu
     With a timeout nothing is read ahead: what was read would be lost with it, and read again the next time.
     """
     first, again, last = _READ
-    gathering, pace = Gathering(job.store, job.store.info().total), first if timeout is None else last
+    info = job.store.info()
+    gathering, pace = Gathering(job.store, info.items), first if timeout is None and info.sealed else last
     with Events(job.connection, job.store.keys, timeout, progress=False) as events:
         while not job.ready():
             if not events.next(look_again=pace, on_quiet=doubts.look):
-                return gathering if job.ready() else None
+                return _whole(gathering, info, job) if job.ready() else None
             if events.told_end:
                 continue  # what is left is read together with what else there is to know then
             if timeout is not None or (job.store.failed() and not despite_failures):
                 pace = last  # nothing is to be read before the end
                 continue
+            if not info.sealed:
+                if not (info := job.store.info()).sealed:
+                    continue  # nobody knows how much is to come
+                gathering, pace = Gathering(job.store, info.items), first
             began = time.monotonic()
             gathering.read_all()
             # What is read in no time can wait: the look itself takes time from those who work.
             pace = again if time.monotonic() - began > _MUCH else min(2 * pace, last)
-    return gathering
+    return _whole(gathering, info, job)
+
+
+def _whole(gathering: Gathering, info: MapInfo, job: Waited) -> Gathering:
+    """The same; or one for all items, if more of them could come when it was begun."""
+    return gathering if info.sealed else Gathering(job.store, job.store.info().items)

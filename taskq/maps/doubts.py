@@ -86,6 +86,8 @@ def _of(job: Waited) -> str | None:
         return None
     if suspension.is_suspended(job.connection):
         return "RQ is suspended: `rq resume` makes the workers go on"
+    if job.store.info().paused:
+        return f"it is paused: `taskq resume {job.id}` makes it go on"
     return _of_workers(job)
 
 

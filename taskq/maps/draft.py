@@ -8,12 +8,12 @@ from typing import Any
 
 from rq.results import Result
 
-from taskq.errors import MapError, TooLargeError
+from taskq.errors import MapError
 from taskq.maps.chunk import Chunk
-from taskq.maps.info import read_info, seal_codec
-from taskq.redis import admission, keys, limits
-from taskq.redis.keys import MapField, MapKeys
-from taskq.redis.limits import Limits
+from taskq.maps.fits import Fits
+from taskq.maps.info import MapInfo, read_info, seal_codec
+from taskq.redis import admission, keys
+from taskq.redis.keys import UNSEALED, MapField, MapKeys
 from taskq.redis.lua import Scripts
 from taskq.redis.schema import SCHEMA
 
@@ -38,7 +38,7 @@ class Draft:
         self._function = 0  # bytes of it
         self._connection = connection
         self._scripts = Scripts(connection)
-        self._limits: Limits | None = None  # of the server, once they matter
+        self._fits = Fits(connection)
 
     def begin(self, function: bytes, fields: Mapping[str, Any]) -> bool:
         """Reserve the id and write function and hash; False if a map with this id exists.
@@ -48,7 +48,7 @@ class Draft:
             TooLargeError: If the server does not take a value of the function's size.
             VersionError: If services are alive that could not run what this version of taskq writes.
         """
-        self._check("the function", len(function))
+        self._fits.check("the function", len(function))
         said = self._begin(SCHEMA, function[:PIECE], fields)
         if said == _ASK:
             admission.admit_producer(self._scripts, self._connection)
@@ -84,10 +84,7 @@ class Draft:
             TooLargeError: If the server does not take a value of a chunk's size.
             MapError: If what was written before is not there any more, wholly or in part.
         """
-        for chunk in chunks:
-            first, last = chunk.range.start, chunk.range.end - 1
-            items = f"item {first}" if first == last else f"the chunk of the items {first} to {last}"
-            self._check(items, len(chunk.body))
+        self._fits.check_chunks(chunks)
         k = self.keys
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
@@ -111,19 +108,24 @@ class Draft:
             raise self._lost()
         return False
 
-    def announce(self, pipe: Any, fields: Mapping[str, Any], ttl: int | None) -> None:
+    def announced(self, fields: Mapping[str, Any], *, sealed: bool = True) -> MapInfo:
+        """What is announced: ``fields`` as they were given to ``begin``; not ``sealed``: of an open map."""
+        total = self.total if sealed else UNSEALED
+        told = {**fields, MapField.INCARNATION: self.keys.incarnation, MapField.TOTAL: total}
+        return read_info({name.encode(): str(value).encode() for name, value in told.items()})
+
+    def announce(self, pipe: Any, fields: Mapping[str, Any], ttl: int | None, *, sealed: bool = True) -> None:
         """Open the map, in the transaction which makes its RQ job visible (I5).
 
         Args:
             pipe: With that transaction.
             fields: As they were given to ``begin``.
             ttl: Seconds after which RQ lets the job itself expire if nobody begins it; None: never.
+            sealed: Whether all items are written; else it is an open map.
         """
-        k = self.keys
-        told = {**fields, MapField.INCARNATION: k.incarnation, MapField.TOTAL: self.total}
-        info = read_info({name.encode(): str(value).encode() for name, value in told.items()})
+        k, info = self.keys, self.announced(fields, sealed=sealed)
         seal = seal_codec(k.id).close(info.announcement)
-        pipe.hset(k.hash, mapping={MapField.TOTAL: self.total, MapField.SEAL: seal, MapField.STATE: "open"})
+        pipe.hset(k.hash, mapping={MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"})
         self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
         pipe.delete(Result.get_key(k.id))  # of an earlier job, whose deletion was interrupted
         for key in (k.hash, k.function, k.bodies, k.pending):
@@ -135,14 +137,6 @@ class Draft:
     def abandon(self) -> None:
         """Remove what was written, unless it was announced, and the reply to that was not heard."""
         self._scripts.abandon(list(self.keys.all), [self.keys.incarnation])
-
-    def _check(self, what: str, size: int) -> None:
-        """A server refuses what is too large by hanging up, as if it had gone away."""
-        if size < limits.SMALL:
-            return
-        self._limits = self._limits or limits.read(self._connection)
-        if why := self._limits.refuses(size):
-            raise TooLargeError(f"{what} can't be stored: {why}. Send a path or a key instead of the data.")
 
     def _expired(self) -> MapError:
         return MapError(

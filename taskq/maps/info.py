@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from taskq.errors import DamagedError
+from taskq.maps.terms import NONE, Terms
+from taskq.maps.terms import read as read_terms
 from taskq.payload import codec, signing
 from taskq.payload.ranges import COUNTABLE
 from taskq.redis import checked
-from taskq.redis.keys import MapField
+from taskq.redis.keys import UNSEALED, MapField
 
 LIGHTEST, HEAVIEST = 0.001, 1000.0  # weights of maps
 
@@ -21,7 +23,7 @@ class MapInfo:
 
     name: str
     star: bool
-    total: int
+    total: int  # ``UNSEALED`` as long as items may come
     done: int
     failed: int
     limit: int
@@ -38,6 +40,12 @@ class MapInfo:
     weight: float = 1.0  # beside those of other maps of its queue; of no meaning to anybody but the scheduler
     first: int | None = None  # the lowest index of an item that failed
     seal: bytes = field(default=b"", repr=False)
+    written: int = 0  # items, so far
+    terms: Terms = NONE
+    lease: float = 0.0  # of the producer of an open map: Unix time
+    fed: bool = False  # it has a producer who may add items
+    paused: bool = False
+    orphaned: bool = False  # it was sealed since its producer was gone
 
     @property
     def announced(self) -> bool:
@@ -47,9 +55,25 @@ class MapInfo:
     @property
     def announcement(self) -> bytes:
         """What the producer has said of it, and nobody may change."""
-        return json.dumps(
-            [self.incarnation, self.total, self.star, self.limit, self.item_timeout, self.adapt], allow_nan=False
-        ).encode()
+        told = [self.incarnation, self.total, self.star, self.limit, self.item_timeout, self.adapt]
+        if named := self.terms.to_json():
+            told.append(named)
+        return json.dumps(told, allow_nan=False).encode()
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it can't get any more items."""
+        return self.total != UNSEALED
+
+    @property
+    def items(self) -> int:
+        """How many items it has; of an open map, so far."""
+        return self.total if self.sealed else self.written
+
+    @property
+    def items_text(self) -> str:
+        """The same for people: of an open map with a plus."""
+        return f"{self.items}{'' if self.sealed else '+'}"
 
     @property
     def complete(self) -> bool:
@@ -106,12 +130,18 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         item_timeout=_seconds(text(MapField.ITEM_TIMEOUT)),
         adapt=text(MapField.ADAPT) == "1",
         kill=text(MapField.KILL) == "1",
+        paused=MapField.PAUSED.encode() in fields,
         trace=text(MapField.TRACE),
         span=text(MapField.SPAN),
         incarnation=text(MapField.INCARNATION),
         weight=_weight(text(MapField.WEIGHT)),
         first=number(MapField.FIRST) if MapField.FIRST.encode() in fields else None,
         seal=fields.get(MapField.SEAL.encode(), b""),
+        written=number(MapField.NEXT),
+        terms=read_terms(text(MapField.TERMS)),
+        lease=_seconds(text(MapField.LEASE)),
+        orphaned=text(MapField.ORPHANED) == "1",
+        fed=MapField.LEASE.encode() in fields,
     )
 
 
@@ -125,8 +155,10 @@ def check_announcement(job_id: str, info: MapInfo) -> None:
 
     Raises:
         SignatureError: If there is a secret key, and what its hash says is not signed.
-        DamagedError: If it is signed, and says something else now.
+        DamagedError: If it is signed, and says something else now; or if it will never be sealed.
     """
+    if info.announced and not (info.sealed or info.fed or info.orphaned):
+        raise DamagedError(f"the map {job_id} is not sealed, and has no producer: {MapField.LEASE} was deleted")
     if not signing.keyring() or not info.announced:
         return
     if seal_codec(job_id).open(info.seal) != info.announcement:

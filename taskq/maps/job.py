@@ -19,7 +19,7 @@ from taskq.errors import (
     OptionError,
     ResultsGoneError,
 )
-from taskq.maps import own_end, spans_read
+from taskq.maps import own_end, picking, spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
 from taskq.maps.controlled import CANCELED, Controlled
@@ -213,6 +213,7 @@ class MapJob(Controlled):
             raise DamagedError(f"{self.store.keys.errors} holds records, and the map's hash tells of none")
         if not info.complete:
             raise self._early_end(info)
+        self._check_whole(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
         with self._undisturbed():
@@ -336,16 +337,71 @@ class MapJob(Controlled):
         if status is not None and status not in ENDED:
             raise GoesOnError
         if status in _CANCELED or info.reason == CANCELED:
-            return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.total} items done")
+            return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.items} items done")
         latest = self.latest_result()
         why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
-        return MapFailedError(f"the map {self.id} failed with {info.done} of {info.total} items done: {why}")
+        return MapFailedError(f"the map {self.id} failed with {info.done} of {info.items} items done: {why}")
+
+    def _check_whole(self, info: MapInfo) -> None:
+        """See that a map which says that it is complete has all items of which this object knows."""
 
     @property
     def result_list(self) -> ResultList:
         """The results so far, in the order of completion: a live list in Redis."""
         known = self.store.known
         return ResultList(known.results, self.connection, known.incarnation)
+
+    @clear_errors
+    def pause(self) -> None:
+        """Have nothing more of the map start, until ``resume``; the items that run end. Its time limits go on.
+
+        Raises:
+            ResultsGoneError, ReplacedError: As ``get``.
+            MapError: If it has ended.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        if self.ready():
+            self.store.info()  # raises, if it is gone
+            raise MapError(f"the map {self.id} has ended, and can't be paused")
+        self._pause(paused=True)
+
+    @clear_errors
+    def resume(self) -> None:
+        """Have a map go on that was paused; of any other, it does nothing.
+
+        Raises:
+            ResultsGoneError, ReplacedError: As ``get``.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        self._pause(paused=False)
+
+    def _pause(self, *, paused: bool) -> None:
+        if not self.store.pause(paused=paused):
+            info = self.store.info()  # raises, if it is gone
+            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
+
+    @clear_errors
+    def cancel_item(self, index: int) -> bool:
+        """Cancel one item that has not begun: it fails with ``ItemCanceledError``, and its map with it.
+
+        Costs some round trips, and more of them where very many chunks are pending.
+
+        Args:
+            index: The item's, from 0 on.
+
+        Returns:
+            Whether that was done; False: a worker has it, or has had it, or the map has ended. An item of a chunk
+            that a worker holds counts as begun. A retry of the map runs it.
+
+        Raises:
+            OptionError: If the map has no such item.
+            ResultsGoneError, ReplacedError: As ``get``.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        info = self.store.info()
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < info.items:
+            raise OptionError(f"the map {self.id} has {info.items} items, from 0 on, and no item {index!r}")
+        return info.state == "open" and picking.cancel_item(self.store, index)
 
     @property
     def errors(self) -> Mapping[int, ItemFailure]:
@@ -359,7 +415,9 @@ class MapJob(Controlled):
         info = self.store.glance()
         now = info.ended or clock.ask(self.connection)
         busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.store.scripts, self.id)
-        return Progress.since(info.started, now, info.done, info.failed, info.total, busy, cores)
+        return Progress.since(
+            info.started, now, info.done, info.failed, info.items, busy, cores, sealed=info.sealed
+        )
 
     @property
     def execution_registry(self) -> Executions:
@@ -385,7 +443,7 @@ class MapJob(Controlled):
             return f"<MapJob {self.id} ({type(error).__name__}: {error})>"
         ended = f", {status.value}" if status in ENDED else ""
         name = escaped(info.name)
-        return f"<MapJob {self.id} {name} {info.done}/{info.total} done, {info.failed} failed{ended}>"
+        return f"<MapJob {self.id} {name} {info.done}/{info.items_text} done, {info.failed} failed{ended}>"
 
     __str__ = __repr__
 

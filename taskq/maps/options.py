@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.exceptions import TimeoutFormatError
@@ -15,7 +15,11 @@ from taskq.errors import OptionError
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
+from taskq.maps.terms import NONE, Terms
 from taskq.payload.function import check_callbacks
+from taskq.payload.ranges import COUNTABLE
+
+J = TypeVar("J", bound=MapJob)
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
 LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
@@ -42,11 +46,12 @@ class MapQueue(Protocol):
 
 @dataclass(frozen=True)
 class MapOptions:
-    """The options that ``map`` and ``starmap`` take: ``item_timeout``, ``weight``, and RQ's own; see there."""
+    """The options that ``map`` and ``starmap`` take: their own, and RQ's; see there."""
 
     job_timeout: Any = NO_TIMEOUT
     item_timeout: Any = None
     weight: Any = 1
+    max_failures: Any = None
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -101,13 +106,19 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
+        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
+            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
 
-    def job(self, queue: MapQueue, name: str) -> MapJob:
+    def terms(self, named: Terms = NONE) -> Terms:
+        """What of these is a term of the map's, besides those that are named."""
+        return named if self.max_failures is None else replace(named, max_failures=self.max_failures)
+
+    def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.
 
         Raises:
@@ -116,7 +127,7 @@ class MapOptions:
         try:
             self._check()
             timeout = parse_timeout(self.job_timeout)
-            job = MapJob.create(
+            job = kind.create(
                 MAP_PATH,
                 connection=queue.connection,
                 timeout=NO_TIMEOUT if timeout is None else timeout,
@@ -142,5 +153,11 @@ class MapOptions:
         for key, value in job.to_dict().items():  # which pickles meta, now that nothing is written yet
             if not isinstance(value, bytes | str | int | float):
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
-        assert isinstance(job, MapJob)
+        assert isinstance(job, kind)
         return job
+
+
+def _is_number_or_share(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value < 1 if isinstance(value, float) else 0 <= value < COUNTABLE

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from redis.exceptions import RedisError, WatchError
@@ -17,16 +18,19 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import now
 
-from taskq.errors import DuplicateJobError, ReplacedError
+from taskq.errors import DuplicateJobError, OptionError, ReplacedError
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
 from taskq.maps.draft import Draft
+from taskq.maps.feed import Feed
 from taskq.maps.items import Items
 from taskq.maps.job import ENDED, MapJob
+from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
 from taskq.maps.store import MapStore, function_codec
+from taskq.maps.terms import NONE, Terms
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
-from taskq.redis import once, services
+from taskq.redis import once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
 from taskq.views import tracing
@@ -44,9 +48,11 @@ A server that came back as it was before says that they are, and so does one tha
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
     function = Function.of(target)
-    job = options.job(queue, function.name)
+    job = options.job(queue, function.name, MapJob)
     with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, items, chunksize, options)
+        fields = _fields(queue, function, chunksize, options, star=items.star)
+        if MapField.TERMS in fields:
+            job.schema = schema.TERMS  # who does not know them keeps away
         if context:
             fields[MapField.TRACE] = context
         _push(queue, job, function, items, chunksize, options, fields)
@@ -57,11 +63,7 @@ def _push(
     queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
     fields: dict[str, Any],
 ) -> None:  # fmt: skip
-    draft = Draft(job.id, queue.connection)
-    pickled = function_codec(draft.keys, star=items.star).dumps(function)
-    try:
-        _reserve(job, draft, pickled, fields)
-        job.incarnation = draft.keys.incarnation
+    with _reserved(queue, job, function, fields, star=items.star) as draft:
         total = _write(queue, draft, items, chunksize)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
@@ -69,6 +71,19 @@ def _push(
             _finish_empty(job, draft, fields)
         else:
             _announce(queue, job, draft, options, fields)
+
+
+@contextmanager
+def _reserved(
+    queue: MapQueue, job: MapJob, function: Function, fields: dict[str, Any], *, star: bool
+) -> Iterator[Draft]:
+    """A draft whose id is ours; what was not announced when the block ends is abandoned."""
+    draft = Draft(job.id, queue.connection)
+    pickled = function_codec(draft.keys, star=star).dumps(function)
+    try:
+        _reserve(job, draft, pickled, fields)
+        job.incarnation = draft.keys.incarnation
+        yield draft
     except BaseException:  # also Ctrl-C while a generator runs: nothing half-written stays
         with suppress(RedisError):  # without a server, it stays for WRITING_TTL, or until this process comes again
             draft.abandon()
@@ -77,15 +92,44 @@ def _push(
         _written.append(draft.keys.incarnation.encode())
 
 
+def open_map(
+    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool
+) -> OpenMap:
+    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
+    if not queue.is_async:
+        raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
+    function, feeder = Function.of(target), os.urandom(12).hex()
+    job = options.job(queue, function.name, OpenMap)
+    with tracing.pushing(function.name, job.id, queue.name) as context:
+        fields = _fields(queue, function, chunksize, options, terms, star=star)
+        fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
+        if context:
+            fields[MapField.TRACE] = context
+        with _reserved(queue, job, function, fields, star=star) as draft:
+            _announce(queue, job, draft, options, fields, sealed=False)
+    cores = services.cores(queue.connection, queue.name) or own_cores()
+    chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
+    job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
+    return job
+
+
 def _fields(
-    queue: MapQueue, function: Function, items: Items, chunksize: int | None, options: MapOptions
+    queue: MapQueue,
+    function: Function,
+    chunksize: int | None,
+    options: MapOptions,
+    terms: Terms = NONE,
+    *,
+    star: bool,
 ) -> dict[str, Any]:
     fields = {
         MapField.NAME: function.name,
-        MapField.STAR: int(items.star),
+        MapField.STAR: int(star),
         MapField.LIMIT: queue.payload_limit,
         MapField.ADAPT: int(chunksize is None),
     }
+    if told := options.terms(terms).to_json():
+        fields[MapField.TERMS] = told
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
     if float(options.weight) != 1:
@@ -137,7 +181,9 @@ def own_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _announce(queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any]) -> None:
+def _announce(
+    queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any], *, sealed: bool = True
+) -> None:
     receipt = Receipt()
     with queue.connection.pipeline() as pipe:
         while True:
@@ -154,7 +200,7 @@ def _announce(queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, f
                     queue.enqueue_job(job)
                     return
                 queue.enqueue_job(job, pipeline=pipe, at_front=options.at_front)
-                draft.announce(pipe, fields, job.ttl)
+                draft.announce(pipe, fields, job.ttl, sealed=sealed)
                 receipt.write(pipe)
                 pipe.execute()
             except WatchError:  # a job that this one depends on has just changed, or no reply came: look again

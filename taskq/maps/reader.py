@@ -21,7 +21,7 @@ from taskq.views.error_groups import ErrorGroup
 
 _GLANCE = (
     MapField.INCARNATION, MapField.STATE, MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED,
-    MapField.STARTED, MapField.ENDED,
+    MapField.STARTED, MapField.ENDED, MapField.NEXT,
 )  # fmt: skip
 
 

@@ -14,13 +14,14 @@ from typing import Any
 from rq import Worker, get_current_job
 from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.exceptions import ShutDownImminentException
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import nested, own_end, strangers
+from taskq.maps import nested, orphans, own_end, strangers
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
+from taskq.maps.job import MapJob
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
@@ -43,8 +44,7 @@ def run_map() -> dict[str, Any]:
         MapFailedError: If its function can't be loaded, or items failed.
         rq.timeouts.JobTimeoutException: If its ``job_timeout`` is over.
     """
-    job = get_current_job()
-    assert job is not None
+    job = _job()
     store, worker = MapStore(job.id, job.connection), job.worker_name or "rq"
     fields: Any = job.connection.hmget(job.key, keys.JOB_KIND, "started_at")
     mark, began = (value or b"" for value in fields)
@@ -74,12 +74,25 @@ def run_map() -> dict[str, Any]:
     raise MapFailedError(info.reason or failure_text(store, info))
 
 
+def _job() -> Job:
+    job = get_current_job()
+    assert job is not None
+    return job
+
+
 def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     """Work until every item was tried, by whomever, or somebody closed the map."""
+    silence = orphans.Silence()
     with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
             _work(store, worker)
             info = store.info()
+            if not info.sealed and silence.lasts(info.lease, clock.ask(store.connection)):
+                orphans.seal(store, info)
+                info = store.info()
+            if orphans.to_cancel(info):
+                MapJob.fetch(store.keys.id, connection=store.connection, serializer=_job().serializer).cancel()
+                return store.info()
             if not info.complete and not store.release_orphans():
                 store.check()
                 events.next()  # others hold the rest
@@ -102,7 +115,10 @@ def _work(store: MapStore, worker: str) -> None:
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
                 return
-            store.commit(claim, outcome, note)
+            totals = store.read_commit(store.commit(claim, outcome, note))
+            if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
+                store.close(why)
+                return
 
 
 def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:
@@ -144,6 +160,6 @@ def failure_text(store: MapStore, info: MapInfo) -> str:
 
     RQ can't store what can't be encoded, and would leave the job as one that still runs.
     """
-    text = f"{info.failed} of {info.total} items failed, {info.done} done."
+    text = f"{info.failed} of {info.items} items failed, {info.done} done."
     first = store.first_failure(info)
     return text if first is None else checked.clean(f"{text} The first: {first}\n\n{first.traceback}")

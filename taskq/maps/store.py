@@ -232,10 +232,10 @@ class MapStore(MapReader):
             pipe.hlen(k.claims)
             fields, *left = pipe.execute()
         info = read_info(fields)
-        if fields and info.state == "open" and not (info.complete or any(left)):
-            missing = info.total - info.done - info.failed
+        missing = info.items - info.done - info.failed
+        if fields and info.state == "open" and missing > 0 and not any(left):
             raise DamagedError(
-                f"{missing} of {info.total} items are in no chunk any more: {k.pending} was changed"
+                f"{missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
             )
 
     def _is_at_work(self, worker: str) -> bool:
@@ -268,6 +268,13 @@ class MapStore(MapReader):
             keys.OPEN,
         ]
         self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
+
+    def pause(self, *, paused: bool) -> bool:
+        """Have nothing more of it claimed, or have it go on; whether there is such a map."""
+        k = self.known
+        note = keys.note(keys.LOOK if paused else keys.WORK, k.id)
+        args = [k.incarnation, "1" if paused else "", k.events, keys.NOTES, note]
+        return bool(self.scripts.pause([k.hash], args))
 
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""

@@ -9,7 +9,15 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from taskq.errors import DamagedError, ItemError, ItemTimeoutError, RemoteTraceback, TooLargeError, WorkerLostError
+from taskq.errors import (
+    DamagedError,
+    ItemCanceledError,
+    ItemError,
+    ItemTimeoutError,
+    RemoteTraceback,
+    TooLargeError,
+    WorkerLostError,
+)
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 
@@ -24,7 +32,9 @@ _SIGNALS = (
 
 Kinds = tuple[type[BaseException], ...]
 
-_OWN: dict[str, type[ItemError]] = {error.__name__: error for error in (ItemTimeoutError, WorkerLostError)}
+_OWN: dict[str, type[ItemError]] = {
+    error.__name__: error for error in (ItemCanceledError, ItemTimeoutError, WorkerLostError)
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,11 @@ class ItemFailure:
         what = "the service" if services == deaths else "the process or the service" if services else "the process"
         message = f"item {index} was given up: {what} that ran it died {deaths} times, last by {cause}"
         return cls(index, "WorkerLostError", message, attempts=deaths, host=host)
+
+    @classmethod
+    def canceled(cls, index: int) -> ItemFailure:
+        """The record of an item that is not to run."""
+        return cls(index, "ItemCanceledError", f"item {index} was cancelled before it had begun", attempts=0)
 
     @classmethod
     def not_stored(cls, index: int, why: str, host: str = "") -> ItemFailure:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from taskq.redis.keys import UNSEALED
 from taskq.redis.patience import says_damage
 
 MOST = 2**53  # that JavaScript, too, can count
@@ -32,6 +33,12 @@ def count(value: bytes | None) -> int:
     except ValueError:
         return 0
     return number if 0 <= number <= MOST else 0
+
+
+def items(total: bytes | None, written: bytes | None) -> tuple[int, bool]:
+    """How many items a map has, so far; and whether it is sealed, by these fields of its hash."""
+    number = count(total)
+    return (count(written), False) if number == UNSEALED else (number, True)
 
 
 def seconds(value: bytes | None) -> float:

@@ -63,6 +63,7 @@ middle leaves nothing behind. "With the job" means: as long as RQ keeps the job 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
@@ -94,16 +95,25 @@ JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
 
 
+UNSEALED = 2**53 - 1
+"""What an open map says as its total until it is sealed: more than any can have (``ranges.COUNTABLE``), so that
+nothing takes it for complete."""
+
+
 class MapField:
     """Fields of the hash ``taskq:{id}``."""
 
     INCARNATION = "incarnation"  # of this life of the id, from push to replacement: random, no other has it
     STATE = "state"  # "writing" -> "open" <-> "closed": workers may claim chunks only while it is open
     SEAL = "seal"  # with a secret key: signature over what the producer has announced
+    TERMS = "terms"  # JSON of what else it was told: see maps/terms.py; absent: nothing
+    FEEDER = "feeder"  # of an open map: who may add items, a name that its producer has drawn
+    LEASE = "lease"  # of an open map: until when its producer lives, Unix time
+    ORPHANED = "orphaned"  # "1" if an open map was sealed because its producer's lease was over
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text
-    TOTAL = "total"  # number of items
-    NEXT = "next"  # items written so far, while the producer writes
+    TOTAL = "total"  # number of items; of an open map, until it is sealed: more than there can be
+    NEXT = "next"  # items written so far
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
     FIRST = "first"  # the lowest index of them
@@ -119,6 +129,7 @@ class MapField:
     SPAN = "span"  # of the job's span
     REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
+    PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -205,6 +216,11 @@ class MapKeys:
             self.results, self.spans, self.errors, self.groups, self.refusals,
             self.deaths,
         )  # fmt: skip
+
+
+def note(word: str, map_id: str) -> str:
+    """A message on ``NOTES``: ``LOOK``, ``WORK`` or ``IDLE``, about a map."""
+    return json.dumps({"command": word, "map": map_id})
 
 
 def fetched(worker: str, queue: str) -> str:

@@ -21,8 +21,11 @@ What that demands of a change to the schema:
 
 from __future__ import annotations
 
-SCHEMA = 4
-"""Not adjacent to 2, which takes the deaths that stand with a range for those of processes: see maps/deaths.py."""
+SCHEMA = 5
+"""Not adjacent to 3, which was of workers only that took the deaths with a range for those of one kind."""
+
+TERMS = SCHEMA + 1
+"""What the mark of a map says that has terms (maps/terms.py): services of schema 4 would pass over these."""
 
 FIRST = 1
 """What counts as the schema of what says none."""

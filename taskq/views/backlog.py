@@ -27,7 +27,9 @@ LOOK = 1000
 MOST = 200
 """Queues that are looked at; anybody can name more, and each costs a round trip."""
 
-_MAP_FIELDS = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED)
+_MAP_FIELDS = (
+    MapField.NAME, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED, MapField.TOTAL, MapField.NEXT,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def _maps(connection: Any, queue: str, status: str, found: list[str]) -> list[Ma
 def _line(
     job_id: str, queue: str, status: str, now: float, fields: list[bytes | None], waiting: int, claimed: int
 ) -> MapLine:
-    total, done, failed = map(checked.count, fields[1:4])
-    started, ended = map(checked.seconds, fields[4:])
-    progress = Progress.since(started, ended or now, done, failed, total)
+    done, failed = map(checked.count, fields[1:3])
+    started, ended = map(checked.seconds, fields[3:5])
+    total, sealed = checked.items(*fields[5:])
+    progress = Progress.since(started, ended or now, done, failed, total, sealed=sealed)
     return MapLine(job_id, checked.text(fields[0]), queue, status, waiting, claimed, progress)

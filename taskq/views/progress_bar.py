@@ -125,7 +125,7 @@ def _terminal(name: str) -> Iterator[Move]:
             shown.update(
                 task,
                 completed=progress.ended,
-                total=progress.total,
+                total=progress.total if progress.sealed else None,
                 rate=f"{progress.rate:,.0f}" if progress.rate >= _ROUND else f"{progress.rate:.1f}",
                 failed=f"{progress.failed} failed" if progress.failed else "",
                 cores=f"{progress.busy}/{progress.cores} cores" if progress.cores else "",

@@ -228,6 +228,48 @@ def test_results_come_while_the_map_runs(url: str, tmp_path: Path) -> None:
     flag.touch()
 
 
+def streamed(url: str, *arguments: str) -> subprocess.Popen[str]:
+    """The command, with a pipe for its items."""
+    command = [sys.executable, "-m", "taskq", "map", *arguments, "--follow"]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(command, env=environment(TASKQ_URL=url), cwd=ROOT, text=True, bufsize=1, **pipes)
+
+
+def test_each_line_of_a_pipe_is_run_as_it_comes(url: str) -> None:
+    with streamed(url, "builtins:len", "--stdin", "lines", "--values") as command:
+        assert command.stdin
+        assert command.stdout
+        for text in ("a", "bcd", ""):
+            command.stdin.write(f"{text}\n")
+            assert command.stdout.readline() == f"{len(text)}\n", "while the pipe is open"
+        out, _err = command.communicate("xy\n", timeout=HANGS)
+        assert (out, command.returncode) == ("2\n", exits.OK)
+
+
+def test_ctrl_c_ends_the_reading_and_the_map_with_it(url: str) -> None:
+    with streamed(url, "builtins:len", "--stdin", "lines") as command:
+        assert command.stdin
+        assert command.stdout
+        command.stdin.write("abc\n")
+        assert json.loads(command.stdout.readline()) == {"item": 0, "value": 3}
+        command.send_signal(signal.SIGINT)
+        assert command.wait(HANGS) == exits.INTERRUPTED
+        assert command.stderr
+        said = command.stderr.read()
+    found = re.search(r"taskq attach ([0-9a-f-]+)", said)
+    assert found, said
+    assert "Fatal" not in said
+    assert Queue(url=url).fetch_job(found[1]).get(timeout=HANGS) == [3]
+
+
+def test_a_line_that_is_wrong_ends_it_after_those_before(url: str) -> None:
+    told = taskq(url, "map", "builtins:abs", "--stdin", "json", "--follow", "--values", stdin="-1\n-2\nx\n-3\n")
+    assert (told.returncode, told.stdout) == (exits.ERROR, "1\n2\n")
+    assert "line 3 of stdin is not JSON" in told.stderr
+    for arguments in (("5", "--follow"), ("--stdin", "json", "--follow", "--detach")):
+        assert taskq(url, "map", "builtins:abs", *arguments, stdin="1").returncode == exits.USAGE
+
+
 def test_ctrl_c_before_all_items_are_there(url: str) -> None:
     with Queue(url=url).connection as connection:
         before = set(connection.keys("taskq:{*"))

@@ -152,3 +152,16 @@ def _needs(headers: dict[str, Header], ranges: list[str], needed: Counter[str]) 
         needed[body] += len(inside)
         found += inside
     return found
+
+
+def saved(store: MapStore) -> Callable[[], None]:
+    """Have the map's keys as they are now again, later: a server that comes back as it was before."""
+    found = {key: store.connection.dump(key) for key in store.keys.all}
+
+    def restore() -> None:
+        store.connection.delete(*found)
+        for key, data in found.items():
+            if data is not None:
+                store.connection.restore(key, 0, data)
+
+    return restore

@@ -16,6 +16,7 @@ os.environ["TASKQ_SECRET_KEY"] = "a key of at least thirty-two characters"  # no
 
 with atheris.instrument_imports(include=["taskq", "json"]):
     from taskq import TaskqError
+    from taskq.maps import terms
     from taskq.maps.body import Body, read_header
     from taskq.maps.info import read_info
     from taskq.payload import codec
@@ -34,6 +35,7 @@ _TARGETS = (
     services._read,
     lambda data: kind_of({b"taskq": data}),
     lambda data: read_info(dict(zip((fields := data.split(b"\0"))[::2], fields[1::2], strict=False))),
+    lambda data: terms.read(data.decode("utf-8", "replace")),
     lambda data: Keyring.parse(data.decode("utf-8", "replace")),
 )
 

@@ -8,12 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.results import Result
 
-from taskq import MapJob, Queue, TaskqError
+from taskq import MapJob, OpenMap, Queue, TaskqError
+from taskq.maps import feed, orphans
 from taskq.redis import keys, services
 from taskq.testing import running_worker
 from tests import jobs
@@ -66,6 +68,14 @@ def parked(queue: Queue) -> tuple[Queue, MapJob]:
     """A map in a queue on which nobody listens."""
     park = Queue("park", connection=queue.connection)
     return park, park.map(jobs.square, range(4), chunksize=2, meta={"a": 1})
+
+
+def opened(queue: Queue) -> tuple[Queue, OpenMap]:
+    """An open map, there."""
+    park = Queue("park", connection=queue.connection)
+    job = park.open_map(jobs.square, buffersize=100)
+    job.put_many(range(4))
+    return park, job
 
 
 def keys_of(job: MapJob) -> tuple[str, ...]:
@@ -126,6 +136,34 @@ def test_keys_of_a_map(fake_queue: Queue) -> None:
 
         types()
         serves(fake_queue, state)
+        values()
+        serves(fake_queue, state)
+
+
+def test_keys_of_an_open_map(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "LEASE", 0.5)
+    monkeypatch.setattr(orphans, "GRACE", 0.1)
+    with running_worker(fake_queue, 1, lease=1.0) as state:
+
+        @FEW
+        @given(st.integers(0, 30), data, st.booleans())
+        def values(position: int, value: bytes, begun: bool) -> None:
+            park, job = opened(fake_queue)
+            if begun:
+                release(fake_queue, park, job.id)
+            with suppress(redis.exceptions.ResponseError):  # it has ended already
+                change(fake_queue.connection, job.store.keys.hash, position, value)
+            with suppress(TaskqError):
+                job.put(7)
+            with suppress(TaskqError):
+                job.seal()
+            if not begun:
+                release(fake_queue, park, job.id)
+            wait_until(lambda: ended(job), f"{value!r} at {position} of {job.store.keys.hash}")
+            assert job._feed is not None
+            job._feed.give_up()
+            read_all(job)
+
         values()
         serves(fake_queue, state)
 

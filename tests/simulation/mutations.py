@@ -59,7 +59,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "if told ~= results then", "if false then"),
     ),
     _m(
-        "a commit is taken for a closed map", 17,
+        "a commit is taken for a closed map", 391,
         (_LUA + "commit.lua", "if map[4] ~= 'open' then", "if false then"),
     ),
     _m(
@@ -101,7 +101,7 @@ MUTATIONS = (
     ),
     # -- what comes late -------------------------------------------------------------------------------
     _m(
-        "a limit that comes late is put on an open map", 40,
+        "a limit that comes late is put on an open map", 92,
         (_LUA + "expire.lua", "if state == 'open' or state == 'writing' then", "if false then"),
     ),
     _m(
@@ -110,7 +110,7 @@ MUTATIONS = (
     ),
     # -- pushing ---------------------------------------------------------------------------------------
     _m(
-        "a gap is accepted by the producer", 71,
+        "a gap is accepted by the producer", 223,
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
     ),
     _m(
@@ -128,12 +128,12 @@ MUTATIONS = (
         (_SERVICE + "jobs/ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
-        "a map that is not complete any more is ended", 126,
+        "a map that is not complete any more is ended", 181,
         (_SERVICE + "jobs/ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
     _m(
-        "get() does not see that a list came back older", 29,
+        "get() does not see that a list came back older", 30,
         ("taskq/maps/gathering.py", "if self._known.find(1, start, start + count) >= 0:", "if False:"),
         ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
@@ -143,7 +143,7 @@ MUTATIONS = (
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 48,
+        "taskq attach does not see that a list came back older", 101,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
@@ -188,7 +188,7 @@ MUTATIONS = (
         (_LUA + "open.lua", "or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then", "then"),
     ),
     _m(
-        "claims of which nobody knows are kept", 10,
+        "claims of which nobody knows are kept", 29,
         (_SERVICE + "exchange.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
@@ -205,7 +205,7 @@ MUTATIONS = (
          "(self.mark and status in (b'canceled', b'stopped')):"),
     ),
     _m(
-        "a map that was seen to be closed is ended, though the server has lost that", 83,
+        "a map that was seen to be closed is ended, though the server has lost that", 161,
         (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------
@@ -231,5 +231,22 @@ MUTATIONS = (
         "RQ's cleaning takes what is held for abandoned", 700,
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
+    ),
+    # -- open maps -------------------------------------------------------------------------------------
+    _m(
+        "items that are put a second time are added a second time", 35,
+        (_LUA + "put.lua", "if map[5] == ARGV[4] and #ARGV > 8 then", "if #ARGV > 8 then"),
+    ),
+    _m(
+        "a map is sealed with another number of items than it has", 143,
+        (_LUA + "seal.lua", " or ARGV[3] ~= '' and items ~= ARGV[3]", ""),
+    ),
+    _m(
+        "an open map without a producer is left as it is", 71,
+        (_SERVICE + "jobs/rounds.py", "if goes_on[run] and not run.guest and orphans", "if False and orphans"),
+    ),
+    _m(
+        "a producer forgets what it has put as soon as the server has it", 275,
+        ("taskq/maps/feed.py", "(self._kept[0][0] < old or self._size > most)", "True"),
     ),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskq.maps import producer, proof, runner, spans_read, store
+from taskq.maps import feed, orphans, producer, proof, runner, spans_read, store
 from taskq.redis import keys, lua
 from taskq.redis.clock import Clock
 from taskq.views import said
@@ -34,7 +34,7 @@ from taskq_workers.service import service
 from taskq_workers.service.rq import worker
 from taskq_workers.service.upkeep import membership, monitor
 from tests.simulation import world
-from tests.simulation.loop import EPOCH, Host, Process
+from tests.simulation.loop import EPOCH, Event, Host, Process
 from tests.simulation.people import SimRedis
 from tests.simulation.processes import FakeContext, FakePool, PoolProcess
 from tests.simulation.services import Manager, NoFetcher, Service
@@ -85,6 +85,32 @@ def _rq_now() -> datetime:
     if world.maybe() is not None and isinstance(_process(), Service | Manager | PoolProcess):
         return clock.utc()
     return datetime.fromtimestamp(_now(), UTC)
+
+
+class _Lock:
+    """Stands for one of threads, which are tasks here."""
+
+    def __init__(self) -> None:
+        self._held = False
+
+    def __enter__(self) -> None:
+        while self._held:
+            world.current().loop.sleep(0.001)
+        self._held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._held = False
+
+
+class _Thread:
+    """A task of the process that starts it."""
+
+    def __init__(self, target: Any, **_: Any) -> None:
+        self._target = target
+
+    def start(self) -> None:
+        loop = world.current().loop
+        loop.spawn(loop.current.process, self._target)
 
 
 def _pause(seconds: float) -> None:
@@ -171,11 +197,13 @@ def _apply_all() -> None:
     membership.mend = lambda _connection: False  # nobody puts garbage there
     monitor.psutil = SimpleNamespace(Process=lambda *_: None, Error=Exception)
     keys.WRITING_TTL = WRITING_TTL
+    feed.threading = SimpleNamespace(Lock=_Lock, Thread=_Thread, Event=lambda: Event(world.current().loop))
+    feed.LEASE, orphans.GRACE = 3.0, 1.0
     worker.RQWorker.heartbeat_grace = (
         2  # so that an outage which can be simulated is longer than all of RQ's limits
     )
     _take_small_steps()
-    for name, handler in (("taskq_workers", Listener()), ("rq", logging.NullHandler())):
+    for name, handler in (("taskq", Listener()), ("taskq_workers", Listener()), ("rq", logging.NullHandler())):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from taskq import Queue
 from taskq.errors import DuplicateJobError, MapError, ServerError, TaskqError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.job import MapJob
+from taskq.maps.open_map import OpenMap
 from taskq.maps.outage import GoesOnError
 from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
@@ -70,6 +71,12 @@ class Person(Process):
         self.loop.sleep(self.patience)
         self.patience = min(8.0, 1.5 * self.patience)
 
+    def end_others(self) -> None:
+        """It has come to its end, and so have its threads that do not keep it alive."""
+        for task in list(self.tasks):
+            if task is not self.loop.current:
+                task.end()
+
     def queue(self) -> Queue:
         return Queue(connection=self.connection)
 
@@ -85,6 +92,9 @@ class Producer(Person):
         order, world = self.push.order, self.world
         while (job := self._push()) is None:
             pass
+        if isinstance(job, OpenMap):
+            self._feed(job)
+            return
         self.push.returned = self.loop.now
         self.push.incarnation = job.incarnation.encode()
         world.say(f"{self.name} has pushed {order.id}: {order.count} items")
@@ -99,6 +109,8 @@ class Producer(Person):
         try:
             if order.again:
                 self._cancel()
+            if order.orphan:
+                return self._open(options)
             return self.queue().map(
                 partial(items.run, order.number), self._items(), chunksize=order.chunksize, job_id=order.id,
                 item_timeout=order.item_timeout, **options,
@@ -112,6 +124,45 @@ class Producer(Person):
             self.world.say(f"{self.name} could not push: {type(error).__name__}: {error}")
             self.try_later()
         return None
+
+    def _open(self, options: dict[str, Any]) -> OpenMap:
+        order = self.push.order
+        return self.queue().open_map(
+            partial(items.run, order.number), job_id=order.id, chunksize=order.chunksize, orphan=order.orphan,
+            buffersize=None if order.patient else 3, item_timeout=order.item_timeout, **options,
+        )  # fmt: skip
+
+    def _feed(self, job: OpenMap) -> None:
+        """Put all items, seal it, and wait for it; then nothing of this producer goes on."""
+        self.push.incarnation = job.incarnation.encode()
+        self.world.say(f"{self.name} has opened {job.id}")
+        self.world.enter_callers(self.push)
+        try:
+            for item in self._items():
+                self._until_heard(partial(job.put, item), again=False)
+            while not self._until_heard(job.seal, again=True):
+                pass
+        except TaskqError as error:
+            self.world.say(f"{self.name} gives up: {type(error).__name__}: {error}")
+            if problem := verdicts.unfed(self.world, self.push, error):
+                raise Violation(f"{self.name} was told {type(error).__name__}: {error}; but {problem}") from error
+        else:
+            self.push.returned = self.loop.now
+            self.world.say(f"{self.name} has sealed {job.id}: {self.push.order.count} items")
+            self.world.sealed(self.push)
+            wait_for(self, job, self.push)
+        finally:
+            self.end_others()
+
+    def _until_heard(self, act: Callable[[], object], *, again: bool) -> bool:
+        """Do something; what was accepted is said to the server some time, also if it can't be reached now."""
+        try:
+            act()
+        except (RedisError, ServerError) as error:
+            self.world.say(f"{self.name} is not heard: {type(error).__name__}: {error}")
+            self.try_later()
+            return not again
+        return True
 
     def _items(self) -> Iterator[tuple[int, int, bytes]]:
         order = self.push.order

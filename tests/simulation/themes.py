@@ -23,6 +23,8 @@ def draw(seed: int) -> Plan:
     """The plan of a seed."""
     rng = random.Random(seed)
     theme = rng.choices(list(_THEMES), list(_THEMES.values()))[0]
+    if seed % _EACH == _EACH - 1:
+        theme = _fed  # which has its seeds to itself: the others' worlds are what they were
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -194,6 +196,38 @@ def _begun(rng: random.Random) -> Drawn:
         deeds.append(Deed(at, "network", rng.randrange(1000), seconds, (fate, operation)))
     return orders, deeds, {}
 
+
+def _fed(rng: random.Random) -> Drawn:
+    """An open map is fed, and its producer, the server or what they say to each other is lost meanwhile."""
+    special = {rng.randrange(12): rng.choice(["fails", "deadly once", ""]) for _ in range(rng.choice([0, 0, 2]))}
+    one = Order(
+        0, 0.1, "m0", rng.randint(4, 12), rng.choice([None, 1]), rng.choice([0.002, 0.03, 0.1]), special,
+        tries=rng.choice([0, 0, 1]), callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
+        errors="return", pushing=rng.choice([0.0, 0.01, 0.05, 0.05]), patient=rng.choice([False, True]),
+        orphan=rng.choice(["finish", "finish", "cancel"]),
+    )  # fmt: skip
+    until = 0.2 + one.count * max(one.pushing, one.seconds / 2)
+    deeds = []
+    for _ in range(rng.randint(1, 3)):
+        at = round(rng.uniform(0.11, until), 3)
+        kind = rng.choice(["said", "said", "crash", "crash", "person", "other"])
+        operation = rng.choice(["put", "put", "put", "seal", "commit", "claim", "open"])
+        if kind == "said":
+            fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
+            seconds = rng.choice([0.02, 0.1, 0.5, 6.0])
+            deeds.append(Deed(at, "network", rng.randrange(1000), seconds, (fate, operation)))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, operation, 0.0, 0.05, 0.1, 0.5))
+        elif kind == "person":
+            deeds.append(Deed(at, "kill person", rng.randrange(1000)))
+        else:
+            what = rng.choice(["kill service", "kill process", "cancel", "outage", "kill host"])
+            of = "m0" if what == "cancel" else None
+            deeds.append(Deed(at, what, rng.randrange(1000), rng.choice([0.3, 6.0]), of))
+    return [one], deeds, {"loss": rng.choice([0.0, 0.0, 1.0])}
+
+
+_EACH = 12  # of the seeds one is of an open map
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 6, _few: 4,

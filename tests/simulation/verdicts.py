@@ -25,7 +25,7 @@ def check(world: Any, push: Any, values: list[Any]) -> None:
         Violation: If not.
     """
     order = push.order
-    if len(values) != order.count:
+    if len(values) != order.count and not (order.orphan and len(values) < order.count and not push.returned):
         raise Violation(f"get() returned {len(values)} values of {order.count} items")
     for index, value in enumerate(values):
         if isinstance(value, Value):
@@ -54,7 +54,8 @@ def check_all(push: Any, indexes: list[int]) -> None:
     Raises:
         Violation: If not.
     """
-    if sorted(indexes) != list(range(push.order.count)):
+    fewer = push.order.orphan and not push.returned and len(indexes) < push.order.count
+    if sorted(indexes) != list(range(len(indexes) if fewer else push.order.count)):
         raise Violation(f"{indexes} are all results of {push.order.count} items")
 
 
@@ -66,6 +67,17 @@ def _blameless(world: Any, push: Any, index: int, error: BaseException) -> str:
         slow = what == "long" or world.ledger.was_stopped(push.order.number, index)
         return "" if slow else f"item {index} is not long"
     return "" if what.startswith("fails") else f"item {index} does not fail"
+
+
+def unfed(world: Any, push: Any, error: BaseException) -> str:
+    """Why the producer of an open map should not have been told this; "" if it is true."""
+    if "silent for longer than its lease" in str(error):
+        return "" if world.faults.done else "nothing has befallen it"
+    if "has lost items of the map" in str(error):
+        return "" if world.lost_from(push) else "it was not lost"
+    if isinstance(error, DamagedError):
+        return "it is damaged"
+    return unsound(world, push, error)
 
 
 def _tried_again(world: Any, push: Any, error: BaseException) -> bool:
@@ -89,11 +101,13 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         return "" if later or earlier else "nobody has pushed its id again"
     if isinstance(error, ResultsGoneError):
         lost = order.id in world.deleted or world.lost_since(push) or _tried_again(world, push, error)
+        lost = lost or (bool(order.orphan) and world.lost_from(push))
         later = [one for one in world.of_id(order.id) if one is not push and not 0 < one.returned < push.returned]
         return "" if lost or later else "it was neither deleted nor lost"
     if isinstance(error, MapCanceledError):
         others = world.replacers.get(order.id, set()) - {order.number if push.tries == 1 else None}
-        return "" if order.id in world.cancels or others else "nobody has cancelled it"
+        orphan = order.orphan == "cancel" and world.faults.done
+        return "" if order.id in world.cancels or others or orphan else "nobody has cancelled it"
     if isinstance(error, MapFailedError):
         return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
     if isinstance(error, WorkerLostError):

@@ -101,6 +101,16 @@ class World:
         self.oracle.look()
         if not self.lost_since(push):
             self.oracle.announced(push.order.id, push.incarnation, push.order.count)
+        self.enter_callers(push)
+
+    def sealed(self, push: Push) -> None:
+        """An open map was sealed, and its producer was told so: all that was put must be there."""
+        self.oracle.look()
+        if not self.lost_since(push):
+            self.oracle.announced(push.order.id, push.incarnation, push.order.count)
+
+    def enter_callers(self, push: Push) -> None:
+        """Those who wait for a map besides its producer come."""
         for number, way in enumerate(push.order.callers):
             self._enter(Caller(self, push, f"caller {number}", way, self._host("caller")))
 

@@ -80,6 +80,10 @@ class Scripts:
         self.given = Operation(connection, "given")
         self.schema = Operation(connection, "schema")
         self.mend = Operation(connection, "mend")
+        self.put = Operation(connection, "put")
+        self.seal = Operation(connection, "seal")
+        self.pick = Operation(connection, "pick")
+        self.pause = Operation(connection, "pause")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

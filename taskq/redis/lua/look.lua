@@ -8,7 +8,8 @@
 --       4 what RQ's queues begin with   5 how many maps of a queue are looked at   6 from which on: 0, 1, ...
 --       7.. names of queues
 -- Returns whether RQ's workers are suspended (1 or 0), and for each queue in which something waits or runs {its number
--- from 0, jobs, {map id, incarnation, weight, chunks pending, chunks claimed}, ...}.
+-- from 0, jobs, {map id, incarnation, weight, chunks pending (of one that is paused: 0),
+-- chunks claimed}, ...}.
 
 local most, from = tonumber(ARGV[5]), tonumber(ARGV[6])
 
@@ -20,12 +21,12 @@ end
 
 local function look_at(register, id, found)
     local key = ARGV[2] .. id .. ARGV[3]
-    local map = redis.pcall('HMGET', key, 'incarnation', 'state', 'weight')
+    local map = redis.pcall('HMGET', key, 'incarnation', 'state', 'weight', 'paused')
     if map.err or map[2] ~= 'open' then
         redis.call('ZREM', register, id)
         return
     end
-    local pending = count('LLEN', key .. ':pending') + count('LLEN', key .. ':again')
+    local pending = map[4] and 0 or count('LLEN', key .. ':pending') + count('LLEN', key .. ':again')
     found[#found + 1] = {id, map[1] or '', map[3] or '', pending, count('HLEN', key .. ':claims')}
 end
 

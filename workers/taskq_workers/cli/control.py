@@ -1,4 +1,4 @@
-"""``taskq cancel`` and ``taskq retry``."""
+"""``taskq cancel``, ``retry``, ``pause`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rq.job import Job, JobStatus
 from taskq.errors import UsageError
 from taskq.maps.job import ENDED, MapJob
 from taskq_workers.cli.options import url_option
-from taskq_workers.cli.reach import complete_id, find_job, reached
+from taskq_workers.cli.reach import complete_id, find_job, find_map, reached
 from taskq_workers.cli.said import say
 
 
@@ -80,3 +80,39 @@ def _retry(job: Job, *, at_front: bool) -> None:
         status = job.get_status()
         state = status.value if status else "gone"
         raise UsageError(f"only failed or stopped jobs can be tried again, and {job.id} is {state}") from error
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_id)
+@url_option
+def pause(job_ids: tuple[str, ...], url: str) -> None:
+    """Pause maps: nothing more of them starts, and what runs ends. Time limits go on.
+
+    \b
+    Examples:
+      taskq pause ID
+    """
+    with reached(url) as connection:
+        for job_id in job_ids:
+            job = find_map(connection, job_id)
+            if job.get_status() in ENDED:
+                raise UsageError(f"the map {job.id} has ended already")
+            job.pause()
+            say(f"paused {job.id}; it goes on with: taskq resume {job.id}")
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_id)
+@url_option
+def resume(job_ids: tuple[str, ...], url: str) -> None:
+    """Have maps go on that were paused.
+
+    \b
+    Examples:
+      taskq resume ID
+    """
+    with reached(url) as connection:
+        for job_id in job_ids:
+            job = find_map(connection, job_id)
+            job.resume()
+            say(f"goes on: {job.id}")

@@ -132,7 +132,7 @@ class Following:
             prove(job.store)  # else there may have been fewer lines than items, and nobody would know
         if info.failed:
             say(
-                f"taskq: {info.failed} of {info.total} items failed; see them grouped: taskq show {job.id}; "
+                f"taskq: {info.failed} of {info.items} items failed; see them grouped: taskq show {job.id}; "
                 f"run them again: taskq retry {job.id}"
             )
             return exits.ITEMS_FAILED

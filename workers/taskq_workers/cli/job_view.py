@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rq.job import Job
 
+from taskq.maps import terms
 from taskq.redis import checked, ids, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.views import backlog, listed
 
+_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, MapField.TERMS)
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
 
 
 @dataclass(frozen=True)
 class Items:
-    """How far a map is."""
+    """How far a map is.
+
+    Args:
+        total: Of an open map, those it has so far.
+        sealed: Whether it gets no more.
+        paused: Whether nothing of it starts.
+        terms: What else it was told, by name: see ``maps/terms.py``.
+    """
 
     total: int
     done: int
     failed: int
+    sealed: bool = True
+    paused: bool = False
+    terms: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ def views(connection: Any, jobs: Collection[str]) -> list[JobView | None]:
     with connection.pipeline(transaction=False) as pipe:
         for job_id in found:
             pipe.hmget(Job.key_for(job_id), keys.JOB_KIND, "status", "origin", "description", *_DATES)
-            pipe.hmget(MapKeys(job_id).hash, MapField.TOTAL, MapField.DONE, MapField.FAILED)
+            pipe.hmget(MapKeys(job_id).hash, _ITEMS)
         replies = pipe.execute(raise_on_error=False) if found else []
     seen = {one[0]: _view(*one) for one in zip(found, replies[::2], replies[1::2], strict=True)}
     return [seen.get(job_id) for job_id in jobs]
@@ -76,7 +88,14 @@ def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
     kind = kind_of({keys.JOB_KIND.encode(): mark.encode()})[0]
     if not status:
         return None
-    known: list[bytes | None] = checked.reply(counts, [None] * 3)
-    items = Items(*map(checked.count, known)) if kind == MAP else None
+    items = _items(*checked.reply(counts, [None] * len(_ITEMS))) if kind == MAP else None
     created, enqueued, started, ended = (date or None for date in dates)
     return JobView(job_id, kind or "plain", status, origin, description, created, enqueued, started, ended, items)
+
+
+def _items(
+    total: bytes | None, written: bytes | None, done: bytes | None, failed: bytes | None, paused: bytes | None,
+    told: bytes | None,
+) -> Items:  # fmt: skip
+    count, sealed = checked.items(total, written)
+    return Items(count, checked.count(done), checked.count(failed), sealed, paused is not None, terms.shown(told))

@@ -32,7 +32,8 @@ def jobs(url: str, statuses: tuple[str, ...], queue_name: str | None, limit: int
     """List jobs, the newest first: maps and plain RQ jobs.
 
     A line of --json is {"id", "kind": "map" or "plain", "status", "queue", "description", "created_at",
-    "enqueued_at", "started_at", "ended_at", "items": {"total", "done", "failed"} or null}; times are ISO 8601.
+    "enqueued_at", "started_at", "ended_at", "items": {"total", "done", "failed", "sealed": whether
+    it gets no more items, "terms": {option: value}} or null}; times are ISO 8601.
 
     \b
     Examples:
@@ -53,5 +54,5 @@ def _row(view: JobView) -> tuple[object, ...]:
     items = ""
     if view.items is not None:
         failed = f", {view.items.failed} failed" if view.items.failed else ""
-        items = f"{view.items.done}/{view.items.total}{failed}"
+        items = f"{view.items.done}/{view.items.total}{'' if view.items.sealed else '+'}{failed}"
     return short(view.id), view.kind, view.status, view.queue, view.description, items, ago(view.created_at)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rq.job import Retry
 
+from taskq.maps.job import MapJob
 from taskq.payload import names
 from taskq.queue import Queue
 from taskq_workers.cli.follow import Following, follow_options, show_of, wait_options
@@ -16,6 +17,7 @@ from taskq_workers.cli.items import NegativeItems, items_of
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_map, reached
 from taskq_workers.cli.said import put, say
+from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 
 
 @click.command(name="map", cls=NegativeItems)
@@ -27,12 +29,17 @@ from taskq_workers.cli.said import put, say
 @click.option("--stdin", "form", type=click.Choice(["json", "lines", "csv"]),
               help="Items from stdin: a JSON value a line, each line as text, or each row as a dict by the names "
               "in the first one.")  # fmt: skip
+@click.option(
+    "--follow", "streams", is_flag=True, help="Run each line of --stdin as it comes, until the pipe ends."
+)
 @click.option("--star", is_flag=True, help="Each item is a list of arguments.")
 @click.option("--chunksize", type=click.IntRange(min=1), help="Items that run together. [default: taskq picks it]")
 @click.option("--item-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Limit of each item. [default: none]")  # fmt: skip
 @click.option("--retry", "retries", type=click.IntRange(min=1), metavar="N",
               help="How often what has failed is tried again at the end. [default: not at all]")  # fmt: skip
+@click.option("--max-failures", metavar="N|SHARE", help="The map fails once more items have failed: 0, 10, 0.05. "
+              "[default: all are tried]")  # fmt: skip
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
@@ -42,15 +49,16 @@ from taskq_workers.cli.said import put, say
 @click.pass_context
 def map_command(
     ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
-    form: str | None, star: bool, chunksize: int | None, item_timeout: float | None, retries: int | None,
-    job_timeout: str | None, result_ttl: str | None, job_id: str | None, detach: bool, as_completed: bool,
-    values: bool, cancel_on_interrupt: bool, progress: bool | None,
+    form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
+    retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
+    job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
+    progress: bool | None,
 ) -> None:  # fmt: skip
     """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
 
     Each of ITEMS is read as JSON where it is JSON, else taken as text. The workers import MODULE: start them in
-    its folder, or install it there. Nothing runs before all of the items are there, and no more of them, or of
-    the results, is in memory than a few chunks.
+    its folder, or install it there. Nothing runs before all of the items are there, unless with --follow, and no
+    more of them, or of the results, is in memory than a few chunks.
 
     A line is {"item": 0, "value": 2.0}, or {"item": 1, "error": {"type", "message", "attempts"}}. Exit code 0:
     all items have results, 3: some failed, 4: the map ended before all were tried. Ctrl-C leaves the map running
@@ -63,22 +71,34 @@ def map_command(
       taskq map math:sqrt --range 1000 --values > roots.txt
       printf '%s\\n' alpha beta | taskq map builtins:len --stdin lines --as-completed
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
+      printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
       taskq map math:factorial --range 500 --detach
     """
     function = names.dotted(target)
     if function is None:
         raise click.UsageError(f"{target!r} is not of the form MODULE:FUNCTION, such as math:sqrt")
     # The locale is not asked: a file means the same everywhere. And csv reads line ends itself.
-    stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+    stdin = io.TextIOWrapper(own_stdin() if streams else sys.stdin.buffer, encoding="utf-8-sig", newline="")
     source = items_of(items, count, form, stdin)
     options = {"job_timeout": job_timeout, "result_ttl": result_ttl, "job_id": job_id}
     given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
+    if max_failures is not None:
+        given["max_failures"] = _number(max_failures)
     if item_timeout is not None:
         given["item_timeout"] = item_timeout
     if retries is not None:
         given["retry"] = Retry(max=retries)
+    if streams and (form is None or detach):
+        raise click.UsageError("--follow takes its items from --stdin, and can't be detached from that")
     with reached(url) as connection:
         queue = Queue(queue_name, connection=connection)
+        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
+        if streams:
+            opened = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
+            _say_id(opened)
+            with streaming(opened, source):
+                code = following.run(opened)
+            ctx.exit(code)
         push = queue.starmap if star else queue.map
         try:
             job = push(function, source, chunksize=chunksize, **given)
@@ -88,10 +108,20 @@ def map_command(
         if detach:
             put(job.id)
             return
-        if not sys.stdout.isatty():
-            say(f"taskq: map {job.id}")
-        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
+        _say_id(job)
         ctx.exit(following.run(job))
+
+
+def _say_id(job: MapJob) -> None:
+    if not sys.stdout.isatty():
+        say(f"taskq: map {job.id}")
+
+
+def _number(text: str) -> int | float:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError as error:
+        raise click.UsageError(f"--max-failures must be a number, such as 10 or 0.05, not {text!r}") from error
 
 
 def _seconds(text: str) -> int | str:

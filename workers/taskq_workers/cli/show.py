@@ -111,7 +111,10 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
     times = {name: getattr(view, f"{name}_at") for name in ("created", "enqueued", "started", "ended")}
     parts += [f"  {name} {when} ({ago(when)})" for name, when in times.items() if when]
     if view.items is not None:
-        parts.append(f"  {view.items.done} of {view.items.total} items done, {view.items.failed} failed")
+        so_far = "" if view.items.sealed else " so far"
+        parts.append(f"  {view.items.done} of {view.items.total} items{so_far} done, {view.items.failed} failed")
+        parts += [f"  paused: `taskq resume {view.id}` makes it go on"] if view.items.paused else []
+        parts += [f"  {name}: {value}" for name, value in view.items.terms.items()]
     if details.get("chunks"):
         parts.append(f"  chunks: {details['chunks']['waiting']} waiting, {details['chunks']['claimed']} claimed")
     parts += [f"  {count} of them by {name}" for name, count in details.get("workers", {}).items()]

@@ -48,7 +48,7 @@ def status(url: str, as_json: bool) -> None:
     seconds, or null where no job waits, "next_behind": what is before it}], "services": [{"name", "host", "pid",
     "queues", "processes", "busy", "memory", "cpu", "started", "schema", "build", "trouble": why it takes nothing,
     "pool": [{"lane", "pid", "memory", "cpu", "started", "deaths", "job", "chunk", "since"}]}], "maps": [{"id",
-    "function", "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "rate",
+    "function", "queue", "status", "chunks_waiting", "chunks_claimed", "done", "failed", "total", "sealed", "rate",
     "seconds_left"}], "refused": {reason: count}, "versions": [text: what is wrong with the versions that work
     here]}. Memory is in bytes, cpu and seconds_left in seconds, times in Unix time.
 
@@ -113,7 +113,7 @@ def _map_row(one: MapLine) -> tuple[object, ...]:
     progress = one.progress
     left = "" if progress.seconds_left is None else duration(progress.seconds_left)
     return (
-        short(one.id), one.name, one.queue, one.status, progress.done, progress.failed, progress.total,
+        short(one.id), one.name, one.queue, one.status, progress.done, progress.failed, progress.total_text,
         f"{progress.rate:,.1f}", left, one.waiting + one.claimed,
     )  # fmt: skip
 
@@ -168,6 +168,7 @@ def _map(one: MapLine) -> dict[str, Any]:
         "done": one.progress.done,
         "failed": one.progress.failed,
         "total": one.progress.total,
+        "sealed": one.progress.sealed,
         "rate": one.progress.rate,
         "seconds_left": one.progress.seconds_left,
     }

@@ -97,9 +97,11 @@ def _maps(maps: list[MapLine], bar: int) -> Table:
         progress = one.progress
         shown = ProgressBar(total=max(1, progress.total), completed=progress.ended, width=bar)
         left = "" if progress.seconds_left is None else duration(progress.seconds_left)
+        more = "" if progress.sealed else "+"
         failed = Text(str(progress.failed), style="red" if progress.failed else "")
-        rows.append((cut(short(one.id)), cut(one.name), one.status, shown,
-                     f"{progress.ended:,}/{progress.total:,}", failed, f"{progress.rate:,.1f}", left))  # fmt: skip
+        items = f"{progress.ended:,}/{progress.total:,}{more}"
+        rows.append((cut(short(one.id)), cut(one.name), one.status, shown, items, failed, f"{progress.rate:,.1f}",
+                     left))  # fmt: skip
     return table("Maps", _MAPS, rows)
 
 

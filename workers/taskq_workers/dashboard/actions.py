@@ -1,4 +1,4 @@
-"""What the page can do to a job: cancel it, or try again what failed of it. By RQ's own methods."""
+"""What the page can do to a job: cancel it, try again what failed of it, or pause a map."""
 
 from __future__ import annotations
 
@@ -64,10 +64,30 @@ def retry(connection: Any, job_id: str) -> str:
     return f"{job_id} is on the queue {job.origin} again."
 
 
+def pause(connection: Any, job_id: str, *, paused: bool = True) -> str:
+    """Pause a map, or have it go on. Returns what was done.
+
+    Raises:
+        ActionError: If there is no such map, or it has ended.
+    """
+    job = _job(connection, job_id)
+    if not isinstance(job, MapJob) or job.get_status() in ENDED:
+        raise ActionError(f"{job_id} is no map, or has ended")
+    if paused:
+        job.pause()
+    else:
+        job.resume()
+    done = "paused" if paused else "goes on"
+    log.info("%s %s", job_id, done, extra={"action": "page_pause", "job": job_id})
+    return f"{job_id} {'is paused' if paused else done}."
+
+
 ACTIONS: dict[str, Callable[[Any, str], str]] = {
     "cancel": cancel,
     "kill": partial(cancel, kill=True),
     "retry": retry,
+    "pause": pause,
+    "resume": partial(pause, paused=False),
 }
 
 

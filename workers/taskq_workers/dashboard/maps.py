@@ -7,6 +7,7 @@ from typing import Any
 
 from rq.job import Job, JobStatus
 
+from taskq.maps import terms
 from taskq.redis import checked, clock, ids
 from taskq.redis.checked import count, seconds, text
 from taskq.redis.keys import MapField, MapKeys
@@ -19,7 +20,8 @@ MAX_RUNNING = 200  # running jobs of each queue that are looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
-         MapField.REASON, MapField.REFUSED)  # fmt: skip
+         MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS,
+         MapField.PAUSED)  # fmt: skip
 
 
 class Maps:
@@ -70,20 +72,22 @@ class Maps:
         self, job: dict[str, Any], values: Sequence[bytes | None], pending: int, claimed: int, now: float
     ) -> dict[str, Any]:
         fields = dict(zip(_HASH, values, strict=True))
-        total, done, failed = (count(fields[name]) for name in (MapField.TOTAL, MapField.DONE, MapField.FAILED))
+        total, sealed = checked.items(fields[MapField.TOTAL], fields[MapField.NEXT])
+        done, failed = (count(fields[name]) for name in (MapField.DONE, MapField.FAILED))
         started, ended = (seconds(fields[name]) for name in (MapField.STARTED, MapField.ENDED))
         rate = self._rates.note(job["id"], now, done + failed)
         running = job["status"] == JobStatus.STARTED
         if rate is None or not running:  # seen for the first time, or over: on the average
             ran = (ended or now) - started if started else 0.0
             rate = (done + failed) / ran if ran > 0 else 0.0
-        left = (total - done - failed) / rate if running and rate > 0 else None
+        left = (total - done - failed) / rate if running and rate > 0 and sealed else None
         return {
             **job, "name": text(fields[MapField.NAME]) or job["description"], "total": total, "done": done,
             "failed": failed, "pending": pending, "claimed": claimed, "rate": round(rate, 3),
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
-            "refused": text(fields[MapField.REFUSED], MAX_TEXT),
+            "refused": text(fields[MapField.REFUSED], MAX_TEXT), "sealed": sealed,
+            "terms": terms.shown(fields[MapField.TERMS]), "paused": fields[MapField.PAUSED] is not None,
         }  # fmt: skip
 
 

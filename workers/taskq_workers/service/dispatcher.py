@@ -352,6 +352,8 @@ class Dispatcher:
                 if run.look and not run.closed:
                     ending.look(self.state, run)
                 refusing.look(self.state, run)
+                if run.too_many and not (run.closed or run.complete):
+                    ending.fail_early(self.state, run)
             if self._over(run):
                 ending.end_map_safely(self.state, run)
         feeding.top_up(self.state)  # with callbacks

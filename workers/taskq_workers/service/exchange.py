@@ -137,6 +137,8 @@ class Exchange:
         if totals.committed:
             run.complete, run.pending = totals.complete, totals.pending
             self.state.committed(run, *ended)
+            if totals.failed:
+                run.too_many = run.info.terms.too_many(totals.failed, totals.total)
         else:
             run.look = True  # the map was closed, or we were given up for dead
 

@@ -60,6 +60,7 @@ function create(map) {
     make("td", { className: "n", role: "cell" }),
     make("td", { className: "acts", role: "cell" },
       make("button", { onclick: () => act(map.id, map.name, "cancel"), "aria-label": `Cancel ${map.name}` }, "Cancel"),
+      make("button", { onclick: ({ target }) => act(map.id, map.name, target.value) }),
       make("button", { onclick: () => act(map.id, map.name, "retry"), "aria-label": `Retry the failed items of ${map.name}` }, "Retry failed"),
       make("a", { href: `/maps/${id}/results.jsonl`, download: "", "aria-label": `Download the results of ${map.name}` }, "Results"),
       make("a", { href: `/maps/${id}/report`, target: "_blank", rel: "noopener", "aria-label": `Report about ${map.name}` }, "Report")));
@@ -71,7 +72,8 @@ function update(row, map) {
   row.className = map.status;
   say(name.querySelector(".sub").lastChild, `on ${map.queue || "?"}`);
   status.firstChild.className = `status ${map.status}`;
-  say(status.firstChild, map.refused && !ENDED.has(map.status) ? `${map.status}, refused by a worker` : map.status);
+  say(status.firstChild, map.refused && !ENDED.has(map.status) ? `${map.status}, refused by a worker`
+    : map.paused && !ENDED.has(map.status) ? `${map.status}, paused` : map.status);
   say(status.lastChild, map.reason);
   status.firstChild.title = map.reason || (map.refused && `refused by ${map.refused}`);
   const [bar, text] = progress.children;
@@ -79,15 +81,20 @@ function update(row, map) {
   bar.children[0].style.width = `${map.total ? (100 * map.done) / map.total : 0}%`;
   bar.children[1].style.width = `${map.total ? (100 * map.failed) / map.total : 0}%`;
   const failed = map.failed ? `, ${count(map.failed)} failed` : "";
-  say(text, `${count(map.done)} of ${count(map.total)} done${failed}, ${percent(map.done + map.failed, map.total)}`);
+  say(text, `${count(map.done)} of ${count(map.total)}${map.sealed ? "" : " so far"} done${failed}, ${percent(map.done + map.failed, map.total)}`);
+  text.title = Object.entries(map.terms).map(([term, value]) => `${term}: ${value}`).join("\n");
   say(speed, map.started ? `${rate(map.rate)}/s` : "–");
   const ended = ENDED.has(map.status);
   say(time.lastChild, map.started ? `started ${clock(map.started, clockNow)}` : "");
   say(time.firstChild, ended ? (map.ended && map.started ? `took ${seconds(map.ended - map.started)}` : "–")
     : map.left !== null ? `${seconds(map.left)} left` : map.created ? `for ${seconds(clockNow - map.created)}` : "–");
   say(retries, map.retries || map.retries_left ? `${map.retries} of ${map.retries + map.retries_left}` : "–");
-  const [cancel, retry, results, report] = acts.children;
+  const [cancel, pause, retry, results, report] = acts.children;
   show(cancel, settings.actions && !ended);
+  show(pause, settings.actions && !ended);
+  pause.value = map.paused ? "resume" : "pause";
+  say(pause, map.paused ? "Resume" : "Pause");
+  pause.setAttribute("aria-label", `${map.paused ? "Resume" : "Pause"} ${map.name}`);
   show(retry, settings.actions && map.status === "failed");
   show(results, map.done > 0);
   show(report, map.started > 0);

@@ -17,6 +17,7 @@ from rq.job import Job
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import services, settled, total
 from taskq.maps.info import MapInfo
+from taskq.maps.orphans import Silence
 from taskq.maps.proof import Proof
 from taskq.maps.refusal import Refusal
 from taskq.maps.store import MapStore
@@ -203,6 +204,8 @@ class MapRun(Taken):
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     stretch: float = 1.0  # of the lanes: see ``Lanes``
+    too_many: str = ""  # why it is to fail, since so many items have
+    silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
 
     def __post_init__(self) -> None:

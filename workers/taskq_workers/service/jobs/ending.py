@@ -16,6 +16,7 @@ from taskq.maps.info import MapInfo
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
+from taskq.maps.terms import TOO_MANY
 from taskq.payload.outcome import summary
 from taskq.payload.sealed import Sealed
 from taskq.redis import checked, keys, limits, refusals
@@ -312,7 +313,11 @@ def look(state: State, run: MapRun) -> None:
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
         run.closed = "closed"
-        let_go(state, run, kill=info.kill or info.reason != CANCELED)
+        let_go(state, run, kill=info.kill or not info.reason.startswith((CANCELED, TOO_MANY)))
+    elif info.paused and run.in_hand:
+        run.hand_back(run.ready)
+        run.ready.clear()
+        let_go(state, run, kill=False)  # what runs ends its item
     elif not run.guest:
         run.complete = False
         if run.held:
@@ -374,6 +379,12 @@ def fail_map(run: MapRun, reason: str) -> None:
     """Close a map which can't go on; ``end_map`` then fails its job, here or at its owner."""
     run.closed = reason
     run.store.close(reason)
+
+
+def fail_early(state: State, run: MapRun) -> None:
+    """End a map of which too many items have failed; what runs of it may end the item that it is at."""
+    fail_map(run, run.too_many)
+    let_go(state, run, kill=False)
 
 
 def time_out(state: State, run: MapRun) -> None:

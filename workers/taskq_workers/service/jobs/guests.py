@@ -11,7 +11,6 @@ Who is idle and finds nothing pending, though others hold chunks, says so; they 
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any
@@ -167,7 +166,7 @@ def say_work(pipe: Any, run: MapRun) -> None:
 
 
 def _say(connection: Any, note: str, map_id: str) -> None:
-    connection.publish(keys.NOTES, json.dumps({"command": note, "map": map_id}))
+    connection.publish(keys.NOTES, keys.note(note, map_id))
 
 
 def register(state: State) -> None:

@@ -165,7 +165,7 @@ def _started(state: State, one: Taken) -> Taken:
         return run
     store.release_orphans()  # of workers that died while nobody owned it
     check_announcement(store.keys.id, info)
-    log.info("map %s (%s): %s", store.keys.id, info.name, counted(info.total, "item"),
+    log.info("map %s (%s): %s", store.keys.id, info.name, counted(info.items, "item"),
              extra={"action": "map_taken", "job": store.keys.id})  # fmt: skip
     run = run or MapRun(*books, store=store, info=info)
     run.deadline = deadline

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from taskq.redis import checked
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import ending, orphans
 
 CHECKED = 20
 """Maps of which nothing is in hand that are looked at in a second; each costs some seven round trips."""
 
-_FIELDS = (MapField.INCARNATION, MapField.STATE, MapField.TOTAL, MapField.DONE, MapField.FAILED)
+_FIELDS = (
+    MapField.INCARNATION, MapField.STATE, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.LEASE,
+    MapField.ORPHANED,
+)  # fmt: skip
 
 
 class Rounds:
@@ -42,6 +46,12 @@ class Rounds:
                 pipe.hmget(run.store.keys.hash, _FIELDS)
             replies = pipe.execute(raise_on_error=False)
         goes_on = {run: _goes_on(run, reply) for run, reply in zip(runs, replies, strict=True)}
+        for run, reply in zip(runs, replies, strict=True):
+            if goes_on[run] and run.info.terms.max_failures >= 0:  # whoever has counted the last may have died
+                run.too_many = run.info.terms.too_many(checked.count(reply[4]), checked.count(reply[2]))
+            if goes_on[run] and not run.guest and orphans.is_one(run, *reply[-2:]):
+                with run.guarded():
+                    orphans.look(state, run)
         rest = [run for run in runs if goes_on[run] and not (run.guest or run.held)]
         for run in [*(run for run in runs if not goes_on[run]), *self._turn(rest)]:
             with run.guarded():
@@ -60,7 +70,7 @@ def _goes_on(run: MapRun, reply: Any) -> bool:
     """Whether the map is open, and not complete; not, if that can't be read."""
     if isinstance(reply, Exception):
         return False
-    incarnation, state, *numbers = reply
+    incarnation, state, *numbers, _lease, _orphaned = reply
     try:
         total, done, failed = (int(number or 0) for number in numbers)
     except ValueError:

@@ -1,0 +1,97 @@
+"""What a map was told beyond its items and limits: its terms, one field of its hash, signed with the announcement.
+
+Most maps have none, and nobody reads, writes or signs anything for these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from taskq.errors import DamagedError
+from taskq.redis import checked
+
+TOO_MANY = "too many items have failed"
+
+Orphan = Literal["finish", "cancel"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of one map; each is as if it had not been named, unless it was.
+
+    Args:
+        orphan: What becomes of an open map whose producer is gone; "": it is no open map.
+        buffersize: Items of an open map that may be unfinished; 0: any number.
+        max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+    """
+
+    orphan: str = ""
+    buffersize: int = 0
+    max_failures: float = -1.0
+
+    def to_json(self) -> str:
+        """What the field of the hash says; "" if nothing was named."""
+        named = {
+            one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default
+        }
+        return json.dumps(named, allow_nan=False, sort_keys=True) if named else ""
+
+    def too_many(self, failed: int, total: int) -> str:
+        """Why the map is to fail now, since so many items have; "" if it goes on.
+
+        Args:
+            failed: Items.
+            total: Of all items; ``UNSEALED``: not known yet, and then no share of them is either.
+        """
+        most = self.max_failures
+        if most < 0 or failed <= (most * total if 0 < most < 1 else most):
+            return ""
+        what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
+        return f"{TOO_MANY}: {failed}, and max_failures is {what}"
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """Those that were named, for people and for JSON."""
+        return dict(json.loads(self.to_json() or "{}"))
+
+
+NONE = Terms()
+
+
+def read(text: str) -> Terms:
+    """The terms.
+
+    Raises:
+        DamagedError: If these are none.
+    """
+    if not text:
+        return NONE
+    try:
+        named: dict[str, Any] = {**json.loads(text)}
+        known = {name: named[name] for name in asdict(NONE) if name in named}
+        kinds = {name: type(value) for name, value in asdict(NONE).items()}
+        right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
+        if all(right) and all(map(_is_finite, known.values())):
+            return Terms(**known)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{text[:80]!r} are no terms of a map") from error
+    raise DamagedError(f"{text[:80]!r} are no terms of a map")
+
+
+def shown(text: bytes | None) -> dict[str, Any]:
+    """Those that were named, by the field of a map's hash, for a view: nothing, if that holds something else."""
+    try:
+        return read(checked.text(text)).named
+    except DamagedError:
+        return {}
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return kind is float and type(value) is int
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

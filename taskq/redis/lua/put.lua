@@ -1,0 +1,48 @@
+-- Add chunks to an open map, and renew its producer's lease; or only that.
+--
+-- Chunks are added where the map ends, so to add them a second time (only the reply was lost, or it is said long
+-- after) changes nothing. A producer that hears that the map ends before what it has added knows that the server
+-- came back as it was some moments before, and adds them again.
+--
+-- KEYS  1 taskq:{id}   2 :bodies   3 :pending
+-- ARGV  1 the incarnation   2 the feeder   3 seconds of its lease
+--       4 how many items the map has before these, for the producer   5 how many with these
+--       6 channel of the map's events   7 channel of all services   8 the note for them that chunks are pending
+--       9.. range, body, ...
+-- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
+-- items, 'other' if somebody else feeds it, else the map's. Nothing was changed unless that is 'open'. The numbers are as
+-- they stand there.
+
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed')
+if map[1] ~= ARGV[1] then
+    return {'', '', '', ''}
+end
+local reply = {map[2], map[5] or '', map[6] or '', map[7] or ''}
+if not map[4] then
+    reply[1] = 'sealed'
+elseif map[3] ~= ARGV[2] then
+    reply[1] = 'other'
+end
+if reply[1] ~= 'open' then
+    return reply
+end
+local waits = redis.call('EXISTS', KEYS[3]) == 1
+if map[5] == ARGV[4] and #ARGV > 8 then
+    for i = 9, #ARGV, 2 do
+        redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+        redis.call('RPUSH', KEYS[3], ARGV[i])
+    end
+    local ttl = redis.call('TTL', KEYS[1])
+    for i = 2, ttl >= 0 and 3 or 0 do -- nobody has begun it yet
+        redis.call('EXPIRE', KEYS[i], ttl)
+    end
+    redis.call('HSET', KEYS[1], 'next', ARGV[5])
+    reply[2] = ARGV[5]
+    if not waits then
+        redis.call('PUBLISH', ARGV[7], ARGV[8])
+        redis.call('PUBLISH', ARGV[6], 'progress')
+    end
+end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'lease', string.format('%d.%06d', time[1] + ARGV[3], time[2]))
+return reply

@@ -1,0 +1,31 @@
+"""What docs/maps.md prints is what happens."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import HANGS
+
+pytestmark = pytest.mark.acceptance
+
+MAPS = (Path(__file__).parents[2] / "docs/maps.md").read_text(encoding="utf-8")
+SAYS = {"open": f"{sum(n * n for n in range(5000))}\n", "imap": "1024\n"}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_each_program(name: str) -> None:
+    found = re.search(rf"<!-- {name}:.*?-->\n```python\n(.*?)```", MAPS, re.DOTALL)
+    assert found, f"no block {name} in docs/maps.md"
+    done = subprocess.run(
+        [sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=HANGS, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, SAYS[name], "")
+
+
+def test_each_is_run() -> None:
+    assert set(re.findall(r"<!-- (\w+):", MAPS)) == set(SAYS)
