@@ -175,10 +175,6 @@ MUTATIONS = (
         (_SERVICE + "jobs/ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
     ),
     _m(
-        "who takes over goes by what it has read before", 17214,
-        (_SERVICE + "upkeep/recovery.py", "    holding = now\n", "    del now\n"),
-    ),
-    _m(
         "a former run takes the failure of a new one for a cleaning", 3785,
         (_LUA + "mirror.lua",
          " and now[2] == ARGV[1] and (now[3] or '') == created and (now[4] or '') == kind then", " then"),
