@@ -24,6 +24,7 @@ from taskq.testing import running_worker
 from taskq_workers.rq_options import RQOptions
 from taskq_workers.service import dispatcher
 from taskq_workers.service.core.events import Done, Event, Fetched
+from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import feeding
 from taskq_workers.service.jobs.fetcher import Fetcher
@@ -420,3 +421,18 @@ def test_ids_of_jobs_that_are_gone_are_passed_over_at_once(any_queue: Queue) -> 
     with running_worker(any_queue, processes=1):
         wait_until(has_ended(job))
     assert any_queue.job_ids == []
+
+
+def test_a_job_that_comes_by_itself_does_not_wake_the_dispatcher_s_thread(
+    real_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever brings it does all; another turn, of a thread that must be woken, would be half of what it costs."""
+    rung: list[float] = []
+    ring = Inbox.ring
+    monkeypatch.setattr(Inbox, "ring", lambda inbox: (rung.append(0.0), ring(inbox)))
+    with running_worker(real_queue) as state:
+        wait_until(lambda: waits(state, real_queue))
+        rung.clear()
+        for n in range(30):
+            assert real_queue.enqueue(jobs.square, n).latest_result(timeout=HANGS)
+        assert len(rung) < 20

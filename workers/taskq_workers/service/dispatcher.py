@@ -114,9 +114,9 @@ class Dispatcher:
         if not self.state.settings.rq.burst:  # that never waits for jobs
             self._fetching.start()
         while not self._departure.due:
-            patience = self._patience()
-            self._wakes_at = time.monotonic() + patience
-            self._step(self._inbox.wait(patience))
+            now = time.monotonic()
+            self._wakes_at = max(self._due(), now + self._setbacks.pause)
+            self._step(self._inbox.wait(max(0.0, self._wakes_at - now)))
         self._departure.leave(lambda: self._handle(self._inbox.take()))
 
     def act(self, event: Event) -> bool:
@@ -125,7 +125,7 @@ class Dispatcher:
             return False
         try:
             self._step([event], alone=True)
-            if time.monotonic() + self._patience() < self._wakes_at:
+            if self._due() < self._wakes_at:
                 self._inbox.ring()
         except BaseException as error:  # noqa: BLE001 - raised again where it ends the service
             self._inbox.put(Broken(error))
@@ -167,8 +167,8 @@ class Dispatcher:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
             self._departure.begin(time.monotonic() + self.state.settings.grace)
 
-    def _patience(self) -> float:
-        """Seconds until something is to be done that no event tells of; a tick at most."""
+    def _due(self) -> float:
+        """When something is to be done that no event tells of, on the monotonic clock; within a tick."""
         state = self.state
         until = [
             self._ticked + TICK,
@@ -190,7 +190,7 @@ class Dispatcher:
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
             until = [0.0]  # what was taken was none to run, and more waits
-        return max(self._setbacks.pause, min(until) - time.monotonic(), 0.0)
+        return min(until)
 
     def _be_there(self) -> None:
         """Say that we live, before anything else, and see to it that we know what we hold."""

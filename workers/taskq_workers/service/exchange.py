@@ -49,6 +49,8 @@ class Exchange:
     empty: bool = False
     news: bool = False
     _takes: planning.Takes = field(default=planning.Takes(), init=False)
+    _unknown: bool = field(default=False, init=False)  # the server did not know a script
+    _repeated: bool = field(default=False, init=False)
 
     def run(self) -> bool:
         """Exchange; returns whether anything was said.
@@ -80,6 +82,9 @@ class Exchange:
             raise broke
         if failed:
             raise failed[-1]
+        if self._unknown and not self._repeated:
+            self._repeated = True
+            self.run()  # what was not run is said again, once: no event may come that has it said
         return True
 
     def _hear(self, handler: Handler, reply: Any) -> Exception | None:
@@ -91,6 +96,7 @@ class Exchange:
             handle(reply)
         except NoScriptError:
             state.scripts.load()  # the server was restarted; what it did not run is said again
+            self._unknown = True
         except Exception as error:  # noqa: BLE001 - all are raised but what costs one map only
             if limits.says_refusal(error):
                 self._refused(run, refused, error)
