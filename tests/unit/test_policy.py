@@ -212,6 +212,23 @@ def test_who_comes_back_makes_up_for_nothing() -> None:
     assert abs(shares["a"] - shares["b"]) <= 2
 
 
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_job_waits_for_no_other_job_that_runs(count: int) -> None:
+    """One that runs for long, or waits itself for a map while its place is lent."""
+    policy, order = Policy(), QueueOrder("default", ["low"])
+    maps = [Offer(f"m{n}", "low", MANY, 0.1) for n in range(count)]
+    jobs = Offer("low", "low", 1, anew=True)
+    policy.note([*maps, jobs], 0.0)
+    policy.begin("long", jobs, 0.0)
+    for step in range(150):
+        policy.note(maps, step / 10)
+        offer = next(policy.upcoming(maps, order, step / 10))
+        policy.begin(step, offer, step / 10)
+        policy.end(step, 0.1)
+    policy.note([*maps, jobs], 15.0)
+    assert next(policy.upcoming([*maps, jobs], order, 15.0)).source == "low"
+
+
 def test_a_map_that_is_back_is_no_newcomer() -> None:
     """All that is pending of it may be in hands for a moment; plain jobs are others each time."""
     policy, order = Policy(), QueueOrder("default", ["low"])

@@ -38,6 +38,7 @@ class Task:
     charged: float
     fresh: bool  # its source had just come
     on_credit: bool  # and so it went before another
+    spent: float = 0.0  # seconds of credit, so far
 
     def over(self, now: float) -> float:
         """Seconds that it has had beyond what was reckoned with."""
@@ -51,7 +52,8 @@ class Account:
     queue: str
     had: float = 0.0  # seconds divided by the weight, and what it began with
     weight: float = 1.0
-    there: bool = False  # it wants something, or something of it runs
+    there: bool = False  # it wants something, or something of it runs; plain jobs: it wants something
+    anew: bool = False  # as in its offers
     came: int = -1  # in which order; -1: it has not come yet
     batch: int = -1  # those of one number came together
     wants: bool = False  # it has something to run, besides what runs

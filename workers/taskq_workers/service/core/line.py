@@ -10,6 +10,8 @@ from taskq_workers.service.core.account import UNKNOWN, Account, Offer
 
 CREDIT = 1.0  # seconds: what newcomers of a queue may have before the others, at most
 EARNED = 0.5  # of each second that the others have
+MOST = 5.0
+"""Seconds of credit that one task may cost: nobody knows before how long it runs, and others come meanwhile."""
 _LAST = sys.maxsize
 
 
@@ -47,6 +49,8 @@ class Line:
         came, fresh = _LAST, had <= self._clock
         if account is not None and account.there:
             came, batch, fresh = account.came, account.batch, account.fresh
+        elif offer.anew:
+            fresh = True
         elif account is not None and not account.is_new(offer):
             came, batch, fresh = account.came, account.batch, fresh and account.used < UNKNOWN
         if account is None or not account.there:

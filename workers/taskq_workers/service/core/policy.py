@@ -13,6 +13,8 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
 - Only who goes before another spends credit, and gets it back when it wants more: then it waits itself until the
   others have had as much; who leaves before that has spent what is left. The others earn credit, a second at most,
   with each two seconds that they run: a stream of newcomers gets a third of the time, and nobody waits for ever.
+  Nobody knows before how long a task runs, so one costs five seconds of credit at most. Plain jobs are newcomers
+  each time that one comes to none that waits, and give nothing back.
 
 A process is never left idle while anything is offered. What may not run (suspended, capped) is not offered.
 """
@@ -23,9 +25,10 @@ import itertools
 from collections.abc import Hashable, Iterable, Iterator
 
 from taskq_workers.service.core.account import UNKNOWN, Account, Offer, Task
-from taskq_workers.service.core.line import CREDIT, EARNED, Line
+from taskq_workers.service.core.line import CREDIT, EARNED, MOST, Line
 from taskq_workers.service.core.queue_order import QueueOrder
 
+_SETTLED = 0.25  # seconds
 TOGETHER = 0.5  # seconds after a map within which the next one is of the same batch
 
 
@@ -52,11 +55,12 @@ class Policy:
         offered = {offer.source: offer for offer in offers}
         for source, account in self._accounts.items():
             account.wants = source in offered
-            if account.there and not (account.wants or account.tasks):
+            if account.there and not (account.wants or (account.tasks and not account.anew)):
                 self._leave(account)
         there = {account.queue for account in self._accounts.values() if account.there}
         for queue in self._credit.keys() - there:
             del self._credit[queue]  # those before whom others went are gone, too
+        self._settle(now)
         for queue in {offer.queue for offer in offered.values()}:
             self._look_at_clock(queue, now)
         for source, offer in offered.items():
@@ -78,7 +82,7 @@ class Policy:
         account = self._accounts.get(source)
         if account is None:
             account = self._accounts[source] = Account(offer.queue)
-        account.weight = offer.weight
+        account.weight, account.anew = offer.weight, offer.anew
         if not account.there:
             clock = self._clock.get(offer.queue, 0.0)
             if account.is_new(offer):
@@ -86,7 +90,7 @@ class Policy:
                 account.batch = self._batch_of(offer, now)
                 if not offer.anew:
                     self._batches[offer.queue] = account.batch, now
-            account.there, account.fresh = True, account.used < UNKNOWN and account.had <= clock
+            account.there, account.fresh = True, offer.anew or (account.used < UNKNOWN and account.had <= clock)
             account.owed = account.spent
             account.owed = self._ahead(account)
             self._add_credit(offer.queue, account.owed)
@@ -111,10 +115,10 @@ class Policy:
         account = self._come(offer.source, offer, now)
         charge = self._charge(account, offer, now)
         on_credit = account.fresh and self._goes_before_another(account, now)
-        self._tasks[task] = Task(account, now, charge, account.fresh, on_credit)
+        one = self._tasks[task] = Task(account, now, charge, account.fresh, on_credit)
         account.tasks.add(task)
         account.fresh = False
-        self._spend(account, charge, on_credit=on_credit)
+        self._spend(one, charge)
 
     def _goes_before_another(self, account: Account, now: float) -> bool:
         place = self._had(account, now), account.came
@@ -133,10 +137,10 @@ class Policy:
         account.tasks.discard(task)
         account.used += seconds
         account.fresh = one.fresh and account.used < UNKNOWN
-        self._spend(account, seconds - one.charged, on_credit=one.on_credit)
-        if one.on_credit:  # until it leaves
-            self._add_credit(account.queue, seconds)
-            account.owed += seconds
+        self._spend(one, seconds - one.charged)
+        if one.on_credit and not account.anew:  # until it leaves
+            self._add_credit(account.queue, one.spent)
+            account.owed += one.spent
 
     def forget(self, source: Hashable) -> None:
         """It is no more."""
@@ -189,12 +193,25 @@ class Policy:
             return account.had
         return account.had + sum(self._tasks[task].over(now) for task in account.tasks) / account.weight
 
-    def _spend(self, account: Account, seconds: float, *, on_credit: bool) -> None:
-        queue = account.queue
+    def _settle(self, now: float) -> None:
+        """Reckon with what has run for longer than it was reckoned with, once that is worth it."""
+        for task in self._tasks.values():
+            over = task.over(now)
+            if over > _SETTLED:
+                task.charged += over
+                self._spend(task, over)
+
+    def _spend(self, task: Task, seconds: float) -> None:
+        account, queue = task.account, task.account.queue
         account.had += seconds / account.weight
         weights = sum(one.weight for one in self._accounts.values() if one.queue == queue and one.there)
         self._clock[queue] = self._clock.get(queue, 0.0) + seconds / (weights or account.weight)
-        self._add_credit(queue, -seconds if on_credit else EARNED * seconds)
+        if task.on_credit:
+            spent = min(seconds, MOST - task.spent)
+            task.spent += spent
+            self._add_credit(queue, -spent)
+        else:
+            self._add_credit(queue, EARNED * seconds)
 
     def _add_credit(self, queue: str, seconds: float) -> None:
         self._credit[queue] = min(CREDIT, self._credit.get(queue, CREDIT) + seconds)
@@ -203,5 +220,6 @@ class Policy:
         credit = self._credit.get(queue, CREDIT)
         for task in self._tasks.values():
             if task.account.queue == queue:
-                credit += -task.over(now) if task.on_credit else EARNED * task.over(now)
+                over = task.over(now)
+                credit += -min(over, MOST - task.spent) if task.on_credit else EARNED * over
         return min(CREDIT, credit)
