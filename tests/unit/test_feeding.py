@@ -16,6 +16,7 @@ from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
+from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import feeding, short_path
 from taskq_workers.settings import MAX_DEATHS, Settings
 
@@ -98,6 +99,21 @@ def test_a_function_that_is_half_read_waits_until_there_are_chunks_again() -> No
 def plain_job(name: str, deaths: int = 0) -> PlainJob:
     queue, job = SimpleNamespace(name="default"), Mock(timeout=None)
     return PlainJob(job, cast("Any", queue), Mock(job_id=name), {}, deaths=deaths)
+
+
+def test_beside_maps_a_queue_has_had_its_turn_when_its_job_has_got_a_process() -> None:
+    """One that was taken again and again, since it had to wait, took the turn of those behind it each time."""
+    run = short_chunks(pending=0)
+    lanes = Lanes(run)
+    state = state_of(lanes, run)
+    state.order, state.due = QueueOrder("round_robin", ["a", "default"]), 0.0
+    job = plain_job("one")
+    job.queue.name = "a"
+    State.took(state, job.queue)
+    assert [*state.order] == ["a", "default"]
+    state.ready.append(job)
+    feeding._give_jobs(state, cast("Any", SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False)))
+    assert [*state.order] == ["default", "a"]
 
 
 def test_what_was_begun_goes_back_before_something_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:

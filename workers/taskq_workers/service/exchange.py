@@ -280,7 +280,7 @@ class Exchange:
         self.begun = bool(begun)
         state.begin(begun)
         for queue, _job_id in self.others:
-            state.order.took(queue.name)
+            state.took(queue)
         known = len(state.jobs_waiting)
         if known:
             self._count(queues, [*(job.queue for job in begun), *(queue for queue, _job_id in self.others)])

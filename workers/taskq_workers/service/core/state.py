@@ -206,10 +206,18 @@ class State:
         elif isinstance(taken, PlainJob):
             (self.held if taken.runs_alone else self.ready).append(taken)
 
+    def took(self, queue: rq.Queue) -> None:
+        """A job was taken from this queue. Beside maps the queue's turn is over when it has got a process.
+
+        It may have to wait for that, and be given back and taken again; those behind it must not wait by that.
+        """
+        if not self.maps:
+            self.order.took(queue.name)
+
     def begin(self, jobs: Sequence[PlainJob]) -> None:
         """Run jobs that the take script has begun."""
         for job in jobs:
-            self.order.took(job.queue.name)
+            self.took(job.queue)
             self.add(job)
         self.begun += len(jobs)
         if jobs:

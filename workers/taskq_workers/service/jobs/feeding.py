@@ -173,6 +173,7 @@ def _give_jobs(state: State, lane: Lane) -> int:
         now = time.monotonic()
         for number, job in enumerate(jobs, first):
             state.policy.begin(number, offers.of_job(state, job.queue.name), now)
+            state.order.took(job.queue.name)
     return len(jobs)
 
 

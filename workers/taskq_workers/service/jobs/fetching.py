@@ -104,7 +104,7 @@ class Fetching:
         feeding.top_up(state)
         more = max(0, room - len(begun))
         for queue, _job_id in others[:more]:
-            state.order.took(queue.name)
+            state.took(queue)
         self.in_hand += others[:more]
         self._surplus += [*begun[room:], *others[more:]]
 
