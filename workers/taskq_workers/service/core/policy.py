@@ -12,10 +12,10 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
   maps of which nothing has run yet need not wait for these, and who pushes a hundred has them in order.
 - Only who goes before another spends credit, and gets it back when it wants more: then it waits itself until the
   others have had as much; who leaves before that has spent what is left. The others earn credit, a second at most,
-  with each two seconds that they run: newcomers go before others for a third of the time, and nobody waits for ever;
-  but each newcomer is a source, and where many come at once, each one's share is small.
-  Nobody knows before how long a task runs, so one costs five seconds of credit at most. Plain jobs are newcomers
-  each time that one comes to none that waits, and give nothing back.
+  with each two seconds that they run: newcomers go before others for a third of the time at most. (But each of them
+  is a source, too: where many come, everybody's share is small.) Nobody knows before how long a task runs, so one
+  costs five seconds of credit at most. Plain jobs are newcomers each time that one comes to none that waits, and
+  give nothing back.
 
 A process is never left idle while anything is offered. What may not run (suspended, capped) is not offered.
 """
