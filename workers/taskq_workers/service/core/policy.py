@@ -12,8 +12,8 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
   maps of which nothing has run yet need not wait for these, and who pushes a hundred has them in order.
 - Only who goes before another spends credit, and gets it back when it wants more: then it waits itself until the
   others have had as much; who leaves before that has spent what is left. The others earn credit, a second at most,
-  with each two seconds that they run: newcomers go before others for a third of the time at most. (But each of them
-  is a source, too: where many come, everybody's share is small.) Nobody knows before how long a task runs, so one
+  with each two seconds that they run: newcomers go before others for a third of the time at most. (But each one is
+  a source, too: where many come, everybody's share is small.) Nobody knows before how long a task runs, so one
   costs five seconds of credit at most. Plain jobs are newcomers each time that one comes to none that waits, and
   give nothing back.
 
