@@ -297,7 +297,7 @@ def test_detached_shown_and_killed(url: str) -> None:
     shown = json.loads(taskq(url, "show", job_id, "--json").stdout)
     assert (shown["kind"], shown["status"], shown["function"]) == ("map", "started", "tests.jobs.nap")
     assert (shown["items"], shown["chunks"]) == (
-        {"total": 1, "done": 0, "failed": 0},
+        {"total": 1, "done": 0, "failed": 0, "sealed": True, "paused": False, "terms": {}},
         {"waiting": 0, "claimed": 1},
     )
     document = json.loads(taskq(url, "status", "--json").stdout)
