@@ -128,7 +128,7 @@ MUTATIONS = (
         (_SERVICE + "jobs/ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
-        "a map that is not complete any more is ended", 181,
+        "a map that is not complete any more is ended", 557,
         (_SERVICE + "jobs/ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
