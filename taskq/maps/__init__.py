@@ -2,6 +2,8 @@
 
 Imported by the face (``taskq.queue``, ``taskq``), by services and pool processes, and by what people look at.
 
+    mapper      the part of a queue that pushes maps: ``map``, ``starmap``, ``open_map``, ``imap``
+    keywords    the options of a map, for type checkers
     options     what a map may be told, checked; the RQ job that is made of it
     items       the iterables of ``map(fn, *iterables)`` as one iterable of items
     chunk       cutting items into runs
@@ -17,8 +19,9 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     terms       what else a map was told
     picking     one item is cancelled
     job         ``MapJob``: waits, results, errors
+    result_type the type of its results
     requeue     has a failed job run again
-    controlled  a map is cancelled, deleted, run again
+    controlled  a map is paused, cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
     store       all that is done to a map's keys: claim, commit, release, divide, close
     reader      all that is read from them

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Generic, Literal, cast, overload
 
 from rq.job import JobStatus
 
@@ -19,16 +19,17 @@ from taskq.errors import (
     OptionError,
     ResultsGoneError,
 )
-from taskq.maps import own_end, picking, spans_read
+from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
-from taskq.maps.controlled import CANCELED, Controlled
+from taskq.maps.controlled import CANCELED, ENDED, Controlled
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
+from taskq.maps.result_type import R
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -44,12 +45,11 @@ from taskq.views.progress_bar import Move, Show, bar
 
 _MARK = keys.JOB_KIND.encode()
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
-ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 Errors = Literal["raise", "return"]
 
 
-class MapJob(Controlled):
+class MapJob(Controlled, Generic[R]):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -77,12 +77,6 @@ class MapJob(Controlled):
         self.schema = schema_of(raw_data)
 
     # -- waiting -------------------------------------------------------------------------------------
-
-    @clear_errors
-    def ready(self) -> bool:
-        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
-        status = self.status_now()
-        return status is None or status in ENDED
 
     @clear_errors
     def successful(self) -> bool:
@@ -142,21 +136,20 @@ class MapJob(Controlled):
     def _doubts(self) -> Doubts:
         return Doubts(self)
 
-    def status_now(self) -> JobStatus | None:
-        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
-
-        Raises:
-            DamagedError: If it is none of RQ's.
-            redis.exceptions.RedisError: If the server can't be reached, or refuses.
-        """
-        status: Any = self.connection.hget(self.key, "status")
-        try:
-            return own_end.seen(self, JobStatus(status.decode())) if status else None
-        except ValueError as error:
-            raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
-
     # -- results -------------------------------------------------------------------------------------
 
+    @overload
+    def get(
+        self, timeout: float | None = None, errors: Literal["raise"] = "raise", progress: Show = False
+    ) -> list[R]: ...
+    @overload
+    def get(
+        self, timeout: float | None = None, *, errors: Literal["return"], progress: Show = False
+    ) -> list[R | BaseException]: ...
+    @overload
+    def get(
+        self, timeout: float | None, errors: Literal["return"], progress: Show = False
+    ) -> list[R | BaseException]: ...
     def get(self, timeout: float | None = None, errors: Errors = "raise", progress: Show = False) -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
@@ -245,12 +238,7 @@ class MapJob(Controlled):
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
 
-    def _lost(self) -> ResultsGoneError:
-        return ResultsGoneError(
-            f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
-        )
-
-    def __getitem__(self, position: int) -> Any:
+    def __getitem__(self, position: int) -> R:
         """The result that completed as number ``position`` (from 0); waits for it.
 
         This is what ``for value in job`` uses: values as they complete. A failed item does not stop the
@@ -280,7 +268,7 @@ class MapJob(Controlled):
         found, value = self._at(position)
         if not found:
             raise value
-        return value
+        return cast("R", value)
 
     @clear_errors
     @rides_out
@@ -350,58 +338,6 @@ class MapJob(Controlled):
         """The results so far, in the order of completion: a live list in Redis."""
         known = self.store.known
         return ResultList(known.results, self.connection, known.incarnation)
-
-    @clear_errors
-    def pause(self) -> None:
-        """Have nothing more of the map start, until ``resume``; the items that run end. Its time limits go on.
-
-        Raises:
-            ResultsGoneError, ReplacedError: As ``get``.
-            MapError: If it has ended.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        if self.ready():
-            self.store.info()  # raises, if it is gone
-            raise MapError(f"the map {self.id} has ended, and can't be paused")
-        self._pause(paused=True)
-
-    @clear_errors
-    def resume(self) -> None:
-        """Have a map go on that was paused; of any other, it does nothing.
-
-        Raises:
-            ResultsGoneError, ReplacedError: As ``get``.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        self._pause(paused=False)
-
-    def _pause(self, *, paused: bool) -> None:
-        if not self.store.pause(paused=paused):
-            info = self.store.info()  # raises, if it is gone
-            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
-
-    @clear_errors
-    def cancel_item(self, index: int) -> bool:
-        """Cancel one item that has not begun: it fails with ``ItemCanceledError``, and its map with it.
-
-        Costs some round trips, and more of them where very many chunks are pending.
-
-        Args:
-            index: The item's, from 0 on.
-
-        Returns:
-            Whether that was done; False: a worker has it, or has had it, or the map has ended. An item of a chunk
-            that a worker holds counts as begun. A retry of the map runs it.
-
-        Raises:
-            OptionError: If the map has no such item.
-            ResultsGoneError, ReplacedError: As ``get``.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        info = self.store.info()
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < info.items:
-            raise OptionError(f"the map {self.id} has {info.items} items, from 0 on, and no item {index!r}")
-        return info.state == "open" and picking.cancel_item(self.store, index)
 
     @property
     def errors(self) -> Mapping[int, ItemFailure]:

@@ -15,11 +15,12 @@ from taskq.maps.info import MapInfo
 from taskq.maps.items import check_iterable
 from taskq.maps.job import MapJob
 from taskq.maps.outage import GoesOnError
+from taskq.maps.result_type import R
 from taskq.redis import schema
 from taskq.redis.patience import clear_errors
 
 
-class OpenMap(MapJob):
+class OpenMap(MapJob[R]):
     """A map that takes items while it runs, until it is sealed.
 
     Made by ``Queue.open_map``, and fed by the program that made it, from any of its threads. As a context manager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +20,7 @@ from taskq.maps.terms import NONE, Terms
 from taskq.payload.function import check_callbacks
 from taskq.payload.ranges import COUNTABLE
 
-J = TypeVar("J", bound=MapJob)
+J = TypeVar("J", bound=MapJob[Any])
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
 LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
@@ -69,7 +70,7 @@ class MapOptions:
     names: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
-    def read(cls, options: dict[str, Any]) -> MapOptions:
+    def read(cls, options: Mapping[str, Any]) -> MapOptions:
         """Check the names of what the caller gave.
 
         Raises:

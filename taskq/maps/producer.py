@@ -20,10 +20,11 @@ from rq.utils import now
 
 from taskq.errors import DuplicateJobError, OptionError, ReplacedError
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
+from taskq.maps.controlled import ENDED
 from taskq.maps.draft import Draft
 from taskq.maps.feed import Feed
 from taskq.maps.items import Items
-from taskq.maps.job import ENDED, MapJob
+from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
 from taskq.maps.store import MapStore, function_codec

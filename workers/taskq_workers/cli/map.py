@@ -10,6 +10,7 @@ import click
 from rq.job import Retry
 
 from taskq.maps.job import MapJob
+from taskq.maps.open_map import OpenMap
 from taskq.payload import names
 from taskq.queue import Queue
 from taskq_workers.cli.follow import Following, follow_options, show_of, wait_options
@@ -94,7 +95,7 @@ def map_command(
         queue = Queue(queue_name, connection=connection)
         following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
         if streams:
-            opened = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
+            opened: OpenMap = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
             _say_id(opened)
             with streaming(opened, source):
                 code = following.run(opened)

@@ -31,12 +31,14 @@ from taskq_workers.service.departure import Departure
 from taskq_workers.service.exchange import Exchange, resolve_doubt
 from taskq_workers.service.jobs import (
     casualties,
+    closing,
     commands,
     deadlines,
     ending,
     feeding,
     guests,
     intake,
+    map_ending,
     offers,
     outcomes,
     quarantine,
@@ -221,10 +223,10 @@ class Dispatcher:
             feeding.top_up(state, hold=True)  # with errands
         self._ask = self._search.look(ask=self._ask) or self._ask
         if not self._gathering.look(state):
-            ending.end_plain(state)
+            ending.end(state)
             self._exchange()
             if any(not job.succeeded for job in state.unrecorded):  # it was no simple one, after all
-                ending.end_plain(state)
+                ending.end(state)
                 self._ask = True  # its dependents may be in the queues now
                 self._exchange()
         if self._hungry():
@@ -350,12 +352,12 @@ class Dispatcher:
         for run in list(self.state.maps):
             with run.guarded():
                 if run.look and not run.closed:
-                    ending.look(self.state, run)
+                    closing.look(self.state, run)
                 refusing.look(self.state, run)
                 if run.too_many and not (run.closed or run.complete):
-                    ending.fail_early(self.state, run)
+                    closing.fail_early(self.state, run)
             if self._over(run):
-                ending.end_map_safely(self.state, run)
+                map_ending.end_safely(self.state, run)
         feeding.top_up(self.state)  # with callbacks
         if not self.state.taken:
             if self.state.allowance <= 0:

@@ -19,7 +19,7 @@ from taskq.maps.refusal import Refusal
 from taskq.redis import services
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import closing
 from taskq_workers.settings import HOST
 
 log = logging.getLogger(__name__)
@@ -56,4 +56,4 @@ def look(state: State, run: MapRun) -> None:
         return
     run.nobody_since = now if run.nobody_since is None else run.nobody_since
     if now - run.nobody_since >= state.settings.refusal_grace:
-        ending.fail_map(run, refusal.reason(refusals))
+        closing.fail_map(run, refusal.reason(refusals))
