@@ -370,7 +370,7 @@ def test_what_is_there_already_is_not_waited_for(any_queue: Queue, monkeypatch: 
     """To subscribe and to end it are two round trips for each value."""
     job = pushed(any_queue, jobs.square, range(50))
     subscribed = Mock(side_effect=Events)
-    monkeypatch.setattr("taskq.maps.job.Events", subscribed)
+    monkeypatch.setattr("taskq.maps.iterated.Events", subscribed)
     assert sorted(job) == [n * n for n in range(50)]
     assert subscribed.call_count == 1, "for the end"
 
