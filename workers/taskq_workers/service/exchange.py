@@ -141,7 +141,7 @@ class Exchange:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete, run.pending = totals.complete, totals.pending
+            run.complete, run.pending, run.looked = totals.complete, totals.pending, time.monotonic()
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)

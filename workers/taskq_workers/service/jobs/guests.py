@@ -134,7 +134,8 @@ def leave(state: State, run: MapRun) -> None:
     """Be no guest any more; what is claimed has been committed or given back."""
     state.connection.hdel(keys.held(state.name), run.holding.key)
     if (one := state.open.get(offers.source_of(run))) is not None:
-        one.pending = 0  # until it is looked at again
+        # As known, until it is looked at: who seems to want nothing for a moment loses its place in the line.
+        one.pending = 0 if run.complete else run.pending
     state.drop(run)
 
 
