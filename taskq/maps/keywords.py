@@ -7,6 +7,8 @@ from typing import Any, TypedDict
 
 from rq.job import Retry
 
+from taskq.maps.terms import Orphan
+
 
 class LazyKeywords(TypedDict, total=False):
     """Of ``Queue.imap``, for each of the maps behind it.
@@ -69,3 +71,28 @@ class MapKeywords(OpenKeywords, total=False):
     """
 
     job_id: str | None
+
+
+# What the methods name themselves, for their overloads, which would have to repeat it.
+
+
+class LazyCall(LazyKeywords, total=False):
+    """All of ``Queue.imap`` but ``star``."""
+
+    buffersize: int
+    chunksize: int | None
+
+
+class OpenCall(OpenKeywords, total=False):
+    """All of ``Queue.open_map`` but ``star``."""
+
+    job_id: str | None
+    buffersize: int | None
+    orphan: Orphan
+    chunksize: int | None
+
+
+class MapCall(MapKeywords, total=False):
+    """All of ``Queue.map``."""
+
+    chunksize: int | None
