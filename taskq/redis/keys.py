@@ -51,6 +51,15 @@ taskq:said:{thread}    string  what was drawn for the last transaction that a   
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
 taskq:activity         hash    worker name -> JSON of an Activity             service           -
+taskq:host:{host}      set     names of the services of this host, and of       service, recovery  a day
+                               some that are dead: for its probes
+taskq:busy             hash    job id -> pool processes that run it, until    whoever looks      a minute
+                               when that is fresh: see busy.lua
+taskq:fleet            hash    how many services there are, and their          service, producer   a minute
+                               processes in all and of each queue, until
+                               when that is fresh: see fleet.lua
+taskq:called           string  there while all services need not hear again    service           < 1 s a 1,000
+                               that a process is idle: see idle.lua
 taskq:metrics          hash    "name|labels" -> number, see metrics.py        service           no
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
@@ -80,6 +89,10 @@ SCHEMA = "taskq:schema"
 RECEIPT = "taskq:said:"  # and a name that a thread has drawn
 REFUSED = "taskq:refused"
 ACTIVITY = "taskq:activity"
+BUSY = "taskq:busy"
+FLEET = "taskq:fleet"
+HOST = "taskq:host:"  # and the name of a host
+CALLED = "taskq:called"
 METRICS = "taskq:metrics"
 TIMELINE = "taskq:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly

@@ -55,8 +55,8 @@ def test_the_keys_of_a_map() -> None:
 
 
 SINGLE = {
-    keys.ACTIVITY, keys.LEASES, keys.MAPS, keys.METRICS, keys.REFUSED, keys.SCHEMA, keys.SERVICES,
-    keys.TIMELINE,
+    keys.ACTIVITY, keys.BUSY, keys.CALLED, keys.FLEET, keys.LEASES, keys.MAPS, keys.METRICS, keys.REFUSED,
+    keys.SCHEMA, keys.SERVICES, keys.TIMELINE,
 }  # fmt: skip
 
 
@@ -77,6 +77,7 @@ def test_every_key_is_in_the_schema() -> None:
         fetched("{worker}", "{queue}"),
         held("{worker}"),
         keys.OPEN + "{queue}",
+        keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
     )
     made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}

@@ -29,6 +29,7 @@ from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
+from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.core.meter import Meter
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
@@ -97,6 +98,7 @@ class State:
         jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
+        fleet: How many work on the server, as last heard.
     """
 
     settings: Settings
@@ -130,6 +132,7 @@ class State:
     jobs_waiting: dict[str, int] = field(default_factory=dict)
     looks: int = 0
     shares_until: float = 0.0
+    fleet: Fleet = field(default_factory=Fleet)
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -201,10 +204,16 @@ class State:
         self.taken[taken] = None
         if isinstance(taken, MapRun):
             taken.limits = self.speech.limits if self.speech.limits.unusual else None
-            taken.stretch = self.lanes.stretch
+            taken.stretch, taken.crowd = self.lanes.stretch, self.fleet.stretch
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
             (self.held if taken.runs_alone else self.ready).append(taken)
+
+    def note_fleet(self, fleet: Fleet) -> None:
+        """Learn how many work on the server: chunks that begin from now on last as long as that takes."""
+        self.fleet = fleet
+        for run in self.maps:
+            run.crowd = fleet.stretch
 
     def took(self, queue: rq.Queue) -> None:
         """A job was taken from this queue. Beside maps the queue's turn is over when it has got a process.
