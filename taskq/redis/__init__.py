@@ -7,6 +7,9 @@ Knows nothing of what is in a payload. Imported by everybody above.
     ids          which ids a job can have
     checked      values and records, whatever stands there
     connection   connections
+    sentinel     connections to the primary that sentinels tell
+    sentinel_urls  URLs of such a one
+    watched      a socket on which nobody waits for what is not the primary any more
     urls         what is wrong with a URL, and how it is shown
     clients      which clients of redis-py can be used
     reach        why a server can't be worked with, and what to do

@@ -16,8 +16,9 @@ from redis.retry import Retry
 from rq.job import JobStatus
 
 from taskq.errors import OptionError
-from taskq.redis import clients, urls
+from taskq.redis import clients, sentinel, sentinel_urls, urls
 from taskq.redis.patience import Patience
+from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.urls import hide_password
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -44,7 +45,8 @@ def connect(
     pool: type[ConnectionPool] = ConnectionPool,
     client: type[Redis] = Redis,
 ) -> Redis:
-    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
+    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://), or to the primary that
+    sentinels tell (redis+sentinel:// or rediss+sentinel://: see sentinel_urls.py).
 
     Args:
         url: None: ``default_url()``.
@@ -60,15 +62,19 @@ def connect(
     url = url or default_url()
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
+    options = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
+        "health_check_interval": 30,
+        "command_packer": _Packer(),
+    }
     try:
-        connections = pool.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
-            health_check_interval=30,
-            command_packer=_Packer(),
-        )
+        by_sentinel = sentinel_urls.read(url)
+        if isinstance(by_sentinel, BySentinel):
+            connections = sentinel.connect(by_sentinel, pool, **options)
+        else:
+            connections = pool.from_url(url, **options)
         made = client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
