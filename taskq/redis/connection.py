@@ -16,8 +16,9 @@ from redis.retry import Retry
 from rq.job import JobStatus
 
 from taskq.errors import OptionError
-from taskq.redis import clients, sentinel, sentinel_urls, urls
+from taskq.redis import clients, credentials, sentinel, sentinel_urls, urls
 from taskq.redis.patience import Patience
+from taskq.redis.scripting import Client
 from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.urls import hide_password
 
@@ -43,7 +44,7 @@ def connect(
     patience: float | None = 0.0,
     timeout: float = SOCKET_TIMEOUT,
     pool: type[ConnectionPool] = ConnectionPool,
-    client: type[Redis] = Redis,
+    client: type[Redis] = Client,
 ) -> Redis:
     """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://), or to the primary that
     sentinels tell (redis+sentinel:// or rediss+sentinel://: see sentinel_urls.py).
@@ -62,19 +63,22 @@ def connect(
     url = url or default_url()
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
-    options = {
+    plain, provider = credentials.taken_from(url)
+    options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
         "health_check_interval": 30,
         "command_packer": _Packer(),
     }
+    if provider:
+        options["credential_provider"] = provider
     try:
-        by_sentinel = sentinel_urls.read(url)
+        by_sentinel = sentinel_urls.read(plain)
         if isinstance(by_sentinel, BySentinel):
             connections = sentinel.connect(by_sentinel, pool, **options)
         else:
-            connections = pool.from_url(url, **options)
+            connections = pool.from_url(plain, **options)
         made = client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.

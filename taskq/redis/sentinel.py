@@ -82,8 +82,8 @@ class Primary:
             f"no primary {self.found.name!r} is told by the sentinels: {told}"
         ) from _agreed(errors, len(self._sentinels))
 
-    def is_still(self, address: Address) -> bool:
-        """Whether that is the one, as far as is known: sentinels are asked twice a second at most."""
+    def instead_of(self, address: Address) -> str:
+        """Which other one it is, as far as is known; "": none. Sentinels are asked twice a second at most."""
         if time.monotonic() >= self._next and self._asks.acquire(blocking=False):
             try:
                 told = next((address for _epoch, address, _up in self._answers([])), None)
@@ -91,7 +91,8 @@ class Primary:
                 self._next = time.monotonic() + (PACE if told else _DEAF)
             finally:
                 self._asks.release()
-        return self._address in (None, address)
+        other = self._address
+        return "" if other in (None, address) else f"{other[0]}:{other[1]}"
 
     def doubt(self) -> None:
         """What the first sentinel has said was of no use: ask another one first."""
@@ -156,7 +157,7 @@ class _ToPrimary(Connection):
     def _connect(self) -> Any:
         self.host, self.port = address = self.primary.address()
         try:
-            return Watched(super()._connect(), partial(self.primary.is_still, address))
+            return Watched(super()._connect(), partial(self.primary.instead_of, address))
         except OSError:
             self.primary.doubt()
             raise
@@ -171,9 +172,9 @@ class _ToPrimary(Connection):
             if super().can_read(PACE):
                 return True
             timeout -= PACE
-            if not self.primary.is_still((self.host, self.port)):
+            if other := self.primary.instead_of((self.host, self.port)):
                 self.disconnect()
-                raise ConnectionError(f"{self.host}:{self.port} is the primary no more")
+                raise ConnectionError(f"the primary is {other} now, and not {self.host}:{self.port}")
         return bool(super().can_read(timeout))
 
     def read_response(self, *args: Any, **options: Any) -> Any:
@@ -182,7 +183,7 @@ class _ToPrimary(Connection):
         except ResponseError as error:
             if "READONLY" in str(error):  # also within a script of ours: it was made a replica
                 self.disconnect()
-                raise ConnectionError(f"{self.host}:{self.port} is the primary no more") from error
+                raise ConnectionError(f"{self.host}:{self.port} is the primary no more: {error}") from error
             raise
 
 

@@ -18,13 +18,13 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, SSLConnection
 
 from taskq.errors import OptionError
-from taskq.redis import sentinel_urls
+from taskq.redis import credentials, sentinel_urls
 from taskq.redis.sentinel_urls import HOST, RAW, BySentinel
 
 _SCHEMES = ("redis", "rediss", "unix")
 _TEXTS = (
     "username", "password", "client_name", "lib_name", "lib_version", "ssl_keyfile", "ssl_certfile",
-    "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_password", "ssl_ciphers",
+    "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_password", "ssl_ciphers", credentials.OPTION,
 )  # fmt: skip
 _OURS = {  # what decides of our work, and is decided here
     "decode_responses": "taskq reads bytes",
@@ -111,9 +111,11 @@ def whole_url_of(connection: Any) -> str:
             theirs.
     """
     pool = connection.connection_pool
-    if pool.connection_kwargs.get("credential_provider"):
-        raise OptionError("a connection with a credential_provider can't be told as a URL")
-    by_sentinel = _by_sentinel(pool)
+    provider = pool.connection_kwargs.get(credentials.OPTION)
+    if provider and not isinstance(provider, credentials.Named):
+        raise OptionError("a connection with a credential_provider can't be told as a URL: name it in a URL, as "
+                          "module:name")  # fmt: skip
+    by_sentinel = by_sentinel_of(pool)
     url, options = url_of(connection), pool.connection_kwargs
     if by_sentinel:
         scheme = "rediss" if by_sentinel.tls else "redis"
@@ -129,6 +131,8 @@ def whole_url_of(connection: Any) -> str:
         told = {one: options[one] for one in TLS if options.get(one)}
         if "ssl_cert_reqs" in options and options["ssl_cert_reqs"] in (None, ssl.CERT_NONE):
             told["ssl_cert_reqs"] = "none"
+    if provider:
+        told[credentials.OPTION] = provider.path
     url = f"{url}{'&' if '?' in url else '?'}{urlencode(told)}" if told else url
     return replace(by_sentinel, primary=url).whole if by_sentinel else url
 
@@ -140,7 +144,7 @@ def url_of(connection: Any) -> str:
     if "path" in options:
         return f"unix://{options['path']}" + (f"?db={options['db']}" if options.get("db") else "")
     scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
-    if by_sentinel := _by_sentinel(pool):
+    if by_sentinel := by_sentinel_of(pool):
         return f"{scheme}+sentinel://{by_sentinel.hosts}/{by_sentinel.name}/{options.get('db') or 0}"
     host = str(options.get("host", "localhost"))
     host = f"[{host}]" if ":" in host else host
@@ -152,12 +156,12 @@ def hosts_of(connection: Any) -> list[str] | None:
     options = connection.connection_pool.connection_kwargs
     if "path" in options or "server" in options:  # "server": a fakeredis
         return None
-    if by_sentinel := _by_sentinel(connection.connection_pool):
+    if by_sentinel := by_sentinel_of(connection.connection_pool):
         return [host for host, _port in by_sentinel.sentinels]
     return [options.get("host") or "localhost"]
 
 
-def _by_sentinel(pool: Any) -> BySentinel | None:
+def by_sentinel_of(pool: Any) -> BySentinel | None:
     """Where a connection asks for its primary: one of ours, or of redis-py's ``Sentinel(...).master_for(...)``.
 
     Raises:

@@ -17,12 +17,13 @@ class Watched:
 
     Args:
         sock: The socket; in all else, this one is it.
-        still: Whether to go on; asked before each command, and while a wait lasts.
+        instead: Which server is the right one now; "": this one is. Asked before each command, and while a wait
+            lasts.
     """
 
-    def __init__(self, sock: Any, still: Callable[[], bool]) -> None:
+    def __init__(self, sock: Any, instead: Callable[[], str]) -> None:
         self._sock = sock
-        self._still = still
+        self._instead = instead
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -64,5 +65,5 @@ class Watched:
             self._check()
 
     def _check(self) -> None:
-        if not self._still():
-            raise ConnectionResetError(errno.ECONNRESET, "the sentinels tell of another primary")
+        if other := self._instead():
+            raise ConnectionResetError(errno.ECONNRESET, f"the primary is {other} now")

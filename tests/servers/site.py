@@ -18,7 +18,7 @@ from taskq.redis.server import find_program
 from tests.waiting import HANGS, wait_until
 
 NAME = "main"  # by which sentinels know the primary
-DOWN_AFTER = 0.5  # seconds of silence after which sentinels take a server for down
+DOWN_AFTER = 1.0  # seconds of silence after which sentinels take a server for down
 
 
 def free_port() -> int:
