@@ -31,7 +31,7 @@ from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
-from taskq.redis.patience import clear_errors
+from taskq.redis.patience import clear_errors, no_cluster
 from taskq.result_list import ResultList
 from taskq.views import short_ids, tracing
 
@@ -323,6 +323,7 @@ class Queue(rq.Queue):
         job: Job = super().enqueue_at(datetime, f, *args, **_named(f, kwargs))
         return job
 
+    @no_cluster
     def enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """RQ's ``enqueue_job``; a simple job goes in one transaction, so in one round trip instead of two."""
         if not isinstance(job, MapJob) and tracing.active():
@@ -355,6 +356,7 @@ class Queue(rq.Queue):
             once.execute(pipe)
         return job
 
+    @no_cluster
     def schedule_job(self, job: Job, datetime: datetime, pipeline: Any = None, unique: bool = False) -> Job:
         """As RQ's, by which go ``enqueue_at`` and ``enqueue_in``."""
         if pipeline is not None or unique:
@@ -364,6 +366,7 @@ class Queue(rq.Queue):
             once.execute(pipe)
         return job
 
+    @no_cluster
     def enqueue_many(
         self, job_datas: Iterable[Any], pipeline: Any = None, group_id: str | None = None
     ) -> list[Job]:

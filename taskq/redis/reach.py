@@ -6,7 +6,10 @@ import ssl
 from collections.abc import Iterator
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's own name
     InvalidResponse,
     NoPermissionError,
@@ -20,13 +23,14 @@ from redis.sentinel import MasterNotFoundError
 
 from taskq.errors import ServerError, TaskqError
 
+CLUSTER = (ClusterCrossSlotError, ClusterDownError, AskError)  # MOVED is a kind of the last
 AWAY = (ConnectionError, TimeoutError, OSError)
 REFUSALS = (OutOfMemoryError, ReadOnlyError)
 
 _AWAY = "Is it running, and is the URL right? `taskq server` starts one here, Queue(patience=...) waits for one"
 _NO_PASSWORD = "It wants a password: redis://:PASSWORD@host:6379/0, or redis://USER:PASSWORD@host:6379/0"  # noqa: S105 - none
 _HELLO = "HELLO must be called with the client already authenticated"  # Redis' longer words for the same
-_CLUSTER = "It is a node of a cluster, over which the keys of a map would be scattered: use a single server"
+_CLUSTER = "It is a node of a cluster, over which the keys of a map would be scattered: use one without cluster mode"
 _NO_TLS = "It does not speak TLS: use redis:// instead of rediss://"
 _CERTIFICATE = "Its certificate is not trusted here: see ssl_ca_certs in docs/operations.md"
 _OTHER = "It lacks what taskq needs: that is a Redis or Valkey server; for Sentinel see docs/redis.md"
@@ -47,6 +51,7 @@ _FINAL: tuple[tuple[type[BaseException], str, str], ...] = (
     (InvalidResponse, "", "What answers there is no Redis server, but perhaps one for HTTP: check host and port"),
     (ResponseError, "DB index is out of range", "It has no database of that number: take a lower one, as in /0"),
     (ResponseError, "NOAUTH", _NO_PASSWORD),
+    *((kind, "", _CLUSTER) for kind in CLUSTER),
     (ResponseError, "MOVED ", _CLUSTER),
     (ResponseError, "CROSSSLOT", _CLUSTER),
     (ResponseError, "in cluster mode", _CLUSTER),
