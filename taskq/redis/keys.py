@@ -64,6 +64,9 @@ taskq:metrics          hash    "name|labels" -> number, see metrics.py        se
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``: a server
+that is shared may give each of its users one. It is the same in all programs, and read once, as RQ's is.
+
 Pickles and error records are signed where there is a secret key: see signing.py.
 
 While a producer is still writing, a map's keys expire after ``WRITING_TTL``: a producer that dies in the
@@ -73,28 +76,36 @@ middle leaves nothing behind. "With the job" means: as long as RQ keeps the job 
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass
+
+from taskq.errors import OptionError
+
+PREFIX = os.environ.get("TASKQ_KEY_PREFIX") or "taskq"
+if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", PREFIX):
+    raise OptionError(f"TASKQ_KEY_PREFIX may hold letters, digits and _.:- only, not {PREFIX[:200]!r}")
 
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
-MAPS = "taskq:maps"
-OPEN = "taskq:open:"  # and the name of a queue
-NOTES = "taskq:notes"
+MAPS = f"{PREFIX}:maps"
+OPEN = f"{PREFIX}:open:"  # and the name of a queue
+NOTES = f"{PREFIX}:notes"
 LOOK = "taskq-look"  # the note that a map was closed
 WORK = "taskq-work"  # that chunks of a map are pending
 IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
-LEASES = "taskq:leases"
-SERVICES = "taskq:services"
-SCHEMA = "taskq:schema"
-RECEIPT = "taskq:said:"  # and a name that a thread has drawn
-REFUSED = "taskq:refused"
-ACTIVITY = "taskq:activity"
-BUSY = "taskq:busy"
-FLEET = "taskq:fleet"
-HOST = "taskq:host:"  # and the name of a host
-CALLED = "taskq:called"
-METRICS = "taskq:metrics"
-TIMELINE = "taskq:timeline"
+LEASES = f"{PREFIX}:leases"
+SERVICES = f"{PREFIX}:services"
+SCHEMA = f"{PREFIX}:schema"
+RECEIPT = f"{PREFIX}:said:"  # and a name that a thread has drawn
+REFUSED = f"{PREFIX}:refused"
+ACTIVITY = f"{PREFIX}:activity"
+BUSY = f"{PREFIX}:busy"
+FLEET = f"{PREFIX}:fleet"
+HOST = f"{PREFIX}:host:"  # and the name of a host
+CALLED = f"{PREFIX}:called"
+METRICS = f"{PREFIX}:metrics"
+TIMELINE = f"{PREFIX}:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 
 JOB_TRACE = "taskq_trace"
@@ -155,7 +166,7 @@ class MapKeys:
 
     @property
     def hash(self) -> str:
-        return f"taskq:{{{self.id}}}"
+        return f"{PREFIX}:{{{self.id}}}"
 
     @property
     def function(self) -> str:
@@ -238,14 +249,14 @@ def note(word: str, map_id: str) -> str:
 
 def fetched(worker: str, queue: str) -> str:
     """The key of the list through which jobs go from this queue to this worker."""
-    return f"taskq:fetched:{worker}:{queue}"
+    return f"{PREFIX}:fetched:{worker}:{queue}"
 
 
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
-    return f"taskq:held:{worker}"
+    return f"{PREFIX}:held:{worker}"
 
 
 def free_list(name: str) -> str:
     """The key of the free-standing result list with this name."""
-    return f"taskq:list:{{{name}}}"
+    return f"{PREFIX}:list:{{{name}}}"

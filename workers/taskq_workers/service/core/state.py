@@ -92,6 +92,7 @@ class State:
             their way here. Fetchers add, the dispatcher removes.
         failing: Why its turns fail, while several in a row have.
         refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
+        behind: Why nothing is taken until replicas have what was committed; "": they have, or nobody asks.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         open: What is open in its queues, as last seen: (id, incarnation) -> the map.
@@ -125,6 +126,7 @@ class State:
     finished: str = ""
     tickets: set[str] = field(default_factory=set)
     failing: str = ""
+    behind: str = ""
     refused: dict[tuple[str, str], float] = field(default_factory=dict)
     unsure: bool = False
     stopping: bool = False
@@ -146,7 +148,8 @@ class State:
     @property
     def trouble(self) -> str:
         """Why it does no work, or little, for people; "" if it is well."""
-        return f"takes nothing: {self.lanes.trouble}" if self.lanes.trouble else self.failing
+        why = self.lanes.trouble or self.behind
+        return f"takes nothing: {why}" if why else self.failing
 
     @property
     def queues(self) -> list[rq.Queue]:
