@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,7 @@ class Chunker:
         cores: For ``size_for``.
         limit: Bytes a body may have.
         most: Items a chunk may have, where taskq picks the size.
+        seen: Is told of each run of items.
     """
 
     keys: MapKeys
@@ -69,6 +70,7 @@ class Chunker:
     cores: int
     limit: int = codec.DEFAULT_LIMIT
     most: int = MAX_ITEMS
+    seen: Callable[[Any], object] | None = None
 
     def chunks(self, items: Iterable[Any], start: int = 0) -> Iterator[Chunk]:
         """The chunks, in order; one is in memory at a time.
@@ -82,6 +84,8 @@ class Chunker:
             TooLargeError: If an item or a chunk is over the limit; names the index.
         """
         for run in self._runs(items):
+            if self.seen is not None:
+                self.seen(run)
             yield from self._fitting(start, run)
             start += len(run)
 

@@ -92,6 +92,10 @@ class Draft:
         self._heard(self._scripts.write([k.hash, k.bodies, k.pending, k.function], args))
         self.total = after
 
+    def renew(self, seconds: float) -> None:
+        """Say that who writes it lives, and will for so long at least."""
+        self._scripts.writing([self.keys.hash], [self.keys.incarnation, seconds])
+
     def is_announced(self, pipe: Any) -> bool:
         """Whether it was announced before, and only the reply was lost.
 
@@ -125,7 +129,11 @@ class Draft:
         """
         k, info = self.keys, self.announced(fields, sealed=sealed)
         seal = seal_codec(k.id).close(info.announcement)
-        pipe.hset(k.hash, mapping={MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"})
+        told = {MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"}
+        if MapField.WRITER in fields:  # its terms tell of the items, which were not known at the beginning
+            pipe.hdel(k.hash, MapField.WRITER)
+            told |= {name: fields[name] for name in (MapField.TERMS,) if name in fields}
+        pipe.hset(k.hash, mapping=told)
         self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
         pipe.delete(Result.get_key(k.id))  # of an earlier job, whose deletion was interrupted
         for key in (k.hash, k.function, k.bodies, k.pending):

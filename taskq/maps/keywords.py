@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from rq.job import Retry
+
+IfExists = Literal["raise", "attach", "replace"]
 
 
 class LazyKeywords(TypedDict, total=False):
@@ -66,6 +68,11 @@ class MapKeywords(OpenKeywords, total=False):
     Args:
         job_id: Letters, digits, ``_`` and ``-``. A map of this id that has ended is replaced.
             Default: one is drawn.
+        if_exists: What becomes of a map that has the ``job_id`` already. ``"raise"``, the default: one that has
+            ended is replaced, any other is a ``DuplicateJobError``. ``"attach"``: it is returned, whatever has
+            become of it, if function, items and terms are the same, and is an ``OptionError`` if not.
+            ``"replace"``: it is cancelled and replaced.
     """
 
     job_id: str | None
+    if_exists: IfExists

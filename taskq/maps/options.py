@@ -23,6 +23,7 @@ from taskq.payload.ranges import COUNTABLE
 J = TypeVar("J", bound=MapJob[Any])
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
+IF_EXISTS = ("raise", "attach", "replace")
 LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
 NO_TIMEOUT = -1  # RQ's word for it; RQ's default of 180 s is meant for one call, not for a million
 _REFUSALS = (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, TimeoutFormatError)
@@ -66,6 +67,7 @@ class MapOptions:
     on_stopped: Any = None
     webhooks: Any = None
     job_id: str | None = None
+    if_exists: str = "raise"
     unique: bool = False
     names: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -114,6 +116,15 @@ class MapOptions:
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
+        self._check_if_exists()
+
+    def _check_if_exists(self) -> None:
+        if self.if_exists not in IF_EXISTS:
+            raise ValueError(f'if_exists must be "raise", "attach" or "replace", not {self.if_exists!r}')
+        if self.if_exists != "raise" and not self.job_id:
+            raise ValueError(f'if_exists="{self.if_exists}" needs a job_id')
+        if self.if_exists != "raise" and self.unique:
+            raise ValueError(f'if_exists="{self.if_exists}" and unique=True contradict each other')
 
     def terms(self, named: Terms = NONE) -> Terms:
         """What of these is a term of the map's, besides those that are named."""

@@ -26,11 +26,15 @@ class Terms:
         orphan: What becomes of an open map whose producer is gone; "": it is no open map.
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+        code_digest: Of its function, if others may attach to it: see ``payload/code_hash.py``.
+        items_digest: The same of its items: see ``maps/sameness.py``.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
+    code_digest: str = ""
+    items_digest: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""

@@ -109,6 +109,7 @@ class MapField:
     TERMS = "terms"  # JSON of what else it was told: see maps/terms.py; absent: nothing
     FEEDER = "feeder"  # of an open map: who may add items, a name that its producer has drawn
     LEASE = "lease"  # of an open map: until when its producer lives, Unix time
+    WRITER = "writer"  # of a map that is being written: until when its producer lives, Unix time; absent: unknown
     ORPHANED = "orphaned"  # "1" if an open map was sealed because its producer's lease was over
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text

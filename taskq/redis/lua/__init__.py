@@ -55,6 +55,8 @@ class Scripts:
         self.append = Operation(connection, "append")
         self.write = Operation(connection, "write")
         self.abandon = Operation(connection, "abandon")
+        self.writing = Operation(connection, "writing")
+        self.displace = Operation(connection, "displace")
         self.enlist = Operation(connection, "enlist")
         self.open = Operation(connection, "open")
         self.busy = Operation(connection, "busy")
