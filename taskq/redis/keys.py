@@ -25,10 +25,17 @@ taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   w
                                the map; see maps/refusal.py
 taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
                                that ran it: upkeep/evidence.py
+taskq:{id}:memo        hash    item index -> "signature key": under which its  producer, commit  with the job
+                               result is to stand in the memo
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
                                has chunks for others, or might have some
+taskq:memo:{name}      hash    what the memo is of; see maps/memo.py          producer          with the memo
+taskq:memo:{name}:{generation}
+                       hash    key -> where a result is from, and the result  commit            with the memo
+taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
+                               push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
@@ -69,6 +76,7 @@ from dataclasses import dataclass
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
 MAPS = "taskq:maps"
+MEMOS = "taskq:memos"
 OPEN = "taskq:open:"  # and the name of a queue
 NOTES = "taskq:notes"
 LOOK = "taskq-look"  # the note that a map was closed
@@ -131,6 +139,7 @@ class MapField:
     REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
     PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
+    MEMO_HITS = "memo_hits"  # items whose results were in the memo when it was pushed; absent: none
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -198,6 +207,10 @@ class MapKeys:
         return f"{self.hash}:deaths"
 
     @property
+    def memo(self) -> str:
+        return f"{self.hash}:memo"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -215,7 +228,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths,
+            self.deaths, self.memo,
         )  # fmt: skip
 
 
@@ -232,6 +245,16 @@ def fetched(worker: str, queue: str) -> str:
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
     return f"taskq:held:{worker}"
+
+
+def memo(name: str) -> str:
+    """The key of the memo with this name."""
+    return f"taskq:memo:{{{name}}}"
+
+
+def memo_entries(name: str, generation: str) -> str:
+    """The key of what one generation of a memo holds."""
+    return f"{memo(name)}:{generation}"
 
 
 def free_list(name: str) -> str:
