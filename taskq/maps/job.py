@@ -360,6 +360,12 @@ class MapJob(Controlled, Generic[R]):
         )
 
     @property
+    @clear_errors
+    def memo_hits(self) -> int:
+        """How many items were not run since the memo had their results when the map was pushed."""
+        return self.store.info().memo_hits
+
+    @property
     def execution_registry(self) -> Executions:
         """RQ's; also for executions whose record is gone."""
         return Executions(self.id, self.connection)

@@ -25,10 +25,17 @@ taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   w
                                the map; see maps/refusal.py
 taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
                                that ran it: upkeep/evidence.py
+taskq:{id}:memo        hash    item index -> "signature key": under which its  producer, commit  with the job
+                               result is to stand in the memo
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
                                has chunks for others, or might have some
+taskq:memo:{name}      hash    what the memo is of; see maps/memo.py          producer          with the memo
+taskq:memo:{name}:{generation}
+                       hash    key -> where a result is from, and the result  commit            with the memo
+taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
+                               push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
@@ -89,6 +96,7 @@ if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", PREFIX):
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
 MAPS = f"{PREFIX}:maps"
+MEMOS = f"{PREFIX}:memos"
 OPEN = f"{PREFIX}:open:"  # and the name of a queue
 NOTES = f"{PREFIX}:notes"
 LOOK = "taskq-look"  # the note that a map was closed
@@ -133,6 +141,7 @@ class MapField:
     TERMS = "terms"  # JSON of what else it was told: see maps/terms.py; absent: nothing
     FEEDER = "feeder"  # of an open map: who may add items, a name that its producer has drawn
     LEASE = "lease"  # of an open map: until when its producer lives, Unix time
+    WRITER = "writer"  # of a map that is being written: until when its producer lives, Unix time; absent: unknown
     ORPHANED = "orphaned"  # "1" if an open map was sealed because its producer's lease was over
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text
@@ -154,6 +163,7 @@ class MapField:
     REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
     PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
+    MEMO_HITS = "memo_hits"  # items whose results were in the memo when it was pushed; absent: none
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -221,6 +231,10 @@ class MapKeys:
         return f"{self.hash}:deaths"
 
     @property
+    def memo(self) -> str:
+        return f"{self.hash}:memo"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -238,7 +252,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths,
+            self.deaths, self.memo,
         )  # fmt: skip
 
 
@@ -255,6 +269,16 @@ def fetched(worker: str, queue: str) -> str:
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
     return f"{PREFIX}:held:{worker}"
+
+
+def memo(name: str) -> str:
+    """The key of the memo with this name."""
+    return f"{PREFIX}:memo:{{{name}}}"
+
+
+def memo_entries(name: str, generation: str) -> str:
+    """The key of what one generation of a memo holds."""
+    return f"{memo(name)}:{generation}"
 
 
 def free_list(name: str) -> str:

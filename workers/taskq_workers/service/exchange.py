@@ -136,7 +136,7 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(claim, outcome, note, pipe)
+                run.store.commit(claim, outcome, note, pipe, run.info.terms)
                 handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
