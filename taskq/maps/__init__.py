@@ -34,6 +34,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     completed   results in the order of completion, checked
     forks       children that job code has forked stay out of what called it
     failures    what failed, as a mapping
+    counting    waits for the end of a map, and counts its results
     collecting  waits for the end of a map, and reads its results meanwhile
     outage      who waits rides out a restart of the server
     doubts      why nobody works on a map

@@ -7,6 +7,8 @@ from typing import Any, TypedDict
 
 from rq.job import Retry
 
+from taskq.maps.terms import Results
+
 
 class LazyKeywords(TypedDict, total=False):
     """Of ``Queue.imap``, for each of the maps behind it.
@@ -34,6 +36,9 @@ class OpenKeywords(LazyKeywords, total=False):
     """Of ``Queue.open_map``, besides those that it names itself.
 
     Args:
+        results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
+            (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
+            that succeed. Default: ``"keep"``.
         job_timeout: Seconds for the whole map, or RQ's words such as "1h"; -1, the default: none.
         result_ttl: Seconds for which the results are kept, -1: for ever. Default: 7 days.
         failure_ttl: The same of a failed map. Default: RQ's, a year.
@@ -47,6 +52,7 @@ class OpenKeywords(LazyKeywords, total=False):
         unique: Whether a job that has the id refuses this one, whatever has become of it. Default: False.
     """
 
+    results: Results
     job_timeout: float | str | None
     result_ttl: float | str | None
     failure_ttl: float | str | None

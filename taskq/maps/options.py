@@ -16,7 +16,7 @@ from taskq.errors import OptionError
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
-from taskq.maps.terms import NONE, Terms
+from taskq.maps.terms import NONE, RESULTS, Terms
 from taskq.payload.function import check_callbacks
 from taskq.payload.ranges import COUNTABLE
 
@@ -53,6 +53,7 @@ class MapOptions:
     item_timeout: Any = None
     weight: Any = 1
     max_failures: Any = None
+    results: Any = "keep"
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -107,17 +108,25 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
-        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
-            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
+        self._check_terms()
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
 
+    def _check_terms(self) -> None:
+        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
+            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
+        if self.results not in RESULTS:
+            raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
+
     def terms(self, named: Terms = NONE) -> Terms:
         """What of these is a term of the map's, besides those that are named."""
-        return named if self.max_failures is None else replace(named, max_failures=self.max_failures)
+        told: dict[str, Any] = {"results": self.results}
+        if self.max_failures is not None:
+            told["max_failures"] = self.max_failures
+        return replace(named, **told)
 
     def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.

@@ -131,6 +131,7 @@ def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> Ch
         info.limit,
         item_timeout=info.item_timeout,
         adapt=info.adapt,
+        discards=info.terms.discards,
         passing=RQ_INTERRUPTS,
     )
 

@@ -196,6 +196,7 @@ class ChunkOutcome:
         seconds: How long the chunk ran.
         rest: Parts of the chunk that did not run; they become chunks of their own.
         left: The parts whose items failed, for a retry.
+        discarded: ``values`` is empty, for the map keeps none.
     """
 
     values: list[bytes | memoryview]
@@ -205,6 +206,12 @@ class ChunkOutcome:
     seconds: float
     rest: list[Part] = field(default_factory=list)
     left: list[Part] = field(default_factory=list)
+    discarded: bool = False
+
+    @property
+    def succeeded(self) -> int:
+        """How many items have a result."""
+        return sum(count for _start, count in self.spans) if self.discarded else len(self.values)
 
 
 @dataclass(frozen=True)

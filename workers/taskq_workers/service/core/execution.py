@@ -250,7 +250,7 @@ class MapRun(Taken):
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
-            claim.deaths > 0, self.stretch,
+            claim.deaths > 0, self.stretch, info.terms.discards,
         )  # fmt: skip
 
     def wait_again(self, claim: Claim) -> None:
