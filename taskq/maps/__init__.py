@@ -27,6 +27,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     reader      all that is read from them
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
+    remembered  what a process keeps of maps: ``taskq.state``, initializers
     time_limit  ``item_timeout``
     coroutines  runs what ``async def`` functions return
     coverage    which items are accounted for

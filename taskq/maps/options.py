@@ -17,7 +17,8 @@ from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, RESULTS, Terms
-from taskq.payload.function import check_callbacks
+from taskq.payload.function import Function, check_callbacks
+from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
 
 J = TypeVar("J", bound=MapJob[Any])
@@ -54,6 +55,8 @@ class MapOptions:
     weight: Any = 1
     max_failures: Any = None
     results: Any = "keep"
+    initializer: Any = None
+    initargs: Any = ()
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -120,10 +123,24 @@ class MapOptions:
             raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
         if self.results not in RESULTS:
             raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
+        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
+            raise ValueError(
+                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
+            )
 
-    def terms(self, named: Terms = NONE) -> Terms:
-        """What of these is a term of the map's, besides those that are named."""
-        told: dict[str, Any] = {"results": self.results}
+    def prepared(self, target: Any) -> Function:
+        """The function of the map, with its initializer.
+
+        Raises:
+            OptionError, PickleError: As ``Function.of``, of both.
+        """
+        if self.initializer is None:
+            return Function.of(target)
+        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs))
+
+    def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
+        """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
+        told: dict[str, Any] = {"results": self.results, "initializer": initializer}
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
         return replace(named, **told)

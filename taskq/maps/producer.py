@@ -31,6 +31,7 @@ from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
+from taskq.payload.prepared import PreparedFunction
 from taskq.redis import once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
@@ -48,7 +49,7 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    function = Function.of(target)
+    function = options.prepared(target)
     job = options.job(queue, function.name, MapJob)
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, star=items.star)
@@ -99,7 +100,7 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    function, feeder = Function.of(target), os.urandom(12).hex()
+    function, feeder = options.prepared(target), os.urandom(12).hex()
     job = options.job(queue, function.name, OpenMap)
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, terms, star=star)
@@ -129,7 +130,8 @@ def _fields(
         MapField.LIMIT: queue.payload_limit,
         MapField.ADAPT: int(chunksize is None),
     }
-    if told := options.terms(terms).to_json():
+    first = function.initializer.name if isinstance(function, PreparedFunction) else ""
+    if told := options.terms(terms, first).to_json():
         fields[MapField.TERMS] = told
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)

@@ -28,12 +28,14 @@ class Terms:
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
         results: What becomes of them, one of ``Results``.
+        initializer: Name of what each process calls first; "": nothing.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
     results: str = "keep"
+    initializer: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""

@@ -9,6 +9,7 @@ Knows nothing of Redis. Imported by everybody above.
     sources     source lines that go along with functions
     signing     secret keys, and what is signed for which place
     function    what is called: by value or by name
+    prepared    a function with its initializer
     names         paths of functions, and what is missing where nothing stands at one
     imports     which names may be imported
     signed_job  RQ jobs whose pickles are signed

@@ -197,6 +197,7 @@ class ChunkOutcome:
         rest: Parts of the chunk that did not run; they become chunks of their own.
         left: The parts whose items failed, for a retry.
         discarded: ``values`` is empty, for the map keeps none.
+        remembers: The process keeps something of the map until it is over: see ``maps/remembered.py``.
     """
 
     values: list[bytes | memoryview]
@@ -207,6 +208,7 @@ class ChunkOutcome:
     rest: list[Part] = field(default_factory=list)
     left: list[Part] = field(default_factory=list)
     discarded: bool = False
+    remembers: bool = False
 
     @property
     def succeeded(self) -> int:
