@@ -37,6 +37,7 @@ from taskq.maps.terms import NONE, Terms
 from taskq.payload import code_hash
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
+from taskq.payload.prepared import PreparedFunction
 from taskq.redis import clock, once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
@@ -56,12 +57,13 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    function = Function.of(target)
+    function = options.prepared(target)
     job = options.job(queue, function.name, MapJob)
     needs_code = options.if_exists == "attach" or options.memo is not None
     code = code_hash.of(target) if needs_code else ""
     attach = options.if_exists == "attach"
-    terms = options.terms(replace(NONE, code_digest=code if attach else "", memo=options.memo or ""))
+    named = replace(NONE, code_digest=code if attach else "", memo=options.memo or "")
+    terms = options.terms(named, _first(function))
     for left in reversed(range(_TRIES)):
         if attach:
             wanted = Wanted(queue.name, function.name, code, items, float(options.item_timeout or 0), terms)
@@ -154,10 +156,10 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    function, feeder = Function.of(target), os.urandom(12).hex()
+    function, feeder = options.prepared(target), os.urandom(12).hex()
     job = options.job(queue, function.name, OpenMap)
     with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, options.terms(terms), star=star)
+        fields = _fields(queue, function, chunksize, options, options.terms(terms, _first(function)), star=star)
         fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
         if context:
             fields[MapField.TRACE] = context
@@ -167,6 +169,11 @@ def open_map(
     chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
     job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
     return job
+
+
+def _first(function: Function) -> str:
+    """The name of what each process calls before it; "": nothing."""
+    return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
 def _fields(

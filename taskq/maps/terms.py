@@ -16,6 +16,7 @@ from taskq.redis import checked
 TOO_MANY = "too many items have failed"
 
 Orphan = Literal["finish", "cancel"]
+Results = Literal["keep", "discard"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Terms:
         items_digest: The same of its items: see ``maps/sameness.py``.
         memo: Name of the memo that gets its results; "": none.
         memo_generation: Of that: see ``maps/memo.py``.
+        results: What becomes of them, one of ``Results``.
+        initializer: Name of what each process calls first; "": nothing.
     """
 
     orphan: str = ""
@@ -39,6 +42,8 @@ class Terms:
     items_digest: str = ""
     memo: str = ""
     memo_generation: str = ""
+    results: str = "keep"
+    initializer: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -61,6 +66,11 @@ class Terms:
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
 
     @property
+    def discards(self) -> bool:
+        """Whether results are counted and not kept."""
+        return self.results == "discard"
+
+    @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
         return dict(json.loads(self.to_json() or "{}"))
@@ -68,6 +78,7 @@ class Terms:
 
 NONE = Terms()
 _OURS = frozenset({"code_digest", "items_digest", "memo_generation"})  # no user has named these
+RESULTS = ("keep", "discard")
 
 
 def read(text: str) -> Terms:
@@ -83,7 +94,7 @@ def read(text: str) -> Terms:
         known = {name: named[name] for name in asdict(NONE) if name in named}
         kinds = {name: type(value) for name, value in asdict(NONE).items()}
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
-        if all(right) and all(map(_is_finite, known.values())):
+        if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
             return Terms(**known)
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error

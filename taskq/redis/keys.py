@@ -19,6 +19,9 @@ taskq:{id}:claims      hash    range -> "token deaths body worker"            wo
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
+                       hash    of a map that keeps no results: "from first"
+                               -> the item after the last, "to" that -> first,
+                               of runs of items that have results; none touch
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
 taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job

@@ -14,7 +14,12 @@ from tests.waiting import HANGS
 pytestmark = pytest.mark.acceptance
 
 MAPS = (Path(__file__).parents[2] / "docs/maps.md").read_text(encoding="utf-8")
-SAYS = {"open": f"{sum(n * n for n in range(5000))}\n", "imap": "1024\n"}
+SAYS = {
+    "open": f"{sum(n * n for n in range(5000))}\n",
+    "imap": "1024\n",
+    "discard": "1000\n",
+    "once": "[0, 9, 18, 27, 36]\n",
+}
 
 
 @pytest.mark.parametrize("name", SAYS)

@@ -19,6 +19,7 @@ from rq.job import Job
 from taskq.maps.claim import Claim
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
+from taskq.redis.keys import MapKeys
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
 from taskq.views.timeline import TimelineNote
@@ -97,6 +98,7 @@ class State:
         stopping: It takes nothing new.
         open: What is open in its queues, as last seen: (id, incarnation) -> the map.
         jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
+        kept: Maps of which processes keep something, and which are not run here now, by their keys: ``kept.py``.
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
         fleet: How many work on the server, as last heard.
@@ -132,6 +134,7 @@ class State:
     stopping: bool = False
     open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
     jobs_waiting: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, MapKeys] = field(default_factory=dict)
     looks: int = 0
     shares_until: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
@@ -253,7 +256,8 @@ class State:
         if isinstance(taken, MapRun):
             if taken in self.maps:
                 self.maps.remove(taken)
-            self.lanes.forget(taken.key)
+            if taken.key not in self.kept:
+                self.lanes.forget(taken.key, at_once=taken.remembers)
             if (source := (taken.store.keys.id, taken.store.keys.incarnation)) not in self.open:
                 self.policy.forget(source)
         elif isinstance(taken, PlainJob):
