@@ -26,6 +26,7 @@ from taskq.maps.doubts import Doubts
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
 from taskq.maps.proof import prove
+from taskq.maps.reader import discarded
 from taskq.maps.result_type import R
 from taskq.maps.values import Errors, Values, check_errors, check_start
 from taskq.maps.waiting import Events
@@ -82,7 +83,7 @@ class Iterated(Controlled, Generic[R]):
             IndexError: If the map ended with fewer results.
             MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
-            OptionError: If the position is below 0, or no number, such as a slice.
+            OptionError: If the position is below 0, or no number, such as a slice; or the map keeps no results.
             ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
             ReplacedError: If its id was pushed again.
             ServerError: If the server refuses, or can't be reached for 30 seconds.
@@ -108,6 +109,8 @@ class Iterated(Controlled, Generic[R]):
     def _at(self, position: int) -> tuple[bool, Any]:
         """Whether there will be a result at this position, and that; or the error to raise instead."""
         if not hasattr(self, "_completed"):
+            if self.store.info().terms.discards:
+                raise discarded(self.id)
             self._completed = Completed(self.store)
         try:
             return self._of_completed(position)
@@ -164,7 +167,7 @@ class Iterated(Controlled, Generic[R]):
                 ended early.
             ResultsGoneError: If its keys are gone, or the server came back as it was some moments before: then
                 something else may stand where results were read; or what was told to have failed was tried again.
-            ReplacedError, SignatureError, DamagedError: As ``get``.
+            ReplacedError, SignatureError, DamagedError, OptionError: As ``get``.
         and without ending it:
             ServerError: If the server refuses, or can't be reached for 30 seconds.
             NestedWaitError: As ``wait``.

@@ -13,9 +13,11 @@ from taskq.errors import DamagedError, MapError, ResultsGoneError
 from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.controlled import ENDED
+from taskq.maps.counting import counted
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
+from taskq.maps.info import MapInfo
 from taskq.maps.iterated import Iterated
 from taskq.maps.outage import rides_out
 from taskq.maps.result_type import R
@@ -155,6 +157,7 @@ class MapJob(Iterated[R]):
             NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
+            OptionError: If the map keeps no results (``results="discard"``): see ``count``.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
                 if the item raised ``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit`` or ``CancelledError``,
                 which is its cause then.
@@ -169,6 +172,37 @@ class MapJob(Iterated[R]):
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def count(self, timeout: float | None = None, progress: Show = False) -> int:
+        """Wait for the map, and tell how many of its items have a result, without reading any.
+
+        For what is run for its side effects; of a map with ``results="discard"`` this is what there is.
+
+        Args:
+            timeout: Seconds to wait; None: for ever.
+            progress: As of ``wait``.
+
+        Raises:
+            As ``get``: also whatever the first failed item raised. And never OptionError.
+        """
+        answer = self._counted(timeout, progress)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @clear_errors
+    def _counted(self, timeout: float | None, progress: Show) -> int | BaseException:
+        return counted(self, timeout, lambda left: self.wait(left, progress), self._not_whole)
+
+    def _not_whole(self, info: MapInfo) -> BaseException | None:
+        if not info.announced:
+            return self._lost()
+        if first := self.store.first_failure(info):
+            return first.to_raise(self._named(info))
+        if not info.complete:
+            return self._early_end(info)
+        self._check_whole(info)
+        return None
 
     @clear_errors
     def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
@@ -211,6 +245,12 @@ class MapJob(Iterated[R]):
     def errors(self) -> Mapping[int, ItemFailure]:
         """What failed so far: item index -> record, by index; records are read as they are asked for."""
         return Failures(self.store)
+
+    @property
+    @clear_errors
+    def memo_hits(self) -> int:
+        """How many items were not run since the memo had their results when the map was pushed."""
+        return self.store.info().memo_hits
 
     @property
     def execution_registry(self) -> Executions:

@@ -26,6 +26,8 @@ B = TypeVar("B")
 R = TypeVar("R")
 
 _LAZY = frozenset(LazyKeywords.__annotations__)
+_CLOSED = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"}
+"""Options of maps whose items are all there when they are pushed."""
 
 
 class Mapper(rq.Queue):
@@ -88,18 +90,24 @@ class Mapper(rq.Queue):
                 fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
                 the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
                 (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
-                starts then; 0: with the first; default: all are tried), and RQ's own job
+                starts then; 0: with the first; default: all are tried), ``results`` (``"discard"``: they are
+                only counted, see ``MapJob.count``; default: ``"keep"``), ``initializer`` and ``initargs`` (called
+                once in each process before its first item: see ``taskq.state``), and RQ's own job
                 options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,
-                ``on_stopped``, ``webhooks``, ``job_id``, ``unique``.
+                ``on_stopped``, ``webhooks``, ``job_id``, ``unique``. With a ``job_id``, ``if_exists="attach"``
+                returns the map that is there, if it is the same one, whatever has become of it, and ``"replace"``
+                cancels and replaces it; with ``memo="name"`` items whose keys (``key=``) have results in that memo
+                are not run (``memo_ttl``, ``memo_changed``). See ``taskq/maps/keywords.py`` and docs/memo.md.
 
         Returns:
             The map's job; ``job.get()`` waits for the results. A map without items has ended already.
 
         Raises:
-            OptionError: If an option is unknown or unusable, or something is not iterable.
+            OptionError: If an option is unknown or unusable, or something is not iterable; if the map that is to
+                be attached to is another one; if the memo is of another function, or an item has no key for it.
             PickleError: If the function or an item can't be pickled; names the item's index.
             TooLargeError: If a chunk is over the limit; names the item's index.
             DuplicateJobError: If a map with this ``job_id`` is waiting or running.
@@ -203,6 +211,10 @@ class Mapper(rq.Queue):
             raise OptionError(f"buffersize must be a whole number from 1 on, or None, not {buffersize!r}")
         if orphan not in ("finish", "cancel"):
             raise OptionError(f'orphan must be "finish" or "cancel", not {orphan!r}')
+        if unusable := sorted(_CLOSED & set(options)):
+            raise OptionError(
+                f"an open map has no option {unusable[0]}: its items are not known when it is pushed"
+            )
         terms = Terms(orphan=orphan, buffersize=buffersize or 0)
         read = MapOptions.read({"job_id": job_id, **options})
         return open_map(self, fn, check_chunksize(chunksize), terms, read, star=bool(star))

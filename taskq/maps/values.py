@@ -11,6 +11,7 @@ from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import rides_out
+from taskq.maps.reader import discarded
 from taskq.maps.waited import Waited
 from taskq.maps.waiting import Events
 from taskq.payload import results
@@ -93,15 +94,21 @@ class Values(Iterator[V]):
         """The next of what has come; None: nothing has."""
         arrival = next(self._new, None)
         if arrival is None and not self._ended:
+            if not self._map:  # now: between what comes and what is told of it nothing may be asked
+                self._map = self._begun()
             self._ended = bool(self._job.ready())  # asked before it is read: nothing is added after the end
-            info = self._job.store.glance()
-            self._map = self._named(info)  # now: between what comes and what is told of it nothing may be asked
-            failures = bool(info.failed) and final(self._job, ended=self._ended)
+            failures = bool(self._job.store.glance().failed) and final(self._job, ended=self._ended)
             # In order, what never ran is not passed over: it is the end.
             passes = self._ended and not self._reading.in_order
             self._new = self._reading.new(failures=failures, ended=passes)
             arrival = next(self._new, None)
         return arrival
+
+    def _begun(self) -> str:
+        info = self._job.store.info()
+        if info.terms.discards:
+            raise discarded(self._job.store.keys.id)
+        return self._named(info)
 
     def _wait(self) -> Arrival | None:
         """The next that comes; None if the map has ended before."""

@@ -150,6 +150,14 @@ def test_a_map_without_items(fake_queue: Queue, how: str) -> None:
     assert list(HOWS[how](fake_queue.map(jobs.square, []))) == []
 
 
+@every_way
+def test_a_map_that_keeps_no_results(fake_queue: Queue, how: str) -> None:
+    job = ran(fake_queue, jobs.square, range(3), results="discard")
+    with pytest.raises(OptionError, match=r"job\.count"):
+        next(HOWS[how](job))
+    assert len(job) == 3
+
+
 @pytest.mark.parametrize("bad", [-1, True, 1.0, "1", None, 10**20])
 def test_a_start_that_is_none(fake_queue: Queue, bad: Any) -> None:
     job = fake_queue.map(jobs.square, range(3))
@@ -216,6 +224,7 @@ def test_as_completed_while_it_runs(any_queue: Queue) -> None:
     reader.has((4, 1 / 4), (5, 1 / 5))
     made.commit(0)
     reader.has((4, 1 / 4), (5, 1 / 5), (1, 1), "ZeroDivisionError")
+    late.has("ZeroDivisionError")
     made.commit(1)
     late.has("ZeroDivisionError", 1 / 2, 1 / 3)
     made.job.cancel()

@@ -59,7 +59,9 @@ from taskq_workers.service.upkeep.sweep import Sweep
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what no event tells of
-COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
+COMPARE = 30.0
+"""Seconds between two looks at whether Redis holds what we don't know of, if nothing told so. Of many services
+each looks the less often: the server goes through the claims of all for it."""
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 
 
@@ -281,7 +283,13 @@ class Dispatcher:
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
         state = self.state
-        if self._ask or state.settings.rq.burst or state.lanes.trouble or quarantine.is_secluded(state):
+        if (
+            self._ask
+            or state.settings.rq.burst
+            or state.lanes.trouble
+            or state.behind
+            or quarantine.is_secluded(state)
+        ):
             self._fetching.pause()
         else:
             self._fetching.wait()
@@ -330,7 +338,7 @@ class Dispatcher:
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
         elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
-            self._search.want()
+            self._search.told()
         elif payload.get("command") == keys.IDLE:
             guests.share(self.state)
         elif payload.get("command") == "taskq-sent":  # webhooks
@@ -373,6 +381,7 @@ class Dispatcher:
         with contained("the list of maps"):
             self._sweep.look(self.state)
         self._deferred.look(self.state)
-        if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
+        if self._ticked - self._compared >= COMPARE * self.state.fleet.times:
+            # The server may have heard late what we took for lost.
             self._compared, self.state.unsure = self._ticked, True
         self._rounds.look()
