@@ -14,6 +14,7 @@ from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.controlled import ENDED
 from taskq.maps.counting import counted
+from taskq.maps.doubts import not_in_time
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
@@ -166,7 +167,8 @@ class MapJob(Iterated[R]):
         check_errors(errors)
         if progress:
             began = time.monotonic()
-            self.wait(timeout, progress)
+            if not self.wait(timeout, progress):
+                raise not_in_time(self, timeout)
             timeout = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
         answer = self._answer(timeout, errors)
         if isinstance(answer, BaseException):

@@ -135,10 +135,11 @@ def test_the_job_while_it_waits(any_queue: Queue) -> None:
     assert not job.ready()
     assert not job.wait(timeout=BRIEF)
     assert not job.wait(timeout=0)
-    with pytest.raises(
-        WaitTimeoutError, match=r"has not ended within 0\.01 s \(0/8 done.*nobody works on it: no worker"
-    ):
-        job.get(timeout=BRIEF)
+    for progress in (False, True):
+        with pytest.raises(
+            WaitTimeoutError, match=r"has not ended within 0\.01 s \(0/8 done.*nobody works on it: no worker"
+        ):
+            job.get(timeout=BRIEF, progress=progress)
     with pytest.raises(TimeoutError):
         job.get(timeout=0)
     with pytest.raises(MapError, match="has not ended yet: it is queued"):
