@@ -1,10 +1,10 @@
 """One server and very many cores: who waits for whom, in a model of the chunks' ways.
 
 Real are the rules, imported from the product: how large the producer makes chunks (``size_for``), after how long a
-process cuts one and into what (``runner``), and how much longer that is where there are many (``Fleet``). What each
-thing costs the server, ``costs.py`` has measured. Modelled is the rest: a server that does one thing at a time, in
-the order in which it is asked; cores that claim the next chunk when they have committed one; a way there and back.
-Of the services themselves there is nothing, but what all of them ask of the server in each second.
+process cuts one and into what (``runner``), and how much longer that is where there are many (``Fleet``). What
+each thing costs the server, ``costs.py`` has measured. Modelled is the rest: a server that does one thing at a
+time, in the order in which it is asked; cores that claim the next chunk when they have committed one; the way
+between them. Of the services themselves there is nothing, but what all of them ask of the server in each second.
 """
 
 from __future__ import annotations
