@@ -29,7 +29,7 @@ from tests.waiting import HANGS, wait_until
 
 def pushed(queue: Queue, name: str, **options: Any) -> MapJob[tuple[str, int, int]]:
     return queue.map(
-        jobs.ask_model, range(40), chunksize=1, initializer=jobs.load_model, initargs=(name,), **options
+        jobs.ask_model, range(12), chunksize=1, initializer=jobs.load_model, initargs=(name,), **options
     )
 
 

@@ -51,7 +51,7 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 @wait_options
 @click.pass_context
 def map_command(
-    ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
+    ctx: click.Context, /, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
     form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
     retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
     job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
