@@ -10,6 +10,11 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     body        the bytes that carry the items of one
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
+    existing    a map that has the id already is attached to, or replaced
+    sameness    whether it is the one that would be pushed
+    memo        results that outlive their map
+    item_keys   under which keys they stand there
+    remembering writing the items of a map with a memo
     draft       a map that is being written
     open_map    ``OpenMap``, whose items come while it runs
     lazy        ``imap``: a row of open maps

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, Generic, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from rq.job import JobStatus
 
@@ -272,6 +272,10 @@ class MapJob(Controlled, Generic[R]):
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
 
+    if TYPE_CHECKING:  # who checks types knows of no loop over ``__getitem__``
+
+        def __iter__(self) -> Iterator[R]: ...
+
     def __getitem__(self, position: int) -> R:
         """The result that completed as number ``position`` (from 0); waits for it.
 
@@ -390,6 +394,12 @@ class MapJob(Controlled, Generic[R]):
         return Progress.since(
             info.started, now, info.done, info.failed, info.items, busy, cores, sealed=info.sealed
         )
+
+    @property
+    @clear_errors
+    def memo_hits(self) -> int:
+        """How many items were not run since the memo had their results when the map was pushed."""
+        return self.store.info().memo_hits
 
     @property
     def execution_registry(self) -> Executions:

@@ -117,7 +117,7 @@ def _work(store: MapStore, worker: str, memory: Remembered) -> None:
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
                 return
-            totals = store.read_commit(store.commit(claim, outcome, note))
+            totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
                 return

@@ -7,6 +7,7 @@
 --
 -- KEYS  1 taskq:{id}  2 :bodies  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
 --       9 :failed  10 :uses  11 :groups  12 :again
+--       of a map with a memo: 13 :memo  14 the memo  15 what its generation holds, of which the map was told
 -- ARGV  1 the incarnation   2 range   3 the claim as it is held, "token deaths body worker"
 --       4 how many items its body has, if no range was taken from it before
 --       5 how many of the items that were to be done do not need that body any more
@@ -139,6 +140,40 @@ for i = first_failed, first_result - 2, 2 do
     kept[ARGV[i]] = ARGV[i + 1] ~= ''
 end
 write('RPUSH', KEYS[4], first_result, #ARGV)
+
+-- The memo gets the results in the same step, unless it was told meanwhile to forget what is of that generation. Other
+-- maps have it, too: whatever somebody has put in its place, this commit must not end half way.
+local function is_hash(key)
+    local kind = redis.call('TYPE', key)
+    kind = kind.ok or kind
+    return kind == 'hash' or kind == 'none'
+end
+local memo = {}
+if KEYS[13] and is_hash(KEYS[13]) and is_hash(KEYS[14]) and is_hash(KEYS[15]) then
+    memo = redis.call('HMGET', KEYS[14], 'entries', 'ttl')
+end
+if memo[1] and memo[1] == KEYS[15] then
+    local from = table.concat({redis.call('TIME')[1], string.match(KEYS[1], '{(.*)}$'), ARGV[1]}, ' ')
+    local result = first_result
+    for i = first_span, first_error - 1 do
+        local first, length = string.match(ARGV[i], '^(%d+):(%d+)$')
+        for index = first, first + length - 1 do
+            local item = string.format('%d', index)
+            local signature, key = string.match(redis.call('HGET', KEYS[13], item) or '', '^(%S+) (.*)$')
+            if key then
+                local origin = table.concat({from, item, signature}, ' ')
+                redis.call('HSET', KEYS[15], key, origin .. '\n' .. ARGV[result])
+                redis.call('HDEL', KEYS[13], item)
+            end
+            result = result + 1
+        end
+    end
+    local ttl = tonumber(memo[2]) or -1
+    if ttl >= 0 and ttl < 1e10 then
+        redis.call('EXPIRE', KEYS[14], math.ceil(ttl) + 604800) -- a week beyond what counts: see memo.py
+        redis.call('EXPIRE', KEYS[15], math.ceil(ttl) + 604800)
+    end
+end
 
 local uses = redis.call('HGET', KEYS[10], body)
 local left = tonumber(uses or ARGV[4]) - ARGV[5]

@@ -6,7 +6,8 @@ policy as all else; when it is such a map's turn, the service joins: it becomes 
 chunks as the owner does, and has nothing to do with the map's RQ job. An entry among what it holds says so, for
 whoever may have to take over from it. It leaves when nothing is pending any more.
 
-Who is idle and finds nothing pending, though others hold chunks, says so; they give back what they have not begun.
+Who is idle and finds nothing pending, though others hold chunks, says so, unless another just has; they give back what
+they have not begun.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def leave(state: State, run: MapRun) -> None:
     """Be no guest any more; what is claimed has been committed or given back."""
     state.connection.hdel(keys.held(state.name), run.holding.key)
     if (one := state.open.get(offers.source_of(run))) is not None:
-        one.pending = 0  # until it is looked at again
+        # As known, until it is looked at: who seems to want nothing for a moment loses its place in the line.
+        one.pending = 0 if run.complete else run.pending
     if not (run.complete or run.closed):
         kept.keep(state, run)
     state.drop(run)
@@ -155,7 +157,8 @@ def call(state: State) -> None:
     held = {offers.source_of(run): len(run.held) for run in state.maps}
     for source, one in state.open.items():
         if one.claimed > held.get(source, 0) and not state.leaves_alone(*source):
-            _say(state.connection, keys.IDLE, one.id)
+            args = [keys.NOTES, keys.note(keys.IDLE, one.id), round(state.fleet.call * 1000)]
+            state.scripts.idle([keys.CALLED], args)
             return
 
 
@@ -167,11 +170,7 @@ def share(state: State) -> None:
 
 def say_work(pipe: Any, run: MapRun) -> None:
     """Queue the message that chunks of this map are pending, for those who have nothing to do."""
-    _say(pipe, keys.WORK, run.store.keys.id)
-
-
-def _say(connection: Any, note: str, map_id: str) -> None:
-    connection.publish(keys.NOTES, keys.note(note, map_id))
+    pipe.publish(keys.NOTES, keys.note(keys.WORK, run.store.keys.id))
 
 
 def register(state: State) -> None:

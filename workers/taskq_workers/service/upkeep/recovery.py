@@ -123,7 +123,7 @@ def _strike_off(connection: Any, name: str, *, died: bool) -> bool:
         if pipe.exists(held):
             return False
         pipe.multi()
-        services.remove(pipe, name)
+        services.remove(pipe, name, info.host if info else "")
         pipe.delete(WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
         pipe.srem(worker_registration.REDIS_WORKER_KEYS, key)
         for queue in queues:
