@@ -44,6 +44,11 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
+@click.option("--if-exists", type=click.Choice(["raise", "attach", "replace"]),
+              help="If a map has the --job-id: attach goes on with it, if it is the same; replace cancels it. "
+              "[default: raise, unless it has ended]")  # fmt: skip
+@click.option("--memo", metavar="NAME", help="Don't run items whose results are in this memo, and keep the others "
+              "there. [default: none]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Print the map's id, and do not wait.")
 @follow_options
 @wait_options
@@ -52,7 +57,8 @@ def map_command(
     ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
     form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
     retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
-    job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
+    job_id: str | None, if_exists: str | None, memo: str | None, detach: bool, as_completed: bool, values: bool,
+    cancel_on_interrupt: bool,
     progress: bool | None,
 ) -> None:  # fmt: skip
     """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
@@ -74,6 +80,8 @@ def map_command(
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
       printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
       taskq map math:factorial --range 500 --detach
+      taskq map math:factorial --range 500 --memo factorials
+      taskq map math:factorial --range 500 --job-id nightly --if-exists attach
     """
     function = names.dotted(target)
     if function is None:
@@ -83,6 +91,7 @@ def map_command(
     source = items_of(items, count, form, stdin)
     options = {"job_timeout": job_timeout, "result_ttl": result_ttl, "job_id": job_id}
     given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
+    given |= {name: value for name, value in (("if_exists", if_exists), ("memo", memo)) if value is not None}
     if max_failures is not None:
         given["max_failures"] = _number(max_failures)
     if item_timeout is not None:
