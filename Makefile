@@ -7,6 +7,7 @@
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
 #   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
@@ -32,7 +33,7 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask chaos simulate sweep fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -72,6 +73,9 @@ dask: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+again: $(READY)
+	$(BIN)/python -m tests.again $(ARGS)
 
 simulate: $(READY)
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \

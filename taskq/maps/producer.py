@@ -175,11 +175,6 @@ def open_map(
     return job
 
 
-def _first(function: Function) -> str:
-    """The name of what each process calls before it; "": nothing."""
-    return function.initializer.name if isinstance(function, PreparedFunction) else ""
-
-
 def _fields(
     queue: MapQueue,
     function: Function,
