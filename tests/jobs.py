@@ -479,3 +479,21 @@ def raise_with(size: int) -> None:
 def fail_slowly(n: int) -> None:
     time.sleep(0.01)
     raise ValueError(n)
+
+
+class Holder:
+    """Holds something."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+_remembered: list[Any] = []
+
+
+def keep(value: Any) -> None:
+    _remembered[:] = [value]
+
+
+def kept(_n: int = 0) -> Any:
+    return _remembered[0] if _remembered else None
