@@ -53,6 +53,7 @@ from taskq.worker import Worker
 
 if _TYPE_CHECKING:
     from taskq.fronts.executor import Executor
+    from taskq.fronts.pool import Pool
 
 _guard_rq()  # where there is a key, RQ, too, reads nothing unsigned
 
@@ -78,6 +79,7 @@ __all__ = [
     "OptionError",
     "PayloadError",
     "PickleError",
+    "Pool",
     "Progress",
     "Queue",
     "ReplacedError",
@@ -96,7 +98,7 @@ __all__ = [
     "local",
 ]
 
-_LATE = {"Executor": "taskq.fronts.executor"}
+_LATE = {"Executor": "taskq.fronts.executor", "Pool": "taskq.fronts.pool"}
 """What few programs need, and imports multiprocessing: name -> module, which is imported when it is asked for."""
 
 

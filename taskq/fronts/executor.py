@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, InvalidStateError
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar, Unpack
 
-from taskq.errors import BrokenFrontError, PayloadError
+from taskq.errors import BrokenFrontError, OptionError
 from taskq.fronts import baggage
 from taskq.fronts.awaited import Load
 from taskq.fronts.place import Place
@@ -160,10 +160,13 @@ class Executor(concurrent.futures.Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         self._session.check()
         future: Future[T] = Future(self._session)
+        target: Any = fn
+        if not callable(target) and not isinstance(target, str):
+            raise OptionError(f"a function is needed, not {target!r}")
         try:
             sent = baggage.arguments(fn, args, kwargs, self._session.place.queue.payload_limit)
             load = Load([(baggage.packed(fn), sent)], future)
-        except PayloadError as error:
+        except Exception as error:  # noqa: BLE001 - what is submitted may raise anything when it is pickled
             future.set_exception(error)
             return future
         future._load = load  # noqa: SLF001 - its other half
@@ -199,4 +202,4 @@ def _error_of(failure: ItemFailure, of: str) -> BaseException:
         return CancelledError()
     if failure.type == _INITIALIZER:
         return BrokenFrontError(failure.message).with_traceback(None)
-    return failure.exception(of)
+    return failure.to_raise(of)

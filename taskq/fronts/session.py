@@ -19,7 +19,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation
 
-from taskq.errors import BrokenFrontError, ItemError, MapError, OptionError, TaskqError
+from taskq.errors import BrokenFrontError, MapCanceledError, MapError, OptionError, TaskqError
 from taskq.fronts import baggage, call
 from taskq.fronts.awaited import Awaited, Load
 from taskq.fronts.outage import Outage
@@ -52,6 +52,7 @@ class Terms:
         initializer: Called in each process before anything else is; None: nothing.
         initargs: Its arguments.
         options: For ``Queue.open_map``.
+        at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Terms:
     initializer: Any = None
     initargs: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    at_exit: bool = True
 
     def function(self) -> Function:
         """What the map calls.
@@ -236,20 +238,23 @@ class Session:
 
     def _look(self) -> None:
         for returned in self._returns.new(self.awaited.indexes):
-            if found := self.awaited.take(returned.index):
-                ticket, position = found
-                ticket.ended(position, *self._outcome(returned))
+            self._tell(returned)
         if not self._returns.open and self.awaited and not self._over.is_set():
             info = self.job.store.info()
             if info.state != "open" and not info.complete:
                 raise self.job.early_end(info)
+
+    def _tell(self, returned: Return) -> None:
+        if found := self.awaited.take(returned.index):
+            ticket, position = found
+            ticket.ended(position, *self._outcome(returned))
 
     def _outcome(self, returned: Return) -> tuple[Any, BaseException | None]:
         if returned.failure is not None:
             return None, self._error_of(returned.failure, f"the {self.terms.kind} {self.job.id}")
         try:
             return results.value_of(self.job.store.place, returned.index, returned.data), None
-        except (TaskqError, ItemError) as error:
+        except TaskqError as error:
             return None, error
 
     def _drop_pending(self, dropped: Callable[[Any, int], None]) -> None:
@@ -313,6 +318,9 @@ def _at_exit() -> None:
     """As for the executors of ``concurrent.futures``, the program waits for what was submitted."""
     sessions = [session for session in _live if session.pid == os.getpid()]
     for session in sessions:
-        session.close()
+        if session.terms.at_exit or session.ended.is_set():
+            session.close()
+        else:
+            session.terminate(MapCanceledError("the program has ended"))
     for session in sessions:
         session.ended.wait()

@@ -15,7 +15,11 @@ from tests.waiting import HANGS
 pytestmark = pytest.mark.acceptance
 
 PAGE = (Path(__file__).parents[2] / "docs/from_multiprocessing.md").read_text(encoding="utf-8")
-SAYS = {"executor": "[2, 4, 6]\n[4, 5]\n"}
+SAYS = {
+    "executor": "[2, 4, 6]\n[4, 5]\n",
+    "pool": "[0, 1, 4, 9, 16]\n49\n328350\n",
+    "nightly": "[0, 1, 4, 9, 16]\n",
+}
 
 
 @pytest.mark.parametrize("name", SAYS)

@@ -21,6 +21,6 @@ def working_queue(url: str, name: str) -> Iterator[Queue]:
     connection.close()
 
 
-def left(queue: Queue) -> list[bytes]:
-    """What there is of maps."""
-    return [*queue.connection.keys("taskq:{*"), *queue.connection.keys("rq:job:*")]
+def left(queue: Queue, job_id: str = "") -> list[bytes]:
+    """What there is of maps, or of this one."""
+    return [*queue.connection.keys(f"taskq:{{{job_id}*"), *queue.connection.keys(f"rq:job:{job_id}*")]
