@@ -39,8 +39,8 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
-    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more than
-    # two iterables nothing is checked, and with fewer nothing may be left to that, else all would be let through.
+    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
+    # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
     def map(
         self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /, **options: Unpack[MapCall]

@@ -18,6 +18,7 @@ MAPS = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("maps.md",
 SAYS = {
     "open": f"{sum(n * n for n in range(5000))}\n",
     "imap": "1024\n",
+    "each": f"[0, 1, 4] {sum(n * n for n in range(3, 1000))} 1000\n400 100\n",
     "discard": "1000\n",
     "once": "[0, 9, 18, 27, 36]\n",
     "memo": "60 100\n",
