@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,10 @@ from taskq.maps import memo
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
-from taskq.maps.terms import NONE, Terms
-from taskq.payload.function import check_callbacks
+from taskq.maps.terms import NONE, RESULTS, Terms
+from taskq.payload import code_hash
+from taskq.payload.function import Function, check_callbacks
+from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
 
 J = TypeVar("J", bound=MapJob[Any])
@@ -57,6 +60,9 @@ class MapOptions:
     item_timeout: Any = None
     weight: Any = 1
     max_failures: Any = None
+    results: Any = "keep"
+    initializer: Any = None
+    initargs: Any = ()
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -116,8 +122,7 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
-        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
-            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
+        self._check_terms()
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         check_callbacks(vars(self))
@@ -142,6 +147,8 @@ class MapOptions:
             raise ValueError(
                 f"memo_ttl must be seconds above 0, {LONGEST:,} at most, or -1 for ever, not {ttl!r:.80}"
             )
+        if self.results == "discard":
+            raise ValueError('results="discard" keeps nothing that a memo could have')
         if self.memo_changed not in (None, "keep", "forget"):
             raise ValueError(f'memo_changed must be "keep" or "forget", not {self.memo_changed!r:.80}')
 
@@ -153,9 +160,39 @@ class MapOptions:
         if self.if_exists != "raise" and self.unique:
             raise ValueError(f'if_exists="{self.if_exists}" and unique=True contradict each other')
 
-    def terms(self, named: Terms = NONE) -> Terms:
-        """What of these is a term of the map's, besides those that are named."""
-        return named if self.max_failures is None else replace(named, max_failures=self.max_failures)
+    def _check_terms(self) -> None:
+        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
+            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
+        if self.results not in RESULTS:
+            raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
+        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
+            raise ValueError(
+                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
+            )
+
+    def prepared(self, target: Any) -> Function:
+        """The function of the map, with its initializer.
+
+        Raises:
+            OptionError, PickleError: As ``Function.of``, of both.
+        """
+        if self.initializer is None:
+            return Function.of(target)
+        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs))
+
+    def code_of(self, target: Any) -> str:
+        """A digest of the code of a function, with that of the initializer and its arguments."""
+        code = code_hash.of(target)
+        if self.initializer is None:
+            return code
+        return code_hash.of(functools.partial(_together, code, code_hash.of(self.initializer), *self.initargs))
+
+    def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
+        """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
+        told: dict[str, Any] = {"results": self.results, "initializer": initializer}
+        if self.max_failures is not None:
+            told["max_failures"] = self.max_failures
+        return replace(named, **told)
 
     @property
     def memo_seconds(self) -> float:
@@ -210,6 +247,10 @@ class MapOptions:
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
         return job
+
+
+def _together(*_told: object) -> None:
+    """What a digest of several things is made of, as a partial."""
 
 
 def _is_number_or_share(value: object) -> bool:

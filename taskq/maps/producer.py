@@ -34,9 +34,9 @@ from taskq.maps.remembering import Remembering
 from taskq.maps.sameness import ItemsDigest, Wanted
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
-from taskq.payload import code_hash
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
+from taskq.payload.prepared import PreparedFunction
 from taskq.redis import clock, once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
@@ -56,12 +56,13 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    function = Function.of(target)
+    function = options.prepared(target)
     job = options.job(queue, function.name, MapJob)
     needs_code = options.if_exists == "attach" or options.memo is not None
-    code = code_hash.of(target) if needs_code else ""
+    code = options.code_of(target) if needs_code else ""
     attach = options.if_exists == "attach"
-    terms = options.terms(replace(NONE, code_digest=code if attach else "", memo=options.memo or ""))
+    named = replace(NONE, code_digest=code if attach else "", memo=options.memo or "")
+    terms = options.terms(named, _first(function))
     for left in reversed(range(_TRIES)):
         if attach:
             wanted = Wanted(queue.name, function.name, code, items, float(options.item_timeout or 0), terms)
@@ -95,6 +96,11 @@ def _push_new(
         if options.if_exists != "raise":
             fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
         _push(queue, job, function, items, chunksize, options, fields, terms, memo)
+
+
+def _first(function: Function) -> str:
+    """The name of what is to be called before it."""
+    return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
 def _is_mine(incarnation: bytes) -> bool:
@@ -154,10 +160,10 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    function, feeder = Function.of(target), os.urandom(12).hex()
+    function, feeder = options.prepared(target), os.urandom(12).hex()
     job = options.job(queue, function.name, OpenMap)
     with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, options.terms(terms), star=star)
+        fields = _fields(queue, function, chunksize, options, options.terms(terms, _first(function)), star=star)
         fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
         if context:
             fields[MapField.TRACE] = context

@@ -124,7 +124,7 @@ class MapStore(MapReader):
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest), len(outcome.left),
             deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
-            2 * len(entry),
+            int(outcome.discarded), 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -196,8 +196,15 @@ class MapStore(MapReader):
                 yield claim
 
     def held_by(self, worker: str) -> list[Claim]:
-        """What this worker holds."""
-        return [claim for claim in self.claims() if claim.worker == worker]
+        """What this worker holds; the server sends no more than that, whatever others hold."""
+        found, at = [], b"0"
+        while True:
+            at, *flat = self.scripts.claimed([self.keys.claims], [worker, at, _STEP])
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            claims = (parse(name, held) for name, held in pairs)
+            found += [claim for claim in claims if claim is not None and claim.worker == worker]
+            if at == b"0":
+                return found
 
     def release_all(self, worker: str, noted: Callable[[Claim], int] | None = None) -> int:
         """Give back all that this worker holds; returns how many ranges that were.

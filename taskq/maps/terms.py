@@ -16,6 +16,7 @@ from taskq.redis import checked
 TOO_MANY = "too many items have failed"
 
 Orphan = Literal["finish", "cancel"]
+Results = Literal["keep", "discard"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Terms:
         orphan: What becomes of an open map whose producer is gone; "": it is no open map.
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+        results: What becomes of them, one of ``Results``.
+        initializer: Name of what each process calls first; "": nothing.
         code_digest: Of its function, if others may attach to it: see ``payload/code_hash.py``.
         items_digest: The same of its items: see ``maps/sameness.py``.
         memo: Name of the memo that gets its results; "": none.
@@ -35,6 +38,8 @@ class Terms:
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
+    results: str = "keep"
+    initializer: str = ""
     code_digest: str = ""
     items_digest: str = ""
     memo: str = ""
@@ -61,12 +66,18 @@ class Terms:
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
 
     @property
+    def discards(self) -> bool:
+        """Whether results are counted and not kept."""
+        return self.results == "discard"
+
+    @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
         return dict(json.loads(self.to_json() or "{}"))
 
 
 NONE = Terms()
+RESULTS = ("keep", "discard")
 _OURS = frozenset({"code_digest", "items_digest", "memo_generation"})  # no user has named these
 
 
@@ -83,7 +94,7 @@ def read(text: str) -> Terms:
         known = {name: named[name] for name in asdict(NONE) if name in named}
         kinds = {name: type(value) for name, value in asdict(NONE).items()}
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
-        if all(right) and all(map(_is_finite, known.values())):
+        if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
             return Terms(**known)
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error

@@ -19,6 +19,9 @@ taskq:{id}:claims      hash    range -> "token deaths body worker"            wo
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
+                       hash    of a map that keeps no results: "from first"
+                               -> the item after the last, "to" that -> first,
+                               of runs of items that have results; none touch
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
 taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job
@@ -58,9 +61,21 @@ taskq:said:{thread}    string  what was drawn for the last transaction that a   
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
 taskq:activity         hash    worker name -> JSON of an Activity             service           -
+taskq:host:{host}      set     names of the services of this host, and of       service, recovery  a day
+                               some that are dead: for its probes
+taskq:busy             hash    job id -> pool processes that run it, until    whoever looks      a minute
+                               when that is fresh: see busy.lua
+taskq:fleet            hash    how many services there are, and their          service, producer   a minute
+                               processes in all and of each queue, until
+                               when that is fresh: see fleet.lua
+taskq:called           string  there while all services need not hear again    service           < 1 s a 1,000
+                               that a process is idle: see idle.lua
 taskq:metrics          hash    "name|labels" -> number, see metrics.py        service           no
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
+
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``: a server
+that is shared may give each of its users one. It is the same in all programs, and read once, as RQ's is.
 
 Pickles and error records are signed where there is a secret key: see signing.py.
 
@@ -71,25 +86,37 @@ middle leaves nothing behind. "With the job" means: as long as RQ keeps the job 
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass
+
+from taskq.errors import OptionError
+
+PREFIX = os.environ.get("TASKQ_KEY_PREFIX") or "taskq"
+if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", PREFIX):
+    raise OptionError(f"TASKQ_KEY_PREFIX may hold letters, digits and _.:- only, not {PREFIX[:200]!r}")
 
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
-MAPS = "taskq:maps"
-MEMOS = "taskq:memos"
-OPEN = "taskq:open:"  # and the name of a queue
-NOTES = "taskq:notes"
+MAPS = f"{PREFIX}:maps"
+MEMOS = f"{PREFIX}:memos"
+OPEN = f"{PREFIX}:open:"  # and the name of a queue
+NOTES = f"{PREFIX}:notes"
 LOOK = "taskq-look"  # the note that a map was closed
 WORK = "taskq-work"  # that chunks of a map are pending
 IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
-LEASES = "taskq:leases"
-SERVICES = "taskq:services"
-SCHEMA = "taskq:schema"
-RECEIPT = "taskq:said:"  # and a name that a thread has drawn
-REFUSED = "taskq:refused"
-ACTIVITY = "taskq:activity"
-METRICS = "taskq:metrics"
-TIMELINE = "taskq:timeline"
+LEASES = f"{PREFIX}:leases"
+SERVICES = f"{PREFIX}:services"
+SCHEMA = f"{PREFIX}:schema"
+RECEIPT = f"{PREFIX}:said:"  # and a name that a thread has drawn
+REFUSED = f"{PREFIX}:refused"
+ACTIVITY = f"{PREFIX}:activity"
+BUSY = f"{PREFIX}:busy"
+FLEET = f"{PREFIX}:fleet"
+HOST = f"{PREFIX}:host:"  # and the name of a host
+CALLED = f"{PREFIX}:called"
+METRICS = f"{PREFIX}:metrics"
+TIMELINE = f"{PREFIX}:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 
 JOB_TRACE = "taskq_trace"
@@ -152,7 +179,7 @@ class MapKeys:
 
     @property
     def hash(self) -> str:
-        return f"taskq:{{{self.id}}}"
+        return f"{PREFIX}:{{{self.id}}}"
 
     @property
     def function(self) -> str:
@@ -239,17 +266,17 @@ def note(word: str, map_id: str) -> str:
 
 def fetched(worker: str, queue: str) -> str:
     """The key of the list through which jobs go from this queue to this worker."""
-    return f"taskq:fetched:{worker}:{queue}"
+    return f"{PREFIX}:fetched:{worker}:{queue}"
 
 
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
-    return f"taskq:held:{worker}"
+    return f"{PREFIX}:held:{worker}"
 
 
 def memo(name: str) -> str:
     """The key of the memo with this name."""
-    return f"taskq:memo:{{{name}}}"
+    return f"{PREFIX}:memo:{{{name}}}"
 
 
 def memo_entries(name: str, generation: str) -> str:
@@ -259,4 +286,4 @@ def memo_entries(name: str, generation: str) -> str:
 
 def free_list(name: str) -> str:
     """The key of the free-standing result list with this name."""
-    return f"taskq:list:{{{name}}}"
+    return f"{PREFIX}:list:{{{name}}}"

@@ -16,9 +16,13 @@ pytestmark = pytest.mark.acceptance
 DOCS = Path(__file__).parents[2] / "docs"
 MAPS = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("maps.md", "memo.md"))
 SAYS = {
-    "open": f"{sum(n * n for n in range(5000))}\n", "imap": "1024\n", "memo": "60 100\n",
+    "open": f"{sum(n * n for n in range(5000))}\n",
+    "imap": "1024\n",
+    "discard": "1000\n",
+    "once": "[0, 9, 18, 27, 36]\n",
+    "memo": "60 100\n",
     "attach": f"{sum(n * n for n in range(1000))}\n" * 2,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAYS)

@@ -237,6 +237,11 @@ MUTATIONS = (
         "results of the memo are written twice, if only the reply was lost", 418,
         (_LUA + "write_memo.lua", "if map[2] == ARGV[3] then", "if true then"),
     ),
+    # -- what a map was told ---------------------------------------------------------------------------
+    _m(
+        "runs of items that touch are kept apart where no results are kept", 59,
+        (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
+    ),
     # -- open maps -------------------------------------------------------------------------------------
     _m(
         "items that are put a second time are added a second time", 35,

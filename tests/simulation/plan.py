@@ -25,6 +25,7 @@ class Order:
         patient: Its producer waits for a server that is away.
         orphan: Of an open map: what becomes of it without its producer; "": it is none.
         memo: Of a map with a memo: whether it keeps or forgets what is there of another push; "": it has none.
+        results: "keep" or "discard".
     """
 
     number: int
@@ -43,6 +44,11 @@ class Order:
     patient: bool = False
     orphan: str = ""
     memo: str = ""
+    results: str = "keep"
+
+    @property
+    def discards(self) -> bool:
+        return self.results == "discard"
 
     @property
     def seconds_in_all(self) -> float:
@@ -54,7 +60,8 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
-            f"{', of an open map' if self.orphan else ''}{f', {self.memo} the memo' if self.memo else ''}"
+            f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
+            f"{f', {self.memo} the memo' if self.memo else ''}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
             f"{', in place of an earlier one' if self.again else ''}"

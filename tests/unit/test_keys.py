@@ -56,8 +56,9 @@ def test_the_keys_of_a_map() -> None:
 
 
 SINGLE = {
-    keys.ACTIVITY, keys.LEASES, keys.MAPS, keys.MEMOS, keys.METRICS, keys.REFUSED, keys.SCHEMA, keys.SERVICES,
-    keys.TIMELINE,
+    keys.ACTIVITY, keys.BUSY, keys.CALLED, keys.FLEET, keys.LEASES, keys.MAPS, keys.MEMOS, keys.METRICS,
+    keys.REFUSED,
+    keys.SCHEMA, keys.SERVICES, keys.TIMELINE,
 }  # fmt: skip
 
 
@@ -81,6 +82,7 @@ def test_every_key_is_in_the_schema() -> None:
         memo("name"),
         memo_entries("name", "{generation}"),
         keys.OPEN + "{queue}",
+        keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
     )
     made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
