@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import hiredis
+import redis.utils
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import ConnectionPool, HiredisRespSerializer
@@ -28,6 +29,8 @@ CONNECT_TIMEOUT = 5.0  # seconds
 _NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hiredis says so
 _WITH_VIEWS = ("EVALSHA", "EVAL")  # commands in which we send them, as other names may be two words
 _PACKED = frozenset([bytes, str, JobStatus])  # what hiredis packs by itself
+
+_SPEAKS_RESP3 = getattr(redis.utils, "DEFAULT_RESP_VERSION", 2) == 3  # by itself: redis-py 8
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
@@ -63,7 +66,6 @@ def connect(
     url = url or default_url()
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
-    plain, provider = credentials.taken_from(url)
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -71,21 +73,35 @@ def connect(
         "health_check_interval": 30,
         "command_packer": _Packer(),
     }
+    connections = _pool(url, pool, options)
+    made = client.from_pool(connections)
+    clients.check(made)
+    return made
+
+
+def _pool(url: str, pool: type[ConnectionPool], options: dict[str, Any]) -> ConnectionPool:
+    """What keeps the connections.
+
+    Raises:
+        OptionError: If the URL is none that can be used.
+    """
+    plain, provider = credentials.taken_from(url)
     if provider:
-        options["credential_provider"] = provider
+        options[credentials.OPTION] = provider
     try:
         by_sentinel = sentinel_urls.read(plain)
         if isinstance(by_sentinel, BySentinel):
             connections = sentinel.connect(by_sentinel, pool, **options)
         else:
             connections = pool.from_url(plain, **options)
-        made = client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
     _check_options(connections, url)
-    clients.check(made)
-    return made
+    if _SPEAKS_RESP3 and connections.connection_kwargs.get("protocol") in (3, "3"):
+        # It is spoken anyway, and whoever asks for it gets replies of a form which RQ can't read.
+        del connections.connection_kwargs["protocol"]
+    return connections
 
 
 def _check_options(connections: ConnectionPool, url: str) -> None:
