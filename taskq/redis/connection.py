@@ -30,7 +30,8 @@ _NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hi
 _WITH_VIEWS = ("EVALSHA", "EVAL")  # commands in which we send them, as other names may be two words
 _PACKED = frozenset([bytes, str, JobStatus])  # what hiredis packs by itself
 
-_SPEAKS_RESP3 = getattr(redis.utils, "DEFAULT_RESP_VERSION", 2) == 3  # by itself: redis-py 8
+_RESP3 = (3, "3")  # as a protocol
+_SPEAKS_RESP3 = getattr(redis.utils, "DEFAULT_RESP_VERSION", 2) in _RESP3  # redis-py, by itself: from 8 on
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
@@ -49,11 +50,11 @@ def connect(
     pool: type[ConnectionPool] = ConnectionPool,
     client: type[Redis] = Client,
 ) -> Redis:
-    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://), or to the primary that
-    sentinels tell (redis+sentinel:// or rediss+sentinel://: see sentinel_urls.py).
+    """A lazy connection to the server at ``url``.
 
     Args:
-        url: None: ``default_url()``.
+        url: redis://, rediss:// or unix://; redis+sentinel:// or rediss+sentinel:// of the primary that sentinels
+            tell (sentinel_urls.py). None: ``default_url()``.
         retries: How often a command is tried again after the connection broke.
         patience: Instead of ``retries``, if it is not 0: see ``Patience``.
         timeout: Seconds a reply may take.
@@ -98,7 +99,7 @@ def _pool(url: str, pool: type[ConnectionPool], options: dict[str, Any]) -> Conn
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
     _check_options(connections, url)
-    if _SPEAKS_RESP3 and connections.connection_kwargs.get("protocol") in (3, "3"):
+    if _SPEAKS_RESP3 and connections.connection_kwargs.get("protocol") in _RESP3:
         # It is spoken anyway, and whoever asks for it gets replies of a form which RQ can't read.
         del connections.connection_kwargs["protocol"]
     return connections

@@ -30,7 +30,9 @@ REFUSALS = (OutOfMemoryError, ReadOnlyError)
 _AWAY = "Is it running, and is the URL right? `taskq server` starts one here, Queue(patience=...) waits for one"
 _NO_PASSWORD = "It wants a password: redis://:PASSWORD@host:6379/0, or redis://USER:PASSWORD@host:6379/0"  # noqa: S105 - none
 _HELLO = "HELLO must be called with the client already authenticated"  # Redis' longer words for the same
-_CLUSTER = "It is a node of a cluster, over which the keys of a map would be scattered: use one without cluster mode"
+_CLUSTER = (
+    "It is a node of a cluster, over which the keys of a map would be scattered: use one without cluster mode"
+)
 _NO_TLS = "It does not speak TLS: use redis:// instead of rediss://"
 _CERTIFICATE = "Its certificate is not trusted here: see ssl_ca_certs in docs/operations.md"
 _OTHER = "It lacks what taskq needs: that is a Redis or Valkey server; for Sentinel see docs/redis.md"

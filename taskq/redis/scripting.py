@@ -14,8 +14,9 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether a server does not let a command be used: by its ACL, or as it has no such command any more."""
+    unknown = ("unknown command", "unknown subcommand")
     return isinstance(error, NoPermissionError) or (
-        isinstance(error, ResponseError) and str(error).lower().startswith(("unknown command", "unknown subcommand"))
+        isinstance(error, ResponseError) and str(error).lower().startswith(unknown)
     )
 
 

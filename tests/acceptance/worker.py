@@ -229,8 +229,8 @@ class Workers:
 class Server:
     """A Redis server that a test may kill and start again, on the same socket and files.
 
-    ``before``: what its command line begins with, such as the path of a configuration file. ``program``: instead of
-    the one that there is.
+    ``before``: what its command line begins with, such as the path of a configuration file. ``program``: instead
+    of the one that there is.
     """
 
     def __init__(

@@ -38,13 +38,13 @@ def main() -> None:
     programs = [one for one in programs if any(word in one.name.lower() for word in words)] or programs
     checks = [one for one in CHECKS if any(word in one.lower() for word in words)] or [*CHECKS]
     failed: list[str] = []
-    print(f"| server | from | {' | '.join(checks)} |\n|---|---|{'---|' * len(checks)}")  # noqa: T201
+    print(f"| server | from | {' | '.join(checks)} |\n|---|---|{'---|' * len(checks)}")
     for program in programs:
-        print(f"| {program.name} | {program.origin} |", end="", flush=True)  # noqa: T201
+        print(f"| {program.name} | {program.origin} |", end="", flush=True)
         for check in checks:
-            print(f" {tell(program, check, failed)} |", end="", flush=True)  # noqa: T201
-        print()  # noqa: T201
-    print("\n".join(["", *(f"Not had: {why}" for why in missing), *failed]))  # noqa: T201
+            print(f" {tell(program, check, failed)} |", end="", flush=True)
+        print()
+    print("\n".join(["", *(f"Not had: {why}" for why in missing), *failed]))
     sys.exit(bool(failed))
 
 

@@ -68,7 +68,7 @@ class Bench:
             assert made.stop() == 0
             assert "Traceback" not in made.output
         except BaseException:
-            print(made.output)  # noqa: T201
+            print(made.output)
             raise
         finally:
             made.kill_tree()
@@ -164,8 +164,10 @@ def tls(bench: Bench) -> None:
         made.private_key_pem.write_to_path(bench.folder / f"{name}.key")
         made.cert_chain_pems[0].write_to_path(bench.folder / f"{name}.pem")
     there = bench.folder
-    options = ("--tls-port", str(port), "--tls-cert-file", f"{there}/server.pem", "--tls-key-file",
-               f"{there}/server.key", "--tls-ca-cert-file", f"{there}/ca.pem", "--tls-auth-clients", "yes")  # fmt: skip
+    options = (
+        "--tls-port", str(port), "--tls-cert-file", f"{there}/server.pem", "--tls-key-file", f"{there}/server.key",
+        "--tls-ca-cert-file", f"{there}/ca.pem", "--tls-auth-clients", "yes",
+    )  # fmt: skip
     url = f"rediss://localhost:{port}/0?ssl_ca_certs={there}/ca.pem"
     with bench.server(*options):
         with pytest.raises((redis.ConnectionError, ssl.SSLError, ServerError)):
@@ -230,7 +232,7 @@ def replicas(bench: Bench) -> None:
         follower.signal(signal.SIGSTOP)
         worker.wait_until_output("0 of 1 replicas have what was committed")
         wait_until(lambda: job.store.connection.llen(job.store.keys.pending) > 0, "there is more to do")
-        wait_until(lambda: "takes nothing" in (worker.infos or [None])[0].trouble, "it says so")  # type: ignore[union-attr]
+        wait_until(lambda: any("takes nothing" in info.trouble for info in worker.infos), "it says so")
         follower.signal(signal.SIGCONT)
         assert len(job.get(timeout=HANGS)) == 200
         queue.connection.close()

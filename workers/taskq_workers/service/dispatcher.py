@@ -281,7 +281,8 @@ class Dispatcher:
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
         state = self.state
-        if self._ask or state.settings.rq.burst or state.lanes.trouble or state.behind or quarantine.is_secluded(state):
+        takes_none = state.lanes.trouble or state.behind or quarantine.is_secluded(state)
+        if self._ask or state.settings.rq.burst or takes_none:
             self._fetching.pause()
         else:
             self._fetching.wait()
