@@ -1,8 +1,8 @@
 """Passwords that another program gives, such as those of a cloud's that end after minutes.
 
 A URL names who gives them: ``rediss://host:6379/0?credential_provider=module:name``. The name is a function
-without arguments, or a ``redis.CredentialProvider``, or its class; asked at each connect, it returns the password, or
-user and password.
+without arguments, or a ``redis.CredentialProvider``, or its class; asked at each connect, it returns the password,
+or user and password.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Named(CredentialProvider):
             raise
         except Exception as error:
             raise ConnectionError(f"{OPTION}={self.path} failed: {type(error).__name__}: {error}") from error
-        told = (given,) if isinstance(given, str) else tuple(given or ())
+        told = given if isinstance(given, tuple) else (given,)
         if len(told) not in _PARTS or not all(isinstance(one, str) for one in told):
             raise ConnectionError(f"{OPTION}={self.path} gives neither a password nor user and password")
         return told
