@@ -3,7 +3,7 @@
     make servers                        # all; about a quarter of an hour
     make servers ARGS='valkey tls'      # those whose name has this in it; or the checks that do
 
-A mark is well, "-" that this build of the server does not have it. What is not well is told below the table.
+"-": this build of the server does not have it. What fails is told on stderr.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def tell(program: Program, name: str, failed: list[str]) -> str:
         except NotThereError:
             return "-"
         except Exception:  # noqa: BLE001 - whatever it is, the others are tried
-            failed.append(f"{program.name}, {name}:\n{said.getvalue()}\n{traceback.format_exc()}")
+            failed.append(f"{program.name}, {name}")
+            print(f"\n{failed[-1]}:\n{said.getvalue()}\n{traceback.format_exc()}", file=sys.__stderr__)
             return "FAILS"
     return "yes"
 
@@ -44,7 +45,7 @@ def main() -> None:
         for check in checks:
             print(f" {tell(program, check, failed)} |", end="", flush=True)
         print()
-    print("\n".join(["", *(f"Not had: {why}" for why in missing), *failed]))
+    print("\n".join(["", *(f"Not had: {why}" for why in missing), *(f"Fails: {one}" for one in failed)]))
     sys.exit(bool(failed))
 
 
