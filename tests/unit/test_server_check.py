@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import pytest
-import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from taskq import Queue
