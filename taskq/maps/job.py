@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from rq.job import JobStatus
 
@@ -19,16 +19,19 @@ from taskq.errors import (
     OptionError,
     ResultsGoneError,
 )
-from taskq.maps import own_end, picking, spans_read
+from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
-from taskq.maps.controlled import CANCELED, Controlled
+from taskq.maps.controlled import CANCELED, ENDED, Controlled
+from taskq.maps.counting import counted
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
+from taskq.maps.reader import discarded
+from taskq.maps.result_type import R
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
@@ -44,12 +47,11 @@ from taskq.views.progress_bar import Move, Show, bar
 
 _MARK = keys.JOB_KIND.encode()
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
-ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 Errors = Literal["raise", "return"]
 
 
-class MapJob(Controlled):
+class MapJob(Controlled, Generic[R]):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -77,12 +79,6 @@ class MapJob(Controlled):
         self.schema = schema_of(raw_data)
 
     # -- waiting -------------------------------------------------------------------------------------
-
-    @clear_errors
-    def ready(self) -> bool:
-        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
-        status = self.status_now()
-        return status is None or status in ENDED
 
     @clear_errors
     def successful(self) -> bool:
@@ -142,21 +138,20 @@ class MapJob(Controlled):
     def _doubts(self) -> Doubts:
         return Doubts(self)
 
-    def status_now(self) -> JobStatus | None:
-        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
-
-        Raises:
-            DamagedError: If it is none of RQ's.
-            redis.exceptions.RedisError: If the server can't be reached, or refuses.
-        """
-        status: Any = self.connection.hget(self.key, "status")
-        try:
-            return own_end.seen(self, JobStatus(status.decode())) if status else None
-        except ValueError as error:
-            raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
-
     # -- results -------------------------------------------------------------------------------------
 
+    @overload
+    def get(
+        self, timeout: float | None = None, errors: Literal["raise"] = "raise", progress: Show = False
+    ) -> list[R]: ...
+    @overload
+    def get(
+        self, timeout: float | None = None, *, errors: Literal["return"], progress: Show = False
+    ) -> list[R | BaseException]: ...
+    @overload
+    def get(
+        self, timeout: float | None, errors: Literal["return"], progress: Show = False
+    ) -> list[R | BaseException]: ...
     def get(self, timeout: float | None = None, errors: Errors = "raise", progress: Show = False) -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
@@ -181,6 +176,7 @@ class MapJob(Controlled):
             NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
+            OptionError: If the map keeps no results (``results="discard"``): see ``count``.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
                 if the item raised ``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit`` or ``CancelledError``,
                 which is its cause then.
@@ -195,6 +191,37 @@ class MapJob(Controlled):
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def count(self, timeout: float | None = None, progress: Show = False) -> int:
+        """Wait for the map, and tell how many of its items have a result, without reading any.
+
+        For what is run for its side effects; of a map with ``results="discard"`` this is what there is.
+
+        Args:
+            timeout: Seconds to wait; None: for ever.
+            progress: As of ``wait``.
+
+        Raises:
+            As ``get``: also whatever the first failed item raised. And never OptionError.
+        """
+        answer = self._counted(timeout, progress)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @clear_errors
+    def _counted(self, timeout: float | None, progress: Show) -> int | BaseException:
+        return counted(self, timeout, lambda left: self.wait(left, progress), self._not_whole)
+
+    def _not_whole(self, info: MapInfo) -> BaseException | None:
+        if not info.announced:
+            return self._lost()
+        if first := self.store.first_failure(info):
+            return first.to_raise(self._named(info))
+        if not info.complete:
+            return self._early_end(info)
+        self._check_whole(info)
+        return None
 
     @clear_errors
     def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
@@ -245,12 +272,11 @@ class MapJob(Controlled):
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
 
-    def _lost(self) -> ResultsGoneError:
-        return ResultsGoneError(
-            f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
-        )
+    if TYPE_CHECKING:  # who checks types knows of no loop over ``__getitem__``
 
-    def __getitem__(self, position: int) -> Any:
+        def __iter__(self) -> Iterator[R]: ...
+
+    def __getitem__(self, position: int) -> R:
         """The result that completed as number ``position`` (from 0); waits for it.
 
         This is what ``for value in job`` uses: values as they complete. A failed item does not stop the
@@ -261,7 +287,7 @@ class MapJob(Controlled):
             IndexError: If the map ended with fewer results.
             MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
-            OptionError: If the position is below 0, or no number, such as a slice.
+            OptionError: If the position is below 0, or no number, such as a slice; or the map keeps no results.
             ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
             ReplacedError: If its id was pushed again.
             ServerError: If the server refuses, or can't be reached for 30 seconds.
@@ -280,13 +306,15 @@ class MapJob(Controlled):
         found, value = self._at(position)
         if not found:
             raise value
-        return value
+        return cast("R", value)
 
     @clear_errors
     @rides_out
     def _at(self, position: int) -> tuple[bool, Any]:
         """Whether there will be a result at this position, and that; or the error to raise instead."""
         if not hasattr(self, "_completed"):
+            if self.store.info().terms.discards:
+                raise discarded(self.id)
             self._completed = Completed(self.store)
         try:
             return self._of_completed(position)
@@ -351,58 +379,6 @@ class MapJob(Controlled):
         known = self.store.known
         return ResultList(known.results, self.connection, known.incarnation)
 
-    @clear_errors
-    def pause(self) -> None:
-        """Have nothing more of the map start, until ``resume``; the items that run end. Its time limits go on.
-
-        Raises:
-            ResultsGoneError, ReplacedError: As ``get``.
-            MapError: If it has ended.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        if self.ready():
-            self.store.info()  # raises, if it is gone
-            raise MapError(f"the map {self.id} has ended, and can't be paused")
-        self._pause(paused=True)
-
-    @clear_errors
-    def resume(self) -> None:
-        """Have a map go on that was paused; of any other, it does nothing.
-
-        Raises:
-            ResultsGoneError, ReplacedError: As ``get``.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        self._pause(paused=False)
-
-    def _pause(self, *, paused: bool) -> None:
-        if not self.store.pause(paused=paused):
-            info = self.store.info()  # raises, if it is gone
-            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
-
-    @clear_errors
-    def cancel_item(self, index: int) -> bool:
-        """Cancel one item that has not begun: it fails with ``ItemCanceledError``, and its map with it.
-
-        Costs some round trips, and more of them where very many chunks are pending.
-
-        Args:
-            index: The item's, from 0 on.
-
-        Returns:
-            Whether that was done; False: a worker has it, or has had it, or the map has ended. An item of a chunk
-            that a worker holds counts as begun. A retry of the map runs it.
-
-        Raises:
-            OptionError: If the map has no such item.
-            ResultsGoneError, ReplacedError: As ``get``.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        info = self.store.info()
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < info.items:
-            raise OptionError(f"the map {self.id} has {info.items} items, from 0 on, and no item {index!r}")
-        return info.state == "open" and picking.cancel_item(self.store, index)
-
     @property
     def errors(self) -> Mapping[int, ItemFailure]:
         """What failed so far: item index -> record, by index; records are read as they are asked for."""
@@ -418,6 +394,12 @@ class MapJob(Controlled):
         return Progress.since(
             info.started, now, info.done, info.failed, info.items, busy, cores, sealed=info.sealed
         )
+
+    @property
+    @clear_errors
+    def memo_hits(self) -> int:
+        """How many items were not run since the memo had their results when the map was pushed."""
+        return self.store.info().memo_hits
 
     @property
     def execution_registry(self) -> Executions:

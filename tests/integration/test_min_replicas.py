@@ -1,4 +1,4 @@
-"""``--min-replicas``: nothing more is taken until replicas have what was committed; the server of the tests has none."""
+"""``--min-replicas``: nothing more is taken until replicas have what was committed; here there are none."""
 
 from __future__ import annotations
 

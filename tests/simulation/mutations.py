@@ -125,11 +125,11 @@ MUTATIONS = (
     # -- proof -----------------------------------------------------------------------------------------
     _m(
         "the proof is skipped", 93,
-        (_SERVICE + "jobs/ending.py", "info = run.proof.step()", "info = run.store.info()"),
+        (_SERVICE + "jobs/map_ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
         "a map that is not complete any more is ended", 557,
-        (_SERVICE + "jobs/ending.py", "    if not info.complete:\n        # Redis has died",
+        (_SERVICE + "jobs/map_ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
     _m(
@@ -172,7 +172,7 @@ MUTATIONS = (
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
         (_SERVICE + "rq/fence.py",
          'if (mark or b"") != self.mark.encode() or (self.mark and status in _OVER):', "if False:"),
-        (_SERVICE + "jobs/ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
+        (_SERVICE + "jobs/map_ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
     ),
     _m(
         "a former run takes the failure of a new one for a cleaning", 3785,
@@ -202,7 +202,7 @@ MUTATIONS = (
     ),
     _m(
         "a map that was seen to be closed is ended, though the server has lost that", 161,
-        (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
+        (_SERVICE + "jobs/map_ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------
     _m(
@@ -227,6 +227,11 @@ MUTATIONS = (
         "RQ's cleaning takes what is held for abandoned", 700,
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
+    ),
+    # -- what a map was told ---------------------------------------------------------------------------
+    _m(
+        "runs of items that touch are kept apart where no results are kept", 59,
+        (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
     ),
     # -- open maps -------------------------------------------------------------------------------------
     _m(

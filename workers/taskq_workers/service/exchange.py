@@ -136,7 +136,7 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(claim, outcome, note, pipe)
+                run.store.commit(claim, outcome, note, pipe, run.info.terms)
                 handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
@@ -147,7 +147,7 @@ class Exchange:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete, run.pending = totals.complete, totals.pending
+            run.complete, run.pending, run.looked = totals.complete, totals.pending, time.monotonic()
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
