@@ -74,8 +74,8 @@ taskq:metrics          hash    "name|labels" -> number, see metrics.py        se
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
-All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``: a server
-that is shared may give each of its users one. It is the same in all programs, and read once, as RQ's is.
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``:
+users of a shared server may have one each. It is the same in all programs, and read once, as RQ's is.
 
 Pickles and error records are signed where there is a secret key: see signing.py.
 
