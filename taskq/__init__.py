@@ -40,6 +40,7 @@ from taskq.errors import (
 from taskq.local import local
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
+from taskq.maps.shared import Shared, share
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
@@ -75,6 +76,7 @@ __all__ = [
     "ResultList",
     "ResultsGoneError",
     "ServerError",
+    "Shared",
     "SignatureError",
     "TaskqError",
     "TooLargeError",
@@ -84,4 +86,5 @@ __all__ = [
     "Worker",
     "WorkerLostError",
     "local",
+    "share",
 ]

@@ -23,6 +23,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 from taskq.errors import DamagedError
+from taskq.maps.repeats import Slimmed
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
@@ -162,6 +163,9 @@ def write(keys: MapKeys, start: int, run: Any) -> bytes:
         PickleError: If an item can't be pickled; names its index.
     """
     span = Range(start, len(run))
+    if type(run) is Slimmed:
+        frames = [codec.dumps(item, f"item {index}") for index, item in enumerate(run, start)]
+        return _write(keys, Header(span, kind=FRAMED), frames, start)
     if _is_plain(run):
         return _write(keys, Header(span), run, start)
     try:
@@ -170,7 +174,7 @@ def write(keys: MapKeys, start: int, run: Any) -> bytes:
         whole = _GLOBAL
     if _GLOBAL not in whole:
         return _closed(keys, Header(span), whole)
-    frames: list[bytes] = []
+    frames = []
     room = _SHARED * len(whole) if whole is not _GLOBAL else sys.maxsize
     for index, item in enumerate(run, start):
         frames.append(codec.dumps(item, f"item {index}"))

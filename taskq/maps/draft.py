@@ -12,6 +12,7 @@ from taskq.errors import MapError
 from taskq.maps.chunk import Chunk
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, read_info, seal_codec
+from taskq.payload.large import Blob, Told
 from taskq.redis import admission, keys
 from taskq.redis.keys import UNSEALED, MapField, MapKeys
 from taskq.redis.lua import Scripts
@@ -36,6 +37,7 @@ class Draft:
         self.keys = MapKeys(job_id, os.urandom(16).hex())
         self.total = 0  # items written so far
         self._function = 0  # bytes of it
+        self._blobs: dict[str, Told] = {}  # by digest
         self._connection = connection
         self._scripts = Scripts(connection)
         self._fits = Fits(connection)
@@ -59,6 +61,25 @@ class Draft:
         for start in range(PIECE, len(function), PIECE):
             self._append(start, function[start : start + PIECE])
         return True
+
+    def keep(self, blob: Blob) -> None:
+        """Write a large object, if it is not there yet.
+
+        Raises:
+            MapError: If what was written before is not there any more.
+        """
+        if blob.digest in self._blobs:
+            return
+        k, told = self.keys, Told(blob.digest, blob.size)
+        for number, piece in enumerate(blob.pieces()):
+            args = [keys.WRITING_TTL, k.incarnation, keys.piece(told.digest, number), piece]
+            self._heard(self._scripts.blob([k.hash, k.blobs], args))
+        self._blobs[told.digest] = told
+
+    @property
+    def kept(self) -> list[Told]:
+        """The large objects that were written."""
+        return list(self._blobs.values())
 
     def _append(self, start: int, piece: bytes) -> None:
         k = self.keys
@@ -89,7 +110,8 @@ class Draft:
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         args = [keys.WRITING_TTL, k.incarnation, self.total, after, *flat]
-        self._heard(self._scripts.write([k.hash, k.bodies, k.pending, k.function], args))
+        names = [k.hash, k.bodies, k.pending, k.function, *([k.blobs] if self._blobs else ())]
+        self._heard(self._scripts.write(names, args))
         self.total = after
 
     def is_announced(self, pipe: Any) -> bool:
@@ -105,6 +127,8 @@ class Draft:
         if state != b"writing":
             return True
         if int(written or 0) != self.total or pipe.strlen(self.keys.function) != self._function:
+            raise self._lost()
+        if self._blobs and pipe.hlen(self.keys.blobs) != sum(told.count for told in self._blobs.values()):
             raise self._lost()
         return False
 
@@ -125,10 +149,13 @@ class Draft:
         """
         k, info = self.keys, self.announced(fields, sealed=sealed)
         seal = seal_codec(k.id).close(info.announcement)
-        pipe.hset(k.hash, mapping={MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"})
+        told = {MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"}
+        if MapField.TERMS in fields:
+            told[MapField.TERMS] = fields[MapField.TERMS]  # as they are now
+        pipe.hset(k.hash, mapping=told)
         self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
         pipe.delete(Result.get_key(k.id))  # of an earlier job, whose deletion was interrupted
-        for key in (k.hash, k.function, k.bodies, k.pending):
+        for key in (k.hash, k.function, k.bodies, k.pending, *([k.blobs] if self._blobs else ())):
             if ttl is None:
                 pipe.persist(key)
             else:

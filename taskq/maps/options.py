@@ -53,6 +53,7 @@ class MapOptions:
     item_timeout: Any = None
     weight: Any = 1
     max_failures: Any = None
+    share: Any = True
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -114,6 +115,17 @@ class MapOptions:
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
+
+    @property
+    def shares(self) -> bool:
+        """Whether what is large travels apart from what holds it.
+
+        Raises:
+            OptionError: If ``share`` is neither True nor False.
+        """
+        if self.share is not True and self.share is not False:
+            raise OptionError(f"share must be True or False, not {self.share!r}")
+        return self.share
 
     def terms(self, named: Terms = NONE) -> Terms:
         """What of these is a term of the map's, besides those that are named."""

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from redis.exceptions import RedisError, WatchError
@@ -19,6 +20,7 @@ from rq.job import JobStatus
 from rq.utils import now
 
 from taskq.errors import DuplicateJobError, OptionError, ReplacedError
+from taskq.maps import shared
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
 from taskq.maps.controlled import ENDED
 from taskq.maps.draft import Draft
@@ -27,9 +29,13 @@ from taskq.maps.items import Items
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
+from taskq.maps.repeats import Repeats
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
+from taskq.maps.terms import read as terms_of
+from taskq.payload import large
 from taskq.payload.function import Function
+from taskq.payload.large import Told
 from taskq.payload.outcome import summary
 from taskq.redis import once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
@@ -48,24 +54,24 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    function = Function.of(target)
-    job = options.job(queue, function.name, MapJob)
-    with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, star=items.star)
-        if MapField.TERMS in fields:
-            job.schema = schema.TERMS  # who does not know them keeps away
-        if context:
-            fields[MapField.TRACE] = context
-        _push(queue, job, function, items, chunksize, options, fields)
+    with large.noting() as used:
+        function = Function.of(target, share=options.shares)
+        job = options.job(queue, function.name, MapJob)
+        with tracing.pushing(function.name, job.id, queue.name) as context:
+            fields = _fields(queue, function, chunksize, options, star=items.star)
+            if context:
+                fields[MapField.TRACE] = context
+            _push(queue, job, function, items, chunksize, options, fields, used)
     return job
 
 
 def _push(
     queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
-    fields: dict[str, Any],
+    fields: dict[str, Any], used: dict[str, Told],
 ) -> None:  # fmt: skip
     with _reserved(queue, job, function, fields, star=items.star) as draft:
-        total = _write(queue, draft, items, chunksize)
+        total = _write(queue, draft, items, chunksize, share=options.shares)
+        _tell_terms(job, draft, used, fields)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
         if total == 0 and not options.unique and _may_finish_at_once(job):
@@ -84,6 +90,8 @@ def _reserved(
     try:
         _reserve(job, draft, pickled, fields)
         job.incarnation = draft.keys.incarnation
+        if function.apart:
+            draft.keep(function.apart)
         yield draft
     except BaseException:  # also Ctrl-C while a generator runs: nothing half-written stays
         with suppress(RedisError):  # without a server, it stays for WRITING_TTL, or until this process comes again
@@ -99,15 +107,17 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    function, feeder = Function.of(target), os.urandom(12).hex()
-    job = options.job(queue, function.name, OpenMap)
-    with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, terms, star=star)
-        fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
-        if context:
-            fields[MapField.TRACE] = context
-        with _reserved(queue, job, function, fields, star=star) as draft:
-            _announce(queue, job, draft, options, fields, sealed=False)
+    with large.noting() as used:
+        function, feeder = Function.of(target, share=options.shares), os.urandom(12).hex()
+        job = options.job(queue, function.name, OpenMap)
+        with tracing.pushing(function.name, job.id, queue.name) as context:
+            fields = _fields(queue, function, chunksize, options, terms, star=star)
+            fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
+            if context:
+                fields[MapField.TRACE] = context
+            with _reserved(queue, job, function, fields, star=star) as draft:
+                _tell_terms(job, draft, used, fields)
+                _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
     job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
@@ -138,6 +148,20 @@ def _fields(
     return fields
 
 
+def _tell_terms(job: MapJob, draft: Draft, used: dict[str, Told], fields: dict[str, Any]) -> None:
+    """Say in the map's terms which large objects it refers to, and keep away who does not know terms.
+
+    Raises:
+        ResultsGoneError: If one that maps share is gone.
+    """
+    if blobs := [*draft.kept, *used.values()]:
+        shared.renew(job.connection, used.values())
+        terms = terms_of(str(fields.get(MapField.TERMS, "")))
+        fields[MapField.TERMS] = replace(terms, blobs=" ".join(map(str, blobs))).to_json()
+    if MapField.TERMS in fields:
+        job.schema = schema.TERMS
+
+
 def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any]) -> None:
     """Make the id ours. A map that ended may be replaced, as RQ replaces a job with the same id."""
     if draft.begin(function, fields):
@@ -160,10 +184,11 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
         raise DuplicateJobError(f"another producer has just pushed a map with the id {job.id!r}")
 
 
-def _write(queue: MapQueue, draft: Draft, items: Items, chunksize: int | None) -> int:
+def _write(queue: MapQueue, draft: Draft, items: Items, chunksize: int | None, *, share: bool) -> int:
     """Write all chunks; returns how many items there were."""
     cores = services.cores(queue.connection, queue.name) or own_cores()
-    chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
+    repeats = Repeats(draft.keep, unchanged=items.unchanged) if share else None
+    chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit, repeats=repeats)
     size = 0
     batch: list[Chunk] = []
     for chunk in chunker.chunks(items.source):

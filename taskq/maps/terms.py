@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from taskq.errors import DamagedError
+from taskq.payload.large import Told
 from taskq.redis import checked
 
 TOO_MANY = "too many items have failed"
@@ -26,11 +27,13 @@ class Terms:
         orphan: What becomes of an open map whose producer is gone; "": it is no open map.
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+        blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
+    blobs: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -53,9 +56,21 @@ class Terms:
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
 
     @property
+    def large(self) -> list[Told]:
+        """The large objects.
+
+        Raises:
+            DamagedError: If one is named as none is.
+        """
+        return [Told.read(one) for one in self.blobs.split()]
+
+    @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
-        return dict(json.loads(self.to_json() or "{}"))
+        named: dict[str, Any] = json.loads(self.to_json() or "{}")
+        if "blobs" in named:
+            named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
+        return named
 
 
 NONE = Terms()

@@ -8,6 +8,8 @@ Knows nothing of Redis. Imported by everybody above.
     shape       what makes two classes alike
     sources     source lines that go along with functions
     signing     secret keys, and what is signed for which place
+    large       large objects apart from the pickles that hold them
+    views       memoryviews as such
     function    what is called: by value or by name
     names         paths of functions, and what is missing where nothing stands at one
     imports     which names may be imported

@@ -8,6 +8,8 @@ taskq:{id}             hash    see ``MapField``                               pr
 taskq:{id}:function    string  pickled Function (see payload/function.py)     producer          with the job
 taskq:{id}:bodies      hash    range -> the items of a chunk (maps/body.py);  producer, commit  with the job
                                a body goes when no item of it is left to do
+taskq:{id}:blobs       hash    "sha256:n" -> the nth piece of a large object   producer          with the job
+                               that travels apart (payload/large.py)
 taskq:{id}:chunks      hash    what maps of schema 1 had in place of bodies   nobody            with the job
 taskq:{id}:uses        hash    range -> items of its body that are left, for  worker            with the job
                                bodies that several ranges refer to
@@ -30,6 +32,8 @@ taskq:{id}:end         channel "end" when the map's job has ended              w
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
                                has chunks for others, or might have some
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
+                               share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
@@ -205,6 +209,10 @@ class MapKeys:
         return f"{self.hash}:end"
 
     @property
+    def blobs(self) -> str:
+        return f"{self.hash}:blobs"
+
+    @property
     def chunks(self) -> str:
         return f"{self.hash}:chunks"
 
@@ -214,13 +222,18 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths,
+            self.deaths, self.blobs,
         )  # fmt: skip
 
 
 def note(word: str, map_id: str) -> str:
     """A message on ``NOTES``: ``LOOK``, ``WORK`` or ``IDLE``, about a map."""
     return json.dumps({"command": word, "map": map_id})
+
+
+def piece(digest: str, number: int) -> str:
+    """The field in ``taskq:{id}:blobs`` of a piece of a large object."""
+    return f"{digest}:{number}"
 
 
 def fetched(worker: str, queue: str) -> str:
@@ -231,6 +244,11 @@ def fetched(worker: str, queue: str) -> str:
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
     return f"taskq:held:{worker}"
+
+
+def shared(name: str) -> str:
+    """The key of an object that maps share."""
+    return f"taskq:shared:{{{name}}}"
 
 
 def free_list(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list, held
+from taskq.redis.keys import MapKeys, fetched, free_list, held, shared
 from tests.unit import source
 
 KEY = re.compile(r"taskq:(?!\s|$)")
@@ -51,6 +51,7 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
+        "taskq:{x}:blobs",
     )  # fmt: skip
 
 
@@ -63,7 +64,8 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *map(free_list, names), *map(held, names), *(fetched(name, name) for name in names)}
+    several = [make(name) for make in (free_list, shared, held) for name in names]
+    others = {*SINGLE, *several, *(fetched(name, name) for name in names)}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
 
@@ -78,6 +80,7 @@ def test_every_key_is_in_the_schema() -> None:
         held("{worker}"),
         keys.OPEN + "{queue}",
         keys.RECEIPT + "{thread}",
+        shared("name"),
     )
     made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -53,6 +53,7 @@ class Scripts:
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
         self.append = Operation(connection, "append")
+        self.blob = Operation(connection, "blob")
         self.write = Operation(connection, "write")
         self.abandon = Operation(connection, "abandon")
         self.enlist = Operation(connection, "enlist")
