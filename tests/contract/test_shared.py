@@ -1,4 +1,4 @@
-"""Large objects of maps on the server: one copy, as long as the map is there, and believed only as it was written."""
+"""Large objects of maps on the server: one copy, as long as the map is there, and believed only as written."""
 
 from __future__ import annotations
 
