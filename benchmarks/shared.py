@@ -4,7 +4,7 @@
 
 Each item adds up the array. All work is done in turn, round after round; the table says seconds, medians of the
 rounds' ratios to the first line, how many copies of the array are on the server and were read from it, and by how
-much the memory grew that a process has for itself. ``--none`` measures instead what a map pays that shares nothing.
+much the memory grew that a process has for itself. ``--none``: what a map pays that shares nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ import numpy as np
 
 import taskq
 from benchmarks.works import noop
+from taskq.redis.server import private_server
 
 PROCESSES = 2
+_LOOKS = range(16, 20)  # of 20 items, those which measure
 Row = tuple[float, float, float, float]  # seconds; copies on the server, and read from it; MiB of a process
 
 
@@ -37,7 +39,7 @@ def private() -> float:
 
 def look(array: Any, n: int) -> tuple[float, int, float]:
     """What an item does, and now and then how much memory its process has: to ask the kernel takes longer."""
-    return float(array.sum()), os.getpid(), private() if n % 20 >= 16 else 0.0
+    return float(array.sum()), os.getpid(), private() if n % 20 in _LOOKS else 0.0
 
 
 def _grown(before: list[Any], after: list[Any]) -> float:
@@ -112,7 +114,8 @@ def _none(rounds: int) -> None:
     """Pushes that share nothing, with and without looking whether they do, in turn."""
     items = {"range(200,000)": range(200_000), "tuples": [(n, str(n)) for n in range(50_000)],
              "arrays of 4 KiB": [np.full(512, n) for n in range(4000)]}  # fmt: skip
-    with taskq.local(processes=1) as queue:
+    with private_server() as url:
+        queue = taskq.Queue(url=url)
         for name, some in items.items():
             ratios = []
             for number in range(rounds):
