@@ -2,7 +2,7 @@
 # else on the machine is touched.
 #   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
-#   make check           lint, types and tests: what CI runs
+#   make check           lint, types and tests: what CI runs; types are also what mypy and pyright tell users (tests/typing)
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
@@ -44,6 +44,8 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/basedpyright --project tests/typing
 
 check: lint types test
 

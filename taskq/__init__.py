@@ -40,6 +40,7 @@ from taskq.errors import (
 from taskq.local import local
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
+from taskq.maps.remembered import state
 from taskq.maps.shared import Shared, share
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
@@ -87,4 +88,5 @@ __all__ = [
     "WorkerLostError",
     "local",
     "share",
+    "state",
 ]

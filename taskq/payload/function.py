@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudpickle import list_registry_pickle_by_value
 
 from taskq.errors import FunctionError, ImportRefusedError, OptionError
 from taskq.payload import codec, imports, large, names
-from taskq.payload.large import Blob
+from taskq.payload.large import Apart, Blob
 
 _LARGE = 1 << 20  # bytes of code and data that are not kept beside the loaded function
 _HERE = ".".join(platform.python_version_tuple()[:2])
@@ -76,12 +76,27 @@ class Function:
         apart = large.Apart() if share else None
         data = codec.dumps(target, f"the function {name}", with_sources=True, apart=apart)
         function = cls(name, data, by_value=codec.holds_code(data))
+        function.part(data, apart)
+        return function
+
+    def part(self, data: bytes, apart: Apart | None) -> None:
+        """Have this code, and what is large of it in a blob.
+
+        Args:
+            data: What ``codec.dumps`` has made.
+            apart: What has left it; None: nothing was to.
+        """
+        self.code, self.apart, self.digest = data, None, ""
         if apart and (apart.buffers or len(data) >= large.LEAST):
             if moved := len(data) >= large.LEAST:  # bytes, say, which are in it all the same
-                function.code = b""
-            function.apart = large.Blob(data if moved else b"", apart.buffers)
-            function.digest = function.apart.digest
-        return function
+                self.code = b""
+            self.apart = large.Blob(data if moved else b"", apart.buffers)
+            self.digest = self.apart.digest
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """Where it was made: what must be written beside it."""
+        return [self.apart] if self.apart else []
 
     def load(self) -> Any:
         """The callable itself, imported or rebuilt here.
@@ -119,23 +134,36 @@ class Function:
     def _import(self) -> Any:
         if self.code is None:
             return imports.resolve(self.name)
-        code, buffers = large.parts_of(self.digest) if self.digest else (b"", [])
-        code = code or self.code
+        code, buffers = self.parts()
         if not (self.by_value if self.digest else codec.holds_code(self.code)):
             return imports.load(code, buffers)
         imports.check(f"{imports.BY_VALUE}.{self.name}")
         return codec.loads(code, buffers)
 
+    def parts(self) -> tuple[bytes | memoryview, list[memoryview]]:
+        """Its code, and the buffers that have left it.
+
+        Raises:
+            DamagedError: If its blob is not here.
+        """
+        assert self.code is not None
+        code, buffers = large.parts_of(self.digest) if self.digest else (b"", [])
+        return code or self.code, buffers
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        code, digest = self.code, self.digest
-        freed = code == b"" and self._loaded is not None
-        if self.apart is None and (digest or freed):  # nobody writes that blob where this goes
-            code, digest = codec.dumps(self.load(), f"the function {self.name}", with_sources=True), ""
+        code, digest = self.traveling(self.load)
         named = (self.name, code, self.by_value, self.python)
         return _rebuild, (*named, digest) if digest else named
+
+    def traveling(self, load: Callable[[], Any]) -> tuple[bytes | None, str]:
+        """The code and digest with which it is pickled; ``load``: what the code is made of anew, if need be."""
+        freed = self.code == b"" and self._loaded is not None
+        if self.apart is None and (self.digest or freed):  # nobody writes that blob where this goes
+            return codec.dumps(load(), f"the function {self.name}", with_sources=True), ""
+        return self.code, self.digest
 
     def __repr__(self) -> str:
         return f"<Function {self.name} {'by value' if self.by_value else 'by name'}>"

@@ -189,14 +189,18 @@ _used: ContextVar[dict[str, Told] | None] = ContextVar("_used", default=None)
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, Told]]:
-    """Note which shared objects are pickled in this block, by what they are kept as."""
-    used: dict[str, Told] = {}
-    token = _used.set(used)
+def noting() -> Iterator[None]:
+    """Note which shared objects are pickled in this block: see ``noted``."""
+    token = _used.set({})
     try:
-        yield used
+        yield
     finally:
         _used.reset(token)
+
+
+def noted() -> list[Told]:
+    """What was noted so far in the innermost of these blocks."""
+    return list((_used.get() or {}).values())
 
 
 def note(told: Told) -> None:

@@ -15,7 +15,13 @@ pytestmark = pytest.mark.acceptance
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("maps.md", "shared.md"))
-SAYS = {"open": f"{sum(n * n for n in range(5000))}\n", "imap": "1024\n", "shared": "1000000.0\n" * 3}
+SAYS = {
+    "open": f"{sum(n * n for n in range(5000))}\n",
+    "imap": "1024\n",
+    "discard": "1000\n",
+    "once": "[0, 9, 18, 27, 36]\n",
+    "shared": "1000000.0\n" * 3,
+}
 
 
 @pytest.mark.parametrize("name", SAYS)

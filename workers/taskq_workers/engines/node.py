@@ -207,7 +207,7 @@ class Node:
             job = self._waiting.popleft()
             for key in job.parcel.over:
                 self._forget(key)
-                self._lanes.forget(key)
+                self._lanes.forget(key, at_once=True)
             try:
                 self._submit(idle[0], job)
             except Unknown as unknown:
