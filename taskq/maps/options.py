@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, RESULTS, Terms
+from taskq.payload import code_hash
 from taskq.payload.function import Function, check_callbacks
 from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
@@ -157,8 +159,8 @@ class MapOptions:
             raise ValueError(
                 f"memo_ttl must be seconds above 0, {LONGEST:,} at most, or -1 for ever, not {ttl!r:.80}"
             )
-        if self.results != "keep":
-            raise ValueError('a memo holds results, and results="discard" keeps none')
+        if self.results == "discard":
+            raise ValueError('results="discard" keeps nothing that a memo could have')
         if self.memo_changed not in (None, "keep", "forget"):
             raise ValueError(f'memo_changed must be "keep" or "forget", not {self.memo_changed!r:.80}')
 
@@ -189,6 +191,13 @@ class MapOptions:
         if self.initializer is None:
             return Function.of(target, share=self.shares)
         return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs), share=self.shares)
+
+    def code_of(self, target: Any) -> str:
+        """A digest of the code of a function, with that of the initializer and its arguments."""
+        code = code_hash.of(target)
+        if self.initializer is None:
+            return code
+        return code_hash.of(functools.partial(_together, code, code_hash.of(self.initializer), *self.initargs))
 
     def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
         """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
@@ -250,6 +259,10 @@ class MapOptions:
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
         return job
+
+
+def _together(*_told: object) -> None:
+    """What a digest of several things is made of, as a partial."""
 
 
 def _is_number_or_share(value: object) -> bool:

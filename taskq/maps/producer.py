@@ -36,7 +36,7 @@ from taskq.maps.sameness import ItemsDigest, Wanted
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as terms_of
-from taskq.payload import code_hash, large
+from taskq.payload import large
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
 from taskq.payload.prepared import PreparedFunction
@@ -67,7 +67,7 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
     function = options.prepared(target)
     job = options.job(queue, function.name, MapJob)
     needs_code = options.if_exists == "attach" or options.memo is not None
-    code = code_hash.of(target) if needs_code else ""
+    code = options.code_of(target) if needs_code else ""
     attach = options.if_exists == "attach"
     named = replace(NONE, code_digest=code if attach else "", memo=options.memo or "")
     terms = options.terms(named, _first(function))
@@ -102,6 +102,11 @@ def _push_new(
         if options.if_exists != "raise":
             fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
         _push(queue, job, function, items, chunksize, options, fields, terms, memo)
+
+
+def _first(function: Function) -> str:
+    """The name of what is to be called before it."""
+    return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
 def _is_mine(incarnation: bytes) -> bool:
@@ -181,11 +186,6 @@ def open_map(
     chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
     job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
     return job
-
-
-def _first(function: Function) -> str:
-    """The name of what each process calls before it; "": nothing."""
-    return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
 def _fields(

@@ -28,24 +28,24 @@ class Terms:
         orphan: What becomes of an open map whose producer is gone; "": it is no open map.
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+        results: What becomes of them, one of ``Results``.
+        initializer: Name of what each process calls first; "": nothing.
         code_digest: Of its function, if others may attach to it: see ``payload/code_hash.py``.
         items_digest: The same of its items: see ``maps/sameness.py``.
         memo: Name of the memo that gets its results; "": none.
         memo_generation: Of that: see ``maps/memo.py``.
-        results: What becomes of them, one of ``Results``.
-        initializer: Name of what each process calls first; "": nothing.
         blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
+    results: str = "keep"
+    initializer: str = ""
     code_digest: str = ""
     items_digest: str = ""
     memo: str = ""
     memo_generation: str = ""
-    results: str = "keep"
-    initializer: str = ""
     blobs: str = ""
 
     def to_json(self) -> str:
@@ -92,8 +92,8 @@ class Terms:
 
 
 NONE = Terms()
-_OURS = frozenset({"code_digest", "items_digest", "memo_generation"})  # no user has named these
 RESULTS = ("keep", "discard")
+_OURS = frozenset({"code_digest", "items_digest", "memo_generation"})  # no user has named these
 
 
 def read(text: str) -> Terms:

@@ -166,3 +166,8 @@ def test_what_it_cannot_be(fake_queue: Queue, value: Any) -> None:
 def test_who_does_not_know_it_keeps_away(fake_queue: Queue) -> None:
     assert fake_queue.map(jobs.invert, [1], results="discard").schema == schema.TERMS
     assert fake_queue.map(jobs.invert, [1], results="keep").schema == schema.SCHEMA
+
+
+def test_a_memo_keeps_what_is_kept(fake_queue: Queue) -> None:
+    with pytest.raises(OptionError, match="memo"):
+        fake_queue.map(jobs.invert, [1], results="discard", memo="m")

@@ -29,7 +29,7 @@ from tests.waiting import HANGS, wait_until
 
 def pushed(queue: Queue, name: str, **options: Any) -> MapJob[tuple[str, int, int]]:
     return queue.map(
-        jobs.ask_model, range(40), chunksize=1, initializer=jobs.load_model, initargs=(name,), **options
+        jobs.ask_model, range(12), chunksize=1, initializer=jobs.load_model, initargs=(name,), **options
     )
 
 
@@ -196,3 +196,13 @@ def test_who_does_not_know_it_keeps_away(fake_queue: Queue) -> None:
     job = pushed(fake_queue, "a")
     assert job.schema == schema.TERMS
     assert job.store.info().terms.named == {"initializer": "load_model"}
+
+
+def test_who_attaches_must_mean_the_same_initializer(fake_queue: Queue) -> None:
+    told: dict[str, Any] = {"job_id": "one", "if_exists": "attach"}
+    first = pushed(fake_queue, "a", **told)
+    assert pushed(fake_queue, "a", **told).incarnation == first.incarnation
+    with pytest.raises(OptionError, match="the code of its function"):
+        pushed(fake_queue, "b", **told)
+    with pytest.raises(OptionError, match="initializer"):
+        fake_queue.map(jobs.ask_model, range(12), chunksize=1, **told)

@@ -204,9 +204,9 @@ class MapRun(Taken):
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     stretch: float = 1.0  # of the lanes: see ``Lanes``
-    crowd: float = 1.0  # how much longer chunks are to last, so many are the processes: see ``Fleet``
     remembers: bool = False  # processes keep something of it: see ``kept.py``
     initializer_deaths: int = 0  # of processes, in its initializer
+    crowd: float = 1.0  # how much longer chunks are to last, so many are the processes: see ``Fleet``
     too_many: str = ""  # why it is to fail, since so many items have
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
