@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskq.errors import DamagedError
+from taskq.maps import terms
 from taskq.payload import codec, large
 from taskq.payload.function import Function
 from taskq.payload.large import LEAST, PIECE, Apart, Blob, Ref, Told
+from taskq.payload.prepared import PreparedFunction
 
 MUCH = np.arange(LEAST // 8 + 100, dtype=np.float64)
 
@@ -149,6 +152,31 @@ def test_a_function(offered: Any, code: bool) -> None:
     again: Function = codec.loads(codec.dumps(arrived))
     large.withdraw([function.digest])
     assert again(4) == (4.0, len(text)), "one that goes on to somewhere else takes all along"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_function_with_its_initializer(offered: Any, apart: bool) -> None:
+    """Both by value, so in one pickle; or each by itself."""
+    kept: list[Any] = []
+    first = max if apart else (lambda table, _other: kept.append(table.nbytes))
+    prepared = PreparedFunction.prepare(lambda n: (float(MUCH[n]), [*kept]), first, (MUCH, MUCH[:1]), share=True)
+    assert len(prepared.blobs) == 1 + apart
+    data = codec.dumps(prepared)
+    assert len(data) < 10_000
+    for blob in prepared.blobs:
+        offered(blob)
+    arrived: PreparedFunction = codec.loads(data)
+    again: PreparedFunction = codec.loads(codec.dumps(arrived))
+    for one in (arrived, again):
+        if not apart:
+            one.load_initializer()()
+        assert one(3) == (3.0, [] if apart else [MUCH.nbytes])
+
+
+@pytest.mark.parametrize("blobs", ["x", f"{'a' * 64}:1 y", f"{'a' * 64}:1:z"])
+def test_terms_that_name_none(blobs: str) -> None:
+    with pytest.raises(DamagedError):
+        terms.read(json.dumps({"blobs": blobs}))
 
 
 def test_one_without_anything_large_is_as_ever() -> None:
