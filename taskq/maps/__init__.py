@@ -7,6 +7,8 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     options     what a map may be told, checked; the RQ job that is made of it
     items       the iterables of ``map(fn, *iterables)`` as one iterable of items
     chunk       cutting items into runs
+    repeats     large objects that many items hold travel once
+    shared      ``share``: large objects that several maps use
     body        the bytes that carry the items of one
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
