@@ -1,14 +1,14 @@
-"""Makes a release: ``python scripts/release.py 0.2.0``; with ``--dry-run`` all of it in a copy, which is thrown away.
+"""Makes a release: ``python scripts/release.py 0.2.0``; with ``--dry-run`` all of it in a copy, and for nothing.
 
-It sets the version wherever it stands, closes the changelog's section, builds wheel and sdist, installs the wheel into an
-environment of its own and asks it for its version. Then it commits and tags; to push both, and to upload what is in
-``dist/``, is left to you.
+It sets the version wherever it stands, closes the changelog's section, builds wheel and sdist, installs the wheel
+into an environment of its own and asks it for its version. Then it commits and tags; to push both, and to upload what
+is in ``dist/``, is left to you.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import re
 import subprocess
 import sys
@@ -59,8 +59,8 @@ def release(root: Path, version: str) -> None:
     """Make one out of a working copy.
 
     Raises:
-        ReleaseError: If the copy has changes, the tag is there, the version stands where it is not looked for or not
-            where it is, nothing is to be released, or what was built does not work.
+        ReleaseError: If the copy has changes, the tag is there, the version does not stand where it is looked for,
+            nothing is to be released, or what was built does not work.
     """
     if _run(["git", "status", "--porcelain"], root):
         raise ReleaseError("there are changes that are not committed")
@@ -100,7 +100,7 @@ def close_changelog(path: Path, version: str) -> None:
     head, there, rest = path.read_text().partition(OPEN)
     if not there or not rest.partition("\n## ")[0].strip():
         raise ReleaseError("the changelog tells of nothing that is to be released")
-    today = datetime.datetime.now(tz=datetime.UTC).date()
+    today = dt.datetime.now(tz=dt.UTC).date()
     path.write_text(f"{head}{OPEN}\n## [{version}] - {today}\n{rest}")
 
 
