@@ -44,6 +44,7 @@ from taskq.errors import (
 from taskq.local import local
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
+from taskq.maps.remembered import state
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
@@ -96,6 +97,7 @@ __all__ = [
     "Worker",
     "WorkerLostError",
     "local",
+    "state",
 ]
 
 _LATE = {"Executor": "taskq.fronts.executor", "Pool": "taskq.fronts.pool"}

@@ -481,6 +481,48 @@ def fail_slowly(n: int) -> None:
     raise ValueError(n)
 
 
+def load_model(name: str) -> None:
+    """An initializer, which counts how often it was called for this map in this process."""
+    import taskq
+
+    state = taskq.state()
+    state["model"], state["calls"] = name, state.get("calls", 0) + 1
+
+
+def ask_model(n: int) -> tuple[str, int, int]:
+    """What an item finds, and in which process."""
+    import taskq
+
+    state = taskq.state()
+    time.sleep(0.002)
+    return state.get("model", ""), state.get("calls", 0), os.getpid()
+
+
+def ask_memory(_n: int) -> list[int]:
+    """How many dicts there are in this process, besides this map's."""
+    from taskq_workers.process import process
+
+    here: Any = process._remembered
+    return [len(here._states), len(here._ready), len(here._maps)]
+
+
+def fail_to_load(name: str) -> None:
+    raise LookupError(f"no model {name}")
+
+
+def die_loading(flag: str = "") -> None:
+    """Kills its process; if there is a flag, only as long as that file is not there."""
+    if flag and Path(flag).exists():
+        return
+    if flag:
+        Path(flag).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load_slowly(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 class Holder:
     """Holds something."""
 

@@ -10,6 +10,11 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     body        the bytes that carry the items of one
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
+    existing    a map that has the id already is attached to, or replaced
+    sameness    whether it is the one that would be pushed
+    memo        results that outlive their map
+    item_keys   under which keys they stand there
+    remembering writing the items of a map with a memo
     draft       a map that is being written
     open_map    ``OpenMap``, whose items come while it runs
     lazy        ``imap``: a row of open maps
@@ -27,6 +32,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     reader      all that is read from them
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
+    remembered  what a process keeps of maps: ``taskq.state``, initializers
     time_limit  ``item_timeout``
     coroutines  runs what ``async def`` functions return
     coverage    which items are accounted for
@@ -34,6 +40,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     completed   results in the order of completion, checked
     forks       children that job code has forked stay out of what called it
     failures    what failed, as a mapping
+    counting    waits for the end of a map, and counts its results
     collecting  waits for the end of a map, and reads its results meanwhile
     outage      who waits rides out a restart of the server
     doubts      why nobody works on a map

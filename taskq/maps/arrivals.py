@@ -38,12 +38,13 @@ class Arrivals:
     Args:
         store: The map's.
         in_order: Item 0 first; else as completed, values before the failures of the same look.
+        discards: The map keeps no results: only failures are told, as they come.
     """
 
-    def __init__(self, store: MapReader, *, in_order: bool = True) -> None:
-        self._store = store
+    def __init__(self, store: MapReader, *, in_order: bool = True, discards: bool = False) -> None:
+        self._store, self._discards = store, discards
         self._results = store.results
-        self._in_order = in_order
+        self._in_order = in_order and not discards
         self._spans = SpansRead(store)
         self._position = 0  # in the result list: where the next span to be read begins
         self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
@@ -69,6 +70,8 @@ class Arrivals:
 
     def _read_spans(self) -> bool:
         """Note where a batch of results lies; whether there may be more."""
+        if self._discards:
+            return False
         batch = self._spans.more()
         for start, count in batch:
             heapq.heappush(self._ahead, (start, self._position, count))
@@ -83,17 +86,23 @@ class Arrivals:
                 what had failed was tried again meanwhile, and has results now.
             DamagedError: If there are more results, or fewer, than spans tell of: then they are other items'.
         """
+        if self._discards:
+            self._check_failures(self._store.info().failed)
+            return
         self._spans.prove()
         end = self._store.at_end(self._spans.count, spans_read.BATCH)
-        if self._failures > end.info.failed:
-            raise ResultsGoneError(
-                f"the map {self._store.keys.id} was tried again meanwhile: of the {self._failures} items of which "
-                f"it was told that they have failed, {end.info.failed} have. Read its results again"
-            )
+        self._check_failures(end.info.failed)
         told = self._position + sum(count for _start, count in end.spans)
         if told != end.results and len(end.spans) < spans_read.BATCH:
             raise DamagedError(
                 f"{self._store.keys.results} has {end.results} elements, and its spans tell of {told}"
+            )
+
+    def _check_failures(self, failed: int) -> None:
+        if self._failures > failed:
+            raise ResultsGoneError(
+                f"the map {self._store.keys.id} was tried again meanwhile: of the {self._failures} items of which "
+                f"it was told that they have failed, {failed} have. Read its results again"
             )
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, Generic, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from rq.job import JobStatus
 
@@ -23,12 +23,14 @@ from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.completed import Completed
 from taskq.maps.controlled import CANCELED, ENDED, Controlled
+from taskq.maps.counting import counted
 from taskq.maps.doubts import Doubts
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
+from taskq.maps.reader import discarded
 from taskq.maps.result_type import R
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
@@ -174,6 +176,7 @@ class MapJob(Controlled, Generic[R]):
             NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
+            OptionError: If the map keeps no results (``results="discard"``): see ``count``.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
                 if the item raised ``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit`` or ``CancelledError``,
                 which is its cause then.
@@ -188,6 +191,37 @@ class MapJob(Controlled, Generic[R]):
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def count(self, timeout: float | None = None, progress: Show = False) -> int:
+        """Wait for the map, and tell how many of its items have a result, without reading any.
+
+        For what is run for its side effects; of a map with ``results="discard"`` this is what there is.
+
+        Args:
+            timeout: Seconds to wait; None: for ever.
+            progress: As of ``wait``.
+
+        Raises:
+            As ``get``: also whatever the first failed item raised. And never OptionError.
+        """
+        answer = self._counted(timeout, progress)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @clear_errors
+    def _counted(self, timeout: float | None, progress: Show) -> int | BaseException:
+        return counted(self, timeout, lambda left: self.wait(left, progress), self._not_whole)
+
+    def _not_whole(self, info: MapInfo) -> BaseException | None:
+        if not info.announced:
+            return self._lost()
+        if first := self.store.first_failure(info):
+            return first.to_raise(self._named(info))
+        if not info.complete:
+            return self._early_end(info)
+        self._check_whole(info)
+        return None
 
     @clear_errors
     def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
@@ -238,6 +272,10 @@ class MapJob(Controlled, Generic[R]):
     def _named(self, info: MapInfo) -> str:
         return f"the map {self.id} ({escaped(info.name)})"
 
+    if TYPE_CHECKING:  # who checks types knows of no loop over ``__getitem__``
+
+        def __iter__(self) -> Iterator[R]: ...
+
     def __getitem__(self, position: int) -> R:
         """The result that completed as number ``position`` (from 0); waits for it.
 
@@ -249,7 +287,7 @@ class MapJob(Controlled, Generic[R]):
             IndexError: If the map ended with fewer results.
             MapFailedError, MapCanceledError: Instead of that, if it ended early.
             Exception: Instead of that, whatever the first failed item raised.
-            OptionError: If the position is below 0, or no number, such as a slice.
+            OptionError: If the position is below 0, or no number, such as a slice; or the map keeps no results.
             ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
             ReplacedError: If its id was pushed again.
             ServerError: If the server refuses, or can't be reached for 30 seconds.
@@ -275,6 +313,8 @@ class MapJob(Controlled, Generic[R]):
     def _at(self, position: int) -> tuple[bool, Any]:
         """Whether there will be a result at this position, and that; or the error to raise instead."""
         if not hasattr(self, "_completed"):
+            if self.store.info().terms.discards:
+                raise discarded(self.id)
             self._completed = Completed(self.store)
         try:
             return self._of_completed(position)
@@ -354,6 +394,12 @@ class MapJob(Controlled, Generic[R]):
         return Progress.since(
             info.started, now, info.done, info.failed, info.items, busy, cores, sealed=info.sealed
         )
+
+    @property
+    @clear_errors
+    def memo_hits(self) -> int:
+        """How many items were not run since the memo had their results when the map was pushed."""
+        return self.store.info().memo_hits
 
     @property
     def execution_registry(self) -> Executions:

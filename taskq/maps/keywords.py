@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypedDict
 
 from rq.job import Retry
+
+from taskq.maps.terms import Orphan, Results
+
+IfExists = Literal["raise", "attach", "replace"]
+MemoChanged = Literal["keep", "forget"]
 
 
 class LazyKeywords(TypedDict, total=False):
@@ -34,6 +39,14 @@ class OpenKeywords(LazyKeywords, total=False):
     """Of ``Queue.open_map``, besides those that it names itself.
 
     Args:
+        results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
+            (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
+            that succeed. Default: ``"keep"``.
+        initializer: Called once in each pool process before its first item of this map: a function, or the path of
+            one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
+            time counts for no item. One that fails, or kills three processes, costs its service the map; when it
+            has failed on every live service, the map does. Default: none.
+        initargs: Arguments for it. Default: ().
         job_timeout: Seconds for the whole map, or RQ's words such as "1h"; -1, the default: none.
         result_ttl: Seconds for which the results are kept, -1: for ever. Default: 7 days.
         failure_ttl: The same of a failed map. Default: RQ's, a year.
@@ -47,6 +60,9 @@ class OpenKeywords(LazyKeywords, total=False):
         unique: Whether a job that has the id refuses this one, whatever has become of it. Default: False.
     """
 
+    results: Results
+    initializer: Callable[..., object] | str | None
+    initargs: tuple[Any, ...] | list[Any]
     job_timeout: float | str | None
     result_ttl: float | str | None
     failure_ttl: float | str | None
@@ -66,6 +82,48 @@ class MapKeywords(OpenKeywords, total=False):
     Args:
         job_id: Letters, digits, ``_`` and ``-``. A map of this id that has ended is replaced.
             Default: one is drawn.
+        if_exists: What becomes of a map that has the ``job_id`` already. ``"raise"``, the default: one that has
+            ended is replaced, any other is a ``DuplicateJobError``. ``"attach"``: it is returned, whatever has
+            become of it, if function, items and terms are the same, and is an ``OptionError`` if not.
+            ``"replace"``: it is cancelled and replaced.
+        memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there.
+            Letters, digits and ``_.:-``. Default: none.
+        key: What gives the memo's key of an item, a text of 1 to 1000 bytes; called as the function is, in this
+            program. Default: the item itself is the key, which must be plain data then.
+        memo_ttl: Seconds for which a result in the memo counts, from its commit on; -1: for ever. Default: 30
+            days.
+        memo_changed: What becomes of a memo that is of another function, or of another version of it: ``"keep"``
+            or ``"forget"`` what it holds. Default: it is an ``OptionError``.
     """
 
     job_id: str | None
+    if_exists: IfExists
+    memo: str | None
+    key: Callable[..., str] | None
+    memo_ttl: float | None
+    memo_changed: MemoChanged | None
+
+
+# What the methods name themselves, for their overloads, which would have to repeat it.
+
+
+class LazyCall(LazyKeywords, total=False):
+    """All of ``Queue.imap`` but ``star``."""
+
+    buffersize: int
+    chunksize: int | None
+
+
+class OpenCall(OpenKeywords, total=False):
+    """All of ``Queue.open_map`` but ``star``."""
+
+    job_id: str | None
+    buffersize: int | None
+    orphan: Orphan
+    chunksize: int | None
+
+
+class MapCall(MapKeywords, total=False):
+    """All of ``Queue.map``."""
+
+    chunksize: int | None

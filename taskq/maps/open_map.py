@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self
 
 from rq.exceptions import InvalidJobOperation
 
@@ -15,12 +15,12 @@ from taskq.maps.info import MapInfo
 from taskq.maps.items import check_iterable
 from taskq.maps.job import MapJob
 from taskq.maps.outage import GoesOnError
-from taskq.maps.result_type import R
+from taskq.maps.result_type import R, T
 from taskq.redis import schema
 from taskq.redis.patience import clear_errors
 
 
-class OpenMap(MapJob[R]):
+class OpenMap(MapJob[R], Generic[T, R]):
     """A map that takes items while it runs, until it is sealed.
 
     Made by ``Queue.open_map``, and fed by the program that made it, from any of its threads. As a context manager
@@ -50,7 +50,7 @@ class OpenMap(MapJob[R]):
         return self._feed
 
     @clear_errors
-    def put(self, item: Any) -> int:
+    def put(self, item: T) -> int:
         """Add an item. It can be run when this returns, and is run at once if a process is free.
 
         With a ``buffersize`` it waits while more items than that are unfinished.
@@ -69,7 +69,7 @@ class OpenMap(MapJob[R]):
         return self.feed.put((item,)).start
 
     @clear_errors
-    def put_many(self, items: Iterable[Any]) -> range:
+    def put_many(self, items: Iterable[T]) -> range:
         """As ``put``, of many items, in far fewer round trips.
 
         Args:

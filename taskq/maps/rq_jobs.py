@@ -22,6 +22,7 @@ from taskq.maps import nested, orphans, own_end, strangers
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
+from taskq.maps.remembered import Remembered
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
@@ -82,10 +83,10 @@ def _job() -> Job:
 
 def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     """Work until every item was tried, by whomever, or somebody closed the map."""
-    silence = orphans.Silence()
+    silence, memory = orphans.Silence(), Remembered()
     with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
-            _work(store, worker)
+            _work(store, worker, memory)
             info = store.info()
             if not info.sealed and silence.lasts(info.lease, clock.ask(store.connection)):
                 orphans.seal(store, info)
@@ -99,7 +100,7 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     return info
 
 
-def _work(store: MapStore, worker: str) -> None:
+def _work(store: MapStore, worker: str, memory: Remembered) -> None:
     info = store.info()
     try:
         function: Function = function_codec(store.known, star=info.star).loads(store.function())
@@ -107,15 +108,16 @@ def _work(store: MapStore, worker: str) -> None:
         _refuse(store, refused(error, "the map's function can't be read: "))
         return
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
+    one = store.known.id, store.known.incarnation
     alone, url = _Alone(store.connection), url_of(store.connection)
-    with nested.used(alone, url, worker, thread=threading.get_ident()):
+    with nested.used(alone, url, worker, thread=threading.get_ident()), memory.at(one):
         while claims := store.read_claims(store.claim(worker, 1), worker).claims:
             [claim] = claims
-            outcome = _run(function, store, info, claim)
+            outcome = memory.initialize(one, function, passing=RQ_INTERRUPTS) or _run(function, store, info, claim)
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
                 return
-            totals = store.read_commit(store.commit(claim, outcome, note))
+            totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
                 return
@@ -131,6 +133,7 @@ def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> Ch
         info.limit,
         item_timeout=info.item_timeout,
         adapt=info.adapt,
+        discards=info.terms.discards,
         passing=RQ_INTERRUPTS,
     )
 

@@ -64,6 +64,7 @@ def run_chunk(
     passing: tuple[type[BaseException], ...] = (),
     server: Limits = USUAL,
     exact: bool = False,
+    discards: bool = False,
     stretch: float = 1.0,
     inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> ChunkOutcome | ChunkRefused:
@@ -82,6 +83,7 @@ def run_chunk(
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
+        discards: Results are nobody's: they are neither pickled nor kept.
         stretch: How many times ``SLICE`` it may last before it is cut.
         inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
             item has raised. None: it is called as it is.
@@ -106,7 +108,7 @@ def run_chunk(
     glance = 0.0 if exact or item_timeout else _GLANCE
     most = SLICE * stretch if adapt else _NEVER
     pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together)
-    how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout)
+    how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout, discards)
     return _run(how, body, part, pace, keys)
 
 
@@ -125,6 +127,7 @@ class _How:
     server: Limits
     passing: tuple[type[BaseException], ...]
     item_timeout: float
+    discards: bool
 
 
 class _Pace:
@@ -180,10 +183,11 @@ def _run(how: _How, body: Body, part: Range, pace: _Pace, keys: MapKeys) -> Chun
     bad = {failure.index for failure in failures}
     failed = [[at + number for number, index in enumerate(indexes[:ran]) if index in bad]] if bad else []
     spans = _spans(indexes, ran, bad)
-    sealed = results.sealed((keys.results, keys.incarnation), values, spans)
+    sealed = [] if how.discards else results.sealed((keys.results, keys.incarnation), values, spans)
     over, each = sum(map(len, rest)), _freed(body, whole)
     parts = _parts(body, rest, over * each), _parts(body, failed, (whole - over) * each)
-    return ChunkOutcome([*sealed], spans, failures, started, time.perf_counter() - pace.began, *parts)
+    seconds = time.perf_counter() - pace.began
+    return ChunkOutcome([*sealed], spans, failures, started, seconds, *parts, discarded=how.discards)
 
 
 def _call_each(
@@ -272,6 +276,8 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
+    if how.discards:
+        return _discarded(value)
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
@@ -296,6 +302,11 @@ def _pickled_result(value: Any, index: int, how: _How) -> bytes:
                 f"{type(error).__name__}: {error}"
             ) from error
     return data
+
+
+def _discarded(value: Any) -> bytes:
+    """As ``_pickled_result``, of one that nobody wants; a coroutine has still to do what it is for."""
+    return _discarded(coroutines.run(value)) if isinstance(value, Coroutine) else b""
 
 
 def failure_of(error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE) -> ItemFailure:

@@ -196,6 +196,8 @@ class ChunkOutcome:
         seconds: How long the chunk ran.
         rest: Parts of the chunk that did not run; they become chunks of their own.
         left: The parts whose items failed, for a retry.
+        discarded: ``values`` is empty, for the map keeps none.
+        remembers: The process keeps something of the map until it is over: see ``maps/remembered.py``.
     """
 
     values: list[bytes | memoryview]
@@ -205,6 +207,13 @@ class ChunkOutcome:
     seconds: float
     rest: list[Part] = field(default_factory=list)
     left: list[Part] = field(default_factory=list)
+    discarded: bool = False
+    remembers: bool = False
+
+    @property
+    def succeeded(self) -> int:
+        """How many items have a result."""
+        return sum(count for _start, count in self.spans) if self.discarded else len(self.values)
 
 
 @dataclass(frozen=True)

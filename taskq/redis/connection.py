@@ -16,8 +16,10 @@ from redis.retry import Retry
 from rq.job import JobStatus
 
 from taskq.errors import OptionError
-from taskq.redis import clients, urls
+from taskq.redis import clients, credentials, sentinel, sentinel_urls, urls
 from taskq.redis.patience import Patience
+from taskq.redis.scripting import Client
+from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.urls import hide_password
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -47,9 +49,10 @@ def connect(
     patience: float | None = 0.0,
     timeout: float = SOCKET_TIMEOUT,
     pool: type[ConnectionPool] = ConnectionPool,
-    client: type[Redis] = Redis,
+    client: type[Redis] = Client,
 ) -> Redis:
-    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
+    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://), or to the primary that
+    sentinels tell (redis+sentinel:// or rediss+sentinel://: see sentinel_urls.py).
 
     Args:
         url: None: ``default_url()``.
@@ -65,15 +68,22 @@ def connect(
     url = url or default_url()
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
+    plain, provider = credentials.taken_from(url)
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
+        "health_check_interval": 30,
+        "command_packer": _Packer(),
+    }
+    if provider:
+        options["credential_provider"] = provider
     try:
-        connections = pool.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
-            health_check_interval=30,
-            command_packer=_Packer(),
-        )
+        by_sentinel = sentinel_urls.read(plain)
+        if isinstance(by_sentinel, BySentinel):
+            connections = sentinel.connect(by_sentinel, pool, **options)
+        else:
+            connections = pool.from_url(plain, **options)
         made = client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.

@@ -19,16 +19,26 @@ taskq:{id}:claims      hash    range -> "token deaths body worker"            wo
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
+                       hash    of a map that keeps no results: "from first"
+                               -> the item after the last, "to" that -> first,
+                               of runs of items that have results; none touch
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
 taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job
                                the map; see maps/refusal.py
 taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
                                that ran it: upkeep/evidence.py
+taskq:{id}:memo        hash    item index -> "signature key": under which its  producer, commit  with the job
+                               result is to stand in the memo
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
                                has chunks for others, or might have some
+taskq:memo:{name}      hash    what the memo is of; see maps/memo.py          producer          with the memo
+taskq:memo:{name}:{generation}
+                       hash    key -> where a result is from, and the result  commit            with the memo
+taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
+                               push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
@@ -51,9 +61,21 @@ taskq:said:{thread}    string  what was drawn for the last transaction that a   
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
 taskq:activity         hash    worker name -> JSON of an Activity             service           -
+taskq:host:{host}      set     names of the services of this host, and of       service, recovery  a day
+                               some that are dead: for its probes
+taskq:busy             hash    job id -> pool processes that run it, until    whoever looks      a minute
+                               when that is fresh: see busy.lua
+taskq:fleet            hash    how many services there are, and their          service, producer   a minute
+                               processes in all and of each queue, until
+                               when that is fresh: see fleet.lua
+taskq:called           string  there while all services need not hear again    service           < 1 s a 1,000
+                               that a process is idle: see idle.lua
 taskq:metrics          hash    "name|labels" -> number, see metrics.py        service           no
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
+
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``: a server
+that is shared may give each of its users one. It is the same in all programs, and read once, as RQ's is.
 
 Pickles and error records are signed where there is a secret key: see signing.py.
 
@@ -64,24 +86,37 @@ middle leaves nothing behind. "With the job" means: as long as RQ keeps the job 
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass
+
+from taskq.errors import OptionError
+
+PREFIX = os.environ.get("TASKQ_KEY_PREFIX") or "taskq"
+if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", PREFIX):
+    raise OptionError(f"TASKQ_KEY_PREFIX may hold letters, digits and _.:- only, not {PREFIX[:200]!r}")
 
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
-MAPS = "taskq:maps"
-OPEN = "taskq:open:"  # and the name of a queue
-NOTES = "taskq:notes"
+MAPS = f"{PREFIX}:maps"
+MEMOS = f"{PREFIX}:memos"
+OPEN = f"{PREFIX}:open:"  # and the name of a queue
+NOTES = f"{PREFIX}:notes"
 LOOK = "taskq-look"  # the note that a map was closed
 WORK = "taskq-work"  # that chunks of a map are pending
 IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
-LEASES = "taskq:leases"
-SERVICES = "taskq:services"
-SCHEMA = "taskq:schema"
-RECEIPT = "taskq:said:"  # and a name that a thread has drawn
-REFUSED = "taskq:refused"
-ACTIVITY = "taskq:activity"
-METRICS = "taskq:metrics"
-TIMELINE = "taskq:timeline"
+LEASES = f"{PREFIX}:leases"
+SERVICES = f"{PREFIX}:services"
+SCHEMA = f"{PREFIX}:schema"
+RECEIPT = f"{PREFIX}:said:"  # and a name that a thread has drawn
+REFUSED = f"{PREFIX}:refused"
+ACTIVITY = f"{PREFIX}:activity"
+BUSY = f"{PREFIX}:busy"
+FLEET = f"{PREFIX}:fleet"
+HOST = f"{PREFIX}:host:"  # and the name of a host
+CALLED = f"{PREFIX}:called"
+METRICS = f"{PREFIX}:metrics"
+TIMELINE = f"{PREFIX}:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 
 JOB_TRACE = "taskq_trace"
@@ -109,6 +144,7 @@ class MapField:
     TERMS = "terms"  # JSON of what else it was told: see maps/terms.py; absent: nothing
     FEEDER = "feeder"  # of an open map: who may add items, a name that its producer has drawn
     LEASE = "lease"  # of an open map: until when its producer lives, Unix time
+    WRITER = "writer"  # of a map that is being written: until when its producer lives, Unix time; absent: unknown
     ORPHANED = "orphaned"  # "1" if an open map was sealed because its producer's lease was over
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text
@@ -130,6 +166,7 @@ class MapField:
     REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
     PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
+    MEMO_HITS = "memo_hits"  # items whose results were in the memo when it was pushed; absent: none
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -142,7 +179,7 @@ class MapKeys:
 
     @property
     def hash(self) -> str:
-        return f"taskq:{{{self.id}}}"
+        return f"{PREFIX}:{{{self.id}}}"
 
     @property
     def function(self) -> str:
@@ -197,6 +234,10 @@ class MapKeys:
         return f"{self.hash}:deaths"
 
     @property
+    def memo(self) -> str:
+        return f"{self.hash}:memo"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
@@ -214,7 +255,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths,
+            self.deaths, self.memo,
         )  # fmt: skip
 
 
@@ -225,14 +266,24 @@ def note(word: str, map_id: str) -> str:
 
 def fetched(worker: str, queue: str) -> str:
     """The key of the list through which jobs go from this queue to this worker."""
-    return f"taskq:fetched:{worker}:{queue}"
+    return f"{PREFIX}:fetched:{worker}:{queue}"
 
 
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
-    return f"taskq:held:{worker}"
+    return f"{PREFIX}:held:{worker}"
+
+
+def memo(name: str) -> str:
+    """The key of the memo with this name."""
+    return f"{PREFIX}:memo:{{{name}}}"
+
+
+def memo_entries(name: str, generation: str) -> str:
+    """The key of what one generation of a memo holds."""
+    return f"{memo(name)}:{generation}"
 
 
 def free_list(name: str) -> str:
     """The key of the free-standing result list with this name."""
-    return f"taskq:list:{{{name}}}"
+    return f"{PREFIX}:list:{{{name}}}"

@@ -228,6 +228,11 @@ MUTATIONS = (
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),
+    # -- what a map was told ---------------------------------------------------------------------------
+    _m(
+        "runs of items that touch are kept apart where no results are kept", 59,
+        (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
+    ),
     # -- open maps -------------------------------------------------------------------------------------
     _m(
         "items that are put a second time are added a second time", 35,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from taskq.maps.body import read_header
@@ -34,6 +35,7 @@ class Seen:
     failed: list[bytes]
     results: list[bytes]
     spans: list[bytes]
+    runs: dict[bytes, bytes] | None  # the same of a map that keeps no results
     errors: dict[bytes, bytes]
     groups: dict[bytes, bytes]
 
@@ -52,7 +54,10 @@ class Seen:
 
     def placed(self) -> list[int]:
         """Of which items the elements of the result list are."""
-        found = []
+        found: list[int] = []
+        for name, end in sorted((self.runs or {}).items()):
+            kind, first = name.split()
+            found += range(int(first), int(end)) if kind == b"from" else ()
         for span in self.spans:
             start, count = map(int, span.split(b":"))
             found += range(start, start + count)
@@ -141,7 +146,8 @@ class Oracle:
             return {} if found is None else found.getall()
 
         def row(key: str) -> list[bytes]:
-            return value(key) or []
+            found = value(key) or []
+            return found if isinstance(found, list) else []
 
         if value(k.hash) is None:
             for key in k.all[1:]:
@@ -151,7 +157,7 @@ class Oracle:
             return None
         return Seen(
             table(k.hash), table(k.bodies), row(k.pending), row(k.again), table(k.claims), row(k.failed),
-            row(k.results), row(k.spans), table(k.errors), table(k.groups),
+            row(k.results), row(k.spans), _merged(value(k.spans)), table(k.errors), table(k.groups),
         )  # fmt: skip
 
     # -- what is checked -------------------------------------------------------------------------------
@@ -174,7 +180,9 @@ class Oracle:
         """I1: counters, results, spans and errors tell the same."""
         done, failed = seen.number("done"), seen.number("failed")
         placed = seen.placed()
-        if not done == len(seen.results) == len(placed):
+        if seen.runs is not None and (problem := _not_merged(seen.runs)):
+            return problem
+        if not done == (len(placed) if seen.runs is not None else len(seen.results)) == len(placed):
             return f"done is {done}, there are {len(seen.results)} results, and spans tell of {len(placed)}"
         if len(set(placed)) < len(placed):
             twice = sorted(index for index, count in Counter(placed).items() if count > 1)
@@ -245,6 +253,9 @@ class Oracle:
         placed = seen.placed()
         if len(placed) > first and before == incarnation and not was_open:
             return f"it was closed, and has got results of {placed[first:]}"
+        if seen.runs is not None:
+            self.memory.results[map_id] = incarnation, len(placed), seen.state == "open"
+            return self._unrun(push, placed)
         for index, data in zip(placed[first:], seen.results[first:], strict=True):
             value = codec.loads(data)
             run = self._ledger.runs[value.run]
@@ -258,6 +269,11 @@ class Oracle:
                 )
         self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
         return ""
+
+    def _unrun(self, push: int, placed: list[int]) -> str:
+        """What is counted, and was not kept, has at least run to its end."""
+        ran = {run.index for run in self._ledger.runs if run.push == push and run.ended}
+        return f"items {sorted(set(placed) - ran)} are counted, and have not run" if set(placed) - ran else ""
 
     def _lives(self, map_id: str, seen: Seen) -> str:
         """No key of an open map has a limit: it would be gone in the middle, if it ran for longer."""
@@ -294,6 +310,20 @@ class Oracle:
                 for index in self._items(seen, span, body.encode()):
                     self.memory.handed[seen.fields[b"incarnation"], index] = self._server.loop.now, worker
         self.memory.claims[map_id] = dict(seen.claims)
+
+
+def _merged(found: Any) -> dict[bytes, bytes] | None:
+    return None if found is None or isinstance(found, list) else found.getall()
+
+
+def _not_merged(runs: dict[bytes, bytes]) -> str:
+    """What stands there of a map that keeps no results: as little as can be, by both its ends."""
+    pairs = [(*name.split(), other) for name, other in runs.items()]
+    begin = sorted((int(one), int(other)) for kind, one, other in pairs if kind == b"from")
+    if begin != sorted((int(other), int(one)) for kind, one, other in pairs if kind == b"to"):
+        return f"runs of items are {runs}"
+    touching = [end for (_start, end), (start, _end) in pairwise(begin) if end >= start]
+    return f"runs of items touch at {touching}" if touching else ""
 
 
 def _small(body: bytes) -> int:

@@ -113,7 +113,7 @@ class Producer(Person):
                 return self._open(options)
             return self.queue().map(
                 partial(items.run, order.number), self._items(), chunksize=order.chunksize, job_id=order.id,
-                item_timeout=order.item_timeout, **options,
+                item_timeout=order.item_timeout, results=order.results, **options,
             )  # fmt: skip
         except DuplicateJobError as error:
             if first and len(self.world.of_id(order.id)) == 1:
@@ -201,6 +201,7 @@ class Caller(Person):
 def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
     """Wait for a map, and see that what comes is right."""
     world = who.world
+    way = "count" if push.order.discards else way
     while True:
         try:
             values = _READ[way](world, job, push)
@@ -214,7 +215,8 @@ def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
                 raise Violation(f"{who.name} was told {type(error).__name__}: {error}; but {problem}") from error
             return
         else:
-            world.say(f"{who.name} has got {len(values)} results")
+            told = values if isinstance(values, int) else len(values)
+            world.say(f"{who.name} has got {told} results")
             return
 
 
@@ -222,6 +224,13 @@ def _get(world: Any, job: MapJob, push: Push) -> list[Any]:
     values = job.get(errors=push.order.errors)
     verdicts.check(world, push, values)
     return values
+
+
+def _count(_world: Any, job: MapJob, push: Push) -> int:
+    told = job.count()
+    if told != push.order.count:
+        raise Violation(f"count() returned {told} for {push.order.count} items")
+    return told
 
 
 def _each(world: Any, job: MapJob, push: Push) -> list[Any]:
@@ -270,5 +279,6 @@ def _followed(job: MapJob, push: Push, *, in_order: bool) -> list[Any]:
 
 
 _READ: dict[str, Any] = {
-    "get": _get, "each": _each, "follow": _follow, "follow as completed": partial(_follow, in_order=False),
+    "get": _get, "count": _count, "each": _each, "follow": _follow,
+    "follow as completed": partial(_follow, in_order=False),
 }  # fmt: skip

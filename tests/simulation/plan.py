@@ -24,6 +24,7 @@ class Order:
         pushing: Seconds between two items, as their producer makes them.
         patient: Its producer waits for a server that is away.
         orphan: Of an open map: what becomes of it without its producer; "": it is none.
+        results: "keep" or "discard".
     """
 
     number: int
@@ -41,6 +42,11 @@ class Order:
     pushing: float = 0.0
     patient: bool = False
     orphan: str = ""
+    results: str = "keep"
+
+    @property
+    def discards(self) -> bool:
+        return self.results == "discard"
 
     @property
     def seconds_in_all(self) -> float:
@@ -52,7 +58,7 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
-            f"{', of an open map' if self.orphan else ''}"
+            f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
             f"{', in place of an earlier one' if self.again else ''}"

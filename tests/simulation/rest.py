@@ -64,7 +64,9 @@ def _mistold(world: Any, map_id: str, status: str) -> list[str]:
     if seen is None:
         return []
     placed, total = seen.placed(), seen.number("total")
-    whole = sorted([*placed, *map(int, seen.errors)]) == list(range(total)) and len(seen.results) == len(placed)
+    whole = sorted([*placed, *map(int, seen.errors)]) == list(range(total)) and (
+        seen.runs is not None or len(seen.results) == len(placed)
+    )
     if status == "finished" and (not whole or seen.errors):
         return [f"RQ says that {map_id} is finished; of {total} items there are results of {sorted(placed)}"]
     if status == "failed" and len(placed) == total and whole and map_id not in world.damaged:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list, held
+from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries
 from tests.unit import source
 
 KEY = re.compile(r"taskq:(?!\s|$)")
@@ -51,19 +51,22 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
+        "taskq:{x}:memo",
     )  # fmt: skip
 
 
 SINGLE = {
-    keys.ACTIVITY, keys.LEASES, keys.MAPS, keys.METRICS, keys.REFUSED, keys.SCHEMA, keys.SERVICES,
-    keys.TIMELINE,
+    keys.ACTIVITY, keys.BUSY, keys.CALLED, keys.FLEET, keys.LEASES, keys.MAPS, keys.MEMOS, keys.METRICS,
+    keys.REFUSED,
+    keys.SCHEMA, keys.SERVICES, keys.TIMELINE,
 }  # fmt: skip
 
 
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *map(free_list, names), *map(held, names), *(fetched(name, name) for name in names)}
+    others = {*SINGLE, *(make(name) for make in (free_list, held, memo) for name in names)}
+    others |= {fetched(name, name) for name in names}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
 
@@ -76,7 +79,10 @@ def test_every_key_is_in_the_schema() -> None:
         free_list("name"),
         fetched("{worker}", "{queue}"),
         held("{worker}"),
+        memo("name"),
+        memo_entries("name", "{generation}"),
         keys.OPEN + "{queue}",
+        keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
     )
     made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}

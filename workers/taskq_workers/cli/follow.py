@@ -73,9 +73,9 @@ class Following:
         return self._ended(job)
 
     def _follow(self, job: MapJob) -> None:
-        reading = Arrivals(job.store, in_order=not self.as_completed)
-        show = self.progress if self.wait else False
-        with bar(job.store.info().name, show) as move, Events(job.connection, job.store.keys) as events:
+        info, show = job.store.info(), self.progress if self.wait else False
+        reading = Arrivals(job.store, in_order=not self.as_completed, discards=info.terms.discards)
+        with bar(info.name, show) as move, Events(job.connection, job.store.keys) as events:
             watch = _warned(job) if self.wait else Doubts(job)
             while True:
                 ended = job.ready()  # asked before reading: nothing is added after the end
@@ -129,7 +129,9 @@ class Following:
         if not info.complete and (self.wait or job.ready()):
             return _ended_early(job, info)
         if info.complete:
-            prove(job.store)  # else there may have been fewer lines than items, and nobody would know
+            prove(
+                job.store, discards=info.terms.discards
+            )  # else there may have been fewer lines than items, and nobody would know
         if info.failed:
             say(
                 f"taskq: {info.failed} of {info.items} items failed; see them grouped: taskq show {job.id}; "

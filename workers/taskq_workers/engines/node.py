@@ -201,7 +201,7 @@ class Node:
             job = self._waiting.popleft()
             for key in job.parcel.over:
                 self._functions.pop(key, None)
-                self._lanes.forget(key)
+                self._lanes.forget(key, at_once=True)
             try:
                 self._submit(idle[0], job)
             except Unknown as unknown:

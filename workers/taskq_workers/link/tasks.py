@@ -54,6 +54,7 @@ class ChunkTask:
     server: Limits | None = None  # of the server; None: those of one as it comes
     exact: bool = False  # note each item that begins: something has died of one of them
     stretch: float = 1.0  # of the time after which it may be cut
+    discards: bool = False  # results are only counted
 
 
 @dataclass(frozen=True)

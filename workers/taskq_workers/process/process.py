@@ -25,6 +25,7 @@ from rq.job import Job, _current_job
 from setproctitle import setproctitle
 
 from taskq.maps import forks, nested
+from taskq.maps.remembered import Remembered
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import function_codec
 from taskq.payload.function import Function
@@ -52,6 +53,7 @@ _tray: Tray  # shared with the service
 _lending: Lending  # shared with the service
 _answers: _Pipe
 _known = Known()  # the service counts along (``lane.py``)
+_remembered = Remembered()
 _maps: dict[str, tuple[Function, Job, MapKeys]] = {}
 
 
@@ -142,6 +144,7 @@ def forget(keys: Iterable[str]) -> None:
     sizes = [_known.forget(key) or 0 for key in keys]
     for key in keys:
         _maps.pop(key, None)
+        _remembered.forget(key)
     if max(sizes, default=0) >= LARGE:
         gc.collect()  # a function and its globals may hold each other
 
@@ -231,11 +234,13 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
         return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
     try:
-        with around.piece(job, task.item_timeout):
-            outcome = run_chunk(
+        one = keys.id, keys.incarnation
+        with around.piece(job, task.item_timeout), _remembered.at(one):
+            outcome = _remembered.initialize(one, function, around.inside, _marker.initializer) or run_chunk(
                 function, keys, task.star, task.range, task.body, task.limit,
                 item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
                 server=task.server or USUAL, exact=task.exact, inside=around.inside, stretch=task.stretch,
+                discards=task.discards,
             )  # fmt: skip
             _marker.rest()  # hooks that follow have a time of their own
     except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing
@@ -245,7 +250,12 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     if isinstance(outcome, ChunkRefused):
         return outcome
     began = time.monotonic() - outcome.seconds  # what the host's clock shows is of no use to others
-    return replace(outcome, values=_tray.lay(outcome.values), started=began)
+    return replace(
+        outcome,
+        values=_tray.lay(outcome.values),
+        started=began,
+        remembers=_remembered.has((keys.id, keys.incarnation)),
+    )
 
 
 def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
@@ -260,4 +270,5 @@ def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
         job = jobs.job_of(new.job_id, new.fields)
         job.check()
         _maps[task.key] = function, job, keys
+        _remembered.introduce(task.key, (keys.id, keys.incarnation))
     return _maps[task.key]

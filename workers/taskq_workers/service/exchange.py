@@ -25,6 +25,8 @@ from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
 
+_WAIT = 1.0  # seconds at a time for which the server waits for replicas; all else of this service waits with it
+
 Refused = Callable[[Exception], None]
 Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
 """Whose reply it is, what to do with it, and what else to do, than giving up the map, if it can't be said."""
@@ -60,8 +62,8 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
-        self._takes = planning.takes(state) if self.ask else planning.Takes()
-        if self.ask and state.polls:
+        self._takes = planning.takes(state) if self.ask and not state.behind else planning.Takes()
+        if self.ask and state.polls and not state.behind:
             self.empty = not state.jobs_waiting
         with state.connection.pipeline(transaction=False) as pipe:
             handlers: list[Handler] = [
@@ -69,8 +71,12 @@ class Exchange:
                 *self._queue_wounded(pipe),
                 *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
+            ]
+            written = bool(handlers)
+            handlers += [
                 *self._queue_claims(pipe),
                 *self._queue_take(pipe),
+                *self._queue_wait(pipe, written=written),
             ]
             if not handlers:
                 return False
@@ -130,7 +136,7 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(claim, outcome, note, pipe)
+                run.store.commit(claim, outcome, note, pipe, run.info.terms)
                 handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
@@ -141,7 +147,7 @@ class Exchange:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete, run.pending = totals.complete, totals.pending
+            run.complete, run.pending, run.looked = totals.complete, totals.pending, time.monotonic()
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
@@ -202,7 +208,7 @@ class Exchange:
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble or self.state.behind:
             return []
         if quarantine.is_secluded(self.state):
             return []
@@ -232,6 +238,29 @@ class Exchange:
         else:
             run.ready.extend(casualties.sift(self.state, run, answer.claims))
         run.look = answer.state != "open"
+
+    # -- replicas ---------------------------------------------------------------------------------------
+
+    def _queue_wait(self, pipe: Any, *, written: bool) -> list[Handler]:
+        """Have the server wait until replicas have what this connection has written, if they are to.
+
+        It waits for the last write of a connection; on another one there is nothing to wait for, but then the
+        server was away, and what it still knows is looked at anyway.
+        """
+        least = self.state.settings.min_replicas
+        if not least or not (written or self.state.behind):
+            return []
+        pipe.execute_command("WAIT", least, int(_WAIT * 1000))
+        return [(None, self._waited, None)]
+
+    def _waited(self, reply: int) -> None:
+        state = self.state
+        least = state.settings.min_replicas
+        behind = "" if reply >= least else f"{reply} of {least} replicas have what was committed"
+        if bool(behind) != bool(state.behind):
+            log.log(logging.WARNING if behind else logging.INFO, "%s", behind or "the replicas have followed",
+                    extra={"action": "replicas"})  # fmt: skip
+        state.behind = behind
 
     # -- plain jobs on the short path ------------------------------------------------------------------
 

@@ -204,6 +204,9 @@ class MapRun(Taken):
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     stretch: float = 1.0  # of the lanes: see ``Lanes``
+    remembers: bool = False  # processes keep something of it: see ``kept.py``
+    initializer_deaths: int = 0  # of processes, in its initializer
+    crowd: float = 1.0  # how much longer chunks are to last, so many are the processes: see ``Fleet``
     too_many: str = ""  # why it is to fail, since so many items have
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
@@ -250,7 +253,7 @@ class MapRun(Taken):
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
-            claim.deaths > 0, self.stretch,
+            claim.deaths > 0, max(self.stretch, self.crowd), info.terms.discards,
         )  # fmt: skip
 
     def wait_again(self, claim: Claim) -> None:

@@ -42,7 +42,7 @@ def end(state: State, run: MapRun) -> None:
     if run.closed:
         _end_closed(state, run)
         return
-    run.proof = run.proof or Proof(run.store)
+    run.proof = run.proof or Proof(run.store, discards=run.info.terms.discards)
     try:
         info = run.proof.step()
     except (ResultsGoneError, ReplacedError):
