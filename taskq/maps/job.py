@@ -30,7 +30,7 @@ from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
-from taskq.maps.reader import discarded
+from taskq.maps.reader import AtEnd, discarded
 from taskq.maps.result_type import R
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure, add_note
@@ -216,7 +216,7 @@ class MapJob(Controlled, Generic[R]):
     def _not_whole(self, info: MapInfo) -> BaseException | None:
         if not info.announced:
             return self._lost()
-        if first := self.store.first_failure(info):
+        if not info.enough and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if not info.complete:
             return self._early_end(info)
@@ -234,6 +234,8 @@ class MapJob(Controlled, Generic[R]):
         info = end.info
         if not info.announced:
             raise self._lost()
+        if info.enough:
+            return self._wanted(gathering, end, errors)
         if errors == "raise" and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if errors == "raise" and end.errors:
@@ -253,6 +255,18 @@ class MapJob(Controlled, Generic[R]):
                     gathering.put_failure(failure.index, failure.exception(self._named(info)))
             gathering.prove()
         return gathering.results
+
+    def _wanted(self, gathering: Gathering, end: AtEnd, errors: Errors) -> list[Any] | BaseException:
+        """The results of a map that wanted so many, and has them."""
+        with self._undisturbed():
+            gathering.read_rest(end.spans, end.results)
+            results = gathering.present
+            if len(results) != end.info.terms.first:
+                raise DamagedError(f"{self.store.keys.results} has {len(results)} of {end.info.done} results")
+        if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(end.info)}")
+            return gathering.unreadable
+        return results
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
@@ -346,7 +360,7 @@ class MapJob(Controlled, Generic[R]):
         info = self.store.info()
         if not info.announced:
             return self._lost()
-        if failure := self.store.first_failure(info):
+        if not info.enough and (failure := self.store.first_failure(info)):
             # A loop would take these two for its regular end.
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:

@@ -42,6 +42,9 @@ class OpenKeywords(LazyKeywords, total=False):
         results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
             (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
             that succeed. Default: ``"keep"``.
+        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
+            neither stored nor counted. Which ones they are, chance decides. From 1 on; not of open maps. Default:
+            all.
         initializer: Called once in each pool process before its first item of this map: a function, or the path of
             one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
             time counts for no item. One that fails, or kills three processes, costs its service the map; when it
@@ -61,6 +64,7 @@ class OpenKeywords(LazyKeywords, total=False):
     """
 
     results: Results
+    first: int | None
     initializer: Callable[..., object] | str | None
     initargs: tuple[Any, ...] | list[Any]
     job_timeout: float | str | None

@@ -18,6 +18,7 @@ SAYS = {
     "open": f"{sum(n * n for n in range(5000))}\n",
     "imap": "1024\n",
     "discard": "1000\n",
+    "first": "3\n",
     "once": "[0, 9, 18, 27, 36]\n",
 }
 

@@ -25,6 +25,8 @@ class Order:
         patient: Its producer waits for a server that is away.
         orphan: Of an open map: what becomes of it without its producer; "": it is none.
         results: "keep" or "discard".
+        first: So many results are enough; 0: all.
+        initializer: What that does: "loads", "deadly once"; "": there is none.
     """
 
     number: int
@@ -43,6 +45,8 @@ class Order:
     patient: bool = False
     orphan: str = ""
     results: str = "keep"
+    first: int = 0
+    initializer: str = ""
 
     @property
     def discards(self) -> bool:
@@ -59,6 +63,8 @@ class Order:
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
             f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
+            f"{f', of which {self.first} are enough' if self.first else ''}"
+            f"{f', whose initializer {self.initializer}' if self.initializer else ''}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
             f"{', in place of an earlier one' if self.again else ''}"
