@@ -202,6 +202,7 @@ def _call_each(
 ) -> None:
     """Call it for these items with their indexes, until all are done or the pace stops; adds what comes of it."""
     call, star, loads, clock, here = how.call, how.star, how.loads, time.perf_counter, forks.count
+    stored = _discarded if how.discards else _pickled_result
     held, most = 0, pace.most
     for index, item in items:
         if (now := clock()) >= pace.next_look and pace.stops(index, len(values) + len(failures), now):
@@ -210,7 +211,7 @@ def _call_each(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
-            data = _pickled_result(value, index, how)
+            data = stored(value, index, how)
             if forks.count != here:
                 forks.leave()
             values.append(data)
@@ -283,8 +284,6 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
-    if how.discards:
-        return _discarded(value)
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
@@ -311,9 +310,9 @@ def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     return data
 
 
-def _discarded(value: Any) -> bytes:
+def _discarded(value: Any, index: int, how: _How) -> bytes:
     """As ``_pickled_result``, of one that nobody wants; a coroutine has still to do what it is for."""
-    return _discarded(coroutines.run(value)) if isinstance(value, Coroutine) else b""
+    return _discarded(coroutines.run(value), index, how) if isinstance(value, Coroutine) else b""
 
 
 def failure_of(error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE) -> ItemFailure:

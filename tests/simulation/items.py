@@ -22,7 +22,7 @@ def load(function: int) -> None:
     if not process.alive:
         raise Killed
     here.loop.sleep(order.seconds)
-    loaded = here.ledger.load(process.name, function)
+    loaded = here.ledger.load(process.name, process.incarnation)
     if order.initializer == "deadly once" and loaded == 1:
         here.say(f"{process.name} dies of the initializer")
         process.kill()
@@ -43,7 +43,7 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     process = task.process
     if not process.alive:
         raise Killed
-    if order.initializer and here.ledger.loads.get((process.name, function)) != 1:
+    if order.initializer and here.ledger.loads.get((process.name, process.incarnation)) != 1:
         raise Uninitialized(f"item {index} of push {push} runs where that was not initialized once")
     number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
     tries = here.ledger.tries(push, index)

@@ -41,18 +41,18 @@ class Ledger:
 
     Args:
         deaths: (push, index) -> how many processes and services died while they had the item, or what came of it.
-        loads: (process, push) -> how often the initializer was called there.
+        loads: (process, incarnation) -> how often the initializer was called there.
         stopped: Processes that were stopped for a while.
     """
 
     runs: list[Run] = field(default_factory=list)
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
-    loads: dict[tuple[str, int], int] = field(default_factory=dict)
+    loads: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def load(self, process: str, push: int) -> int:
-        """The initializer of a push is called; returns how often any has been."""
-        self.loads[process, push] = self.loads.get((process, push), 0) + 1
+    def load(self, process: str, incarnation: str) -> int:
+        """The initializer of a map is called; returns how often any has been."""
+        self.loads[process, incarnation] = self.loads.get((process, incarnation), 0) + 1
         return sum(self.loads.values())
 
     def begin(self, push: int, index: int, process: str, service: str, now: float) -> int:

@@ -45,6 +45,7 @@ class PoolProcess(Process):
         self.pid = pid
         self.exitcode: int | None = None
         self.confused = ""  # what it will say next that is not true
+        self.incarnation = ""  # of the map that it runs
 
 
 class FakePool:
@@ -128,7 +129,7 @@ class FakePool:
             self._marker.item(index)
             return self._marker.stops(number)
 
-        one = keys.id, keys.incarnation
+        one, self.process.incarnation = (keys.id, keys.incarnation), keys.incarnation
         outcome = self._remembered.initialize(one, function, None, self._marker.initializer) or run_chunk(
             function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
             adapt=task.adapt, watch=SimpleNamespace(begins=begins), discards=task.discards, enough=task.enough,
