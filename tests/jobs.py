@@ -521,3 +521,21 @@ def die_loading(flag: str = "") -> None:
 
 def load_slowly(seconds: float) -> None:
     time.sleep(seconds)
+
+
+class Holder:
+    """Holds something."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+_remembered: list[Any] = []
+
+
+def keep(value: Any) -> None:
+    _remembered[:] = [value]
+
+
+def kept(_n: int = 0) -> Any:
+    return _remembered[0] if _remembered else None

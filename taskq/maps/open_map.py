@@ -37,7 +37,12 @@ class OpenMap(MapJob[R], Generic[T, R]):
         feed.begin()
 
     @property
-    def _feeding(self) -> Feed:
+    def feed(self) -> Feed:
+        """What puts its items.
+
+        Raises:
+            OptionError: If this program has not opened the map.
+        """
         if self._feed is None:
             raise OptionError(
                 f"items are put by the program that has opened the map {self.id}, and this one has not"
@@ -61,7 +66,7 @@ class OpenMap(MapJob[R], Generic[T, R]):
                 one, or as soon as the server is there, and must not be put a second time.
             NestedWaitError: If it would wait, in an item that holds a process which the map may need.
         """
-        return self._feeding.put((item,)).start
+        return self.feed.put((item,)).start
 
     @clear_errors
     def put_many(self, items: Iterable[T]) -> range:
@@ -78,12 +83,12 @@ class OpenMap(MapJob[R], Generic[T, R]):
                 many items that is.
         """
         check_iterable(items, "the argument of put_many")
-        return self._feeding.put(items)
+        return self.feed.put(items)
 
     @property
     def accepted(self) -> int:
         """How many items were put so far, also while the server can not be reached."""
-        return self._feeding.items
+        return self.feed.items
 
     @clear_errors
     def seal(self) -> None:
@@ -92,7 +97,7 @@ class OpenMap(MapJob[R], Generic[T, R]):
         Raises:
             As ``put``.
         """
-        self._feeding.seal()
+        self.feed.seal()
 
     def cancel(self, *args: Any, **options: Any) -> dict[str, list[str]]:
         """As ``MapJob.cancel``; nothing more can be put."""

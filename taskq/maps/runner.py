@@ -31,6 +31,7 @@ SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 HELD = 3 << 20  # bytes of results, and of errors, with which it is, too
 _RECORD = 5 << 10  # bytes for which an error counts at least: the server writes one large one faster than many
 _HOST = socket.gethostname()
+_HIDDEN = "__tracebackhide__"  # a local variable by which a function says so, as pytest knows it
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 MOST_ITEMS = PARTS // 4
 """Of any chunk: each may be two parts of the command that commits it."""
@@ -330,7 +331,10 @@ def traceback_of(error: BaseException) -> str:
     """The traceback's text without taskq's own frames."""
     try:
         tb = error.__traceback__
-        shown = traceback.TracebackException(type(error), error, tb.tb_next if tb else None)
+        tb = tb.tb_next if tb else None
+        while tb and _HIDDEN in tb.tb_frame.f_code.co_varnames:
+            tb = tb.tb_next
+        shown = traceback.TracebackException(type(error), error, tb)
         if isinstance(error, Expired) and shown.stack:
             shown.stack.pop()  # what went off; where, the frame before it says
         text = "".join(shown.format())

@@ -141,7 +141,7 @@ def for_rq(target: Any) -> Any:
         return target  # RQ says what it thinks of a class or a non-callable
     if not inspect.isroutine(target) and getattr(target, "__module__", None) != "__main__":
         return target  # a callable object: RQ sends it as an instance, through our codec
-    if _is_importable(target):
+    if is_importable(target):
         return target
     function = Function.of(target)
     return function if function.by_value else target
@@ -173,7 +173,7 @@ def _check_callback(option: str, function: Any) -> None:
         )
 
 
-def _is_importable(target: Any) -> bool:
+def is_importable(target: Any) -> bool:
     """Whether it is a module's own function, which pickle sends by name: to pickle it takes ten times as long."""
     module = sys.modules.get(getattr(target, "__module__", None) or "")
     found = getattr(module, getattr(target, "__qualname__", ""), None)

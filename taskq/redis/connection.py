@@ -37,6 +37,11 @@ def default_url() -> str:
     return _in_worker.get("url") or os.environ.get("TASKQ_URL") or DEFAULT_URL
 
 
+def in_worker() -> bool:
+    """Whether this is a pool process, in which a worker's server is the default one."""
+    return "url" in _in_worker
+
+
 def connect(
     url: str | None = None,
     *,

@@ -7,10 +7,13 @@ at the time counts for nothing, and neither does what the calls cost who makes t
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from taskq import Queue
@@ -27,9 +30,11 @@ from taskq.redis.services import ServiceInfo
 from taskq.views import activity
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.timeline import TimelineNote
+from tests.waiting import wait_until
 
 PROCESSES = 64  # of each service of the fleet
 _HEARD = 0.2  # seconds in which a note has come to all that hear
+_LIVING, _LIVES = 4, 20.0  # services, and for how many seconds they are looked at
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Costs:
         item: Each further item of a chunk.
         look: At the registers of one queue, with no open map in it.
         look_map: Each open map of that queue.
+        alive: All that a service with 64 processes asks in a second in which it has nothing to do.
         renew: A lease, with all that goes with it.
         tell: The activity of a service with 64 processes.
         hear: To send one note to one service.
@@ -54,6 +60,7 @@ class Costs:
     item: float
     look: float
     look_map: float
+    alive: float
     renew: float
     tell: float
     hear: float
@@ -196,14 +203,60 @@ def _registers(count: int) -> tuple[float, float, float, float]:
         return renew, on.cost(tell, 300), counted, progress
 
 
+def _tell_of_one() -> float:
+    """To tell the activity of a service with one process."""
+    with server() as on:
+        told = replace(telling(1), processes=telling(1).processes[:1])
+
+        def tell() -> None:
+            with on.connection.pipeline(transaction=False) as pipe:
+                activity.tell(pipe, told)
+                pipe.execute()
+
+        return on.cost(tell, 300)
+
+
+def _alive() -> float:
+    """What real services ask for in a second, each, with one process and nothing to do."""
+    with server() as on, local_workers(on.url, _LIVING) as ready:
+        ready()
+        before, began = on.micros(), time.monotonic()
+        threading.Event().wait(_LIVES)
+        return (on.micros() - before) / (time.monotonic() - began) / _LIVING
+
+
+@contextmanager
+def local_workers(url: str, count: int) -> Iterator[Callable[[], None]]:
+    """A worker of so many services; yields what waits until they are there."""
+    command = [sys.executable, "-m", "taskq_workers", "worker", "--url", url, "--services", str(count)]
+    process = subprocess.Popen([*command, "--processes", "1", "--log-level", "error"], stdin=subprocess.DEVNULL)
+    try:
+        with connect(url) as connection:
+            yield lambda: wait_until(lambda: len(services.live(connection)) == count)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 def measure(times: int = 400) -> Costs:
     """All of them; takes some seconds."""
     one = _chunks(1, 1, times)
     many, hundred = _chunks(1, 8, times // 4), _chunks(100, 1, times // 2)
     none, some = _look(0, times), _look(50, times // 4)
     renew, tell, count, progress = _registers(200)
+    alive = _alive() + max(0.0, tell - _tell_of_one())
     return Costs(
-        one, many, (hundred - one) / 99, none, (some - none) / 50, renew, tell, _hear(100, 100), count, progress
+        one,
+        many,
+        (hundred - one) / 99,
+        none,
+        (some - none) / 50,
+        alive,
+        renew,
+        tell,
+        _hear(100, 100),
+        count,
+        progress,
     )
 
 

@@ -19,7 +19,7 @@ from tests.unit.test_search import state
 @pytest.mark.parametrize("services", [1, 2, FEW])
 def test_a_few_do_everything_at_once(services: int) -> None:
     fleet = Fleet(services, 10 * services)
-    assert (fleet.times, fleet.look, fleet.stretch) == (1.0, 0.0, 1.0)
+    assert (fleet.times, fleet.look, fleet.stretch, fleet.pace, fleet.maps) == (1.0, 0.0, 1.0, 1.0, 200)
     assert fleet.call <= 0.005
 
 
@@ -34,6 +34,8 @@ def test_what_all_do_together_does_not_grow_with_their_number(services: int) -> 
     fleet = Fleet(services, services)
     assert services / fleet.look <= 2000, "looks in a second"
     assert services / fleet.call <= 4000, "notes that somebody is idle, heard in a second"
+    assert services / fleet.pace <= 200, "looks in a second that no message asked for"
+    assert services / fleet.pace * fleet.maps <= 40_000, "maps looked at by these"
     assert services / fleet.times == FEW, "rounds, in the time that each takes where there are few"
 
 
@@ -50,7 +52,7 @@ def test_of_messages_to_many_each_follows_some(looks: list[float], monkeypatch: 
     monkeypatch.setattr(time, "monotonic", lambda: now)
     here = state(open={}, fleet=Fleet(1000, 1000))
     search = Search(here)
-    for _ in range(100):  # in 1.0 s
+    for _ in range(90):  # in 0.9 s
         search.told()
         search.look(ask=False)
         now += 0.01

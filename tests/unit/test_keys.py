@@ -65,13 +65,8 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {
-        *SINGLE,
-        *map(free_list, names),
-        *map(held, names),
-        *map(memo, names),
-        *(fetched(name, name) for name in names),
-    }
+    others = {*SINGLE, *(make(name) for make in (free_list, held, memo) for name in names)}
+    others |= {fetched(name, name) for name in names}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
 

@@ -46,6 +46,11 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
+@click.option("--if-exists", type=click.Choice(["raise", "attach", "replace"]),
+              help="If a map has the --job-id: attach goes on with it, if it is the same; replace cancels it. "
+              "[default: raise, unless it has ended]")  # fmt: skip
+@click.option("--memo", metavar="NAME", help="Don't run items whose results are in this memo, and keep the others "
+              "there. [default: none]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Print the map's id, and do not wait.")
 @follow_options
 @wait_options
@@ -77,6 +82,8 @@ def map_command(
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
       printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
       taskq map math:factorial --range 500 --detach
+      taskq map math:factorial --range 500 --memo factorials
+      taskq map math:factorial --range 500 --job-id nightly --if-exists attach
     """
     function = names.dotted(target)
     if function is None:

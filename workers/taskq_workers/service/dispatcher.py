@@ -103,7 +103,7 @@ class Dispatcher:
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
         self._ends = Ends(state)
-        self._ticked = -math.inf
+        self._ticked = self._looked = -math.inf
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
 
@@ -363,11 +363,20 @@ class Dispatcher:
                 self.state.finish(f"has run {self.state.begun} jobs")
             self.state.worker.rest()
 
+    def _look_around(self) -> None:
+        """Look at what concerns all services, as all of them do, each in its time."""
+        self._looked = self._ticked
+        self._search.want()
+        with contained("the intermediate lists"):
+            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
+        with contained("the list of maps"):
+            self._sweep.look(self.state)
+        self._deferred.look(self.state)
+
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
-        self._search.want()
         self.state.worker.keep_hearing()
         guests.register(self.state)
         self.state.lanes.look()
@@ -376,11 +385,8 @@ class Dispatcher:
         self._suspension.look()
         if not self._membership.was_away:
             self._maintenance.look()
-        with contained("the intermediate lists"):
-            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
-        with contained("the list of maps"):
-            self._sweep.look(self.state)
-        self._deferred.look(self.state)
+        if self.state.fleet.pace == 1.0 or self._ticked - self._looked >= self.state.fleet.pace:
+            self._look_around()
         if self._ticked - self._compared >= COMPARE * self.state.fleet.times:
             # The server may have heard late what we took for lost.
             self._compared, self.state.unsure = self._ticked, True

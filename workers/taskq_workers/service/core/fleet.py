@@ -19,6 +19,9 @@ SHARE = 0.4
 """Of a server's time that chunks may take, if all processes run such as are cut."""
 
 _LOOK = 0.0005  # seconds between two looks that messages ask of one service, for each service there is
+_PACED = 200  # services which look each second are not too many
+_MAPS = (20, 200)  # of a queue that are looked at, at least and at most
+_LOOKED_AT = 40_000  # of all services together, at a time
 _CALL = 0.00025  # the same, between two messages that somebody is idle
 
 
@@ -38,6 +41,16 @@ class Fleet:
     def times(self) -> float:
         """How many times as long each waits between two rounds as it would if there were few."""
         return max(1.0, self.services / FEW)
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two looks at what a message may not have told of: one, as long as that does not cost."""
+        return max(1.0, self.services / _PACED)
+
+    @property
+    def maps(self) -> int:
+        """How many open maps of a queue are looked at, at a time."""
+        return max(_MAPS[0], min(_MAPS[1], _LOOKED_AT // self.services))
 
     @property
     def look(self) -> float:

@@ -6,8 +6,8 @@ policy as all else; when it is such a map's turn, the service joins: it becomes 
 chunks as the owner does, and has nothing to do with the map's RQ job. An entry among what it holds says so, for
 whoever may have to take over from it. It leaves when nothing is pending any more.
 
-Who is idle and finds nothing pending, though others hold chunks, says so, unless another just has; they give back what
-they have not begun.
+Who is idle and finds nothing pending, though others hold chunks, says so, unless another just has; they give back
+what they have not begun.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from taskq_workers.service.rq import prefixes
 
 log = logging.getLogger(__name__)
 
-MOST = 200  # maps of a queue that are looked at at a time
 SHARES = 0.1  # seconds for which nothing is claimed ahead, after somebody had nothing to do
 STAYS = 2.0  # seconds for which a guest stays that gets nothing to run
 _BEFORE, _AFTER = MapKeys("|").hash.split("|")
@@ -44,7 +43,8 @@ _BEFORE, _AFTER = MapKeys("|").hash.split("|")
 def look(state: State) -> None:
     """See what is open in the queues, and what of it is pending; and whether RQ's workers are suspended."""
     names = [queue.name for queue in state.queues]
-    args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, MOST, state.looks * MOST, *names]
+    most = state.fleet.maps
+    args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, most, state.looks * most, *names]
     state.looks += 1
     found: dict[tuple[str, str], OpenMap] = {}
     jobs: dict[str, int] = {}

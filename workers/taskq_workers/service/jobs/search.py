@@ -15,7 +15,7 @@ from taskq_workers.service.jobs import guests, offers, quarantine
 
 POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
 PAUSE = 0.02  # seconds between two looks beside open maps, when the first one has found something
-AGAIN = 1.0  # seconds until the next, when it has not
+AGAIN = 1.0  # seconds until the next, when it has not; of many services each waits longer
 
 
 class Search:
@@ -91,7 +91,7 @@ class Search:
         self._told = False
         guests.look(state)
         found = offers.may_come(state)
-        self._next = now + (self._pause if found else AGAIN)
+        self._next = now + (self._pause if found else AGAIN * state.fleet.pace)
         if not found:
             guests.call(state)
         return found
