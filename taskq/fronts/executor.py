@@ -14,7 +14,7 @@ from taskq.fronts import baggage
 from taskq.fronts.awaited import Load
 from taskq.fronts.place import Place
 from taskq.fronts.session import PATIENCE, Session, Terms
-from taskq.maps.keywords import OpenKeywords
+from taskq.maps.keywords import WholeKeywords
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -127,7 +127,7 @@ class Executor(concurrent.futures.Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         patience: float | None = PATIENCE,
-        **options: Unpack[OpenKeywords],
+        **options: Unpack[WholeKeywords],
     ) -> None:
         place = Place(queue, url, max_workers)
         terms = Terms("Executor", name, patience, initializer, initargs, dict(options))

@@ -160,8 +160,6 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    if options.first is not None:
-        raise OptionError("first= is of maps whose items are all there; seal an open map when enough has come")
     function, feeder = options.prepared(target), os.urandom(12).hex()
     job = options.job(queue, function.name, OpenMap)
     with tracing.pushing(function.name, job.id, queue.name) as context:
