@@ -14,7 +14,7 @@ from taskq.fronts import baggage
 from taskq.fronts.awaited import Load
 from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import PATIENCE, Session, Terms
-from taskq.maps.keywords import OpenKeywords
+from taskq.maps.keywords import WholeKeywords
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -126,7 +126,7 @@ class Executor(concurrent.futures.Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         patience: float | None = PATIENCE,
-        **options: Unpack[OpenKeywords],
+        **options: Unpack[WholeKeywords],
     ) -> None:
         if max_workers is not None:
             check_count("max_workers", max_workers)

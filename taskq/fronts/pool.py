@@ -17,7 +17,7 @@ from taskq.fronts.awaited import Load
 from taskq.fronts.imap import Flow, Results
 from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import PATIENCE, Session, Terms
-from taskq.maps.keywords import OpenKeywords
+from taskq.maps.keywords import WholeKeywords
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -75,7 +75,7 @@ class Pool:
         url: str | None = None,
         name: str | None = None,
         patience: float | None = PATIENCE,
-        **options: Unpack[OpenKeywords],
+        **options: Unpack[WholeKeywords],
     ) -> None:
         self._state = _CLOSE  # until it is made: for ``__del__``
         terms = Terms("Pool", name, patience, initializer, tuple(initargs), dict(options), at_exit=bool(name))

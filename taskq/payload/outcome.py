@@ -240,6 +240,7 @@ class Totals:
     failed: int = 0
     total: int = 0
     pending: int = 0  # chunks that nobody holds
+    room: int = 0  # nothing was stored, for there are more results than are wanted: so many are
 
     @property
     def complete(self) -> bool:
