@@ -63,8 +63,13 @@ def test_sentinels_that_were_set_up_anew_are_believed(primary: Primary, answers:
     assert primary.address() == OLD
     answers.update(a=(0, NEW, True), b=(0, NEW, True), c=(0, NEW, True))
     assert primary.address() == NEW
-    answers["a"] = (1, OLD, True)
+    answers["a"] = (2, OLD, True)
     assert primary.address() == OLD
+    answers.update(a=GONE, b=(1, NEW, True), c=(1, NEW, True))
+    assert primary.address() == NEW, "a is gone for good"
+    answers.update(b=GONE, c=(0, OLD, True))
+    with pytest.raises(MasterNotFoundError):
+        primary.address()
 
 
 def test_a_primary_that_is_down_is_not_told(primary: Primary, answers: dict[str, Any]) -> None:
