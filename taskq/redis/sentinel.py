@@ -33,7 +33,7 @@ from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.watched import PACE, Watched
 
 _ASK = 0.5  # seconds a sentinel may take
-_DEAF = 10.0  # seconds for which nobody asks after no sentinel has answered: the primary may be there still
+_DEAF = 10.0  # seconds for which nobody asks, at most, after none has answered: the primary may be there still
 _DOWN = {"s_down", "o_down", "failover_in_progress"}
 
 Address = tuple[str, int]
@@ -64,6 +64,7 @@ class Primary:
         self._asks = threading.Lock()
         self._address: Address | None = None  # as last told
         self._next = -math.inf  # when to ask again, on the monotonic clock
+        self._pause = PACE  # seconds until then
 
     def address(self) -> Address:
         """Host and port.
@@ -88,7 +89,8 @@ class Primary:
             try:
                 told = next((address for _epoch, address, _up in self._answers([])), None)
                 self._address = told or self._address
-                self._next = time.monotonic() + (PACE if told else _DEAF)
+                self._pause = PACE if told else min(2 * self._pause, _DEAF)
+                self._next = time.monotonic() + self._pause
             finally:
                 self._asks.release()
         other = self._address
