@@ -239,7 +239,8 @@ class Iterated(Controlled, Generic[R]):
         self._check_whole(info)
         reading.check()
         prove(self.store, discards=info.terms.discards)
-        if in_order and not info.enough and reading.next < info.total:  # now all has an outcome, and had none when it was looked for
+        if in_order and not info.enough and reading.next < info.total:
+            # Now all has an outcome, and had none when it was looked for.
             raise spans_read.came_back_older(self.id)
         return StopIteration()
 
