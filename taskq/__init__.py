@@ -45,6 +45,7 @@ from taskq.local import local
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.remembered import state
+from taskq.maps.shared import Shared, share
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
@@ -87,6 +88,7 @@ __all__ = [
     "ResultList",
     "ResultsGoneError",
     "ServerError",
+    "Shared",
     "SignatureError",
     "TaskqError",
     "TooLargeError",
@@ -97,6 +99,7 @@ __all__ = [
     "Worker",
     "WorkerLostError",
     "local",
+    "share",
     "state",
 ]
 

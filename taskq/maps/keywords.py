@@ -22,6 +22,8 @@ class LazyKeywords(TypedDict, total=False):
             have 1 together; from 0.001 to 1000. Default: 1.
         max_failures: The map fails once more items have failed: so many or, below 1, such a share of all; nothing
             new starts then. 0: with the first. Default: all are tried.
+        share: Whether arrays and the like of 1 MiB or more travel once, apart from what holds them, and are
+            read-only where they arrive: see docs/shared.md. Default: True.
         meta: RQ's.
         description: RQ's. Default: the function's name.
         at_front: Before all that waits in the queue. Default: False.
@@ -30,6 +32,7 @@ class LazyKeywords(TypedDict, total=False):
     item_timeout: float | None
     weight: float
     max_failures: float | None
+    share: bool
     meta: Mapping[str, Any] | None
     description: str | None
     at_front: bool

@@ -16,6 +16,7 @@ from taskq.maps.lazy import Flow, Lazy
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapOptions
 from taskq.maps.producer import open_map, push_map
+from taskq.maps.shared import SHARE_TTL, Shared, share
 from taskq.maps.terms import Orphan, Terms
 from taskq.payload.function import Function
 from taskq.payload.ranges import COUNTABLE
@@ -24,6 +25,7 @@ from taskq.redis.patience import clear_errors
 A = TypeVar("A")
 B = TypeVar("B")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _LAZY = frozenset(LazyKeywords.__annotations__)
 _CLOSED = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"}
@@ -39,8 +41,8 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
-    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more than
-    # two iterables nothing is checked, and with fewer nothing may be left to that, else all would be let through.
+    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
+    # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
     def map(
         self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /, **options: Unpack[MapCall]
@@ -316,6 +318,10 @@ class Mapper(rq.Queue):
     ) -> Lazy[Any]:
         """As ``imap``, with the results as they come."""
         return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=False)
+
+    def share(self, value: T, *, ttl: float | None = SHARE_TTL) -> Shared[T]:
+        """As ``taskq.share``, on this queue's server."""
+        return share(value, ttl=ttl, connection=self.connection)
 
     def _lazy(
         self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,

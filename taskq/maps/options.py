@@ -64,6 +64,7 @@ class MapOptions:
     first: Any = None
     initializer: Any = None
     initargs: Any = ()
+    share: Any = True
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -132,6 +133,17 @@ class MapOptions:
         self._check_if_exists()
         self._check_memo()
 
+    @property
+    def shares(self) -> bool:
+        """Whether what is large travels apart from what holds it.
+
+        Raises:
+            OptionError: If ``share`` is neither True nor False.
+        """
+        if self.share is not True and self.share is not False:
+            raise OptionError(f"share must be True or False, not {self.share!r}")
+        return self.share
+
     def _check_memo(self) -> None:
         if self.memo is None:
             if named := [name for name in ("key", "memo_ttl", "memo_changed") if name in self.names]:
@@ -182,8 +194,8 @@ class MapOptions:
             OptionError, PickleError: As ``Function.of``, of both.
         """
         if self.initializer is None:
-            return Function.of(target)
-        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs))
+            return Function.of(target, share=self.shares)
+        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs), share=self.shares)
 
     def code_of(self, target: Any) -> str:
         """A digest of the code of a function, with that of the initializer and its arguments."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rq import Worker, get_current_job
@@ -26,7 +29,9 @@ from taskq.maps.remembered import Remembered
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
+from taskq.payload import large
 from taskq.payload.function import Function
+from taskq.payload.large import Told
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import checked, clock, keys, refusals
 from taskq.redis.urls import url_of
@@ -57,7 +62,8 @@ def run_map() -> dict[str, Any]:
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
     try:
-        info = _see_through(store, worker, info)
+        with _at_hand(store, info.terms.large):
+            info = _see_through(store, worker, info)
     except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
         store.close(f"{type(error).__name__}: {error}")
         own_end.note(job.id, incarnation, began, JobStatus.FAILED)
@@ -98,6 +104,17 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
                 store.check()
                 events.next()  # others hold the rest
     return info
+
+
+@contextmanager
+def _at_hand(store: MapStore, told: list[Told]) -> Iterator[None]:
+    """In this block what is read finds the map's large objects: each is fetched when it is first wanted."""
+    for one in told:
+        large.offer(one.digest, partial(store.large, one))
+    try:
+        yield
+    finally:
+        large.withdraw(one.digest for one in told)
 
 
 def _work(store: MapStore, worker: str, memory: Remembered) -> None:

@@ -109,4 +109,4 @@ class Wanted:
 
 def _named(terms: Terms) -> dict[str, Any]:
     """Those that are options of the user's."""
-    return replace(terms, code_digest="", items_digest="", memo_generation="").named
+    return replace(terms, code_digest="", items_digest="", memo_generation="", blobs="").named

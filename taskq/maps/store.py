@@ -61,7 +61,7 @@ class MapStore(MapReader):
             holding: As what it holds the job (``Holding.key``); "" for a worker of RQ's, which has no index.
         """
         k = self.known
-        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo)
+        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo, k.blobs)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
         names += [keys.held(owner), *others]
         reply: list[Any] = [b"more", b"0"]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from taskq.errors import DamagedError
+from taskq.payload.large import Told
 from taskq.redis import checked
 
 TOO_MANY = "too many items have failed"
@@ -34,6 +35,7 @@ class Terms:
         items_digest: The same of its items: see ``maps/sameness.py``.
         memo: Name of the memo that gets its results; "": none.
         memo_generation: Of that: see ``maps/memo.py``.
+        blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
     """
 
     orphan: str = ""
@@ -46,6 +48,7 @@ class Terms:
     items_digest: str = ""
     memo: str = ""
     memo_generation: str = ""
+    blobs: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -72,6 +75,15 @@ class Terms:
         return 0 < self.first <= done
 
     @property
+    def large(self) -> list[Told]:
+        """The large objects.
+
+        Raises:
+            DamagedError: If one is named as none is.
+        """
+        return [Told.read(one) for one in self.blobs.split()]
+
+    @property
     def discards(self) -> bool:
         """Whether results are counted and not kept."""
         return self.results == "discard"
@@ -79,7 +91,10 @@ class Terms:
     @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
-        return dict(json.loads(self.to_json() or "{}"))
+        named: dict[str, Any] = json.loads(self.to_json() or "{}")
+        if "blobs" in named:
+            named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
+        return named
 
 
 NONE = Terms()
@@ -101,7 +116,9 @@ def read(text: str) -> Terms:
         kinds = {name: type(value) for name, value in asdict(NONE).items()}
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
         if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
-            return Terms(**known)
+            terms = Terms(**known)
+            _ = terms.large  # that these are none is found here, too
+            return terms
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error
     raise DamagedError(f"{text[:80]!r} are no terms of a map")

@@ -8,6 +8,8 @@ taskq:{id}             hash    see ``MapField``                               pr
 taskq:{id}:function    string  pickled Function (see payload/function.py)     producer          with the job
 taskq:{id}:bodies      hash    range -> the items of a chunk (maps/body.py);  producer, commit  with the job
                                a body goes when no item of it is left to do
+taskq:{id}:blobs       hash    "sha256:n" -> the nth piece of a large object   producer          with the job
+                               that travels apart (payload/large.py)
 taskq:{id}:chunks      hash    what maps of schema 1 had in place of bodies   nobody            with the job
 taskq:{id}:uses        hash    range -> items of its body that are left, for  worker            with the job
                                bodies that several ranges refer to
@@ -40,6 +42,8 @@ taskq:memo:{name}:{generation}
 taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
                                push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
+                               share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
@@ -74,8 +78,8 @@ taskq:metrics          hash    "name|labels" -> number, see metrics.py        se
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
-All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``: a server
-that is shared may give each of its users one. It is the same in all programs, and read once, as RQ's is.
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``:
+users of a shared server may have one each. It is the same in all programs, and read once, as RQ's is.
 
 Pickles and error records are signed where there is a secret key: see signing.py.
 
@@ -247,6 +251,10 @@ class MapKeys:
         return f"{self.hash}:end"
 
     @property
+    def blobs(self) -> str:
+        return f"{self.hash}:blobs"
+
+    @property
     def chunks(self) -> str:
         return f"{self.hash}:chunks"
 
@@ -256,13 +264,18 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths, self.memo,
+            self.deaths, self.memo, self.blobs,
         )  # fmt: skip
 
 
 def note(word: str, map_id: str) -> str:
     """A message on ``NOTES``: ``LOOK``, ``WORK`` or ``IDLE``, about a map."""
     return json.dumps({"command": word, "map": map_id})
+
+
+def piece(digest: str, number: int) -> str:
+    """The field of a piece of a large object, among those of its map."""
+    return f"{digest}:{number}"
 
 
 def fetched(worker: str, queue: str) -> str:
@@ -283,6 +296,11 @@ def memo(name: str) -> str:
 def memo_entries(name: str, generation: str) -> str:
     """The key of what one generation of a memo holds."""
     return f"{memo(name)}:{generation}"
+
+
+def shared(name: str) -> str:
+    """The key of an object that maps share."""
+    return f"{PREFIX}:shared:{{{name}}}"
 
 
 def free_list(name: str) -> str:

@@ -288,6 +288,26 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
         assert not set(connection.keys("taskq:{*")) - before
 
 
+def test_what_is_in_a_memo_is_not_run(url: str) -> None:
+    for count, hits in ((4, 0), (8, 4)):
+        told = taskq(url, "map", "tests.jobs:square", "--range", str(count), "--memo", "squares", "--values")
+        assert lines(told.stdout) == [n * n for n in range(count)]
+        shown = json.loads(taskq(url, "show", id_in(told.stderr), "--json").stdout)
+        assert shown["items"]["terms"] == {"memo": "squares", "memo_hits": hits}
+    assert "  memo: squares\n  memo_hits: 4\n" in taskq(url, "show", id_in(told.stderr)).stdout
+
+
+def test_the_same_map_once_more(url: str) -> None:
+    command = ("map", "tests.jobs:square", "3", "4", "--job-id", "again", "--values", "--if-exists")
+    first, second = (taskq(url, *command, "attach") for _ in range(2))
+    assert lines(first.stdout) == lines(second.stdout) == [9, 16]
+    shown = json.loads(taskq(url, "show", "again", "--json").stdout)
+    assert (shown["status"], shown["items"]["terms"]) == ("finished", {})
+    other = taskq(url, "map", "tests.jobs:square", "3", "--job-id", "again", "--if-exists", "attach")
+    assert (other.returncode, other.stdout) == (exits.ERROR, "")
+    assert "it has 2 items" in other.stderr
+
+
 def test_detached_shown_and_killed(url: str) -> None:
     queue = Queue(url=url)
     told = taskq(url, "map", "tests.jobs:nap", str(LONG), "--detach")

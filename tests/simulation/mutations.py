@@ -229,6 +229,15 @@ MUTATIONS = (
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),
+    # -- memos -----------------------------------------------------------------------------------------
+    _m(
+        "a result is stored, and the memo is not told", 10,
+        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[15] then", "if false then"),
+    ),
+    _m(
+        "results of the memo are written twice, if only the reply was lost", 418,
+        (_LUA + "write_memo.lua", "if map[2] == ARGV[3] then", "if true then"),
+    ),
     # -- what a map was told ---------------------------------------------------------------------------
     _m(
         "runs of items that touch are kept apart where no results are kept", 179,

@@ -31,6 +31,7 @@ from tests.simulation.plan import Order
 from tests.simulation.wire import client
 
 _RETRIES = 3  # redis-py's, as ``connect`` has them
+MEMO = "m"
 _PATIENCE = 10.0  # seconds, of those who are patient
 
 
@@ -113,6 +114,8 @@ class Producer(Person):
                 self._cancel()
             if order.orphan:
                 return self._open(options)
+            if order.memo:
+                options |= {"memo": MEMO, "key": lambda item: str(item[1]), "memo_changed": order.memo}
             return self.queue().map(
                 partial(items.run, order.number), self._items(), chunksize=order.chunksize, job_id=order.id,
                 item_timeout=order.item_timeout, results=order.results, first=order.first or None, **options,

@@ -10,8 +10,8 @@ ENDED = {one.value for one in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.C
 _WORK = ("rq:queue:", "rq:execution", "rq:wip", "taskq:held:", "taskq:fetched:")
 _REGISTERS = (
     "rq:queues", "rq:workers", "rq:workers:default", "rq:failed:default", "rq:finished:default",
-    "rq:canceled:default", "taskq:maps", "taskq:leases", "taskq:services", "taskq:schema", "taskq:refused",
-    "taskq:activity", "taskq:metrics", "taskq:timeline",
+    "rq:canceled:default", "taskq:maps", "taskq:memos", "taskq:leases", "taskq:services", "taskq:schema",
+    "taskq:refused", "taskq:activity", "taskq:metrics", "taskq:timeline",
 )  # fmt: skip
 
 

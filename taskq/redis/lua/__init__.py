@@ -57,6 +57,7 @@ class Scripts:
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
         self.append = Operation(connection, "append")
+        self.blob = Operation(connection, "blob")
         self.write = Operation(connection, "write")
         self.write_memo = Operation(connection, "write_memo")
         self.memo = Operation(connection, "memo")

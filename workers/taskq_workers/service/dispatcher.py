@@ -58,6 +58,7 @@ from taskq_workers.service.upkeep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
+_FILES = 0.02  # seconds between looks whether another service has read a large object for this host
 TICK = 1.0  # seconds between looks at what no event tells of
 COMPARE = 30.0
 """Seconds between two looks at whether Redis holds what we don't know of, if nothing told so. Of many services
@@ -190,6 +191,8 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if feeding.waits_for_files(state):
+            until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
             until = [0.0]  # what was taken was none to run, and more waits
         return min(until)

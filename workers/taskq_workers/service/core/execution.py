@@ -213,7 +213,7 @@ class MapRun(Taken):
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
 
     def __post_init__(self) -> None:
-        self.function = MapFunction(self.store)
+        self.function = MapFunction(self.store, self.info.terms.large)
 
     @property
     def key(self) -> str:
@@ -249,7 +249,7 @@ class MapRun(Taken):
         introduction = None
         if not known:
             introduction = Introduction(
-                k.id, k.incarnation, function.data, self.fields, function.path, function.size
+                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs
             )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
