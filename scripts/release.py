@@ -1,8 +1,8 @@
 """Makes a release: ``python scripts/release.py 0.2.0``; with ``--dry-run`` all of it in a copy, and for nothing.
 
 It sets the version wherever it stands, closes the changelog's section, builds wheel and sdist, installs the wheel
-into an environment of its own and asks it for its version. Then it commits and tags; to push both, and to upload what
-is in ``dist/``, is left to you.
+into an environment of its own and asks it for its version. Then it commits and tags; to push both, and to upload
+what is in ``dist/``, is left to you.
 """
 
 from __future__ import annotations

@@ -56,5 +56,6 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     waiting     a map's messages, and what happens without them
     own_end     the end of a map, in the process that is about to record it
     strangers   maps that another version of taskq has pushed
+    surplus     what is not stored where so many results are enough
     rq_jobs     what a stock RQ worker runs
 """

@@ -238,8 +238,9 @@ class Iterated(Controlled, Generic[R]):
             return self._early_end(info)
         self._check_whole(info)
         reading.check()
-        prove(self.store)
-        if in_order and reading.next < info.total:  # now all has an outcome, and had none when it was looked for
+        prove(self.store, discards=info.terms.discards)
+        if in_order and not info.enough and reading.next < info.total:
+            # Now all has an outcome, and had none when it was looked for.
             raise spans_read.came_back_older(self.id)
         return StopIteration()
 
@@ -249,7 +250,7 @@ class Iterated(Controlled, Generic[R]):
         info = self.store.info()
         if not info.announced:
             return self._lost()
-        if failure := self.store.first_failure(info):
+        if not info.enough and (failure := self.store.first_failure(info)):
             # A loop would take these two for its regular end.
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:

@@ -21,6 +21,7 @@ from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.iterated import Iterated
 from taskq.maps.outage import rides_out
+from taskq.maps.reader import AtEnd
 from taskq.maps.result_type import R
 from taskq.maps.values import Errors, check_errors
 from taskq.payload.outcome import ItemFailure, add_note
@@ -199,7 +200,7 @@ class MapJob(Iterated[R]):
     def _not_whole(self, info: MapInfo) -> BaseException | None:
         if not info.announced:
             return self._lost()
-        if first := self.store.first_failure(info):
+        if not info.enough and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if not info.complete:
             return self._early_end(info)
@@ -217,6 +218,8 @@ class MapJob(Iterated[R]):
         info = end.info
         if not info.announced:
             raise self._lost()
+        if info.enough:
+            return self._wanted(gathering, end, errors)
         if errors == "raise" and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if errors == "raise" and end.errors:
@@ -236,6 +239,18 @@ class MapJob(Iterated[R]):
                     gathering.put_failure(failure.index, failure.exception(self._named(info)))
             gathering.prove()
         return gathering.results
+
+    def _wanted(self, gathering: Gathering, end: AtEnd, errors: Errors) -> list[Any] | BaseException:
+        """The results of a map that wanted so many, and has them."""
+        with self._undisturbed():
+            gathering.read_rest(end.spans, end.results)
+            results = gathering.present
+            if len(results) != end.info.terms.first:
+                raise DamagedError(f"{self.store.keys.results} has {len(results)} of {end.info.done} results")
+        if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(end.info)}")
+            return gathering.unreadable
+        return results
 
     @property
     def result_list(self) -> ResultList:

@@ -93,8 +93,9 @@ class Mapper(rq.Queue):
                 the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
                 (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
                 starts then; 0: with the first; default: all are tried), ``results`` (``"discard"``: they are
-                only counted, see ``MapJob.count``; default: ``"keep"``), ``initializer`` and ``initargs`` (called
-                once in each process before its first item: see ``taskq.state``), and RQ's own job
+                only counted, see ``MapJob.count``; default: ``"keep"``), ``first`` (so many
+                results are enough: the map has finished then; default: all), ``initializer`` and ``initargs``
+                (called once in each process before its first item: see ``taskq.state``), and RQ's own job
                 options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),

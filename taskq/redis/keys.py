@@ -159,6 +159,7 @@ class MapField:
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
     FIRST = "first"  # the lowest index of them
+    ENOUGH = "enough"  # "1": it has as many results as it wants, and nothing more of it is claimed or stored
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are

@@ -440,3 +440,19 @@ def test_that_nobody_works_on_it_is_said_at_once(url: str) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=HANGS)
     assert process.returncode == exits.INTERRUPTED
+
+
+def test_what_a_map_is_told(url: str) -> None:
+    assert taskq(url, "map", "math:sqrt", "4", "9", "--results", "discard", "--no-progress").stdout == ""
+    failed = taskq(url, "map", "math:sqrt", "4", "-9", "--results", "discard", "--job-id", "told")
+    assert failed.returncode == exits.ITEMS_FAILED
+    assert [line["item"] for line in lines(failed.stdout)] == [1]
+    assert json.loads(taskq(url, "show", "told", "--json").stdout)["items"]["terms"] == {"results": "discard"}
+    enough = taskq(url, "map", "math:sqrt", "--range", "50", "--first", "3", "--values")
+    assert (enough.returncode, len(lines(enough.stdout))) == (exits.OK, 3)
+    begun = taskq(
+        url, "map", "tests.jobs:ask_model", "1", "2", "--initializer", "tests.jobs:load_model", "--initarg", "m",
+        "--values",
+    )  # fmt: skip
+    assert [value[:2] for value in lines(begun.stdout)] == [["m", 1]] * 2
+    assert taskq(url, "map", "math:sqrt", "1", "--initializer", "nothing").returncode == exits.USAGE

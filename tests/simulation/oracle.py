@@ -197,6 +197,8 @@ class Oracle:
         if len(set(placed)) < len(placed):
             twice = sorted(index for index, count in Counter(placed).items() if count > 1)
             return f"items {twice} have two results"
+        if 0 < (most := self._plans[self._pushes[seen.fields[b"incarnation"]]].first) < done:
+            return f"{done} results are stored, and {most} were enough"
         if failed != len(seen.errors):
             return f"failed is {failed}, and there are {len(seen.errors)} error records"
         counted = sum(int(one.split()[0]) for one in seen.groups.values())

@@ -269,7 +269,10 @@ def _told(rng: random.Random) -> Drawn:
     special = {rng.randrange(count): rng.choice(["fails", "fails once", "deadly once"]) for _ in range(2)}
     one = Order(
         0, 0.1, "m0", count, rng.choice([1, 1, 2, 3]), rng.choice([0.03, 0.1]),
-        special if rng.random() < 0.4 else {}, tries=rng.choice([0, 0, 1]), results="discard",
+        special if rng.random() < 0.4 else {}, tries=rng.choice([0, 0, 1]),
+        results=rng.choice(["keep", "discard"]), first=rng.choice([0, 0, 1, 2, 4, count]),
+        initializer=rng.choice(["", "", "loads", "deadly once"]),
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
     )  # fmt: skip
     deeds = []
     for _ in range(rng.randint(1, 3)):

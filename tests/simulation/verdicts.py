@@ -25,6 +25,13 @@ def check(world: Any, push: Any, values: list[Any]) -> None:
         Violation: If not.
     """
     order = push.order
+    if order.first and len(values) == order.first:
+        for value in values:
+            check_one(push, value, "a result")
+        indexes = [value.index for value in values]
+        if indexes != sorted(set(indexes)):
+            raise Violation(f"get() returned results of {indexes}")
+        return
     if len(values) != order.count and not (order.orphan and len(values) < order.count and not push.returned):
         raise Violation(f"get() returned {len(values)} values of {order.count} items")
     for index, value in enumerate(values):
@@ -59,6 +66,10 @@ def check_all(push: Any, indexes: list[int]) -> None:
     Raises:
         Violation: If not.
     """
+    if push.order.first:
+        if len(indexes) < push.order.first or len(set(indexes)) < len(indexes):
+            raise Violation(f"{indexes} are all of {push.order.first} results")
+        return
     fewer = push.order.orphan and not push.returned and len(indexes) < push.order.count
     if sorted(indexes) != list(range(len(indexes) if fewer else push.order.count)):
         raise Violation(f"{indexes} are all results of {push.order.count} items")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskq.maps.keywords import LazyCall, LazyKeywords, MapCall, MapKeywords, OpenCall, OpenKeywords
+from taskq.maps.keywords import LazyCall, LazyKeywords, MapCall, MapKeywords, OpenCall, OpenKeywords, WholeKeywords
 from taskq.maps.options import MapOptions
 from taskq.queue import Queue
 
@@ -15,7 +15,14 @@ from taskq.queue import Queue
 def test_what_a_type_checker_knows_is_what_is_checked() -> None:
     assert set(MapKeywords.__annotations__) == set(MapOptions.__dataclass_fields__) - {"names"}
     opening = set(inspect.signature(Queue.open_map).parameters) & set(MapOptions.__dataclass_fields__)
-    closed = {"if_exists", "memo", "key", "memo_ttl", "memo_changed"}  # of maps whose items are there at the push
+    closed = {
+        "if_exists",
+        "first",
+        "memo",
+        "key",
+        "memo_ttl",
+        "memo_changed",
+    }  # of maps whose items are there at the push
     assert set(OpenKeywords.__annotations__) | opening | closed == set(MapKeywords.__annotations__)
     assert not closed & (set(OpenKeywords.__annotations__) | opening)
     assert set(LazyKeywords.__annotations__) < set(OpenKeywords.__annotations__)
@@ -37,5 +44,5 @@ def test_what_an_overload_takes_is_what_its_method_takes(method: Any, call: Any,
 
 
 def test_each_is_documented_where_it_is_declared() -> None:
-    docs = "".join(inspect.getdoc(one) or "" for one in (LazyKeywords, OpenKeywords, MapKeywords))
+    docs = "".join(inspect.getdoc(one) or "" for one in (LazyKeywords, WholeKeywords, OpenKeywords, MapKeywords))
     assert [name for name in MapKeywords.__annotations__ if f"    {name}: " not in docs] == []

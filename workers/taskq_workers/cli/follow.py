@@ -136,7 +136,7 @@ class Following:
         if info.complete:
             # Else there may have been fewer lines than items, and nobody would know.
             prove(job.store, discards=info.terms.discards)
-        if info.failed:
+        if info.failed and not info.enough:
             say(
                 f"taskq: {info.failed} of {info.items} items failed; see them grouped: taskq show {job.id}; "
                 f"run them again: taskq retry {job.id}"
