@@ -51,7 +51,8 @@ def nest(depth: int, how: str = "get") -> int:
     inner = Queue().starmap(nest, [(depth - 1, how)])
     if how == "wait":
         inner.wait()
-    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
+    firsts = {"iterate": lambda: next(iter(inner)), "in_order": lambda: next(inner.in_order())}
+    return 1 + int(firsts.get(how, lambda: inner.get()[0])())
 
 
 def nest_at(url: str) -> int:

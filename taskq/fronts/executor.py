@@ -12,9 +12,9 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 from taskq.errors import BrokenFrontError, OptionError
 from taskq.fronts import baggage
 from taskq.fronts.awaited import Load
-from taskq.fronts.place import Place
+from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import PATIENCE, Session, Terms
-from taskq.maps.keywords import OpenKeywords
+from taskq.maps.keywords import WholeKeywords
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -22,7 +22,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CANCELED = "ItemCanceledError"
-_INITIALIZER = "taskq.fronts.call.InitializerError"
 
 
 class Future(concurrent.futures.Future[T]):
@@ -127,8 +126,10 @@ class Executor(concurrent.futures.Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         patience: float | None = PATIENCE,
-        **options: Unpack[OpenKeywords],
+        **options: Unpack[WholeKeywords],
     ) -> None:
+        if max_workers is not None:
+            check_count("max_workers", max_workers)
         place = Place(queue, url, max_workers)
         terms = Terms("Executor", name, patience, initializer, initargs, dict(options))
         try:
@@ -200,6 +201,4 @@ def _drop(ticket: Any, _position: int) -> None:
 def _error_of(failure: ItemFailure, of: str) -> BaseException:
     if failure.type == _CANCELED:
         return CancelledError()
-    if failure.type == _INITIALIZER:
-        return BrokenFrontError(failure.message).with_traceback(None)
     return failure.to_raise(of)

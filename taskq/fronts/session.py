@@ -36,6 +36,7 @@ from taskq.payload.outcome import ItemFailure
 log = logging.getLogger(__name__)
 
 PATIENCE = 30.0  # seconds for which a server may be away
+_INITIALIZER = "taskq.fronts.call.InitializerError"  # as records of failures name it
 _LOOK = 1.0  # seconds between two looks at whether anybody has begun what is left, at a shutdown
 
 _live: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -245,6 +246,8 @@ class Session:
                 raise self.job.early_end(info)
 
     def _tell(self, returned: Return) -> None:
+        if returned.failure and returned.failure.type == _INITIALIZER:
+            raise BrokenFrontError(returned.failure.message)
         if found := self.awaited.take(returned.index):
             ticket, position = found
             ticket.ended(position, *self._outcome(returned))

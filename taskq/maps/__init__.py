@@ -26,7 +26,9 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     terms       what else a map was told
     picking     one item is cancelled
     job         ``MapJob``: waits, results, errors
-    result_type the type of its results
+    iterated    what has come of it so far, and its results one by one
+    values      iterators over these, as they come
+    result_type the types of its items and results
     requeue     has a failed job run again
     controlled  a map is paused, cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
@@ -54,5 +56,6 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     waiting     a map's messages, and what happens without them
     own_end     the end of a map, in the process that is about to record it
     strangers   maps that another version of taskq has pushed
+    surplus     what is not stored where so many results are enough
     rq_jobs     what a stock RQ worker runs
 """

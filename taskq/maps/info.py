@@ -78,7 +78,12 @@ class MapInfo:
 
     @property
     def complete(self) -> bool:
-        return self.done + self.failed >= self.total
+        return self.done + self.failed >= self.total or self.enough
+
+    @property
+    def enough(self) -> bool:
+        """Whether it has all results that it wants, though there may be more items."""
+        return self.terms.enough(self.done)
 
 
 def read_info(fields: Mapping[bytes, bytes]) -> MapInfo:

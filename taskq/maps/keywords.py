@@ -38,18 +38,10 @@ class LazyKeywords(TypedDict, total=False):
     at_front: bool
 
 
-class OpenKeywords(LazyKeywords, total=False):
-    """Of ``Queue.open_map``, besides those that it names itself.
+class WholeKeywords(LazyKeywords, total=False):
+    """Of whatever is one map, whoever has it made: of ``Queue.open_map``, ``taskq.Pool``, ``taskq.Executor``.
 
     Args:
-        results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
-            (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
-            that succeed. Default: ``"keep"``.
-        initializer: Called once in each pool process before its first item of this map: a function, or the path of
-            one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
-            time counts for no item. One that fails, or kills three processes, costs its service the map; when it
-            has failed on every live service, the map does. Default: none.
-        initargs: Arguments for it. Default: ().
         job_timeout: Seconds for the whole map, or RQ's words such as "1h"; -1, the default: none.
         result_ttl: Seconds for which the results are kept, -1: for ever. Default: 7 days.
         failure_ttl: The same of a failed map. Default: RQ's, a year.
@@ -63,9 +55,6 @@ class OpenKeywords(LazyKeywords, total=False):
         unique: Whether a job that has the id refuses this one, whatever has become of it. Default: False.
     """
 
-    results: Results
-    initializer: Callable[..., object] | str | None
-    initargs: tuple[Any, ...] | list[Any]
     job_timeout: float | str | None
     result_ttl: float | str | None
     failure_ttl: float | str | None
@@ -79,6 +68,25 @@ class OpenKeywords(LazyKeywords, total=False):
     unique: bool
 
 
+class OpenKeywords(WholeKeywords, total=False):
+    """Of ``Queue.open_map``, besides those that it names itself.
+
+    Args:
+        results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
+            (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
+            that succeed. Default: ``"keep"``.
+        initializer: Called once in each pool process before its first item of this map: a function, or the path of
+            one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
+            time counts for no item. One that fails, or kills three processes, costs its service the map; when it
+            has failed on every live service, the map does. Default: none.
+        initargs: Arguments for it. Default: ().
+    """
+
+    results: Results
+    initializer: Callable[..., object] | str | None
+    initargs: tuple[Any, ...] | list[Any]
+
+
 class MapKeywords(OpenKeywords, total=False):
     """Of ``Queue.map`` and ``Queue.starmap``.
 
@@ -89,6 +97,8 @@ class MapKeywords(OpenKeywords, total=False):
             ended is replaced, any other is a ``DuplicateJobError``. ``"attach"``: it is returned, whatever has
             become of it, if function, items and terms are the same, and is an ``OptionError`` if not.
             ``"replace"``: it is cancelled and replaced.
+        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
+            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
         memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there.
             Letters, digits and ``_.:-``. Default: none.
         key: What gives the memo's key of an item, a text of 1 to 1000 bytes; called as the function is, in this
@@ -101,6 +111,7 @@ class MapKeywords(OpenKeywords, total=False):
 
     job_id: str | None
     if_exists: IfExists
+    first: int | None
     memo: str | None
     key: Callable[..., str] | None
     memo_ttl: float | None

@@ -41,8 +41,8 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
-    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more than
-    # two iterables nothing is checked, and with fewer nothing may be left to that, else all would be let through.
+    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
+    # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
     def map(
         self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /, **options: Unpack[MapCall]
@@ -93,10 +93,11 @@ class Mapper(rq.Queue):
                 the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
                 (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
                 starts then; 0: with the first; default: all are tried), ``results`` (``"discard"``: they are
-                only counted, see ``MapJob.count``; default: ``"keep"``), ``initializer`` and ``initargs`` (called
-                once in each process before its first item: see ``taskq.state``), ``share`` (whether arrays and the
-                like of 1 MiB or more travel once, and are read-only where they arrive; default: True), and RQ's
-                own job options: ``job_timeout`` (seconds for the whole map; default: none),
+                only counted, see ``MapJob.count``; default: ``"keep"``), ``first`` (so many
+                results are enough: the map has finished then; default: all), ``initializer`` and ``initargs``
+                (called once in each process before its first item: see ``taskq.state``), ``share`` (whether
+                arrays and the like of 1 MiB or more travel once, and are read-only where they arrive; default:
+                True), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,

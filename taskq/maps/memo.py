@@ -300,7 +300,8 @@ def find(name: str, connection: Any) -> Memo | None:
 
 def remove(name: str, connection: Any) -> bool:
     """Remove a memo with all it holds, whatever stands there; whether there was one."""
-    entries = connection.hget(keys.memo(name), "entries") or b""
+    is_memo = connection.type(keys.memo(name)) == b"hash"
+    entries = (connection.hget(keys.memo(name), "entries") or b"") if is_memo else b""
     held = [entries] if entries.startswith(keys.memo_entries(name, "").encode()) else []
     with connection.pipeline() as pipe:
         pipe.unlink(keys.memo(name), *held)

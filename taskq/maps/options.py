@@ -61,6 +61,7 @@ class MapOptions:
     weight: Any = 1
     max_failures: Any = None
     results: Any = "keep"
+    first: Any = None
     initializer: Any = None
     initargs: Any = ()
     share: Any = True
@@ -161,6 +162,8 @@ class MapOptions:
             )
         if self.results == "discard":
             raise ValueError('results="discard" keeps nothing that a memo could have')
+        if self.first is not None:
+            raise ValueError("first and memo can't be had together: of what is in the memo already nothing is run")
         if self.memo_changed not in (None, "keep", "forget"):
             raise ValueError(f'memo_changed must be "keep" or "forget", not {self.memo_changed!r:.80}')
 
@@ -177,6 +180,8 @@ class MapOptions:
             raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
         if self.results not in RESULTS:
             raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
+        if self.first is not None and not _is_count(self.first):
+            raise ValueError(f"first must be a whole number from 1 on, not {self.first!r:.80}")
         if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
             raise ValueError(
                 f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
@@ -201,7 +206,7 @@ class MapOptions:
 
     def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
         """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
-        told: dict[str, Any] = {"results": self.results, "initializer": initializer}
+        told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
         return replace(named, **told)
@@ -263,6 +268,10 @@ class MapOptions:
 
 def _together(*_told: object) -> None:
     """What a digest of several things is made of, as a partial."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < COUNTABLE
 
 
 def _is_number_or_share(value: object) -> bool:

@@ -307,11 +307,16 @@ def _finish_empty(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
     ttl = job.get_result_ttl(MAP_RESULT_TTL)
     job.enqueued_at = job.started_at = job.ended_at = now()
     job._result = summary(draft.total, 0, draft.total, 0.0)  # noqa: SLF001 - where RQ's own run_job puts it
-    with job.connection.pipeline() as pipe:
+
+    def act(pipe: Any) -> None:
+        if draft.is_announced(pipe):  # and only the reply was lost; raises, if what was written is not all there
+            return
+        pipe.multi()
         draft.announce(pipe, fields, None)
         job.save(pipeline=pipe, include_result=False)
         job._handle_success(ttl, pipeline=pipe)  # noqa: SLF001 - what RQ calls for a job run in place
-        once.execute(pipe)
+
+    once.transaction(job.connection, act, job.key, draft.keys.hash)
     job.store.close()
     job.cleanup(ttl)
     job.store.expire(ttl)

@@ -21,7 +21,7 @@ from rq.job import Job, JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import nested, orphans, own_end, strangers
+from taskq.maps import nested, orphans, own_end, strangers, surplus
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
@@ -69,7 +69,7 @@ def run_map() -> dict[str, Any]:
         own_end.note(job.id, incarnation, began, JobStatus.FAILED)
         raise
     store.close(whole=True)
-    succeeded = info.complete and not info.failed
+    succeeded = info.complete and (info.enough or not info.failed)
     own_end.note(job.id, incarnation, began, JobStatus.FINISHED if succeeded else JobStatus.FAILED)
     if succeeded:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
@@ -135,6 +135,9 @@ def _work(store: MapStore, worker: str, memory: Remembered) -> None:
                 _refuse(store, outcome)
                 return
             totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
+            while totals.room:
+                outcome = surplus.without(outcome, claim, totals.room)
+                totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
                 return
@@ -151,6 +154,7 @@ def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> Ch
         item_timeout=info.item_timeout,
         adapt=info.adapt,
         discards=info.terms.discards,
+        enough=info.terms.first,
         passing=RQ_INTERRUPTS,
     )
 

@@ -65,6 +65,7 @@ def run_chunk(
     server: Limits = USUAL,
     exact: bool = False,
     discards: bool = False,
+    enough: int = 0,
     stretch: float = 1.0,
     inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> ChunkOutcome | ChunkRefused:
@@ -84,6 +85,7 @@ def run_chunk(
         passing: Exceptions that are meant for the caller.
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
         discards: Results are nobody's: they are neither pickled nor kept.
+        enough: So many results are wanted: with them the chunk ends; 0: all.
         stretch: How many times ``SLICE`` it may last before it is cut.
         inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
             item has raised. None: it is called as it is.
@@ -105,9 +107,9 @@ def run_chunk(
     call = inside(call)
     if item_timeout:
         call = limited(call, item_timeout)
-    glance = 0.0 if exact or item_timeout else _GLANCE
+    glance = 0.0 if exact or item_timeout or enough else _GLANCE
     most = SLICE * stretch if adapt else _NEVER
-    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together)
+    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together, enough)
     how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout, discards)
     return _run(how, body, part, pace, keys)
 
@@ -133,10 +135,13 @@ class _How:
 class _Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
-    def __init__(self, watch: Watch | None, glance: float, seconds: float, count: int, most: int) -> None:
+    def __init__(
+        self, watch: Watch | None, glance: float, seconds: float, count: int, most: int, enough: int
+    ) -> None:
         self.began = time.perf_counter()
         adapt = seconds < _NEVER
-        self.next_look = self.began if watch or adapt else _NEVER
+        self.next_look = self.began if watch or adapt or enough else _NEVER
+        self._enough, self._failed = enough, 0
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
         self._glance = glance
@@ -149,6 +154,7 @@ class _Pace:
 
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
+        self._failed += 1
         self._pickled += len(failure.pickled)
         if self._pickled >= HELD:
             self.room = MAX_TEXT
@@ -157,6 +163,8 @@ class _Pace:
     def stops(self, index: int, position: int, now: float) -> bool:
         """Whether to stop before the item with this index, at this position of what is to be done."""
         self.next_look = now + self._glance
+        if 0 < self._enough <= position - self._failed:
+            return True
         if self._watch and self._watch.begins(index):
             return True
         share = max((now - self.began) / self._slice, self.held / self.most)  # of what a chunk may take
@@ -195,6 +203,7 @@ def _call_each(
 ) -> None:
     """Call it for these items with their indexes, until all are done or the pace stops; adds what comes of it."""
     call, star, loads, clock, here = how.call, how.star, how.loads, time.perf_counter, forks.count
+    stored = _discarded if how.discards else _pickled_result
     held, most = 0, pace.most
     for index, item in items:
         if (now := clock()) >= pace.next_look and pace.stops(index, len(values) + len(failures), now):
@@ -203,7 +212,7 @@ def _call_each(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
-            data = _pickled_result(value, index, how)
+            data = stored(value, index, how)
             if forks.count != here:
                 forks.leave()
             values.append(data)
@@ -276,8 +285,6 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
-    if how.discards:
-        return _discarded(value)
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
@@ -304,9 +311,9 @@ def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     return data
 
 
-def _discarded(value: Any) -> bytes:
+def _discarded(value: Any, index: int, how: _How) -> bytes:
     """As ``_pickled_result``, of one that nobody wants; a coroutine has still to do what it is for."""
-    return _discarded(coroutines.run(value)) if isinstance(value, Coroutine) else b""
+    return _discarded(coroutines.run(value), index, how) if isinstance(value, Coroutine) else b""
 
 
 def failure_of(error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE) -> ItemFailure:

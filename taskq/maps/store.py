@@ -31,6 +31,7 @@ from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
 
 _END = "end"
+_NOT_THERE, _TOO_MANY = -1, -2  # what commit.lua says
 _STEP = 1000  # entries that one call of a script moves, or one round trip reads
 _MAX_REASON = 4000  # characters
 _KINDS = 1000  # of errors that are counted apart
@@ -106,7 +107,7 @@ class MapStore(MapReader):
             outcome: What has come out.
             note: For the timeline.
             pipe: See above.
-            terms: Of the map: whether a memo gets the results, too.
+            terms: Of the map: whether a memo gets the results, too, and how many are wanted.
         """
         k = self.known
         entry = timeline.fields(k.id, str(claim.range), deaths.total(claim.deaths), outcome, note)
@@ -124,7 +125,7 @@ class MapStore(MapReader):
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest), len(outcome.left),
             deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
-            int(outcome.discarded), 2 * len(entry),
+            int(outcome.discarded), terms.first, 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -146,8 +147,10 @@ class MapStore(MapReader):
         Raises:
             DamagedError: If the outcome holds what is not in the range: nothing was stored.
         """
-        if reply[0] < 0:
+        if reply[0] == _NOT_THERE:
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
+        if reply[0] == _TOO_MANY:
+            return Totals(committed=False, room=reply[1])
         return Totals(bool(reply[0]), *reply[1:])
 
     def note_traces(self, traces: Mapping[str, str]) -> None:

@@ -29,6 +29,7 @@ class Terms:
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
         results: What becomes of them, one of ``Results``.
+        first: How many results it wants; 0: all.
         initializer: Name of what each process calls first; "": nothing.
         code_digest: Of its function, if others may attach to it: see ``payload/code_hash.py``.
         items_digest: The same of its items: see ``maps/sameness.py``.
@@ -41,6 +42,7 @@ class Terms:
     buffersize: int = 0
     max_failures: float = -1.0
     results: str = "keep"
+    first: int = 0
     initializer: str = ""
     code_digest: str = ""
     items_digest: str = ""
@@ -67,6 +69,10 @@ class Terms:
             return ""
         what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
+
+    def enough(self, done: int) -> bool:
+        """Whether it has as many results as it wants, and wants no more."""
+        return 0 < self.first <= done
 
     @property
     def large(self) -> list[Told]:

@@ -22,8 +22,8 @@ from taskq.payload import codec
 from taskq.payload.ranges import Range
 
 MAX_TEXT = 16_384  # characters kept of a traceback or a message
-MAX_PICKLE = 1 << 20
-"""Bytes of an exception that travels as it is."""
+MAX_PICKLE = 5 << 18
+"""Bytes of an exception that travels as it is: one with a MiB of text does."""
 
 _SIGNALS = (
     SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, concurrent.futures.CancelledError,
@@ -240,6 +240,7 @@ class Totals:
     failed: int = 0
     total: int = 0
     pending: int = 0  # chunks that nobody holds
+    room: int = 0  # nothing was stored, for there are more results than are wanted: so many are
 
     @property
     def complete(self) -> bool:

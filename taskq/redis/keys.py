@@ -78,8 +78,8 @@ taskq:metrics          hash    "name|labels" -> number, see metrics.py        se
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
-All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``: a server
-that is shared may give each of its users one. It is the same in all programs, and read once, as RQ's is.
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``:
+users of a shared server may have one each. It is the same in all programs, and read once, as RQ's is.
 
 Pickles and error records are signed where there is a secret key: see signing.py.
 
@@ -157,6 +157,7 @@ class MapField:
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
     FIRST = "first"  # the lowest index of them
+    ENOUGH = "enough"  # "1": it has as many results as it wants, and nothing more of it is claimed or stored
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are

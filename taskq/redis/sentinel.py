@@ -5,10 +5,10 @@
                ── ROLE ──> server                                     is it one, in its own opinion?
                ── each command, each half second of waiting ──> Primary: is it that one still?
 
-A primary that is killed breaks its connections itself. One that hangs, or is cut off, or was only replaced, does not:
-who waits for its reply would wait for half a minute, and what is written to it is lost. So whoever uses a connection
-asks, and finds it broken. From there on all is as with a server that went away and came back as it was some moments
-before, which is what an asynchronous replica is.
+A primary that is killed breaks its connections itself. One that hangs, or is cut off, or was only replaced, does
+not: who waits for its reply would wait for half a minute, and what is written to it is lost. So whoever uses a
+connection asks, and finds it broken. From there on all is as with a server that went away and came back as it was
+some moments before, which is what an asynchronous replica is.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.watched import PACE, Watched
 
 _ASK = 0.5  # seconds a sentinel may take
-_DEAF = (
-    10.0  # seconds for which nobody asks, after no sentinel has answered: the primary may be there all the same
-)
+_DEAF = 10.0  # seconds for which nobody asks after no sentinel has answered: the primary may be there still
 _DOWN = {"s_down", "o_down", "failover_in_progress"}
 
 Address = tuple[str, int]
@@ -79,9 +77,8 @@ class Primary:
             if up:
                 self._address = address
                 return address
-        told = (
-            "; ".join(dict.fromkeys(str(error).rstrip(".") for error in errors)) or "it is down, for all they know"
-        )
+        told = "; ".join(dict.fromkeys(str(error).rstrip(".") for error in errors))
+        told = told or "it is down, for all they know"
         raise MasterNotFoundError(f"no primary {self.found.name!r} is told by the sentinels: {told}") from _agreed(
             errors, len(self._sentinels)
         )

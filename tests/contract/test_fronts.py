@@ -34,7 +34,7 @@ def run_all(executor: Executor, failing: tuple[int, ...] = ()) -> None:
 
 def submitted(executor: Executor, count: int) -> list[Any]:
     futures = [executor.submit(jobs.square, n) for n in range(count)]
-    wait_until(lambda: executor.job.accepted == count)
+    wait_until(lambda: executor.job.store.info().items == count)
     return futures
 
 

@@ -229,7 +229,7 @@ def test_unusable_options(queue: Queue) -> None:
     for options, said in [
         ({"queue": queue, "url": "redis://localhost"}, "not both"),
         ({"queue": "default"}, "must be a taskq.Queue"),
-        ({"queue": queue, "max_workers": 0}, "from 1 on"),
+        ({"queue": queue, "max_workers": 0}, "greater than 0"),
         ({"queue": queue, "patience": -1}, "patience"),
         ({"queue": queue, "initializer": 3}, "initializer"),
         ({"queue": queue, "item_timeout": -1}, "item_timeout"),

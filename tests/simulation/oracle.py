@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from taskq.maps.body import read_header
 from taskq.payload import codec
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.ranges import Range
+from taskq.redis import keys
 from taskq.redis.keys import UNSEALED, MapKeys
 from tests.simulation.ledger import Ledger
 from tests.simulation.server import Server
@@ -52,6 +54,12 @@ class Seen:
         total = self.number("total")
         return self.number("next") if total == UNSEALED else total
 
+    @property
+    def memo(self) -> tuple[str, str]:
+        """Name and generation of its memo; "" for both: it has none."""
+        told = json.loads(self.fields.get(b"terms", b"{}"))
+        return told.get("memo", ""), told.get("memo_generation", "")
+
     def placed(self) -> list[int]:
         """Of which items the elements of the result list are."""
         found: list[int] = []
@@ -74,6 +82,7 @@ class Memory:
         handed: (incarnation, item) -> when it was last handed out, and to whom.
         pushed: incarnation -> bytes of its bodies when it was announced.
         failed: incarnation -> the items that have failed at some time.
+        stored: run -> the generation of the memo of which its map was told, when its result was stored.
     """
 
     results: dict[str, tuple[bytes, int, bool]] = field(default_factory=dict)
@@ -81,6 +90,7 @@ class Memory:
     handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
     failed: dict[bytes, set[bytes]] = field(default_factory=dict)
+    stored: dict[int, str] = field(default_factory=dict)
 
 
 class Oracle:
@@ -120,13 +130,13 @@ class Oracle:
         if seen.fields.get(b"incarnation") in self.spoiled:
             return
         if seen.state not in ("open", "closed"):
-            if seen.claims or seen.results or seen.errors:
+            if seen.claims or seen.errors or (seen.results and not seen.memo[0]):
                 raise Violation(f"{map_id}: somebody works on it, and it is not announced")
             return
         self.looks += 1
         for check in (
             self._whole, self._counted, self._in_one_place, self._bodies, self._new_results, self._errors,
-            self._lives,
+            self._lives, self._remembered,
         ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
@@ -187,6 +197,8 @@ class Oracle:
         if len(set(placed)) < len(placed):
             twice = sorted(index for index, count in Counter(placed).items() if count > 1)
             return f"items {twice} have two results"
+        if 0 < (most := self._plans[self._pushes[seen.fields[b"incarnation"]]].first) < done:
+            return f"{done} results are stored, and {most} were enough"
         if failed != len(seen.errors):
             return f"failed is {failed}, and there are {len(seen.errors)} error records"
         counted = sum(int(one.split()[0]) for one in seen.groups.values())
@@ -250,14 +262,18 @@ class Oracle:
         push = self._pushes[incarnation]
         before, count, was_open = self.memory.results.get(map_id, (incarnation, 0, True))
         first = count if before == incarnation else 0
-        placed = seen.placed()
+        placed, hits = seen.placed(), seen.number("memo_hits")
         if len(placed) > first and before == incarnation and not was_open:
             return f"it was closed, and has got results of {placed[first:]}"
         if seen.runs is not None:
             self.memory.results[map_id] = incarnation, len(placed), seen.state == "open"
             return self._unrun(push, placed)
-        for index, data in zip(placed[first:], seen.results[first:], strict=True):
+        for place, (index, data) in enumerate(zip(placed[first:], seen.results[first:], strict=True), first):
             value = codec.loads(data)
+            if place < hits:
+                if value.index != index or self.memory.stored.get(value.run) != seen.memo[1]:
+                    return f"item {index} has got {value}, which was not in its memo"
+                continue
             run = self._ledger.runs[value.run]
             if (value.function, value.item, value.index) != (push, push, index):
                 return f"item {index} of push {push} has got {value}"
@@ -267,7 +283,25 @@ class Oracle:
                     f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
                     f"was handed to {worker} at {moment:.4f}"
                 )
+            self.memory.stored[value.run] = seen.memo[1]
         self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
+        return ""
+
+    def _remembered(self, _map_id: str, seen: Seen) -> str:
+        """What is stored is in the memo of which the map was told, unless that has forgotten; else nothing is."""
+        name, generation = seen.memo
+        header = self._server.value(keys.memo(name)) if name else None
+        entries = keys.memo_entries(name, generation)
+        if header is None or header.getall()[b"entries"] != entries.encode():
+            return ""
+        found = self._server.value(entries)
+        there = {} if found is None else found.getall()
+        if missing := [index for index in seen.placed() if b"%d" % index not in there]:
+            return f"the items {missing} have results, and the memo has none of them"
+        for key, data in there.items():
+            value = codec.loads(data.partition(b"\n")[2])
+            if key != b"%d" % value.index or self.memory.stored.get(value.run) != generation:
+                return f"the memo has {value} under {key!r}, which was not stored"
         return ""
 
     def _unrun(self, push: int, placed: list[int]) -> str:

@@ -16,25 +16,29 @@
 --       12 maximal length of the timeline   13 channel of the map's events
 --       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
 --       16 "1": the map keeps no results, and its spans are merged
---       17 number of timeline values, then: field, value, ...
+--       17 how many results are enough, and none is stored beyond these; 0: all
+--       18 number of timeline values, then: field, value, ...
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
 --       for each part that did not run, and for each that failed ('': they still need the old body); results
--- Returns {1, done, failed, total, pending}; {0} if the claim is not held; {-1} if something is not in the range.
+-- Returns {1, done, failed, total, pending}; {0} if the claim is not held, or enough is there; {-1} if something is not
+-- in the range; {-2, how many results are wanted still} if these are more. But in the first case nothing was changed.
+-- The total is 0 if enough is there now.
 
 local range, claim = ARGV[2], ARGV[3]
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done')
 if map[1] ~= ARGV[1] or redis.call('HGET', KEYS[3], range) ~= claim then
     return {0}
 end
-if map[4] ~= 'open' then
+if map[4] ~= 'open' or map[6] then
     return {0} -- the claim stays, until the map is opened again
 end
 
 local spans, errors, kinds = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local rest, failed = tonumber(ARGV[9]), tonumber(ARGV[10])
 local discards = ARGV[16] == '1'
-local timeline = 18
-local first_span = timeline + tonumber(ARGV[17])
+local enough = tonumber(ARGV[17])
+local timeline = 19
+local first_span = timeline + tonumber(ARGV[18])
 local first_error = first_span + spans
 local first_kind = first_error + 2 * errors
 local first_rest = first_kind + 3 * kinds
@@ -68,6 +72,9 @@ if discards then
 end
 if told ~= results then
     return {-1}
+end
+if enough > 0 and tonumber(map[7]) + results + counted > enough then
+    return {-2, enough - map[7]}
 end
 
 -- Lua's stack holds fewer values than a chunk may have, so a long run of them is written in steps.
@@ -193,6 +200,10 @@ local done = redis.call('HINCRBY', KEYS[1], 'done', results + counted)
 local lost = redis.call('HINCRBY', KEYS[1], 'failed', errors)
 redis.call('PUBLISH', ARGV[13], 'progress')
 local total = tonumber(map[2])
+if enough > 0 and done >= enough then
+    redis.call('HSET', KEYS[1], 'enough', '1')
+    total = 0
+end
 if done + lost >= total and map[3] then
     -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
     redis.call('PUBLISH', (string.gsub(ARGV[14], '%%s', (string.gsub(map[3], '%%', '%%%%')))),

@@ -17,6 +17,8 @@ def told_options(function: Any) -> Any:
                      help="An argument for it, read as an item is; may be given again."),
         click.option("--initializer", metavar="MODULE:FUNCTION",
                      help="Called once in each process before its first item. [default: none]"),
+        click.option("--first", type=click.IntRange(min=1), metavar="N",
+                     help="So many results are enough: then the map has finished. [default: all]"),
         click.option("--results", type=click.Choice(["keep", "discard"]),
                      help="discard: results are only counted, and lines are those of errors. [default: keep]"),
     ):  # fmt: skip

@@ -72,6 +72,7 @@ class ChunkTask:
     exact: bool = False  # note each item that begins: something has died of one of them
     stretch: float = 1.0  # of the time after which it may be cut
     discards: bool = False  # results are only counted
+    enough: int = 0  # so many results are wanted; 0: all
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
+from taskq.maps import surplus
 from taskq.maps.deaths import settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
@@ -148,11 +149,16 @@ class Exchange:
         totals = run.store.read_commit(reply)
         if totals.committed:
             run.complete, run.pending, run.looked = totals.complete, totals.pending, time.monotonic()
+            run.done = totals.done
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
+        elif totals.room:
+            claim, outcome, note = ended
+            run.ended.append((claim, surplus.without(outcome, claim, totals.room), note))
+            self._unknown = True  # it is said again at once, as what the server has not run
         else:
-            run.look = True  # the map was closed, or we were given up for dead
+            run.look = True  # the map was closed, or has enough, or we were given up for dead
 
     def _not_taken(self, run: MapRun, ended: Any, error: Exception) -> None:
         """Have half of it tried at a time: the item whose outcome can't be stored fails, when it is alone."""
