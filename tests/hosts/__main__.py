@@ -139,14 +139,16 @@ def check(job: MapJob, place: Place) -> None:
 
 def timed(place: Place, what: str, meanwhile: Callable[[MapJob], None] = lambda _job: None) -> None:
     """Run a map, and say how long it took, over what it takes at least."""
+    before = place.net.late
     began, carried, lost, asked = time.monotonic(), place.net.carried, place.net.lost, place.asked()
     job = pushed(place)
     meanwhile(job)
     check(job, place)
     took, least, items = time.monotonic() - began, place.items * NAP, place.items * place.processes
     packets, gone, ways = place.net.carried - carried, place.net.lost - lost, place.asked() - asked
+    late = (place.net.late - before) / max(1, packets)
     print(f"{what:<40} {took:6.1f} s, {took / least:5.2f} times the least; {ways / items:.1f} requests an item; "
-          f"{packets:,} packets, {gone:,} lost", flush=True)  # fmt: skip
+          f"{packets:,} packets, {gone:,} lost, the others {late * 1000:.0f} ms late", flush=True)  # fmt: skip
 
 
 def rest(place: Place) -> None:

@@ -75,11 +75,16 @@ class Host:
 
 
 class Network:
-    """Carries packets between hosts. ``carried`` and ``lost``: how many so far."""
+    """Carries packets between hosts.
+
+    ``carried`` and ``lost``: how many so far. ``late``: seconds by which those that came did so later than they
+    were to, all together, since this machine was busy.
+    """
 
     def __init__(self, hosts: list[Host], seed: int = 1) -> None:
         self.hosts = hosts
         self.carried = self.lost = 0
+        self.late = 0.0
         self._by_address = {host.key: host for host in hosts}
         self._rng = random.Random(seed)
         self._late: list[tuple[float, int, Host, bytes]] = []
@@ -102,7 +107,8 @@ class Network:
             for device, _event in poll.poll(max(0.0, min(due, _GLANCE)) * 1000):
                 self._read(devices[device])
             while self._late and self._late[0][0] <= time.monotonic():
-                _moment, _number, host, packet = heapq.heappop(self._late)
+                moment, _number, host, packet = heapq.heappop(self._late)
+                self.late += time.monotonic() - moment
                 self._arrive(host, packet)
 
     def _read(self, sender: Host) -> None:
