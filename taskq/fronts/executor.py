@@ -105,6 +105,7 @@ class Executor(concurrent.futures.Executor):
         initargs: Its arguments.
         patience: Seconds for which the server may be away; None: for ever. After that, futures raise
             ``BrokenFrontError``.
+        place: Instead of a queue; see ``taskq.testing``.
         options: Those of ``FrontKeywords``: ``item_timeout``, ``weight``, ``max_failures``, ``meta``, ...
 
     Raises:
@@ -126,11 +127,12 @@ class Executor(concurrent.futures.Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         patience: float | None = PATIENCE,
+        place: Place | None = None,
         **options: Unpack[FrontKeywords],
     ) -> None:
         if max_workers is not None:
             check_count("max_workers", max_workers)
-        place = Place(queue, url, max_workers)
+        place = place or Place(queue, url, max_workers)
         terms = Terms("Executor", name, patience, initializer, initargs, dict(options))
         try:
             self._session = Session(place, terms, _error_of)
