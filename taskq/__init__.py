@@ -38,6 +38,7 @@ from taskq.errors import (
     WorkerLostError,
 )
 from taskq.local import local
+from taskq.maps.item_retry import Retry
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.payload.outcome import ItemFailure
@@ -74,6 +75,7 @@ __all__ = [
     "ReplacedError",
     "ResultList",
     "ResultsGoneError",
+    "Retry",
     "ServerError",
     "SignatureError",
     "TaskqError",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from taskq.errors import DamagedError
+from taskq.maps import caps
+from taskq.maps.caps import Caps
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as read_terms
 from taskq.payload import codec, signing
@@ -46,6 +48,7 @@ class MapInfo:
     fed: bool = False  # it has a producer who may add items
     paused: bool = False
     orphaned: bool = False  # it was sealed since its producer was gone
+    caps: Caps = caps.NONE
 
     @property
     def announced(self) -> bool:
@@ -142,6 +145,7 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         lease=_seconds(text(MapField.LEASE)),
         orphaned=text(MapField.ORPHANED) == "1",
         fed=MapField.LEASE.encode() in fields,
+        caps=caps.read(text(MapField.MAX_RUNNING), text(MapField.RATE)),
     )
 
 

@@ -13,7 +13,9 @@ from rq.job import JobStatus, Retry
 from rq.utils import parse_timeout
 
 from taskq.errors import OptionError
+from taskq.maps.caps import Caps, check_max_running, check_rate
 from taskq.maps.info import HEAVIEST, LIGHTEST
+from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, Terms
@@ -53,6 +55,9 @@ class MapOptions:
     item_timeout: Any = None
     weight: Any = 1
     max_failures: Any = None
+    max_running: Any = None
+    rate: Any = None
+    item_retry: Any = None
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -109,15 +114,33 @@ class MapOptions:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
         if self.max_failures is not None and not _is_number_or_share(self.max_failures):
             raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
-        if self.retry is not None and not isinstance(self.retry, Retry):
-            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
+        self._check_retries()
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
 
+    def _check_retries(self) -> None:
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
+        if self.item_retry is not None and not isinstance(self.item_retry, ItemRetry):
+            raise ValueError(f"item_retry must be a taskq.Retry, such as taskq.Retry(3), not {self.item_retry!r}")
+
     def terms(self, named: Terms = NONE) -> Terms:
         """What of these is a term of the map's, besides those that are named."""
-        return named if self.max_failures is None else replace(named, max_failures=self.max_failures)
+        if self.max_failures is not None:
+            named = replace(named, max_failures=self.max_failures)
+        if self.item_retry is not None:
+            named = replace(named, item_retry=self.item_retry.spell)
+        return named
+
+    @property
+    def caps(self) -> Caps:
+        """How much of it may run.
+
+        Raises:
+            OptionError: If one of the options is none.
+        """
+        return Caps(check_max_running(self.max_running), check_rate(self.rate))
 
     def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.
@@ -127,6 +150,7 @@ class MapOptions:
         """
         try:
             self._check()
+            self.caps  # noqa: B018 - refused before anything is written
             timeout = parse_timeout(self.job_timeout)
             job = kind.create(
                 MAP_PATH,

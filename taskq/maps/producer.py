@@ -37,6 +37,9 @@ from taskq.redis.once import Receipt
 from taskq.views import tracing
 from taskq.views.counted import counted
 
+_TERMS = (MapField.TERMS, MapField.MAX_RUNNING, MapField.RATE)
+"""Fields of a map that a service must know."""
+
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
 
 _written: deque[bytes] = deque(maxlen=1000)
@@ -50,9 +53,10 @@ def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, 
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
     function = Function.of(target)
     job = options.job(queue, function.name, MapJob)
+    function = _with_kinds(function, options)
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, star=items.star)
-        if MapField.TERMS in fields:
+        if not fields.keys().isdisjoint(_TERMS):
             job.schema = schema.TERMS  # who does not know them keeps away
         if context:
             fields[MapField.TRACE] = context
@@ -65,7 +69,7 @@ def _push(
     fields: dict[str, Any],
 ) -> None:  # fmt: skip
     with _reserved(queue, job, function, fields, star=items.star) as draft:
-        total = _write(queue, draft, items, chunksize)
+        total = _write(queue, draft, items, 1 if options.rate and chunksize is None else chunksize)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
         if total == 0 and not options.unique and _may_finish_at_once(job):
@@ -101,6 +105,7 @@ def open_map(
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
     function, feeder = Function.of(target), os.urandom(12).hex()
     job = options.job(queue, function.name, OpenMap)
+    function = _with_kinds(function, options)
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, terms, star=star)
         fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
@@ -109,7 +114,8 @@ def open_map(
         with _reserved(queue, job, function, fields, star=star) as draft:
             _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
-    chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
+    size = 1 if options.rate and chunksize is None else chunksize
+    chunker = Chunker(draft.keys, size, cores, queue.payload_limit)
     job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
     return job
 
@@ -131,11 +137,21 @@ def _fields(
     }
     if told := options.terms(terms).to_json():
         fields[MapField.TERMS] = told
+    if options.item_retry is not None:
+        fields[MapField.RETRIES] = 1
+    if options.caps.max_running:
+        fields[MapField.MAX_RUNNING] = options.caps.max_running
+    if options.caps.rate:
+        fields[MapField.RATE] = options.caps.rate
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
     if float(options.weight) != 1:
         fields[MapField.WEIGHT] = float(options.weight)
     return fields
+
+
+def _with_kinds(function: Function, options: MapOptions) -> Function:
+    return function if options.item_retry is None else function.with_kinds(options.item_retry.kinds)
 
 
 def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any]) -> None:

@@ -20,11 +20,12 @@ from rq.timeouts import BaseTimeoutException
 from taskq.errors import MapFailedError
 from taskq.maps import nested, orphans, own_end, strangers
 from taskq.maps.claim import Claim
+from taskq.maps.deaths import tried
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
-from taskq.maps.waiting import Events
+from taskq.maps.waiting import LOOK_AGAIN, Events
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import checked, clock, keys, refusals
@@ -85,7 +86,7 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     silence = orphans.Silence()
     with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
-            _work(store, worker)
+            wait = _work(store, worker)
             info = store.info()
             if not info.sealed and silence.lasts(info.lease, clock.ask(store.connection)):
                 orphans.seal(store, info)
@@ -95,33 +96,40 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
                 return store.info()
             if not info.complete and not store.release_orphans():
                 store.check()
-                events.next()  # others hold the rest
+                events.next(
+                    look_again=LOOK_AGAIN if wait is None else min(wait, LOOK_AGAIN)
+                )  # others hold the rest
     return info
 
 
-def _work(store: MapStore, worker: str) -> None:
+def _work(store: MapStore, worker: str) -> float | None:
+    """Run what there is to run; returns the seconds until there is more, if that is known."""
     info = store.info()
     try:
         function: Function = function_codec(store.known, star=info.star).loads(store.function())
     except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything
         _refuse(store, refused(error, "the map's function can't be read: "))
-        return
+        return None
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     alone, url = _Alone(store.connection), url_of(store.connection)
     with nested.used(alone, url, worker, thread=threading.get_ident()):
-        while claims := store.read_claims(store.claim(worker, 1), worker).claims:
-            [claim] = claims
-            outcome = _run(function, store, info, claim)
+        while (reply := store.read_claims(store.claim(worker, 1), worker)).claims:
+            [claim] = reply.claims
+            outcome = _run(function, store, info, claim, single=reply.single)
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
-                return
-            totals = store.read_commit(store.commit(claim, outcome, note))
+                return None
+            pause = info.terms.spell.pause(tried(claim.deaths) + 1) if info.terms.spell else 0.0
+            totals = store.read_commit(store.commit(claim, outcome, note, pause=pause))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
-                return
+                return None
+    return reply.wait
 
 
-def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:
+def _run(
+    function: Function, store: MapStore, info: MapInfo, claim: Claim, *, single: bool
+) -> ChunkOutcome | ChunkRefused:
     return run_chunk(
         function,
         store.known,
@@ -132,6 +140,9 @@ def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> Ch
         item_timeout=info.item_timeout,
         adapt=info.adapt,
         passing=RQ_INTERRUPTS,
+        retries=info.terms.retries,
+        tried=tried(claim.deaths),
+        single=single,
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from taskq.errors import DamagedError
+from taskq.maps.item_retry import Spell
 from taskq.redis import checked
 
 TOO_MANY = "too many items have failed"
@@ -26,11 +28,13 @@ class Terms:
         orphan: What becomes of an open map whose producer is gone; "": it is no open map.
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+        item_retry: When an item that fails is tried again, as ``Spell.read`` reads it; "": it is not.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
+    item_retry: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -51,6 +55,16 @@ class Terms:
             return ""
         what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
+
+    @cached_property
+    def spell(self) -> Spell | None:
+        """What ``item_retry`` says."""
+        return Spell.read(self.item_retry) if self.item_retry else None
+
+    @property
+    def retries(self) -> int:
+        """How often an item that fails is tried again."""
+        return self.spell.max if self.spell else 0
 
     @property
     def named(self) -> dict[str, Any]:
@@ -75,7 +89,9 @@ def read(text: str) -> Terms:
         kinds = {name: type(value) for name, value in asdict(NONE).items()}
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
         if all(right) and all(map(_is_finite, known.values())):
-            return Terms(**known)
+            terms = Terms(**known)
+            terms.spell  # noqa: B018 - it is read here, where it is said what is wrong with it
+            return terms
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error
     raise DamagedError(f"{text[:80]!r} are no terms of a map")

@@ -6,7 +6,7 @@ import inspect
 import platform
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from cloudpickle import list_registry_pickle_by_value
 
@@ -31,13 +31,17 @@ class Function:
             if it is large.
         by_value: Whether ``code`` holds byte code, which only the same minor version of Python can run.
         python: That version, such as ``"3.12"``.
+        kinds: Classes of errors that go with it: see ``maps/item_retry.py``. None: none.
     """
 
-    def __init__(self, name: str, code: bytes | None, *, by_value: bool, python: str = _HERE) -> None:
+    def __init__(
+        self, name: str, code: bytes | None, *, by_value: bool, python: str = _HERE, kinds: bytes | None = None
+    ) -> None:
         self.name = name
         self.code = code
         self.by_value = by_value
         self.python = python
+        self.kinds = kinds
         self._loaded: Any = None
 
     @classmethod
@@ -62,6 +66,11 @@ class Function:
         name = display_name(target)
         data = codec.dumps(target, f"the function {name}", with_sources=True)
         return cls(name, data, by_value=codec.holds_code(data))
+
+    def with_kinds(self, kinds: bytes) -> Function:
+        """The same, with these."""
+        rebuild, given = self.__reduce__()
+        return cast("Function", rebuild(*given[:4], kinds))
 
     def load(self) -> Any:
         """The callable itself, imported or rebuilt here.
@@ -110,14 +119,14 @@ class Function:
         code = self.code
         if code == b"":
             code = codec.dumps(self._loaded, f"the function {self.name}", with_sources=True)
-        return _rebuild, (self.name, code, self.by_value, self.python)
+        return _rebuild, (self.name, code, self.by_value, self.python, *([self.kinds] if self.kinds else ()))
 
     def __repr__(self) -> str:
         return f"<Function {self.name} {'by value' if self.by_value else 'by name'}>"
 
 
-def _rebuild(name: str, code: bytes | None, by_value: bool, python: str) -> Function:
-    return Function(name, code, by_value=by_value, python=python)
+def _rebuild(name: str, code: bytes | None, by_value: bool, python: str, kinds: bytes | None = None) -> Function:
+    return Function(name, code, by_value=by_value, python=python, kinds=kinds)
 
 
 def display_name(target: Any) -> str:

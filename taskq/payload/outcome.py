@@ -196,6 +196,7 @@ class ChunkOutcome:
         seconds: How long the chunk ran.
         rest: Parts of the chunk that did not run; they become chunks of their own.
         left: The parts whose items failed, for a retry.
+        again: The parts whose items failed, and are to be tried again after a pause; they have no error record.
     """
 
     values: list[bytes | memoryview]
@@ -205,6 +206,7 @@ class ChunkOutcome:
     seconds: float
     rest: list[Part] = field(default_factory=list)
     left: list[Part] = field(default_factory=list)
+    again: list[Part] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

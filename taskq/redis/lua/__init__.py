@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
+
+_INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 
 
 @cache
 def source(name: str) -> str:
     """The text of ``<name>.lua``."""
     return (resources.files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def whole(name: str) -> str:
+    """The same, with the files that it is made with (``--include NAME``) in their places."""
+    return _INCLUDE.sub(lambda found: source(found[1]), source(name))
 
 
 def read_all() -> None:
@@ -25,7 +33,7 @@ class Operation:
     """One script, bound to a connection."""
 
     def __init__(self, connection: Any, name: str) -> None:
-        self._script = connection.register_script(source(name))
+        self._script = connection.register_script(whole(name))
 
     def __call__(self, keys: list[str], args: list[Any], pipe: Any = None) -> Any:
         """Run it and return its reply; or, given a pipeline, queue it there.
@@ -84,6 +92,7 @@ class Scripts:
         self.seal = Operation(connection, "seal")
         self.pick = Operation(connection, "pick")
         self.pause = Operation(connection, "pause")
+        self.limit = Operation(connection, "limit")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -6,7 +6,7 @@
 -- is refused.
 --
 -- KEYS  1 taskq:{id}  2 :bodies  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
---       9 :failed  10 :uses  11 :groups  12 :again
+--       9 :failed  10 :uses  11 :groups  12 :again  13 :later
 -- ARGV  1 the incarnation   2 range   3 the claim as it is held, "token deaths body worker"
 --       4 how many items its body has, if no range was taken from it before
 --       5 how many of the items that were to be done do not need that body any more
@@ -16,7 +16,8 @@
 --       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
 --       16 number of timeline values, then: field, value, ...
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
---       for each part that did not run, and for each that failed ('': they still need the old body); results
+--       for each part that did not run, and for each that failed ('': they still need the old body); results. A part that
+--       is to be tried again later is among those that did not run, and has in place of its range "range deaths seconds"
 -- Returns {1, done, failed, total, pending}; {0} if the claim is not held; {-1} if something is not in the range.
 
 local range, claim = ARGV[2], ARGV[3]
@@ -103,8 +104,16 @@ local function store(name, payload, deaths)
 end
 local kept = {} -- bodies that have just been written
 for i = first_failed - 2, first_rest, -2 do -- the last one first, for each goes to the front
-    redis.call('LPUSH', KEYS[8], store(ARGV[i], ARGV[i + 1], ARGV[11]))
-    kept[ARGV[i]] = ARGV[i + 1] ~= ''
+    local name, deaths, seconds = string.match(ARGV[i], '^(%S+) (%d+) (%S+)$')
+    if name then
+        local time = redis.call('TIME')
+        local due = string.format('%.6f', time[1] + time[2] / 1e6 + seconds)
+        redis.call('ZADD', KEYS[13], due, store(name, ARGV[i + 1], deaths))
+    else
+        name = ARGV[i]
+        redis.call('LPUSH', KEYS[8], store(name, ARGV[i + 1], ARGV[11]))
+    end
+    kept[name] = ARGV[i + 1] ~= ''
 end
 for i = first_failed, first_result - 2, 2 do
     redis.call('RPUSH', KEYS[9], store(ARGV[i], ARGV[i + 1], '0'))

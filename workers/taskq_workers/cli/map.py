@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rq.job import Retry
 
+from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.payload import names
@@ -41,6 +42,15 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
               help="How often what has failed is tried again at the end. [default: not at all]")  # fmt: skip
 @click.option("--max-failures", metavar="N|SHARE", help="The map fails once more items have failed: 0, 10, 0.05. "
               "[default: all are tried]")  # fmt: skip
+@click.option("--item-retry", type=click.IntRange(min=1, max=1000), metavar="N",
+              help="How often an item that fails is tried again while the map runs. [default: never]")  # fmt: skip
+@click.option("--backoff", type=click.FloatRange(min=0), nargs=3, metavar="FIRST FACTOR MOST",
+              help="Seconds before the first of these, times by which each pause is longer than the one before, "
+              "seconds at most. [default: 1 2 60]")  # fmt: skip
+@click.option("--max-running", type=click.IntRange(min=1), metavar="N",
+              help="Items that may run at once, over all workers. [default: any number]")  # fmt: skip
+@click.option("--rate", metavar="N/UNIT", help="Items that may begin within any second, minute or hour, over all "
+              "workers: 5/s, 300/m, 1000/h. [default: any number]")  # fmt: skip
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
@@ -51,7 +61,9 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 def map_command(
     ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
     form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
-    retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
+    retries: int | None, max_failures: str | None, item_retry: int | None,
+    backoff: tuple[float, float, float] | None, max_running: int | None, rate: str | None,
+    job_timeout: str | None, result_ttl: str | None,
     job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
     progress: bool | None,
 ) -> None:  # fmt: skip
@@ -85,8 +97,12 @@ def map_command(
     given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
     if max_failures is not None:
         given["max_failures"] = _number(max_failures)
-    if item_timeout is not None:
-        given["item_timeout"] = item_timeout
+    own = {"item_timeout": item_timeout, "max_running": max_running, "rate": rate}
+    given |= {name: value for name, value in own.items() if value is not None}
+    if backoff is not None and item_retry is None:
+        raise click.UsageError("--backoff is of --item-retry, which is not given")
+    if item_retry is not None:
+        given["item_retry"] = ItemRetry(item_retry, *([backoff] if backoff else []))
     if retries is not None:
         given["retry"] = Retry(max=retries)
     if streams and (form is None or detach):

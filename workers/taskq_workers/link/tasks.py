@@ -54,6 +54,9 @@ class ChunkTask:
     server: Limits | None = None  # of the server; None: those of one as it comes
     exact: bool = False  # note each item that begins: something has died of one of them
     stretch: float = 1.0  # of the time after which it may be cut
+    retries: int = 0  # of items that fail
+    tried: int = 0  # how often these items have been tried
+    single: bool = False  # one item of it only
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +50,7 @@ class Exchange:
     empty: bool = False
     news: bool = False
     _takes: planning.Takes = field(default=planning.Takes(), init=False)
+    _claims: Counter[MapRun] = field(default_factory=Counter, init=False)  # that are asked for
     _unknown: bool = field(default=False, init=False)  # the server did not know a script
     _repeated: bool = field(default=False, init=False)
 
@@ -60,6 +62,7 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
+        self._claims.clear()
         self._takes = planning.takes(state) if self.ask else planning.Takes()
         if self.ask and state.polls:
             self.empty = not state.jobs_waiting
@@ -70,6 +73,7 @@ class Exchange:
                 *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
                 *self._queue_claims(pipe),
+                *self._queue_room(pipe),
                 *self._queue_take(pipe),
             ]
             if not handlers:
@@ -130,18 +134,25 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(claim, outcome, note, pipe)
-                handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
+                pause = run.pause_after(claim) if outcome.again else 0.0
+                run.store.commit(claim, outcome, note, pipe, pause=pause)
+                committed = partial(self._committed, run, ended, pause)
+                handlers.append((run, committed, partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
                     handlers.append((None, _nothing, None))
         return handlers
 
-    def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
+    def _committed(self, run: MapRun, ended: Any, pause: float, reply: Any) -> None:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete, run.pending = totals.complete, totals.pending
+            run.complete = totals.complete
+            if not run.single or run.resumes is None:  # else its rate has said when more may be claimed
+                run.pending = totals.pending
+            if ended[1].again:
+                due = time.monotonic() + pause
+                run.resumes = due if run.resumes is None else min(run.resumes, due)
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
@@ -209,6 +220,7 @@ class Exchange:
         handlers: list[Handler] = []
         for run, count in planning.claims(self.state, beside_jobs=bool(self._takes.room)):
             if count > 0:
+                self._claims[run] = count
                 run.store.claim(self.state.name, count, pipe)
                 run.looked = time.monotonic()
                 handlers.append((run, partial(self._claimed, run), None))
@@ -222,9 +234,19 @@ class Exchange:
                 run.pending += len(back)
         return handlers
 
+    def _queue_room(self, pipe: Any) -> list[Handler]:
+        """Tell others that more of a map may run, where that was as much as may and we leave some of it."""
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            if run.info.caps.max_running and len(run.ended) + len(run.wounded) > self._claims[run]:
+                guests.say_work(pipe, run)
+                handlers.append((None, _nothing, None))
+        return handlers
+
     def _claimed(self, run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply, self.state.name)
-        run.pending = answer.pending
+        run.pending, run.single = answer.pending, answer.single
+        run.resumes = None if answer.wait is None else time.monotonic() + answer.wait
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
         if run.refused:  # meanwhile

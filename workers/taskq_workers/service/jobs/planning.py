@@ -50,7 +50,7 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
     if not (now or soon) and _one_is_free_soon(state):
         # What is not known to be short is to have the next process: with it in hand, nothing is queued before it.
         first = itertools.islice(offers.upcoming(state, offers.known(state)), 1)
-        now = [offer for offer in first if not _is_fast(state, offer)]
+        now = [offer for offer in first if offer.ahead and not _is_fast(state, offer)]
     wanted = Counter(offer.source for offer in (*now, *soon))
     useful = wanted + Counter(offer.source for offer in later)
     counts = []
@@ -91,7 +91,7 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
 
 
 def _is_fast(state: State, offer: Offer) -> bool:
-    return 0 < offer.seconds < FAST * state.lanes.stretch
+    return offer.ahead and 0 < offer.seconds < FAST * state.lanes.stretch
 
 
 def _one_is_free_soon(state: State) -> bool:
