@@ -25,7 +25,7 @@ from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
 from taskq.redis import checked, holdings, keys
-from taskq.redis.lua import Scripts
+from taskq.redis.lua import Operation, Scripts
 from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
 
@@ -302,7 +302,8 @@ class MapStore(MapReader):
         k = self.known
         told = ["=" if one is None else one or "" for one in (max_running, rate)]
         notes = (keys.note(word, k.id) for word in (keys.LOOK, keys.WORK))
-        return bool(self.scripts.limit([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes]))
+        operation = Operation(self.connection, "limit")  # which no worker needs
+        return bool(operation([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes]))
 
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""

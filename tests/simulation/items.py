@@ -26,6 +26,7 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     if not process.alive:
         raise Killed
     number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
+    here.begins(push)
     tries = here.ledger.tries(push, index)
     what = order.items.get(index, "")
     here.loop.sleep(order.seconds * here.rng.uniform(0.2, 1.8))

@@ -127,7 +127,8 @@ class FakePool:
 
         outcome = run_chunk(
             function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
-            adapt=task.adapt, watch=SimpleNamespace(begins=begins),
+            adapt=task.adapt, watch=SimpleNamespace(begins=begins), retries=task.retries, tried=task.tried,
+            single=task.single,
         )  # fmt: skip
         if not isinstance(outcome, ChunkOutcome):
             return outcome

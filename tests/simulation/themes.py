@@ -25,6 +25,8 @@ def draw(seed: int) -> Plan:
     theme = rng.choices(list(_THEMES), list(_THEMES.values()))[0]
     if seed % _EACH == _EACH - 1:
         theme = _fed  # which has its seeds to itself: the others' worlds are what they were
+    if seed % _EACH == _OTHER:
+        theme = _capped  # likewise
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -227,7 +229,32 @@ def _fed(rng: random.Random) -> Drawn:
     return [one], deeds, {"loss": rng.choice([0.0, 0.0, 1.0])}
 
 
+def _capped(rng: random.Random) -> Drawn:
+    """Little of a map may run, or its items are tried again; those who work on it die, or are not heard."""
+    special = {rng.randrange(10): rng.choice(["fails", "fails once", "fails once", "deadly once", "poison"])
+               for _ in range(rng.choice([0, 2, 4]))}  # fmt: skip
+    one = Order(
+        0, 0.1, "m0", rng.randint(5, 10), rng.choice([None, 1, 3]), rng.choice([0.01, 0.05, 0.1]), special,
+        tries=rng.choice([0, 0, 1]), errors="return", orphan=rng.choice(["", "", "finish"]),
+        max_running=rng.choice([0, 1, 2]), rate=rng.choice(["", "", "3/s", "5/s"]),
+        item_tries=rng.choice([0, 1, 2]),
+    )  # fmt: skip
+    deeds = []
+    for _ in range(rng.randint(1, 4)):
+        at = round(rng.uniform(0.1, 0.3 + one.count * (0.2 if one.rate else one.seconds)), 3)
+        kind = rng.choice(["said", "said", "kill service", "kill service", "kill process", "kill host", "full"])
+        if kind == "said":
+            operation = rng.choice(["claim", "claim", "commit", "commit", "release", "look"])
+            fate = rng.choice(["reply lost", "request lost", "late", "twice", "last words"])
+            seconds = rng.choice([0.02, 0.1, 0.3])
+            deeds.append(Deed(at, "network", rng.randrange(1000), seconds, (fate, operation)))
+        else:
+            deeds.append(Deed(at, kind, rng.randrange(1000), rng.choice([0.02, 0.3])))
+    return [one], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0]), "lease": 3.0, "exact": True}
+
+
 _EACH = 12  # of the seeds one is of an open map
+_OTHER = 10  # and one of a map with caps, or retries of its items
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 6, _few: 4,

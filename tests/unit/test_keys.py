@@ -50,7 +50,7 @@ def test_the_keys_of_a_map() -> None:
     assert MapKeys("x").all == (
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
-        "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
+        "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths", "taskq:{x}:later",
     )  # fmt: skip
 
 
@@ -79,5 +79,5 @@ def test_every_key_is_in_the_schema() -> None:
         keys.OPEN + "{queue}",
         keys.RECEIPT + "{thread}",
     )
-    made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
+    made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -15,7 +15,7 @@ def a_run(name: str, weight: float, *, in_hand: int) -> Any:
     return SimpleNamespace(
         store=SimpleNamespace(keys=SimpleNamespace(id=name, incarnation="1")), queue=SimpleNamespace(name="low"),
         ready=[None] * in_hand, pending=99, looked=0.0, seconds=0.1, weight=weight,
-        complete=False, closed="", refused=False, function=SimpleNamespace(ready=True),
+        complete=False, closed="", refused=False, resumes=None, capped=False, function=SimpleNamespace(ready=True),
     )  # fmt: skip
 
 

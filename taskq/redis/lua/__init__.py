@@ -92,7 +92,6 @@ class Scripts:
         self.seal = Operation(connection, "seal")
         self.pick = Operation(connection, "pick")
         self.pause = Operation(connection, "pause")
-        self.limit = Operation(connection, "limit")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""
