@@ -14,7 +14,12 @@ from tests.waiting import HANGS
 pytestmark = pytest.mark.acceptance
 
 MAPS = (Path(__file__).parents[2] / "docs/maps.md").read_text(encoding="utf-8")
-SAYS = {"open": f"{sum(n * n for n in range(5000))}\n", "imap": "1024\n"}
+SAYS = {
+    "open": f"{sum(n * n for n in range(5000))}\n",
+    "imap": "1024\n",
+    "item_retry": "[0, 1, 2, 3, 4, 5]\n",
+    "caps": "[0, 2, 4, 6, 8, 10, 12, 14]\n",
+}
 
 
 @pytest.mark.parametrize("name", SAYS)

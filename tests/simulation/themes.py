@@ -231,18 +231,20 @@ def _fed(rng: random.Random) -> Drawn:
 
 def _capped(rng: random.Random) -> Drawn:
     """Little of a map may run, or its items are tried again; those who work on it die, or are not heard."""
-    special = {rng.randrange(10): rng.choice(["fails", "fails once", "fails once", "deadly once", "poison"])
-               for _ in range(rng.choice([0, 2, 4]))}  # fmt: skip
+    special = {rng.randrange(10): rng.choice(["fails", "fails", "fails once", "fails once", "deadly once"])
+               for _ in range(rng.choice([0, 3, 5]))}  # fmt: skip
     one = Order(
         0, 0.1, "m0", rng.randint(5, 10), rng.choice([None, 1, 3]), rng.choice([0.01, 0.05, 0.1]), special,
         tries=rng.choice([0, 0, 1]), errors="return", orphan=rng.choice(["", "", "finish"]),
         max_running=rng.choice([0, 1, 2]), rate=rng.choice(["", "", "3/s", "5/s"]),
-        item_tries=rng.choice([0, 1, 2]),
+        item_tries=rng.choice([0, 1, 2, 2]),
     )  # fmt: skip
     deeds = []
     for _ in range(rng.randint(1, 4)):
         at = round(rng.uniform(0.1, 0.3 + one.count * (0.2 if one.rate else one.seconds)), 3)
-        kind = rng.choice(["said", "said", "kill service", "kill service", "kill process", "kill host", "full"])
+        kind = rng.choice(
+            ["said", "said", "kill service", "kill service", "kill process", "kill host", "full", "full"]
+        )
         if kind == "said":
             operation = rng.choice(["claim", "claim", "commit", "commit", "release", "look"])
             fate = rng.choice(["reply lost", "request lost", "late", "twice", "last words"])

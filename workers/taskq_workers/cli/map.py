@@ -102,7 +102,7 @@ def map_command(
     if backoff is not None and item_retry is None:
         raise click.UsageError("--backoff is of --item-retry, which is not given")
     if item_retry is not None:
-        given["item_retry"] = ItemRetry(item_retry, *([backoff] if backoff else []))
+        given["item_retry"] = ItemRetry(item_retry, backoff) if backoff else ItemRetry(item_retry)
     if retries is not None:
         given["retry"] = Retry(max=retries)
     if streams and (form is None or detach):

@@ -44,7 +44,9 @@ def pending(run: MapRun, now: float) -> int:
         return 0
     if run.resumes is not None and not run.pending:
         return int(now >= run.resumes)
-    return run.pending or int(now - run.looked >= LOOK_AGAIN)
+    # What is committed, or goes back, with the next exchange makes room for as many.
+    freed = len(run.ended) + len(run.wounded) if run.info.caps.max_running else 0
+    return run.pending or freed or int(now - run.looked >= LOOK_AGAIN)
 
 
 def rests(run: MapRun) -> bool:
