@@ -43,7 +43,7 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
     runs = {offers.source_of(run): run for run in state.maps}
     picks = offers.upcoming(state, offers.known(state))
     free = max(0, len(state.lanes.idle) - len(state.errands))
-    now = list(itertools.islice(picks, free))
+    now = _begun_at_once(state, list(itertools.islice(picks, free)))
     if beside_jobs:  # what comes may be before it; then the process is free no more
         now = [offer for offer in now if _is_fast(state, offer)]
     soon, later = _ahead(state, len(now), picks)
@@ -63,6 +63,15 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
         elif superfluous > 0:
             counts.append((run, -superfluous))
     return counts
+
+
+def _begun_at_once(state: State, now: list[Offer]) -> list[Offer]:
+    """Without what is counted from its claim on, where the process that it would get has only just been started."""
+    if all(offer.ahead for offer in now):
+        return now
+    ready = sum(not lane.stillborn for lane in state.lanes.idle)
+    capped = itertools.islice((offer for offer in now if not offer.ahead), ready)
+    return [*(offer for offer in now if offer.ahead), *capped]
 
 
 def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer], list[Offer]]:
