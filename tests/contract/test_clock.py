@@ -14,6 +14,7 @@ from taskq.maps.store import MapStore
 from taskq.redis import clock, keys, services
 from taskq.redis.services import ServiceInfo
 from taskq_workers.manager import health
+from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.upkeep.sweep import Sweep
 from taskq_workers.settings import HOST
 from tests import jobs
@@ -56,6 +57,7 @@ def test_a_map_that_was_just_pushed_is_left_alone(
     real_queue.connection.delete(job.key)
     state: Any = SimpleNamespace(
         connection=real_queue.connection,
+        fleet=Fleet(),
         store=lambda map_id, incarnation: MapStore(map_id, real_queue.connection, incarnation=incarnation),
     )
     for _ in range(2):

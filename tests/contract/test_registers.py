@@ -232,7 +232,7 @@ def test_keys_of_another_type(true_service: Queue, kind: str) -> None:
 
 SHARED = [
     keys.SERVICES, keys.ACTIVITY, keys.LEASES, keys.METRICS, keys.REFUSED, keys.TIMELINE, keys.MAPS, "rq:queues",
-    "rq:workers", "rq:queue:default",
+    keys.SCHEMA, keys.FLEET, keys.BUSY, keys.HOST + HOST, "rq:workers", "rq:queue:default",
     *(f"rq:{name}:default" for name in ("wip", "finished", "failed", "deferred", "scheduled", "canceled")),
 ]  # fmt: skip
 

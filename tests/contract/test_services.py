@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -13,7 +14,10 @@ from taskq.maps.chunk import CHUNKS_PER_CORE
 from taskq.redis import keys, services
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
+from taskq_workers.manager import health
+from taskq_workers.settings import HOST
 from tests import jobs
+from tests.waiting import HANGS, wait_until
 
 
 def info(name: str, **fields: Any) -> ServiceInfo:
@@ -102,8 +106,8 @@ def test_who_was_given_up_for_dead_hears_of_it(any_queue: Queue) -> None:
 def test_remove(any_queue: Queue) -> None:
     renew(any_queue, info("a"))
     with any_queue.connection.pipeline() as pipe:
-        services.remove(pipe, "a")
-        services.remove(pipe, "never there")
+        services.remove(pipe, "a", "here")
+        services.remove(pipe, "never there", "here")
         pipe.execute()
     assert any_queue.connection.keys("*") == []
 
@@ -160,3 +164,75 @@ def test_a_lease_that_ends_later_than_it_can_is_cut(any_queue: Queue) -> None:
     after = dict(connection.zrange(keys.LEASES, 0, -1, withscores=True))
     assert before[b"dead"] - after.pop(b"dead") == pytest.approx(3580, abs=5)
     assert after == {name: ends for name, ends in before.items() if name != b"dead"}
+
+
+def test_a_count_of_many_serves_all_who_ask_within_a_moment(any_queue: Queue) -> None:
+    scripts, connection = Scripts(any_queue.connection), any_queue.connection
+    for number in range(services.FEW):
+        renew(any_queue, info(f"a{number}", queues=("default", 'x", "default')))
+    assert services.count(scripts) == (services.FEW, 2 * services.FEW)
+    assert services.cores(connection, "other") == 0, "how few there are, it is known at once who comes"
+    for number in range(200):
+        renew(any_queue, info(f"b{number}", queues=("other",), processes=10**6))
+    assert services.cores(connection, "other") == 200 * 10_000, "as many as a service can have"
+    renew(any_queue, info("late"))
+    assert services.count(scripts)[0] == services.FEW + 200, "it is not counted again"
+    connection.hset(keys.FLEET, "until", "9e99")  # by whose clock?
+    assert services.count(scripts)[0] == services.FEW + 201
+    assert services.cores(connection, "default") == 2 * services.FEW + 2
+
+
+def test_of_many_dead_each_looks_at_some(any_queue: Queue) -> None:
+    seen: set[str] = set()
+    with any_queue.connection.pipeline() as pipe:
+        pipe.zadd(keys.LEASES, {f"dead{number}": 1.0 + number for number in range(300)})
+        pipe.execute()
+
+    def look() -> bool:
+        some = lost(any_queue)
+        assert len(some) == len({*some}) <= services._LOST
+        seen.update(some)
+        return len(seen) == 300
+
+    wait_until(look)
+
+
+def test_the_services_of_a_host_are_found_without_the_others(any_queue: Queue) -> None:
+    for number in range(3):
+        renew(any_queue, info(f"other{number}", host="there"))
+    assert services.of_host(any_queue.connection, "here") == []
+    renew(any_queue, info("b"))
+    renew(any_queue, info("a"), lease=-1)
+    assert [one.name for one in services.of_host(any_queue.connection, "here")] == ["a", "b"]
+    with any_queue.connection.pipeline() as pipe:
+        services.remove(pipe, "a", "here")
+        pipe.execute()
+    assert [one.name for one in services.of_host(any_queue.connection, "here")] == ["b"]
+    any_queue.connection.delete(keys.HOST + "here")  # as a version that keeps no such list
+    assert [one.name for one in services.of_host(any_queue.connection, "here")] == ["b"]
+
+
+def test_a_probe_does_not_read_what_other_hosts_say(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew(any_queue, info("a", host=HOST, pid=os.getpid()))
+    renew(any_queue, info("b", host="there"))
+
+    def read_all(_connection: Any) -> Any:
+        raise AssertionError("a thousand hosts with a probe each would read a thousand times a thousand")
+
+    monkeypatch.setattr(services, "registered", read_all)
+    monkeypatch.setattr(services, "live", read_all)
+    for _ in range(2):  # the first notes which schemas are in use
+        assert health.look(any_queue.connection, 1).healthy
+
+
+def test_that_somebody_is_idle_is_said_once_in_a_moment(real_queue: Queue) -> None:
+    connection = real_queue.connection
+    scripts, heard = Scripts(connection), connection.pubsub(ignore_subscribe_messages=True)
+    heard.subscribe("all")
+    heard.get_message(timeout=HANGS)
+    assert [scripts.idle([keys.CALLED], ["all", f"note {n}", 60_000]) for n in range(3)] == [1, 0, 0]
+    message = heard.get_message(timeout=HANGS)
+    assert message is not None
+    assert message["data"] == b"note 0"
+    assert connection.pttl(keys.CALLED) > 0, "it goes by itself"
+    heard.close()

@@ -13,6 +13,7 @@ from taskq import MapJob, Queue
 from taskq.maps.controlled import CANCELED_TTL
 from taskq.maps.store import MapStore
 from taskq.redis import keys
+from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.upkeep.sweep import Sweep
 from tests import jobs
 
@@ -21,6 +22,7 @@ def sweep(queue: Queue) -> None:
     """As a service does, but at once."""
     state: Any = SimpleNamespace(
         connection=queue.connection,
+        fleet=Fleet(),
         store=lambda map_id, incarnation: MapStore(map_id, queue.connection, incarnation=incarnation),
     )
     Sweep().look(state)
@@ -89,6 +91,7 @@ def test_all_maps_are_looked_at_in_time(any_queue: Queue) -> None:
     one = Sweep()
     state: Any = SimpleNamespace(
         connection=any_queue.connection,
+        fleet=Fleet(),
         store=lambda map_id, incarnation: MapStore(map_id, any_queue.connection, incarnation=incarnation),
     )
     for _ in range(50):

@@ -14,9 +14,9 @@ from taskq.redis import holdings, keys
 from taskq.redis.keys import MapField
 from taskq.testing import running_worker
 from taskq_workers.service import dispatcher
-from taskq_workers.service.core import execution
+from taskq_workers.service.core import execution, fleet
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, planning
+from taskq_workers.service.jobs import planning
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep import recovery
 from tests import jobs
@@ -136,7 +136,7 @@ def test_a_stopping_guest_leaves_everything_behind(fake_queue: Queue, tmp_path: 
 
 
 def test_many_open_maps_are_seen_by_and_by(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "MOST", 3)
+    monkeypatch.setattr(fleet, "_MAPS", (3, 3))
     maps = [fake_queue.map(jobs.square, range(3), chunksize=1) for _ in range(10)]
     fake_queue.connection.delete(fake_queue.key)
     for job in maps:

@@ -27,6 +27,10 @@ class Order:
         max_running: Of its items; 0: any number.
         rate: At which they may begin; "": any.
         item_tries: How often an item that fails is tried again.
+        memo: Of a map with a memo: whether it keeps or forgets what is there of another push; "": it has none.
+        results: "keep" or "discard".
+        first: So many results are enough; 0: all.
+        initializer: What that does: "loads", "deadly once"; "": there is none.
     """
 
     number: int
@@ -47,6 +51,14 @@ class Order:
     max_running: int = 0
     rate: str = ""
     item_tries: int = 0
+    memo: str = ""
+    results: str = "keep"
+    first: int = 0
+    initializer: str = ""
+
+    @property
+    def discards(self) -> bool:
+        return self.results == "discard"
 
     @property
     def seconds_in_all(self) -> float:
@@ -58,7 +70,10 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
-            f"{', of an open map' if self.orphan else ''}"
+            f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
+            f"{f', {self.memo} the memo' if self.memo else ''}"
+            f"{f', of which {self.first} are enough' if self.first else ''}"
+            f"{f', whose initializer {self.initializer}' if self.initializer else ''}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
             f"{f', {self.max_running} at once' if self.max_running else ''}{f', {self.rate}' if self.rate else ''}"

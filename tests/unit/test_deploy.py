@@ -60,7 +60,7 @@ def queries() -> Iterator[tuple[str, str]]:
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
     for trigger in read("kubernetes/scaledobject.yaml")["spec"]["triggers"]:
-        yield "ScaledObject", trigger["metadata"]["query"]
+        yield "ScaledObject", trigger["metadata"]["query"].removesuffix(" or vector(0)")
 
 
 @pytest.mark.parametrize(("where", "query"), list(queries()))
@@ -127,16 +127,25 @@ def test_what_prometheus_itself_says() -> None:
     assert "rules found" in told.stdout
 
 
+def all_of(name: str) -> dict[str, Any]:
+    """The objects of a file in deploy/kubernetes, by kind."""
+    text = (DEPLOY / "kubernetes" / name).read_text(encoding="utf-8")
+    return {one["kind"]: one for one in yaml.safe_load_all(text)}
+
+
 def test_the_deployment_and_its_scaling() -> None:
     deployment, scaled = read("kubernetes/worker.yaml"), read("kubernetes/scaledobject.yaml")
     assert (scaled["apiVersion"], scaled["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
     spec = scaled["spec"]
     assert spec["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert 0 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
-    [trigger] = spec["triggers"]
-    assert trigger["type"] == "prometheus"
-    assert {"serverAddress", "query", "threshold"} <= set(trigger["metadata"])
-    assert all(isinstance(value, str) for value in trigger["metadata"].values())  # KEDA takes nothing else
+    assert spec["minReplicaCount"] == 0 < spec["maxReplicaCount"]
+    assert "replicas" not in deployment["spec"], "each `kubectl apply` would undo what KEDA has done"
+    by_work, by_what_runs = spec["triggers"]
+    for trigger in (by_work, by_what_runs):
+        assert trigger["type"] == "prometheus"
+        assert {"serverAddress", "query", "threshold"} <= set(trigger["metadata"])
+        assert all(isinstance(value, str) for value in trigger["metadata"].values())  # KEDA takes nothing else
+        assert trigger["metadata"]["query"].endswith(" or vector(0)"), "where nothing is to do, there is no number"
 
     template = deployment["spec"]["template"]
     assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
@@ -144,22 +153,50 @@ def test_the_deployment_and_its_scaling() -> None:
     known = {str(option.envvar) for option in cli.commands["worker"].params} | {"TASKQ_URL", signing.FILE}
     assert {variable["name"] for variable in container["env"]} <= known
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
-    assert template["metadata"]["annotations"]["prometheus.io/port"] == values["TASKQ_METRICS_PORT"]
-    assert container["ports"][0]["containerPort"] == int(values["TASKQ_METRICS_PORT"] or 0)
     assert template["spec"]["terminationGracePeriodSeconds"] > int(values["TASKQ_GRACE"] or 0)
     assert container["readinessProbe"]["exec"]["command"] == ["taskq", "health"]
     assert container["args"][0] in cli.commands
+    # Never fewer workers than it takes for what runs; and that by itself never asks for more.
+    assert by_what_runs["metadata"]["threshold"] == values["TASKQ_PROCESSES"]
+    assert container["resources"]["limits"]["cpu"] == values["TASKQ_PROCESSES"]
+    assert 'state="busy"' in by_what_runs["metadata"]["query"]
+    prometheus_port = "prometheus.io/port"
+    assert prometheus_port not in template["metadata"].get("annotations", {}), "each would show what all do"
 
 
-def test_the_deployment_is_confined() -> None:
-    spec = read("kubernetes/worker.yaml")["spec"]["template"]["spec"]
+def test_the_page_tells_of_work_while_there_is_no_worker() -> None:
+    objects, policies = all_of("dashboard.yaml"), (DEPLOY / "kubernetes" / "networkpolicy.yaml").read_text()
+    [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"][0] in cli.commands
+    known = {str(option.envvar) for option in cli.commands["dashboard"].params} | {"TASKQ_URL", signing.FILE}
+    assert {variable["name"] for variable in container["env"]} <= known
+    [port] = objects["Service"]["spec"]["ports"]
+    assert port["targetPort"] == container["ports"][0]["name"]
+    labels_of_pods = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert objects["Service"]["spec"]["selector"] == labels_of_pods
+    of_worker, of_page = yaml.safe_load_all(policies)
+    assert of_worker["spec"]["ingress"] == [], "nobody has to reach a worker"
+    assert of_page["spec"]["podSelector"]["matchLabels"] == labels_of_pods
+    for policy in (of_worker, of_page):
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_of_workers_some_are_taken_at_a_time() -> None:
+    worker, budget = read("kubernetes/worker.yaml"), read("kubernetes/poddisruptionbudget.yaml")
+    assert budget["spec"]["selector"]["matchLabels"] == worker["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("name", ["worker.yaml", "dashboard.yaml"])
+def test_the_pods_are_confined(name: str) -> None:
+    spec = all_of(name)["Deployment"]["spec"]["template"]["spec"]
     [container] = spec["containers"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert f"--uid {spec['securityContext']['runAsUser']} " in (source.ROOT / "Dockerfile").read_text()
     assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        "allowPrivilegeEscalation": False, "privileged": False, "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
     }  # fmt: skip
     assert {"cpu", "memory", "ephemeral-storage"} == set(container["resources"]["limits"])
     # What it must write to, and its secrets: Redis's URL, which holds the password, and the key.
@@ -167,11 +204,55 @@ def test_the_deployment_is_confined() -> None:
     assert {"/tmp", "/home/taskq"} < set(mounted)  # noqa: S108
     values = {variable["name"]: variable for variable in container["env"]}
     assert "valueFrom" in values["TASKQ_URL"]
-    assert "TASKQ_SECRET_KEY" not in values
-    folder, _, name = values[signing.FILE]["value"].rpartition("/")
+    assert not {"TASKQ_SECRET_KEY", "TASKQ_DASHBOARD_TOKEN", "TASKQ_DASHBOARD_NO_AUTH"} & set(values)
+    folder, _, file = values[signing.FILE]["value"].rpartition("/")
     assert mounted[folder]["readOnly"] is True
     [volume] = [one for one in spec["volumes"] if one["name"] == mounted[folder]["name"]]
-    assert [item["path"] for item in volume["secret"]["items"]] == [name]
+    assert file in [item["path"] for item in volume["secret"]["items"]]
+
+
+def test_the_chart_as_helm_and_the_schemas_have_it() -> None:
+    """Also that deploy/kubernetes is what the chart renders."""
+    python = source.ROOT / ".venv-kubernetes" / "bin" / "python"
+    if not (python.parent / "helm").exists():
+        pytest.skip("there is no helm: the chart, and schemas of what it renders. make kubernetes fetches it")
+    command = [python, source.ROOT / "scripts" / "kubernetes.py"]
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout.count("objects") >= 4
+
+
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_the_units_are_confined(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+    settings = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    assert settings["KillMode"] == "mixed", "SIGTERM is for the manager, which has its services drain"
+    assert settings["NoNewPrivileges"] == settings["ProtectSystem"].replace("strict", "yes") == "yes"
+    assert settings["CapabilityBoundingSet"] == ""
+    assert not re.search(r"(SECRET_KEY|TOKEN|AUTH)=", text), "secrets are credentials, in no environment"
+    command = settings["ExecStart"].split()
+    assert command[1] in cli.commands
+    if command[1] == "worker":
+        grace = int(re.findall(r"TASKQ_GRACE=(\d+)", text)[0])
+        assert int(settings["TimeoutStopSec"]) > grace
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_what_systemd_says_of_the_units(unit: Path, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("there is no systemd-analyze: the units in deploy/systemd by systemd itself")
+    here = tmp_path / unit.name
+    here.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE))
+    verified = subprocess.run([analyze, "verify", here], check=False, capture_output=True, text=True)
+    assert [line for line in verified.stderr.splitlines() if unit.name in line] == []
+    command = [analyze, "security", "--offline=yes", "--threshold=20", "--no-pager", here]
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout
+    assert "OK" in told.stdout
 
 
 COMPOSE = yaml.safe_load((source.ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import pytest
 
 from taskq.maps import caps
 from taskq.maps.claim import Claim
+from taskq.maps.terms import NONE
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun, PlainJob
@@ -49,7 +50,7 @@ def claim(number: int) -> Claim:
 def short_chunks(pending: int, name: str = "a") -> MapRun:
     queue, store = SimpleNamespace(name="default"), Mock(**{"function.return_value": b"f"})
     store.keys = MapKeys(name, "1")
-    info = Mock(weight=1.0, caps=caps.NONE)
+    info = Mock(weight=1.0, terms=NONE, caps=caps.NONE)
     return MapRun(Mock(), cast("Any", queue), Mock(), {}, store=store, info=info, seconds=0.01, pending=pending)
 
 

@@ -28,6 +28,7 @@ class World:
         monkeypatch.setattr(clock, "SERVER", Clock())
         monkeypatch.setattr(services, "renew", lambda *_: Renewal(alive=True, now=self.server))
         monkeypatch.setattr(services, "lost", lambda *_: ["dead"])
+        monkeypatch.setattr(services, "count", lambda *_: (2, 2))
         monkeypatch.setattr(services, "depose", lambda *_: True)
         monkeypatch.setattr(membership.recovery, "concerns", lambda *_: True)
         monkeypatch.setattr(membership.recovery, "recover", lambda *_: self.recovered.append(self.monotonic))
@@ -39,7 +40,7 @@ class World:
         state: Any = SimpleNamespace(
             settings=SimpleNamespace(lease=LEASE, rq=options, queues=("default",), build=""),
             scripts=None, connection=None, lanes=SimpleNamespace(pids=(), size=1, trouble=""), unsure=False,
-            trouble="",
+            trouble="", note_fleet=lambda _fleet: None,
             worker=SimpleNamespace(name="me", pid=1, dequeue_timeout=405), taken={},
         )  # fmt: skip
         self.membership = Membership(state)
@@ -93,7 +94,6 @@ def test_who_was_not_away_takes_over_at_once(world: World) -> None:
 def test_many_dead_are_taken_over_from_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """First those that are registered; what else stands among the leases may be thousands of names."""
     left = [*(f"odd-{n}" for n in range(20)), "b", "a"]
-    known = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
     turns: list[list[str]] = []
 
     def recover(_connection: Any, name: str) -> None:
@@ -101,7 +101,7 @@ def test_many_dead_are_taken_over_from_a_few_at_a_time(world: World, monkeypatch
         turns[-1].append(name)
         world.monotonic += 0.2
 
-    monkeypatch.setattr(services, "registered", lambda _connection: ([], known))
+    monkeypatch.setattr(services, "known_of", lambda _connection, names: {"a", "b"} & {*names})
     monkeypatch.setattr(services, "lost", lambda *_: turns.append([]) or [*left])  # type: ignore[func-returns-value]
     monkeypatch.setattr(membership.recovery, "recover", recover)
     world.pass_by(200)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.jobs.search import Search
 
 
@@ -19,8 +20,8 @@ def state(**changes: Any) -> Any:
     if trouble := changes.pop("trouble", ""):
         lanes.trouble = trouble
     fields = {"lanes": lanes, "polls": False, "open": {"m": SimpleNamespace(pending=1, resumes=None)},
-              "stopping": False, "suspended": False, "alone": None, "held": [], "maps": [],
-              "drain": None}  # fmt: skip
+              "stopping": False, "suspended": False, "alone": None, "held": [], "maps": [], "drain": None,
+              "fleet": Fleet()}  # fmt: skip
     return SimpleNamespace(**fields | ({"alone": alone} if changes.pop("secluded", False) else {}) | changes)
 
 

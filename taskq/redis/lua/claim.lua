@@ -11,11 +11,11 @@
 -- Returns {state, ranges that may still be claimed now, if none: seconds until one may ('': not known), 1 if each claim
 -- is for one item, since there is a rate; range, token, deaths, range of the body, body, ...}; the body is '' if it is
 -- not there, and then its range stays where it was. The state is '' if this incarnation is gone; nothing is claimed
--- unless it is 'open', and the map is not paused.
+-- unless it is 'open', and the map is not paused, nor has all the results that it wants.
 
 --include room
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'paused', 'max_running', 'rate', 'retries')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'paused', 'max_running', 'rate', 'retries', 'enough')
 if map[1] ~= ARGV[1] then
     return {'', 0, '', 0}
 end
@@ -23,7 +23,7 @@ local reply = {map[2], 0, '', map[5] and 1 or 0}
 if map[2] ~= 'open' then
     return reply
 end
-if map[3] then
+if map[3] or map[7] then
     return reply
 end
 local most, now, caps, keys = tonumber(ARGV[3]), nil, nil, nil

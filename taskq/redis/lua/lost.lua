@@ -4,10 +4,11 @@
 -- is among the lost later, with what it held.
 --
 -- KEYS  1 taskq:leases   2 taskq:services
--- ARGV  1 seconds of such a lease
+-- ARGV  1 seconds of such a lease   2 how many to name at most
 -- A lease that ends later than it can is cut to its length: the server's clock was set back since.
 --
--- Returns their names.
+-- Returns their names; of more than are to be named, others each time: as many may be dead as are alive, and each of
+-- these would hear of all of those.
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
@@ -23,4 +24,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.6f'
         redis.call('ZADD', KEYS[1], string.format('%.6f', ends), name)
     end
 end
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now))
+local ended, most = string.format('%.6f', now), tonumber(ARGV[2])
+local many = redis.call('ZCOUNT', KEYS[1], '-inf', ended)
+local first = many > most and time[2] % (many - most + 1) or 0
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ended, 'LIMIT', first, most)

@@ -35,7 +35,7 @@ end
 local services = read('HGETALL', KEYS[2])
 for i = 1, #services, 2 do
     if alive[services[i]] and string.find(services[i + 1], '^{"name": ') then -- else no service has said it
-        count(tonumber(string.match(services[i + 1], '"schema": (%d+)')) or 1)
+        count(math.min(tonumber(string.match(services[i + 1], '"schema": (%d+)')) or 1, 1e9))
     end
 end
 

@@ -19,6 +19,7 @@ from taskq_workers.cli.demo import demo
 from taskq_workers.cli.health import health
 from taskq_workers.cli.jobs import jobs
 from taskq_workers.cli.map import attach, map_command
+from taskq_workers.cli.memo import memo_group
 from taskq_workers.cli.report import report
 from taskq_workers.cli.results import results
 from taskq_workers.cli.server import server
@@ -76,7 +77,7 @@ def cli() -> None:
 
 for command in (
     worker, worker_pool, server, demo, shell, map_command, attach, status, top, jobs, show_command, results,
-    cancel, retry, pause, resume, limit, health, dashboard, report, completion,
+    cancel, retry, pause, resume, limit, memo_group, health, dashboard, report, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from taskq.redis import checked, clock, keys, services
+from taskq.redis import admission, checked, clock, keys, services
 from taskq_workers.service import version
 from taskq_workers.settings import HOST
 
@@ -33,7 +33,7 @@ def look(connection: Any, wanted: int) -> Health:
     Raises:
         redis.exceptions.RedisError: If Redis can't be asked.
     """
-    ours = [info for info in services.registered(connection)[1] if info.host == HOST]
+    ours = services.of_host(connection, HOST)
     with connection.pipeline(transaction=False) as pipe:
         pipe.time()
         for info in ours:
@@ -55,6 +55,6 @@ def look(connection: Any, wanted: int) -> Health:
         problems.append(f"{well} of {wanted} services of the host {HOST} are well")
     else:
         problems = []
-    others = version.others(services.live(connection))
+    others = version.others(admission.strangers(connection))
     open_maps = [] if well else version.open_maps(connection)  # else workers of ours have been admitted
     return Health(well, [*problems, *others, *open_maps])

@@ -24,29 +24,26 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
-from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
 from taskq_workers.service.departure import Departure
 from taskq_workers.service.exchange import Exchange, resolve_doubt
 from taskq_workers.service.jobs import (
     casualties,
-    closing,
     commands,
     deadlines,
     ending,
     feeding,
     guests,
     intake,
-    map_ending,
     offers,
     outcomes,
     quarantine,
     recall,
-    refusing,
     short_path,
     surrender,
 )
+from taskq_workers.service.jobs.ends import Ends
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.gathering import Gathering
 from taskq_workers.service.jobs.rounds import Rounds
@@ -61,8 +58,11 @@ from taskq_workers.service.upkeep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
+_FILES = 0.02  # seconds between looks whether another service has read a large object for this host
 TICK = 1.0  # seconds between looks at what no event tells of
-COMPARE = 30.0  # seconds between two looks at whether Redis holds what we don't know of, if nothing told so
+COMPARE = 30.0
+"""Seconds between two looks at whether Redis holds what we don't know of, if nothing told so. Of many services
+each looks the less often: the server goes through the claims of all for it."""
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 
 
@@ -103,7 +103,8 @@ class Dispatcher:
         self._rounds = Rounds(state)
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
-        self._ticked = -math.inf
+        self._ends = Ends(state)
+        self._ticked = self._looked = -math.inf
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
 
@@ -190,6 +191,8 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if feeding.waits_for_files(state):
+            until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
             until = [0.0]  # what was taken was none to run, and more waits
         return min(until)
@@ -283,7 +286,13 @@ class Dispatcher:
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
         state = self.state
-        if self._ask or state.settings.rq.burst or state.lanes.trouble or quarantine.is_secluded(state):
+        if (
+            self._ask
+            or state.settings.rq.burst
+            or state.lanes.trouble
+            or state.behind
+            or quarantine.is_secluded(state)
+        ):
             self._fetching.pause()
         else:
             self._fetching.wait()
@@ -332,7 +341,7 @@ class Dispatcher:
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
         elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
-            self._search.want()
+            self._search.told()
         elif payload.get("command") == keys.IDLE:
             guests.share(self.state)
         elif payload.get("command") == "taskq-sent":  # webhooks
@@ -349,35 +358,28 @@ class Dispatcher:
     # -- ends ------------------------------------------------------------------------------------------
 
     def _end_maps(self) -> None:
-        for run in list(self.state.maps):
-            with run.guarded():
-                if run.look and not run.closed:
-                    closing.look(self.state, run)
-                refusing.look(self.state, run)
-                if run.too_many and not (run.closed or run.complete):
-                    closing.fail_early(self.state, run)
-            if self._over(run):
-                map_ending.end_safely(self.state, run)
+        if self._ends.look():
+            self._inbox.ring()
         feeding.top_up(self.state)  # with callbacks
         if not self.state.taken:
             if self.state.allowance <= 0:
                 self.state.finish(f"has run {self.state.begun} jobs")
             self.state.worker.rest()
 
-    def _over(self, run: MapRun) -> bool:
-        if run.calling or run.ended:
-            return False
-        if run.closed:
-            return True
-        if run.guest:
-            return guests.is_over(run)
-        return run.complete
+    def _look_around(self) -> None:
+        """Look at what concerns all services, as all of them do, each in its time."""
+        self._looked = self._ticked
+        self._search.want()
+        with contained("the intermediate lists"):
+            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
+        with contained("the list of maps"):
+            self._sweep.look(self.state)
+        self._deferred.look(self.state)
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
         self._ticked = time.monotonic()
         self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
-        self._search.want()
         self.state.worker.keep_hearing()
         guests.register(self.state)
         self.state.lanes.look()
@@ -386,11 +388,9 @@ class Dispatcher:
         self._suspension.look()
         if not self._membership.was_away:
             self._maintenance.look()
-        with contained("the intermediate lists"):
-            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
-        with contained("the list of maps"):
-            self._sweep.look(self.state)
-        self._deferred.look(self.state)
-        if self._ticked - self._compared >= COMPARE:  # the server may have heard late what we took for lost
+        if self.state.fleet.pace == 1.0 or self._ticked - self._looked >= self.state.fleet.pace:
+            self._look_around()
+        if self._ticked - self._compared >= COMPARE * self.state.fleet.times:
+            # The server may have heard late what we took for lost.
             self._compared, self.state.unsure = self._ticked, True
         self._rounds.look()

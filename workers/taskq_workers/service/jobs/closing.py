@@ -23,7 +23,7 @@ def look(state: State, run: MapRun) -> None:
         let_go(state, run, kill=True)
         return
     _look_at_caps(state, run, info)
-    if info.complete and not info.reason and not run.guest:
+    if info.complete and not info.reason and (info.enough or not run.guest):
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
         run.closed = "closed"
@@ -73,6 +73,14 @@ def fail_map(run: MapRun, reason: str) -> None:
 def fail_early(state: State, run: MapRun) -> None:
     """End a map of which too many items have failed; what runs of it may end the item that it is at."""
     fail_map(run, run.too_many)
+    let_go(state, run, kill=False)
+
+
+def let_rest_go(state: State, run: MapRun) -> None:
+    """End what is in hand of a map that has enough results; what runs of it may end the item that it is at."""
+    run.hand_back([*run.ready, *run.last])
+    run.ready.clear()
+    run.last.clear()
     let_go(state, run, kill=False)
 
 

@@ -6,7 +6,8 @@ policy as all else; when it is such a map's turn, the service joins: it becomes 
 chunks as the owner does, and has nothing to do with the map's RQ job. An entry among what it holds says so, for
 whoever may have to take over from it. It leaves when nothing is pending any more.
 
-Who is idle and finds nothing pending, though others hold chunks, says so; they give back what they have not begun.
+Who is idle and finds nothing pending, though others hold chunks, says so, unless another just has; they give back
+what they have not begun.
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ from taskq.redis.patience import says_damage
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap, State
-from taskq_workers.service.jobs import offers, quarantine
+from taskq_workers.service.jobs import kept, offers, quarantine, refusing
 from taskq_workers.service.rq import prefixes
 
 log = logging.getLogger(__name__)
 
-MOST = 200  # maps of a queue that are looked at at a time
 SHARES = 0.1  # seconds for which nothing is claimed ahead, after somebody had nothing to do
 STAYS = 2.0  # seconds for which a guest stays that gets nothing to run
 _BEFORE, _AFTER = MapKeys("|").hash.split("|")
@@ -43,7 +43,8 @@ _BEFORE, _AFTER = MapKeys("|").hash.split("|")
 def look(state: State) -> None:
     """See what is open in the queues, and what of it is pending; and whether RQ's workers are suspended."""
     names = [queue.name for queue in state.queues]
-    args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, MOST, state.looks * MOST, *names]
+    most = state.fleet.maps
+    args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, most, state.looks * most, *names]
     state.looks += 1
     found: dict[tuple[str, str], OpenMap] = {}
     jobs: dict[str, int] = {}
@@ -59,6 +60,7 @@ def look(state: State) -> None:
     own = {offers.source_of(run): run for run in state.maps}
     for source in [source for source in state.open if source not in found and source not in own]:
         state.policy.forget(source)
+    kept.look(state, found)
     state.open, state.jobs_waiting = found, jobs
     for source, run in own.items():
         if source in found:
@@ -101,6 +103,7 @@ def _join(state: State, one: OpenMap) -> None:
         run = _guest(state, one)
         if run is not None:
             state.add(run)
+            refusing.refuse_deadly(state, run)
             state.worker.helps()
             log.info("works on map %s", one.id, extra={"action": "map_joined", "job": one.id})
             return
@@ -124,6 +127,7 @@ def _guest(state: State, one: OpenMap) -> MapRun | None:
     queue = next(queue for queue in state.queues if queue.name == one.queue)
     run = MapRun(job, queue, execution, fields, store=store, info=info, guest=True, pending=one.pending)
     run.context, run.looked = info.span, time.monotonic()
+    run.remembers = state.kept.pop(run.key, None) is not None
     with state.connection.pipeline() as pipe:  # first of all, so that whoever takes over from us knows of it
         pipe.hset(keys.held(state.name), run.holding.key, run.holding.value)
         services.note_work(pipe, state.name)
@@ -135,7 +139,10 @@ def leave(state: State, run: MapRun) -> None:
     """Be no guest any more; what is claimed has been committed or given back."""
     state.connection.hdel(keys.held(state.name), run.holding.key)
     if (one := state.open.get(offers.source_of(run))) is not None:
-        one.pending = 0  # until it is looked at again
+        # As known, until it is looked at: who seems to want nothing for a moment loses its place in the line.
+        one.pending = 0 if run.complete else run.pending
+    if not (run.complete or run.closed):
+        kept.keep(state, run)
     state.drop(run)
 
 
@@ -152,7 +159,8 @@ def call(state: State) -> None:
     held = {offers.source_of(run): len(run.held) for run in state.maps}
     for source, one in state.open.items():
         if one.claimed > held.get(source, 0) and not state.leaves_alone(*source):
-            _say(state.connection, keys.IDLE, one.id)
+            args = [keys.NOTES, keys.note(keys.IDLE, one.id), round(state.fleet.call * 1000)]
+            state.scripts.idle([keys.CALLED], args)
             return
 
 
@@ -164,11 +172,7 @@ def share(state: State) -> None:
 
 def say_work(pipe: Any, run: MapRun) -> None:
     """Queue the message that chunks of this map are pending, for those who have nothing to do."""
-    _say(pipe, keys.WORK, run.store.keys.id)
-
-
-def _say(connection: Any, note: str, map_id: str) -> None:
-    connection.publish(keys.NOTES, keys.note(note, map_id))
+    pipe.publish(keys.NOTES, keys.note(keys.WORK, run.store.keys.id))
 
 
 def register(state: State) -> None:

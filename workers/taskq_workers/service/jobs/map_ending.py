@@ -42,7 +42,7 @@ def end(state: State, run: MapRun) -> None:
     if run.closed:
         _end_closed(state, run)
         return
-    run.proof = run.proof or Proof(run.store)
+    run.proof = run.proof or Proof(run.store, discards=run.info.terms.discards)
     try:
         info = run.proof.step()
     except (ResultsGoneError, ReplacedError):
@@ -55,7 +55,7 @@ def end(state: State, run: MapRun) -> None:
         # Redis has died since and come back as it was some moments before (appendfsync everysec): it goes on.
         run.complete, state.unsure = False, True
         return
-    error = failure_text(run.store, info) if info.failed else None
+    error = failure_text(run.store, info) if info.failed and not info.enough else None
     _end_owned(state, run, info, error)
 
 

@@ -19,7 +19,7 @@ from taskq_workers.service.core.execution import AHEAD, FAST, MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, short_path
 
-MAPS = 32  # that are taken at a time
+MAPS = 16  # that are taken at a time: to begin each costs the turn a millisecond or two
 OWNED = 500
 """Maps of one queue of which a service is the owner; each turn costs more for each of them.
 
@@ -66,7 +66,7 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
 
 
 def _begun_at_once(state: State, now: list[Offer]) -> list[Offer]:
-    """Without what is counted from its claim on, where the process that it would get has only just been started."""
+    """Without what is counted from its claim on, where the process that it would get is only just starting."""
     if all(offer.ahead for offer in now):
         return now
     ready = sum(not lane.stillborn for lane in state.lanes.idle)

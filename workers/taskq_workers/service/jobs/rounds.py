@@ -77,9 +77,5 @@ def _goes_on(run: MapRun, reply: Any) -> bool:
         total, done, failed = (int(number or 0) for number in numbers)
     except ValueError:
         return False
-    return bool(
-        as_told
-        and incarnation == run.store.keys.incarnation.encode()
-        and state == b"open"
-        and done + failed < total
-    )
+    there = incarnation == run.store.keys.incarnation.encode() and state == b"open"
+    return as_told and there and done + failed < total and not run.info.terms.enough(done)

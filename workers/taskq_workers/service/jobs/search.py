@@ -15,7 +15,7 @@ from taskq_workers.service.jobs import guests, offers, quarantine
 
 POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
 PAUSE = 0.02  # seconds between two looks beside open maps, when the first one has found something
-AGAIN = 1.0  # seconds until the next, when it has not
+AGAIN = 1.0  # seconds until the next, when it has not; of many services each waits longer
 
 
 class Search:
@@ -24,15 +24,26 @@ class Search:
     def __init__(self, state: State) -> None:
         self._state = state
         self._wanted = True  # something may be open in the queues of which we don't know
+        self._told = False  # a message says so
+        self._looked = -math.inf  # on the monotonic clock
         self._polled = self._found = self._next = -math.inf  # on the monotonic clock
 
     def want(self) -> None:
         """Look with the next turn."""
         self._wanted = True
 
+    def told(self) -> None:
+        """Look with the next turn, for a message says that there is something; all services have heard it.
+
+        Where these are many, looks would cost the server more than the work: each waits a moment after its last.
+        """
+        self._told = True
+
     def due(self) -> Iterator[float]:
         """Moments of the monotonic clock at which to look."""
         state = self._state
+        if self._told and not state.stopping:
+            yield self._looked + state.fleet.look
         if state.lanes.idle and state.polls:
             yield self._polled + POLL
         if state.lanes.idle and state.open and not self._rests:
@@ -55,6 +66,10 @@ class Search:
             if one.resumes is not None and source not in own and not state.leaves_alone(*source):
                 yield one.resumes
 
+    @property
+    def _pause(self) -> float:
+        return max(PAUSE, self._state.fleet.look)
+
     def look(self, *, ask: bool) -> bool:
         """Look if that is due, and join the maps whose turn it is; whether jobs were seen in the queues.
 
@@ -63,10 +78,12 @@ class Search:
         """
         state, now = self._state, time.monotonic()
         polls = state.polls and (ask or bool(state.lanes.idle)) and now - self._polled >= POLL
+        told = self._told and now - self._looked >= state.fleet.look
         due = bool(state.lanes.idle) and any(at <= now for at in self._resumes())
-        looks = (self._wanted or polls or due) and not state.stopping
+        looks = (self._wanted or told or polls or due) and not state.stopping
         if looks:
-            self._wanted, self._polled = False, now
+            self._wanted = self._told = False
+            self._polled = self._looked = now
             guests.look(state)
         guests.join(state)
         return looks and state.polls and bool(state.jobs_waiting)
@@ -78,14 +95,15 @@ class Search:
         """
         state, now = self._state, time.monotonic()
         if not (state.lanes.idle and state.open) or self._rests:
-            self._next = min(self._next, self._found + PAUSE)
+            self._next = min(self._next, self._found + self._pause)
             return False
         if now < self._next:
             return False
-        self._found = now
+        self._found = self._looked = now
+        self._told = False
         guests.look(state)
         found = offers.may_come(state)
-        self._next = now + (PAUSE if found else AGAIN)
+        self._next = now + (self._pause if found else AGAIN * state.fleet.pace)
         if not found:
             guests.call(state)
         return found

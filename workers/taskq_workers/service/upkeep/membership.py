@@ -20,6 +20,7 @@ from taskq.redis import services
 from taskq.redis.services import Renewal, ServiceInfo
 from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, mend
+from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq import own_keys
 from taskq_workers.service.upkeep import mirror, recovery
@@ -103,6 +104,7 @@ class Membership:
         self._shown = state.lanes.pids, state.lanes.size, state.trouble
         self.mend()
         renewal = self._hold_lease()
+        state.note_fleet(Fleet(*services.count(state.scripts)))
         self._given_up = not renewal.alive or self._given_up
         if self._given_up:
             self._come_back()
@@ -139,8 +141,7 @@ class Membership:
         names = services.lost(state.connection, state.scripts, state.settings.lease)
         if len(names) <= 1:
             return names
-        _live, known = services.registered(state.connection)
-        registered = {info.name for info in known}
+        registered = services.known_of(state.connection, names)
         self._others &= {*names}
         return sorted(names, key=lambda name: (name in self._others, name not in registered))
 

@@ -1,4 +1,4 @@
-"""Tells the others, about once a second, what this service does and has counted: one round trip."""
+"""Tells the others what this service does and has counted: one round trip, once a second if there are few."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PACE = 1.0  # seconds
+PACE = 1.0  # seconds, where services are few enough
 
 
 class Monitor:
@@ -44,7 +44,7 @@ class Monitor:
         work: what is counted is kept until it can be said.
         """
         now = time.monotonic()
-        if not force and now - self._told < PACE:
+        if not force and now - self._told < PACE * self._state.fleet.pace:
             return
         self._told = now
         with self._state.connection.pipeline(transaction=self._state.meter.has_news) as pipe:
@@ -81,7 +81,9 @@ class Monitor:
             return None
 
     def _lane(self, lane: Lane) -> ProcessActivity:
-        process = None if lane.remote else self._processes[lane.where.pid]
+        process = (
+            None if lane.remote else self._processes.get(lane.where.pid)
+        )  # it may have been replaced just now
         memory, cpu = _usage(process)
         job, chunk = self._runs(lane)
         since = clock.SERVER.at(lane.since) if job else 0.0

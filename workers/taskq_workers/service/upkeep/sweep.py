@@ -2,8 +2,8 @@
 
 After ``rq empty``, a stock ``Job.delete()`` or ``Job.cancel()``, or when RQ gives a job up as abandoned, the keys
 of the map would stay for ever. ``taskq:maps`` lists every map; a few of them are looked at each time, so the cost
-does not grow with their number. Every service does so; twice does no harm. A map that is kept for ever stays in
-the list, for its job may be deleted one day.
+does not grow with their number. Every service does so, the less often the more there are; twice does no harm. A
+map that is kept for ever stays in the list, for its job may be deleted one day.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from taskq.redis.keys import MapField, MapKeys
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
 
-INTERVAL = 10.0  # seconds between two looks of one service
+INTERVAL = 10.0  # seconds between two looks of one service, where these are few
 _COUNT = 100  # maps looked at, about
 _YOUNG = 60.0  # seconds for which a map is left alone: its producer may be in the middle of announcing it
 _LIFE = {  # of a map that has ended so: the job's field which says how long it is kept, and else how many seconds
@@ -44,7 +44,7 @@ class Sweep:
 
     def look(self, state: State) -> None:
         """Look at the next few maps, if it is time to."""
-        if time.monotonic() - self._swept < INTERVAL:
+        if time.monotonic() - self._swept < INTERVAL * state.fleet.times:
             return
         self._swept = time.monotonic()
         with state.connection.pipeline(transaction=False) as pipe:
