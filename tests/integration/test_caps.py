@@ -44,13 +44,16 @@ def test_who_has_nothing_to_do_meanwhile_does_nothing(fake_queue: Queue) -> None
 
 @pytest.mark.parametrize("worker", ["service", "stock"])
 def test_it_goes_on_when_the_time_has_come(fake_queue: Queue, tmp_path: Path, worker: str) -> None:
-    job = fake_queue.map(partial(caps.paced, str(tmp_path)), range(5), rate="3/s")
+    paced = partial(caps.paced, str(tmp_path))
     if worker == "stock":
+        job = fake_queue.map(paced, range(5), rate="3/s")
         drain(fake_queue)
+        assert job.get(timeout=HANGS) == list(range(5))
     else:
-        with running_worker(fake_queue):
-            job.get(timeout=HANGS)
-    assert job.get(timeout=HANGS) == list(range(5))
+        with running_worker(fake_queue, processes=1):
+            fake_queue.map(caps.moments, [tmp_path]).wait()  # it has imported the module now
+            job = fake_queue.map(paced, range(5), rate="3/s")
+            assert job.get(timeout=HANGS) == list(range(5))
     began = caps.moments(tmp_path, "paced")
     assert caps.most_within(began, 1 - caps.LATE) == 3
 
