@@ -37,11 +37,7 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-<<<<<<< HEAD
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite
-=======
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask chaos simulate sweep fuzz browser promtool screenshots compose-test upgrade-test dist clean
->>>>>>> hosts
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
