@@ -2,11 +2,15 @@
 # else on the machine is touched.
 #   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
-#   make check           lint, types and tests: what CI runs
+#   make check           lint, types and tests: what CI runs; types are also what mypy and pyright tell users (tests/typing)
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
+#   make fronts-suite    CPython's own tests of Pool and Executor on ours; ARGS='--python python3.13': another Python's
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
+#   make servers         taskq with Redis 6.2 to 8, Valkey 8 and 9, sentinels, TLS, forbidden commands, ..., as a table
+#   make failover        ten fail-overs in the middle of maps, writes lost with the old primary among them
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
 #   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
@@ -33,7 +37,11 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
+<<<<<<< HEAD
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite
+=======
 .PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask chaos simulate sweep fuzz browser promtool screenshots compose-test upgrade-test dist clean
+>>>>>>> hosts
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -49,6 +57,8 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/basedpyright --project tests/typing
 
 check: lint types test
 
@@ -61,6 +71,9 @@ bounds: $(READY)
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)
 
+fronts-suite: $(READY)
+	$(BIN)/python scripts/fronts_suite.py $(ARGS)
+
 ecosystem:
 	$(check_python)
 	$(PYTHON) scripts/ecosystem.py $(ARGS)
@@ -69,8 +82,17 @@ dask: $(READY)
 	$(BIN)/python -m pytest tests/nodes/nodes.py
 	$(BIN)/python -m tests.nodes $(ARGS)
 
+servers: $(READY)
+	$(BIN)/python -m tests.servers $(ARGS)
+
+failover: $(READY)
+	$(BIN)/python -m tests.servers.failover $(ARGS)
+
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+again: $(READY)
+	$(BIN)/python -m tests.again $(ARGS)
 
 simulate: $(READY)
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \

@@ -11,7 +11,10 @@ collected in a Redis list. See README.md.
 from taskq import as_program as _as_program  # noqa: F401 - before all others: see there
 
 # isort: split
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from taskq.errors import (
+    BrokenFrontError,
     DamagedError,
     DuplicateJobError,
     FunctionError,
@@ -32,6 +35,7 @@ from taskq.errors import (
     SignatureError,
     TaskqError,
     TooLargeError,
+    UnsendableError,
     UsageError,
     VersionError,
     WaitTimeoutError,
@@ -40,6 +44,8 @@ from taskq.errors import (
 from taskq.local import local
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
+from taskq.maps.remembered import state
+from taskq.maps.shared import Shared, share
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
@@ -47,13 +53,19 @@ from taskq.result_list import ResultList
 from taskq.views.progress import Progress
 from taskq.worker import Worker
 
+if _TYPE_CHECKING:
+    from taskq.fronts.executor import Executor
+    from taskq.fronts.pool import Pool
+
 _guard_rq()  # where there is a key, RQ, too, reads nothing unsigned
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BrokenFrontError",
     "DamagedError",
     "DuplicateJobError",
+    "Executor",
     "FunctionError",
     "ImportRefusedError",
     "ItemCanceledError",
@@ -69,19 +81,35 @@ __all__ = [
     "OptionError",
     "PayloadError",
     "PickleError",
+    "Pool",
     "Progress",
     "Queue",
     "ReplacedError",
     "ResultList",
     "ResultsGoneError",
     "ServerError",
+    "Shared",
     "SignatureError",
     "TaskqError",
     "TooLargeError",
+    "UnsendableError",
     "UsageError",
     "VersionError",
     "WaitTimeoutError",
     "Worker",
     "WorkerLostError",
     "local",
+    "share",
+    "state",
 ]
+
+_LATE = {"Executor": "taskq.fronts.executor", "Pool": "taskq.fronts.pool"}
+"""What few programs need, and imports multiprocessing: name -> module, which is imported when it is asked for."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module as _import_module
+
+    return getattr(_import_module(_LATE[name]), name)

@@ -6,7 +6,8 @@ TaskqError
 │   ├── DuplicateJobError a job with that id is waiting or running
 │   ├── VersionError      another version of taskq works on this server
 │   └── PayloadError      an item, a function or an argument can't travel
-│       ├── PickleError       it can't be pickled
+│       ├── PickleError       it can't be pickled                           (also pickle.PicklingError)
+│       │   └── UnsendableError   an argument of a Pool's or an Executor's call  (also TypeError)
 │       └── TooLargeError     it is over the size limit
 ├── MapError              a map ended without all of its results
 │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
@@ -22,11 +23,15 @@ TaskqError
 ├── DamagedError          what stands in Redis is not what taskq wrote there
 │   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
+├── BrokenFrontError      a Pool or an Executor can do no more                (also BrokenExecutor)
 ├── NestedWaitError       work waits for other work for which there is no process
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
 
 from __future__ import annotations
+
+import concurrent.futures
+import pickle
 
 
 class TaskqError(Exception):
@@ -53,8 +58,12 @@ class PayloadError(UsageError):
     """Something can't be sent to the workers."""
 
 
-class PickleError(PayloadError):
+class PickleError(PayloadError, pickle.PicklingError):
     """Neither pickle nor cloudpickle can serialize it."""
+
+
+class UnsendableError(PickleError, TypeError):
+    """An argument of a call that was submitted to a front can't be pickled; the message says where in which."""
 
 
 class TooLargeError(PayloadError):
@@ -126,6 +135,13 @@ class ServerError(TaskqError):
 
     reason = ""
     """What has happened, in redis-py's words; "" if it is not the one who says so."""
+
+
+class BrokenFrontError(TaskqError, concurrent.futures.BrokenExecutor):
+    """A ``Pool`` or an ``Executor`` can do no more: its server stays away, or its map was ended by others.
+
+    What its calls have returned so far, and which are still to run, stands on the server.
+    """
 
 
 class NestedWaitError(TaskqError):

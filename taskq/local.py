@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +42,7 @@ have a ``queue.py``.
 @contextmanager
 def local(
     processes: int | None = None, services: int = 1, *, queue: str = "default", log_level: str = "warning",
-    **queue_options: Any,
+    worker_options: Sequence[str] = (), **queue_options: Any,
 ) -> Iterator[Queue]:  # fmt: skip
     """A queue on a private server, with real workers and a scheduler; all of it is gone at the end of the block.
 
@@ -54,6 +54,7 @@ def local(
         services: Service processes.
         queue: The queue's name.
         log_level: Of the workers, which log to stderr.
+        worker_options: More of the options of ``taskq worker``, such as ``("--max-tasks-per-child", "10")``.
         queue_options: For ``Queue``.
 
     Yields:
@@ -66,7 +67,8 @@ def local(
     server: fetch them before. If this program is killed, alone or with any of the others, the rest ends by itself
     within seconds, what jobs have started too (see ``taskq/redis/keeper.py``).
     """
-    with kept_server() as server, _workers(server, queue, processes, services, log_level):
+    more = [*worker_options, *(() if processes is None else ("--processes", str(processes)))]
+    with kept_server() as server, _workers(server, queue, services, log_level, more):
         q = Queue(queue, url=server.url, **queue_options)
         try:
             yield q
@@ -76,16 +78,14 @@ def local(
 
 @contextmanager
 def _workers(
-    server: KeptServer, queue: str, processes: int | None, count: int, log_level: str
+    server: KeptServer, queue: str, count: int, log_level: str, more: Sequence[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = [folder or str(Path.cwd()) for folder in sys.path]
     ours = find_spec("taskq")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(ours and ours.origin), os.pathsep.join(path),
                "worker", queue, "--url", server.url, "--services", str(count),
                "--grace", str(_GRACE), "--log-level", log_level, "--until-eof", "--with-scheduler"]  # fmt: skip
-    command += [part for folder in path for part in ("--path", folder)]
-    if processes is not None:
-        command += ["--processes", str(processes)]
+    command += [part for folder in path for part in ("--path", folder)] + [*more]
     kept = (signing.VARIABLE, signing.FILE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
     process = server.start_workers(command, environment, stdin=subprocess.PIPE)

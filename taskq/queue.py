@@ -16,22 +16,15 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from taskq.errors import DamagedError, OptionError
-from taskq.maps.chunk import check_chunksize
-from taskq.maps.items import Items, check_iterable
 from taskq.maps.job import MapJob
-from taskq.maps.lazy import Flow, Lazy
-from taskq.maps.open_map import OpenMap
-from taskq.maps.options import MapOptions
-from taskq.maps.producer import open_map, push_map
-from taskq.maps.terms import Orphan, Terms
+from taskq.maps.mapper import Mapper
 from taskq.payload import codec, signing
 from taskq.payload.function import Function, check_callbacks, for_rq
-from taskq.payload.ranges import COUNTABLE
 from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
-from taskq.redis.patience import clear_errors
+from taskq.redis.patience import no_cluster
 from taskq.result_list import ResultList
 from taskq.views import short_ids, tracing
 
@@ -45,13 +38,10 @@ _OBJECTS = (
 )  # option, what RQ takes from it, how one is made
 
 
-_LAZY = {"item_timeout", "weight", "max_failures", "meta", "description", "at_front"}  # options of ``imap``
-
-
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
 
 
-class Queue(rq.Queue):
+class Queue(Mapper):
     """An RQ queue whose jobs may be maps, and whose functions need not be importable by the workers.
 
     All of ``rq.Queue`` works as RQ documents it. Functions of ``__main__`` (a shell, a script), lambdas
@@ -62,8 +52,8 @@ class Queue(rq.Queue):
     Args:
         name: The queue's name.
         connection: A redis-py connection.
-        url: Instead of a connection, ``redis://``, ``rediss://`` or ``unix://``; default: the environment
-            variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
+        url: Instead of a connection, ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``
+            (docs/redis.md says what may stand in one); default: the environment variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
         payload_limit: Bytes a chunk of items, or one result, may have; 64 MiB by default.
         patience: Seconds for which everything asked of the server is tried again while it can't be reached, has
             no memory left or is a read-only replica; None: for ever. Default 0: a lost connection is tried again
@@ -103,176 +93,6 @@ class Queue(rq.Queue):
         exposure.warn(self.connection, signed=bool(signing.keyring()), variable=signing.VARIABLE)
         if signing.keyring():
             self.job_class = signing_class(self.job_class)
-
-    # -- maps ----------------------------------------------------------------------------------------
-
-    @clear_errors
-    def map(self, fn: Any, *iterables: Iterable[Any], chunksize: int | None = None, **options: Any) -> MapJob:
-        """Push ``fn(item)`` for every item, and return at once.
-
-        Args:
-            fn: Any callable, or a dotted path which the workers can import. What an ``async def`` returns is run
-                to its end, one item after the other, on an event loop that the process has for all items.
-            iterables: As for the built-in ``map``: with several, ``fn`` gets one item of each, and the
-                shortest ends. Generators are written as they come, in bounded memory; nothing runs before
-                the last item is there.
-            chunksize: Items that are reserved, run and committed together; at least 1. None: each core of
-                the live workers gets about 11 chunks, of at most 4096 items and 1 MiB each, the last ones smaller
-                than the first; those that turn out to run longer than 0.1 s, or to have more than 3 MiB of
-                results, are cut into chunks of about that size. Of a chunk whose size is given, a worker holds
-                all results until the last is there; it is cut all the same from 256 MiB of results on (less, where
-                the server takes less in one command), or 262,144 items.
-            options: ``item_timeout`` (seconds for each item, also inside C code; default: none; an item over it
-                fails alone), ``weight`` (its share of its queue's process time beside other maps there, and beside
-                the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
-                (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
-                starts then; 0: with the first; default: all are tried), and RQ's own job
-                options: ``job_timeout`` (seconds for the whole map; default: none),
-                ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
-                failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
-                ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,
-                ``on_stopped``, ``webhooks``, ``job_id``, ``unique``.
-
-        Returns:
-            The map's job; ``job.get()`` waits for the results. A map without items has ended already.
-
-        Raises:
-            OptionError: If an option is unknown or unusable, or something is not iterable.
-            PickleError: If the function or an item can't be pickled; names the item's index.
-            TooLargeError: If a chunk is over the limit; names the item's index.
-            DuplicateJobError: If a map with this ``job_id`` is waiting or running.
-            VersionError: If workers are alive whose version of taskq can't work side by side with this one.
-            ServerError: If the server can't be reached, or refuses; says why, and what to do.
-
-        Whenever it raises, also an error of the iterable itself, nothing is left in Redis. An item may run
-        more than once (if a process dies after its side effects), its result is stored once.
-        """
-        return push_map(self, fn, Items.of(iterables), check_chunksize(chunksize), MapOptions.read(options))
-
-    @clear_errors
-    def starmap(
-        self, fn: Any, iterable: Iterable[Iterable[Any]], chunksize: int | None = None, **options: Any
-    ) -> MapJob:
-        """As ``map``, with ``fn(*item)`` for every item; see there for all else."""
-        check_iterable(iterable, "the second argument of starmap")
-        items = Items(iterable, star=True)
-        return push_map(self, fn, items, check_chunksize(chunksize), MapOptions.read(options))
-
-    @clear_errors
-    def open_map(
-        self,
-        fn: Any,
-        *,
-        job_id: str | None = None,
-        buffersize: int | None = None,
-        orphan: Orphan = "finish",
-        chunksize: int | None = None,
-        star: bool = False,
-        **options: Any,
-    ) -> OpenMap:
-        """Begin a map whose items come while it runs.
-
-            with queue.open_map(compute) as job:
-                for item in source:
-                    job.put(item)                # a free process has it at once
-            job.get()
-
-        It has ended when it is sealed and all its items have ended. Until then its producer, this program,
-        renews a lease of 30 seconds, by the server's clock, in a thread of its own.
-
-        Args:
-            fn: As for ``map``.
-            job_id: As for ``map``.
-            buffersize: Items that may be unfinished, from 1 on: ``put`` waits while there are more. So producer
-                and server hold a bounded number of them, however many come. None: any number.
-            orphan: What becomes of the map when its producer is gone without having sealed it: ``"finish"``: it
-                is sealed, and ends with the items that were put; or ``"cancel"``. A worker sees to it some 35
-                seconds after the producer was last heard.
-            chunksize: As for ``map``, of what is put with one ``put_many``; items that are put one by one run so.
-            star: Whether ``fn`` is called as ``fn(*item)``.
-            options: As for ``map``.
-
-        Returns:
-            The map's job, with ``put``, ``put_many``, ``seal``; a context manager, which seals it, or cancels it
-            if the block raises.
-
-        Raises:
-            As ``map``.
-        """
-        if isinstance(buffersize, bool) or not (buffersize is None or _is_count(buffersize)):
-            raise OptionError(f"buffersize must be a whole number from 1 on, or None, not {buffersize!r}")
-        if orphan not in ("finish", "cancel"):
-            raise OptionError(f'orphan must be "finish" or "cancel", not {orphan!r}')
-        terms = Terms(orphan=orphan, buffersize=buffersize or 0)
-        read = MapOptions.read({"job_id": job_id, **options})
-        return open_map(self, fn, check_chunksize(chunksize), terms, read, star=bool(star))
-
-    def imap(
-        self,
-        fn: Any,
-        iterable: Iterable[Any],
-        *,
-        buffersize: int = 1000,
-        chunksize: int | None = None,
-        star: bool = False,
-        **options: Any,
-    ) -> Lazy:
-        """As ``Pool.imap``: an iterator over the results in the order of the items, which are read meanwhile.
-
-            for value in queue.imap(compute, endless()):
-                ...
-
-        The iterable is read in a thread, and may be endless. An item that fails raises its error in its place; the
-        next ``next`` goes on behind it. What the iterable itself raises comes after the results of what it gave.
-
-        Args:
-            fn: As for ``map``.
-            iterable: The items.
-            buffersize: Items that may have been read, and whose results are not taken yet; from 1 on.
-            chunksize: As for ``map``. None: taskq picks it, of what has come together.
-            star: Whether ``fn`` is called as ``fn(*item)``.
-            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front`` and ``max_failures`` (of
-                each of the maps behind it) as for ``map``.
-
-        Returns:
-            The iterator. It is a context manager, and has ``close()``: nothing is left on the server then, nor
-            when it is at its end, or collected as garbage. If this program dies, a worker cancels what is left.
-
-        Raises:
-            OptionError: If an option is unknown or unusable, or something is not iterable.
-        """
-        return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=True)
-
-    def imap_unordered(
-        self,
-        fn: Any,
-        iterable: Iterable[Any],
-        *,
-        buffersize: int = 1000,
-        chunksize: int | None = None,
-        star: bool = False,
-        **options: Any,
-    ) -> Lazy:
-        """As ``imap``, with the results as they come."""
-        return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=False)
-
-    def _lazy(
-        self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: dict[str, Any], *,
-        star: bool, in_order: bool,
-    ) -> Lazy:  # fmt: skip
-        check_iterable(iterable, "the second argument of imap")
-        if isinstance(buffersize, bool) or not _is_count(buffersize):
-            raise OptionError(f"buffersize must be a whole number from 1 on, not {buffersize!r}")
-        if unusable := sorted(set(options) - _LAZY):
-            raise OptionError(f"imap has no option {unusable[0]}; there are {', '.join(sorted(_LAZY))}")
-        function = Function.of(fn)
-        MapOptions.read(options).job(self, function.name, OpenMap)  # only to see that it can be made
-        size = check_chunksize(chunksize)
-
-        def opens() -> OpenMap:
-            return self.open_map(fn, orphan="cancel", chunksize=size, star=star, **options)
-
-        return Lazy(Flow(opens, iterable, buffersize, in_order=in_order), self.connection)
 
     def result_list(self, name: str) -> ResultList:
         """A free-standing list in Redis, which may be passed to jobs and appended to by them.
@@ -323,6 +143,7 @@ class Queue(rq.Queue):
         job: Job = super().enqueue_at(datetime, f, *args, **_named(f, kwargs))
         return job
 
+    @no_cluster
     def enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """RQ's ``enqueue_job``; a simple job goes in one transaction, so in one round trip instead of two."""
         if not isinstance(job, MapJob) and tracing.active():
@@ -355,6 +176,7 @@ class Queue(rq.Queue):
             once.execute(pipe)
         return job
 
+    @no_cluster
     def schedule_job(self, job: Job, datetime: datetime, pipeline: Any = None, unique: bool = False) -> Job:
         """As RQ's, by which go ``enqueue_at`` and ``enqueue_in``."""
         if pipeline is not None or unique:
@@ -364,6 +186,7 @@ class Queue(rq.Queue):
             once.execute(pipe)
         return job
 
+    @no_cluster
     def enqueue_many(
         self, job_datas: Iterable[Any], pipeline: Any = None, group_id: str | None = None
     ) -> list[Job]:
@@ -417,10 +240,6 @@ class Queue(rq.Queue):
         job = super(Queue, bare).create_job(*args, **kwargs)
         job.serializer = self.serializer
         return job
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and 1 <= value < COUNTABLE
 
 
 @contextmanager

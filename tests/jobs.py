@@ -51,7 +51,8 @@ def nest(depth: int, how: str = "get") -> int:
     inner = Queue().starmap(nest, [(depth - 1, how)])
     if how == "wait":
         inner.wait()
-    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
+    firsts = {"iterate": lambda: next(iter(inner)), "in_order": lambda: next(inner.in_order())}
+    return 1 + int(firsts.get(how, lambda: inner.get()[0])())
 
 
 def nest_at(url: str) -> int:
@@ -479,3 +480,71 @@ def raise_with(size: int) -> None:
 def fail_slowly(n: int) -> None:
     time.sleep(0.01)
     raise ValueError(n)
+
+
+def load_model(name: str) -> None:
+    """An initializer, which counts how often it was called for this map in this process."""
+    import taskq
+
+    state = taskq.state()
+    state["model"], state["calls"] = name, state.get("calls", 0) + 1
+
+
+def ask_model(n: int) -> tuple[str, int, int]:
+    """What an item finds, and in which process."""
+    import taskq
+
+    state = taskq.state()
+    time.sleep(0.002)
+    return state.get("model", ""), state.get("calls", 0), os.getpid()
+
+
+def ask_memory(_n: int) -> list[int]:
+    """How many dicts there are in this process, besides this map's."""
+    from taskq_workers.process import process
+
+    here: Any = process._remembered
+    return [len(here._states), len(here._ready), len(here._maps)]
+
+
+def fail_to_load(name: str) -> None:
+    raise LookupError(f"no model {name}")
+
+
+def die_loading(flag: str = "") -> None:
+    """Kills its process; if there is a flag, only as long as that file is not there."""
+    if flag and Path(flag).exists():
+        return
+    if flag:
+        Path(flag).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load_slowly(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+class Holder:
+    """Holds something."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+_remembered: list[Any] = []
+
+
+def keep(value: Any) -> None:
+    _remembered[:] = [value]
+
+
+def kept(_n: int = 0) -> Any:
+    return _remembered[0] if _remembered else None
+
+
+def sum_of_squares(count: int) -> int:
+    """Submits to an executor of its own, on the server whose work it is, and waits for that."""
+    from taskq import Executor, Queue
+
+    with Executor(queue=Queue("executor")) as executor:
+        return sum(executor.map(square, range(count)))

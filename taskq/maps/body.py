@@ -23,6 +23,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 from taskq.errors import DamagedError
+from taskq.maps.repeats import Slimmed
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
@@ -161,23 +162,41 @@ def write(keys: MapKeys, start: int, run: Any) -> bytes:
     Raises:
         PickleError: If an item can't be pickled; names its index.
     """
-    span = Range(start, len(run))
+    return _of_items(keys, Header(Range(start, len(run))), run)
+
+
+def write_some(keys: MapKeys, indexes: Sequence[int], items: Sequence[Any]) -> bytes:
+    """The body of the chunk of these items, which have these rising indexes; there must be one at least.
+
+    Raises:
+        PickleError: As ``write``.
+    """
+    span = Range(indexes[0], indexes[-1] - indexes[0] + 1)
+    only = () if span.count == len(indexes) else tuple(index - span.start for index in indexes)
+    return _of_items(keys, Header(span, only), items)
+
+
+def _of_items(keys: MapKeys, header: Header, run: Any) -> bytes:
+    start = header.range.start
+    if type(run) is Slimmed:
+        frames = [codec.dumps(item, f"item {index}") for index, item in zip(header.indexes, run, strict=True)]
+        return _write(keys, Header(header.range, header.only, FRAMED), frames, start)
     if _is_plain(run):
-        return _write(keys, Header(span), run, start)
+        return _write(keys, header, run, start)
     try:
         whole = codec.dumps(run)
     except Exception:  # noqa: BLE001 - by item it is seen which one it is
         whole = _GLOBAL
     if _GLOBAL not in whole:
-        return _closed(keys, Header(span), whole)
-    frames: list[bytes] = []
+        return _closed(keys, header, whole)
+    frames = []
     room = _SHARED * len(whole) if whole is not _GLOBAL else sys.maxsize
-    for index, item in enumerate(run, start):
+    for index, item in zip(header.indexes, run, strict=True):
         frames.append(codec.dumps(item, f"item {index}"))
         room -= len(frames[-1])
         if room < 0:
-            return _closed(keys, Header(span), whole)  # its items share most of what they hold
-    return _write(keys, Header(span, kind=FRAMED), frames, start)
+            return _closed(keys, header, whole)  # its items share most of what they hold
+    return _write(keys, Header(header.range, header.only, FRAMED), frames, start)
 
 
 def _write(keys: MapKeys, header: Header, items: Any, start: int = 0) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from taskq.errors import OptionError, TooLargeError
 from taskq.maps import body
+from taskq.maps.repeats import Ahead, Repeats, may_be_large
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
@@ -62,6 +63,8 @@ class Chunker:
         cores: For ``size_for``.
         limit: Bytes a body may have.
         most: Items a chunk may have, where taskq picks the size.
+        seen: Is told of each run of items.
+        repeats: Has large objects that many items hold travel once; None: they travel with each chunk.
     """
 
     keys: MapKeys
@@ -69,6 +72,8 @@ class Chunker:
     cores: int
     limit: int = codec.DEFAULT_LIMIT
     most: int = MAX_ITEMS
+    seen: Callable[[Any], object] | None = None
+    repeats: Repeats | None = None
 
     def chunks(self, items: Iterable[Any], start: int = 0) -> Iterator[Chunk]:
         """The chunks, in order; one is in memory at a time.
@@ -81,9 +86,47 @@ class Chunker:
             PickleError: If an item can't be pickled; names its index.
             TooLargeError: If an item or a chunk is over the limit; names the index.
         """
-        for run in self._runs(items):
+        runs = Ahead(self._runs(items))
+        for run in runs:
+            if self.seen is not None:
+                self.seen(run)
+            if self.repeats and may_be_large(run):
+                run = self.repeats.slimmed(run, runs)  # noqa: PLW2901 - the same items, but for what they share
             yield from self._fitting(start, run)
             start += len(run)
+
+    def scattered(self, indexes: Sequence[int], items: Sequence[Any], seen: int) -> Iterator[Chunk]:
+        """The chunks of items that need not lie together, in order.
+
+        Args:
+            indexes: Theirs, rising.
+            items: The items.
+            seen: How many came before, for the size.
+
+        Raises:
+            As ``chunks``.
+        """
+        at = 0
+        while at < len(items):
+            end = at + self._size(seen + at, None)
+            yield from self._some(indexes[at:end], items[at:end])
+            at = end
+
+    def _some(self, indexes: Sequence[int], items: Sequence[Any]) -> Iterator[Chunk]:
+        try:
+            data = body.write_some(self.keys, indexes, items)
+        except Exception:
+            for index, item in zip(indexes, items, strict=True):
+                codec.dumps(item, f"item {index}")
+            raise
+        if len(data) > min(SOFT_BYTES, self.limit) and len(items) > 1:
+            middle = len(items) // 2
+            yield from self._some(indexes[:middle], items[:middle])
+            yield from self._some(indexes[middle:], items[middle:])
+            return
+        if len(data) > self.limit:
+            raise self._too_large(indexes[0], items, len(data))
+        yield Chunk(Range(indexes[0], indexes[-1] - indexes[0] + 1), data)
 
     def _runs(self, items: Iterable[Any]) -> Iterator[Any]:
         total = len(items) if isinstance(items, Sized) else None

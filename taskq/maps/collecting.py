@@ -10,6 +10,7 @@ from taskq.maps.doubts import Doubts, not_in_time
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import through_outages
+from taskq.maps.reader import discarded
 from taskq.maps.waited import Waited
 from taskq.maps.waiting import Events
 
@@ -50,6 +51,7 @@ def collected(
 
     Raises:
         WaitTimeoutError: If the map has not ended in time.
+        OptionError: If it keeps no results.
     """
 
     def ask(left: float | None) -> T:
@@ -68,6 +70,8 @@ def _gather(job: Waited, timeout: float | None, doubts: Doubts, *, despite_failu
     """
     first, again, last = _READ
     info = job.store.info()
+    if info.terms.discards:
+        raise discarded(job.id)
     gathering, pace = Gathering(job.store, info.items), first if timeout is None and info.sealed else last
     with Events(job.connection, job.store.keys, timeout, progress=False) as events:
         while not job.ready():

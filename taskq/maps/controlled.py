@@ -1,4 +1,4 @@
-"""What is done to a map as a whole by who holds its job: it is cancelled, deleted, or run again."""
+"""What is done to a map by who holds its job: it is paused, cancelled, deleted, or run again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any
 
 import rq
 from rq.exceptions import InvalidJobOperation
-from rq.job import Job
+from rq.job import Job, JobStatus
 
+from taskq.errors import DamagedError, MapError, OptionError, ResultsGoneError
+from taskq.maps import own_end, picking
 from taskq.maps.reader import replaced
 from taskq.maps.requeue import put_back
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import clients, keys, once
 from taskq.redis.kinds import kind_of
+from taskq.redis.patience import clear_errors
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
+ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 
 
@@ -148,6 +152,82 @@ class Controlled(SignedJob):
         kept = self.store.keys.all
         self._meant(lambda pipe: put_back(self, pipe, at_front=at_front, kept=kept), self.failed_job_registry.key)
         return self
+
+    @clear_errors
+    def pause(self) -> None:
+        """Have nothing more of the map start, until ``resume``; the items that run end. Its time limits go on.
+
+        Raises:
+            ResultsGoneError, ReplacedError: As ``get``.
+            MapError: If it has ended.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        if self.ready():
+            self.store.info()  # raises, if it is gone
+            raise MapError(f"the map {self.id} has ended, and can't be paused")
+        self._pause(paused=True)
+
+    @clear_errors
+    def resume(self) -> None:
+        """Have a map go on that was paused; of any other, it does nothing.
+
+        Raises:
+            ResultsGoneError, ReplacedError: As ``get``.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        self._pause(paused=False)
+
+    def _pause(self, *, paused: bool) -> None:
+        if not self.store.pause(paused=paused):
+            info = self.store.info()  # raises, if it is gone
+            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
+
+    @clear_errors
+    def cancel_item(self, index: int) -> bool:
+        """Cancel one item that has not begun: it fails with ``ItemCanceledError``, and its map with it.
+
+        Costs some round trips, and more of them where very many chunks are pending.
+
+        Args:
+            index: The item's, from 0 on.
+
+        Returns:
+            Whether that was done; False: a worker has it, or has had it, or the map has ended. An item of a chunk
+            that a worker holds counts as begun. A retry of the map runs it.
+
+        Raises:
+            OptionError: If the map has no such item.
+            ResultsGoneError, ReplacedError: As ``get``.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        info = self.store.info()
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < info.items:
+            raise OptionError(f"the map {self.id} has {info.items} items, from 0 on, and no item {index!r}")
+        return info.state == "open" and picking.cancel_item(self.store, index)
+
+    @clear_errors
+    def ready(self) -> bool:
+        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
+        status = self.status_now()
+        return status is None or status in ENDED
+
+    def status_now(self) -> JobStatus | None:
+        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
+
+        Raises:
+            DamagedError: If it is none of RQ's.
+            redis.exceptions.RedisError: If the server can't be reached, or refuses.
+        """
+        status: Any = self.connection.hget(self.key, "status")
+        try:
+            return own_end.seen(self, JobStatus(status.decode())) if status else None
+        except ValueError as error:
+            raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
+
+    def _lost(self) -> ResultsGoneError:
+        return ResultsGoneError(
+            f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
+        )
 
     def _meant(self, act: Callable[[Any], None], *others: str) -> None:
         """Do something to RQ's job with this id, at once and only if it is this map's.

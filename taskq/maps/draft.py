@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rq.results import Result
@@ -12,6 +13,8 @@ from taskq.errors import MapError
 from taskq.maps.chunk import Chunk
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, read_info, seal_codec
+from taskq.payload import results
+from taskq.payload.large import Blob, Told
 from taskq.redis import admission, keys
 from taskq.redis.keys import UNSEALED, MapField, MapKeys
 from taskq.redis.lua import Scripts
@@ -22,6 +25,35 @@ PIECE = 1 << 20
 
 _EXPIRED, _GAP = 0, -1  # what write.lua and append.lua say
 _ASK = -1  # what begin.lua says
+
+
+@dataclass
+class Known:
+    """Items that are to be written, of which some have results already.
+
+    Args:
+        after: How many items there are with these.
+        chunks: Of those that are to be run.
+        spans: ``(start, count)`` for each run of consecutive items with results.
+        values: Pickled, of these.
+        named: Index, and signature and key, of each item that is to be run.
+    """
+
+    after: int
+    chunks: list[Chunk] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    named: list[tuple[int, bytes]] = field(default_factory=list)
+    size: int = 0  # bytes of these
+
+    def put(self, index: int, value: bytes) -> None:
+        """Have an item among those with results; they come in order."""
+        if self.spans and sum(self.spans[-1]) == index:
+            self.spans[-1] = self.spans[-1][0], self.spans[-1][1] + 1
+        else:
+            self.spans.append((index, 1))
+        self.values.append(value)
+        self.size += len(value)
 
 
 class Draft:
@@ -35,7 +67,9 @@ class Draft:
     def __init__(self, job_id: str, connection: Any) -> None:
         self.keys = MapKeys(job_id, os.urandom(16).hex())
         self.total = 0  # items written so far
+        self.hits = 0  # of these, such as had results already
         self._function = 0  # bytes of it
+        self._blobs: dict[str, Told] = {}  # by digest
         self._connection = connection
         self._scripts = Scripts(connection)
         self._fits = Fits(connection)
@@ -59,6 +93,25 @@ class Draft:
         for start in range(PIECE, len(function), PIECE):
             self._append(start, function[start : start + PIECE])
         return True
+
+    def keep(self, blob: Blob) -> None:
+        """Write a large object, if it is not there yet.
+
+        Raises:
+            MapError: If what was written before is not there any more.
+        """
+        if blob.digest in self._blobs:
+            return
+        k, told = self.keys, Told(blob.digest, blob.size)
+        for number, piece in enumerate(blob.pieces()):
+            args = [keys.WRITING_TTL, k.incarnation, keys.piece(told.digest, number), piece]
+            self._heard(self._scripts.blob([k.hash, k.blobs], args))
+        self._blobs[told.digest] = told
+
+    @property
+    def kept(self) -> list[Told]:
+        """The large objects that were written."""
+        return list(self._blobs.values())
 
     def _append(self, start: int, piece: bytes) -> None:
         k = self.keys
@@ -89,8 +142,34 @@ class Draft:
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         args = [keys.WRITING_TTL, k.incarnation, self.total, after, *flat]
-        self._heard(self._scripts.write([k.hash, k.bodies, k.pending, k.function], args))
+        names = [k.hash, k.bodies, k.pending, k.function, *([k.blobs] if self._blobs else ())]
+        self._heard(self._scripts.write(names, args))
         self.total = after
+
+    def write_some(self, known: Known) -> None:
+        """As ``write``, of items of which some have results already.
+
+        Raises:
+            As ``write``.
+        """
+        self._fits.check_chunks(known.chunks)
+        k = self.keys
+        args = [
+            keys.WRITING_TTL, k.incarnation, self.total, known.after,
+            len(known.chunks), len(known.spans), len(known.named),
+            *(part for chunk in known.chunks for part in (str(chunk.range), chunk.body)),
+            *(f"{start}:{count}" for start, count in known.spans),
+            *(part for pair in known.named for part in pair),
+            *results.sealed((k.results, k.incarnation), known.values, known.spans),
+        ]  # fmt: skip
+        names = [k.hash, k.bodies, k.pending, k.function, k.results, k.spans, k.memo]
+        names += [k.blobs] if self._blobs else []
+        self._heard(self._scripts.write_memo(names, args))
+        self.total, self.hits = known.after, self.hits + len(known.values)
+
+    def renew(self, seconds: float) -> None:
+        """Say that who writes it lives, and will for so long at least."""
+        self._scripts.writing([self.keys.hash], [self.keys.incarnation, seconds])
 
     def is_announced(self, pipe: Any) -> bool:
         """Whether it was announced before, and only the reply was lost.
@@ -105,6 +184,8 @@ class Draft:
         if state != b"writing":
             return True
         if int(written or 0) != self.total or pipe.strlen(self.keys.function) != self._function:
+            raise self._lost()
+        if self._blobs and pipe.hlen(self.keys.blobs) != sum(told.count for told in self._blobs.values()):
             raise self._lost()
         return False
 
@@ -125,10 +206,17 @@ class Draft:
         """
         k, info = self.keys, self.announced(fields, sealed=sealed)
         seal = seal_codec(k.id).close(info.announcement)
-        pipe.hset(k.hash, mapping={MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"})
+        told = {MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"}
+        with_memo = bool(info.terms.memo)
+        if MapField.WRITER in fields:
+            pipe.hdel(k.hash, MapField.WRITER)
+        if MapField.TERMS in fields:  # which tell of the items, and were not known at the beginning
+            told[MapField.TERMS] = fields[MapField.TERMS]
+        pipe.hset(k.hash, mapping=told)
         self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
         pipe.delete(Result.get_key(k.id))  # of an earlier job, whose deletion was interrupted
-        for key in (k.hash, k.function, k.bodies, k.pending):
+        others = *((k.results, k.spans, k.memo) if with_memo else ()), *((k.blobs,) if self._blobs else ())
+        for key in (k.hash, k.function, k.bodies, k.pending, *others):
             if ttl is None:
                 pipe.persist(key)
             else:

@@ -74,16 +74,21 @@ class Feed:
 
     # -- items -----------------------------------------------------------------------------------------
 
-    def put(self, items: Iterable[Any]) -> range:
+    def put(self, items: Iterable[Any], chunksize: int | None = None) -> range:
         """Add items; returns their indexes.
+
+        Args:
+            items: Written as they come.
+            chunksize: Of just these items; None: as the map was told.
 
         Raises:
             As ``OpenMap.put_many``.
         """
+        chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
         with self._turn:
             self._check()
             first = self.items
-            for batch in self._batches(items):
+            for batch in self._batches(items, chunker):
                 self._add(batch)
                 self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             return range(first, self.items)
@@ -98,11 +103,20 @@ class Feed:
         if self.sealed:
             raise MapError(f"the map {self._store.keys.id} is sealed: it takes no more items")
 
-    def _batches(self, items: Iterable[Any]) -> Iterator[list[Chunk]]:
+    def flush(self) -> None:
+        """Have all on the server that was accepted: after an outage.
+
+        Raises:
+            As ``OpenMap.put_many``.
+        """
+        with self._talk:
+            self._say()
+
+    def _batches(self, items: Iterable[Any], chunker: Chunker) -> Iterator[list[Chunk]]:
         """The chunks of these items, so many of them as go in one round trip."""
         batch: list[Chunk] = []
         size = count = 0
-        for chunk in self._chunker.chunks(items, self.items):
+        for chunk in chunker.chunks(items, self.items):
             batch.append(chunk)
             size, count = size + len(chunk.body), count + chunk.range.count
             full = self._room is not None and count + self.items - self.ended > self._room

@@ -45,6 +45,7 @@ class MapInfo:
     lease: float = 0.0  # of the producer of an open map: Unix time
     fed: bool = False  # it has a producer who may add items
     paused: bool = False
+    memo_hits: int = 0  # items whose results were in its memo
     orphaned: bool = False  # it was sealed since its producer was gone
 
     @property
@@ -77,7 +78,12 @@ class MapInfo:
 
     @property
     def complete(self) -> bool:
-        return self.done + self.failed >= self.total
+        return self.done + self.failed >= self.total or self.enough
+
+    @property
+    def enough(self) -> bool:
+        """Whether it has all results that it wants, though there may be more items."""
+        return self.terms.enough(self.done)
 
 
 def read_info(fields: Mapping[bytes, bytes]) -> MapInfo:
@@ -141,6 +147,7 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         terms=read_terms(text(MapField.TERMS)),
         lease=_seconds(text(MapField.LEASE)),
         orphaned=text(MapField.ORPHANED) == "1",
+        memo_hits=number(MapField.MEMO_HITS),
         fed=MapField.LEASE.encode() in fields,
     )
 

@@ -3,53 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property, partial
-from typing import Any, Literal
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, overload
 
 from rq.job import JobStatus
 
-from taskq.errors import (
-    DamagedError,
-    ItemError,
-    MapCanceledError,
-    MapError,
-    MapFailedError,
-    OptionError,
-    ResultsGoneError,
-)
-from taskq.maps import own_end, picking, spans_read
+from taskq.errors import DamagedError, MapError, ResultsGoneError
+from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
-from taskq.maps.completed import Completed
-from taskq.maps.controlled import CANCELED, Controlled
-from taskq.maps.doubts import Doubts
+from taskq.maps.controlled import ENDED
+from taskq.maps.counting import counted
+from taskq.maps.doubts import not_in_time
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
-from taskq.maps.outage import GoesOnError, rides_out
-from taskq.maps.waiting import Events
+from taskq.maps.iterated import Iterated
+from taskq.maps.outage import rides_out
+from taskq.maps.reader import AtEnd
+from taskq.maps.result_type import R
+from taskq.maps.values import Errors, check_errors
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clock, keys
+from taskq.redis import keys
 from taskq.redis.kinds import MAP, kind_of, schema_of
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
-from taskq.views import activity, forms
+from taskq.views import forms
 from taskq.views.escaped import escaped
-from taskq.views.progress import Progress
 from taskq.views.progress_bar import Move, Show, bar
 
 _MARK = keys.JOB_KIND.encode()
-_CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
-ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
-
-Errors = Literal["raise", "return"]
 
 
-class MapJob(Controlled):
+class MapJob(Iterated[R]):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -77,12 +66,6 @@ class MapJob(Controlled):
         self.schema = schema_of(raw_data)
 
     # -- waiting -------------------------------------------------------------------------------------
-
-    @clear_errors
-    def ready(self) -> bool:
-        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
-        status = self.status_now()
-        return status is None or status in ENDED
 
     @clear_errors
     def successful(self) -> bool:
@@ -138,25 +121,20 @@ class MapJob(Controlled):
         if self.store.exists():
             move(self.progress)
 
-    @cached_property
-    def _doubts(self) -> Doubts:
-        return Doubts(self)
-
-    def status_now(self) -> JobStatus | None:
-        """RQ's status of the job; None if the job is gone (which is how ``result_ttl=0`` ends).
-
-        Raises:
-            DamagedError: If it is none of RQ's.
-            redis.exceptions.RedisError: If the server can't be reached, or refuses.
-        """
-        status: Any = self.connection.hget(self.key, "status")
-        try:
-            return own_end.seen(self, JobStatus(status.decode())) if status else None
-        except ValueError as error:
-            raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
-
     # -- results -------------------------------------------------------------------------------------
 
+    @overload
+    def get(
+        self, timeout: float | None = None, errors: Literal["raise"] = "raise", progress: Show = False
+    ) -> list[R]: ...
+    @overload
+    def get(
+        self, timeout: float | None = None, *, errors: Literal["return"], progress: Show = False
+    ) -> list[R | BaseException]: ...
+    @overload
+    def get(
+        self, timeout: float | None, errors: Literal["return"], progress: Show = False
+    ) -> list[R | BaseException]: ...
     def get(self, timeout: float | None = None, errors: Errors = "raise", progress: Show = False) -> list[Any]:
         """Wait for the map and return its results in the order of the items, like ``Pool.map``.
 
@@ -181,20 +159,53 @@ class MapJob(Controlled):
             NestedWaitError: As ``wait``.
             SignatureError: If there is a secret key, and a result or an error record is not signed with it.
             DamagedError: If the map's keys hold what taskq does not write there.
+            OptionError: If the map keeps no results (``results="discard"``): see ``count``.
             ItemError: If a result can't be unpickled in this process; with ``errors="return"``, in its place. And
                 if the item raised ``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit`` or ``CancelledError``,
                 which is its cause then.
             Exception: Whatever else the first failed item raised.
         """
-        _check_errors(errors)
+        check_errors(errors)
         if progress:
             began = time.monotonic()
-            self.wait(timeout, progress)
+            if not self.wait(timeout, progress):
+                raise not_in_time(self, timeout)
             timeout = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
         answer = self._answer(timeout, errors)
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def count(self, timeout: float | None = None, progress: Show = False) -> int:
+        """Wait for the map, and tell how many of its items have a result, without reading any.
+
+        For what is run for its side effects; of a map with ``results="discard"`` this is what there is.
+
+        Args:
+            timeout: Seconds to wait; None: for ever.
+            progress: As of ``wait``.
+
+        Raises:
+            As ``get``: also whatever the first failed item raised. And never OptionError.
+        """
+        answer = self._counted(timeout, progress)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @clear_errors
+    def _counted(self, timeout: float | None, progress: Show) -> int | BaseException:
+        return counted(self, timeout, lambda left: self.wait(left, progress), self._not_whole)
+
+    def _not_whole(self, info: MapInfo) -> BaseException | None:
+        if not info.announced:
+            return self._lost()
+        if not info.enough and (first := self.store.first_failure(info)):
+            return first.to_raise(self._named(info))
+        if not info.complete:
+            return self._early_end(info)
+        self._check_whole(info)
+        return None
 
     @clear_errors
     def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
@@ -207,6 +218,8 @@ class MapJob(Controlled):
         info = end.info
         if not info.announced:
             raise self._lost()
+        if info.enough:
+            return self._wanted(gathering, end, errors)
         if errors == "raise" and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if errors == "raise" and end.errors:
@@ -227,181 +240,23 @@ class MapJob(Controlled):
             gathering.prove()
         return gathering.results
 
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Tell damage that the body meets from what is none: the map is not what it was when the body began.
-
-        Raises:
-            ResultsGoneError, ReplacedError: If it was deleted or pushed again, or the server came back as it was
-                some moments before.
-        """
-        try:
-            yield
-        except DamagedError as error:
-            if not self.store.info().complete:
-                raise spans_read.came_back_older(self.id) from error
-            raise
-
-    def _named(self, info: MapInfo) -> str:
-        return f"the map {self.id} ({escaped(info.name)})"
-
-    def _lost(self) -> ResultsGoneError:
-        return ResultsGoneError(
-            f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"
-        )
-
-    def __getitem__(self, position: int) -> Any:
-        """The result that completed as number ``position`` (from 0); waits for it.
-
-        This is what ``for value in job`` uses: values as they complete. A failed item does not stop the
-        others: its exception is raised after the last value, as by ``get``. There is no ``__iter__``, since
-        RQ takes everything that has one for a list of jobs (``depends_on=job``).
-
-        Raises:
-            IndexError: If the map ended with fewer results.
-            MapFailedError, MapCanceledError: Instead of that, if it ended early.
-            Exception: Instead of that, whatever the first failed item raised.
-            OptionError: If the position is below 0, or no number, such as a slice.
-            ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
-            ReplacedError: If its id was pushed again.
-            ServerError: If the server refuses, or can't be reached for 30 seconds.
-            NestedWaitError: As ``wait``.
-            SignatureError: If there is a secret key, and the result is not signed for its item.
-            DamagedError: If the map's keys hold what taskq does not write there.
-            ItemError: If the result can't be unpickled in this process.
-        """
-        if not isinstance(position, int):
-            raise OptionError(
-                f"results are counted from 0, in the order of completion, not by {position!r}. Several at once: "
-                "job.result_list[2:4] of those there are, job.get()[2:4] in the order of the items"
-            )
-        if position < 0:
-            raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
-        found, value = self._at(position)
-        if not found:
-            raise value
-        return value
-
-    @clear_errors
-    @rides_out
-    def _at(self, position: int) -> tuple[bool, Any]:
-        """Whether there will be a result at this position, and that; or the error to raise instead."""
-        if not hasattr(self, "_completed"):
-            self._completed = Completed(self.store)
-        try:
-            return self._of_completed(position)
-        except ResultsGoneError:
-            del self._completed  # who reads again gets what there is now
-            raise
-
-    def _of_completed(self, position: int) -> tuple[bool, Any]:
-        if not (self._completed.has(position) or self._comes(position)):
-            return False, self._end_of_results()
-        try:
-            return True, self._completed.value(position)
-        except ItemError as error:
-            add_note(error, f"of {self._named(self.store.glance())}")
-            raise
-
-    def _comes(self, position: int) -> bool:
-        """Wait for a result at this position; False if the map ends before."""
-        watch = self._doubts.begin()
-        with Events(self.connection, self.store.keys) as events:
-            while not self._completed.has(position):
-                # Asked before it is read again: nothing is added after the end.
-                if self.ready():
-                    return self._completed.has(position)
-                events.next(on_quiet=watch.look)
-        return True
-
-    def _end_of_results(self) -> BaseException:
-        info = self.store.info()
-        if not info.announced:
-            return self._lost()
-        if failure := self.store.first_failure(info):
-            # A loop would take these two for its regular end.
-            return failure.to_raise(self._named(info), (IndexError, StopIteration))
-        if not info.complete:
-            return self._early_end(info)
+    def _wanted(self, gathering: Gathering, end: AtEnd, errors: Errors) -> list[Any] | BaseException:
+        """The results of a map that wanted so many, and has them."""
         with self._undisturbed():
-            self._completed.prove(info)
-        return IndexError(f"the map has {info.done} results")
-
-    def _early_end(self, info: MapInfo) -> MapError:
-        """How a map has ended that is not complete.
-
-        Raises:
-            GoesOnError: If it has not.
-        """
-        status = self.status_now()  # asked once: a server that comes back as it was may say something else then
-        if status is not None and status not in ENDED:
-            raise GoesOnError
-        if status in _CANCELED or info.reason == CANCELED:
-            return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.items} items done")
-        latest = self.latest_result()
-        why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
-        return MapFailedError(f"the map {self.id} failed with {info.done} of {info.items} items done: {why}")
-
-    def _check_whole(self, info: MapInfo) -> None:
-        """See that a map which says that it is complete has all items of which this object knows."""
+            gathering.read_rest(end.spans, end.results)
+            results = gathering.present
+            if len(results) != end.info.terms.first:
+                raise DamagedError(f"{self.store.keys.results} has {len(results)} of {end.info.done} results")
+        if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(end.info)}")
+            return gathering.unreadable
+        return results
 
     @property
     def result_list(self) -> ResultList:
         """The results so far, in the order of completion: a live list in Redis."""
         known = self.store.known
         return ResultList(known.results, self.connection, known.incarnation)
-
-    @clear_errors
-    def pause(self) -> None:
-        """Have nothing more of the map start, until ``resume``; the items that run end. Its time limits go on.
-
-        Raises:
-            ResultsGoneError, ReplacedError: As ``get``.
-            MapError: If it has ended.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        if self.ready():
-            self.store.info()  # raises, if it is gone
-            raise MapError(f"the map {self.id} has ended, and can't be paused")
-        self._pause(paused=True)
-
-    @clear_errors
-    def resume(self) -> None:
-        """Have a map go on that was paused; of any other, it does nothing.
-
-        Raises:
-            ResultsGoneError, ReplacedError: As ``get``.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        self._pause(paused=False)
-
-    def _pause(self, *, paused: bool) -> None:
-        if not self.store.pause(paused=paused):
-            info = self.store.info()  # raises, if it is gone
-            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
-
-    @clear_errors
-    def cancel_item(self, index: int) -> bool:
-        """Cancel one item that has not begun: it fails with ``ItemCanceledError``, and its map with it.
-
-        Costs some round trips, and more of them where very many chunks are pending.
-
-        Args:
-            index: The item's, from 0 on.
-
-        Returns:
-            Whether that was done; False: a worker has it, or has had it, or the map has ended. An item of a chunk
-            that a worker holds counts as begun. A retry of the map runs it.
-
-        Raises:
-            OptionError: If the map has no such item.
-            ResultsGoneError, ReplacedError: As ``get``.
-            ServerError: If the server can't be reached, or refuses.
-        """
-        info = self.store.info()
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < info.items:
-            raise OptionError(f"the map {self.id} has {info.items} items, from 0 on, and no item {index!r}")
-        return info.state == "open" and picking.cancel_item(self.store, index)
 
     @property
     def errors(self) -> Mapping[int, ItemFailure]:
@@ -410,14 +265,9 @@ class MapJob(Controlled):
 
     @property
     @clear_errors
-    def progress(self) -> Progress:
-        """How far the map is, now."""
-        info = self.store.glance()
-        now = info.ended or clock.ask(self.connection)
-        busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.store.scripts, self.id)
-        return Progress.since(
-            info.started, now, info.done, info.failed, info.items, busy, cores, sealed=info.sealed
-        )
+    def memo_hits(self) -> int:
+        """How many items were not run since the memo had their results when the map was pushed."""
+        return self.store.info().memo_hits
 
     @property
     def execution_registry(self) -> Executions:
@@ -449,8 +299,3 @@ class MapJob(Controlled):
 
 
 SignedJob.map_class = MapJob
-
-
-def _check_errors(errors: str) -> None:
-    if errors not in ("raise", "return"):
-        raise OptionError(f'errors must be "raise" or "return", not {errors!r}')

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation
@@ -29,11 +29,13 @@ from taskq.maps.waiting import Events
 from taskq.payload.results import value_of
 from taskq.redis.patience import clear_errors
 
+R = TypeVar("R")
+
 ITEMS = 4000  # of one map, before the next one is opened; or four times the buffer, if that is more
 _PACE = 0.002  # seconds to let pass after a commit, so that there are fewer looks
 
 
-class Lazy(Iterator[Any]):
+class Lazy(Iterator[R]):
     """An iterator over the results; a context manager, too, which ends it.
 
     Args:
@@ -45,11 +47,11 @@ class Lazy(Iterator[Any]):
         self._flow = flow  # threads know that, and not this: so it can be garbage while they run
         self.connection = connection
 
-    def __next__(self) -> Any:
+    def __next__(self) -> R:
         there, value = self._take()
         if not there:
             raise value
-        return value
+        return cast("R", value)
 
     @clear_errors
     def _take(self) -> tuple[bool, Any]:

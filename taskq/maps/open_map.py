@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self
 
 from rq.exceptions import InvalidJobOperation
 
@@ -15,11 +15,12 @@ from taskq.maps.info import MapInfo
 from taskq.maps.items import check_iterable
 from taskq.maps.job import MapJob
 from taskq.maps.outage import GoesOnError
+from taskq.maps.result_type import R, T
 from taskq.redis import schema
 from taskq.redis.patience import clear_errors
 
 
-class OpenMap(MapJob):
+class OpenMap(MapJob[R], Generic[T, R]):
     """A map that takes items while it runs, until it is sealed.
 
     Made by ``Queue.open_map``, and fed by the program that made it, from any of its threads. As a context manager
@@ -36,7 +37,12 @@ class OpenMap(MapJob):
         feed.begin()
 
     @property
-    def _feeding(self) -> Feed:
+    def feed(self) -> Feed:
+        """What puts its items.
+
+        Raises:
+            OptionError: If this program has not opened the map.
+        """
         if self._feed is None:
             raise OptionError(
                 f"items are put by the program that has opened the map {self.id}, and this one has not"
@@ -44,7 +50,7 @@ class OpenMap(MapJob):
         return self._feed
 
     @clear_errors
-    def put(self, item: Any) -> int:
+    def put(self, item: T) -> int:
         """Add an item. It can be run when this returns, and is run at once if a process is free.
 
         With a ``buffersize`` it waits while more items than that are unfinished.
@@ -60,10 +66,10 @@ class OpenMap(MapJob):
                 one, or as soon as the server is there, and must not be put a second time.
             NestedWaitError: If it would wait, in an item that holds a process which the map may need.
         """
-        return self._feeding.put((item,)).start
+        return self.feed.put((item,)).start
 
     @clear_errors
-    def put_many(self, items: Iterable[Any]) -> range:
+    def put_many(self, items: Iterable[T]) -> range:
         """As ``put``, of many items, in far fewer round trips.
 
         Args:
@@ -77,12 +83,12 @@ class OpenMap(MapJob):
                 many items that is.
         """
         check_iterable(items, "the argument of put_many")
-        return self._feeding.put(items)
+        return self.feed.put(items)
 
     @property
     def accepted(self) -> int:
         """How many items were put so far, also while the server can not be reached."""
-        return self._feeding.items
+        return self.feed.items
 
     @clear_errors
     def seal(self) -> None:
@@ -91,7 +97,7 @@ class OpenMap(MapJob):
         Raises:
             As ``put``.
         """
-        self._feeding.seal()
+        self.feed.seal()
 
     def cancel(self, *args: Any, **options: Any) -> dict[str, list[str]]:
         """As ``MapJob.cancel``; nothing more can be put."""

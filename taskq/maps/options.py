@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -12,16 +15,21 @@ from rq.job import JobStatus, Retry
 from rq.utils import parse_timeout
 
 from taskq.errors import OptionError
+from taskq.maps import memo
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
-from taskq.maps.terms import NONE, Terms
-from taskq.payload.function import check_callbacks
+from taskq.maps.terms import NONE, RESULTS, Terms
+from taskq.payload import code_hash
+from taskq.payload.function import Function, check_callbacks
+from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
 
-J = TypeVar("J", bound=MapJob)
+J = TypeVar("J", bound=MapJob[Any])
 
 MAP_RESULT_TTL = 7 * 24 * 3600  # seconds: who starts a long map may come back for it after the weekend
+_MEMO = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+IF_EXISTS = ("raise", "attach", "replace")
 LONGEST = 10**9  # seconds of any limit, 31 years: of some more Redis makes a time that is over, or no time at all
 NO_TIMEOUT = -1  # RQ's word for it; RQ's default of 180 s is meant for one call, not for a million
 _REFUSALS = (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, TimeoutFormatError)
@@ -52,6 +60,11 @@ class MapOptions:
     item_timeout: Any = None
     weight: Any = 1
     max_failures: Any = None
+    results: Any = "keep"
+    first: Any = None
+    initializer: Any = None
+    initargs: Any = ()
+    share: Any = True
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -65,11 +78,16 @@ class MapOptions:
     on_stopped: Any = None
     webhooks: Any = None
     job_id: str | None = None
+    if_exists: str = "raise"
+    memo: Any = None
+    key: Any = None
+    memo_ttl: Any = None
+    memo_changed: Any = None
     unique: bool = False
     names: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
-    def read(cls, options: dict[str, Any]) -> MapOptions:
+    def read(cls, options: Mapping[str, Any]) -> MapOptions:
         """Check the names of what the caller gave.
 
         Raises:
@@ -106,17 +124,113 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
-        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
-            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
+        self._check_terms()
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
+        self._check_if_exists()
+        self._check_memo()
 
-    def terms(self, named: Terms = NONE) -> Terms:
-        """What of these is a term of the map's, besides those that are named."""
-        return named if self.max_failures is None else replace(named, max_failures=self.max_failures)
+    @property
+    def shares(self) -> bool:
+        """Whether what is large travels apart from what holds it.
+
+        Raises:
+            OptionError: If ``share`` is neither True nor False.
+        """
+        if self.share is not True and self.share is not False:
+            raise OptionError(f"share must be True or False, not {self.share!r}")
+        return self.share
+
+    def _check_memo(self) -> None:
+        if self.memo is None:
+            if named := [name for name in ("key", "memo_ttl", "memo_changed") if name in self.names]:
+                raise ValueError(f"{named[0]} means nothing without memo, the name of one")
+            return
+        if not isinstance(self.memo, str) or not _MEMO.fullmatch(self.memo):
+            raise ValueError(f"a memo's name has 1 to 100 letters, digits and _.:- only, not {self.memo!r:.80}")
+        if self.key is not None and not callable(self.key):
+            raise ValueError(
+                f"key must be a function of an item, such as lambda item: item.id, not {self.key!r:.80}"
+            )
+        ttl = memo.TTL if self.memo_ttl is None else self.memo_ttl
+        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not (ttl == -1 or 0 < ttl <= LONGEST):
+            raise ValueError(
+                f"memo_ttl must be seconds above 0, {LONGEST:,} at most, or -1 for ever, not {ttl!r:.80}"
+            )
+        if self.results == "discard":
+            raise ValueError('results="discard" keeps nothing that a memo could have')
+        if self.first is not None:
+            raise ValueError("first and memo can't be had together: of what is in the memo already nothing is run")
+        if self.memo_changed not in (None, "keep", "forget"):
+            raise ValueError(f'memo_changed must be "keep" or "forget", not {self.memo_changed!r:.80}')
+
+    def _check_if_exists(self) -> None:
+        if self.if_exists not in IF_EXISTS:
+            raise ValueError(f'if_exists must be "raise", "attach" or "replace", not {self.if_exists!r}')
+        if self.if_exists != "raise" and not self.job_id:
+            raise ValueError(f'if_exists="{self.if_exists}" needs a job_id')
+        if self.if_exists != "raise" and self.unique:
+            raise ValueError(f'if_exists="{self.if_exists}" and unique=True contradict each other')
+
+    def _check_terms(self) -> None:
+        if self.max_failures is not None and not _is_number_or_share(self.max_failures):
+            raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
+        if self.results not in RESULTS:
+            raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
+        if self.first is not None and not _is_count(self.first):
+            raise ValueError(f"first must be a whole number from 1 on, not {self.first!r:.80}")
+        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
+            raise ValueError(
+                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
+            )
+
+    def prepared(self, target: Any) -> Function:
+        """The function of the map, with its initializer.
+
+        Raises:
+            OptionError, PickleError: As ``Function.of``, of both.
+        """
+        if self.initializer is None:
+            return Function.of(target, share=self.shares)
+        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs), share=self.shares)
+
+    def code_of(self, target: Any) -> str:
+        """A digest of the code of a function, with that of the initializer and its arguments."""
+        code = code_hash.of(target)
+        if self.initializer is None:
+            return code
+        return code_hash.of(functools.partial(_together, code, code_hash.of(self.initializer), *self.initargs))
+
+    def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
+        """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
+        told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
+        if self.max_failures is not None:
+            told["max_failures"] = self.max_failures
+        return replace(named, **told)
+
+    @property
+    def memo_seconds(self) -> float:
+        """Seconds for which a result in the memo counts; -1: for ever."""
+        return memo.TTL if self.memo_ttl is None else float(self.memo_ttl)
+
+    @property
+    def joins(self) -> bool:
+        """Whether a map of the same memo and items that goes on is returned in place of a new one."""
+        return self.memo is not None and self.job_id is None
+
+    def memo_for(self, queue: MapQueue, function: str, code: str) -> memo.Memo | None:
+        """The memo of a map of this function, with this digest of its code; None if it has none.
+
+        Raises:
+            As ``memo.opened``.
+        """
+        if self.memo is None:
+            return None
+        changed = self.memo_changed or ""
+        return memo.opened(self.memo, queue.connection, function, code, changed, self.memo_seconds)
 
     def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.
@@ -155,6 +269,14 @@ class MapOptions:
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
         return job
+
+
+def _together(*_told: object) -> None:
+    """What a digest of several things is made of, as a partial."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < COUNTABLE
 
 
 def _is_number_or_share(value: object) -> bool:

@@ -16,13 +16,17 @@ _GONE = -2  # what unrecorded.lua says of a map that is not there any more
 STEP = 5000  # spans, or error records, that one step looks at
 
 
-def prove(store: MapStore) -> None:
+def prove(store: MapStore, *, discards: bool = False) -> None:
     """See that a map which says that it is complete is so; at once, for whoever has nothing else to do.
+
+    Args:
+        store: The map's.
+        discards: It keeps no results.
 
     Raises:
         As ``Proof.step``.
     """
-    proof = Proof(store)
+    proof = Proof(store, discards=discards)
     while proof.step() is None:
         pass
 
@@ -32,10 +36,11 @@ class Proof:
 
     Args:
         store: The map's.
+        discards: It keeps no results: what has one is told by runs that were merged, and no list has as many.
     """
 
-    def __init__(self, store: MapStore) -> None:
-        self._store = store
+    def __init__(self, store: MapStore, *, discards: bool = False) -> None:
+        self._store, self._discards = store, discards
         self._again = False  # it is made a second time, since the first one failed
         self._begin()
 
@@ -43,6 +48,9 @@ class Proof:
         self._coverage: Coverage | None = None
         self._spans = self._told = 0  # spans read, and the items that they tell of
         self._gaps: Iterator[tuple[int, int]] | None = None  # what no span tells of and was not looked at yet
+        self._cursor = 0  # of runs, where spans are merged
+        self._runs: set[tuple[int, int]] = set()
+        self._ends: set[tuple[int, int]] = set()
 
     def step(self) -> MapInfo | None:
         """Go on.
@@ -67,6 +75,40 @@ class Proof:
             return None
 
     def _step(self) -> MapInfo | None:
+        if not self._discards:
+            return self._read_spans()
+        return self._read_runs() if self._gaps is None else self._look_on()
+
+    def _look_on(self) -> MapInfo | None:
+        """Look at more of the gaps between runs, all of which are read."""
+        info = self._store.info()
+        if not info.complete:
+            self._begin()
+            return info
+        assert self._gaps is not None
+        return None if self._look_at_gaps(self._gaps) else info
+
+    def _read_runs(self) -> MapInfo | None:
+        part = self._store.merged(self._cursor, STEP)
+        if not part.info.complete:
+            self._begin()
+            return part.info
+        self._runs.update(part.runs)
+        self._ends.update(part.ends)
+        self._cursor = part.cursor
+        if self._cursor:
+            return None
+        if self._runs != self._ends:
+            raise DamagedError(
+                f"{self._store.keys.spans} tells of other items by their ends than by their beginnings"
+            )
+        self._coverage = Coverage(part.info.total)
+        for start, end in self._runs:
+            self._coverage.add(start, end - start)
+        self._told = sum(end - start for start, end in self._runs)
+        return self._all_read(part.info, self._coverage, part.info.done, part.errors)
+
+    def _read_spans(self) -> MapInfo | None:
         end = self._store.at_end(self._spans, STEP)
         info = end.info
         if not info.complete:  # the server came back as it was some moments before: what was read is no more
@@ -79,14 +121,19 @@ class Proof:
         self._spans += len(end.spans)
         if len(end.spans) == STEP:
             return None
+        return self._all_read(info, coverage, end.results, end.errors)
+
+    def _all_read(self, info: MapInfo, coverage: Coverage, results: int, errors: int) -> MapInfo | None:
         if self._gaps is None:
-            if (self._told, end.errors) != (end.results, info.total - self._told):
+            # Where enough was wanted, and is there, the other items have no outcome.
+            wanted = (info.terms.first, info.failed) if info.enough else (results, info.total - self._told)
+            if results != self._told or (self._told, errors) != wanted:
                 raise DamagedError(
-                    f"{info.total} items: spans tell of {self._told}, there are {end.results} results and "
-                    f"{end.errors} error records"
+                    f"{info.total} items: spans tell of {self._told}, there are {results} results and "
+                    f"{errors} error records"
                 )
             coverage.check()
-            self._gaps = coverage.gaps(STEP)
+            self._gaps = iter(()) if info.enough else coverage.gaps(STEP)
         return None if self._look_at_gaps(self._gaps) else info
 
     def _look_at_gaps(self, gaps: Iterator[tuple[int, int]]) -> bool:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from taskq.errors import DamagedError, ReplacedError, ResultsGoneError
+from redis.exceptions import ResponseError
+
+from taskq.errors import DamagedError, OptionError, ReplacedError, ResultsGoneError
 from taskq.maps import refusal
 from taskq.maps.info import MapInfo, check_announcement, read_info
 from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
+from taskq.payload.large import PIECE, Told
 from taskq.payload.outcome import ItemFailure
+from taskq.redis import keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -33,6 +38,23 @@ class AtEnd:
     results: int  # in the result list
     errors: int  # error records
     spans: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A part of what is known of a map that keeps no results; see ``MapReader.merged``.
+
+    Args:
+        runs: ``(first item, the one after the last)`` of runs of items that have results.
+        ends: The same runs as they stand there by their ends: as many, and the same ones, where all is well.
+        cursor: Where it goes on; 0: this was the last part.
+    """
+
+    info: MapInfo
+    errors: int  # error records
+    runs: list[tuple[int, int]]
+    ends: list[tuple[int, int]]
+    cursor: int
 
 
 class MapReader:
@@ -144,6 +166,36 @@ class MapReader:
             raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
         return data
 
+    def piece(self, told: Told, number: int) -> bytes:
+        """A piece of a large object that the map refers to; not compared with its name yet.
+
+        Raises:
+            DamagedError: If it is gone, or is not as long as it should be.
+            ReplacedError: If the map's id was pushed again.
+        """
+        key = keys.shared(told.kept) if told.kept else self.keys.blobs
+        field = str(number) if told.kept else keys.piece(told.digest, number)
+        data: bytes | None = self._read(lambda pipe: pipe.hget(key, field))
+        if data is None:
+            why = "it was unshared, or has expired" if told.kept else f"{key} was deleted or evicted"
+            raise DamagedError(f"a large object of the map {self.keys.id} is gone: {why}")
+        if len(data) != min(PIECE, told.size - number * PIECE):
+            raise DamagedError(f"a large object of the map {self.keys.id} was changed: piece {number} in {key}")
+        return data
+
+    def large(self, told: Told) -> memoryview:
+        """All of a large object, in memory of this process.
+
+        Raises:
+            As ``piece``; and DamagedError if its bytes are not those of its name.
+        """
+        held = bytearray()
+        for number in range(told.count):
+            held += self.piece(told, number)
+        if hashlib.sha256(held).hexdigest() != told.digest:
+            raise DamagedError(f"a large object of the map {self.keys.id} was changed: it is not {told.digest}")
+        return memoryview(held).toreadonly()
+
     def at_end(self, first: int, count: int) -> AtEnd:
         """What there is to know of a map that has ended, but its results and errors, in one round trip.
 
@@ -163,6 +215,30 @@ class MapReader:
             fields, errors, results, spans = pipe.execute()
         return AtEnd(self._info(fields), results, errors, self._spans(spans))
 
+    def merged(self, cursor: int, count: int) -> Merged:
+        """As ``at_end``, of a map that keeps no results: a part of the runs, of which some may be told twice.
+
+        Args:
+            cursor: 0 at first, and then where the part before has ended.
+            count: Runs that are wanted, about.
+
+        Raises:
+            As ``info``; and DamagedError if one is none.
+        """
+        k = self.keys
+        with self.connection.pipeline() as pipe:
+            pipe.hgetall(k.hash)
+            pipe.hlen(k.errors)
+            pipe.hscan(k.spans, cursor, count=2 * count)
+            fields, errors, (cursor, found) = pipe.execute()
+        try:
+            pairs = [(name.split(), int(value)) for name, value in found.items()]
+            runs = [(int(first), end) for (kind, first), end in pairs if kind == b"from"]
+            ends = [(first, int(end)) for (kind, end), first in pairs if kind == b"to"]
+        except ValueError as error:
+            raise DamagedError(f"{k.spans} holds what is no run of items: {error}") from error
+        return Merged(self._info(fields), errors, runs, ends, int(cursor))
+
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
 
@@ -180,10 +256,17 @@ class MapReader:
 
         Raises:
             DamagedError: If one is no span.
+            OptionError: If the map keeps no results.
             ReplacedError: If the map's id was pushed again.
         """
         last = first + count - 1
-        return self._spans(self._read(lambda pipe: pipe.lrange(self.keys.spans, first, last)))
+        try:
+            raw = self._read(lambda pipe: pipe.lrange(self.keys.spans, first, last))
+        except ResponseError as error:
+            if self.info().terms.discards:
+                raise discarded(self.keys.id) from error
+            raise
+        return self._spans(raw)
 
     def _spans(self, raw: list[bytes]) -> list[tuple[int, int]]:
         try:
@@ -263,6 +346,14 @@ class MapReader:
         if field != b"%d" % failure.index:
             raise DamagedError(f"{self.keys.errors} holds at {field!r:.40} the record of item {failure.index}")
         return failure
+
+
+def discarded(map_id: str) -> OptionError:
+    """For whoever asks for the results of a map that keeps none."""
+    return OptionError(
+        f'the map {map_id} was pushed with results="discard", and keeps none. job.count() waits for it, raises '
+        "what its first failed item has raised, and tells how many have succeeded"
+    )
 
 
 def replaced(map_id: str) -> ReplacedError:

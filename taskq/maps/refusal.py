@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from taskq.redis import checked
 
 _MOST = 500  # characters of a reason
+INITIALIZER = "its initializer "  # what a reason begins with which that has given
 
 
 @dataclass(frozen=True)
@@ -51,4 +52,6 @@ def read(raw: Mapping[bytes, bytes]) -> dict[str, Refusal]:
 def reason(refusals: Mapping[str, Refusal]) -> str:
     """Why a map fails that nobody can run."""
     each = "\n".join(f"  {one}" for one in refusals.values())
+    if all(one.why.startswith(INITIALIZER) for one in refusals.values()):
+        return f"no worker that is alive can begin this map:\n{each}"
     return f"no worker that is alive can run this map. Install what is missing, then retry it:\n{each}"

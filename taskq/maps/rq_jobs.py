@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rq import Worker, get_current_job
@@ -18,14 +21,17 @@ from rq.job import Job, JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import nested, orphans, own_end, strangers
+from taskq.maps import nested, orphans, own_end, strangers, surplus
 from taskq.maps.claim import Claim
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
+from taskq.maps.remembered import Remembered
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import Events
+from taskq.payload import large
 from taskq.payload.function import Function
+from taskq.payload.large import Told
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import checked, clock, keys, refusals
 from taskq.redis.urls import url_of
@@ -56,13 +62,14 @@ def run_map() -> dict[str, Any]:
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
     try:
-        info = _see_through(store, worker, info)
+        with _at_hand(store, info.terms.large):
+            info = _see_through(store, worker, info)
     except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
         store.close(f"{type(error).__name__}: {error}")
         own_end.note(job.id, incarnation, began, JobStatus.FAILED)
         raise
     store.close(whole=True)
-    succeeded = info.complete and not info.failed
+    succeeded = info.complete and (info.enough or not info.failed)
     own_end.note(job.id, incarnation, began, JobStatus.FINISHED if succeeded else JobStatus.FAILED)
     if succeeded:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
@@ -82,10 +89,10 @@ def _job() -> Job:
 
 def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     """Work until every item was tried, by whomever, or somebody closed the map."""
-    silence = orphans.Silence()
+    silence, memory = orphans.Silence(), Remembered()
     with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
-            _work(store, worker)
+            _work(store, worker, memory)
             info = store.info()
             if not info.sealed and silence.lasts(info.lease, clock.ask(store.connection)):
                 orphans.seal(store, info)
@@ -99,7 +106,18 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     return info
 
 
-def _work(store: MapStore, worker: str) -> None:
+@contextmanager
+def _at_hand(store: MapStore, told: list[Told]) -> Iterator[None]:
+    """In this block what is read finds the map's large objects: each is fetched when it is first wanted."""
+    for one in told:
+        large.offer(one.digest, partial(store.large, one))
+    try:
+        yield
+    finally:
+        large.withdraw(one.digest for one in told)
+
+
+def _work(store: MapStore, worker: str, memory: Remembered) -> None:
     info = store.info()
     try:
         function: Function = function_codec(store.known, star=info.star).loads(store.function())
@@ -107,15 +125,19 @@ def _work(store: MapStore, worker: str) -> None:
         _refuse(store, refused(error, "the map's function can't be read: "))
         return
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
+    one = store.known.id, store.known.incarnation
     alone, url = _Alone(store.connection), url_of(store.connection)
-    with nested.used(alone, url, worker, thread=threading.get_ident()):
+    with nested.used(alone, url, worker, thread=threading.get_ident()), memory.at(one):
         while claims := store.read_claims(store.claim(worker, 1), worker).claims:
             [claim] = claims
-            outcome = _run(function, store, info, claim)
+            outcome = memory.initialize(one, function, passing=RQ_INTERRUPTS) or _run(function, store, info, claim)
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
                 return
-            totals = store.read_commit(store.commit(claim, outcome, note))
+            totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
+            while totals.room:
+                outcome = surplus.without(outcome, claim, totals.room)
+                totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
                 return
@@ -131,6 +153,8 @@ def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> Ch
         info.limit,
         item_timeout=info.item_timeout,
         adapt=info.adapt,
+        discards=info.terms.discards,
+        enough=info.terms.first,
         passing=RQ_INTERRUPTS,
     )
 

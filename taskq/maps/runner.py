@@ -31,6 +31,7 @@ SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 HELD = 3 << 20  # bytes of results, and of errors, with which it is, too
 _RECORD = 5 << 10  # bytes for which an error counts at least: the server writes one large one faster than many
 _HOST = socket.gethostname()
+_HIDDEN = "__tracebackhide__"  # a local variable by which a function says so, as pytest knows it
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 MOST_ITEMS = PARTS // 4
 """Of any chunk: each may be two parts of the command that commits it."""
@@ -63,6 +64,8 @@ def run_chunk(
     passing: tuple[type[BaseException], ...] = (),
     server: Limits = USUAL,
     exact: bool = False,
+    discards: bool = False,
+    enough: int = 0,
     stretch: float = 1.0,
     inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> ChunkOutcome | ChunkRefused:
@@ -81,6 +84,8 @@ def run_chunk(
         watch: Who is told of the items and may stop the chunk; the rest is then part of the outcome.
         passing: Exceptions that are meant for the caller.
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
+        discards: Results are nobody's: they are neither pickled nor kept.
+        enough: So many results are wanted: with them the chunk ends; 0: all.
         stretch: How many times ``SLICE`` it may last before it is cut.
         inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
             item has raised. None: it is called as it is.
@@ -102,10 +107,10 @@ def run_chunk(
     call = inside(call)
     if item_timeout:
         call = limited(call, item_timeout)
-    glance = 0.0 if exact or item_timeout else _GLANCE
+    glance = 0.0 if exact or item_timeout or enough else _GLANCE
     most = SLICE * stretch if adapt else _NEVER
-    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together)
-    how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout)
+    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together, enough)
+    how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout, discards)
     return _run(how, body, part, pace, keys)
 
 
@@ -124,15 +129,19 @@ class _How:
     server: Limits
     passing: tuple[type[BaseException], ...]
     item_timeout: float
+    discards: bool
 
 
 class _Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
-    def __init__(self, watch: Watch | None, glance: float, seconds: float, count: int, most: int) -> None:
+    def __init__(
+        self, watch: Watch | None, glance: float, seconds: float, count: int, most: int, enough: int
+    ) -> None:
         self.began = time.perf_counter()
         adapt = seconds < _NEVER
-        self.next_look = self.began if watch or adapt else _NEVER
+        self.next_look = self.began if watch or adapt or enough else _NEVER
+        self._enough, self._failed = enough, 0
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
         self._glance = glance
@@ -145,6 +154,7 @@ class _Pace:
 
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
+        self._failed += 1
         self._pickled += len(failure.pickled)
         if self._pickled >= HELD:
             self.room = MAX_TEXT
@@ -153,6 +163,8 @@ class _Pace:
     def stops(self, index: int, position: int, now: float) -> bool:
         """Whether to stop before the item with this index, at this position of what is to be done."""
         self.next_look = now + self._glance
+        if 0 < self._enough <= position - self._failed:
+            return True
         if self._watch and self._watch.begins(index):
             return True
         share = max((now - self.began) / self._slice, self.held / self.most)  # of what a chunk may take
@@ -179,10 +191,11 @@ def _run(how: _How, body: Body, part: Range, pace: _Pace, keys: MapKeys) -> Chun
     bad = {failure.index for failure in failures}
     failed = [[at + number for number, index in enumerate(indexes[:ran]) if index in bad]] if bad else []
     spans = _spans(indexes, ran, bad)
-    sealed = results.sealed((keys.results, keys.incarnation), values, spans)
+    sealed = [] if how.discards else results.sealed((keys.results, keys.incarnation), values, spans)
     over, each = sum(map(len, rest)), _freed(body, whole)
     parts = _parts(body, rest, over * each), _parts(body, failed, (whole - over) * each)
-    return ChunkOutcome([*sealed], spans, failures, started, time.perf_counter() - pace.began, *parts)
+    seconds = time.perf_counter() - pace.began
+    return ChunkOutcome([*sealed], spans, failures, started, seconds, *parts, discarded=how.discards)
 
 
 def _call_each(
@@ -190,6 +203,7 @@ def _call_each(
 ) -> None:
     """Call it for these items with their indexes, until all are done or the pace stops; adds what comes of it."""
     call, star, loads, clock, here = how.call, how.star, how.loads, time.perf_counter, forks.count
+    stored = _discarded if how.discards else _pickled_result
     held, most = 0, pace.most
     for index, item in items:
         if (now := clock()) >= pace.next_look and pace.stops(index, len(values) + len(failures), now):
@@ -198,7 +212,7 @@ def _call_each(
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
-            data = _pickled_result(value, index, how)
+            data = stored(value, index, how)
             if forks.count != here:
                 forks.leave()
             values.append(data)
@@ -297,6 +311,11 @@ def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     return data
 
 
+def _discarded(value: Any, index: int, how: _How) -> bytes:
+    """As ``_pickled_result``, of one that nobody wants; a coroutine has still to do what it is for."""
+    return _discarded(coroutines.run(value), index, how) if isinstance(value, Coroutine) else b""
+
+
 def failure_of(error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE) -> ItemFailure:
     """The record of an exception that an item raised; it travels itself if it has ``most`` bytes. Never raises."""
     if isinstance(error, Expired):
@@ -312,7 +331,10 @@ def traceback_of(error: BaseException) -> str:
     """The traceback's text without taskq's own frames."""
     try:
         tb = error.__traceback__
-        shown = traceback.TracebackException(type(error), error, tb.tb_next if tb else None)
+        tb = tb.tb_next if tb else None
+        while tb and _HIDDEN in tb.tb_frame.f_code.co_varnames:
+            tb = tb.tb_next
+        shown = traceback.TracebackException(type(error), error, tb)
         if isinstance(error, Expired) and shown.stack:
             shown.stack.pop()  # what went off; where, the frame before it says
         text = "".join(shown.format())

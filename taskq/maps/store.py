@@ -20,6 +20,7 @@ from taskq.maps.claim import Claim, ClaimReply, new_token, parse
 from taskq.maps.info import MapInfo, read_info
 from taskq.maps.reader import MapReader
 from taskq.maps.refusal import Refusal
+from taskq.maps.terms import NONE, Terms
 from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
@@ -30,6 +31,7 @@ from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
 
 _END = "end"
+_NOT_THERE, _TOO_MANY = -1, -2  # what commit.lua says
 _STEP = 1000  # entries that one call of a script moves, or one round trip reads
 _MAX_REASON = 4000  # characters
 _KINDS = 1000  # of errors that are counted apart
@@ -59,7 +61,7 @@ class MapStore(MapReader):
             holding: As what it holds the job (``Holding.key``); "" for a worker of RQ's, which has no index.
         """
         k = self.known
-        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths)
+        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo, k.blobs)
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
         names += [keys.held(owner), *others]
         reply: list[Any] = [b"more", b"0"]
@@ -95,8 +97,18 @@ class MapStore(MapReader):
             claims.append(Claim(span, token.decode(), int(killed), Range.parse(within), worker, body))
         return ClaimReply(state.decode(), int(pending), claims)
 
-    def commit(self, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None) -> Any:
-        """Store a range's outcome if the claim is still held; the reply is for ``read_commit``."""
+    def commit(
+        self, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None, terms: Terms = NONE
+    ) -> Any:
+        """Store a range's outcome if the claim is still held; the reply is for ``read_commit``.
+
+        Args:
+            claim: Of the range.
+            outcome: What has come out.
+            note: For the timeline.
+            pipe: See above.
+            terms: Of the map: whether a memo gets the results, too, and how many are wanted.
+        """
         k = self.known
         entry = timeline.fields(k.id, str(claim.range), deaths.total(claim.deaths), outcome, note)
         kinds = error_groups.count(outcome.failures)
@@ -107,11 +119,13 @@ class MapStore(MapReader):
             k.hash, k.bodies, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending, k.failed, k.uses,
             k.groups, k.again,
         ]  # fmt: skip
+        if terms.memo:
+            names += [k.memo, keys.memo(terms.memo), keys.memo_entries(terms.memo, terms.memo_generation)]
         args = [
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest), len(outcome.left),
             deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
-            2 * len(entry),
+            int(outcome.discarded), terms.first, 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -133,8 +147,10 @@ class MapStore(MapReader):
         Raises:
             DamagedError: If the outcome holds what is not in the range: nothing was stored.
         """
-        if reply[0] < 0:
+        if reply[0] == _NOT_THERE:
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
+        if reply[0] == _TOO_MANY:
+            return Totals(committed=False, room=reply[1])
         return Totals(bool(reply[0]), *reply[1:])
 
     def note_traces(self, traces: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rq.job import Job
 
 from taskq.errors import VersionError
-from taskq.maps.job import ENDED
+from taskq.maps.controlled import ENDED
 from taskq.redis import ids, keys
 from taskq.redis.kinds import MAP, kind_of, schema_of
 from taskq.redis.schema import SCHEMA, is_adjacent

@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from taskq.errors import DamagedError
+from taskq.payload.large import Told
 from taskq.redis import checked
 
 TOO_MANY = "too many items have failed"
 
 Orphan = Literal["finish", "cancel"]
+Results = Literal["keep", "discard"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,27 @@ class Terms:
         orphan: What becomes of an open map whose producer is gone; "": it is no open map.
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
+        results: What becomes of them, one of ``Results``.
+        first: How many results it wants; 0: all.
+        initializer: Name of what each process calls first; "": nothing.
+        code_digest: Of its function, if others may attach to it: see ``payload/code_hash.py``.
+        items_digest: The same of its items: see ``maps/sameness.py``.
+        memo: Name of the memo that gets its results; "": none.
+        memo_generation: Of that: see ``maps/memo.py``.
+        blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
+    results: str = "keep"
+    first: int = 0
+    initializer: str = ""
+    code_digest: str = ""
+    items_digest: str = ""
+    memo: str = ""
+    memo_generation: str = ""
+    blobs: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -52,13 +70,36 @@ class Terms:
         what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
 
+    def enough(self, done: int) -> bool:
+        """Whether it has as many results as it wants, and wants no more."""
+        return 0 < self.first <= done
+
+    @property
+    def large(self) -> list[Told]:
+        """The large objects.
+
+        Raises:
+            DamagedError: If one is named as none is.
+        """
+        return [Told.read(one) for one in self.blobs.split()]
+
+    @property
+    def discards(self) -> bool:
+        """Whether results are counted and not kept."""
+        return self.results == "discard"
+
     @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
-        return dict(json.loads(self.to_json() or "{}"))
+        named: dict[str, Any] = json.loads(self.to_json() or "{}")
+        if "blobs" in named:
+            named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
+        return named
 
 
 NONE = Terms()
+RESULTS = ("keep", "discard")
+_OURS = frozenset({"code_digest", "items_digest", "memo_generation"})  # no user has named these
 
 
 def read(text: str) -> Terms:
@@ -74,19 +115,28 @@ def read(text: str) -> Terms:
         known = {name: named[name] for name in asdict(NONE) if name in named}
         kinds = {name: type(value) for name, value in asdict(NONE).items()}
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
-        if all(right) and all(map(_is_finite, known.values())):
-            return Terms(**known)
+        if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
+            terms = Terms(**known)
+            _ = terms.large  # that these are none is found here, too
+            return terms
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error
     raise DamagedError(f"{text[:80]!r} are no terms of a map")
 
 
-def shown(text: bytes | None) -> dict[str, Any]:
-    """Those that were named, by the field of a map's hash, for a view: nothing, if that holds something else."""
+def shown(text: bytes | None, memo_hits: bytes | None = None) -> dict[str, Any]:
+    """Those that a user named, by the field of a map's hash, for a view: nothing, if that holds something else.
+
+    Args:
+        text: The field.
+        memo_hits: Another field: how many results were in the memo; it is named if there is a memo.
+    """
     try:
-        return read(checked.text(text)).named
+        named = read(checked.text(text)).named
     except DamagedError:
         return {}
+    told = {name: value for name, value in named.items() if name not in _OURS}
+    return {**told, "memo_hits": checked.count(memo_hits)} if "memo" in told else told
 
 
 def _is_number(value: object, kind: type) -> bool:

@@ -107,6 +107,10 @@ class Events:
             on_quiet()
         return in_time
 
+    def rest(self) -> None:
+        """Nothing is waited for until the next ``next``: a process that was lent is taken back."""
+        self._lending.end()
+
     def _drain(self) -> None:
         while self._pubsub.get_message(timeout=0):
             pass

@@ -61,19 +61,37 @@ def value_of(place: Place, index: int, element: bytes) -> Any:
         SignatureError: If there is a secret key, and the element is not signed for this item.
         ItemError: If it can't be unpickled in this process.
     """
+    return read(reader(place), index, element)
+
+
+def read(reads: Callable[[bytes, int], Any], index: int, element: bytes) -> Any:
+    """As ``value_of``, by a ``reader`` that is at hand."""
     try:
-        return reader(place)(element, index)
+        return reads(element, index)
     except (SignatureError, DamagedError):
         raise
     except Exception as error:
         raise not_read(f"item {index}", error) from error
 
 
+def opened(place: Place, index: int, element: bytes) -> bytes:
+    """The pickled result of one item, to be stored elsewhere.
+
+    Raises:
+        SignatureError: If there is a secret key, and the element is not signed for this item.
+    """
+    return _opened(codec_of(*place), element, index)[:-_NUMBER] if signing.keyring() else element
+
+
 def _of_item(codec_here: Codec, data: bytes, index: int) -> Any:
+    return codec.loads(_opened(codec_here, data, index))
+
+
+def _opened(codec_here: Codec, data: bytes, index: int) -> bytes:
     pickled = codec_here.open(data)
     if not pickled.endswith(index.to_bytes(_NUMBER, "big")):
         raise SignatureError(f"what stands where the result of item {index} should be was signed for another one")
-    return codec.loads(pickled)
+    return pickled
 
 
 def _numbers(spans: Spans) -> Iterator[bytes]:

@@ -7,7 +7,11 @@ Knows nothing of what is in a payload. Imported by everybody above.
     ids          which ids a job can have
     checked      values and records, whatever stands there
     connection   connections
+    sentinel     connections to the primary that sentinels tell
+    sentinel_urls  URLs of such a one
+    watched      a socket on which nobody waits for what is not the primary any more
     urls         what is wrong with a URL, and how it is shown
+    credentials  passwords that another program gives
     clients      which clients of redis-py can be used
     reach        why a server can't be worked with, and what to do
     patience     what is tried again, and for how long
@@ -22,5 +26,6 @@ Knows nothing of what is in a payload. Imported by everybody above.
     admission    asks whether this one may, on a server
     refusals     counts of what was refused as unsigned or not allowed
     list_reader  reads a long list in bounded steps
+    scripting    scripts where SCRIPT is forbidden
     lua          one file for each operation
 """

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import hiredis
+import redis.utils
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import ConnectionPool, HiredisRespSerializer
@@ -16,8 +17,10 @@ from redis.retry import Retry
 from rq.job import JobStatus
 
 from taskq.errors import OptionError
-from taskq.redis import clients, urls
+from taskq.redis import clients, credentials, sentinel, sentinel_urls, urls
 from taskq.redis.patience import Patience
+from taskq.redis.scripting import Client
+from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.urls import hide_password
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -27,12 +30,20 @@ _NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hi
 _WITH_VIEWS = ("EVALSHA", "EVAL")  # commands in which we send them, as other names may be two words
 _PACKED = frozenset([bytes, str, JobStatus])  # what hiredis packs by itself
 
+_RESP3 = (3, "3")  # as a protocol
+_SPEAKS_RESP3 = getattr(redis.utils, "DEFAULT_RESP_VERSION", 2) in _RESP3  # redis-py, by itself: from 8 on
+
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
 
 def default_url() -> str:
     """The worker's own URL inside a pool process, else ``TASKQ_URL``, else a local server."""
     return _in_worker.get("url") or os.environ.get("TASKQ_URL") or DEFAULT_URL
+
+
+def in_worker() -> bool:
+    """Whether this is a pool process, in which a worker's server is the default one."""
+    return "url" in _in_worker
 
 
 def connect(
@@ -42,12 +53,13 @@ def connect(
     patience: float | None = 0.0,
     timeout: float = SOCKET_TIMEOUT,
     pool: type[ConnectionPool] = ConnectionPool,
-    client: type[Redis] = Redis,
+    client: type[Redis] = Client,
 ) -> Redis:
-    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://).
+    """A lazy connection to the server at ``url``.
 
     Args:
-        url: None: ``default_url()``.
+        url: redis://, rediss:// or unix://; redis+sentinel:// or rediss+sentinel:// of the primary that sentinels
+            tell (sentinel_urls.py). None: ``default_url()``.
         retries: How often a command is tried again after the connection broke.
         patience: Instead of ``retries``, if it is not 0: see ``Patience``.
         timeout: Seconds a reply may take.
@@ -60,22 +72,42 @@ def connect(
     url = url or default_url()
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
+        "health_check_interval": 30,
+        "command_packer": _Packer(),
+    }
+    connections = _pool(url, pool, options)
+    made = client.from_pool(connections)
+    clients.check(made)
+    return made
+
+
+def _pool(url: str, pool: type[ConnectionPool], options: dict[str, Any]) -> ConnectionPool:
+    """What keeps the connections.
+
+    Raises:
+        OptionError: If the URL is none that can be used.
+    """
+    plain, provider = credentials.taken_from(url)
+    if provider:
+        options[credentials.OPTION] = provider
     try:
-        connections = pool.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.02), retries) if patience == 0 else Patience(patience),
-            health_check_interval=30,
-            command_packer=_Packer(),
-        )
-        made = client.from_pool(connections)
+        by_sentinel = sentinel_urls.read(plain)
+        if isinstance(by_sentinel, BySentinel):
+            connections = sentinel.connect(by_sentinel, pool, **options)
+        else:
+            connections = pool.from_url(plain, **options)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
     _check_options(connections, url)
-    clients.check(made)
-    return made
+    if _SPEAKS_RESP3 and connections.connection_kwargs.get("protocol") in _RESP3:
+        # It is spoken anyway, and whoever asks for it gets replies of a form which RQ can't read.
+        del connections.connection_kwargs["protocol"]
+    return connections
 
 
 def _check_options(connections: ConnectionPool, url: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Any
 
-from taskq.redis.urls import url_of
+from taskq.redis.urls import hosts_of, url_of
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +21,16 @@ def is_private(connection: Any) -> bool:
 
     That is so at a unix socket or a loopback address, which are this machine's; and where
     ``TASKQ_PRIVATE_REDIS=1`` says so, as in the containers of the compose file. Nobody looks whether that is true.
+    Sentinels that are all here count as a server that is here.
     """
     if os.environ.get(PRIVATE) == "1":
         return True
-    options = connection.connection_pool.connection_kwargs
-    host = options.get("host") or "localhost"
-    if "path" in options or "server" in options or host == "localhost":  # "server": a fakeredis
-        return True
+    return all(map(_is_here, hosts_of(connection) or ()))
+
+
+def _is_here(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -8,6 +8,8 @@ taskq:{id}             hash    see ``MapField``                               pr
 taskq:{id}:function    string  pickled Function (see payload/function.py)     producer          with the job
 taskq:{id}:bodies      hash    range -> the items of a chunk (maps/body.py);  producer, commit  with the job
                                a body goes when no item of it is left to do
+taskq:{id}:blobs       hash    "sha256:n" -> the nth piece of a large object   producer          with the job
+                               that travels apart (payload/large.py)
 taskq:{id}:chunks      hash    what maps of schema 1 had in place of bodies   nobody            with the job
 taskq:{id}:uses        hash    range -> items of its body that are left, for  worker            with the job
                                bodies that several ranges refer to
@@ -19,17 +21,31 @@ taskq:{id}:claims      hash    range -> "token deaths body worker"            wo
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
+                       hash    of a map that keeps no results: "from first"
+                               -> the item after the last, "to" that -> first,
+                               of runs of items that have results; none touch
 taskq:{id}:errors      hash    item index -> JSON of an ItemFailure           commit            with the job
 taskq:{id}:groups      hash    kind of error -> "count, index of the first"   commit            with the job
 taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   worker            with the job
                                the map; see maps/refusal.py
 taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
                                that ran it: upkeep/evidence.py
+taskq:{id}:memo        hash    item index -> "signature key": under which its  producer, commit  with the job
+                               result is to stand in the memo
 taskq:{id}:events      channel "progress" at each commit                      commit            -
 taskq:{id}:end         channel "end" when the map's job has ended              worker, producer  -
 taskq:notes            channel what concerns all services: a map was closed,  worker, producer  -
                                has chunks for others, or might have some
+taskq:memo:{name}      hash    what the memo is of; see maps/memo.py          producer          with the memo
+taskq:memo:{name}:{generation}
+                       hash    key -> where a result is from, and the result  commit            with the memo
+taskq:memo:{name}:maps hash    digest of items -> id of the map that was       producer          with the memo
+                               pushed with them last; see maps/existing.py
+taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
+                               push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
+                               share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
@@ -64,6 +80,9 @@ taskq:metrics          hash    "name|labels" -> number, see metrics.py        se
 taskq:timeline         stream  capped; one entry for each run of a chunk:     commit, service   capped
                                ``outcome`` is "ok", "killed" or "timeout"
 
+All of it begins with ``taskq``, or with what ``TASKQ_KEY_PREFIX`` says, as RQ's begins with ``RQ_KEY_PREFIX``:
+users of a shared server may have one each. It is the same in all programs, and read once, as RQ's is.
+
 Pickles and error records are signed where there is a secret key: see signing.py.
 
 While a producer is still writing, a map's keys expire after ``WRITING_TTL``: a producer that dies in the
@@ -73,28 +92,37 @@ middle leaves nothing behind. "With the job" means: as long as RQ keeps the job 
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass
+
+from taskq.errors import OptionError
+
+PREFIX = os.environ.get("TASKQ_KEY_PREFIX") or "taskq"
+if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", PREFIX):
+    raise OptionError(f"TASKQ_KEY_PREFIX may hold letters, digits and _.:- only, not {PREFIX[:200]!r}")
 
 WRITING_TTL = 3600  # seconds; renewed by each write of the producer
 
-MAPS = "taskq:maps"
-OPEN = "taskq:open:"  # and the name of a queue
-NOTES = "taskq:notes"
+MAPS = f"{PREFIX}:maps"
+MEMOS = f"{PREFIX}:memos"
+OPEN = f"{PREFIX}:open:"  # and the name of a queue
+NOTES = f"{PREFIX}:notes"
 LOOK = "taskq-look"  # the note that a map was closed
 WORK = "taskq-work"  # that chunks of a map are pending
 IDLE = "taskq-idle"  # that a process has nothing to do, and nothing is pending
-LEASES = "taskq:leases"
-SERVICES = "taskq:services"
-SCHEMA = "taskq:schema"
-RECEIPT = "taskq:said:"  # and a name that a thread has drawn
-REFUSED = "taskq:refused"
-ACTIVITY = "taskq:activity"
-BUSY = "taskq:busy"
-FLEET = "taskq:fleet"
-HOST = "taskq:host:"  # and the name of a host
-CALLED = "taskq:called"
-METRICS = "taskq:metrics"
-TIMELINE = "taskq:timeline"
+LEASES = f"{PREFIX}:leases"
+SERVICES = f"{PREFIX}:services"
+SCHEMA = f"{PREFIX}:schema"
+RECEIPT = f"{PREFIX}:said:"  # and a name that a thread has drawn
+REFUSED = f"{PREFIX}:refused"
+ACTIVITY = f"{PREFIX}:activity"
+BUSY = f"{PREFIX}:busy"
+FLEET = f"{PREFIX}:fleet"
+HOST = f"{PREFIX}:host:"  # and the name of a host
+CALLED = f"{PREFIX}:called"
+METRICS = f"{PREFIX}:metrics"
+TIMELINE = f"{PREFIX}:timeline"
 TIMELINE_LENGTH = 10_000  # entries kept, roughly
 
 JOB_TRACE = "taskq_trace"
@@ -122,6 +150,7 @@ class MapField:
     TERMS = "terms"  # JSON of what else it was told: see maps/terms.py; absent: nothing
     FEEDER = "feeder"  # of an open map: who may add items, a name that its producer has drawn
     LEASE = "lease"  # of an open map: until when its producer lives, Unix time
+    WRITER = "writer"  # of a map that is being written: until when its producer lives, Unix time; absent: unknown
     ORPHANED = "orphaned"  # "1" if an open map was sealed because its producer's lease was over
     STAR = "star"  # "1" if each item is a tuple of arguments
     NAME = "name"  # what to call the function in a text
@@ -130,6 +159,7 @@ class MapField:
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
     FIRST = "first"  # the lowest index of them
+    ENOUGH = "enough"  # "1": it has as many results as it wants, and nothing more of it is claimed or stored
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
@@ -143,6 +173,7 @@ class MapField:
     REASON = "reason"  # why it was closed early, or failed though no item has, for people
     REFUSED = "refused"  # the last of the refusals, for people
     PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
+    MEMO_HITS = "memo_hits"  # items whose results were in the memo when it was pushed; absent: none
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -155,7 +186,7 @@ class MapKeys:
 
     @property
     def hash(self) -> str:
-        return f"taskq:{{{self.id}}}"
+        return f"{PREFIX}:{{{self.id}}}"
 
     @property
     def function(self) -> str:
@@ -210,12 +241,20 @@ class MapKeys:
         return f"{self.hash}:deaths"
 
     @property
+    def memo(self) -> str:
+        return f"{self.hash}:memo"
+
+    @property
     def events(self) -> str:
         return f"{self.hash}:events"
 
     @property
     def end(self) -> str:
         return f"{self.hash}:end"
+
+    @property
+    def blobs(self) -> str:
+        return f"{self.hash}:blobs"
 
     @property
     def chunks(self) -> str:
@@ -227,7 +266,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths,
+            self.deaths, self.memo, self.blobs,
         )  # fmt: skip
 
 
@@ -236,16 +275,41 @@ def note(word: str, map_id: str) -> str:
     return json.dumps({"command": word, "map": map_id})
 
 
+def piece(digest: str, number: int) -> str:
+    """The field of a piece of a large object, among those of its map."""
+    return f"{digest}:{number}"
+
+
 def fetched(worker: str, queue: str) -> str:
     """The key of the list through which jobs go from this queue to this worker."""
-    return f"taskq:fetched:{worker}:{queue}"
+    return f"{PREFIX}:fetched:{worker}:{queue}"
 
 
 def held(worker: str) -> str:
     """The key of the index of what this worker holds."""
-    return f"taskq:held:{worker}"
+    return f"{PREFIX}:held:{worker}"
+
+
+def memo(name: str) -> str:
+    """The key of the memo with this name."""
+    return f"{PREFIX}:memo:{{{name}}}"
+
+
+def memo_entries(name: str, generation: str) -> str:
+    """The key of what one generation of a memo holds."""
+    return f"{memo(name)}:{generation}"
+
+
+def shared(name: str) -> str:
+    """The key of an object that maps share."""
+    return f"{PREFIX}:shared:{{{name}}}"
+
+
+def memo_maps(name: str) -> str:
+    """The key of which maps were pushed with a memo."""
+    return f"{memo(name)}:maps"
 
 
 def free_list(name: str) -> str:
     """The key of the free-standing result list with this name."""
-    return f"taskq:list:{{{name}}}"
+    return f"{PREFIX}:list:{{{name}}}"

@@ -19,7 +19,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from taskq.errors import DamagedError
-from taskq.redis.reach import AWAY, REFUSALS, final, is_away, server_error
+from taskq.redis.reach import AWAY, CLUSTER, REFUSALS, final, is_away, server_error
 from taskq.redis.urls import url_of
 
 _BACK_OFF = ExponentialBackoff(cap=1.0, base=0.02)  # seconds
@@ -98,6 +98,19 @@ class Patience(Retry):
             return is_retryable is None or is_retryable(error)
 
         return super().call_with_retry(do, fail, in_time, **options)
+
+
+def no_cluster(method: F) -> F:
+    """For what RQ's code says: its errors stay redis-py's, but for those of a cluster, which need a reason."""
+
+    @functools.wraps(method)
+    def clear(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except CLUSTER as error:
+            raise server_error(error, url_of(self.connection)) from None
+
+    return cast("F", clear)
 
 
 def clear_errors(method: F) -> F:

@@ -6,7 +6,10 @@ import ssl
 from collections.abc import Iterator
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's own name
     InvalidResponse,
     NoPermissionError,
@@ -16,27 +19,41 @@ from redis.exceptions import (
     ResponseError,
     TimeoutError,  # noqa: A004 - as above
 )
+from redis.sentinel import MasterNotFoundError
 
 from taskq.errors import ServerError, TaskqError
 
+CLUSTER = (ClusterCrossSlotError, ClusterDownError, AskError)  # MOVED is a kind of the last
 AWAY = (ConnectionError, TimeoutError, OSError)
 REFUSALS = (OutOfMemoryError, ReadOnlyError)
 
 _AWAY = "Is it running, and is the URL right? `taskq server` starts one here, Queue(patience=...) waits for one"
 _NO_PASSWORD = "It wants a password: redis://:PASSWORD@host:6379/0, or redis://USER:PASSWORD@host:6379/0"  # noqa: S105 - none
 _HELLO = "HELLO must be called with the client already authenticated"  # Redis' longer words for the same
-_CLUSTER = "It is a node of a cluster, over which the keys of a map would be scattered: use a single server"
+_CLUSTER = (
+    "It is a node of a cluster, over which the keys of a map would be scattered: use one without cluster mode"
+)
 _NO_TLS = "It does not speak TLS: use redis:// instead of rediss://"
 _CERTIFICATE = "Its certificate is not trusted here: see ssl_ca_certs in docs/operations.md"
-_OTHER = "It lacks what taskq needs: that is a Redis or Valkey server, and no Sentinel or proxy"
+_OTHER = "It lacks what taskq needs: that is a Redis or Valkey server; for Sentinel see docs/redis.md"
+_NAME = "The sentinels know the primary by another name: it stands in redis+sentinel://HOST:26379/NAME/0"
+_NO_SENTINEL = "It is no sentinel: without sentinels a URL begins with redis:// or rediss://"
+_SENTINEL = "It is the sentinels that want to know who we are: see sentinel_password in docs/redis.md"
+_FULL = "It has as many clients as it takes (maxclients); docs/redis.md says how many a worker needs"
 
 _FINAL: tuple[tuple[type[BaseException], str, str], ...] = (
+    (MasterNotFoundError, "Authentication required", _SENTINEL),
+    (MasterNotFoundError, "invalid username-password", _SENTINEL),
+    (ResponseError, "No such master with that name", _NAME),
+    (ResponseError, "unknown command 'SENTINEL'", _NO_SENTINEL),
+    (ResponseError, "unknown command `SENTINEL`", _NO_SENTINEL),
     (AuthenticationError, "Authentication required", _NO_PASSWORD),
     (AuthenticationError, _HELLO, _NO_PASSWORD),
     (AuthenticationError, "", "Check user and password"),
     (InvalidResponse, "", "What answers there is no Redis server, but perhaps one for HTTP: check host and port"),
     (ResponseError, "DB index is out of range", "It has no database of that number: take a lower one, as in /0"),
     (ResponseError, "NOAUTH", _NO_PASSWORD),
+    *((kind, "", _CLUSTER) for kind in CLUSTER),
     (ResponseError, "MOVED ", _CLUSTER),
     (ResponseError, "CROSSSLOT", _CLUSTER),
     (ResponseError, "in cluster mode", _CLUSTER),
@@ -46,13 +63,15 @@ _FINAL: tuple[tuple[type[BaseException], str, str], ...] = (
 )
 """What will be refused the next time, too: kind of error, a part of its text, remedy."""
 
-_PASSING: tuple[tuple[type[BaseException], str], ...] = (
-    (OutOfMemoryError, "It has reached maxmemory: delete what is no longer needed, or raise the limit"),
-    (ReadOnlyError, "It is a read-only replica, perhaps after a fail-over: connect to the primary"),
-    (NoPermissionError, "Its ACL does not allow this user what is needed; see docs/operations.md"),
-    (RedisError, _AWAY),
-    (OSError, _AWAY),
+_PASSING: tuple[tuple[type[BaseException], str, str], ...] = (
+    (OutOfMemoryError, "", "It has reached maxmemory: delete what is no longer needed, or raise the limit"),
+    (ReadOnlyError, "", "It is a read-only replica, perhaps after a fail-over: connect to the primary"),
+    (NoPermissionError, "", "Its ACL does not allow this user what is needed; see docs/operations.md"),
+    (RedisError, "max number of clients reached", _FULL),
+    (RedisError, "", _AWAY),
+    (OSError, "", _AWAY),
 )
+"""As above, of what may go over."""
 
 
 def final(error: BaseException) -> str | None:
@@ -71,7 +90,9 @@ def is_away(error: BaseException) -> bool:
 
 def remedy(error: BaseException) -> str:
     """What to do about it; without a full stop."""
-    return final(error) or next((text for kind, text in _PASSING if isinstance(error, kind)), "")
+    return final(error) or next(
+        (text for kind, part, text in _PASSING if isinstance(error, kind) and part in str(error)), ""
+    )
 
 
 def reason(error: BaseException) -> str:

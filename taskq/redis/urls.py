@@ -11,17 +11,21 @@ from __future__ import annotations
 import difflib
 import re
 import ssl
+from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, SSLConnection
 
 from taskq.errors import OptionError
+from taskq.redis import credentials, sentinel_urls
+from taskq.redis.sentinel_urls import HOST, RAW, BySentinel
 
 _SCHEMES = ("redis", "rediss", "unix")
 _TEXTS = (
     "username", "password", "client_name", "lib_name", "lib_version", "ssl_keyfile", "ssl_certfile",
     "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_password", "ssl_ciphers",
+    credentials.OPTION,
 )  # fmt: skip
 _OURS = {  # what decides of our work, and is decided here
     "decode_responses": "taskq reads bytes",
@@ -40,13 +44,18 @@ _EXAMPLE = "a URL such as redis://host:6379/0"
 def fault(url: str) -> str | None:
     """What is wrong with it, to be read after the URL itself; None if nothing is to be seen."""
     try:
-        parts = urlsplit(url)
+        found = sentinel_urls.read(url)
+        parts = urlsplit(found.primary if isinstance(found, BySentinel) else url)
     except ValueError:
         return f"is not {_EXAMPLE}"
+    if isinstance(found, str):
+        return found
+    if found:
+        url = found.primary
     if parts.scheme not in _SCHEMES or not url.startswith(f"{parts.scheme}://"):
-        return f"is not {_EXAMPLE}; it begins with redis://, rediss:// or unix://"
+        return f"is not {_EXAMPLE}; it begins with redis://, rediss://, unix:// or redis+sentinel://"
     if _has_raw_password(parts):
-        return "has a raw / # or ? in its password: write %2F for /, %23 for #, %3F for ?"
+        return RAW
     if parts.fragment:
         return "has a # in it, and nothing of a URL for Redis stands behind one"
     return _wrong_place(parts) or _wrong_option(parts.query)
@@ -92,19 +101,26 @@ def hide_password(url: str) -> str:
     return re.sub(r"([?&][a-z_]*password=)[^&#]*", r"\1***", hidden)
 
 
-_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
+TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_ca_data", "ssl_keyfile", "ssl_certfile")
 
 
 def whole_url_of(connection: Any) -> str:
     """By which others connect as this connection does, with its name and password, and its certificates.
 
     Raises:
-        OptionError: If no URL says that: it asks sentinels for the server, or another program for the password.
+        OptionError: If no URL says that: it asks another program for the password, or sentinels that differ in
+            theirs.
     """
     pool = connection.connection_pool
-    if hasattr(pool, "sentinel_manager") or pool.connection_kwargs.get("credential_provider"):
-        raise OptionError("a connection by Sentinel, or with a credential_provider, can't be told as a URL")
-    url, options = url_of(connection), connection.connection_pool.connection_kwargs
+    provider = pool.connection_kwargs.get(credentials.OPTION)
+    if provider and not isinstance(provider, credentials.Named):
+        raise OptionError("a connection with a credential_provider can't be told as a URL: name it in a URL, as "
+                          "module:name")  # fmt: skip
+    by_sentinel = by_sentinel_of(pool)
+    url, options = url_of(connection), pool.connection_kwargs
+    if by_sentinel:
+        scheme = "rediss" if by_sentinel.tls else "redis"
+        url = f"{scheme}://{HOST}/{options.get('db') or 0}"
     name, password = (quote(str(options.get(one) or ""), safe="") for one in ("username", "password"))
     told = {}
     if url.startswith("unix:"):
@@ -113,18 +129,60 @@ def whole_url_of(connection: Any) -> str:
     elif name or password:
         url = url.replace("//", f"//{name}:{password}@", 1)
     if url.startswith("rediss:"):
-        told = {one: options[one] for one in _TLS if options.get(one)}
+        told = {one: options[one] for one in TLS if options.get(one)}
         if "ssl_cert_reqs" in options and options["ssl_cert_reqs"] in (None, ssl.CERT_NONE):
             told["ssl_cert_reqs"] = "none"
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(told)}" if told else url
+    if provider:
+        told[credentials.OPTION] = provider.path
+    url = f"{url}{'&' if '?' in url else '?'}{urlencode(told)}" if told else url
+    return replace(by_sentinel, primary=url).whole if by_sentinel else url
 
 
 def url_of(connection: Any) -> str:
     """What to call a connection in messages, without its password."""
-    options = connection.connection_pool.connection_kwargs
+    pool = connection.connection_pool
+    options = pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}" + (f"?db={options['db']}" if options.get("db") else "")
-    scheme = "rediss" if issubclass(connection.connection_pool.connection_class, SSLConnection) else "redis"
+    scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
+    if by_sentinel := by_sentinel_of(pool):
+        return f"{scheme}+sentinel://{by_sentinel.hosts}/{by_sentinel.name}/{options.get('db') or 0}"
     host = str(options.get("host", "localhost"))
     host = f"[{host}]" if ":" in host else host
     return f"{scheme}://{host}:{options.get('port', 6379)}/{options.get('db') or 0}"
+
+
+def hosts_of(connection: Any) -> list[str] | None:
+    """The hosts that a connection names: of a server, or of sentinels; None for what is on this machine anyway."""
+    options = connection.connection_pool.connection_kwargs
+    if "path" in options or "server" in options:  # "server": a fakeredis
+        return None
+    if by_sentinel := by_sentinel_of(connection.connection_pool):
+        return [host for host, _port in by_sentinel.sentinels]
+    return [options.get("host") or "localhost"]
+
+
+def by_sentinel_of(pool: Any) -> BySentinel | None:
+    """Where a connection asks for its primary, be it ours or redis-py's ``Sentinel(...).master_for(...)``.
+
+    Raises:
+        OptionError: If its sentinels differ in more than their addresses.
+    """
+    if primary := pool.connection_kwargs.get("primary"):
+        found: BySentinel = primary.found
+        return found
+    if not hasattr(pool, "sentinel_manager"):
+        return None
+    pools = [one.connection_pool for one in pool.sentinel_manager.sentinels]
+    first, *others = [
+        (
+            issubclass(one.connection_class, SSLConnection),
+            *map(one.connection_kwargs.get, ("username", "password")),
+        )
+        for one in pools
+    ]
+    if any(one != first for one in others):
+        raise OptionError("a connection by sentinels with different passwords can't be told as a URL")
+    scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
+    sentinels = tuple((str(one.connection_kwargs["host"]), int(one.connection_kwargs["port"])) for one in pools)
+    return BySentinel(sentinels, pool.service_name, f"{scheme}://{HOST}", *first)

@@ -79,7 +79,7 @@ def fields(job_id: str, chunk: str, deaths: int, outcome: ChunkOutcome, note: Ti
         "worker": note.worker,
         "lane": note.lane,
         "pid": note.pid,
-        "items": len(outcome.values) + len(outcome.failures),
+        "items": outcome.succeeded + len(outcome.failures),
         "failed": len(outcome.failures),
         "deaths": deaths,
         "outcome": note.outcome,

@@ -119,7 +119,7 @@ def chunk(parent: str, name: str, outcome: ChunkOutcome, attributes: dict[str, A
         attributes={
             **attributes,
             "taskq.chunk": name,
-            "taskq.items": len(outcome.values) + len(outcome.failures),
+            "taskq.items": outcome.succeeded + len(outcome.failures),
             "taskq.failed": len(outcome.failures),
         },
     )

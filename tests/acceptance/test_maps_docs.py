@@ -1,4 +1,4 @@
-"""What docs/maps.md prints is what happens."""
+"""What docs/maps.md, docs/memo.md and docs/shared.md print is what happens."""
 
 from __future__ import annotations
 
@@ -13,14 +13,25 @@ from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
 
-MAPS = (Path(__file__).parents[2] / "docs/maps.md").read_text(encoding="utf-8")
-SAYS = {"open": f"{sum(n * n for n in range(5000))}\n", "imap": "1024\n"}
+DOCS = Path(__file__).parents[2] / "docs"
+MAPS = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("maps.md", "memo.md", "shared.md"))
+SAYS = {
+    "open": f"{sum(n * n for n in range(5000))}\n",
+    "imap": "1024\n",
+    "each": f"[0, 1, 4] {sum(n * n for n in range(3, 1000))} 1000\n400 100\n",
+    "discard": "1000\n",
+    "first": "3\n",
+    "once": "[0, 9, 18, 27, 36]\n",
+    "memo": "60 100\n",
+    "attach": f"{sum(n * n for n in range(1000))}\n" * 2,
+    "shared": "1000000.0\n" * 3,
+}
 
 
 @pytest.mark.parametrize("name", SAYS)
 def test_each_program(name: str) -> None:
     found = re.search(rf"<!-- {name}:.*?-->\n```python\n(.*?)```", MAPS, re.DOTALL)
-    assert found, f"no block {name} in docs/maps.md"
+    assert found, f"no block {name} in the docs of maps"
     done = subprocess.run(
         [sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=HANGS, check=False
     )

@@ -44,7 +44,7 @@ def commit(store: MapStore, claimed: Claim, failing: Iterable[int] = (), stop: i
 
 
 def put(store: MapStore, claimed: Claim, what: ChunkOutcome) -> Totals:
-    return store.read_commit(store.commit(claimed, what, NOTE))
+    return store.read_commit(store.commit(claimed, what, NOTE, terms=store.info().terms))
 
 
 def give_back(store: MapStore, *claims: Claim, deaths: int | None = None) -> int:

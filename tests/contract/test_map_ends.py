@@ -13,7 +13,7 @@ from rq.job import JobStatus
 
 from taskq import MapCanceledError, MapJob, Queue
 from taskq.maps.store import MapStore
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import map_ending
 from tests import jobs
 from tests.waiting import HANGS
 
@@ -39,7 +39,7 @@ def test_a_map_is_not_ended_because_of_what_the_server_has_lost(any_queue: Queue
     run.closed = seen
     state = Mock(connection=any_queue.connection)
     state.name = NAME
-    ending.end_map(state, run)
+    map_ending.end(state, run)
     assert (run.closed, run.look, state.unsure) == ("", True, True), "it goes on"
     assert state.worker.mock_calls == []
     assert job.get_status() == JobStatus.STARTED
@@ -52,7 +52,7 @@ def test_a_map_that_another_has_closed_is_ended(any_queue: Queue) -> None:
     state = Mock(connection=any_queue.connection)
     state.name = NAME
     state.worker.holds.return_value = False  # what comes then is not looked at here
-    ending.end_map(state, run)
+    map_ending.end(state, run)
     assert run.closed == "closed"
     state.drop.assert_called_once_with(run)
 

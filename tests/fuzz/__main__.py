@@ -16,7 +16,7 @@ os.environ["TASKQ_SECRET_KEY"] = "a key of at least thirty-two characters"  # no
 
 with atheris.instrument_imports(include=["taskq", "json"]):
     from taskq import TaskqError
-    from taskq.maps import terms
+    from taskq.maps import memo, terms
     from taskq.maps.body import Body, read_header
     from taskq.maps.info import read_info
     from taskq.payload import codec
@@ -26,6 +26,7 @@ with atheris.instrument_imports(include=["taskq", "json"]):
     from taskq.redis.keys import MapKeys
     from taskq.redis.kinds import kind_of
 
+_MEMO = memo.Memo("name", None, memo.Header("generation", "function", "code"))
 _TARGETS = (
     lambda data: codec.at("chunk", "id").loads(data),
     lambda data: Body.read(MapKeys("id"), data),
@@ -35,6 +36,8 @@ _TARGETS = (
     services._read,
     lambda data: kind_of({b"taskq": data}),
     lambda data: read_info(dict(zip((fields := data.split(b"\0"))[::2], fields[1::2], strict=False))),
+    lambda data: memo._read("name", data),
+    lambda data: _MEMO.pickled("key", _MEMO.entry("key", data)),
     lambda data: terms.read(data.decode("utf-8", "replace")),
     lambda data: Keyring.parse(data.decode("utf-8", "replace")),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -67,7 +68,9 @@ def change(connection: Any, key: str, position: int, value: bytes) -> None:
 def parked(queue: Queue) -> tuple[Queue, MapJob]:
     """A map in a queue on which nobody listens."""
     park = Queue("park", connection=queue.connection)
-    return park, park.map(jobs.square, range(4), chunksize=2, meta={"a": 1})
+    once = os.urandom(4).hex()
+    options: dict[str, Any] = {"memo": "garbage", "key": lambda n: f"{once}-{n}", "meta": {"a": 1}}
+    return park, park.map(jobs.square, range(4), chunksize=2, **options)
 
 
 def opened(queue: Queue) -> tuple[Queue, OpenMap]:
@@ -117,7 +120,7 @@ def test_keys_of_a_map(fake_queue: Queue) -> None:
     with running_worker(fake_queue, 1, lease=1.0) as state:
 
         @FEW
-        @given(st.integers(0, 14), st.sampled_from(KINDS), data)
+        @given(st.integers(0, 15), st.sampled_from(KINDS), data)
         def types(which: int, kind: str, value: bytes) -> None:
             park, job = parked(fake_queue)
             put(fake_queue.connection, keys_of(job)[which], kind, value)
@@ -126,7 +129,7 @@ def test_keys_of_a_map(fake_queue: Queue) -> None:
             read_all(job)
 
         @FEW
-        @given(st.integers(0, 14), st.integers(0, 20), data)
+        @given(st.integers(0, 15), st.integers(0, 20), data)
         def values(which: int, position: int, value: bytes) -> None:
             park, job = parked(fake_queue)
             change(fake_queue.connection, keys_of(job)[which], position, value)
@@ -193,7 +196,7 @@ def test_after_the_end(fake_queue: Queue) -> None:
     with running_worker(fake_queue, 1):
 
         @FEW
-        @given(st.integers(0, 14), st.sampled_from([*KINDS, "field"]), st.integers(0, 20), data)
+        @given(st.integers(0, 15), st.sampled_from([*KINDS, "field"]), st.integers(0, 20), data)
         def garbled(which: int, kind: str, position: int, value: bytes) -> None:
             job = fake_queue.map(jobs.invert, [0, 1, 2], chunksize=2)
             assert job.wait(timeout=HANGS)

@@ -10,7 +10,7 @@ import rq
 from rq.job import JobStatus
 
 from taskq import MapJob, Queue
-from taskq.maps.job import ENDED
+from taskq.maps.controlled import ENDED
 from taskq.redis import keys
 from taskq.testing import drain, running_worker
 from tests import jobs

@@ -60,7 +60,7 @@ MUTATIONS = (
     ),
     _m(
         "a commit is taken for a closed map", 391,
-        (_LUA + "commit.lua", "if map[4] ~= 'open' then", "if false then"),
+        (_LUA + "commit.lua", "if map[4] ~= 'open' or map[6] then", "if false then"),
     ),
     _m(
         "a release frees what somebody else holds", 5,
@@ -106,7 +106,8 @@ MUTATIONS = (
     ),
     _m(
         "a close that comes late closes a map that was opened again", 63,
-        (_LUA + "close.lua", " or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then", " then"),
+        (_LUA + "close.lua", " or ARGV[9] == '1' and not map[7] and map[2] + map[3] < tonumber(map[4]) then",
+         " then"),
     ),
     # -- pushing ---------------------------------------------------------------------------------------
     _m(
@@ -125,11 +126,11 @@ MUTATIONS = (
     # -- proof -----------------------------------------------------------------------------------------
     _m(
         "the proof is skipped", 93,
-        (_SERVICE + "jobs/ending.py", "info = run.proof.step()", "info = run.store.info()"),
+        (_SERVICE + "jobs/map_ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
         "a map that is not complete any more is ended", 557,
-        (_SERVICE + "jobs/ending.py", "    if not info.complete:\n        # Redis has died",
+        (_SERVICE + "jobs/map_ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
     _m(
@@ -172,7 +173,7 @@ MUTATIONS = (
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
         (_SERVICE + "rq/fence.py",
          'if (mark or b"") != self.mark.encode() or (self.mark and status in _OVER):', "if False:"),
-        (_SERVICE + "jobs/ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
+        (_SERVICE + "jobs/map_ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
     ),
     _m(
         "a former run takes the failure of a new one for a cleaning", 3785,
@@ -202,7 +203,7 @@ MUTATIONS = (
     ),
     _m(
         "a map that was seen to be closed is ended, though the server has lost that", 161,
-        (_SERVICE + "jobs/ending.py", 'return run.store.info().state == "open"', "return False"),
+        (_SERVICE + "jobs/map_ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------
     _m(
@@ -227,6 +228,33 @@ MUTATIONS = (
         "RQ's cleaning takes what is held for abandoned", 700,
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
+    ),
+    # -- memos -----------------------------------------------------------------------------------------
+    _m(
+        "a result is stored, and the memo is not told", 10,
+        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[15] then", "if false then"),
+    ),
+    _m(
+        "results of the memo are written twice, if only the reply was lost", 418,
+        (_LUA + "write_memo.lua", "if map[2] == ARGV[3] then", "if true then"),
+    ),
+    # -- what a map was told ---------------------------------------------------------------------------
+    _m(
+        "runs of items that touch are kept apart where no results are kept", 179,
+        (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
+    ),
+    _m(
+        "more results are stored than are wanted", 2939,
+        (_LUA + "commit.lua", "if enough > 0 and tonumber(map[7]) + results + counted > enough then",
+         "if false then"),
+    ),
+    _m(
+        "what has enough does not end", 59,
+        ("taskq/maps/terms.py", "return 0 < self.first <= done", "return False"),
+    ),
+    _m(
+        "an initializer is called before each chunk", 59,
+        ("taskq/maps/remembered.py", "or one in self._ready:", "or False:"),
     ),
     # -- open maps -------------------------------------------------------------------------------------
     _m(

@@ -31,6 +31,7 @@ from tests.simulation.plan import Order
 from tests.simulation.wire import client
 
 _RETRIES = 3  # redis-py's, as ``connect`` has them
+MEMO = "m"
 _PATIENCE = 10.0  # seconds, of those who are patient
 
 
@@ -104,6 +105,8 @@ class Producer(Person):
     def _push(self) -> MapJob | None:
         order = self.push.order
         options: dict[str, Any] = {"retry": Tries(max=order.tries)} if order.tries else {}
+        if order.initializer:
+            options |= {"initializer": items.load, "initargs": (order.number,)}
         self.push.tries += 1
         first, self.push.began = not self.push.began, self.push.began or self.loop.now
         try:
@@ -111,9 +114,11 @@ class Producer(Person):
                 self._cancel()
             if order.orphan:
                 return self._open(options)
+            if order.memo:
+                options |= {"memo": MEMO, "key": lambda item: str(item[1]), "memo_changed": order.memo}
             return self.queue().map(
                 partial(items.run, order.number), self._items(), chunksize=order.chunksize, job_id=order.id,
-                item_timeout=order.item_timeout, **options,
+                item_timeout=order.item_timeout, results=order.results, first=order.first or None, **options,
             )  # fmt: skip
         except DuplicateJobError as error:
             if first and len(self.world.of_id(order.id)) == 1:
@@ -201,6 +206,7 @@ class Caller(Person):
 def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
     """Wait for a map, and see that what comes is right."""
     world = who.world
+    way = "count" if push.order.discards else way
     while True:
         try:
             values = _READ[way](world, job, push)
@@ -214,7 +220,8 @@ def wait_for(who: Person, job: MapJob, push: Push, way: str = "get") -> None:
                 raise Violation(f"{who.name} was told {type(error).__name__}: {error}; but {problem}") from error
             return
         else:
-            world.say(f"{who.name} has got {len(values)} results")
+            told = values if isinstance(values, int) else len(values)
+            world.say(f"{who.name} has got {told} results")
             return
 
 
@@ -222,6 +229,13 @@ def _get(world: Any, job: MapJob, push: Push) -> list[Any]:
     values = job.get(errors=push.order.errors)
     verdicts.check(world, push, values)
     return values
+
+
+def _count(_world: Any, job: MapJob, push: Push) -> int:
+    told = job.count()
+    if told != min(push.order.first or push.order.count, push.order.count):
+        raise Violation(f"count() returned {told} for {push.order.count} items")
+    return told
 
 
 def _each(world: Any, job: MapJob, push: Push) -> list[Any]:
@@ -270,5 +284,6 @@ def _followed(job: MapJob, push: Push, *, in_order: bool) -> list[Any]:
 
 
 _READ: dict[str, Any] = {
-    "get": _get, "each": _each, "follow": _follow, "follow as completed": partial(_follow, in_order=False),
+    "get": _get, "count": _count, "each": _each, "follow": _follow,
+    "follow as completed": partial(_follow, in_order=False),
 }  # fmt: skip

@@ -24,6 +24,10 @@ class Order:
         pushing: Seconds between two items, as their producer makes them.
         patient: Its producer waits for a server that is away.
         orphan: Of an open map: what becomes of it without its producer; "": it is none.
+        memo: Of a map with a memo: whether it keeps or forgets what is there of another push; "": it has none.
+        results: "keep" or "discard".
+        first: So many results are enough; 0: all.
+        initializer: What that does: "loads", "deadly once"; "": there is none.
     """
 
     number: int
@@ -41,6 +45,14 @@ class Order:
     pushing: float = 0.0
     patient: bool = False
     orphan: str = ""
+    memo: str = ""
+    results: str = "keep"
+    first: int = 0
+    initializer: str = ""
+
+    @property
+    def discards(self) -> bool:
+        return self.results == "discard"
 
     @property
     def seconds_in_all(self) -> float:
@@ -52,7 +64,10 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
-            f"{', of an open map' if self.orphan else ''}"
+            f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
+            f"{f', {self.memo} the memo' if self.memo else ''}"
+            f"{f', of which {self.first} are enough' if self.first else ''}"
+            f"{f', whose initializer {self.initializer}' if self.initializer else ''}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
             f"{', in place of an earlier one' if self.again else ''}"

@@ -24,7 +24,10 @@ def draw(seed: int) -> Plan:
     rng = random.Random(seed)
     theme = rng.choices(list(_THEMES), list(_THEMES.values()))[0]
     if seed % _EACH == _EACH - 1:
-        theme = _fed  # which has its seeds to itself: the others' worlds are what they were
+        # These have their seeds to themselves: the others' worlds are what they were.
+        theme = _told if seed // _EACH % _TOLD == _TOLD - 1 else _fed
+    if seed % _EACH_MEMO[0] == _EACH_MEMO[1]:
+        theme = _remembered
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -227,7 +230,67 @@ def _fed(rng: random.Random) -> Drawn:
     return [one], deeds, {"loss": rng.choice([0.0, 0.0, 1.0])}
 
 
+def _remembered(rng: random.Random) -> Drawn:
+    """Maps have a memo, and are lost, cancelled and pushed again while they put results there."""
+    orders: list[Order] = []
+    for number in range(rng.randint(2, 4)):
+        before = rng.choice(orders) if orders and rng.random() < 0.4 else None
+        special = (
+            {rng.randrange(12): rng.choice(["fails once", "fails", "deadly once"])} if rng.random() < 0.3 else {}
+        )
+        at = 0.1 if not orders else orders[-1].at + rng.uniform(0.05, 0.6)
+        orders.append(Order(
+            number, round(at, 3), before.id if before else f"m{number}", rng.randint(2, 12),
+            rng.choice([None, 1, 2, 3]), rng.choice([0.002, 0.03, 0.1]), special, tries=rng.choice([0, 1]),
+            again=before is not None, callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 1))),
+            errors="return", patient=rng.choice([False, True]),
+            memo=rng.choice(["keep", "keep", "keep", "forget"]),
+        ))  # fmt: skip
+    deeds = []
+    for _ in range(rng.randint(0, 3)):
+        at, which = round(rng.uniform(0.1, orders[-1].at + 0.3), 3), rng.randrange(1000)
+        operation = rng.choice(["commit", "commit", "write_memo", "write_memo", "memo", "exec"])
+        kind = rng.choice(["said", "said", "crash", "crash", "other"])
+        if kind == "said":
+            fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
+            deeds.append(Deed(at, "network", which, rng.choice([0.02, 0.1, 0.5]), (fate, operation)))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, operation, 0.0, 0.05, 0.1, 0.5))
+        else:
+            what = rng.choice(["kill service", "kill process", "kill person", "cancel", "requeue", "full"])
+            of = rng.choice(orders).id if what in ("cancel", "requeue") else None
+            deeds.append(Deed(at, what, which, 0.05 if what == "full" else 0.0, of))
+    return orders, deeds, _QUIET
+
+
+def _told(rng: random.Random) -> Drawn:
+    """A map was told more than others, and something befalls those who work on it."""
+    count = rng.randint(6, 12)
+    special = {rng.randrange(count): rng.choice(["fails", "fails once", "deadly once"]) for _ in range(2)}
+    one = Order(
+        0, 0.1, "m0", count, rng.choice([1, 1, 2, 3]), rng.choice([0.03, 0.1]),
+        special if rng.random() < 0.4 else {}, tries=rng.choice([0, 0, 1]),
+        results=rng.choice(["keep", "discard"]), first=rng.choice([0, 0, 1, 2, 4, count]),
+        initializer=rng.choice(["", "", "loads", "deadly once"]),
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
+    )  # fmt: skip
+    deeds = []
+    for _ in range(rng.randint(1, 3)):
+        at = round(rng.uniform(0.11, 0.2 + one.count * one.seconds / 2), 3)
+        kind = rng.choice(["said", "said", "crash", "crash", "kill service", "kill process", "requeue", "outage"])
+        if kind == "said":
+            what = rng.choice(["reply lost", *_LATE]), rng.choice(["commit", "commit", "close", "expire", "open"])
+            deeds.append(Deed(at, "network", rng.randrange(1000), rng.choice([0.02, 0.1, 0.5]), what))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, rng.choice(["commit", "commit", "close"]), 0.0, 0.05, 0.1))
+        else:
+            deeds.append(Deed(at, kind, rng.randrange(1000), 0.3, "m0" if kind == "requeue" else None))
+    return [one], deeds, _QUIET
+
+
 _EACH = 12  # of the seeds one is of an open map
+_TOLD = 5  # of these one is of a map with options
+_EACH_MEMO = (24, 10)  # of so many seeds one, that with this rest, is of maps with a memo
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 6, _few: 4,

@@ -11,7 +11,7 @@ import pytest
 from taskq.maps.terms import NONE
 from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
-from taskq_workers.service.jobs import ending, rounds
+from taskq_workers.service.jobs import closing, rounds
 from taskq_workers.service.jobs.rounds import CHECKED, Rounds
 
 NO_FEEDER = [None, None]
@@ -31,7 +31,7 @@ class Service:
         self.seen: list[MapRun] = []
         self.connection = SimpleNamespace(pipeline=self.pipeline)
         self.rounds = Rounds(cast("Any", self))
-        monkeypatch.setattr(ending, "look", lambda _state, run: self.seen.append(run))
+        monkeypatch.setattr(closing, "look", lambda _state, run: self.seen.append(run))
 
     def pipeline(self, **_options: Any) -> Any:
         self.trips += 1

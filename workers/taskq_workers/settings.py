@@ -78,6 +78,7 @@ class Settings:
         refusal_grace: Seconds for which a map that no live service can run waits for one that can.
         reload: The services start afresh whenever a module in one of the folders changes.
         engine: What runs chunks in place of pool processes here: see ``engines/choose.py``. "": nothing does.
+        min_replicas: Replicas that must have what was committed before a service takes anything more; 0: none.
     """
 
     url: str
@@ -99,11 +100,15 @@ class Settings:
     refusal_grace: float = 10.0
     reload: bool = False
     engine: str = ""
+    min_replicas: int = 0
 
     def __post_init__(self) -> None:
         if not self.queues:
             raise OptionError("a worker needs at least one queue")
-        for name, least in (("services", 1), ("processes", 1), ("grace", 0), ("lease", 1), ("refusal_grace", 0)):
+        for name, least in (
+            ("services", 1), ("processes", 1), ("grace", 0), ("lease", 1), ("refusal_grace", 0),
+            ("min_replicas", 0),
+        ):  # fmt: skip
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.wear.tasks < 0 or self.wear.memory < 0:

@@ -6,6 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from taskq.redis import scripting
+
 
 @cache
 def source(name: str) -> str:
@@ -25,7 +27,9 @@ class Operation:
     """One script, bound to a connection."""
 
     def __init__(self, connection: Any, name: str) -> None:
-        self._script = connection.register_script(source(name))
+        self._connection = connection
+        self._text = source(name)
+        self._sha = scripting.sha(self._text)
 
     def __call__(self, keys: list[str], args: list[Any], pipe: Any = None) -> Any:
         """Run it and return its reply; or, given a pipeline, queue it there.
@@ -35,16 +39,16 @@ class Operation:
         ``NoScriptError`` reply (a restarted server has forgotten all scripts), and answer with ``load``.
         """
         if pipe is None:
-            return self._script(keys=keys, args=args)
-        return pipe.evalsha(self._script.sha, len(keys), *keys, *args)
+            return scripting.run(self._connection, self._text, keys, args)
+        return pipe.evalsha(self._sha, len(keys), *keys, *args)
 
     def in_full(self, keys: list[str], args: list[Any], pipe: Any) -> None:
         """Queue it with its text, for a transaction that must not be made without it; for short ones."""
-        pipe.eval(self._script.script, len(keys), *keys, *args)
+        pipe.eval(self._text, len(keys), *keys, *args)
 
     def load(self) -> None:
         """Make the server know the script."""
-        self._script.registered_client.script_load(self._script.script)
+        scripting.load(self._connection, self._text)
 
 
 class Scripts:
@@ -53,8 +57,14 @@ class Scripts:
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
         self.append = Operation(connection, "append")
+        self.blob = Operation(connection, "blob")
         self.write = Operation(connection, "write")
+        self.write_memo = Operation(connection, "write_memo")
+        self.memo = Operation(connection, "memo")
+        self.memos = Operation(connection, "memos")
         self.abandon = Operation(connection, "abandon")
+        self.writing = Operation(connection, "writing")
+        self.displace = Operation(connection, "displace")
         self.enlist = Operation(connection, "enlist")
         self.open = Operation(connection, "open")
         self.busy = Operation(connection, "busy")

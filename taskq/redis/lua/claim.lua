@@ -10,9 +10,9 @@
 --       4 what the tokens begin with; nobody else has it, and it is used once
 -- Returns {state, ranges still pending, range, token, deaths, range of the body, body, ...}; the body is '' if it is
 -- not there, and then its range stays where it was. The state is '' if this incarnation is gone; nothing is claimed
--- unless it is 'open', and the map is not paused.
+-- unless it is 'open', and the map is not paused, nor has all the results that it wants.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'paused')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'paused', 'enough')
 if map[1] ~= ARGV[1] then
     return {'', 0}
 end
@@ -20,7 +20,7 @@ local reply = {map[2], 0}
 if map[2] ~= 'open' then
     return reply
 end
-if map[3] then
+if map[3] or map[4] then
     return reply
 end
 local from = KEYS[2]

@@ -7,6 +7,7 @@
 --
 -- KEYS  1 taskq:{id}  2 :bodies  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
 --       9 :failed  10 :uses  11 :groups  12 :again
+--       of a map with a memo: 13 :memo  14 the memo  15 what its generation holds, of which the map was told
 -- ARGV  1 the incarnation   2 range   3 the claim as it is held, "token deaths body worker"
 --       4 how many items its body has, if no range was taken from it before
 --       5 how many of the items that were to be done do not need that body any more
@@ -14,30 +15,36 @@
 --       9 number of parts that did not run   10 number of parts that failed   11 deaths to note for the former
 --       12 maximal length of the timeline   13 channel of the map's events
 --       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
---       16 number of timeline values, then: field, value, ...
+--       16 "1": the map keeps no results, and its spans are merged
+--       17 how many results are enough, and none is stored beyond these; 0: all
+--       18 number of timeline values, then: field, value, ...
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
 --       for each part that did not run, and for each that failed ('': they still need the old body); results
--- Returns {1, done, failed, total, pending}; {0} if the claim is not held; {-1} if something is not in the range.
+-- Returns {1, done, failed, total, pending}; {0} if the claim is not held, or enough is there; {-1} if something is not
+-- in the range; {-2, how many results are wanted still} if these are more. But in the first case nothing was changed.
+-- The total is 0 if enough is there now.
 
 local range, claim = ARGV[2], ARGV[3]
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done')
 if map[1] ~= ARGV[1] or redis.call('HGET', KEYS[3], range) ~= claim then
     return {0}
 end
-if map[4] ~= 'open' then
+if map[4] ~= 'open' or map[6] then
     return {0} -- the claim stays, until the map is opened again
 end
 
 local spans, errors, kinds = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local rest, failed = tonumber(ARGV[9]), tonumber(ARGV[10])
-local timeline = 17
-local first_span = timeline + tonumber(ARGV[16])
+local discards = ARGV[16] == '1'
+local enough = tonumber(ARGV[17])
+local timeline = 19
+local first_span = timeline + tonumber(ARGV[18])
 local first_error = first_span + spans
 local first_kind = first_error + 2 * errors
 local first_rest = first_kind + 3 * kinds
 local first_failed = first_rest + 2 * rest
 local first_result = first_failed + 2 * failed
-local results = #ARGV - first_result + 1
+local results, counted = #ARGV - first_result + 1, 0 -- of those that are there, and of those that are not
 
 -- What does not lie in the range, comes twice, or is not counted right, is nobody's outcome.
 local start, count = string.match(range, '^(%d+):(%d+)$')
@@ -59,8 +66,15 @@ for i = first_error, first_kind - 1, 2 do
     end
     at = index
 end
+if discards then
+    counted = told
+    told = 0
+end
 if told ~= results then
     return {-1}
+end
+if enough > 0 and tonumber(map[7]) + results + counted > enough then
+    return {-2, enough - map[7]}
 end
 
 -- Lua's stack holds fewer values than a chunk may have, so a long run of them is written in steps.
@@ -70,12 +84,34 @@ local function write(command, key, first, last)
     end
 end
 
+-- Runs of items that touch become one, so that as much stands there as there are gaps, however many items there are.
+local function merge(from, to)
+    local before, behind = redis.call('HGET', KEYS[5], 'to ' .. from), redis.call('HGET', KEYS[5], 'from ' .. to)
+    local first, last = before or from, behind or to
+    redis.call('HSET', KEYS[5], 'from ' .. first, last, 'to ' .. last, first)
+    if before then
+        redis.call('HDEL', KEYS[5], 'to ' .. from)
+    end
+    if behind then
+        redis.call('HDEL', KEYS[5], 'from ' .. to)
+    end
+end
+
 -- First what needs memory: without any the very first command fails, and nothing has changed.
 local added = redis.pcall('XADD', KEYS[7], 'MAXLEN', '~', ARGV[12], '*', unpack(ARGV, timeline, first_span - 1))
 if type(added) == 'table' and added.err and not string.find(added.err, 'exhausted', 1, true) then
     redis.call('XADD', KEYS[7], '*', unpack(ARGV, timeline, first_span - 1)) -- fails as before; see finish.lua
 end
-write('RPUSH', KEYS[5], first_span, first_error - 1)
+if discards then
+    for i = first_span, first_error - 1 do
+        local from, length = string.match(ARGV[i], '^(%d+):(%d+)$')
+        if length ~= '0' then
+            merge(from, string.format('%.0f', from + length))
+        end
+    end
+else
+    write('RPUSH', KEYS[5], first_span, first_error - 1)
+end
 write('HSET', KEYS[6], first_error, first_kind - 1)
 for i = first_kind, first_rest - 1, 3 do
     local kind = ARGV[i]
@@ -112,6 +148,40 @@ for i = first_failed, first_result - 2, 2 do
 end
 write('RPUSH', KEYS[4], first_result, #ARGV)
 
+-- The memo gets the results in the same step, unless it was told meanwhile to forget what is of that generation. Other
+-- maps have it, too: whatever somebody has put in its place, this commit must not end half way.
+local function is_hash(key)
+    local kind = redis.call('TYPE', key)
+    kind = kind.ok or kind
+    return kind == 'hash' or kind == 'none'
+end
+local memo = {}
+if KEYS[13] and is_hash(KEYS[13]) and is_hash(KEYS[14]) and is_hash(KEYS[15]) then
+    memo = redis.call('HMGET', KEYS[14], 'entries', 'ttl')
+end
+if memo[1] and memo[1] == KEYS[15] then
+    local from = table.concat({redis.call('TIME')[1], string.match(KEYS[1], '{(.*)}$'), ARGV[1]}, ' ')
+    local result = first_result
+    for i = first_span, first_error - 1 do
+        local first, length = string.match(ARGV[i], '^(%d+):(%d+)$')
+        for index = first, first + length - 1 do
+            local item = string.format('%d', index)
+            local signature, key = string.match(redis.call('HGET', KEYS[13], item) or '', '^(%S+) (.*)$')
+            if key then
+                local origin = table.concat({from, item, signature}, ' ')
+                redis.call('HSET', KEYS[15], key, origin .. '\n' .. ARGV[result])
+                redis.call('HDEL', KEYS[13], item)
+            end
+            result = result + 1
+        end
+    end
+    local ttl = tonumber(memo[2]) or -1
+    if ttl >= 0 and ttl < 1e10 then
+        redis.call('EXPIRE', KEYS[14], math.ceil(ttl) + 604800) -- a week beyond what counts: see memo.py
+        redis.call('EXPIRE', KEYS[15], math.ceil(ttl) + 604800)
+    end
+end
+
 local uses = redis.call('HGET', KEYS[10], body)
 local left = tonumber(uses or ARGV[4]) - ARGV[5]
 if left <= 0 or kept[body] then
@@ -126,10 +196,14 @@ else
 end
 redis.call('HDEL', KEYS[3], range)
 
-local done = redis.call('HINCRBY', KEYS[1], 'done', results)
+local done = redis.call('HINCRBY', KEYS[1], 'done', results + counted)
 local lost = redis.call('HINCRBY', KEYS[1], 'failed', errors)
 redis.call('PUBLISH', ARGV[13], 'progress')
 local total = tonumber(map[2])
+if enough > 0 and done >= enough then
+    redis.call('HSET', KEYS[1], 'enough', '1')
+    total = 0
+end
 if done + lost >= total and map[3] then
     -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
     redis.call('PUBLISH', (string.gsub(ARGV[14], '%%s', (string.gsub(map[3], '%%', '%%%%')))),

@@ -10,7 +10,8 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
 
 from taskq.errors import UsageError
-from taskq.maps.job import ENDED, MapJob
+from taskq.maps.controlled import ENDED
+from taskq.maps.job import MapJob
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_job, find_map, reached
 from taskq_workers.cli.said import say

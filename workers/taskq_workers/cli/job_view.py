@@ -14,7 +14,8 @@ from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.views import backlog, listed
 
-_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, MapField.TERMS)
+_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, MapField.TERMS,
+          MapField.MEMO_HITS)  # fmt: skip
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
 
 
@@ -95,7 +96,9 @@ def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
 
 def _items(
     total: bytes | None, written: bytes | None, done: bytes | None, failed: bytes | None, paused: bytes | None,
-    told: bytes | None,
+    told: bytes | None, hits: bytes | None,
 ) -> Items:  # fmt: skip
     count, sealed = checked.items(total, written)
-    return Items(count, checked.count(done), checked.count(failed), sealed, paused is not None, terms.shown(told))
+    return Items(
+        count, checked.count(done), checked.count(failed), sealed, paused is not None, terms.shown(told, hits)
+    )

@@ -33,7 +33,7 @@ def jobs(url: str, statuses: tuple[str, ...], queue_name: str | None, limit: int
 
     A line of --json is {"id", "kind": "map" or "plain", "status", "queue", "description", "created_at",
     "enqueued_at", "started_at", "ended_at", "items": {"total", "done", "failed", "sealed": whether
-    it gets no more items, "terms": {option: value}} or null}; times are ISO 8601.
+    it gets no more items, "paused", "terms": {option: value}} or null}; times are ISO 8601.
 
     \b
     Examples:

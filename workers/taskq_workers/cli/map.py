@@ -10,10 +10,12 @@ import click
 from rq.job import Retry
 
 from taskq.maps.job import MapJob
+from taskq.maps.open_map import OpenMap
 from taskq.payload import names
 from taskq.queue import Queue
-from taskq_workers.cli.follow import Following, follow_options, show_of, wait_options
+from taskq_workers.cli.follow import Following, follow_options, show_of, start_option, wait_options
 from taskq_workers.cli.items import NegativeItems, items_of
+from taskq_workers.cli.map_options import told, told_options
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_map, reached
 from taskq_workers.cli.said import put, say
@@ -40,19 +42,25 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
               help="How often what has failed is tried again at the end. [default: not at all]")  # fmt: skip
 @click.option("--max-failures", metavar="N|SHARE", help="The map fails once more items have failed: 0, 10, 0.05. "
               "[default: all are tried]")  # fmt: skip
+@told_options
 @click.option("--job-timeout", metavar="TIME", help="Limit of the whole map: 90, 10m, 2h. [default: none]")
 @click.option("--result-ttl", metavar="TIME", help="How long results are kept. [default: 7 days]")
 @click.option("--job-id", help="An id of your own. [default: a random one]")
+@click.option("--if-exists", type=click.Choice(["raise", "attach", "replace"]),
+              help="If a map has the --job-id: attach goes on with it, if it is the same; replace cancels it. "
+              "[default: raise, unless it has ended]")  # fmt: skip
+@click.option("--memo", metavar="NAME", help="Don't run items whose results are in this memo, and keep the others "
+              "there. [default: none]")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Print the map's id, and do not wait.")
 @follow_options
 @wait_options
 @click.pass_context
 def map_command(
-    ctx: click.Context, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
+    ctx: click.Context, /, target: str, items: tuple[str, ...], url: str, queue_name: str, count: int | None,
     form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
     retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
     job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
-    progress: bool | None,
+    progress: bool | None, **options: Any,
 ) -> None:  # fmt: skip
     """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
 
@@ -69,10 +77,13 @@ def map_command(
       taskq map math:sqrt 4 9 16
       taskq map builtins:abs -4 -2.5 --item-timeout 10 --retry 2
       taskq map math:sqrt --range 1000 --values > roots.txt
+      taskq map shop:price 1 2 3 --initializer shop:load --initarg model.bin
       printf '%s\\n' alpha beta | taskq map builtins:len --stdin lines --as-completed
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
       printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
       taskq map math:factorial --range 500 --detach
+      taskq map math:factorial --range 500 --memo factorials
+      taskq map math:factorial --range 500 --job-id nightly --if-exists attach
     """
     function = names.dotted(target)
     if function is None:
@@ -80,8 +91,9 @@ def map_command(
     # The locale is not asked: a file means the same everywhere. And csv reads line ends itself.
     stdin = io.TextIOWrapper(own_stdin() if streams else sys.stdin.buffer, encoding="utf-8-sig", newline="")
     source = items_of(items, count, form, stdin)
-    options = {"job_timeout": job_timeout, "result_ttl": result_ttl, "job_id": job_id}
-    given: dict[str, Any] = {name: _seconds(value) for name, value in options.items() if value is not None}
+    times = {"job_timeout": job_timeout, "result_ttl": result_ttl}
+    given = told({"job_id": job_id, **options})
+    given |= {name: _seconds(value) for name, value in times.items() if value is not None}
     if max_failures is not None:
         given["max_failures"] = _number(max_failures)
     if item_timeout is not None:
@@ -94,7 +106,7 @@ def map_command(
         queue = Queue(queue_name, connection=connection)
         following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
         if streams:
-            opened = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
+            opened: OpenMap = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
             _say_id(opened)
             with streaming(opened, source):
                 code = following.run(opened)
@@ -136,19 +148,21 @@ def _seconds(text: str) -> int | str:
 @click.argument("job_id", metavar="ID", shell_complete=complete_id)
 @url_option
 @follow_options
+@start_option
 @wait_options
 @click.pass_context
 def attach(
-    ctx: click.Context, job_id: str, url: str, as_completed: bool, values: bool, cancel_on_interrupt: bool,
-    progress: bool | None,
+    ctx: click.Context, job_id: str, url: str, as_completed: bool, values: bool, start: int,
+    cancel_on_interrupt: bool, progress: bool | None,
 ) -> None:  # fmt: skip
-    """Follow a map that was pushed before, from its first result on; as `taskq map` does.
+    """Follow a map that was pushed before, from its first result on, or from another; as `taskq map` does.
 
     \b
     Examples:
       taskq attach ID
       taskq attach ID --as-completed --values > results.jsonl
+      taskq attach ID --start $(wc -l < results.jsonl) >> results.jsonl
     """
     with reached(url) as connection:
-        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
+        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt, start=start)
         ctx.exit(following.run(find_map(connection, job_id)))

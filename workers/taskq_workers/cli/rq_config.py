@@ -12,13 +12,15 @@ from rq.cli.helpers import get_redis_from_config, read_config_file
 
 from taskq.errors import OptionError
 from taskq.redis.connection import DEFAULT_URL
-from taskq.redis.urls import whole_url_of
+from taskq.redis.urls import TLS, whole_url_of
 
 # Other programs' names begin with REDIS_ too, and say something else.
 _READ = {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD", "REDIS_SSL"}
-_WHY_NOT = {
-    "SENTINEL": "services connect by a URL; give --url of the present master, or of a proxy that follows it",
+_SENTINEL = {  # of RQ's SENTINEL: which arguments can be told on, of the primary and of the sentinels
+    "CONNECTION_KWARGS": {"db", "username", "password", "ssl", *TLS},
+    "SENTINEL_KWARGS": {"username", "password", "ssl"},
 }
+_TIMES = {"socket_timeout", "socket_connect_timeout", "retry_on_timeout"}  # services have their own
 
 
 def url_of_environment() -> str:
@@ -27,7 +29,7 @@ def url_of_environment() -> str:
     Raises:
         OptionError: If RQ can't read what is there.
     """
-    given = {name: value for name, value in os.environ.items() if value}
+    given = {name: value for name, value in os.environ.items() if value and name != "SENTINEL"}  # it is no text
     try:
         return given.get("RQ_REDIS_URL") or _url(given) or DEFAULT_URL
     except ValueError as error:
@@ -52,9 +54,6 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
         settings = read_config_file(module)
     except Exception as error:
         raise OptionError(f"--config {module} can't be imported: {error!r}") from error
-    for name, why in _WHY_NOT.items():
-        if settings.get(name):
-            raise OptionError(f"--config {module} sets {name}: {why}")
     try:
         url = _url(settings)
     except ValueError as error:
@@ -88,6 +87,13 @@ def _url(settings: Mapping[str, Any]) -> str | None:
     Raises:
         ValueError: If RQ can't read them.
     """
-    if settings.get("REDIS_URL") or _READ.isdisjoint(settings):
+    sentinel = settings.get("SENTINEL")
+    if settings.get("REDIS_URL") or (not sentinel and _READ.isdisjoint(settings)):
         return settings.get("REDIS_URL")
-    return whole_url_of(get_redis_from_config({**settings, "SENTINEL": None}))
+    told: Mapping[str, Any] = sentinel or {}
+    if not isinstance(told, Mapping):
+        raise ValueError("SENTINEL is no dict")  # noqa: TRY004 - as RQ says that a setting is none
+    for name, known in _SENTINEL.items():
+        if unsaid := {*told.get(name, {})} - known - _TIMES:
+            raise ValueError(f"SENTINEL: {name} has {', '.join(sorted(unsaid))}, which services can't be told")
+    return whole_url_of(get_redis_from_config(settings))

@@ -58,6 +58,9 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 @click.option("--engine", default="", envvar="TASKQ_ENGINE", show_envvar=True, metavar="URL", show_default=False,
               help="Run chunks and jobs on a cluster in place of this host's cores: dask://HOST:PORT (Dask's "
               "scheduler), or executor://MODULE:FUNCTION, which makes a concurrent.futures.Executor.")  # fmt: skip
+@click.option("--min-replicas", type=int, default=0, envvar="TASKQ_MIN_REPLICAS", show_envvar=True,
+              help="Take nothing more until so many replicas of the server have what was committed (WAIT); "
+              "0: do not ask.")  # fmt: skip
 @click.option("--allow-import", multiple=True, envvar="TASKQ_ALLOW_IMPORT", show_envvar=True, metavar="PATTERN",
               help="Call only functions with such a dotted path, e.g. 'tasks.*'; may be repeated. Those sent by "
               "value count as __main__.NAME. [default: all]", show_default=False)  # fmt: skip
@@ -85,8 +88,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     refusal_grace: float, max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    reloads: bool, engine: str, allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str,
-    log_format: str,
+    reloads: bool, engine: str, min_replicas: int, allow_import: tuple[str, ...], allow_private_webhooks: bool,
+    log_level: str, log_format: str,
     metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], with_server: bool,
     until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
@@ -130,6 +133,7 @@ def worker(
         refusal_grace=0.0 if until_eof else refusal_grace,  # nobody else comes to a private server
         reload=reloads,
         engine=engine,
+        min_replicas=min_replicas,
     )  # fmt: skip
     _run(settings, embedded(url) if with_server else nullcontext(), given["pid"])
 

@@ -13,7 +13,8 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
 
 from taskq.errors import UsageError
-from taskq.maps.job import ENDED, MapJob
+from taskq.maps.controlled import ENDED
+from taskq.maps.job import MapJob
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch
 

@@ -21,7 +21,7 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
          MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS,
-         MapField.PAUSED)  # fmt: skip
+         MapField.PAUSED, MapField.MEMO_HITS)  # fmt: skip
 
 
 class Maps:
@@ -87,7 +87,8 @@ class Maps:
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
             "refused": text(fields[MapField.REFUSED], MAX_TEXT), "sealed": sealed,
-            "terms": terms.shown(fields[MapField.TERMS]), "paused": fields[MapField.PAUSED] is not None,
+            "terms": terms.shown(fields[MapField.TERMS], fields[MapField.MEMO_HITS]),
+            "paused": fields[MapField.PAUSED] is not None,
         }  # fmt: skip
 
 

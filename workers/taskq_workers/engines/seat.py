@@ -70,7 +70,7 @@ class Seat(Lane):
         """Never: the node may have been told, and keeps what it was told."""
         return False
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, *, at_once: bool = False) -> None:  # noqa: ARG002 - a lane's
         """Have its node forget a map that is over, with the next task."""
         self._over.append(key)
 

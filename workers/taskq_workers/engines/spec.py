@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from taskq.errors import OptionError, SignatureError
 from taskq.payload import signing
+from taskq.redis import keys
 from taskq_workers import build
 from taskq_workers.logs import LogOptions
 from taskq_workers.rq_options import RQOptions
@@ -74,14 +75,14 @@ def _without_password(url: str) -> str:
     return parts._replace(netloc=host, query="").geturl() if parts.scheme != "unix" else f"unix://{parts.path}"
 
 
-def challenge(keys: signing.Keyring) -> bytes:
+def challenge(ring: signing.Keyring) -> bytes:
     """What only who has one of our keys can read; b"" if there are none."""
-    return keys.seal(*_CHALLENGE).close(os.urandom(16)) if keys else b""
+    return ring.seal(*_CHALLENGE).close(os.urandom(16)) if ring else b""
 
 
 def introduction(challenge: bytes) -> dict[str, str]:
     """On a node: of which kind it is, in plain data that any version can read."""
-    return {"python": _python(), "build": build.installed(), "keys": _meets(challenge)}
+    return {"python": _python(), "build": build.installed(), "keys": _meets(challenge), "prefix": keys.PREFIX}
 
 
 def _python() -> str:
@@ -91,11 +92,11 @@ def _python() -> str:
 def _meets(challenge: bytes) -> str:
     """Why the node's keys are not the service's; "" if they are."""
     try:
-        keys = signing.keyring()
-        if bool(keys) != bool(challenge):
-            return f"has {signing.VARIABLE} set, and the worker has not" if keys else f"has no {signing.VARIABLE}"
-        if keys:
-            keys.seal(*_CHALLENGE).open(challenge)
+        ring = signing.keyring()
+        if bool(ring) != bool(challenge):
+            return f"has {signing.VARIABLE} set, and the worker has not" if ring else f"has no {signing.VARIABLE}"
+        if ring:
+            ring.seal(*_CHALLENGE).open(challenge)
     except OptionError as error:
         return f"has no key: {error}"
     except SignatureError:
@@ -109,4 +110,6 @@ def refusal(node: Mapping[str, str], own_build: str) -> str:
         return f"has Python {node['python']}, and the worker {_python()}"
     if node["build"] != own_build:
         return f"has taskq {node['build']}, and the worker {own_build}: install the same on both"
+    if node["prefix"] != keys.PREFIX:
+        return f"has keys that begin with {node['prefix']}, and the worker {keys.PREFIX}: TASKQ_KEY_PREFIX"
     return node["keys"]

@@ -17,6 +17,7 @@ class Death:
         seconds: How long it had run.
         exit_code: As ``multiprocessing`` has it, below 0 for a signal; None: it is unknown.
         killed_for: Why the service killed it; "" if it did not.
+        initializing: It ran the initializer of the task's map, and no item of that yet.
         starved: Whether the kernel has killed something of this container for want of memory in the two or three
             seconds before that was asked (``oom.py``); whom, it does not say.
     """
@@ -28,6 +29,7 @@ class Death:
     exit_code: int | None
     killed_for: str
     starved: bool = False
+    initializing: bool = False
 
     @property
     def cause(self) -> str:

@@ -116,6 +116,9 @@ class Lane:
         self.discarded = False
         self.closed = False  # it is to be replaced, and gets no more tasks
         self._known_maps = Known()
+        self._introduced: set[str] = (
+            set()
+        )  # of maps that are not over: also those whose functions it knows no more
         self._over: list[str] = []  # known to the process, until it gets its next task
         self._on_done = on_done
         self._labels: dict[int, str] = {}  # number -> what the record says of the task
@@ -162,13 +165,14 @@ class Lane:
         """Whether its process has been introduced to this map; counts along with ``process.py``."""
         return key in self._known_maps
 
-    def forget(self, key: str) -> None:
-        """Have its process forget a map that is over: at once if that frees much, else with its next task."""
-        size = self._known_maps.forget(key)
-        if size is None or self.discarded:
+    def forget(self, key: str, *, at_once: bool = False) -> None:
+        """Have its process forget a map that is over, with its next task; or at once, also if that frees much."""
+        size = self._known_maps.forget(key) or 0
+        if key not in self._introduced or self.discarded:
             return
+        self._introduced.discard(key)
         self._over.append(key)
-        if size >= LARGE:
+        if at_once or size >= LARGE:
             self._pool.apply_async(process.forget, (self._over,))
             self._over = []
 
@@ -176,6 +180,7 @@ class Lane:
         """Give it a task; ``note`` is kept in ``tasks`` until the task is done."""
         if isinstance(task, ChunkTask) and task.introduction is not None:
             self._known_maps.add(task.key, task.introduction.size)
+            self._introduced.add(task.key)
         over, self._over = tuple(self._over), []
         at_once = self._has_read_all and _bytes_in(task) <= lone_pool.AT_ONCE
         self.tasks[number] = note
@@ -305,7 +310,7 @@ class Lane:
     def item(self) -> tuple[int, float] | None:
         """The index of the item that runs, and when it began, on the monotonic clock; None: none does."""
         index, since = self._marker.running_item
-        return None if index == marker.NONE else (index, since)
+        return None if index < 0 else (index, since)
 
     def stop(self, number: int) -> None:
         """Ask a task to end before its next item."""
@@ -342,10 +347,11 @@ class Lane:
         seconds = self._marker.seconds
         return Death(
             task=self._unheard_task or self._marker.task,  # it may be at the next one by the time it is killed
-            item=None if index == marker.NONE else index,
+            item=None if index < 0 else index,
             began=clock.SERVER.now() - seconds,
             seconds=seconds,
             exit_code=self._pool.process.exitcode,
             killed_for=self.killed_for,
             starved=self.starved,
+            initializing=index == marker.INITIALIZER,
         )

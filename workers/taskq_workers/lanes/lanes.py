@@ -230,10 +230,10 @@ class Lanes:
         self._note_wear(lane, submitted=True)
         return first
 
-    def forget(self, key: str) -> None:
-        """Have all processes forget a map that is over."""
+    def forget(self, key: str, *, at_once: bool = False) -> None:
+        """Have all processes forget a map that is over: with their next tasks, or at once."""
         for lane in self:
-            lane.forget(key)
+            lane.forget(key, at_once=at_once)
 
     def done(self, lane: Lane, number: int) -> Any:
         """A lane has ended a task; returns its note, None if it was forgotten before."""

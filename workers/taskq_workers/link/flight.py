@@ -45,6 +45,7 @@ class Flown:
         range: Of a chunk; else empty.
         item: Index of the item that ran, or of one that ran a moment before; None: that is not known.
         lane: Number of the process's place in its service; of chunks only.
+        initializing: It ran the initializer of the map, and no item.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Flown:
     range: str
     item: int | None
     lane: int = 0
+    initializing: bool = False
 
 
 def path_of(number: int) -> Path:
@@ -181,4 +183,5 @@ def _read(slot: bytes, text: bytes) -> Iterator[Flown]:
         number, *rest = record.split(_FIELD)
         if number == str(task):
             kind, job_id, run, name, lane = [*rest, "", "", "", "", ""][:5]
-            yield Flown(kind, job_id, run, name, item, int(lane) if lane.isdecimal() else 0)
+            at, initializing = int(lane) if lane.isdecimal() else 0, item == marker.INITIALIZER
+            yield Flown(kind, job_id, run, name, None if initializing else item, at, initializing)

@@ -6,7 +6,7 @@ Neither side ever waits for the other: each number has one writer, and is read w
     TASK     pool process   the task that runs, or ran last; 0: none has; UNBORN: not ready for the first one
     BEGAN    pool process   when that task began, in ns of the monotonic clock, which all processes share
     ITEM     pool process   index of the item that runs, if items are timed; else of one that ran shortly before;
-                            NONE: no item runs
+                            NONE: no item runs; INITIALIZER: the map's initializer does
     SINCE    pool process   when that item began, as BEGAN
     STOP     service        tasks which should end before their next item (two: a lane has no more); ALL: any
     FIRST,   service        the tasks that were taken back, while the process has not come to them: it may have any
@@ -23,6 +23,7 @@ from typing import Any
 UNBORN = -1
 ALL = -1
 NONE = -1
+INITIALIZER = -2
 
 _TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO, _FIRST, _LAST = range(8)
 
@@ -49,6 +50,10 @@ class Marker:
         """An item begins."""
         self._numbers[_SINCE] = time.monotonic_ns()
         self._numbers[_ITEM] = index
+
+    def initializer(self) -> None:
+        """The initializer of the task's map begins."""
+        self.item(INITIALIZER)
 
     def rest(self) -> None:
         """The task's last item has ended."""
@@ -79,7 +84,7 @@ class Marker:
 
     @property
     def running_item(self) -> tuple[int, float]:
-        """The index of the item that runs (or NONE), and the moment of the monotonic clock when it began."""
+        """The index of the item that runs, NONE or INITIALIZER; and when it began, on the monotonic clock."""
         return int(self._numbers[_ITEM]), self._numbers[_SINCE] / 1e9
 
     def stop(self, task: int) -> None:
@@ -111,5 +116,5 @@ def allot(ctx: Any) -> Any:
 
 
 def read(numbers: Any) -> tuple[int, int | None]:
-    """The task that runs, or ran last (0: none has), and the index of its item (None: unknown)."""
+    """The task that runs, or ran last (0: none has), and the index of its item (None: unknown; or INITIALIZER)."""
     return max(0, numbers[_TASK]), None if numbers[_ITEM] == NONE else numbers[_ITEM]

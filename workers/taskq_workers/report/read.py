@@ -11,8 +11,9 @@ from typing import Any
 from rq.utils import as_text
 
 from taskq.errors import UsageError
+from taskq.maps.controlled import ENDED
 from taskq.maps.info import MapInfo
-from taskq.maps.job import ENDED, MapJob
+from taskq.maps.job import MapJob
 from taskq.maps.reader import MapReader
 from taskq.payload.sealed import SealedSerializer
 from taskq.queue import fetch

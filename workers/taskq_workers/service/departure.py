@@ -82,7 +82,7 @@ class Departure:
         state.lanes.close()
         try:
             hear()  # what had ended in processes that were killed just now
-            ending.end_plain(state)
+            ending.end(state)
             Exchange(state, ask=False).run()
             self._fetching.settle()
             recovery.return_fetched(state.connection, state.name, state.settings.queues)

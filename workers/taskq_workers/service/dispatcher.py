@@ -24,7 +24,6 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
-from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
 from taskq_workers.service.departure import Departure
@@ -41,10 +40,10 @@ from taskq_workers.service.jobs import (
     outcomes,
     quarantine,
     recall,
-    refusing,
     short_path,
     surrender,
 )
+from taskq_workers.service.jobs.ends import Ends
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.gathering import Gathering
 from taskq_workers.service.jobs.rounds import Rounds
@@ -59,6 +58,7 @@ from taskq_workers.service.upkeep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
+_FILES = 0.02  # seconds between looks whether another service has read a large object for this host
 TICK = 1.0  # seconds between looks at what no event tells of
 COMPARE = 30.0
 """Seconds between two looks at whether Redis holds what we don't know of, if nothing told so; of very many
@@ -107,6 +107,7 @@ class Dispatcher:
         self._rounds = Rounds(state)
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
+        self._ends = Ends(state)
         self._ticked = self._looked = -math.inf
         self._away = -math.inf  # when Redis, or the way to it, failed last
         self._pause_between = 0.0  # seconds from one look around to the next, at least
@@ -197,6 +198,8 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if feeding.waits_for_files(state):
+            until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
             until = [0.0]  # what was taken was none to run, and more waits
         return min(until)
@@ -230,10 +233,10 @@ class Dispatcher:
             feeding.top_up(state, hold=True)  # with errands
         self._ask = self._search.look(ask=self._ask) or self._ask
         if not self._gathering.look(state):
-            ending.end_plain(state)
+            ending.end(state)
             self._exchange()
             if any(not job.succeeded for job in state.unrecorded):  # it was no simple one, after all
-                ending.end_plain(state)
+                ending.end(state)
                 self._ask = True  # its dependents may be in the queues now
                 self._exchange()
         if self._hungry():
@@ -290,7 +293,13 @@ class Dispatcher:
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
         state = self.state
-        if self._ask or state.settings.rq.burst or state.lanes.trouble or quarantine.is_secluded(state):
+        if (
+            self._ask
+            or state.settings.rq.burst
+            or state.lanes.trouble
+            or state.behind
+            or quarantine.is_secluded(state)
+        ):
             self._fetching.pause()
         else:
             self._fetching.wait()
@@ -356,29 +365,13 @@ class Dispatcher:
     # -- ends ------------------------------------------------------------------------------------------
 
     def _end_maps(self) -> None:
-        for run in list(self.state.maps):
-            with run.guarded():
-                if run.look and not run.closed:
-                    ending.look(self.state, run)
-                refusing.look(self.state, run)
-                if run.too_many and not (run.closed or run.complete):
-                    ending.fail_early(self.state, run)
-            if self._over(run):
-                ending.end_map_safely(self.state, run)
+        if self._ends.look():
+            self._inbox.ring()
         feeding.top_up(self.state)  # with callbacks
         if not self.state.taken:
             if self.state.allowance <= 0:
                 self.state.finish(f"has run {self.state.begun} jobs")
             self.state.worker.rest()
-
-    def _over(self, run: MapRun) -> bool:
-        if run.calling or run.ended:
-            return False
-        if run.closed:
-            return True
-        if run.guest:
-            return guests.is_over(run)
-        return run.complete
 
     def _look_around(self) -> None:
         """Look at what concerns all services, as all of them do, each in its time."""

@@ -12,6 +12,7 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
+from taskq.maps import surplus
 from taskq.maps.deaths import settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
@@ -24,6 +25,8 @@ from taskq_workers.service.rq import own_keys
 from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
+
+_WAIT = 1.0  # seconds at a time for which the server waits for replicas; all else of this service waits with it
 
 Refused = Callable[[Exception], None]
 Handler = tuple[MapRun | Batch | None, Callable[[Any], None], Refused | None]
@@ -60,8 +63,8 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
-        self._takes = planning.takes(state) if self.ask else planning.Takes()
-        if self.ask and state.polls:
+        self._takes = planning.takes(state) if self.ask and not state.behind else planning.Takes()
+        if self.ask and state.polls and not state.behind:
             self.empty = not state.jobs_waiting
         with state.connection.pipeline(transaction=False) as pipe:
             handlers: list[Handler] = [
@@ -69,8 +72,12 @@ class Exchange:
                 *self._queue_wounded(pipe),
                 *self._queue_refusals(pipe),
                 *self._queue_finish(pipe),
+            ]
+            written = bool(handlers)
+            handlers += [
                 *self._queue_claims(pipe),
                 *self._queue_take(pipe),
+                *self._queue_wait(pipe, written=written),
             ]
             if not handlers:
                 return False
@@ -130,7 +137,7 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(claim, outcome, note, pipe)
+                run.store.commit(claim, outcome, note, pipe, run.info.terms)
                 handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
@@ -141,12 +148,17 @@ class Exchange:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete, run.pending = totals.complete, totals.pending
+            run.complete, run.pending, run.looked = totals.complete, totals.pending, time.monotonic()
+            run.done = totals.done
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
+        elif totals.room:
+            claim, outcome, note = ended
+            run.ended.append((claim, surplus.without(outcome, claim, totals.room), note))
+            self._unknown = True  # it is said again at once, as what the server has not run
         else:
-            run.look = True  # the map was closed, or we were given up for dead
+            run.look = True  # the map was closed, or has enough, or we were given up for dead
 
     def _not_taken(self, run: MapRun, ended: Any, error: Exception) -> None:
         """Have half of it tried at a time: the item whose outcome can't be stored fails, when it is alone."""
@@ -202,7 +214,7 @@ class Exchange:
     # -- claims ----------------------------------------------------------------------------------------
 
     def _queue_claims(self, pipe: Any) -> list[Handler]:
-        if self.state.stopping or self.state.suspended or self.state.lanes.trouble:
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble or self.state.behind:
             return []
         if quarantine.is_secluded(self.state):
             return []
@@ -232,6 +244,29 @@ class Exchange:
         else:
             run.ready.extend(casualties.sift(self.state, run, answer.claims))
         run.look = answer.state != "open"
+
+    # -- replicas ---------------------------------------------------------------------------------------
+
+    def _queue_wait(self, pipe: Any, *, written: bool) -> list[Handler]:
+        """Have the server wait until replicas have what this connection has written, if they are to.
+
+        It waits for the last write of a connection; on another one there is nothing to wait for, but then the
+        server was away, and what it still knows is looked at anyway.
+        """
+        least = self.state.settings.min_replicas
+        if not least or not (written or self.state.behind):
+            return []
+        pipe.execute_command("WAIT", least, int(_WAIT * 1000))
+        return [(None, self._waited, None)]
+
+    def _waited(self, reply: int) -> None:
+        state = self.state
+        least = state.settings.min_replicas
+        behind = "" if reply >= least else f"{reply} of {least} replicas have what was committed"
+        if bool(behind) != bool(state.behind):
+            log.log(logging.WARNING if behind else logging.INFO, "%s", behind or "the replicas have followed",
+                    extra={"action": "replicas"})  # fmt: skip
+        state.behind = behind
 
     # -- plain jobs on the short path ------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
+from taskq.redis.urls import by_sentinel_of
 from taskq_workers.link.tray import let_go
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import feeding
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _STUMBLES = 5  # turns in a row that may meet damage which is not in Redis
 _BACK_OFF = (0.05, 2.0)  # seconds: first and longest pause while Redis is away
+_FOLLOWS = 0.25  # seconds: longest pause where sentinels tell when there is another server; to ask them is cheap
 _MOST_SAID = 500  # characters of why
 _FAILING = 3  # turns in a row that fail, after which the service is said not to be well
 
@@ -34,6 +36,7 @@ class Setbacks:
         self._state = state
         self._fetching = fetching
         self._membership = membership
+        self._longest = _FOLLOWS if by_sentinel_of(state.connection.connection_pool) else _BACK_OFF[1]
         self.pause = 0.0  # seconds until the next turn, while Redis is away
         self._stumbles = 0  # turns in a row that met damage
         self._failed = 0  # turns in a row that failed, for whatever reason
@@ -50,7 +53,7 @@ class Setbacks:
         self._fetching.pause()
         self._state.unsure = True
         self._state.meter.count("taskq_redis_errors")
-        self.pause = min(max(self.pause * 2, _BACK_OFF[0]), _BACK_OFF[1])
+        self.pause = min(max(self.pause * 2, _BACK_OFF[0]), self._longest)
         with suppress(RedisError):  # but for suspects, of which Redis must be told first
             feeding.top_up(self._state)  # what is in hand can be run
         log.warning("Redis: %s; next try in %.2f s", error, self.pause, extra={"action": "redis_failed"})

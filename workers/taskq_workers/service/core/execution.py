@@ -204,13 +204,16 @@ class MapRun(Taken):
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     stretch: float = 1.0  # of the lanes: see ``Lanes``
+    remembers: bool = False  # processes keep something of it: see ``kept.py``
+    initializer_deaths: int = 0  # of processes, in its initializer
     crowd: float = 1.0  # how much longer chunks are to last, so many are the processes: see ``Fleet``
+    done: int = 0  # items with a result, as last heard
     too_many: str = ""  # why it is to fail, since so many items have
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
 
     def __post_init__(self) -> None:
-        self.function = MapFunction(self.store)
+        self.function = MapFunction(self.store, self.info.terms.large)
 
     @property
     def key(self) -> str:
@@ -246,12 +249,13 @@ class MapRun(Taken):
         introduction = None
         if not known:
             introduction = Introduction(
-                k.id, k.incarnation, function.data, self.fields, function.path, function.size
+                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs
             )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
-            claim.deaths > 0, max(self.stretch, self.crowd),
+            claim.deaths > 0, max(self.stretch, self.crowd), info.terms.discards,
+            info.terms.first and max(1, info.terms.first - self.done),
         )  # fmt: skip
 
     def wait_again(self, claim: Claim) -> None:

@@ -33,8 +33,8 @@ class Meter:
     def committed(self, outcome: ChunkOutcome) -> None:
         """A chunk has just been stored."""
         self.count("taskq_chunks")
-        if outcome.values:
-            self.count("taskq_items", "done", by=len(outcome.values))
+        if succeeded := outcome.succeeded:
+            self.count("taskq_items", "done", by=succeeded)
         if outcome.failures:
             self.count("taskq_items", "failed", by=len(outcome.failures))
         self.observe("taskq_chunk_seconds", outcome.seconds)

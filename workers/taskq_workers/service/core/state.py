@@ -19,6 +19,7 @@ from rq.job import Job
 from taskq.maps.claim import Claim
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
+from taskq.redis.keys import MapKeys
 from taskq.redis.lua import Scripts
 from taskq.views import tracing
 from taskq.views.timeline import TimelineNote
@@ -92,10 +93,12 @@ class State:
             their way here. Fetchers add, the dispatcher removes.
         failing: Why its turns fail, while several in a row have.
         refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
+        behind: Why nothing is taken until replicas have what was committed; "": they have, or nobody asks.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         open: What is open in its queues, as last seen: (id, incarnation) -> the map.
         jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
+        kept: Maps of which processes keep something, and which are not run here now, by their keys: ``kept.py``.
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
         fleet: How many work on the server, as last heard.
@@ -125,11 +128,13 @@ class State:
     finished: str = ""
     tickets: set[str] = field(default_factory=set)
     failing: str = ""
+    behind: str = ""
     refused: dict[tuple[str, str], float] = field(default_factory=dict)
     unsure: bool = False
     stopping: bool = False
     open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
     jobs_waiting: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, MapKeys] = field(default_factory=dict)
     looks: int = 0
     shares_until: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
@@ -146,7 +151,8 @@ class State:
     @property
     def trouble(self) -> str:
         """Why it does no work, or little, for people; "" if it is well."""
-        return f"takes nothing: {self.lanes.trouble}" if self.lanes.trouble else self.failing
+        why = self.lanes.trouble or self.behind
+        return f"takes nothing: {why}" if why else self.failing
 
     @property
     def queues(self) -> list[rq.Queue]:
@@ -250,7 +256,8 @@ class State:
         if isinstance(taken, MapRun):
             if taken in self.maps:
                 self.maps.remove(taken)
-            self.lanes.forget(taken.key)
+            if taken.key not in self.kept:
+                self.lanes.forget(taken.key, at_once=taken.remembers)
             if (source := (taken.store.keys.id, taken.store.keys.incarnation)) not in self.open:
                 self.policy.forget(source)
         elif isinstance(taken, PlainJob):

@@ -6,6 +6,7 @@ intake      how a reserved id becomes something that runs
 short_path  simple plain jobs, many at a time
 offers      what could run now
 guests      open maps of others
+kept        maps that were left, and may come again
 rounds      what becomes of maps of which no event tells
 search      when to look for work
 planning    how much to claim and to take
@@ -16,7 +17,10 @@ suspension  ``rq suspend``
 commands    RQ's commands: stop a job, kill, shut down
 outcomes    a task that ended
 casualties  the tasks of a process that died
-ending      how a job ends: finished, failed, or not ours to say
+ending      how a plain job ends: finished, failed, or not ours to say
+map_ending  how a map ends
+ends        which of the maps are seen to in a turn
+closing     a map is closed before it is complete
 gathering   short jobs whose ends wait for each other
 quarantine  a job that runs with nothing beside it
 refusing    items that this host can't run

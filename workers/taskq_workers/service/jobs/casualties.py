@@ -11,6 +11,7 @@ import logging
 
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import SERVICE, services, settled, total
+from taskq.maps.refusal import INITIALIZER
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.payload.ranges import Range
 from taskq.views.timeline import TimelineNote
@@ -21,7 +22,7 @@ from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded, runs_alone
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import ending, refusing
 from taskq_workers.service.rq.job import name_of
 from taskq_workers.service.upkeep.evidence import read_trace
 from taskq_workers.settings import HOST, MAX_DEATHS
@@ -65,6 +66,8 @@ def _work_of(lane: Lane, death: Death) -> str:
     claim = taken.flying.get(death.task)
     if claim is None:
         what = "the callback"
+    elif death.initializing:
+        what = "the initializer"
     else:
         what = f"the chunk {claim.range}" if death.item is None else f"item {death.item}"
     return f", at {what} of the map {taken.job_id} ({taken.info.name})"
@@ -86,6 +89,9 @@ def _settle_chunk(state: State, lane: Lane, death: Death, run: MapRun, number: i
 
 def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
     """Have a chunk that killed its process tried again, or split; or give up the item that is alone in it."""
+    if death.initializing:
+        _settle_initializer(state, lane, death, run, claim)
+        return
     if death.killed_for == ITEM_TIMEOUT:
         _settle_timeout(state, lane, death, run, claim)
         return
@@ -96,6 +102,17 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
         run.wounded.append(Wounded(claim, noted, note, death.began, death.seconds, parts))
     else:
         run.ended.append((claim, _lost(claim, noted, f"{death.cause} on {lane.where.host}", death), note))
+
+
+def _settle_initializer(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
+    """It died in the initializer, and no item is to blame; after some such deaths this service refuses the map."""
+    note = state.note(lane, "killed")
+    run.wounded.append(Wounded(claim, settled(claim.deaths), note, death.began, death.seconds))
+    run.initializer_deaths += 1
+    if run.initializer_deaths >= MAX_DEATHS:
+        name, times = run.info.terms.initializer, run.initializer_deaths
+        why = f"{INITIALIZER}{name} has killed {times} processes here, the last one by {death.cause}"
+        refusing.refuse(state, run, why)
 
 
 def _parts(claim: Claim, noted: int, item: int | None, *, own: int) -> tuple[tuple[Range, int], ...]:

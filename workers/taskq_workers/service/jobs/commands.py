@@ -10,7 +10,7 @@ from typing import Any
 
 from taskq_workers.service.core.execution import KILL_HORSE, MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import closing, ending
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def _kill_horses(state: State) -> None:
 def _stop(state: State, found: list[Taken], payload: dict[str, Any]) -> None:
     for one in found:
         if isinstance(one, MapRun) and not one.guest:
-            ending.stop_map(state, one)
+            closing.stop_map(state, one)
             return
         if isinstance(one, PlainJob) and one.outcome is None:
             _stop_plain(state, one)

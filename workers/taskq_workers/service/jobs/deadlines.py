@@ -10,7 +10,7 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
+from taskq_workers.service.jobs import closing
 
 _AGAIN = 1.0  # seconds after which a job is looked at again that was over its time before it had begun
 
@@ -45,7 +45,7 @@ def enforce(state: State) -> None:
     for run in [run for run in state.maps if run.overdue]:
         if not run.closed and not run.complete:
             with run.guarded():
-                ending.time_out(state, run)
+                closing.time_out(state, run)
         run.deadline = None
     if time.monotonic() >= state.due:
         _enforce_jobs(state)

@@ -88,8 +88,13 @@ def _let_others_go(state: State) -> None:
 
 def reads_on(state: State) -> bool:
     """Whether a function is being read, so that its next piece is to be read at once."""
-    reads = any(run.function.size and _lacks_function(run) for run in state.maps)
+    reads = any(run.function.size and not run.function.waits and _lacks_function(run) for run in state.maps)
     return reads and not quarantine.runs(state)
+
+
+def waits_for_files(state: State) -> bool:
+    """Whether a large object is being read by another service of this host."""
+    return any(run.function.waits and _lacks_function(run) for run in state.maps)
 
 
 def _read_functions(state: State) -> None:

@@ -30,7 +30,7 @@ from taskq.redis.patience import says_damage
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap, State
-from taskq_workers.service.jobs import offers, quarantine
+from taskq_workers.service.jobs import kept, offers, quarantine, refusing
 from taskq_workers.service.rq import prefixes
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def look(state: State) -> None:
     own = {offers.source_of(run): run for run in state.maps}
     for source in [source for source in state.open if source not in found and source not in own]:
         state.policy.forget(source)
+    kept.look(state, found)
     state.open, state.jobs_waiting = found, jobs
     for source, run in own.items():
         if source in found:
@@ -101,6 +102,7 @@ def _join(state: State, one: OpenMap) -> None:
         run = _guest(state, one)
         if run is not None:
             state.add(run)
+            refusing.refuse_deadly(state, run)
             state.worker.helps()
             log.info("works on map %s", one.id, extra={"action": "map_joined", "job": one.id})
             return
@@ -124,6 +126,7 @@ def _guest(state: State, one: OpenMap) -> MapRun | None:
     queue = next(queue for queue in state.queues if queue.name == one.queue)
     run = MapRun(job, queue, execution, fields, store=store, info=info, guest=True, pending=one.pending)
     run.context, run.looked = info.span, time.monotonic()
+    run.remembers = state.kept.pop(run.key, None) is not None
     with state.connection.pipeline() as pipe:  # first of all, so that whoever takes over from us knows of it
         pipe.hset(keys.held(state.name), run.holding.key, run.holding.value)
         services.note_work(pipe, state.name)
@@ -135,7 +138,10 @@ def leave(state: State, run: MapRun) -> None:
     """Be no guest any more; what is claimed has been committed or given back."""
     state.connection.hdel(keys.held(state.name), run.holding.key)
     if (one := state.open.get(offers.source_of(run))) is not None:
-        one.pending = 0  # until it is looked at again
+        # As known, until it is looked at: who seems to want nothing for a moment loses its place in the line.
+        one.pending = 0 if run.complete else run.pending
+    if not (run.complete or run.closed):
+        kept.keep(state, run)
     state.drop(run)
 
 

@@ -25,7 +25,7 @@ from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests
+from taskq_workers.service.jobs import guests, kept, refusing
 from taskq_workers.service.rq.job import name_of
 from taskq_workers.service.upkeep import recovery, suspect
 
@@ -171,6 +171,7 @@ def _started(state: State, one: Taken) -> Taken:
     run.deadline = deadline
     run.complete = info.complete
     run.look = info.state != "open"  # cancelled just now
+    refusing.refuse_deadly(state, run)
     _trace(state, run, info)
     return run
 
@@ -200,10 +201,12 @@ def _become_owner(state: State, one: Taken, incarnation: str) -> MapRun | None:
             continue
         if run.guest and run.store.keys.incarnation == incarnation:
             state.connection.hdel(keys.held(state.name), run.holding.key)
+            kept.keep(state, run)
             known = run.key
             run.job, run.queue, run.execution, run.fields = one.job, one.queue, one.execution, one.fields
             run.guest = False
-            state.lanes.forget(known)
+            if known not in state.kept:
+                state.lanes.forget(known)
             return run
         if run.guest:
             guests.leave(state, run)

@@ -76,4 +76,5 @@ def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) ->
             run.closed, run.refusal = outcome.reason, outcome.refusal
     else:
         run.ran(outcome)
+        run.remembers = run.remembers or outcome.remembers
         run.ended.append((claim, outcome, state.note(lane)))

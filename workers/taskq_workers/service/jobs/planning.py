@@ -19,7 +19,7 @@ from taskq_workers.service.core.execution import AHEAD, FAST, MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, short_path
 
-MAPS = 32  # that are taken at a time
+MAPS = 16  # that are taken at a time: to begin each costs the turn a millisecond or two
 OWNED = 500
 """Maps of one queue of which a service is the owner; each turn costs more for each of them.
 

@@ -19,8 +19,9 @@ from taskq.maps.refusal import Refusal
 from taskq.redis import services
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending
-from taskq_workers.settings import HOST
+from taskq_workers.service.jobs import closing
+from taskq_workers.service.upkeep.evidence import INITIALIZER, read_trace
+from taskq_workers.settings import HOST, MAX_DEATHS
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,20 @@ def refuse(state: State, run: MapRun, why: str, claims: Sequence[Claim] = ()) ->
     state.note_refusal(run.store.keys.id, run.store.keys.incarnation)
 
 
+def refuse_deadly(state: State, run: MapRun) -> None:
+    """Refuse a map that this service has just got, if services have died in its initializer, and one too many.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached.
+    """
+    if not (name := run.info.terms.initializer):
+        return
+    trace = read_trace(state.connection.hget(run.store.keys.deaths, INITIALIZER))
+    if trace.times >= MAX_DEATHS:
+        why = f"{refusal.INITIALIZER}{name} has taken {trace.times} services down, the last one by {trace.cause}"
+        refuse(state, run, why)
+
+
 def look(state: State, run: MapRun) -> None:
     """In its owner: fail a map which nobody can run.
 
@@ -56,4 +71,4 @@ def look(state: State, run: MapRun) -> None:
         return
     run.nobody_since = now if run.nobody_since is None else run.nobody_since
     if now - run.nobody_since >= state.settings.refusal_grace:
-        ending.fail_map(run, refusal.reason(refusals))
+        closing.fail_map(run, refusal.reason(refusals))

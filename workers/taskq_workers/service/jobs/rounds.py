@@ -14,7 +14,7 @@ from taskq.redis import checked
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import ending, orphans
+from taskq_workers.service.jobs import closing, orphans
 
 CHECKED = 20
 """Maps of which nothing is in hand that are looked at in a second; each costs some seven round trips."""
@@ -55,7 +55,7 @@ class Rounds:
         rest = [run for run in runs if goes_on[run] and not (run.guest or run.held)]
         for run in [*(run for run in runs if not goes_on[run]), *self._turn(rest)]:
             with run.guarded():
-                ending.look(state, run)
+                closing.look(state, run)
 
     def _turn(self, runs: list[MapRun]) -> list[MapRun]:
         """Those of the maps that rest which are looked at this time."""
@@ -75,4 +75,5 @@ def _goes_on(run: MapRun, reply: Any) -> bool:
         total, done, failed = (int(number or 0) for number in numbers)
     except ValueError:
         return False
-    return bool(incarnation == run.store.keys.incarnation.encode() and state == b"open" and done + failed < total)
+    there = incarnation == run.store.keys.incarnation.encode() and state == b"open"
+    return there and done + failed < total and not run.info.terms.enough(done)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis import Redis
 from redis.client import Pipeline
 from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError, ResponseError, WatchError  # noqa: A004 - redis-py's own name
 
+from taskq.redis.scripting import Client
+
 _BROKEN = "occurred while watching"  # in redis-py's words for a connection that broke in a transaction
 
 
-class LeanRedis(Redis):
+class LeanRedis(Client):
     """A redis-py client whose pipelines go straight to the socket."""
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:

@@ -35,8 +35,15 @@ class Evidence:
         )
 
     def ran_chunk(self, incarnation: str, name: str) -> bool | None:
-        """Whether the range with this name ran, of this life of its map; None: that is not known."""
-        return None if self.ran is None else self._flown(incarnation, name) is not None
+        """Whether an item of the range with this name ran, of this life of its map; None: that is not known."""
+        if self.ran is None:
+            return None
+        flown = self._flown(incarnation, name)
+        return flown is not None and not flown.initializing
+
+    def ran_initializer(self, incarnation: str) -> bool:
+        """Whether the initializer of this map ran, and is suspect."""
+        return any(one.initializing and one.run == incarnation for one in self.ran or ())
 
     def item_of(self, incarnation: str, name: str) -> int | None:
         """The item of the range that ran, or one shortly before it; None: that is not known."""
@@ -56,6 +63,9 @@ class Evidence:
         return f"{self.cause} on {self.host}" if self.host else self.cause
 
 
+INITIALIZER = "initializer"
+"""Where, among what is kept of deaths with ranges, that with the map's initializer stands."""
+
 LOST = Evidence("the loss of its host, or of its worker's manager")
 
 
@@ -66,10 +76,12 @@ class Trace:
     Args:
         cause: Of the last one.
         item: That ran then; None: that is not known.
+        times: How many there were; of the map's initializer only.
     """
 
     cause: str
     item: int | None
+    times: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -78,6 +90,7 @@ class Trace:
 def read_trace(data: bytes | None) -> Trace:
     """What stands there; of a record that is none, that nothing is known."""
     found: Mapping[str, Any] = checked.record(data)
-    cause, item = found.get("cause"), found.get("item")
+    cause, item, times = found.get("cause"), found.get("item"), found.get("times")
     known = cause if isinstance(cause, str) and checked.is_text(cause) else "an unknown cause"
-    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None)
+    count = times if isinstance(times, int) and checked.is_count(times) else 0
+    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None, count)

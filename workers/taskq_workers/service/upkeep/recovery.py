@@ -36,7 +36,7 @@ from taskq.views import metrics
 from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.upkeep import lost_runs, suspect
-from taskq_workers.service.upkeep.evidence import LOST, Evidence, Trace
+from taskq_workers.service.upkeep.evidence import INITIALIZER, LOST, Evidence, Trace, read_trace
 
 log = logging.getLogger(__name__)
 
@@ -213,6 +213,10 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
         return number
 
     released = store.release_all(name, noted)
+    if died.ran_initializer(incarnation):
+        with contained(f"the deaths with the initializer of the map {store.keys.id}"):
+            before = read_trace(store.connection.hget(store.keys.deaths, INITIALIZER))
+            traces[INITIALIZER] = Trace(str(died), None, before.times + 1).to_json()
     if traces:
         with contained(f"the causes of deaths with the map {store.keys.id}"):
             store.note_traces(traces)

@@ -1,0 +1,81 @@
+"""``Pool.attach``: a pool that another program has made, and feeds or has fed, is looked at from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from rq.exceptions import InvalidJobOperation
+
+from taskq.errors import OptionError
+from taskq.maps.arrivals import Arrivals
+from taskq.maps.job import MapJob
+from taskq.maps.waiting import Events
+from taskq.payload.results import value_of
+from taskq.queue import Queue
+
+
+class Attached:
+    """The calls of a pool with a name: their results are there for every program, the pool's own or another one.
+
+    Nothing can be submitted here: only the program that has made the pool does that.
+    """
+
+    def __init__(self, job: MapJob[Any]) -> None:
+        self.job = job
+
+    @classmethod
+    def of(cls, name: str, queue: Queue) -> Attached:
+        """The pool of this name.
+
+        Raises:
+            OptionError: If there is none on this queue.
+        """
+        job = queue.fetch_job(name)
+        if not isinstance(job, MapJob):
+            raise OptionError(f"there is no pool {name!r} on the queue {queue.name!r}")
+        return cls(job)
+
+    def results(self, timeout: float | None = None) -> list[Any]:
+        """All results, in the order in which the calls were submitted; waits until the pool has ended.
+
+        Args:
+            timeout: Seconds; None: for ever.
+
+        Raises:
+            As ``MapJob.get``.
+        """
+        return self.job.get(timeout)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The same, one by one, each as soon as it is there; a call that failed raises in its place."""
+        reads, store = Arrivals(self.job.store), self.job.store
+        with Events(self.job.connection, store.keys) as events:
+            while True:
+                ended = self.job.ready()  # asked before: nothing is added after the end
+                for arrival in reads.new(failures=True, ended=ended):
+                    if arrival.failure is not None:
+                        raise arrival.failure.to_raise(f"the pool {self.job.id}", (StopIteration,))
+                    yield value_of(store.place, arrival.index, arrival.data)
+                if ended:
+                    return
+                events.next()
+
+    def join(self) -> None:
+        """Wait until the pool has ended; raises as ``MapJob.wait``."""
+        self.job.wait()
+
+    def terminate(self) -> None:
+        """Cancel it, whoever feeds it; what runs is killed."""
+        with suppress(InvalidJobOperation):  # it has ended
+            self.job.cancel(kill=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Nothing ends: it is not this program's."""

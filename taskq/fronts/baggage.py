@@ -1,0 +1,128 @@
+"""What is submitted, made ready to travel; what can't is named, before anything is written."""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from taskq.errors import PickleError, TooLargeError, UnsendableError
+from taskq.fronts.call import Record, record_of
+from taskq.payload import codec
+from taskq.payload.function import Function, display_name, is_importable
+
+_DEEP = 6  # attributes and elements on the way to what can't travel
+_MANY = 1000  # elements of one container that are tried
+_PICKLES_OWN = (TypeError, AttributeError, pickle.PicklingError)
+"""What pickle itself says of a value; all else is raised by the value's class, and is its own."""
+
+_COPY = b"StringIO"  # what cloudpickle makes of a file that is open for reading
+_CALLS = 4096  # of functions that are kept pickled
+
+
+@functools.lru_cache(_CALLS)
+def _named(function: Callable[..., Any]) -> Record:
+    return record_of(Function.of(function))
+
+
+def packed(function: Any) -> Record:
+    """The function of an item.
+
+    A function that workers import by name is pickled once. What travels by value is pickled each time: what it
+    refers to may have changed since.
+
+    Raises:
+        OptionError, PickleError: As ``Function.of``.
+    """
+    if isinstance(function, types.FunctionType | types.BuiltinFunctionType) and is_importable(function):
+        return _named(function)
+    return record_of(Function.of(function))
+
+
+def arguments(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> bytes:
+    """The arguments of one call.
+
+    Args:
+        function: For the text of an error.
+        args: By position.
+        kwargs: By name.
+        limit: Bytes they may have.
+
+    Raises:
+        UnsendableError: If something in them can't be pickled; says which argument it is, and where in it.
+        TooLargeError: If they have more bytes.
+        Exception: What a class of theirs raises when it is to be pickled, with a note that says the same.
+    """
+    try:
+        data = codec.dumps((args, dict(kwargs)), "what was submitted")
+    except PickleError as error:
+        raise _unsendable(function, args, kwargs, error) from error.__cause__
+    if _holds_file((args, dict(kwargs)), data):
+        raise _unsendable(function, args, kwargs, PickleError("an open file"))
+    if len(data) > limit:
+        raise TooLargeError(
+            f"the arguments of {display_name(function)} are {len(data):,} bytes, over the limit of {limit:,}. "
+            "Send a path or a key instead of the data, or raise the limit: Queue(payload_limit=...)."
+        )
+    return data
+
+
+def _unsendable(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception) -> Exception:
+    where = next((found for found in _suspects(args, kwargs) if found), "an argument")
+    cause = error.__cause__
+    said = f"{where} of {display_name(function)} can't travel to a worker"
+    if cause is not None and not isinstance(cause, _PICKLES_OWN):
+        cause.add_note(said)
+        assert isinstance(cause, Exception)
+        return cause
+    why = f": {cause}" if cause is not None else ""
+    return UnsendableError(
+        f"{said}{why}. Send what it is made from (a path, an address, plain data), and make it in the function"
+    )
+
+
+def _suspects(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[str]:
+    for number, value in enumerate(args):
+        yield _where(value, f"argument {number}", _DEEP)
+    for name, value in kwargs.items():
+        yield _where(value, f"argument {name!r}", _DEEP)
+
+
+def _where(value: Any, path: str, left: int) -> str:
+    """The path of what can't be pickled, as deep in the value as it can be seen; "" if all of it can."""
+    if _travels(value):
+        return ""
+    if left:
+        for step, part in _parts(value):
+            if found := _where(part, f"{path}{step}", left - 1):
+                return found
+    return f"{path} ({type(value).__module__}.{type(value).__qualname__})"
+
+
+def _travels(value: Any) -> bool:
+    try:
+        return not _holds_file(value, codec.dumps(value))
+    except PickleError:
+        return False
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]", value[key]) for key in list(value)[:_MANY])
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{number}]", part) for number, part in enumerate(value[:_MANY]))
+    elif isinstance(value, set | frozenset):
+        yield from ((f" {part!r:.40}", part) for part in list(value)[:_MANY])
+    yield from ((f".{name}", part) for name, part in list(getattr(value, "__dict__", {}).items())[:_MANY])
+
+
+def _holds_file(value: Any, data: bytes, left: int = _DEEP) -> bool:
+    """Whether an open file is in it: one that is read would be sent as a copy of its text, which nobody means."""
+    if _COPY not in data:
+        return False
+    if isinstance(value, io.TextIOWrapper):
+        return True
+    return bool(left) and any(_holds_file(part, data, left - 1) for _step, part in _parts(value))

@@ -1,0 +1,329 @@
+"""One session of a front: an open map, a thread that sends what is submitted, a thread that reads what has ended.
+
+submit ──> Outbox ──put──> map ──events──> reader ──> Returns ──> tickets (futures, a pool's results)
+"""
+
+from __future__ import annotations
+
+import atexit
+import difflib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+from rq.exceptions import InvalidJobOperation
+
+from taskq.errors import BrokenFrontError, MapCanceledError, MapError, OptionError, TaskqError
+from taskq.fronts import call
+from taskq.fronts.awaited import Awaited, Load
+from taskq.fronts.keywords import FrontKeywords
+from taskq.fronts.outage import Outage
+from taskq.fronts.outbox import Outbox
+from taskq.fronts.place import Place
+from taskq.fronts.returns import Return, Returns
+from taskq.maps.doubts import Doubts
+from taskq.maps.open_map import OpenMap
+from taskq.maps.waiting import Events
+from taskq.payload import codec, results
+from taskq.payload.function import Function
+from taskq.payload.outcome import ItemFailure
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 30.0  # seconds for which a server may be away
+_KNOWN = frozenset(FrontKeywords.__annotations__)
+_LOOK = 1.0  # seconds between two looks at whether anybody has begun what is left, at a shutdown
+
+_live: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a session is told.
+
+    Args:
+        kind: Of front, for people.
+        name: The id of its map, which stays when it has ended; None: one is drawn, and nothing is left.
+        patience: Seconds for which a server may be away; None: for ever.
+        initializer: Called in each process before anything else is; None: nothing.
+        initargs: Its arguments.
+        options: Those of ``FrontKeywords``.
+        at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
+    """
+
+    kind: str
+    name: str | None = None
+    patience: float | None = PATIENCE
+    initializer: Any = None
+    initargs: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    at_exit: bool = True
+
+    def options_of_map(self) -> dict[str, Any]:
+        """For ``Queue.open_map``.
+
+        Raises:
+            OptionError: If one is unknown; lists those there are.
+        """
+        if unknown := sorted(set(self.options) - _KNOWN):
+            near = difflib.get_close_matches(unknown[0], _KNOWN, 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            known = ", ".join(sorted(_KNOWN))
+            raise OptionError(f"unknown option {', '.join(unknown)}. {hint}The {self.kind} takes {known}")
+        told = {"description": f"{self.kind} {self.name or ''}".strip(), **self.options}
+        if self.initializer is not None:
+            told |= {"initializer": self.initializer, "initargs": self.initargs}
+        return told
+
+
+class Session:
+    """Runs calls on one open map.
+
+    Args:
+        place: Where; it is closed with the session.
+        terms: What it is told.
+        error_of: Makes of a failure what is raised for it.
+
+    Raises:
+        OptionError, PickleError, DuplicateJobError, ServerError, VersionError: As ``Queue.open_map``.
+    """
+
+    def __init__(self, place: Place, terms: Terms, error_of: Callable[[ItemFailure, str], BaseException]) -> None:
+        self.place, self.terms, self._error_of = place, terms, error_of
+        if terms.patience is not None and not terms.patience >= 0:
+            raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
+        options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(call.run), by_value=False)
+        orphan: Any = "finish" if terms.name else "cancel"
+        self.job: OpenMap[Any] = place.queue.open_map(
+            called, job_id=terms.name, orphan=orphan, star=True, **options
+        )
+        self.pid = os.getpid()
+        self._over = threading.Event()  # nothing is waited for any more
+        self.ended = threading.Event()
+        self.broken: BrokenFrontError | None = None
+        self.awaited = Awaited()
+        self._returns = Returns(self.job.store)
+        self._doubts = Doubts(self.job)
+        self._outage = Outage(self.job.connection, terms.patience, self._over)
+        self.outbox = Outbox(self.job.feed, self.awaited, self._outage, self._break, self._seal)
+        self._dropped: Callable[[Any, int], None] | None = None  # told of what nobody has begun
+        self._rest = False  # there is something that will not run
+        _live.add(self)
+        self.outbox.begin(f"taskq {terms.kind} sends")
+        self._reader = threading.Thread(target=self._run, name=f"taskq {terms.kind} reads", daemon=True)
+        self._reader.start()
+
+    # -- for the front -------------------------------------------------------------------------------------
+
+    def submit(self, load: Load) -> None:
+        """Have these items run.
+
+        Raises:
+            BrokenFrontError: If it can do no more.
+            RuntimeError: In a fork of the process that has made it.
+        """
+        self.check()
+        self.outbox.add(load)
+        if self.broken:  # since when, nobody knows: the load may have come too late to be told
+            self._tell_all(self.broken)
+
+    def check(self) -> None:
+        """See that it can run something; raises as ``submit``."""
+        if os.getpid() != self.pid:
+            raise RuntimeError(
+                f"this {self.terms.kind} belongs to the process that has made it, and not to a fork"
+            )
+        if self.broken:
+            raise BrokenFrontError(str(self.broken)) from self.broken
+
+    def close(self) -> None:
+        """Nothing more is submitted: it ends when all has ended."""
+        self.outbox.close()
+
+    def withdraw(self, load: Load) -> bool:
+        """Cancel a load of one item; whether that was done, and nobody has begun it.
+
+        Raises:
+            ServerError: If the server is away.
+        """
+        if self.outbox.withdraw(load):
+            return True
+        index = load.index
+        if index is None or not self.job.cancel_item(index):
+            return False
+        self.awaited.take(index)
+        self.awaited.some.set()
+        return True
+
+    def begun(self, load: Load) -> bool:
+        """Whether a worker holds, or has held, the only item of this load, as the server says now."""
+        if load.index is None:
+            return False
+        held = self.job.connection.hexists(self.job.store.keys.claims, f"{load.index}:1")
+        return bool(held)
+
+    def drop(self, dropped: Callable[[Any, int], None]) -> None:
+        """Close it, and cancel all that nobody has begun.
+
+        Args:
+            dropped: Told of each such item: its ticket, and the position there.
+        """
+        for load in self.outbox.withdraw_all():
+            self._rest = True
+            for position in range(len(load.items)):
+                dropped(load.ticket, load.first + position)
+        self._dropped = dropped
+        self.close()
+        with suppress(MapError):  # it has ended
+            self._outage.through(self.job.pause)  # of which the reader hears
+        self.awaited.some.set()
+
+    def terminate(self, error: BaseException) -> None:
+        """End it at once; what runs is killed, and all who wait get this error."""
+        self._over.set()
+        for load in self.outbox.withdraw_all():
+            for position in range(len(load.items)):
+                load.ticket.ended(load.first + position, None, error)
+        self.close()
+        self.awaited.some.set()
+        with suppress(InvalidJobOperation, TaskqError, RedisError, OSError):  # its lease ends, if it can't be said
+            self.job.cancel(kill=True)
+        self._tell_all(error)
+
+    # -- in the reader's thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._outage.through(self._listen)
+            self._finish()
+        except BaseException as error:  # noqa: BLE001 - all who wait are told
+            self._break(error)
+        finally:
+            with suppress(Exception):  # a server that is away: the lease of the map's producer ends
+                self._remove()
+            self.job.give_up()
+            try:
+                self.place.close()
+            finally:
+                self.ended.set()
+
+    def _listen(self) -> None:
+        with Events(self.job.connection, self.job.store.keys) as events:
+            while not self._over.is_set():
+                if not self.awaited:
+                    events.rest()
+                    if self.outbox.ended:
+                        return
+                    self.awaited.some.wait()
+                    self.awaited.some.clear()
+                    continue
+                if self._dropped is None:
+                    self._look()
+                else:
+                    self._drop_pending(self._dropped)
+                if self.awaited:
+                    events.next(look_again=_LOOK, on_quiet=self._doubt)
+
+    def _doubt(self) -> None:
+        """Nothing was heard: a server that came back as it was before may have others in the places of results.
+
+        Then fewer items are unfinished there than are waited for here, and all is read again.
+        """
+        if self._returns.items == self.job.accepted and self._returns.unfinished < len(self.awaited):
+            self._returns.again()
+        self._doubts.look()
+
+    def _look(self) -> None:
+        for returned in self._returns.new(self.awaited.indexes):
+            self._tell(returned)
+        if not self._returns.open and self.awaited and not self._over.is_set():
+            info = self.job.store.info()
+            if info.state != "open" and not info.complete and self.job.ready():  # and so its reason is on record
+                raise self.job.early_end(info)
+
+    def _tell(self, returned: Return) -> None:
+        if found := self.awaited.take(returned.index):
+            ticket, position = found
+            ticket.ended(position, *self._outcome(returned))
+
+    def _outcome(self, returned: Return) -> tuple[Any, BaseException | None]:
+        if returned.failure is not None:
+            return None, self._error_of(returned.failure, f"the {self.terms.kind} {self.job.id}")
+        try:
+            return results.value_of(self.job.store.place, returned.index, returned.data), None
+        except TaskqError as error:
+            return None, error
+
+    def _drop_pending(self, dropped: Callable[[Any, int], None]) -> None:
+        """The map is paused: what neither is held by a worker nor has ended never runs, and who waits is told."""
+        waited = self.awaited.indexes()
+        held = [claim.range for claim in self.job.store.claims()]
+        self._look()
+        for index in waited:
+            if not any(one.start <= index < one.end for one in held) and (found := self.awaited.take(index)):
+                self._rest = True
+                dropped(*found)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def _seal(self) -> None:
+        """All was sent: a map that has a name ends by itself from now on, whatever becomes of this program."""
+        if self.terms.name and not self._over.is_set() and self._dropped is None:
+            self.job.seal()
+
+    def _finish(self) -> None:
+        if not self.terms.name or self._over.is_set() or self._rest:
+            return
+        if self._dropped is not None:  # and there was nothing to drop
+            self._outage.through(self.job.resume)
+            self._outage.through(self.job.seal)
+        self.job.wait()
+
+    def _remove(self) -> None:
+        """Nothing is left of a map without a name; one that was to drop what was left is cancelled."""
+        if self.terms.name and not self._rest:
+            return
+        with suppress(InvalidJobOperation, TaskqError):
+            if not self.job.ready():
+                self.job.cancel()
+        if not self.terms.name:
+            with suppress(InvalidJobOperation, TaskqError):
+                self.job.delete()
+
+    def _break(self, error: BaseException) -> None:
+        """It can do no more: all who wait are told why."""
+        if self._over.is_set():
+            return
+        reason = BrokenFrontError(f"the {self.terms.kind} {self.job.id} can do no more: {error}")
+        reason.__cause__ = error
+        self.broken = reason
+        self._over.set()
+        self.close()
+        for load in self.outbox.withdraw_all():
+            for position in range(len(load.items)):
+                load.ticket.ended(load.first + position, None, reason)
+        self._tell_all(reason)
+        self.awaited.some.set()
+
+    def _tell_all(self, error: BaseException) -> None:
+        for ticket, position in self.awaited.take_all():
+            ticket.ended(position, None, error)
+
+
+@atexit.register
+def _at_exit() -> None:
+    """As for the executors of ``concurrent.futures``, the program waits for what was submitted."""
+    sessions = [session for session in _live if session.pid == os.getpid()]
+    for session in sessions:
+        if session.terms.at_exit or session.ended.is_set():
+            session.close()
+        else:
+            session.terminate(MapCanceledError("the program has ended"))
+    for session in sessions:
+        session.ended.wait()

@@ -1,0 +1,42 @@
+"""Waits for a map, and counts its results, without reading any: also where none is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskq.maps.doubts import not_in_time
+from taskq.maps.info import MapInfo
+from taskq.maps.outage import through_outages
+from taskq.maps.proof import prove
+from taskq.maps.waited import Waited
+
+
+def counted(
+    job: Waited,
+    timeout: float | None,
+    wait: Callable[[float | None], bool],
+    not_whole: Callable[[MapInfo], BaseException | None],
+) -> int | BaseException:
+    """How many items have a result; or the error to raise instead.
+
+    Args:
+        job: The map's.
+        timeout: Seconds; None: for ever.
+        wait: Waits for its end, for so many seconds; returns whether it has come.
+        not_whole: Why what its hash says is not all; None if it is.
+
+    Raises:
+        WaitTimeoutError: If it has not ended in time.
+        Others: As ``prove``.
+    """
+
+    def ask(left: float | None) -> int | BaseException:
+        if not wait(left):
+            raise not_in_time(job, timeout)
+        info = job.store.info()
+        if (error := not_whole(info)) is not None:
+            return error
+        prove(job.store, discards=info.terms.discards)
+        return info.done
+
+    return through_outages(job.connection, timeout, ask)

@@ -1,0 +1,133 @@
+"""What becomes of a map that has the id already, where ``if_exists`` says so: it is attached to, or replaced.
+
+A producer that dies while it writes leaves a map that is not announced. So that who comes next need not wait until
+that expires, those that were told ``if_exists`` have a lease while they write, which is renewed by a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from redis.exceptions import RedisError
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+
+from taskq.errors import DamagedError, DuplicateJobError, MapError, ReplacedError, ResultsGoneError
+from taskq.maps.controlled import ENDED
+from taskq.maps.draft import Draft
+from taskq.maps.info import MapInfo
+from taskq.maps.job import MapJob
+from taskq.maps.sameness import Wanted
+from taskq.redis import ids
+from taskq.redis.keys import MapField, MapKeys
+from taskq.redis.lua import Scripts
+
+LEASE = 10.0  # seconds for which a producer that writes may be silent
+_RENEWALS = 4  # of it, within its time
+_LOOK = 0.25  # seconds between two looks at a map that another producer is writing
+_NOBODY_KNOWS = b"-"  # what displace.lua says of a producer without a lease
+
+
+def attached(job: MapJob, wanted: Wanted, mine: Callable[[bytes], bool]) -> MapJob | None:
+    """The map that has the id of this job, if it is the same; None: there is none, and no item was read.
+
+    Args:
+        job: As it would be pushed.
+        wanted: What it is compared with.
+        mine: Whether an incarnation was written by this process, which is not writing it any more.
+
+    Raises:
+        OptionError: If it is another one; says what differs.
+        DuplicateJobError: If somebody writes it of whom nobody knows whether he lives; or if it is no map.
+    """
+    found = _there(job, mine)
+    if found is None:
+        return None
+    try:
+        info = found.store.info()
+    except (ResultsGoneError, ReplacedError):
+        return None  # in this very moment; who begins sees
+    wanted.check(found, info)
+    return found
+
+
+def going_on(job: MapJob, map_id: str, wanted: MapInfo) -> MapJob | None:
+    """A map that does at this moment just what this one is to do, of the same memo; None if there is none.
+
+    Args:
+        job: As it would be pushed.
+        map_id: Which map it may be; "": none.
+        wanted: What would be announced.
+    """
+    if not ids.read(map_id):
+        return None
+    try:
+        found = cast("MapJob", MapJob.fetch(map_id, connection=job.connection, serializer=job.serializer))
+        if found.origin != job.origin or found.status_now() in {*ENDED, None}:
+            return None
+        info = found.store.info()
+    except (NoSuchJobError, MapError, DamagedError):  # who told of it may be wrong; it was no more than a hint
+        return None
+    same = ("name", "star", "total", "limit", "item_timeout", "terms")
+    return found if all(getattr(info, part) == getattr(wanted, part) for part in same) else None
+
+
+def make_way(job: MapJob, mine: Callable[[bytes], bool]) -> None:
+    """Cancel the map that has the id of this job, if it has not ended; then it can be replaced as one that has.
+
+    Raises:
+        DuplicateJobError: As ``attached``.
+    """
+    found = _there(job, mine)
+    if found is not None and found.status_now() not in ENDED:
+        with suppress(InvalidJobOperation, ReplacedError, ResultsGoneError):  # it has just ended, or was replaced
+            found.cancel()
+
+
+def _there(job: MapJob, mine: Callable[[bytes], bool]) -> MapJob | None:
+    """The announced map with this id; waits for who is writing one. None if there is none."""
+    keys = MapKeys(job.id)
+    while True:
+        fields: Any = job.connection.hmget(keys.hash, MapField.INCARNATION, MapField.STATE)
+        incarnation, state = fields
+        if incarnation is None or (state == b"writing" and mine(incarnation)):
+            return None
+        if state != b"writing":
+            return _fetched(job)
+        left = Scripts(job.connection).displace([*keys.all], [incarnation])
+        if left == _NOBODY_KNOWS:
+            raise DuplicateJobError(f"another producer is writing a map with the id {job.id!r}, or has died of it")
+        if left:
+            time.sleep(min(_LOOK, float(left)))
+
+
+def _fetched(job: MapJob) -> MapJob | None:
+    try:
+        found = cast("MapJob", MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer))
+    except NoSuchJobError:  # a tool of RQ's has deleted it, and knows nothing of our keys
+        return None
+    if not found.incarnation:
+        raise DuplicateJobError(f"a job with the id {job.id!r} exists, and is no map")
+    return found
+
+
+@contextmanager
+def lease(draft: Draft) -> Iterator[None]:
+    """Renew the lease of who writes this map, in a thread, while the block runs."""
+    over = threading.Event()
+    name = f"taskq writes {draft.keys.id}"
+    thread = threading.Thread(target=_renew, args=(draft, over), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _renew(draft: Draft, over: threading.Event) -> None:
+    while not over.wait(LEASE / _RENEWALS):
+        with suppress(RedisError):  # it is tried again; who writes hears of it himself
+            draft.renew(LEASE)

@@ -1,0 +1,1 @@
+"""A script that is killed and started again: each item runs once (``make again``)."""

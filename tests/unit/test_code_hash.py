@@ -1,0 +1,113 @@
+"""What tells one version of a function from another."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskq.payload import code_hash
+from tests import jobs
+
+FIRST = """
+LIMIT = 3
+
+def helper(n):
+    return n + 1
+
+class Tool:
+    def use(self, n):
+        return n * 2
+
+def compute(n, by=2):
+    return helper(n) * by if n in {"a", "b"} else Tool().use(n)
+"""
+
+
+def of(source: str, name: str = "compute") -> str:
+    names: dict[str, Any] = {"__name__": "somewhere"}
+    exec(source, names)  # noqa: S102 - a module that is changed from test to test
+    return code_hash.of(names[name])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    return helper(n)", "    # why\n\n    return helper(n)"),
+        ("def compute(n, by=2):\n", 'def compute(n, by=2):\n    """What it does."""\n'),
+        ("LIMIT = 3", "LIMIT = 4"),
+    ],
+)
+def test_what_does_not_count(old: str, new: str) -> None:
+    assert of(FIRST.replace(old, new)) == of(FIRST)
+
+
+def test_a_docstring_that_is_changed() -> None:
+    one, other = (FIRST.replace("by=2):\n", f'by=2):\n    """{text}."""\n') for text in ("One", "Other"))
+    assert of(one) == of(other)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("by=2", "by=3"), ('{"a", "b"}', '{"a", "c"}'), ("n + 1", "n + 2"), ("n * 2", "n * 3"),
+     ("helper(n) *", "helper(n) -")],
+)  # fmt: skip
+def test_what_counts(old: str, new: str) -> None:
+    assert FIRST.replace(old, new) != FIRST
+    assert of(FIRST.replace(old, new)) != of(FIRST)
+
+
+def closed_over(data: Any) -> Callable[[int], Any]:
+    return lambda n: (data, n)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (closed_over(1), closed_over(2)),
+        (closed_over([{"a": 1}]), closed_over([{"a": 2}])),
+        (functools.partial(jobs.add, 1), functools.partial(jobs.add, 2)),
+        (functools.partial(jobs.add, b=1), functools.partial(jobs.add, b=2)),
+        (math.sqrt, math.sin),
+        ("a.b", "a.c"),
+        ([1].count, [1].index),
+    ],
+)
+def test_two_that_differ(one: Any, other: Any) -> None:
+    assert code_hash.of(one) != code_hash.of(other)
+
+
+def test_two_that_are_alike() -> None:
+    assert code_hash.of(closed_over({"b", "a"})) == code_hash.of(closed_over({"a", "b"}))
+    assert code_hash.of(closed_over(threading.Lock())) == code_hash.of(closed_over(threading.Lock()))
+    assert code_hash.of(functools.lru_cache(jobs.square)) == code_hash.of(jobs.square)
+
+
+def test_functions_that_call_each_other() -> None:
+    source = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)"
+    assert of(source, "even") == of(source, "even") != of(source, "odd")
+    assert of(source.replace("n != 0", "n > 0"), "even") != of(source, "even")
+
+
+def test_objects_that_can_be_called() -> None:
+    class Adder:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def __call__(self, m: int) -> int:
+            return self.n + m
+
+        def add(self, m: int) -> int:
+            return self.n + m
+
+    jobs.Adder = Adder  # type: ignore[attr-defined]
+    Adder.__qualname__, Adder.__module__ = "Adder", jobs.__name__
+    try:
+        assert code_hash.of(Adder(1)) == code_hash.of(Adder(1)) != code_hash.of(Adder(2))
+        assert code_hash.of(Adder(1).add) == code_hash.of(Adder(1).add) != code_hash.of(Adder(2).add)
+    finally:
+        del jobs.Adder

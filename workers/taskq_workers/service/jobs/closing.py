@@ -1,0 +1,82 @@
+"""A map is closed before it is complete, here or elsewhere, and what runs of it is let go."""
+
+from __future__ import annotations
+
+from taskq.errors import ReplacedError, ResultsGoneError
+from taskq.maps.controlled import CANCELED
+from taskq.maps.terms import TOO_MANY
+from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.state import State
+from taskq_workers.service.rq.worker import STOPPED
+
+
+def look(state: State, run: MapRun) -> None:
+    """See what has become of a map of which no event tells: others may have completed or closed it."""
+    run.look = False
+    try:
+        info = run.store.info()
+    except (ResultsGoneError, ReplacedError):
+        run.closed = "gone"
+        let_go(state, run, kill=True)
+        return
+    if info.complete and not info.reason and (info.enough or not run.guest):
+        run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
+    elif info.state != "open":
+        run.closed = "closed"
+        let_go(state, run, kill=info.kill or not info.reason.startswith((CANCELED, TOO_MANY)))
+    elif info.paused and run.in_hand:
+        run.hand_back(run.ready)
+        run.ready.clear()
+        let_go(state, run, kill=False)  # what runs ends its item
+    elif not run.guest:
+        run.complete = False
+        if run.held:
+            return
+        if run.store.release_orphans():
+            run.pending += 1
+        else:
+            run.store.check()
+
+
+def let_go(state: State, run: MapRun, *, kill: bool) -> None:
+    """Free the processes that still run something of this map: ``kill`` them, or let them end their item."""
+    for lane in state.lanes:
+        for number, note in lane.tasks.items():
+            if note is run:
+                lane.stop(number)
+        if kill and lane.running is run:
+            lane.kill("the map is over")
+
+
+def fail_map(run: MapRun, reason: str) -> None:
+    """Close a map which can't go on; ``map_ending`` then fails its job, here or at its owner."""
+    run.closed = reason
+    run.store.close(reason)
+
+
+def fail_early(state: State, run: MapRun) -> None:
+    """End a map of which too many items have failed; what runs of it may end the item that it is at."""
+    fail_map(run, run.too_many)
+    let_go(state, run, kill=False)
+
+
+def let_rest_go(state: State, run: MapRun) -> None:
+    """End what is in hand of a map that has enough results; what runs of it may end the item that it is at."""
+    run.hand_back([*run.ready, *run.last])
+    run.ready.clear()
+    run.last.clear()
+    let_go(state, run, kill=False)
+
+
+def time_out(state: State, run: MapRun) -> None:
+    """End a map that has used up its ``job_timeout``, and what runs of it."""
+    seconds = run.job.timeout
+    fail_map(run, f"rq.timeouts.JobTimeoutException: Task exceeded maximum timeout value ({seconds} seconds)")
+    let_go(state, run, kill=True)
+
+
+def stop_map(state: State, run: MapRun) -> None:
+    """End a map because somebody wants it, and what runs of it; services that help are told by ``close.lua``."""
+    run.stopped = True
+    fail_map(run, STOPPED)
+    let_go(state, run, kill=True)
