@@ -68,7 +68,7 @@ def test_each_program_of_a_page(
     monkeypatch.setattr(taskq, "local", lambda **_: nullcontext(q))
     exec(block(name, PAGES), {"__name__": "__main__"})  # noqa: S102 - our own pages
     assert capsys.readouterr().out == SAYS[name]
-    shown = re.search(rf"<!-- {name}:.*?-->\n```python\n.*?```\n\n((?:    .*\n)+)", PAGES, re.DOTALL)
+    shown = re.search(rf"<!-- {name}:.*?-->\n```python\n.*?```\n\n((?:    [^\n]+\n)+)", PAGES, re.DOTALL)
     assert name == "index" or (shown and textwrap.dedent(shown[1]) == SAYS[name])
 
 
