@@ -25,6 +25,7 @@
 #   make hosts           40 services in network namespaces, with delay, loss and a partition (Linux, as root)
 #   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
+#   make upgrade-test    versions side by side in the middle of a map, on a Docker engine; ARGS='--from COMMIT'
 #   make dist            wheel and sdist, in dist/
 
 PYTHON ?= python3
@@ -37,7 +38,7 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -145,6 +146,9 @@ screenshots: $(READY)
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py
+
+upgrade-test: $(READY)
+	$(BIN)/python -m scripts.upgrade_test $(ARGS)
 
 # Twice the same files give twice the same bytes, whoever builds them, where and when: the times in both archives are
 # SOURCE_DATE_EPOCH (seconds; for the last commit's: git log -1 --format=%ct), else the builder's own fixed one.

@@ -553,3 +553,11 @@ def keep(value: Any) -> None:
 
 def kept(_n: int = 0) -> Any:
     return _remembered[0] if _remembered else None
+
+
+def sum_of_squares(count: int) -> int:
+    """Submits to an executor of its own, on the server whose work it is, and waits for that."""
+    from taskq import Executor, Queue
+
+    with Executor(queue=Queue("executor")) as executor:
+        return sum(executor.map(square, range(count)))

@@ -109,8 +109,9 @@ class MapKeywords(OpenKeywords, total=False):
             ``"replace"``: it is cancelled and replaced.
         first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
             neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
-        memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there.
-            Letters, digits and ``_.:-``. Default: none.
+        memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there. If
+            the same map goes on already, that is returned, unless a ``job_id`` is given. Letters, digits and
+            ``_.:-``. Default: none.
         key: What gives the memo's key of an item, a text of 1 to 1000 bytes; called as the function is, in this
             program. Default: the item itself is the key, which must be plain data then.
         memo_ttl: Seconds for which a result in the memo counts, from its commit on; -1: for ever. Default: 30

@@ -95,12 +95,13 @@ class Mapper(rq.Queue):
                 starts then; 0: with the first; default: all are tried), ``results`` (``"discard"``: they are
                 only counted, see ``MapJob.count``; default: ``"keep"``), ``first`` (so many
                 results are enough: the map has finished then; default: all), ``initializer`` and ``initargs``
-                (called once in each process before its first item: see ``taskq.state``), ``max_running`` (items
-                that may run at once, over all services; from 1 on), ``rate`` (items that may begin within any
-                second, minute or hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a chunk of its own then),
-                ``item_retry`` (``taskq.Retry``: an item that fails is tried again while the map runs), and RQ's
-                own job
-                options: ``job_timeout`` (seconds for the whole map; default: none),
+                (called once in each process before its first item: see ``taskq.state``), ``share`` (whether
+                arrays and the like of 1 MiB or more travel once, and are read-only where they arrive; default:
+                True), ``max_running`` (items that may run at once, over all services; from 1 on), ``rate`` (items
+                that may begin within any second, minute or hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a
+                chunk of its own then), ``item_retry`` (``taskq.Retry``: an item that fails is tried again while
+                the map runs), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default:
+                none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,

@@ -232,6 +232,11 @@ class MapOptions:
         """Seconds for which a result in the memo counts; -1: for ever."""
         return memo.TTL if self.memo_ttl is None else float(self.memo_ttl)
 
+    @property
+    def joins(self) -> bool:
+        """Whether a map of the same memo and items that goes on is returned in place of a new one."""
+        return self.memo is not None and self.job_id is None
+
     def memo_for(self, queue: MapQueue, function: str, code: str) -> memo.Memo | None:
         """The memo of a map of this function, with this digest of its code; None if it has none.
 

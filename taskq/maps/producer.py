@@ -72,7 +72,7 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
     needs_code = options.if_exists == "attach" or options.memo is not None
     code = options.code_of(target) if needs_code else ""
     attach = options.if_exists == "attach"
-    named = replace(NONE, code_digest=code if attach else "", memo=options.memo or "")
+    named = replace(NONE, code_digest=code if attach or options.joins else "", memo=options.memo or "")
     terms = options.terms(named, _first(function))
     for left in reversed(range(_TRIES)):
         if attach:
@@ -84,27 +84,28 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
-            _push_new(queue, job, function, items, chunksize, options, told, memo)
+            return _push_new(queue, job, function, items, chunksize, options, told, memo)
         except DuplicateJobError:
             if options.if_exists == "raise" or job.incarnation or not left:
                 raise
-        else:
-            break
-    return job
+    raise AssertionError("the last try returns or raises")
 
 
 def _push_new(
     queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
     terms: Terms, memo: Memo | None,
-) -> None:  # fmt: skip
-    """Push it. If it raises and the job has no incarnation, another one has the id, and no item was read."""
+) -> MapJob:  # fmt: skip
+    """Push it; returns it, or one that goes on and is the same.
+
+    If it raises and the job has no incarnation, another one has the id, and no item was read.
+    """
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, terms, star=items.star)
         if context:
             fields[MapField.TRACE] = context
         if options.if_exists != "raise":
             fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
-        _push(queue, job, function, items, chunksize, options, fields, terms, memo)
+        return _push(queue, job, function, items, chunksize, options, fields, terms, memo)
 
 
 def _first(function: Function) -> str:
@@ -119,7 +120,7 @@ def _is_mine(incarnation: bytes) -> bool:
 def _push(
     queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
     fields: dict[str, Any], terms: Terms, memo: Memo | None,
-) -> None:  # fmt: skip
+) -> MapJob:  # fmt: skip
     with ExitStack() as stack:
         draft = stack.enter_context(_reserved(queue, job, function, fields, star=items.star))
         if MapField.WRITER in fields:
@@ -143,8 +144,14 @@ def _push(
             job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
         if total == draft.hits and not options.unique and _may_finish_at_once(job):
             _finish_empty(job, draft, fields)
-        else:
-            _announce(queue, job, draft, options, fields)
+            return job
+        if memo is not None and digest and options.joins:
+            if found := existing.going_on(job, memo.map_of(digest.text()), draft.announced(fields)):
+                draft.abandon()
+                return found
+            memo.note_map(digest.text(), job.id, options.memo_seconds)
+        _announce(queue, job, draft, options, fields)
+        return job
 
 
 @contextmanager

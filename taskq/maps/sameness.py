@@ -28,10 +28,10 @@ class ItemsDigest:
         """Take more items in.
 
         Raises:
-            PickleError: If one can't be pickled.
+            PickleError: If one can't be pickled; names its index.
         """
         for item in run:
-            self._hash.update(canonical.dumps(item))  # a pickle says itself where it ends
+            self._hash.update(canonical.dumps(item, f"item {self.count}"))  # a pickle says itself where it ends
             self.count += 1
 
     def text(self) -> str:

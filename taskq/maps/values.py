@@ -12,6 +12,7 @@ from taskq.maps.doubts import Doubts
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import rides_out
 from taskq.maps.reader import discarded
+from taskq.maps.terms import NONE
 from taskq.maps.waited import Waited
 from taskq.maps.waiting import Events
 from taskq.payload import results
@@ -54,7 +55,7 @@ class Values(Iterator[V]):
         self._job, self._reading, self._errors, self._shape = job, reading, errors, shape
         self._named, self._how = name, end
         self._doubts = Doubts(job)
-        self._map = ""  # for people
+        self._map, self._terms = "", NONE  # for people, and what it was told; as soon as something is read
         self._new: Iterator[Arrival] = iter(())  # what has come
         self._ended = False  # before that was read: there is no more
         self._over = False  # nothing more is given
@@ -97,9 +98,13 @@ class Values(Iterator[V]):
             if not self._map:  # now: between what comes and what is told of it nothing may be asked
                 self._map = self._begun()
             self._ended = bool(self._job.ready())  # asked before it is read: nothing is added after the end
-            failures = bool(self._job.store.glance().failed) and final(self._job, ended=self._ended)
-            # In order, what never ran is not passed over: it is the end.
-            passes = self._ended and not self._reading.in_order
+            info = self._job.store.glance()
+            enough = self._terms.enough(info.done)
+            # As long as a map may have enough without what has failed, or has, that is no failure of the map.
+            lasting = self._ended and not enough if self._terms.first else final(self._job, ended=self._ended)
+            failures = bool(info.failed) and lasting
+            # In order, what never ran is passed over where enough was wanted. Else it is the end.
+            passes = self._ended and (enough or not self._reading.in_order)
             self._new = self._reading.new(failures=failures, ended=passes)
             arrival = next(self._new, None)
         return arrival
@@ -108,6 +113,7 @@ class Values(Iterator[V]):
         info = self._job.store.info()
         if info.terms.discards:
             raise discarded(self._job.store.keys.id)
+        self._terms = info.terms
         return self._named(info)
 
     def _wait(self) -> Arrival | None:

@@ -44,6 +44,8 @@ taskq:notes            channel what concerns all services: a map was closed,  wo
 taskq:memo:{name}      hash    what the memo is of; see maps/memo.py          producer          with the memo
 taskq:memo:{name}:{generation}
                        hash    key -> where a result is from, and the result  commit            with the memo
+taskq:memo:{name}:maps hash    digest of items -> id of the map that was       producer          with the memo
+                               pushed with them last; see maps/existing.py
 taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
                                push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
@@ -318,6 +320,11 @@ def memo_entries(name: str, generation: str) -> str:
 def shared(name: str) -> str:
     """The key of an object that maps share."""
     return f"{PREFIX}:shared:{{{name}}}"
+
+
+def memo_maps(name: str) -> str:
+    """The key of which maps were pushed with a memo."""
+    return f"{memo(name)}:maps"
 
 
 def free_list(name: str) -> str:

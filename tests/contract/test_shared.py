@@ -16,7 +16,7 @@ import taskq
 from taskq import DamagedError, MapError, MapFailedError, MapJob, OptionError, PickleError, Queue, ResultsGoneError
 from taskq.maps.draft import Draft
 from taskq.payload.large import LEAST
-from taskq.redis import keys
+from taskq.redis import connection, keys
 from taskq.testing import drain
 from tests.waiting import HANGS
 
@@ -127,15 +127,15 @@ def test_it_is_still_there_for_a_retry(any_queue: Queue) -> None:
 @pytest.mark.parametrize("damage", ["deleted", "a piece is gone", "changed", "shorter"])
 def test_what_was_changed_is_said(any_queue: Queue, way: str, damage: str) -> None:
     job = WAYS[way](any_queue)
-    connection, key = any_queue.connection, job.store.keys.blobs
-    field = min(connection.hkeys(key))
-    piece = connection.hget(key, field)
+    server, key = any_queue.connection, job.store.keys.blobs
+    field = min(server.hkeys(key))
+    piece = server.hget(key, field)
     if damage == "deleted":
-        connection.delete(key)
+        server.delete(key)
     elif damage == "a piece is gone":
-        connection.hdel(key, field)
+        server.hdel(key, field)
     else:
-        connection.hset(key, field, piece[:-1] + (b"" if damage == "shorter" else bytes([piece[-1] ^ 1])))
+        server.hset(key, field, piece[:-1] + (b"" if damage == "shorter" else bytes([piece[-1] ^ 1])))
     drain(any_queue)
     with pytest.raises(
         (MapFailedError, DamagedError), match=r"a large object of the map .* (is gone|was changed)"
@@ -222,6 +222,14 @@ def test_several_maps_use_it(any_queue: Queue) -> None:
         any_queue.map(partial(at, shared), range(5))
 
 
+def test_without_a_queue(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "shared", lambda: real_queue.connection)
+    with taskq.share(TABLE) as shared:
+        job = real_queue.map(partial(at, shared), range(5))
+        drain(real_queue)
+        assert job.get(timeout=HANGS) == FOUND
+
+
 def test_its_time_to_live_begins_anew_with_each_map(any_queue: Queue) -> None:
     shared = any_queue.share(TABLE, ttl=1000)
     (key,) = any_queue.connection.keys("taskq:shared:*")
@@ -270,8 +278,6 @@ def test_what_can_not_be_shared(any_queue: Queue) -> None:
 
 
 def test_a_plain_job_finds_it_too(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskq.redis import connection
-
     monkeypatch.setattr(connection, "shared", lambda: real_queue.connection)
     shared = real_queue.share(TABLE)
     job = real_queue.enqueue(at, shared, 3)

@@ -152,6 +152,25 @@ def test_a_map_without_items(fake_queue: Queue, how: str) -> None:
 
 
 @every_way
+def test_a_map_that_has_enough_before_all_were_tried(fake_queue: Queue, how: str) -> None:
+    """As ``get``: what has failed, or was not tried, is no failure of it, and is passed over."""
+    job = ran(fake_queue, jobs.fail_odd, range(1, 20), first=3)
+    wanted = job.get()
+    assert wanted == [2, 4, 6]
+    found = list(HOWS[how](job))
+    assert found == ([(n - 1, n) for n in wanted] if how == "results_by_index" else wanted)
+
+
+@every_way
+def test_a_map_that_never_has_enough(fake_queue: Queue, how: str) -> None:
+    job = ran(fake_queue, jobs.fail_odd, range(1, 4), first=3)
+    found = told(HOWS[how](job))
+    assert sorted(map(str, found)) == sorted(
+        [str((1, 2) if how == "results_by_index" else 2), *["ValueError"] * 2]
+    )
+
+
+@every_way
 def test_a_map_that_keeps_no_results(fake_queue: Queue, how: str) -> None:
     job = ran(fake_queue, jobs.square, range(3), results="discard")
     with pytest.raises(OptionError, match=r"job\.count"):

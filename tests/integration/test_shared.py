@@ -126,12 +126,3 @@ def test_no_room_for_it_here(fake_queue: Queue, folder: Path) -> None:
         pytest.raises(taskq.MapFailedError, match=r"can't be kept .* is not a folder of this user's alone"),
     ):
         fake_queue.map(partial(total, TABLE), range(4)).get(timeout=HANGS)
-
-
-def test_two_maps_that_hold_the_same(fake_queue: Queue) -> None:
-    """When one of them is over, the other still has it."""
-    with running_worker(fake_queue, processes=1):
-        short = fake_queue.map(partial(total, TABLE), range(2), chunksize=1)
-        long = fake_queue.map(partial(total, TABLE), range(12), chunksize=1)
-        short.get(timeout=HANGS)
-        assert len(long.get(timeout=HANGS)) == 12

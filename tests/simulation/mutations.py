@@ -156,7 +156,7 @@ MUTATIONS = (
     ),
     _m(
         "a lease is not respected", 2,
-        (_LUA + "lost.lua", "'-inf', string.format('%.6f', now))", "'-inf', '+inf')"),
+        (_LUA + "lost.lua", "local ended, most = string.format('%.6f', now)", "local ended, most = '+inf'"),
         (_LUA + "depose.lua", "if not ends or tonumber(ends) > time[1] + time[2] / 1e6 then", "if not ends then"),
     ),
     _m(

@@ -91,6 +91,23 @@ def test_what_half_was_written_before_is_written_anew(folder: Path) -> None:
     assert Path(file.path).read_bytes() == DATA
 
 
+def test_one_that_is_swept_away_while_it_is_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = folder / f"{TOLD.digest}.part"
+    left.touch()
+    lock = host_file.fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(host_file.fcntl, "flock", lock)
+        left.unlink()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(host_file.fcntl, "flock", late)
+    file = HostFile(TOLD)
+    file.fill(DATA)
+    assert Path(file.path).read_bytes() == DATA
+    assert names(folder) == [TOLD.digest]
+
+
 def test_other_bytes_are_not_taken_for_it(folder: Path) -> None:
     file = HostFile(TOLD)
     assert file.claim()

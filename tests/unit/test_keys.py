@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries, shared
+from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries, memo_maps, shared
 from tests.unit import source
 from tests.waiting import HANGS
 
@@ -101,6 +101,7 @@ def test_every_key_is_in_the_schema() -> None:
         held("{worker}"),
         memo("name"),
         memo_entries("name", "{generation}"),
+        memo_maps("name"),
         keys.OPEN + "{queue}",
         keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",

@@ -29,7 +29,6 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return answer
 
     monkeypatch.setattr(sentinel, "_ask", ask)
-    monkeypatch.setattr(sentinel, "PACE", 0.0)
     return told
 
 
@@ -63,8 +62,13 @@ def test_sentinels_that_were_set_up_anew_are_believed(primary: Primary, answers:
     assert primary.address() == OLD
     answers.update(a=(0, NEW, True), b=(0, NEW, True), c=(0, NEW, True))
     assert primary.address() == NEW
-    answers["a"] = (1, OLD, True)
+    answers["a"] = (2, OLD, True)
     assert primary.address() == OLD
+    answers.update(a=GONE, b=(1, NEW, True), c=(1, NEW, True))
+    assert primary.address() == NEW, "a is gone for good"
+    answers.update(b=GONE, c=(0, OLD, True))
+    with pytest.raises(MasterNotFoundError):
+        primary.address()
 
 
 def test_a_primary_that_is_down_is_not_told(primary: Primary, answers: dict[str, Any]) -> None:
@@ -77,13 +81,18 @@ def test_a_primary_that_is_down_is_not_told(primary: Primary, answers: dict[str,
 def test_without_sentinels_all_goes_on_as_it_was(
     primary: Primary, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     assert primary.address() == OLD
     answers.update(dict.fromkeys("abc", GONE))
-    assert primary.instead_of(OLD) == ""
+    asked = []
+    for _ in range(200):
+        now += 0.5
+        assert primary.instead_of(OLD) == ""
+        asked.append(primary._next)
+    assert 10 < len({*asked}) < 20, "less and less often: each try may take long"
     answers.update(dict.fromkeys("abc", (1, NEW, True)))
-    assert primary.instead_of(OLD) == "", "they are not asked for a while: each try may take long"
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 11)
+    now += 10
     assert primary.instead_of(OLD) == "10.0.0.2:6379"
 
 
