@@ -25,7 +25,7 @@ SCHEMA = 6
 """Not adjacent to 4, whose maps have no terms."""
 
 TERMS = SCHEMA + 1
-"""What the mark of a map says that has terms (maps/terms.py): services of schema 5 would pass over some of these."""
+"""What the mark of a map says that has terms (maps/terms.py): services of schema 5 would pass over some."""
 
 FIRST = 1
 """What counts as the schema of what says none."""
