@@ -42,6 +42,7 @@ from taskq.errors import (
     WorkerLostError,
 )
 from taskq.local import local
+from taskq.maps.item_retry import Retry
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.remembered import state
@@ -87,6 +88,7 @@ __all__ = [
     "ReplacedError",
     "ResultList",
     "ResultsGoneError",
+    "Retry",
     "ServerError",
     "Shared",
     "SignatureError",

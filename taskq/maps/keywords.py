@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from rq.job import Retry
 
+from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.terms import Orphan, Results
 
 IfExists = Literal["raise", "attach", "replace"]
@@ -22,6 +23,8 @@ class LazyKeywords(TypedDict, total=False):
             have 1 together; from 0.001 to 1000. Default: 1.
         max_failures: The map fails once more items have failed: so many or, below 1, such a share of all; nothing
             new starts then. 0: with the first. Default: all are tried.
+        item_retry: ``taskq.Retry``: an item that fails is tried again while the map runs, after a pause. Default:
+            it is tried once.
         share: Whether arrays and the like of 1 MiB or more travel once, apart from what holds them, and are
             read-only where they arrive: see docs/shared.md. Default: True.
         meta: RQ's.
@@ -32,6 +35,7 @@ class LazyKeywords(TypedDict, total=False):
     item_timeout: float | None
     weight: float
     max_failures: float | None
+    item_retry: ItemRetry | None
     share: bool
     meta: Mapping[str, Any] | None
     description: str | None
@@ -42,6 +46,10 @@ class WholeKeywords(LazyKeywords, total=False):
     """Of whatever is one map, whoever has it made: of ``Queue.open_map``, ``taskq.Pool``, ``taskq.Executor``.
 
     Args:
+        max_running: Items that may run at once, over all services; from 1 on. Default: as many as there are
+            processes.
+        rate: Items that may begin within any second, minute or hour, over all services: "5/s", "300/m", "1000/h".
+            Default: any number.
         job_timeout: Seconds for the whole map, or RQ's words such as "1h"; -1, the default: none.
         result_ttl: Seconds for which the results are kept, -1: for ever. Default: 7 days.
         failure_ttl: The same of a failed map. Default: RQ's, a year.
@@ -55,6 +63,8 @@ class WholeKeywords(LazyKeywords, total=False):
         unique: Whether a job that has the id refuses this one, whatever has become of it. Default: False.
     """
 
+    max_running: int | None
+    rate: str | None
     job_timeout: float | str | None
     result_ttl: float | str | None
     failure_ttl: float | str | None

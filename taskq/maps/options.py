@@ -16,7 +16,9 @@ from rq.utils import parse_timeout
 
 from taskq.errors import OptionError
 from taskq.maps import memo
+from taskq.maps.caps import Caps, check_max_running, check_rate
 from taskq.maps.info import HEAVIEST, LIGHTEST
+from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, RESULTS, Terms
@@ -65,6 +67,9 @@ class MapOptions:
     initializer: Any = None
     initargs: Any = ()
     share: Any = True
+    max_running: Any = None
+    rate: Any = None
+    item_retry: Any = None
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -125,13 +130,18 @@ class MapOptions:
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
         self._check_terms()
-        if self.retry is not None and not isinstance(self.retry, Retry):
-            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
+        self._check_retries()
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
         self._check_if_exists()
         self._check_memo()
+
+    def _check_retries(self) -> None:
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
+        if self.item_retry is not None and not isinstance(self.item_retry, ItemRetry):
+            raise ValueError(f"item_retry must be a taskq.Retry, such as taskq.Retry(3), not {self.item_retry!r}")
 
     @property
     def shares(self) -> bool:
@@ -194,8 +204,12 @@ class MapOptions:
             OptionError, PickleError: As ``Function.of``, of both.
         """
         if self.initializer is None:
-            return Function.of(target, share=self.shares)
-        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs), share=self.shares)
+            function = Function.of(target, share=self.shares)
+        else:
+            function = PreparedFunction.prepare(target, self.initializer, tuple(self.initargs), share=self.shares)
+        if isinstance(self.item_retry, ItemRetry):  # else ``job`` refuses it
+            function.kinds = self.item_retry.kinds
+        return function
 
     def code_of(self, target: Any) -> str:
         """A digest of the code of a function, with that of the initializer and its arguments."""
@@ -209,6 +223,8 @@ class MapOptions:
         told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
+        if self.item_retry is not None:
+            told["item_retry"] = self.item_retry.spell
         return replace(named, **told)
 
     @property
@@ -232,6 +248,19 @@ class MapOptions:
         changed = self.memo_changed or ""
         return memo.opened(self.memo, queue.connection, function, code, changed, self.memo_seconds)
 
+    def size(self, chunksize: int | None) -> int | None:
+        """Items of a chunk, None: taskq picks it; of a map with a rate one, for each is claimed by itself."""
+        return 1 if self.rate is not None and chunksize is None else chunksize
+
+    @property
+    def caps(self) -> Caps:
+        """How much of it may run.
+
+        Raises:
+            OptionError: If one of the options is none.
+        """
+        return Caps(check_max_running(self.max_running), check_rate(self.rate))
+
     def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.
 
@@ -240,6 +269,7 @@ class MapOptions:
         """
         try:
             self._check()
+            self.caps  # noqa: B018 - refused before anything is written
             timeout = parse_timeout(self.job_timeout)
             job = kind.create(
                 MAP_PATH,

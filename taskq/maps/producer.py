@@ -46,6 +46,9 @@ from taskq.redis.once import Receipt
 from taskq.views import tracing
 from taskq.views.counted import counted
 
+_TERMS = (MapField.TERMS, MapField.MAX_RUNNING, MapField.RATE)
+"""Fields of a map that a service must know."""
+
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
 
 _TRIES = 20  # to attach to a map or to replace it, while others do so, too
@@ -125,7 +128,8 @@ def _push(
         digest = ItemsDigest() if terms.code_digest else None
         cores = services.cores(queue.connection, queue.name) or own_cores()
         chunker = Chunker(
-            draft.keys, chunksize, cores, queue.payload_limit, seen=digest.update if digest else None,
+            draft.keys, options.size(chunksize), cores, queue.payload_limit,
+            seen=digest.update if digest else None,
             repeats=Repeats(draft.keep, unchanged=items.unchanged) if options.shares else None,
         )  # fmt: skip
         if memo is None:
@@ -190,7 +194,7 @@ def open_map(
                 _tell_terms(job, draft, fields)
                 _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
-    chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
+    chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
     job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
     return job
 
@@ -212,6 +216,12 @@ def _fields(
     }
     if told := terms.to_json():
         fields[MapField.TERMS] = told
+    if options.item_retry is not None:
+        fields[MapField.RETRIES] = 1
+    if options.caps.max_running:
+        fields[MapField.MAX_RUNNING] = options.caps.max_running
+    if options.caps.rate:
+        fields[MapField.RATE] = options.caps.rate
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
     if float(options.weight) != 1:
@@ -230,7 +240,7 @@ def _tell_terms(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
         shared.renew(job.connection, used)
         terms = terms_of(str(fields.get(MapField.TERMS, "")))
         fields[MapField.TERMS] = replace(terms, blobs=" ".join(map(str, blobs))).to_json()
-    if MapField.TERMS in fields:
+    if not fields.keys().isdisjoint(_TERMS):
         job.schema = schema.TERMS
 
 

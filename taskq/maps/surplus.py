@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from taskq.maps.body import read_header
 from taskq.maps.claim import Claim
 from taskq.payload.outcome import ChunkOutcome, Part
 from taskq.payload.ranges import Range
@@ -23,8 +24,9 @@ def without(outcome: ChunkOutcome, claim: Claim, room: int) -> ChunkOutcome:
         if stays < count:
             over.append(Part(Range(start + stays, count - stays)))  # in the body that the chunk has
     return replace(
-        outcome, values=outcome.values[:room], spans=kept, rest=[*outcome.rest, *over], left=_left(outcome, claim)
-    )
+        outcome, values=outcome.values[:room], spans=kept, rest=[*outcome.rest, *over], left=_left(outcome, claim),
+        again=_again(outcome, claim),
+    )  # fmt: skip
 
 
 def _left(outcome: ChunkOutcome, claim: Claim) -> list[Part]:
@@ -32,6 +34,15 @@ def _left(outcome: ChunkOutcome, claim: Claim) -> list[Part]:
     if all(part.range != claim.within for part in outcome.left):
         return outcome.left
     return [Part(Range(start, count)) for start, count in _runs(failure.index for failure in outcome.failures)]
+
+
+def _again(outcome: ChunkOutcome, claim: Claim) -> list[Part]:
+    """The same of what is to be tried again."""
+    if all(part.range != claim.within for part in outcome.again):
+        return outcome.again
+    headers = ((part, read_header(part.body) if part.body else claim.header) for part in outcome.again)
+    indexes = (index for part, header in headers for index in header.within(part.range))
+    return [Part(Range(start, count)) for start, count in _runs(indexes)]
 
 
 def _runs(indexes: Iterable[int]) -> Iterator[tuple[int, int]]:

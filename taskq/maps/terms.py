@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from taskq.errors import DamagedError
+from taskq.maps.item_retry import Spell
 from taskq.payload.large import Told
 from taskq.redis import checked
 
@@ -36,6 +38,7 @@ class Terms:
         memo: Name of the memo that gets its results; "": none.
         memo_generation: Of that: see ``maps/memo.py``.
         blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
+        item_retry: When an item that fails is tried again, as ``Spell.read`` reads it; "": it is not.
     """
 
     orphan: str = ""
@@ -49,6 +52,7 @@ class Terms:
     memo: str = ""
     memo_generation: str = ""
     blobs: str = ""
+    item_retry: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -69,6 +73,16 @@ class Terms:
             return ""
         what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
+
+    @cached_property
+    def spell(self) -> Spell | None:
+        """What ``item_retry`` says."""
+        return Spell.read(self.item_retry) if self.item_retry else None
+
+    @property
+    def retries(self) -> int:
+        """How often an item that fails is tried again."""
+        return self.spell.max if self.spell else 0
 
     def enough(self, done: int) -> bool:
         """Whether it has as many results as it wants, and wants no more."""
@@ -117,7 +131,7 @@ def read(text: str) -> Terms:
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
         if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
             terms = Terms(**known)
-            _ = terms.large  # that these are none is found here, too
+            _ = terms.large, terms.spell  # that these are none is found here, too
             return terms
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error

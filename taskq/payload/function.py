@@ -36,6 +36,9 @@ class Function:
             none.
     """
 
+    kinds: bytes | None = None
+    """Classes of errors that go with it, pickled: see ``maps/item_retry.py``."""
+
     apart: Blob | None = None
     """Where it was made: that blob, which must be written beside it."""
 
@@ -156,7 +159,11 @@ class Function:
     def __reduce__(self) -> tuple[Any, ...]:
         code, digest = self.traveling(self.load)
         named = (self.name, code, self.by_value, self.python)
-        return _rebuild, (*named, digest) if digest else named
+        return self.with_kinds(_rebuild, (*named, digest) if digest else named)
+
+    def with_kinds(self, rebuild: Any, named: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What it is pickled as: what rebuilds it, and its kinds if it has any."""
+        return (rebuild, named, {"kinds": self.kinds}) if self.kinds else (rebuild, named)
 
     def traveling(self, load: Callable[[], Any]) -> tuple[bytes | None, str]:
         """The code and digest with which it is pickled; ``load``: what the code is made of anew, if need be."""

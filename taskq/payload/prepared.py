@@ -96,4 +96,4 @@ class PreparedFunction(Function):
         alone, both = (None, code) if self._together else (code, None)
         function = Function(self.name, alone, by_value=self.by_value, python=self.python, digest=digest)
         function.apart = self.apart
-        return PreparedFunction, (function, self.initializer, both)
+        return self.with_kinds(PreparedFunction, (function, self.initializer, both))

@@ -17,6 +17,11 @@ taskq:{id}:pending     list    "range deaths body" of what nobody holds; no   pr
                                deaths: 0; no body: the range's own
 taskq:{id}:again       list    the same, of what had failed before the map    open              with the job
                                was opened again; comes after ``pending``
+taskq:{id}:later       zset    the same, of items that have failed and are      commit, claim     with the job
+                               tried again -> Unix time when: item_retry
+taskq:{id}:starts:{incarnation}
+                       list    of a map with a rate: Unix times at which its   claim             by itself
+                               last items were claimed, the newest first
 taskq:{id}:claims      hash    range -> "token deaths body worker"            worker            with the job
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
@@ -174,6 +179,9 @@ class MapField:
     REFUSED = "refused"  # the last of the refusals, for people
     PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
     MEMO_HITS = "memo_hits"  # items whose results were in the memo when it was pushed; absent: none
+    MAX_RUNNING = "max_running"  # how many ranges may be claimed at once; absent: any number. See maps/caps.py
+    RATE = "rate"  # how many items may be claimed within some time: "300/m"; absent: any number
+    RETRIES = "retries"  # "1" if items may be in ``later``
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -207,6 +215,15 @@ class MapKeys:
     @property
     def again(self) -> str:
         return f"{self.hash}:again"
+
+    @property
+    def later(self) -> str:
+        return f"{self.hash}:later"
+
+    @property
+    def starts(self) -> str:
+        """Of this incarnation alone, which is known then; it expires by itself, and is none of ``all``."""
+        return f"{self.hash}:starts:{self.incarnation}"
 
     @property
     def failed(self) -> str:
@@ -266,7 +283,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths, self.memo, self.blobs,
+            self.deaths, self.memo, self.blobs, self.later,
         )  # fmt: skip
 
 

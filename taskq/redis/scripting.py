@@ -29,10 +29,11 @@ def sha(text: str) -> str:
 
 
 def run(connection: Any, text: str, keys: Sequence[Any], args: Iterable[Any]) -> Any:
-    """Run a script by its hash; by its text, if the server does not know it."""
+    """Run one of our scripts by its hash."""
     with suppress(NoScriptError):  # what goes wrong after it has another cause
         return connection.evalsha(sha(text), len(keys), *keys, *args)
-    return connection.eval(text, len(keys), *keys, *args)
+    load(connection, text)
+    return connection.evalsha(sha(text), len(keys), *keys, *args)
 
 
 def load(connection: Any, text: str) -> None:
@@ -71,4 +72,6 @@ class _Spoken(Script):
         text = self.script if isinstance(self.script, str) else bytes(self.script).decode()
         if isinstance(client, Pipeline):
             return client.eval(text, len(keys), *keys, *args)
-        return run(client, text, keys, args)
+        with suppress(NoScriptError):
+            return client.evalsha(self.sha, len(keys), *keys, *args)
+        return client.eval(text, len(keys), *keys, *args)

@@ -25,6 +25,8 @@ SAYS = {
     "memo": "60 100\n",
     "attach": f"{sum(n * n for n in range(1000))}\n" * 2,
     "shared": "1000000.0\n" * 3,
+    "item_retry": "[0, 1, 2, 3, 4, 5]\n",
+    "caps": "[0, 2, 4, 6, 8, 10, 12, 14]\n",
 }
 
 

@@ -44,9 +44,13 @@ def test_a_script_without_keys_touches_nothing(any_queue: Queue, name: str) -> N
     assert everything(connection) == before
 
 
-def test_it_is_run_by_its_text_where_it_is_not_known(any_queue: Queue) -> None:
+def test_one_that_is_not_known_is_run_all_the_same(any_queue: Queue) -> None:
     strict = Strict(any_queue.connection, NoPermissionError("this user has no permissions to run 'script|load'"))
-    assert Operation(strict, "busy")(["taskq:none"], [1])[0] == 0
+    connection: Any = any_queue.connection
+    connection.zadd("taskq:leases", {"dead": 1.0})
+    connection.script_flush()
+    assert Operation(strict, "depose")(["taskq:leases"], ["dead"]) == 1
+    assert connection.zscore("taskq:leases", "dead") == 0
 
 
 def test_other_refusals_are_raised(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,3 +238,17 @@ def test_unusable_options(queue: Queue) -> None:
         with pytest.raises(OptionError, match=said):
             Executor(**options)
     assert not left(queue)
+
+
+def test_calls_that_submit_to_executors_of_their_own(queue: Queue) -> None:
+    with Executor(queue=queue) as executor:
+        futures = [executor.submit(jobs.sum_of_squares, 10) for _ in range(3)]  # more than there are processes
+        assert [one.result(HANGS) for one in futures] == [285] * 3
+
+
+def test_a_fork_is_told_that_it_is_none_of_its_business(executor: Executor) -> None:
+    executor._session.pid += 1
+    with pytest.raises(RuntimeError, match="not to a fork"):
+        executor.submit(jobs.square, 1)
+    executor._session.pid -= 1
+    assert executor.submit(jobs.square, 3).result(HANGS) == 9

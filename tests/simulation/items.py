@@ -46,6 +46,7 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     if order.initializer and here.ledger.loads.get((process.name, process.incarnation)) != 1:
         raise Uninitialized(f"item {index} of push {push} runs where that was not initialized once")
     number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
+    here.begins(push)
     tries = here.ledger.tries(push, index)
     what = order.items.get(index, "")
     here.loop.sleep(order.seconds * here.rng.uniform(0.2, 1.8))

@@ -18,6 +18,8 @@ from taskq.redis.keys import UNSEALED, MapKeys
 from tests.simulation.ledger import Ledger
 from tests.simulation.server import Server
 
+_ROUNDED = 2e-6  # seconds: moments are written with six digits
+_OWN = ("WorkerLostError", "ItemTimeoutError")  # errors that are not what an item has raised
 _SMALL = (256, 32)  # bytes of a body, and of each of its items, that it may have besides: see runner.py
 
 
@@ -40,6 +42,7 @@ class Seen:
     runs: dict[bytes, bytes] | None  # the same of a map that keeps no results
     errors: dict[bytes, bytes]
     groups: dict[bytes, bytes]
+    later: list[bytes] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -82,6 +85,7 @@ class Memory:
         handed: (incarnation, item) -> when it was last handed out, and to whom.
         pushed: incarnation -> bytes of its bodies when it was announced.
         failed: incarnation -> the items that have failed at some time.
+        claimed: incarnation -> when something of it was claimed, each time, by the server's clock.
         stored: run -> the generation of the memo of which its map was told, when its result was stored.
     """
 
@@ -90,6 +94,7 @@ class Memory:
     handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
     failed: dict[bytes, set[bytes]] = field(default_factory=dict)
+    claimed: dict[bytes, list[float]] = field(default_factory=dict)
     stored: dict[int, str] = field(default_factory=dict)
 
 
@@ -108,6 +113,7 @@ class Oracle:
         self.ids: list[str] = []
         self.spoiled: set[bytes] = set()  # incarnations of which somebody has deleted a part
         self.looks = 0
+        self.exact = False  # caps hold to the item: see ``Plan``
 
     def look(self, at: Iterable[str] | None = None) -> None:
         """See that all is as it must be.
@@ -136,7 +142,7 @@ class Oracle:
         self.looks += 1
         for check in (
             self._whole, self._counted, self._in_one_place, self._bodies, self._new_results, self._errors,
-            self._lives, self._remembered,
+            self._lives, self._capped, self._remembered,
         ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
@@ -168,6 +174,7 @@ class Oracle:
         return Seen(
             table(k.hash), table(k.bodies), row(k.pending), row(k.again), table(k.claims), row(k.failed),
             row(k.results), row(k.spans), _merged(value(k.spans)), table(k.errors), table(k.groups),
+            [*(value(k.later) or ())],
         )  # fmt: skip
 
     # -- what is checked -------------------------------------------------------------------------------
@@ -224,6 +231,7 @@ class Oracle:
             ("pending", seen.pending),
             ("to be tried again", seen.again),
             ("failed", seen.failed),
+            ("to be tried again later", seen.later),
         ):
             for entry in entries:
                 for index in self._items(seen, *_parsed(entry)):
@@ -242,7 +250,7 @@ class Oracle:
 
     def _bodies(self, _map_id: str, seen: Seen) -> str:
         """Bodies are stored once, and as long as they are needed."""
-        entries = [_parsed(entry)[1] for entry in (*seen.pending, *seen.again, *seen.failed)]
+        entries = [_parsed(entry)[1] for entry in (*seen.pending, *seen.again, *seen.failed, *seen.later)]
         needed = {*entries, *(claim.split()[2] for claim in seen.claims.values())}
         if left := set(seen.bodies) - needed:
             return f"nobody needs the bodies {sorted(left)}"
@@ -252,6 +260,7 @@ class Oracle:
         # What has failed is stored apart, while others of its chunk still need the body that they came in.
         failed = self.memory.failed.setdefault(seen.fields[b"incarnation"], set())
         failed.update(seen.errors)
+        failed.update(str(index).encode() for entry in seen.later for index in self._items(seen, *_parsed(entry)))
         most = pushed + len(failed) * pushed / seen.number("total") + sum(map(_small, seen.bodies.values()))
         stored = sum(map(len, seen.bodies.values()))
         return f"bodies of {stored} bytes are stored, and {pushed} were pushed" if stored > most else ""
@@ -324,7 +333,8 @@ class Oracle:
         push = self._pushes[seen.fields[b"incarnation"]]
         for field_name, data in seen.errors.items():
             failure = ItemFailure.from_json(data)
-            what = self._plans[push].items.get(failure.index, "")
+            order = self._plans[push]
+            what = order.items.get(failure.index, "")
             if int(field_name) != failure.index:
                 return f"at {field_name!r} stands an error of item {failure.index}"
             deaths = self._ledger.deaths.get((push, failure.index), 0)
@@ -332,8 +342,27 @@ class Oracle:
                 "WorkerLostError": deaths >= 2,
                 "ItemTimeoutError": what == "long" or self._ledger.was_stopped(push, failure.index),
             }.get(failure.type, what.startswith("fails"))
+            if failure.type not in _OWN:
+                sound = sound and failure.attempts == order.item_tries + 1
+                sound = sound and not (what == "fails once" and order.item_tries)
             if not sound:
                 return f"item {failure.index} ({what or 'innocent'}, {deaths} deaths) has failed: {failure.type}"
+        return ""
+
+    def _capped(self, map_id: str, seen: Seen) -> str:
+        """No more is claimed than may run; and of a map with a rate, within its time."""
+        incarnation, known = seen.fields[b"incarnation"], self.memory.claims.get(map_id, {})
+        order, moments = self._plans[self._pushes[incarnation]], self.memory.claimed.setdefault(incarnation, [])
+        if order.max_running and len(seen.claims) > order.max_running:
+            return f"{len(seen.claims)} ranges are claimed, and {order.max_running} may run"
+        before = {claim.split()[0] for claim in known.values()}
+        moments += [self._server.time for claim in seen.claims.values() if claim.split()[0] not in before]
+        if order.rate and self.exact:
+            most, _, unit = order.rate.partition("/")
+            seconds = {"s": 1.0, "m": 60.0}[unit]
+            recent = [one for one in moments if one > self._server.time - seconds + _ROUNDED]
+            if len(recent) > int(most):
+                return f"{len(recent)} items were claimed within {seconds:g} s, by a rate of {order.rate}"
         return ""
 
     def _note_claims(self, map_id: str, seen: Seen) -> None:

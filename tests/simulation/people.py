@@ -15,6 +15,7 @@ from rq import Retry as Tries
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from taskq import Queue
+from taskq import Retry as ItemTries
 from taskq.errors import DuplicateJobError, MapError, ServerError, TaskqError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.job import MapJob
@@ -114,6 +115,7 @@ class Producer(Person):
                 self._cancel()
             if order.orphan:
                 return self._open(options)
+            options |= _caps(order)
             if order.memo:
                 options |= {"memo": MEMO, "key": lambda item: str(item[1]), "memo_changed": order.memo}
             return self.queue().map(
@@ -134,7 +136,7 @@ class Producer(Person):
         order = self.push.order
         return self.queue().open_map(
             partial(items.run, order.number), job_id=order.id, chunksize=order.chunksize, orphan=order.orphan,
-            buffersize=None if order.patient else 3, item_timeout=order.item_timeout, **options,
+            buffersize=None if order.patient else 3, item_timeout=order.item_timeout, **options, **_caps(order),
         )  # fmt: skip
 
     def _feed(self, job: OpenMap) -> None:
@@ -180,6 +182,13 @@ class Producer(Person):
         self.world.replacers.setdefault(self.push.order.id, set()).add(self.push.order.number)
         with suppress(NoSuchJobError, InvalidJobOperation):
             MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
+
+
+def _caps(order: Order) -> dict[str, Any]:
+    """What its map is told of how much of it may run, and how often."""
+    caps = {"max_running": order.max_running or None, "rate": order.rate or None}
+    retry = ItemTries(order.item_tries, backoff=(0.1, 20, 2)) if order.item_tries else None
+    return {name: value for name, value in (*caps.items(), ("item_retry", retry)) if value is not None}
 
 
 class Caller(Person):

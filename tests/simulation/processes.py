@@ -133,6 +133,7 @@ class FakePool:
         outcome = self._remembered.initialize(one, function, None, self._marker.initializer) or run_chunk(
             function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
             adapt=task.adapt, watch=SimpleNamespace(begins=begins), discards=task.discards, enough=task.enough,
+            retries=task.retries, tried=task.tried, single=task.single,
         )  # fmt: skip
         if not isinstance(outcome, ChunkOutcome):
             return outcome

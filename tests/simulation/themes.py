@@ -28,6 +28,8 @@ def draw(seed: int) -> Plan:
         theme = _told if seed // _EACH % _TOLD == _TOLD - 1 else _fed
     if seed % _EACH_MEMO[0] == _EACH_MEMO[1]:
         theme = _remembered
+    if seed % _EACH == _OTHER:
+        theme = _capped
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -230,6 +232,32 @@ def _fed(rng: random.Random) -> Drawn:
     return [one], deeds, {"loss": rng.choice([0.0, 0.0, 1.0])}
 
 
+def _capped(rng: random.Random) -> Drawn:
+    """Little of a map may run, or its items are tried again; those who work on it die, or are not heard."""
+    special = {rng.randrange(10): rng.choice(["fails", "fails", "fails once", "fails once", "deadly once"])
+               for _ in range(rng.choice([0, 3, 5]))}  # fmt: skip
+    one = Order(
+        0, 0.1, "m0", rng.randint(5, 10), rng.choice([None, 1, 3]), rng.choice([0.01, 0.05, 0.1]), special,
+        tries=rng.choice([0, 0, 1]), errors="return", orphan=rng.choice(["", "", "finish"]),
+        max_running=rng.choice([0, 1, 2]), rate=rng.choice(["", "", "3/s", "5/s"]),
+        item_tries=rng.choice([0, 1, 2, 2]),
+    )  # fmt: skip
+    deeds = []
+    for _ in range(rng.randint(1, 4)):
+        at = round(rng.uniform(0.1, 0.3 + one.count * (0.2 if one.rate else one.seconds)), 3)
+        kind = rng.choice(
+            ["said", "said", "kill service", "kill service", "kill process", "kill host", "full", "full"]
+        )
+        if kind == "said":
+            operation = rng.choice(["claim", "claim", "commit", "commit", "release", "look"])
+            fate = rng.choice(["reply lost", "request lost", "late", "twice", "last words"])
+            seconds = rng.choice([0.02, 0.1, 0.3])
+            deeds.append(Deed(at, "network", rng.randrange(1000), seconds, (fate, operation)))
+        else:
+            deeds.append(Deed(at, kind, rng.randrange(1000), rng.choice([0.02, 0.3])))
+    return [one], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0]), "lease": 3.0, "exact": True}
+
+
 def _remembered(rng: random.Random) -> Drawn:
     """Maps have a memo, and are lost, cancelled and pushed again while they put results there."""
     orders: list[Order] = []
@@ -291,6 +319,7 @@ def _told(rng: random.Random) -> Drawn:
 _EACH = 12  # of the seeds one is of an open map
 _TOLD = 5  # of these one is of a map with options
 _EACH_MEMO = (24, 10)  # of so many seeds one, that with this rest, is of maps with a memo
+_OTHER = 4  # of as many as _EACH one is of a map with caps, or retries of its items
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 6, _few: 4,

@@ -71,7 +71,7 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
-        "taskq:{x}:memo", "taskq:{x}:blobs",
+        "taskq:{x}:memo", "taskq:{x}:blobs", "taskq:{x}:later",
     )  # fmt: skip
 
 
@@ -107,5 +107,5 @@ def test_every_key_is_in_the_schema() -> None:
         keys.RECEIPT + "{thread}",
         shared("name"),
     )
-    made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
+    made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

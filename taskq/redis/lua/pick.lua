@@ -13,7 +13,8 @@ local range, deaths, named = string.match(ARGV[5], '^(%d+:%d+) ?(%d*) ?(%S*)$')
 if not range then
     return {0}
 end
-deaths = string.format('%d', (tonumber(deaths) or 0) % 1000000) -- see claim.lua
+deaths = tonumber(deaths) or 0
+deaths = string.format('%d', deaths - deaths % 1e7 + deaths % 1e6) -- see claim.lua
 named = named ~= '' and named or range
 local body = redis.call('HGET', KEYS[4], named)
 if not body then

@@ -73,6 +73,9 @@ class ChunkTask:
     stretch: float = 1.0  # of the time after which it may be cut
     discards: bool = False  # results are only counted
     enough: int = 0  # so many results are wanted; 0: all
+    retries: int = 0  # of items that fail
+    tried: int = 0  # how often these items have been tried
+    single: bool = False  # one item of it only
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,7 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
                 item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
                 server=task.server or USUAL, exact=task.exact, inside=around.inside, stretch=task.stretch,
                 discards=task.discards, enough=task.enough,
+                retries=task.retries, tried=task.tried, single=task.single,
             )  # fmt: skip
             _marker.rest()  # hooks that follow have a time of their own
     except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.controlled import CANCELED
+from taskq.maps.info import MapInfo
 from taskq.maps.terms import TOO_MANY
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
@@ -19,6 +22,7 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "gone"
         let_go(state, run, kill=True)
         return
+    _look_at_caps(state, run, info)
     if info.complete and not info.reason and (info.enough or not run.guest):
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
@@ -36,6 +40,18 @@ def look(state: State, run: MapRun) -> None:
             run.pending += 1
         else:
             run.store.check()
+
+
+def _look_at_caps(state: State, run: MapRun, info: MapInfo) -> None:
+    """See whether somebody has changed how much of it may run; what is too much by that ends its item."""
+    before = run.info.caps
+    if info.caps == before:
+        return
+    run.info, run.resumes = replace(run.info, caps=info.caps), None
+    if info.caps.is_tighter(before) and run.in_hand:
+        run.hand_back(run.ready)
+        run.ready.clear()
+        let_go(state, run, kill=False)
 
 
 def let_go(state: State, run: MapRun, *, kill: bool) -> None:

@@ -220,6 +220,8 @@ def _give_chunk(state: State, lane: Lane, run: MapRun) -> bool:
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed or not run.function.ready:
         return False
+    if run.capped and lane.stillborn:  # it has only just been started; others are ready
+        return False
     return _give_claim(state, lane, run, run.ready.popleft()) > 0
 
 
