@@ -7,6 +7,8 @@
 #   make fronts-suite    CPython's own tests of Pool and Executor on ours; ARGS='--python python3.13': another Python's
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
+#   make servers         taskq with Redis 6.2 to 8, Valkey 8 and 9, sentinels, TLS, forbidden commands, ..., as a table
+#   make failover        ten fail-overs in the middle of maps, writes lost with the old primary among them
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
@@ -22,6 +24,7 @@
 #   make hosts           40 services in network namespaces, with delay, loss and a partition (Linux, as root)
 #   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
+#   make upgrade-test    versions side by side in the middle of a map, on a Docker engine; ARGS='--from COMMIT'
 #   make dist            wheel and sdist, in dist/
 
 PYTHON ?= python3
@@ -34,7 +37,7 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite fronts-suite ecosystem dask chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -74,6 +77,12 @@ ecosystem:
 dask: $(READY)
 	$(BIN)/python -m pytest tests/nodes/nodes.py
 	$(BIN)/python -m tests.nodes $(ARGS)
+
+servers: $(READY)
+	$(BIN)/python -m tests.servers $(ARGS)
+
+failover: $(READY)
+	$(BIN)/python -m tests.servers.failover $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -133,6 +142,9 @@ screenshots: $(READY)
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py
+
+upgrade-test: $(READY)
+	$(BIN)/python -m scripts.upgrade_test $(ARGS)
 
 # Twice the same files give twice the same bytes, whoever builds them, where and when: the times in both archives are
 # SOURCE_DATE_EPOCH (seconds; for the last commit's: git log -1 --format=%ct), else the builder's own fixed one.

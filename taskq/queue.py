@@ -52,8 +52,8 @@ class Queue(Mapper):
     Args:
         name: The queue's name.
         connection: A redis-py connection.
-        url: Instead of a connection, ``redis://``, ``rediss://`` or ``unix://``; default: the environment
-            variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
+        url: Instead of a connection, ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``
+            (docs/redis.md says what may stand in one); default: the environment variable ``TASKQ_URL``, else ``redis://localhost:6379/0``.
         payload_limit: Bytes a chunk of items, or one result, may have; 64 MiB by default.
         patience: Seconds for which everything asked of the server is tried again while it can't be reached, has
             no memory left or is a read-only replica; None: for ever. Default 0: a lost connection is tried again

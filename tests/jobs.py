@@ -51,7 +51,8 @@ def nest(depth: int, how: str = "get") -> int:
     inner = Queue().starmap(nest, [(depth - 1, how)])
     if how == "wait":
         inner.wait()
-    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
+    firsts = {"iterate": lambda: next(iter(inner)), "in_order": lambda: next(inner.in_order())}
+    return 1 + int(firsts.get(how, lambda: inner.get()[0])())
 
 
 def nest_at(url: str) -> int:
@@ -479,6 +480,19 @@ def raise_with(size: int) -> None:
 def fail_slowly(n: int) -> None:
     time.sleep(0.01)
     raise ValueError(n)
+
+
+class FlakyError(ConnectionError):
+    """What a server says that is not there for a moment."""
+
+
+def fail_times(ledger: str, n: int, times: int, error: type[BaseException] = FlakyError) -> int:
+    """Fails so many times for each item; each try is a line in the ledger."""
+    with Path(ledger).open("a", encoding="utf-8") as file:
+        file.write(f"{n} {time.time()}\n")
+    if sum(line.split()[0] == str(n) for line in Path(ledger).read_text(encoding="utf-8").splitlines()) <= times:
+        raise error(f"item {n}")
+    return n
 
 
 def load_model(name: str) -> None:

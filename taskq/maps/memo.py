@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from typing import Any
 
 from taskq.errors import DamagedError, OptionError, SignatureError
 from taskq.payload import codec, results, signing
-from taskq.redis import clock, keys
+from taskq.redis import checked, clock, keys
 from taskq.redis.lua import Scripts
 
 TTL = 30 * 24 * 3600  # seconds for which a result counts, if the user says nothing
@@ -161,6 +162,19 @@ class Memo:
         elif entry.element.startswith(signing.MAGIC):
             raise SignatureError(f"the memo {self.name} is signed, and {signing.VARIABLE} is not set here")
         return results.opened(entry.place, entry.index, entry.element)
+
+    def map_of(self, items_digest: str) -> str:
+        """Id of the map that was pushed with these items last, as is said here; "": none."""
+        found = self._connection.hget(keys.memo_maps(self.name), items_digest)
+        return checked.text(found)
+
+    def note_map(self, items_digest: str, map_id: str, ttl: float) -> None:
+        """Note that this map is about to be announced with these items."""
+        name = keys.memo_maps(self.name)
+        with self._connection.pipeline() as pipe:
+            pipe.hset(name, items_digest, map_id)
+            pipe.persist(name) if ttl < 0 else pipe.expire(name, math.ceil(ttl) + BEYOND)
+            pipe.execute()
 
     # -- for who looks -----------------------------------------------------------------------------------
 
@@ -300,10 +314,11 @@ def find(name: str, connection: Any) -> Memo | None:
 
 def remove(name: str, connection: Any) -> bool:
     """Remove a memo with all it holds, whatever stands there; whether there was one."""
-    entries = connection.hget(keys.memo(name), "entries") or b""
+    is_memo = connection.type(keys.memo(name)) == b"hash"
+    entries = (connection.hget(keys.memo(name), "entries") or b"") if is_memo else b""
     held = [entries] if entries.startswith(keys.memo_entries(name, "").encode()) else []
     with connection.pipeline() as pipe:
-        pipe.unlink(keys.memo(name), *held)
+        pipe.unlink(keys.memo(name), keys.memo_maps(name), *held)
         pipe.zrem(keys.MEMOS, name)
         count, _ = pipe.execute()
     return bool(count)

@@ -52,9 +52,7 @@ def _fault_of_pool(pool: Any) -> str | None:
     if options.get("legacy_responses") is False:
         return "its replies are of another form (legacy_responses=False); leave that out"
     if getattr(pool, "is_master", True) is False:
-        return (
-            "it is for replicas (slave_for), to which nothing can be written; take Sentinel(...).master_for(...)"
-        )
+        return "it is for replicas, to which nothing can be written; take Sentinel(...).master_for(...)"
     most = getattr(pool, "max_connections", None)
     if isinstance(most, int) and most < _LEAST:
         return f"its pool has one connection, and who waits needs {_LEAST}: max_connections={_LEAST} or more"

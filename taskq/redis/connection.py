@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import hiredis
+import redis.utils
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import ConnectionPool, HiredisRespSerializer
@@ -28,6 +29,9 @@ CONNECT_TIMEOUT = 5.0  # seconds
 _NUMBERS = frozenset([int, float])  # these alone: a bool is no argument, and hiredis says so
 _WITH_VIEWS = ("EVALSHA", "EVAL")  # commands in which we send them, as other names may be two words
 _PACKED = frozenset([bytes, str, JobStatus])  # what hiredis packs by itself
+
+_RESP3 = (3, "3")  # as a protocol
+_SPEAKS_RESP3 = getattr(redis.utils, "DEFAULT_RESP_VERSION", 2) in _RESP3  # redis-py, by itself: from 8 on
 
 _in_worker: dict[str, Any] = {}  # in a pool process: "url" of the worker, and "connection" once it was needed
 
@@ -51,11 +55,11 @@ def connect(
     pool: type[ConnectionPool] = ConnectionPool,
     client: type[Redis] = Client,
 ) -> Redis:
-    """A lazy connection to the server at ``url`` (redis://, rediss:// or unix://), or to the primary that
-    sentinels tell (redis+sentinel:// or rediss+sentinel://: see sentinel_urls.py).
+    """A lazy connection to the server at ``url``.
 
     Args:
-        url: None: ``default_url()``.
+        url: redis://, rediss:// or unix://; redis+sentinel:// or rediss+sentinel:// of the primary that sentinels
+            tell (sentinel_urls.py). None: ``default_url()``.
         retries: How often a command is tried again after the connection broke.
         patience: Instead of ``retries``, if it is not 0: see ``Patience``.
         timeout: Seconds a reply may take.
@@ -68,7 +72,6 @@ def connect(
     url = url or default_url()
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
-    plain, provider = credentials.taken_from(url)
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -76,21 +79,35 @@ def connect(
         "health_check_interval": 30,
         "command_packer": _Packer(),
     }
+    connections = _pool(url, pool, options)
+    made = client.from_pool(connections)
+    clients.check(made)
+    return made
+
+
+def _pool(url: str, pool: type[ConnectionPool], options: dict[str, Any]) -> ConnectionPool:
+    """What keeps the connections.
+
+    Raises:
+        OptionError: If the URL is none that can be used.
+    """
+    plain, provider = credentials.taken_from(url)
     if provider:
-        options["credential_provider"] = provider
+        options[credentials.OPTION] = provider
     try:
         by_sentinel = sentinel_urls.read(plain)
         if isinstance(by_sentinel, BySentinel):
             connections = sentinel.connect(by_sentinel, pool, **options)
         else:
             connections = pool.from_url(plain, **options)
-        made = client.from_pool(connections)
     except ValueError:
         # Without redis-py's own words, and without it as the cause: it may quote a part of the password.
         raise OptionError(f"{hide_password(url)!r} is not a URL such as redis://host:6379/0") from None
     _check_options(connections, url)
-    clients.check(made)
-    return made
+    if _SPEAKS_RESP3 and connections.connection_kwargs.get("protocol") in _RESP3:
+        # It is spoken anyway, and whoever asks for it gets replies of a form which RQ can't read.
+        del connections.connection_kwargs["protocol"]
+    return connections
 
 
 def _check_options(connections: ConnectionPool, url: str) -> None:

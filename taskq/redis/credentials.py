@@ -1,7 +1,8 @@
-"""Passwords that another program gives, such as one of a cloud's that end after minutes: asked for at each connect.
+"""Passwords that another program gives, such as those of a cloud's that end after minutes.
 
-A URL names who gives them: ``rediss://host:6379/0?credential_provider=module:name``. The name is a function without
-arguments, or a ``redis.CredentialProvider``, or its class; it returns the password, or user and password.
+A URL names who gives them: ``rediss://host:6379/0?credential_provider=module:name``. The name is a function
+without arguments, or a ``redis.CredentialProvider``, or its class; asked at each connect, it returns the password,
+or user and password.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - redis-p
 from taskq.errors import OptionError
 
 OPTION = "credential_provider"
+_PARTS = (1, 2)  # of what is given
 
 
 class Named(CredentialProvider):
@@ -49,8 +51,8 @@ class Named(CredentialProvider):
             raise
         except Exception as error:
             raise ConnectionError(f"{OPTION}={self.path} failed: {type(error).__name__}: {error}") from error
-        told = (given,) if isinstance(given, str) else tuple(given or ())
-        if not (1 <= len(told) <= 2 and all(isinstance(one, str) for one in told)):
+        told = given if isinstance(given, tuple) else (given,)
+        if len(told) not in _PARTS or not all(isinstance(one, str) for one in told):
             raise ConnectionError(f"{OPTION}={self.path} gives neither a password nor user and password")
         return told
 

@@ -101,7 +101,7 @@ class Patience(Retry):
 
 
 def no_cluster(method: F) -> F:
-    """For what RQ's code says to a server, whose errors are redis-py's: only a cluster's is ours, with the reason."""
+    """For what RQ's code says: its errors stay redis-py's, but for those of a cluster, which need a reason."""
 
     @functools.wraps(method)
     def clear(self: Any, *args: Any, **kwargs: Any) -> Any:

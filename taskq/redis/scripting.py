@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
@@ -11,12 +12,14 @@ from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
+from taskq.redis.patience import says_state
+
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether a server does not let a command be used: by its ACL, or as it has no such command any more."""
+    unknown = ("unknown command", "unknown subcommand")
     return isinstance(error, NoPermissionError) or (
-        isinstance(error, ResponseError)
-        and str(error).lower().startswith(("unknown command", "unknown subcommand"))
+        isinstance(error, ResponseError) and str(error).lower().startswith(unknown)
     )
 
 
@@ -26,11 +29,11 @@ def sha(text: str) -> str:
 
 
 def run(connection: Any, text: str, keys: Sequence[Any], args: Iterable[Any]) -> Any:
-    """Run a script by its hash; by its text, if the server does not know it."""
-    try:
+    """Run one of our scripts by its hash."""
+    with suppress(NoScriptError):  # what goes wrong after it has another cause
         return connection.evalsha(sha(text), len(keys), *keys, *args)
-    except NoScriptError:
-        return connection.eval(text, len(keys), *keys, *args)
+    load(connection, text)
+    return connection.evalsha(sha(text), len(keys), *keys, *args)
 
 
 def load(connection: Any, text: str) -> None:
@@ -47,11 +50,13 @@ def load(connection: Any, text: str) -> None:
     except ResponseError as error:
         if not is_forbidden(error):
             raise
-        try:
-            connection.eval(text, 0)
-        except ResponseError as end:
-            if "script" not in str(end):  # not of the script's own, which had no key
-                raise
+    else:
+        return
+    try:
+        connection.eval(text, 0)
+    except ResponseError as error:
+        if is_forbidden(error) or says_state(error):  # else it is the script's own, which has found no key
+            raise
 
 
 class Client(Redis):
@@ -67,4 +72,6 @@ class _Spoken(Script):
         text = self.script if isinstance(self.script, str) else bytes(self.script).decode()
         if isinstance(client, Pipeline):
             return client.eval(text, len(keys), *keys, *args)
-        return run(client, text, keys, args)
+        with suppress(NoScriptError):
+            return client.evalsha(self.sha, len(keys), *keys, *args)
+        return client.eval(text, len(keys), *keys, *args)

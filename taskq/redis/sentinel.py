@@ -5,10 +5,10 @@
                ── ROLE ──> server                                     is it one, in its own opinion?
                ── each command, each half second of waiting ──> Primary: is it that one still?
 
-A primary that is killed breaks its connections itself. One that hangs, or is cut off, or was only replaced, does not:
-who waits for its reply would wait for half a minute, and what is written to it is lost. So whoever uses a connection
-asks, and finds it broken. From there on all is as with a server that went away and came back as it was some moments
-before, which is what an asynchronous replica is.
+A primary that is killed breaks its connections itself. One that hangs, or is cut off, or was only replaced, does
+not: who waits for its reply would wait for half a minute, and what is written to it is lost. So whoever uses a
+connection asks, and finds it broken. From there on all is as with a server that went away and came back as it was
+some moments before, which is what an asynchronous replica is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -33,13 +33,11 @@ from taskq.redis.sentinel_urls import BySentinel
 from taskq.redis.watched import PACE, Watched
 
 _ASK = 0.5  # seconds a sentinel may take
-_DEAF = (
-    10.0  # seconds for which nobody asks, after no sentinel has answered: the primary may be there all the same
-)
+_DEAF = 10.0  # seconds for which nobody asks, at most, after none has answered: the primary may be there still
 _DOWN = {"s_down", "o_down", "failover_in_progress"}
 
 Address = tuple[str, int]
-_all: WeakSet[Primary] = WeakSet()
+_shared: WeakValueDictionary[tuple[BySentinel, str], Primary] = WeakValueDictionary()  # by all of a process
 
 
 class Primary:
@@ -60,13 +58,13 @@ class Primary:
         ]  # fmt: skip
         self._epoch = 0  # of the latest fail-over that we have heard of
         self.forget()
-        _all.add(self)
 
     def forget(self) -> None:
         """Begin anew, in a process that was forked."""
         self._asks = threading.Lock()
         self._address: Address | None = None  # as last told
         self._next = -math.inf  # when to ask again, on the monotonic clock
+        self._pause = PACE  # seconds until then
 
     def address(self) -> Address:
         """Host and port.
@@ -79,9 +77,8 @@ class Primary:
             if up:
                 self._address = address
                 return address
-        told = (
-            "; ".join(dict.fromkeys(str(error).rstrip(".") for error in errors)) or "it is down, for all they know"
-        )
+        told = "; ".join(dict.fromkeys(str(error).rstrip(".") for error in errors))
+        told = told or "it is down, for all they know"
         raise MasterNotFoundError(f"no primary {self.found.name!r} is told by the sentinels: {told}") from _agreed(
             errors, len(self._sentinels)
         )
@@ -92,7 +89,8 @@ class Primary:
             try:
                 told = next((address for _epoch, address, _up in self._answers([])), None)
                 self._address = told or self._address
-                self._next = time.monotonic() + (PACE if told else _DEAF)
+                self._pause = PACE if told else min(2 * self._pause, _DEAF)
+                self._next = time.monotonic() + self._pause
             finally:
                 self._asks.release()
         other = self._address
@@ -105,8 +103,8 @@ class Primary:
     def _answers(self, errors: list[RedisError]) -> Iterator[tuple[int, Address, bool]]:
         """What sentinels say, one after the other: number of the fail-over, address, and whether it is up.
 
-        One that has not heard of the latest fail-over is not believed, unless all are like that: then they were
-        set up anew.
+        One that has not heard of the latest fail-over is not believed, unless most are like that, and no other
+        answers: then they were set up anew.
         """
         late = []
         for sentinel in list(self._sentinels):
@@ -123,7 +121,7 @@ class Primary:
                 self._sentinels.sort(key=lambda one: one is not sentinel)  # the others keep their order
             yield answer
             late = []
-        if late and not errors:
+        if len(late) * 2 > len(self._sentinels):
             answer = max(late)
             self._epoch = answer[0]
             yield answer
@@ -223,12 +221,20 @@ def connect(found: BySentinel, pool: type[ConnectionPool], **options: Any) -> Co
     told.pop("host")
     told.pop("connection_class", None)
     return pool(
-        connection_class=_ToPrimaryByTLS if found.tls else _ToPrimary, primary=Primary(found, told), **told
+        connection_class=_ToPrimaryByTLS if found.tls else _ToPrimary, primary=_primary(found, told), **told
     )
 
 
+def _primary(found: BySentinel, told: dict[str, Any]) -> Primary:
+    """One for all connections of this process, so that sentinels are asked once for all of them."""
+    certificates = sorted((name, str(value)) for name, value in told.items() if name.startswith("ssl_"))
+    key = found, repr(certificates)
+    made = _shared.get(key) or Primary(found, told)
+    return _shared.setdefault(key, made)
+
+
 def _forget_all() -> None:
-    for one in list(_all):
+    for one in list(_shared.values()):
         one.forget()
 
 

@@ -1,7 +1,7 @@
 """URLs of a primary that sentinels tell: ``redis+sentinel://me:secret@host1:26379,host2/name/0?option=value``.
 
-User, password, database and options are the primary's, as in any URL; ``rediss+sentinel://`` speaks TLS to it, and to
-the sentinels. For these there are ``sentinel_username``, ``sentinel_password`` and ``sentinel_ssl``.
+User, password, database and options are the primary's, as in any URL; ``rediss+sentinel://`` speaks TLS to it, and
+to the sentinels. For these there are ``sentinel_username``, ``sentinel_password`` and ``sentinel_ssl``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class BySentinel:
 
 
 def read(url: str) -> BySentinel | str | None:
-    """Take such a URL apart; a text says what is wrong with it, to be read after it. None: it is of another kind."""
+    """Take such a URL apart; a text says what is wrong with it. None: it is of another kind."""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         return None
@@ -84,9 +84,8 @@ def read(url: str) -> BySentinel | str | None:
     ssl = _TRUTH.get(own.get("sentinel_ssl", str(parts.scheme == "rediss+sentinel")).lower())
     if ssl is None:
         return "has a value for its option sentinel_ssl that is none: it is yes or no"
-    primary = (
-        f"{SCHEMES[parts.scheme]}://{user}{'@' if user else ''}{HOST}{place[2] or ''}{'?' if rest else ''}{rest}"
-    )
+    there = f"{user}{'@' if user else ''}{HOST}{place[2] or ''}"
+    primary = f"{SCHEMES[parts.scheme]}://{there}{'?' if rest else ''}{rest}"
     username, password = (own.get(name) or None for name in _OWN[:2])
     fragment = f"#{parts.fragment}" if parts.fragment else ""  # is refused, as in any URL
     return BySentinel(tuple(sentinels), place[1], primary + fragment, ssl, username, password)

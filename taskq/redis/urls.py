@@ -24,7 +24,8 @@ from taskq.redis.sentinel_urls import HOST, RAW, BySentinel
 _SCHEMES = ("redis", "rediss", "unix")
 _TEXTS = (
     "username", "password", "client_name", "lib_name", "lib_version", "ssl_keyfile", "ssl_certfile",
-    "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_password", "ssl_ciphers", credentials.OPTION,
+    "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_password", "ssl_ciphers",
+    credentials.OPTION,
 )  # fmt: skip
 _OURS = {  # what decides of our work, and is decided here
     "decode_responses": "taskq reads bytes",
@@ -162,7 +163,7 @@ def hosts_of(connection: Any) -> list[str] | None:
 
 
 def by_sentinel_of(pool: Any) -> BySentinel | None:
-    """Where a connection asks for its primary: one of ours, or of redis-py's ``Sentinel(...).master_for(...)``.
+    """Where a connection asks for its primary, be it ours or redis-py's ``Sentinel(...).master_for(...)``.
 
     Raises:
         OptionError: If its sentinels differ in more than their addresses.

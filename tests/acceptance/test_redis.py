@@ -130,6 +130,28 @@ def test_a_server_that_will_always_refuse(server: Server, case: str) -> None:
                 assert ".." not in str(caught.value).replace("(...)", "")
 
 
+def test_a_cluster_is_refused(folder: Path) -> None:
+    """As one that serves nothing yet, and as one that serves all."""
+    server = Server(folder, "--cluster-enabled", "yes")
+    server.start()
+    queue = Queue(url=server.url)
+    pushes: list[Callable[[], object]] = [
+        partial(queue.map, jobs.square, [1]), partial(queue.enqueue, jobs.square, 1),
+        partial(queue.enqueue_many, [Queue.prepare_data(jobs.square, (1,))]),
+    ]  # fmt: skip
+    for served in (False, True):
+        if served:
+            queue.connection.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+        for push in pushes:
+            with pytest.raises(ServerError, match="It is a node of a cluster, over which the keys of a map would"):
+                push()
+    ended = run("worker", "--url", server.url)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1), ended.stderr
+    assert "It is a node of a cluster" in ended.stderr
+    queue.connection.close()
+    server.kill()
+
+
 def test_a_server_that_comes_later_and_refuses(workers: Workers, server: Server) -> None:
     worker = workers.start("--processes", "1", "--services", "2", url=f"unix://{server.path}?db=99")
     worker.wait_until_output("no Redis at", count=2)

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from taskq import Queue
 from taskq.redis.connection import connect
-from taskq.redis.urls import url_of
+from taskq.redis.urls import url_of, whole_url_of
 from tests import jobs
 from tests.acceptance.worker import Server, Workers, run
 from tests.waiting import HANGS
@@ -106,6 +106,28 @@ def test_everything_by_tls(tls: str, folder: Path, workers: Workers) -> None:
     for shown in (worker.output, status.stdout + status.stderr, repr(queue), repr(queue.connection)):
         assert PASSWORD not in shown
     queue.connection.close()
+
+
+def test_a_server_that_wants_to_see_a_certificate(folder: Path, authority: trustme.CA) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("localhost").configure_cert(context)
+    ours = authority.issue_cert("client")
+    ours.private_key_pem.write_to_path(folder / "client.key")
+    ours.cert_chain_pems[0].write_to_path(folder / "client.pem")
+    server = Server(folder)
+    server.start()
+    proxy = Proxy(context, server.path)
+    url = f"rediss://localhost:{proxy.port}/0?ssl_ca_certs={folder}/ca.pem"
+    with connect(url, retries=0) as connection, pytest.raises(RedisConnectionError):
+        connection.ping()
+    url += f"&ssl_certfile={folder}/client.pem&ssl_keyfile={folder}/client.key"
+    with connect(url, retries=0) as connection:
+        assert connection.ping()
+        assert whole_url_of(connection).count("client.") == 2, "who is told of it can connect, too"
+    proxy.close()
+    server.kill()
 
 
 def test_an_unknown_certificate_is_refused(tls: str, workers: Workers) -> None:

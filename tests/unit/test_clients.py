@@ -8,6 +8,7 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
+import redis.sentinel
 from redis.cluster import RedisCluster
 
 from taskq import MapJob, OptionError, Queue, ResultList
@@ -33,6 +34,7 @@ ONE = redis.ConnectionPool(max_connections=1)
         (redis.ConnectionPool(), "it is no client"),
         ("redis://localhost", "it is no client"),
         (object(), "it is no client of redis-py"),
+        (redis.sentinel.Sentinel([("a", 1)]).slave_for("main"), "it is for replicas"),
     ],
 )
 @pytest.mark.parametrize(
@@ -53,6 +55,7 @@ def test_it_is_refused(client: Any, told: str, use: Any) -> None:
     "client",
     [
         redis.Redis(), redis.Redis(protocol=3), redis.Redis(single_connection_client=False), fakeredis.FakeRedis(),
+        redis.sentinel.Sentinel([("a", 1)]).master_for("main"),
         redis.Redis(connection_pool=redis.BlockingConnectionPool(max_connections=2)),
         redis.Redis(connection_pool=redis.ConnectionPool.from_url("unix:///run/redis.sock")),
     ],

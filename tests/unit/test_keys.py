@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries
+from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries, memo_maps, shared
 from tests.unit import source
+from tests.waiting import HANGS
 
 KEY = re.compile(r"taskq:(?!\s|$)")
 
@@ -31,8 +35,24 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     "path", source.files("taskq", "workers"), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_no_key_is_spelled_elsewhere(path: Path) -> None:
-    found = [(line, text) for line, text in texts(path) if KEY.search(text)]
-    assert bool(found) is (path == source.ROOT / "taskq" / "redis" / "keys.py")
+    assert not [(line, text) for line, text in texts(path) if KEY.search(text)]
+
+
+def test_a_prefix_is_before_all_of_them() -> None:
+    names = "from taskq.redis import keys as k; print(*k.MapKeys('x').all, k.held('w'), k.fetched('w', 'q'), "
+    names += "k.free_list('l'), k.MAPS, k.OPEN, k.NOTES, k.LEASES, k.SERVICES, k.SCHEMA, k.RECEIPT, k.TIMELINE)"
+    told = _keys(names, "app-1:taskq")
+    assert told.returncode == 0, told.stderr
+    assert all(key.startswith("app-1:taskq:") for key in told.stdout.split())
+    refused = _keys(names, "a b")
+    assert "OptionError: TASKQ_KEY_PREFIX may hold letters, digits and _.:- only, not 'a b'" in refused.stderr
+
+
+def _keys(program: str, prefix: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "TASKQ_KEY_PREFIX": prefix},
+        capture_output=True, text=True, timeout=HANGS, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("path", source.files("taskq/redis/lua", suffix=".lua"), ids=lambda path: path.name)
@@ -51,7 +71,7 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
-        "taskq:{x}:memo",
+        "taskq:{x}:memo", "taskq:{x}:blobs", "taskq:{x}:later",
     )  # fmt: skip
 
 
@@ -65,7 +85,7 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *(make(name) for make in (free_list, held, memo) for name in names)}
+    others = {*SINGLE, *(make(name) for make in (free_list, shared, held, memo) for name in names)}
     others |= {fetched(name, name) for name in names}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
@@ -81,9 +101,11 @@ def test_every_key_is_in_the_schema() -> None:
         held("{worker}"),
         memo("name"),
         memo_entries("name", "{generation}"),
+        memo_maps("name"),
         keys.OPEN + "{queue}",
         keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
+        shared("name"),
     )
-    made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
+    made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -71,7 +71,32 @@ def test_command_line_and_environment_go_first(monkeypatch: pytest.MonkeyPatch) 
     assert parsed(monkeypatch, settings) == {"queues": ("low",), "name": "theirs"}
 
 
-@pytest.mark.parametrize("settings", [{"SENTINEL": {"a": 1}}, {"REDIS_SSL": "perhaps"}])
+THEIRS = {  # as RQ documents it
+    "INSTANCES": [("a", 26379), ("b", 7)], "MASTER_NAME": "main", "DB": 2, "USERNAME": "me", "PASSWORD": "p/w",
+    "SOCKET_TIMEOUT": None, "CONNECTION_KWARGS": {"socket_connect_timeout": 1},
+    "SENTINEL_KWARGS": {"username": "you", "password": "s"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentinel", "url"),
+    [
+        (THEIRS, "redis+sentinel://me:p%2Fw@a:26379,b:7/main/2?sentinel_username=you&sentinel_password=s"),
+        ({"INSTANCES": [("a", 1)]}, "redis+sentinel://a:1/mymaster/0"),
+        (
+            {"INSTANCES": [("a", 1)], "SSL": True, "CONNECTION_KWARGS": {"ssl_ca_certs": "/ca.pem"}},
+            "rediss+sentinel://a:1/mymaster/0?ssl_ca_certs=%2Fca.pem&sentinel_ssl=no",
+        ),
+    ],
+)
+def test_sentinel_as_rq_has_it(monkeypatch: pytest.MonkeyPatch, sentinel: dict[str, Any], url: str) -> None:
+    assert parsed(monkeypatch, {"SENTINEL": sentinel, "REDIS_HOST": "is not asked"})["url"] == url
+
+
+UNSAID = {"SENTINEL": {"CONNECTION_KWARGS": {"ssl_keyfile": "a", "encoding": "utf-7"}}}
+
+
+@pytest.mark.parametrize("settings", [UNSAID, {"SENTINEL": "a text"}, {"REDIS_SSL": "perhaps"}])
 def test_what_can_not_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(settings))):
         parsed(monkeypatch, settings)

@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 import pytest
-import redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from taskq import Queue
 from taskq.payload import signing
 from taskq.redis import exposure
+from taskq.redis.connection import connect
 from taskq_workers.service import server_check
 
 SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
@@ -49,8 +49,13 @@ class Server:
             raise answer
         return answer
 
-    def info(self) -> Any:
+    def info(self, _section: str = "") -> Any:
         return self._say(self._info)
+
+    def script_load(self, _text: str) -> Any:
+        return self._say(self._save)
+
+    client_setname = script_load
 
     def config_get(self, _name: str) -> Any:
         return self._say(self._save)
@@ -66,7 +71,12 @@ def test_a_user_without_config_or_info(caplog: pytest.LogCaptureFixture) -> None
     caplog.clear()
     caplog.set_level(logging.INFO)
     assert server_check.check(Server(REFUSED, REFUSED)) == []
-    assert "were not checked" in caplog.text
+    assert [record.args[0] for record in caplog.records if record.args] == ["INFO", "CONFIG", "SCRIPT", "CLIENT"]  # type: ignore[index]
+    assert all("does not let us use" in record.message for record in caplog.records)
+    gone = ResponseError("unknown command 'CONFIG', with args beginning with: 'GET'")
+    assert server_check.check(Server({"aof_enabled": 1}, gone)) == []
+    with pytest.raises(ResponseError, match="LOADING"):
+        server_check.check(Server(ResponseError("LOADING"), gone))
 
 
 @pytest.mark.parametrize(
@@ -82,10 +92,12 @@ def test_a_user_without_config_or_info(caplog: pytest.LogCaptureFixture) -> None
         ("rediss://10.0.0.1", False),
         ("redis://0.0.0.0", False),
         ("redis://localhost.example", False),
+        ("redis+sentinel://localhost,127.0.0.2:7/main", True),
+        ("redis+sentinel://localhost,sentinel.example/main", False),
     ],
 )
 def test_what_is_private(url: str, local: bool) -> None:
-    assert exposure.is_private(redis.Redis.from_url(url)) is local
+    assert exposure.is_private(connect(url)) is local
 
 
 def test_one_loud_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

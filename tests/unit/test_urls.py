@@ -15,6 +15,9 @@ GOOD = [
     "unix:///run/redis.sock", "unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis@home.sock",
     "redis://host/0?password=a@b", "redis://host/0?username=me&password=a%2Fb&client_name=web", "redis://me:p@ss@host",
     "redis://host?socket_timeout=3&max_connections=20&protocol=3&db=2",
+    "redis+sentinel://a,b:7/main", "redis+sentinel://me:p%2Fw@[::1]:7,b/my.main-1_/3/?socket_timeout=3",
+    "rediss+sentinel://a/main/0?ssl_cert_reqs=none&sentinel_password=a%26b&sentinel_ssl=no",
+    "redis+sentinel://a/main?sentinel_username=me&sentinel_password=b&db=2",
 ]  # fmt: skip
 
 
@@ -46,7 +49,7 @@ def test_a_raw_character_in_a_password(url: str) -> None:
         ("redis://host/-1", "names no database"), ("redis://host/0#1", "has a # in it"),
         ("unix://", "names no socket"),
         ("redis://host/0?sockettimeout=3", "sockettimeout: did you mean socket_timeout?"),
-        ("redis://host/0?xyz=3", "xyz: there are client_name, db"),
+        ("redis://host/0?xyz=3", "xyz: there are client_name, credential_provider, db"),
         ("redis://host?db=one", "value for its option db"),
         ("redis://host?decode_responses=True", "decode_responses, which can't be chosen: taskq reads bytes"),
         ("redis://host?decode_responses=", "decode_responses"),
@@ -59,7 +62,15 @@ def test_a_raw_character_in_a_password(url: str) -> None:
         ("rediss://me:secret@host?ssl_cert_reqs=secret", "an option with a value that redis-py does not take"),
         ("redis://host?encoding=utf-8", "encoding, which can't be chosen: taskq writes UTF-8"),
         ("redis://host?retry_on_error=a", "patience"), ("localhost:6379", "is not a URL such as redis://host:6379/0"),
-        ("redis:localhost", "is not a URL such as"), ("redis+sentinel://host", "is not a URL such as"),
+        ("redis:localhost", "is not a URL such as"), ("redis+sentinel://host", "names no primary"),
+        ("redis+sentinel:///main/0", "names no sentinels"), ("redis+sentinel://a,,b/main", "names no sentinels"),
+        ("redis+sentinel://a:port/main", "names no sentinels"),
+        ("redis+sentinel://a/main/one", "names no primary"), ("redis+sentinel://a/ma!n/0", "names no primary"),
+        ("redis+sentinel://a/main/0#1", "has a # in it"), ("sentinel://a/main", "is not a URL such as"),
+        ("redis+sentinel://:secret/@a,b/main", "has a raw / # or ?"),
+        ("redis+sentinel://a/main?sentinel_ssl=perhaps", "sentinel_ssl that is none"),
+        ("redis+sentinel://a/main?sentinel_pasword=b", "did you mean"),
+        ("redis+sentinel://a/main?ssl_certfile=x", "ssl_certfile, which redis-py does not take for such a URL"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(url: str, told: str) -> None:
@@ -94,9 +105,35 @@ def test_a_whole_url_connects_as_its_connection_does(url: str) -> None:
     assert urls.whole_url_of(redis.Redis.from_url(url)) == url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://a:26379,b:7/main/2", "redis+sentinel://me:p%2Fw@[::1]:7/main/0",
+        "rediss+sentinel://a:1/main/0?ssl_ca_certs=%2Fca.pem&sentinel_password=a%26b&sentinel_ssl=no",
+        "redis+sentinel://a:1/main/0?sentinel_username=me&sentinel_password=b&sentinel_ssl=yes",
+    ],
+)  # fmt: skip
+def test_a_whole_url_of_a_primary_that_sentinels_tell(url: str) -> None:
+    made = connection.connect(url)
+    assert urls.whole_url_of(made) == url
+    assert urls.url_of(made) == url.replace("me:p%2Fw@", "").partition("?")[0]
+
+
+def test_what_redis_py_asks_sentinels_is_told_as_a_url() -> None:
+    hosts = [("a", 1), ("b", 26379)]
+    told = redis.sentinel.Sentinel(hosts, sentinel_kwargs={"password": "s"}, db=2, password="x").master_for("main")  # noqa: S106
+    assert urls.whole_url_of(told) == "redis+sentinel://:x@a:1,b:26379/main/2?sentinel_password=s"
+    assert urls.url_of(told) == "redis+sentinel://a:1,b:26379/main/2"
+    tls = redis.sentinel.Sentinel(hosts, ssl=True, ssl_ca_certs="/ca.pem").master_for("main")
+    assert urls.whole_url_of(tls) == (
+        "rediss+sentinel://a:1,b:26379/main/0?ssl_ca_certs=%2Fca.pem&sentinel_ssl=no"
+    )
+
+
 def test_what_no_url_can_say_is_refused() -> None:
-    by_sentinel = redis.sentinel.Sentinel([("there", 1)]).master_for("name", password="x")  # noqa: S106
+    differ = redis.sentinel.Sentinel([("a", 1), ("b", 2)])
+    differ.sentinels[1] = redis.Redis("b", 2, password="x")  # noqa: S106
     provider = redis.Redis(credential_provider=redis.UsernamePasswordCredentialProvider("a", "b"))
-    for one in (by_sentinel, provider):
+    for one in (differ.master_for("main"), provider):
         with pytest.raises(OptionError, match="can't be told as a URL"):
             urls.whole_url_of(one)

@@ -106,7 +106,8 @@ class Settings:
         if not self.queues:
             raise OptionError("a worker needs at least one queue")
         for name, least in (
-            ("services", 1), ("processes", 1), ("grace", 0), ("lease", 1), ("refusal_grace", 0), ("min_replicas", 0),
+            ("services", 1), ("processes", 1), ("grace", 0), ("lease", 1), ("refusal_grace", 0),
+            ("min_replicas", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")

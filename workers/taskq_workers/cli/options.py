@@ -22,5 +22,5 @@ def url_option(function: F) -> F:
         default=url_of_environment,
         show_default=False,
         show_envvar=True,
-        help=f"Redis: redis://, rediss:// or unix://. [default: {DEFAULT_URL}]",
+        help=f"Redis: redis://, rediss://, unix:// or redis+sentinel://. [default: {DEFAULT_URL}]",
     )(function)

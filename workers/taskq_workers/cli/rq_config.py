@@ -56,7 +56,7 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
         raise OptionError(f"--config {module} can't be imported: {error!r}") from error
     try:
         url = _url(settings)
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise OptionError(f"--config {module}: {error}") from error
     # Where there is a module, RQ reads nothing of this from the environment, whatever the module says.
     found = {
@@ -90,7 +90,10 @@ def _url(settings: Mapping[str, Any]) -> str | None:
     sentinel = settings.get("SENTINEL")
     if settings.get("REDIS_URL") or (not sentinel and _READ.isdisjoint(settings)):
         return settings.get("REDIS_URL")
-    for name, known in _SENTINEL.items() if sentinel else ():
-        if unsaid := {*sentinel.get(name, {})} - known - _TIMES:
+    told: Mapping[str, Any] = sentinel or {}
+    if not isinstance(told, Mapping):
+        raise ValueError("SENTINEL is no dict")  # noqa: TRY004 - as RQ says that a setting is none
+    for name, known in _SENTINEL.items():
+        if unsaid := {*told.get(name, {})} - known - _TIMES:
             raise ValueError(f"SENTINEL: {name} has {', '.join(sorted(unsaid))}, which services can't be told")
     return whole_url_of(get_redis_from_config(settings))

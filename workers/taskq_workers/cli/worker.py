@@ -88,8 +88,8 @@ from taskq_workers.settings import Settings, Trust, Wear, usable_cores
 def worker(
     queues: tuple[str, ...], url: str, services: int, processes: int | None, grace: float, lease: float,
     refusal_grace: float, max_tasks_per_child: int, max_memory_per_child: float, preload: tuple[str, ...],
-    reloads: bool, engine: str, min_replicas: int, allow_import: tuple[str, ...], allow_private_webhooks: bool, log_level: str,
-    log_format: str,
+    reloads: bool, engine: str, min_replicas: int, allow_import: tuple[str, ...], allow_private_webhooks: bool,
+    log_level: str, log_format: str,
     metrics_port: int | None, metrics_host: str, metrics_allow_host: tuple[str, ...], with_server: bool,
     until_eof: bool, **given: Any,
 ) -> None:  # fmt: skip
