@@ -88,7 +88,7 @@ def on_files(files: Any, config: Any) -> None:
 
 def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
     """Each command below this one that is shown, with what its ``--help`` prints."""
-    context = command.make_context(name, [], parent, resilient_parsing=True, terminal_width=100)
+    context = command.make_context(name, [], parent, resilient_parsing=True, terminal_width=90)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
         for below in command.list_commands(context):

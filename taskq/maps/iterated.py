@@ -192,8 +192,8 @@ class Iterated(Controlled, Generic[R]):
         Returns:
             As ``in_order``.
 
-        It raises what ``in_order`` raises; ``MapFailedError`` and ``MapCanceledError`` after all that there is. One
-        number is kept for each failed item.
+        It raises what ``in_order`` raises; ``MapFailedError`` and ``MapCanceledError`` after all that there is.
+        One number is kept for each failed item.
         """
         return self._values(start, errors, _bare, in_order=False)
 

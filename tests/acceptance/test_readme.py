@@ -21,7 +21,9 @@ pytestmark = pytest.mark.acceptance
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 START = (ROOT / "docs/start.md").read_text(encoding="utf-8")
-PAGES = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("index.md", "errors.md"))
+PAGES = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("index.md", "errors.md", "from_celery.md")
+)
 SAYS = {
     "index": "[0, 1, 4, 9, 16, 25, 36, 49]\n",
     "raises": (
@@ -29,6 +31,7 @@ SAYS = {
         "item 3: ValueError: page 3 is empty\nTrue 1\n"
     ),
     "dies": "0 1 WorkerLostError 3\n",
+    "celery": "285\n",
 }
 
 
