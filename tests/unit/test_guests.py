@@ -19,7 +19,14 @@ from taskq_workers.service.jobs.guests import STAYS
 
 def a_run(**fields: Any) -> MapRun:
     run = MapRun(
-        Mock(), Mock(), Mock(), {}, store=Mock(keys=MapKeys("m", "1")), info=Mock(terms=NONE), guest=True, pending=3
+        Mock(),
+        Mock(),
+        Mock(),
+        {},
+        store=Mock(keys=MapKeys("m", "1")),
+        info=Mock(terms=NONE),
+        guest=True,
+        pending=3,
     )
     run.ended.append(("claim", Mock(again=0), "note"))
     run.looked = time.monotonic() - 2 * STAYS
