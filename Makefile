@@ -10,6 +10,7 @@
 #   make servers         taskq with Redis 6.2 to 8, Valkey 8 and 9, sentinels, TLS, forbidden commands, ..., as a table
 #   make failover        ten fail-overs in the middle of maps, writes lost with the old primary among them
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make caps            kill services and processes of maps with caps, a rate and retries for SECONDS (20), then look
 #   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
@@ -37,7 +38,7 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -83,6 +84,9 @@ servers: $(READY)
 
 failover: $(READY)
 	$(BIN)/python -m tests.servers.failover $(ARGS)
+
+caps: $(READY)
+	$(BIN)/python -m tests.chaos.caps --seconds $(or $(SECONDS),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -214,6 +214,7 @@ class Session:
                 self.ended.set()
 
     def _listen(self) -> None:
+        looked = False  # since the last message
         with Events(self.job.connection, self.job.store.keys) as events:
             while not self._over.is_set():
                 if not self.awaited:
@@ -223,12 +224,14 @@ class Session:
                     self.awaited.some.wait()
                     self.awaited.some.clear()
                     continue
-                if self._dropped is None:
-                    self._look()
-                else:
+                if self._dropped is not None:
                     self._drop_pending(self._dropped)
+                elif not looked:  # what was submitted since has not ended before there is a message
+                    self._look()
+                looked = True
                 if self.awaited:
                     events.next(look_again=_LOOK, on_quiet=self._doubt)
+                    looked = False
 
     def _doubt(self) -> None:
         """Nothing was heard: a server that came back as it was before may have others in the places of results.

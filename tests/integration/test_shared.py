@@ -22,6 +22,7 @@ from taskq import Queue
 from taskq.maps.reader import MapReader
 from taskq.testing import running_worker
 from taskq_workers.link import host_file
+from taskq_workers.link.host_file import HostFile
 from tests.waiting import HANGS, wait_until
 
 MIB = 1 << 20
@@ -69,7 +70,12 @@ def test_the_host_has_it_once(fake_queue: Queue, read: list[str], folder: Path) 
             stack.enter_context(running_worker(fake_queue, processes=1))
         before = fake_queue.map(total, repeat(np.zeros(3)), range(8), chunksize=1).get(timeout=HANGS)
         job = fake_queue.map(partial(total, TABLE), range(16), chunksize=1)
+        [told] = job.store.info().terms.large
+        kept = HostFile(told)  # a guest may leave, and come again
+        wait_until((folder / told.digest).exists)
+        assert kept.claim()
         results = job.get(timeout=HANGS)
+        kept.close()
         assert [found - n for n, (found, *_) in enumerate(results)] == pytest.approx([float(TABLE.sum())] * 16)
         assert {writeable for _, writeable, *_ in results} == {False}
         assert len(read) == 9

@@ -72,8 +72,8 @@ MUTATIONS = (
     ),
     _m(
         "a claim removes before it writes", 26,
-        (_LUA + "claim.lua", "    if body then\n        redis.call('HSET'",
-         "    if body then\n        redis.call('LPOP', from)\n        redis.call('HSET'"),
+        (_LUA + "claim.lua", "        redis.call('HSET', KEYS[4], range,",
+         "        redis.call('LPOP', from)\n        redis.call('HSET', KEYS[4], range,"),
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
     ),
     # -- identity --------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ MUTATIONS = (
     # -- memos -----------------------------------------------------------------------------------------
     _m(
         "a result is stored, and the memo is not told", 10,
-        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[15] then", "if false then"),
+        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[16] then", "if false then"),
     ),
     _m(
         "results of the memo are written twice, if only the reply was lost", 418,
@@ -275,20 +275,20 @@ MUTATIONS = (
     ),
     # -- caps, and retries of items --------------------------------------------------------------------
     _m(
-        "caps are not looked at where a claim is made", 10,
+        "caps are not looked at where a claim is made", 28,
         (_LUA + "claim.lua", "most = math.min(most, (room(keys, caps, now)))", "room(keys, caps, now)"),
     ),
     _m(
-        "a rate lets one item more begin", 10,
+        "a rate lets one item more begin", 28,
         (_LUA + "room.lua", "if used < tonumber(most) then\n        return most - used, 0",
          "if used <= tonumber(most) then\n        return most - used + 1, 0"),
     ),
     _m(
-        "of a map with a rate a chunk runs as a whole", 58,
+        "of a map with a rate a chunk runs as a whole", 28,
         (_SERVICE + "core/execution.py", "tried(claim.deaths), self.single,", "tried(claim.deaths), False,"),
     ),
     _m(  # where claims themselves are what is counted, none can be
-        "a permit is lost with whoever dies, or gives back", 46,
+        "a permit is lost with whoever dies, or gives back", 88,
         (_LUA + "room.lua", "redis.call('HLEN', keys[3])",
          "(redis.call('HGET', string.sub(keys[1], 1, -9), 'permits') or 0)"),
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n",
@@ -303,11 +303,11 @@ MUTATIONS = (
          "        redis.call('ZREM', KEYS[6], due[i])\n        redis.call('LPUSH', KEYS[2], due[i])"),
     ),
     _m(
-        "an item that waits for its next try is taken for lost", 70,
+        "an item that waits for its next try is taken for lost", 136,
         ("taskq/maps/store.py", "missing > 0 and not any(left)", "missing > 0 and not any(left[:3])"),
     ),
     _m(
-        "tries are not counted", 70,
+        "tries are not counted", 136,
         ("taskq/maps/deaths.py", "return only_tried(number) + TRIED", "return only_tried(number) or TRIED"),
     ),
     _m(

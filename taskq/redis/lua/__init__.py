@@ -70,6 +70,7 @@ class Scripts:
         self.write_memo = Operation(connection, "write_memo")
         self.memo = Operation(connection, "memo")
         self.memos = Operation(connection, "memos")
+        self.memo_find = Operation(connection, "memo_find")
         self.abandon = Operation(connection, "abandon")
         self.writing = Operation(connection, "writing")
         self.displace = Operation(connection, "displace")
