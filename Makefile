@@ -4,11 +4,13 @@
 #   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs; types are also what mypy and pyright tell users (tests/typing)
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
+#   make fronts-suite    CPython's own tests of Pool and Executor on ours; ARGS='--python python3.13': another Python's
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
 #   make servers         taskq with Redis 6.2 to 8, Valkey 8 and 9, sentinels, TLS, forbidden commands, ..., as a table
 #   make failover        ten fail-overs in the middle of maps, writes lost with the old primary among them
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
+#   make caps            kill services and processes of maps with caps, a rate and retries for SECONDS (20), then look
 #   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
@@ -23,6 +25,7 @@
 #   make hosts           40 services in network namespaces, with delay, loss and a partition (Linux, as root)
 #   make screenshots     the pictures in docs/images
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
+#   make upgrade-test    versions side by side in the middle of a map, on a Docker engine; ARGS='--from COMMIT'
 #   make dist            wheel and sdist, in dist/
 
 PYTHON ?= python3
@@ -35,7 +38,7 @@ ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean
+.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -65,6 +68,9 @@ bounds: $(READY)
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)
 
+fronts-suite: $(READY)
+	$(BIN)/python scripts/fronts_suite.py $(ARGS)
+
 ecosystem:
 	$(check_python)
 	$(PYTHON) scripts/ecosystem.py $(ARGS)
@@ -78,6 +84,9 @@ servers: $(READY)
 
 failover: $(READY)
 	$(BIN)/python -m tests.servers.failover $(ARGS)
+
+caps: $(READY)
+	$(BIN)/python -m tests.chaos.caps --seconds $(or $(SECONDS),20) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -137,6 +146,9 @@ screenshots: $(READY)
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py
+
+upgrade-test: $(READY)
+	$(BIN)/python -m scripts.upgrade_test $(ARGS)
 
 # Twice the same files give twice the same bytes, whoever builds them, where and when: the times in both archives are
 # SOURCE_DATE_EPOCH (seconds; for the last commit's: git log -1 --format=%ct), else the builder's own fixed one.

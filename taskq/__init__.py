@@ -42,9 +42,11 @@ from taskq.errors import (
     WorkerLostError,
 )
 from taskq.local import local
+from taskq.maps.item_retry import Retry
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.remembered import state
+from taskq.maps.shared import Shared, share
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
@@ -86,7 +88,9 @@ __all__ = [
     "ReplacedError",
     "ResultList",
     "ResultsGoneError",
+    "Retry",
     "ServerError",
+    "Shared",
     "SignatureError",
     "TaskqError",
     "TooLargeError",
@@ -97,6 +101,7 @@ __all__ = [
     "Worker",
     "WorkerLostError",
     "local",
+    "share",
     "state",
 ]
 

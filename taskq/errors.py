@@ -6,8 +6,8 @@ TaskqError
 │   ├── DuplicateJobError a job with that id is waiting or running
 │   ├── VersionError      another version of taskq works on this server
 │   └── PayloadError      an item, a function or an argument can't travel
-│       ├── PickleError       it can't be pickled
-│       │   └── UnsendableError   an argument of a Pool's or an Executor's call  (also TypeError, PicklingError)
+│       ├── PickleError       it can't be pickled                           (also pickle.PicklingError)
+│       │   └── UnsendableError   an argument of a Pool's or an Executor's call  (also TypeError)
 │       └── TooLargeError     it is over the size limit
 ├── MapError              a map ended without all of its results
 │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
@@ -58,11 +58,11 @@ class PayloadError(UsageError):
     """Something can't be sent to the workers."""
 
 
-class PickleError(PayloadError):
+class PickleError(PayloadError, pickle.PicklingError):
     """Neither pickle nor cloudpickle can serialize it."""
 
 
-class UnsendableError(PickleError, TypeError, pickle.PicklingError):
+class UnsendableError(PickleError, TypeError):
     """An argument of a call that was submitted to a front can't be pickled; the message says where in which."""
 
 

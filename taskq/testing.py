@@ -11,6 +11,10 @@
         with running_worker(fake_queue, processes=2):
             assert fake_queue.map(render, pages).get(timeout=10) == [...]
 
+    def test_with_a_pool():
+        with taskq.testing.Pool(2) as pool:        # for code that is given a taskq.Pool, or a taskq.Executor
+            assert scan(pool, paths) == [...]
+
 Needs the extra ``taskq-pool[testing]`` (fakeredis with Lua, pytest).
 """
 
@@ -20,7 +24,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import fakeredis
@@ -29,6 +33,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import SimpleWorker
 
+from taskq.fronts import executor, pool
+from taskq.fronts.place import Place
 from taskq.queue import Queue
 from taskq.redis.urls import url_of
 
@@ -138,6 +144,43 @@ def running_worker(
             assert not thread.is_alive(), "the worker did not stop"
             for connection in opened:
                 connection.close()
+
+
+class Executor(executor.Executor):
+    """A ``taskq.Executor`` on a Redis and a worker of its own, with real processes, for the length of a test.
+
+    Args:
+        processes: Of its worker.
+        options: Others of ``taskq.Executor``, but a queue and its URL.
+
+    Shut it down, or use it as a context manager: that ends the worker, too. ``place.queue`` is its queue.
+    """
+
+    def __init__(self, processes: int = 2, **options: Any) -> None:
+        super().__init__(place=FakePlace(processes), **options)
+
+
+class Pool(pool.Pool):
+    """A ``taskq.Pool`` on a Redis and a worker of its own, with real processes, for the length of a test.
+
+    Args:
+        processes: Of its worker.
+        options: Others of ``taskq.Pool``, but a queue, its URL and ``maxtasksperchild``.
+
+    Close or terminate it, or use it as a context manager: that ends the worker, too; ``join`` waits for that.
+    """
+
+    def __init__(self, processes: int = 2, **options: Any) -> None:
+        super().__init__(place=FakePlace(processes), **options)
+
+
+class FakePlace(Place):
+    """A fake queue, and a worker on it, until it is closed."""
+
+    def __init__(self, processes: int) -> None:
+        self.queue, self.processes, self.own = make_fake_queue(), processes, True
+        self._stack = ExitStack()
+        self._stack.enter_context(running_worker(self.queue, processes))
 
 
 def _wait_for(ready: threading.Event, thread: threading.Thread) -> None:

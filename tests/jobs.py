@@ -51,7 +51,8 @@ def nest(depth: int, how: str = "get") -> int:
     inner = Queue().starmap(nest, [(depth - 1, how)])
     if how == "wait":
         inner.wait()
-    return 1 + int(next(iter(inner)) if how == "iterate" else inner.get()[0])
+    firsts = {"iterate": lambda: next(iter(inner)), "in_order": lambda: next(inner.in_order())}
+    return 1 + int(firsts.get(how, lambda: inner.get()[0])())
 
 
 def nest_at(url: str) -> int:
@@ -481,6 +482,19 @@ def fail_slowly(n: int) -> None:
     raise ValueError(n)
 
 
+class FlakyError(ConnectionError):
+    """What a server says that is not there for a moment."""
+
+
+def fail_times(ledger: str, n: int, times: int, error: type[BaseException] = FlakyError) -> int:
+    """Fails so many times for each item; each try is a line in the ledger."""
+    with Path(ledger).open("a", encoding="utf-8") as file:
+        file.write(f"{n} {time.time()}\n")
+    if sum(line.split()[0] == str(n) for line in Path(ledger).read_text(encoding="utf-8").splitlines()) <= times:
+        raise error(f"item {n}")
+    return n
+
+
 def load_model(name: str) -> None:
     """An initializer, which counts how often it was called for this map in this process."""
     import taskq
@@ -539,3 +553,11 @@ def keep(value: Any) -> None:
 
 def kept(_n: int = 0) -> Any:
     return _remembered[0] if _remembered else None
+
+
+def sum_of_squares(count: int) -> int:
+    """Submits to an executor of its own, on the server whose work it is, and waits for that."""
+    from taskq import Executor, Queue
+
+    with Executor(queue=Queue("executor")) as executor:
+        return sum(executor.map(square, range(count)))

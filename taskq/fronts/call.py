@@ -14,30 +14,19 @@ Record = tuple[str, bytes | None, bool, str]
 
 _KEPT = 256  # functions that a process keeps loaded
 
-_begun: dict[bytes, BaseException | None] = {}
-"""Initializers that have run in this process, and what they raised."""
-
-
-class InitializerError(Exception):
-    """The initializer has raised in this process, so nothing can be called there; its error is the cause."""
-
 
 def record_of(function: Function) -> Record:
     return function.name, function.code, function.by_value, function.python
 
 
-def run(begin: bytes, record: Record, arguments: bytes) -> Any:
+def run(record: Record, arguments: bytes) -> Any:
     """Call a function.
 
     Args:
-        begin: Its session's initializer, with a name that is the session's own, pickled; it runs before the first
-            call in each process. Empty: none.
         record: Of the function. Whether this process may call it is judged when it is loaded.
         arguments: Pickled ``(args, kwargs)``.
     """
     __tracebackhide__ = True  # of the user's traceback
-    if begin:
-        _begin(begin)
     function = _function(*record)
     args, kwargs = codec.loads(arguments)
     return function(*args, **kwargs)
@@ -48,16 +37,3 @@ def _function(name: str, code: bytes | None, by_value: bool, python: str) -> Cal
     """Loaded once in a process: what a function keeps in its globals stays from call to call, as in a ``Pool``."""
     loaded: Callable[..., Any] = Function(name, code, by_value=by_value, python=python).load()
     return loaded
-
-
-def _begin(begin: bytes) -> None:
-    if begin not in _begun:
-        _session, record, arguments = codec.loads(begin)
-        try:
-            args, _none = codec.loads(arguments)
-            _function(*record)(*args)
-            _begun[begin] = None
-        except Exception as error:  # noqa: BLE001 - said of each call
-            _begun[begin] = error
-    if (failed := _begun[begin]) is not None:
-        raise InitializerError(f"the initializer failed: {type(failed).__name__}: {failed}") from failed

@@ -12,9 +12,9 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 from taskq.errors import BrokenFrontError, OptionError
 from taskq.fronts import baggage
 from taskq.fronts.awaited import Load
-from taskq.fronts.place import Place
+from taskq.fronts.keywords import FrontKeywords
+from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import PATIENCE, Session, Terms
-from taskq.maps.keywords import OpenKeywords
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -22,7 +22,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CANCELED = "ItemCanceledError"
-_INITIALIZER = "taskq.fronts.call.InitializerError"
 
 
 class Future(concurrent.futures.Future[T]):
@@ -106,7 +105,8 @@ class Executor(concurrent.futures.Executor):
         initargs: Its arguments.
         patience: Seconds for which the server may be away; None: for ever. After that, futures raise
             ``BrokenFrontError``.
-        options: ``item_timeout``, ``weight``, ``max_failures``, ``meta`` ... as for ``Queue.map``.
+        place: Instead of a queue; see ``taskq.testing``.
+        options: Those of ``FrontKeywords``: ``item_timeout``, ``weight``, ``max_failures``, ``meta``, ...
 
     Raises:
         OptionError: If an option is unknown or unusable.
@@ -127,9 +127,12 @@ class Executor(concurrent.futures.Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         patience: float | None = PATIENCE,
-        **options: Unpack[OpenKeywords],
+        place: Place | None = None,
+        **options: Unpack[FrontKeywords],
     ) -> None:
-        place = Place(queue, url, max_workers)
+        if max_workers is not None:
+            check_count("max_workers", max_workers)
+        place = place or Place(queue, url, max_workers)
         terms = Terms("Executor", name, patience, initializer, initargs, dict(options))
         try:
             self._session = Session(place, terms, _error_of)
@@ -200,6 +203,4 @@ def _drop(ticket: Any, _position: int) -> None:
 def _error_of(failure: ItemFailure, of: str) -> BaseException:
     if failure.type == _CANCELED:
         return CancelledError()
-    if failure.type == _INITIALIZER:
-        return BrokenFrontError(failure.message).with_traceback(None)
     return failure.to_raise(of)

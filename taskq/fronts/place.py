@@ -31,7 +31,7 @@ class Place:
     def __init__(
         self, queue: Queue | None, url: str | None, processes: int | None, max_tasks: int | None = None
     ) -> None:
-        _check(queue, url, processes, max_tasks)
+        _check(queue, url, max_tasks)
         self._stack = ExitStack()
         self.own = queue is None and url is None and not in_worker() and not os.environ.get("TASKQ_URL")
         if max_tasks is not None and not self.own:
@@ -53,11 +53,20 @@ class Place:
         self._stack.close()
 
 
-def _check(queue: Any, url: Any, processes: Any, max_tasks: Any) -> None:
+def _check(queue: Any, url: Any, max_tasks: Any) -> None:
     if queue is not None and url is not None:
         raise OptionError("give either a queue or a url, not both")
     if queue is not None and not isinstance(queue, Queue):
         raise OptionError(f"queue must be a taskq.Queue, not {queue!r}")
-    for name, value in (("the number of processes", processes), ("maxtasksperchild", max_tasks)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}")
+    if max_tasks is not None:
+        check_count("maxtasksperchild", max_tasks)
+
+
+def check_count(name: str, value: Any) -> None:
+    """See that it is a whole number from 1 on.
+
+    Raises:
+        OptionError: If not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{name} must be greater than 0 and a whole number, not {value!r}")

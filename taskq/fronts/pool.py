@@ -15,9 +15,9 @@ from taskq.fronts.asked import AsyncResult, Callback, Callbacks, OneResult
 from taskq.fronts.attached import Attached
 from taskq.fronts.awaited import Load
 from taskq.fronts.imap import Flow, Results
-from taskq.fronts.place import Place
+from taskq.fronts.keywords import FrontKeywords
+from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import PATIENCE, Session, Terms
-from taskq.maps.keywords import OpenKeywords
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -26,7 +26,6 @@ T = TypeVar("T")
 _RUN, _CLOSE, _TERMINATE = multiprocessing.pool.RUN, multiprocessing.pool.CLOSE, multiprocessing.pool.TERMINATE
 _ERRORS: Any = multiprocessing.pool  # whose errors typeshed does not know
 _UNREADABLE = ("PickleError", "TooLargeError")
-_INITIALIZER = "taskq.fronts.call.InitializerError"
 
 AHEAD = 1000
 """Items that ``imap`` reads ahead of what was taken."""
@@ -54,7 +53,8 @@ class Pool:
             submitted is run. Leaving a ``with`` block waits for it. None: nothing is left of it, and leaving a
             ``with`` block terminates the pool, as that of ``multiprocessing``; so does the death of the program.
         patience: Seconds for which the server may be away; None: for ever.
-        options: ``item_timeout``, ``weight``, ``max_failures``, ``meta`` ... as for ``Queue.map``.
+        place: Instead of a queue; see ``taskq.testing``.
+        options: Those of ``FrontKeywords``: ``item_timeout``, ``weight``, ``max_failures``, ``meta``, ...
 
     Raises:
         OptionError: If an option is unknown or unusable; also a ValueError.
@@ -76,11 +76,14 @@ class Pool:
         url: str | None = None,
         name: str | None = None,
         patience: float | None = PATIENCE,
-        **options: Unpack[OpenKeywords],
+        place: Place | None = None,
+        **options: Unpack[FrontKeywords],
     ) -> None:
         self._state = _CLOSE  # until it is made: for ``__del__``
         terms = Terms("Pool", name, patience, initializer, tuple(initargs), dict(options), at_exit=bool(name))
-        place = Place(queue, url, processes, maxtasksperchild)
+        if processes is not None:
+            check_count("the number of processes", processes)
+        place = place or Place(queue, url, processes, maxtasksperchild)
         try:
             self._session = Session(place, terms, _error_of)
         except BaseException:
@@ -282,8 +285,6 @@ def _error_of(failure: ItemFailure, of: str) -> BaseException:
     if failure.type in _UNREADABLE:
         unsent: BaseException = _ERRORS.MaybeEncodingError(PickleError(failure.message), failure.message)
         return unsent
-    if failure.type == _INITIALIZER:
-        return BrokenFrontError(failure.message)
     error = failure.to_raise(of)
     if isinstance(error.__cause__, RemoteTraceback):  # as the kind of cause that multiprocessing gives it
         cause = _ERRORS.RemoteTraceback(str(error.__cause__))

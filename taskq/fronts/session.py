@@ -6,6 +6,7 @@ submit ──> Outbox ──put──> map ──events──> reader ──> Re
 from __future__ import annotations
 
 import atexit
+import difflib
 import logging
 import os
 import threading
@@ -13,15 +14,15 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation
 
 from taskq.errors import BrokenFrontError, MapCanceledError, MapError, OptionError, TaskqError
-from taskq.fronts import baggage, call
+from taskq.fronts import call
 from taskq.fronts.awaited import Awaited, Load
+from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.outage import Outage
 from taskq.fronts.outbox import Outbox
 from taskq.fronts.place import Place
@@ -36,6 +37,7 @@ from taskq.payload.outcome import ItemFailure
 log = logging.getLogger(__name__)
 
 PATIENCE = 30.0  # seconds for which a server may be away
+_KNOWN = frozenset(FrontKeywords.__annotations__)
 _LOOK = 1.0  # seconds between two looks at whether anybody has begun what is left, at a shutdown
 
 _live: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -51,7 +53,7 @@ class Terms:
         patience: Seconds for which a server may be away; None: for ever.
         initializer: Called in each process before anything else is; None: nothing.
         initargs: Its arguments.
-        options: For ``Queue.open_map``.
+        options: Those of ``FrontKeywords``.
         at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
     """
 
@@ -63,20 +65,21 @@ class Terms:
     options: Mapping[str, Any] = field(default_factory=dict)
     at_exit: bool = True
 
-    def function(self) -> Function:
-        """What the map calls.
+    def options_of_map(self) -> dict[str, Any]:
+        """For ``Queue.open_map``.
 
         Raises:
-            OptionError, PickleError: If the initializer is none, or can't be sent.
+            OptionError: If one is unknown; lists those there are.
         """
-        begin = b""
+        if unknown := sorted(set(self.options) - _KNOWN):
+            near = difflib.get_close_matches(unknown[0], _KNOWN, 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            known = ", ".join(sorted(_KNOWN))
+            raise OptionError(f"unknown option {', '.join(unknown)}. {hint}The {self.kind} takes {known}")
+        told = {"description": f"{self.kind} {self.name or ''}".strip(), **self.options}
         if self.initializer is not None:
-            if not callable(self.initializer):
-                raise OptionError(f"initializer must be a callable, not {self.initializer!r}")
-            record = baggage.packed(self.initializer)
-            sent = baggage.arguments(self.initializer, self.initargs, {}, codec.DEFAULT_LIMIT)
-            begin = codec.dumps((os.urandom(8), record, sent))
-        return Function(self.kind, codec.dumps(partial(call.run, begin)), by_value=False)
+            told |= {"initializer": self.initializer, "initargs": self.initargs}
+        return told
 
 
 class Session:
@@ -95,10 +98,10 @@ class Session:
         self.place, self.terms, self._error_of = place, terms, error_of
         if terms.patience is not None and not terms.patience >= 0:
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
-        options = {"description": f"{terms.kind} {terms.name or ''}".strip(), **terms.options}
+        options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(call.run), by_value=False)
         orphan: Any = "finish" if terms.name else "cancel"
         self.job: OpenMap[Any] = place.queue.open_map(
-            terms.function(), job_id=terms.name, orphan=orphan, star=True, **options
+            called, job_id=terms.name, orphan=orphan, star=True, **options
         )
         self.pid = os.getpid()
         self._over = threading.Event()  # nothing is waited for any more
@@ -211,6 +214,7 @@ class Session:
                 self.ended.set()
 
     def _listen(self) -> None:
+        looked = False  # since the last message
         with Events(self.job.connection, self.job.store.keys) as events:
             while not self._over.is_set():
                 if not self.awaited:
@@ -220,12 +224,14 @@ class Session:
                     self.awaited.some.wait()
                     self.awaited.some.clear()
                     continue
-                if self._dropped is None:
-                    self._look()
-                else:
+                if self._dropped is not None:
                     self._drop_pending(self._dropped)
+                elif not looked:  # what was submitted since has not ended before there is a message
+                    self._look()
+                looked = True
                 if self.awaited:
                     events.next(look_again=_LOOK, on_quiet=self._doubt)
+                    looked = False
 
     def _doubt(self) -> None:
         """Nothing was heard: a server that came back as it was before may have others in the places of results.
@@ -241,7 +247,7 @@ class Session:
             self._tell(returned)
         if not self._returns.open and self.awaited and not self._over.is_set():
             info = self.job.store.info()
-            if info.state != "open" and not info.complete:
+            if info.state != "open" and not info.complete and self.job.ready():  # and so its reason is on record
                 raise self.job.early_end(info)
 
     def _tell(self, returned: Return) -> None:

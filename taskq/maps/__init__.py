@@ -7,6 +7,8 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     options     what a map may be told, checked; the RQ job that is made of it
     items       the iterables of ``map(fn, *iterables)`` as one iterable of items
     chunk       cutting items into runs
+    repeats     large objects that many items hold travel once
+    shared      ``share``: large objects that several maps use
     body        the bytes that carry the items of one
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
@@ -24,7 +26,9 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     terms       what else a map was told
     picking     one item is cancelled
     job         ``MapJob``: waits, results, errors
-    result_type the type of its results
+    iterated    what has come of it so far, and its results one by one
+    values      iterators over these, as they come
+    result_type the types of its items and results
     requeue     has a failed job run again
     controlled  a map is paused, cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
@@ -52,5 +56,6 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     waiting     a map's messages, and what happens without them
     own_end     the end of a map, in the process that is about to record it
     strangers   maps that another version of taskq has pushed
+    surplus     what is not stored where so many results are enough
     rq_jobs     what a stock RQ worker runs
 """

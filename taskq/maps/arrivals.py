@@ -10,6 +10,7 @@ is right only if the spans that were read stand there still, at the end; a hash 
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,28 +39,33 @@ class Arrivals:
     Args:
         store: The map's.
         in_order: Item 0 first; else as completed, values before the failures of the same look.
+        start: Passes over so many: items if in order, else results. All failures are told then, all the same.
         discards: The map keeps no results: only failures are told, as they come.
     """
 
-    def __init__(self, store: MapReader, *, in_order: bool = True, discards: bool = False) -> None:
+    def __init__(self, store: MapReader, *, in_order: bool = True, start: int = 0, discards: bool = False) -> None:
         self._store, self._discards = store, discards
         self._results = store.results
-        self._in_order = in_order and not discards
+        self.in_order = in_order and not discards
         self._spans = SpansRead(store)
         self._position = 0  # in the result list: where the next span to be read begins
-        self._ahead: list[tuple[int, int, int]] = []  # heap of (item index, position, count)
-        self._next = 0  # item index
+        # Spans that were read and not told of yet: in order a heap of (item index, position, count), else a queue
+        # of (position, item index, count).
+        self._ahead: list[tuple[int, int, int]] = []
+        self._read: deque[tuple[int, int, int]] = deque()
+        self.next = start
+        """The item that is told next, if in order; else how many results were told, or passed over."""
         self._told: set[int] = set()  # failures, while they are few
         self._failures = 0  # how many were told
 
     def new(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
-        """What has come since the last call.
+        """What has come since the last call. It may be left at any point: the next call goes on from there.
 
         Args:
             failures: Whether failures are final, for no retry will replace them.
             ended: Whether nothing more will come: items without any outcome are passed over.
         """
-        if not self._in_order:
+        if not self.in_order:
             yield from self._as_completed(failures=failures, ended=ended)
             return
         while True:
@@ -74,7 +80,10 @@ class Arrivals:
             return False
         batch = self._spans.more()
         for start, count in batch:
-            heapq.heappush(self._ahead, (start, self._position, count))
+            if not self.in_order:
+                self._read.append((self._position, start, count))
+            elif start + count > self.next:
+                heapq.heappush(self._ahead, (start, self._position, count))
             self._position += count
         return len(batch) == spans_read.BATCH
 
@@ -107,44 +116,50 @@ class Arrivals:
 
     def _run(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         while True:
-            while self._ahead and self._ahead[0][0] <= self._next:
-                start, position, count = heapq.heappop(self._ahead)
-                if start == self._next:
-                    yield from self._values(start, position, count)
-                    self._next += count
+            while self._ahead and self._ahead[0][0] <= self.next:
+                start, position, count = self._ahead[0]
+                yield from self._values(start, position, count, self.next - start)
+                self.next = max(self.next, start + count)
+                heapq.heappop(self._ahead)
             if failures:
                 yield from self._failed()
-            if self._ahead and self._ahead[0][0] <= self._next:
+            if self._ahead and self._ahead[0][0] <= self.next:
                 continue
             if not (ended and self._ahead):
                 return
-            self._next = self._ahead[0][0]  # what lies before it never ran
+            self.next = self._ahead[0][0]  # what lies before it never ran
 
     def _failed(self) -> Iterator[Arrival]:
         """The failures that come next, as long as there is no gap between them."""
         while True:
-            until = min(self._next + _BATCH, self._ahead[0][0]) if self._ahead else self._next + _BATCH
-            found = self._store.failures_at(range(self._next, until))
+            until = min(self.next + _BATCH, self._ahead[0][0]) if self._ahead else self.next + _BATCH
+            found = self._store.failures_at(range(self.next, until))
             for failure in found:
                 if failure is None:
                     return
                 self._failures += 1
+                self.next += 1
                 yield Arrival(failure.index, failure=failure)
-                self._next += 1
             if not found:
                 return
 
-    def _values(self, start: int, position: int, count: int) -> Iterator[Arrival]:
-        for number, data in enumerate(self._results.read(position, position + count), start):
+    def _values(self, start: int, position: int, count: int, told: int) -> Iterator[Arrival]:
+        """Those of one span; ``told``: how many of them were told, or are passed over."""
+        for number, data in enumerate(self._results.read(position + told, position + count), start + told):
+            self.next += 1
             yield Arrival(number, data)
 
     def _as_completed(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         more = True
         while more:
             more = self._read_spans()
-            spans, self._ahead = sorted(self._ahead, key=lambda span: span[1]), []
-            for span in spans:
-                yield from self._values(*span)
+            while self._read:
+                position, start, count = self._read[0]
+                told = max(0, self.next - position)
+                if told < count:
+                    yield from self._values(start, position, count, told)
+                    self.next = position + count
+                self._read.popleft()
         if not failures or not (ended or len(self._told) < self._store.failed() <= _FAILURES):
             return
         for failure in self._store.each_failure():

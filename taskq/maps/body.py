@@ -23,6 +23,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 from taskq.errors import DamagedError
+from taskq.maps.repeats import Slimmed
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
@@ -177,6 +178,9 @@ def write_some(keys: MapKeys, indexes: Sequence[int], items: Sequence[Any]) -> b
 
 def _of_items(keys: MapKeys, header: Header, run: Any) -> bytes:
     start = header.range.start
+    if type(run) is Slimmed:
+        frames = [codec.dumps(item, f"item {index}") for index, item in zip(header.indexes, run, strict=True)]
+        return _write(keys, Header(header.range, header.only, FRAMED), frames, start)
     if _is_plain(run):
         return _write(keys, header, run, start)
     try:
@@ -185,7 +189,7 @@ def _of_items(keys: MapKeys, header: Header, run: Any) -> bytes:
         whole = _GLOBAL
     if _GLOBAL not in whole:
         return _closed(keys, header, whole)
-    frames: list[bytes] = []
+    frames = []
     room = _SHARED * len(whole) if whole is not _GLOBAL else sys.maxsize
     for index, item in zip(header.indexes, run, strict=True):
         frames.append(codec.dumps(item, f"item {index}"))

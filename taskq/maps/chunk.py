@@ -10,6 +10,7 @@ from typing import Any
 
 from taskq.errors import OptionError, TooLargeError
 from taskq.maps import body
+from taskq.maps.repeats import Ahead, Repeats, may_be_large
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
@@ -63,6 +64,7 @@ class Chunker:
         limit: Bytes a body may have.
         most: Items a chunk may have, where taskq picks the size.
         seen: Is told of each run of items.
+        repeats: Has large objects that many items hold travel once; None: they travel with each chunk.
     """
 
     keys: MapKeys
@@ -71,6 +73,7 @@ class Chunker:
     limit: int = codec.DEFAULT_LIMIT
     most: int = MAX_ITEMS
     seen: Callable[[Any], object] | None = None
+    repeats: Repeats | None = None
 
     def chunks(self, items: Iterable[Any], start: int = 0) -> Iterator[Chunk]:
         """The chunks, in order; one is in memory at a time.
@@ -83,9 +86,12 @@ class Chunker:
             PickleError: If an item can't be pickled; names its index.
             TooLargeError: If an item or a chunk is over the limit; names the index.
         """
-        for run in self._runs(items):
+        runs = Ahead(self._runs(items))
+        for run in runs:
             if self.seen is not None:
                 self.seen(run)
+            if self.repeats and may_be_large(run):
+                run = self.repeats.slimmed(run, runs)  # noqa: PLW2901 - the same items, but for what they share
             yield from self._fitting(start, run)
             start += len(run)
 

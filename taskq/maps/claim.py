@@ -72,13 +72,17 @@ class ClaimReply:
 
     Args:
         state: Of the map; "" if this incarnation of it is gone.
-        pending: Ranges that nobody holds.
+        pending: Ranges that nobody holds, and that may be claimed now.
         claims: Those that this worker holds now.
+        wait: Seconds until one may be claimed, if that is not now, and is known.
+        single: Whether a claim is for one item only: of the others of its range, nothing may run.
     """
 
     state: str
     pending: int
     claims: list[Claim]
+    wait: float | None = None
+    single: bool = False
 
 
 def new_token() -> str:

@@ -92,11 +92,12 @@ class Completed:
         """
         there = self._store.at_end(0, 1).results
         coverage, everything = covered(self._store, info.total)
-        coverage.prove()
+        wanted = info.terms.first if info.enough else info.total
+        (coverage.check if info.enough else coverage.prove)()
         if not everything.is_as(self._read):
             raise came_back_older(self._store.keys.id)
-        if there != info.total:
-            raise DamagedError(f"{self._store.keys.results} has {there} elements, and the map {info.total} items")
+        if there != wanted:
+            raise DamagedError(f"{self._store.keys.results} has {there} elements, and the map {wanted} items")
 
     def _came_back_older(self, position: int) -> bool:
         """Whether the server says something else now of what was read, up to this position."""

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from enum import Enum
+from typing import Any, NoReturn
 
 import rq
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
 
-from taskq.errors import DamagedError, MapError, OptionError, ResultsGoneError
-from taskq.maps import own_end, picking
+from taskq.errors import DamagedError, MapError, OptionError, ResultsGoneError, VersionError
+from taskq.maps import caps, own_end, picking
 from taskq.maps.reader import replaced
 from taskq.maps.requeue import put_back
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clients, keys, once
+from taskq.redis import clients, keys, once, services
 from taskq.redis.kinds import kind_of
 from taskq.redis.patience import clear_errors
+from taskq.redis.schema import SCHEMA
 
 CANCELED = "cancelled"  # the reason that closes a cancelled map
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
+
+
+class Kept(Enum):
+    """What ``limit`` takes for a value that is not given."""
+
+    KEPT = "kept"
 
 
 class Controlled(SignedJob):
@@ -179,8 +187,45 @@ class Controlled(SignedJob):
 
     def _pause(self, *, paused: bool) -> None:
         if not self.store.pause(paused=paused):
-            info = self.store.info()  # raises, if it is gone
-            raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
+            self._explain()
+
+    def _explain(self) -> NoReturn:
+        """Say why there is no such map."""
+        info = self.store.info()  # raises, if it is gone
+        raise self._lost() if not info.announced else DamagedError(f"{self.store.keys.hash} was changed")
+
+    @clear_errors
+    def limit(self, *, max_running: int | Kept | None = Kept.KEPT, rate: str | Kept | None = Kept.KEPT) -> None:
+        """Change how much of the map may run, over all services; what is not named stays as it is.
+
+        Args:
+            max_running: Items that may run at once, from 1 on; None: as many as there are processes.
+            rate: Items that may begin within any second, minute or hour, such as ``"5/s"``, ``"300/m"``,
+                ``"1000/h"``; None: any number.
+
+        It holds at once for what begins from now on. What runs already, and would be too much, ends the item that
+        it is at; a worker hears of it in a moment, and after a second at most. A new rate counts what has begun
+        before as far as the earlier one did.
+
+        Raises:
+            OptionError: If one is none of these.
+            MapError: If the map has ended.
+            VersionError: If workers of an earlier version of taskq serve its queue: they would not keep to it.
+            ResultsGoneError, ReplacedError: As ``get``.
+            ServerError: If the server can't be reached, or refuses.
+        """
+        most = None if max_running is Kept.KEPT else caps.check_max_running(max_running)
+        often = None if rate is Kept.KEPT else caps.check_rate(rate)
+        if self.ready():
+            self.store.info()  # raises, if it is gone
+            raise MapError(f"the map {self.id} has ended, and can't be limited")
+        if old := [one.name for one in services.live(self.connection, self.origin) if one.schema < SCHEMA]:
+            raise VersionError(
+                f"the map {self.id} can't be limited while {old[0]} is alive: its version of taskq does not know "
+                "of that. Stop it, or replace it; see docs/operations.md, Upgrading"
+            )
+        if not self.store.limit(most, often):
+            self._explain()
 
     @clear_errors
     def cancel_item(self, index: int) -> bool:

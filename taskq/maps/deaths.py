@@ -1,7 +1,8 @@
-"""How often a range was at work when something died: one number, as it stands with pending ranges and claims.
+"""What has befallen a range: one number, as it stands with pending ranges and with claims.
 
 ``process deaths + 1000 * service deaths``, and a million more while a process is given a range which a service
-has died of. A process that dies takes its task along and nobody else, so its deaths are surely that task's. A
+has died of; and ten millions for each time that its items were tried and have failed (``item_retry``).
+A process that dies takes its task along and nobody else, so its deaths are surely that task's. A
 service takes all that it runs with it, and its host, or whoever kills it, may be to blame: what it ran is suspect,
 no more.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 SERVICE = 1000
 GIVEN = 1_000_000
+TRIED = 10_000_000
 
 
 def total(number: int) -> int:
@@ -23,13 +25,28 @@ def services(number: int) -> int:
 
 
 def settled(number: int) -> int:
-    """The number for a range that no process has been given."""
-    return number % GIVEN
+    """The number for a range that no process has been given; see claim.lua, too."""
+    return number - number % TRIED + number % GIVEN
 
 
 def given(number: int) -> int:
     """The number for a range that a process is being given."""
     return settled(number) + GIVEN
+
+
+def tried(number: int) -> int:
+    """How many times its items have been tried, and have failed."""
+    return number // TRIED
+
+
+def only_tried(number: int) -> int:
+    """The number for a part of a range that nothing has died of."""
+    return number - number % TRIED
+
+
+def after_try(number: int) -> int:
+    """The number for items that have failed, and are to be tried again; nothing has died of that."""
+    return only_tried(number) + TRIED
 
 
 def after_service(number: int, ran: bool | None) -> int:
@@ -40,5 +57,5 @@ def after_service(number: int, ran: bool | None) -> int:
         ran: Whether it ran; None: nobody knows. Then all that was claimed is suspect the first time, and later on
             what had been given to a process.
     """
-    guilty = (services(number) == 0 or number >= GIVEN) if ran is None else ran
+    guilty = (services(number) == 0 or number % TRIED >= GIVEN) if ran is None else ran
     return settled(number) + SERVICE * guilty

@@ -14,6 +14,7 @@ from taskq.maps.chunk import Chunk
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, read_info, seal_codec
 from taskq.payload import results
+from taskq.payload.large import Blob, Told
 from taskq.redis import admission, keys
 from taskq.redis.keys import UNSEALED, MapField, MapKeys
 from taskq.redis.lua import Scripts
@@ -68,6 +69,7 @@ class Draft:
         self.total = 0  # items written so far
         self.hits = 0  # of these, such as had results already
         self._function = 0  # bytes of it
+        self._blobs: dict[str, Told] = {}  # by digest
         self._connection = connection
         self._scripts = Scripts(connection)
         self._fits = Fits(connection)
@@ -91,6 +93,25 @@ class Draft:
         for start in range(PIECE, len(function), PIECE):
             self._append(start, function[start : start + PIECE])
         return True
+
+    def keep(self, blob: Blob) -> None:
+        """Write a large object, if it is not there yet.
+
+        Raises:
+            MapError: If what was written before is not there any more.
+        """
+        if blob.digest in self._blobs:
+            return
+        k, told = self.keys, Told(blob.digest, blob.size)
+        for number, piece in enumerate(blob.pieces()):
+            args = [keys.WRITING_TTL, k.incarnation, keys.piece(told.digest, number), piece]
+            self._heard(self._scripts.blob([k.hash, k.blobs], args))
+        self._blobs[told.digest] = told
+
+    @property
+    def kept(self) -> list[Told]:
+        """The large objects that were written."""
+        return list(self._blobs.values())
 
     def _append(self, start: int, piece: bytes) -> None:
         k = self.keys
@@ -121,7 +142,8 @@ class Draft:
         after = chunks[-1].range.end
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         args = [keys.WRITING_TTL, k.incarnation, self.total, after, *flat]
-        self._heard(self._scripts.write([k.hash, k.bodies, k.pending, k.function], args))
+        names = [k.hash, k.bodies, k.pending, k.function, *([k.blobs] if self._blobs else ())]
+        self._heard(self._scripts.write(names, args))
         self.total = after
 
     def write_some(self, known: Known) -> None:
@@ -141,6 +163,7 @@ class Draft:
             *results.sealed((k.results, k.incarnation), known.values, known.spans),
         ]  # fmt: skip
         names = [k.hash, k.bodies, k.pending, k.function, k.results, k.spans, k.memo]
+        names += [k.blobs] if self._blobs else []
         self._heard(self._scripts.write_memo(names, args))
         self.total, self.hits = known.after, self.hits + len(known.values)
 
@@ -161,6 +184,8 @@ class Draft:
         if state != b"writing":
             return True
         if int(written or 0) != self.total or pipe.strlen(self.keys.function) != self._function:
+            raise self._lost()
+        if self._blobs and pipe.hlen(self.keys.blobs) != sum(told.count for told in self._blobs.values()):
             raise self._lost()
         return False
 
@@ -183,13 +208,15 @@ class Draft:
         seal = seal_codec(k.id).close(info.announcement)
         told = {MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"}
         with_memo = bool(info.terms.memo)
-        if MapField.WRITER in fields:  # its terms tell of the items, which were not known at the beginning
+        if MapField.WRITER in fields:
             pipe.hdel(k.hash, MapField.WRITER)
-            told |= {name: fields[name] for name in (MapField.TERMS,) if name in fields}
+        if MapField.TERMS in fields:  # which tell of the items, and were not known at the beginning
+            told[MapField.TERMS] = fields[MapField.TERMS]
         pipe.hset(k.hash, mapping=told)
         self._scripts.enlist.in_full([keys.MAPS], [k.id], pipe)
         pipe.delete(Result.get_key(k.id))  # of an earlier job, whose deletion was interrupted
-        for key in (k.hash, k.function, k.bodies, k.pending, *((k.results, k.spans, k.memo) if with_memo else ())):
+        others = *((k.results, k.spans, k.memo) if with_memo else ()), *((k.blobs,) if self._blobs else ())
+        for key in (k.hash, k.function, k.bodies, k.pending, *others):
             if ttl is None:
                 pipe.persist(key)
             else:

@@ -15,11 +15,13 @@ from typing import Any, cast
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
-from taskq.errors import DuplicateJobError, ReplacedError, ResultsGoneError
+from taskq.errors import DamagedError, DuplicateJobError, MapError, ReplacedError, ResultsGoneError
 from taskq.maps.controlled import ENDED
 from taskq.maps.draft import Draft
+from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
 from taskq.maps.sameness import Wanted
+from taskq.redis import ids
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.lua import Scripts
 
@@ -50,6 +52,27 @@ def attached(job: MapJob, wanted: Wanted, mine: Callable[[bytes], bool]) -> MapJ
         return None  # in this very moment; who begins sees
     wanted.check(found, info)
     return found
+
+
+def going_on(job: MapJob, map_id: str, wanted: MapInfo) -> MapJob | None:
+    """A map that does at this moment just what this one is to do, of the same memo; None if there is none.
+
+    Args:
+        job: As it would be pushed.
+        map_id: Which map it may be; "": none.
+        wanted: What would be announced.
+    """
+    if not ids.read(map_id):
+        return None
+    try:
+        found = cast("MapJob", MapJob.fetch(map_id, connection=job.connection, serializer=job.serializer))
+        if found.origin != job.origin or found.status_now() in {*ENDED, None}:
+            return None
+        info = found.store.info()
+    except (NoSuchJobError, MapError, DamagedError):  # who told of it may be wrong; it was no more than a hint
+        return None
+    same = ("name", "star", "total", "limit", "item_timeout", "terms")
+    return found if all(getattr(info, part) == getattr(wanted, part) for part in same) else None
 
 
 def make_way(job: MapJob, mine: Callable[[bytes], bool]) -> None:

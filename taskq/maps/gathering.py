@@ -131,6 +131,11 @@ class Gathering:
         self._known[index] = 1
         self.results[index] = error
 
+    @property
+    def present(self) -> list[object]:
+        """The results that there are, in the order of the items, where not all items have one."""
+        return [result for result, known in zip(self.results, self._known, strict=True) if known]
+
     def prove(self) -> None:
         """See that every item was accounted for; none can have been twice.
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from taskq.errors import DamagedError
+from taskq.maps import caps
+from taskq.maps.caps import Caps
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as read_terms
 from taskq.payload import codec, signing
@@ -47,6 +49,7 @@ class MapInfo:
     paused: bool = False
     memo_hits: int = 0  # items whose results were in its memo
     orphaned: bool = False  # it was sealed since its producer was gone
+    caps: Caps = caps.NONE
 
     @property
     def announced(self) -> bool:
@@ -78,7 +81,12 @@ class MapInfo:
 
     @property
     def complete(self) -> bool:
-        return self.done + self.failed >= self.total
+        return self.done + self.failed >= self.total or self.enough
+
+    @property
+    def enough(self) -> bool:
+        """Whether it has all results that it wants, though there may be more items."""
+        return self.terms.enough(self.done)
 
 
 def read_info(fields: Mapping[bytes, bytes]) -> MapInfo:
@@ -144,6 +152,7 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         orphaned=text(MapField.ORPHANED) == "1",
         memo_hits=number(MapField.MEMO_HITS),
         fed=MapField.LEASE.encode() in fields,
+        caps=caps.read(text(MapField.MAX_RUNNING), text(MapField.RATE)),
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from taskq.errors import OptionError
+
+_INERT = (list, tuple, range, repeat)
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,12 @@ class Items:
 
     source: Iterable[Any]
     star: bool
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether to read them runs no code of the user's, so that what comes twice is the same both times."""
+        parts = self.source.parts if isinstance(self.source, _Zip) else (self.source,)
+        return all(type(part) in _INERT for part in parts)
 
     @classmethod
     def of(cls, iterables: tuple[Any, ...]) -> Items:

@@ -3,55 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, overload
 
 from rq.job import JobStatus
 
-from taskq.errors import (
-    DamagedError,
-    ItemError,
-    MapCanceledError,
-    MapError,
-    MapFailedError,
-    OptionError,
-    ResultsGoneError,
-)
+from taskq.errors import DamagedError, MapError, ResultsGoneError
 from taskq.maps import spans_read
 from taskq.maps.collecting import collected, until_end
-from taskq.maps.completed import Completed
-from taskq.maps.controlled import CANCELED, ENDED, Controlled
+from taskq.maps.controlled import ENDED
 from taskq.maps.counting import counted
-from taskq.maps.doubts import Doubts
+from taskq.maps.doubts import not_in_time
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
-from taskq.maps.outage import GoesOnError, rides_out
-from taskq.maps.reader import discarded
+from taskq.maps.iterated import Iterated
+from taskq.maps.outage import rides_out
+from taskq.maps.reader import AtEnd
 from taskq.maps.result_type import R
-from taskq.maps.waiting import Events
+from taskq.maps.values import Errors, check_errors
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clock, keys
+from taskq.redis import keys
 from taskq.redis.kinds import MAP, kind_of, schema_of
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
-from taskq.views import activity, forms
+from taskq.views import forms
 from taskq.views.escaped import escaped
-from taskq.views.progress import Progress
 from taskq.views.progress_bar import Move, Show, bar
 
 _MARK = keys.JOB_KIND.encode()
-_CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
-
-Errors = Literal["raise", "return"]
 
 
-class MapJob(Controlled, Generic[R]):
+class MapJob(Iterated[R]):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -134,10 +121,6 @@ class MapJob(Controlled, Generic[R]):
         if self.store.exists():
             move(self.progress)
 
-    @cached_property
-    def _doubts(self) -> Doubts:
-        return Doubts(self)
-
     # -- results -------------------------------------------------------------------------------------
 
     @overload
@@ -182,10 +165,11 @@ class MapJob(Controlled, Generic[R]):
                 which is its cause then.
             Exception: Whatever else the first failed item raised.
         """
-        _check_errors(errors)
+        check_errors(errors)
         if progress:
             began = time.monotonic()
-            self.wait(timeout, progress)
+            if not self.wait(timeout, progress):
+                raise not_in_time(self, timeout)
             timeout = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
         answer = self._answer(timeout, errors)
         if isinstance(answer, BaseException):
@@ -216,7 +200,7 @@ class MapJob(Controlled, Generic[R]):
     def _not_whole(self, info: MapInfo) -> BaseException | None:
         if not info.announced:
             return self._lost()
-        if first := self.store.first_failure(info):
+        if not info.enough and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if not info.complete:
             return self._early_end(info)
@@ -234,6 +218,8 @@ class MapJob(Controlled, Generic[R]):
         info = end.info
         if not info.announced:
             raise self._lost()
+        if info.enough:
+            return self._wanted(gathering, end, errors)
         if errors == "raise" and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if errors == "raise" and end.errors:
@@ -254,124 +240,17 @@ class MapJob(Controlled, Generic[R]):
             gathering.prove()
         return gathering.results
 
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Tell damage that the body meets from what is none: the map is not what it was when the body began.
-
-        Raises:
-            ResultsGoneError, ReplacedError: If it was deleted or pushed again, or the server came back as it was
-                some moments before.
-        """
-        try:
-            yield
-        except DamagedError as error:
-            if not self.store.info().complete:
-                raise spans_read.came_back_older(self.id) from error
-            raise
-
-    def _named(self, info: MapInfo) -> str:
-        return f"the map {self.id} ({escaped(info.name)})"
-
-    if TYPE_CHECKING:  # who checks types knows of no loop over ``__getitem__``
-
-        def __iter__(self) -> Iterator[R]: ...
-
-    def __getitem__(self, position: int) -> R:
-        """The result that completed as number ``position`` (from 0); waits for it.
-
-        This is what ``for value in job`` uses: values as they complete. A failed item does not stop the
-        others: its exception is raised after the last value, as by ``get``. There is no ``__iter__``, since
-        RQ takes everything that has one for a list of jobs (``depends_on=job``).
-
-        Raises:
-            IndexError: If the map ended with fewer results.
-            MapFailedError, MapCanceledError: Instead of that, if it ended early.
-            Exception: Instead of that, whatever the first failed item raised.
-            OptionError: If the position is below 0, or no number, such as a slice; or the map keeps no results.
-            ResultsGoneError: If the map's keys are gone, or the server has lost some of what was read.
-            ReplacedError: If its id was pushed again.
-            ServerError: If the server refuses, or can't be reached for 30 seconds.
-            NestedWaitError: As ``wait``.
-            SignatureError: If there is a secret key, and the result is not signed for its item.
-            DamagedError: If the map's keys hold what taskq does not write there.
-            ItemError: If the result can't be unpickled in this process.
-        """
-        if not isinstance(position, int):
-            raise OptionError(
-                f"results are counted from 0, in the order of completion, not by {position!r}. Several at once: "
-                "job.result_list[2:4] of those there are, job.get()[2:4] in the order of the items"
-            )
-        if position < 0:
-            raise OptionError("results are counted from 0, in the order of completion; use job.result_list[-1]")
-        found, value = self._at(position)
-        if not found:
-            raise value
-        return cast("R", value)
-
-    @clear_errors
-    @rides_out
-    def _at(self, position: int) -> tuple[bool, Any]:
-        """Whether there will be a result at this position, and that; or the error to raise instead."""
-        if not hasattr(self, "_completed"):
-            if self.store.info().terms.discards:
-                raise discarded(self.id)
-            self._completed = Completed(self.store)
-        try:
-            return self._of_completed(position)
-        except ResultsGoneError:
-            del self._completed  # who reads again gets what there is now
-            raise
-
-    def _of_completed(self, position: int) -> tuple[bool, Any]:
-        if not (self._completed.has(position) or self._comes(position)):
-            return False, self._end_of_results()
-        try:
-            return True, self._completed.value(position)
-        except ItemError as error:
-            add_note(error, f"of {self._named(self.store.glance())}")
-            raise
-
-    def _comes(self, position: int) -> bool:
-        """Wait for a result at this position; False if the map ends before."""
-        watch = self._doubts.begin()
-        with Events(self.connection, self.store.keys) as events:
-            while not self._completed.has(position):
-                # Asked before it is read again: nothing is added after the end.
-                if self.ready():
-                    return self._completed.has(position)
-                events.next(on_quiet=watch.look)
-        return True
-
-    def _end_of_results(self) -> BaseException:
-        info = self.store.info()
-        if not info.announced:
-            return self._lost()
-        if failure := self.store.first_failure(info):
-            # A loop would take these two for its regular end.
-            return failure.to_raise(self._named(info), (IndexError, StopIteration))
-        if not info.complete:
-            return self._early_end(info)
+    def _wanted(self, gathering: Gathering, end: AtEnd, errors: Errors) -> list[Any] | BaseException:
+        """The results of a map that wanted so many, and has them."""
         with self._undisturbed():
-            self._completed.prove(info)
-        return IndexError(f"the map has {info.done} results")
-
-    def _early_end(self, info: MapInfo) -> MapError:
-        """How a map has ended that is not complete.
-
-        Raises:
-            GoesOnError: If it has not.
-        """
-        status = self.status_now()  # asked once: a server that comes back as it was may say something else then
-        if status is not None and status not in ENDED:
-            raise GoesOnError
-        if status in _CANCELED or info.reason == CANCELED:
-            return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.items} items done")
-        latest = self.latest_result()
-        why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
-        return MapFailedError(f"the map {self.id} failed with {info.done} of {info.items} items done: {why}")
-
-    def _check_whole(self, info: MapInfo) -> None:
-        """See that a map which says that it is complete has all items of which this object knows."""
+            gathering.read_rest(end.spans, end.results)
+            results = gathering.present
+            if len(results) != end.info.terms.first:
+                raise DamagedError(f"{self.store.keys.results} has {len(results)} of {end.info.done} results")
+        if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(end.info)}")
+            return gathering.unreadable
+        return results
 
     @property
     def result_list(self) -> ResultList:
@@ -383,17 +262,6 @@ class MapJob(Controlled, Generic[R]):
     def errors(self) -> Mapping[int, ItemFailure]:
         """What failed so far: item index -> record, by index; records are read as they are asked for."""
         return Failures(self.store)
-
-    @property
-    @clear_errors
-    def progress(self) -> Progress:
-        """How far the map is, now."""
-        info = self.store.glance()
-        now = info.ended or clock.ask(self.connection)
-        busy, cores = (0, 0) if info.ended or info.complete else activity.cores_on(self.store.scripts, self.id)
-        return Progress.since(
-            info.started, now, info.done, info.failed, info.items, busy, cores, sealed=info.sealed
-        )
 
     @property
     @clear_errors
@@ -431,8 +299,3 @@ class MapJob(Controlled, Generic[R]):
 
 
 SignedJob.map_class = MapJob
-
-
-def _check_errors(errors: str) -> None:
-    if errors not in ("raise", "return"):
-        raise OptionError(f'errors must be "raise" or "return", not {errors!r}')

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from rq.job import Retry
 
+from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.terms import Orphan, Results
 
 IfExists = Literal["raise", "attach", "replace"]
@@ -22,6 +23,10 @@ class LazyKeywords(TypedDict, total=False):
             have 1 together; from 0.001 to 1000. Default: 1.
         max_failures: The map fails once more items have failed: so many or, below 1, such a share of all; nothing
             new starts then. 0: with the first. Default: all are tried.
+        item_retry: ``taskq.Retry``: an item that fails is tried again while the map runs, after a pause. Default:
+            it is tried once.
+        share: Whether arrays and the like of 1 MiB or more travel once, apart from what holds them, and are
+            read-only where they arrive: see docs/shared.md. Default: True.
         meta: RQ's.
         description: RQ's. Default: the function's name.
         at_front: Before all that waits in the queue. Default: False.
@@ -30,23 +35,21 @@ class LazyKeywords(TypedDict, total=False):
     item_timeout: float | None
     weight: float
     max_failures: float | None
+    item_retry: ItemRetry | None
+    share: bool
     meta: Mapping[str, Any] | None
     description: str | None
     at_front: bool
 
 
-class OpenKeywords(LazyKeywords, total=False):
-    """Of ``Queue.open_map``, besides those that it names itself.
+class WholeKeywords(LazyKeywords, total=False):
+    """Of whatever is one map, whoever has it made: of ``Queue.open_map``, ``taskq.Pool``, ``taskq.Executor``.
 
     Args:
-        results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
-            (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
-            that succeed. Default: ``"keep"``.
-        initializer: Called once in each pool process before its first item of this map: a function, or the path of
-            one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
-            time counts for no item. One that fails, or kills three processes, costs its service the map; when it
-            has failed on every live service, the map does. Default: none.
-        initargs: Arguments for it. Default: ().
+        max_running: Items that may run at once, over all services; from 1 on. Default: as many as there are
+            processes.
+        rate: Items that may begin within any second, minute or hour, over all services: "5/s", "300/m", "1000/h".
+            Default: any number.
         job_timeout: Seconds for the whole map, or RQ's words such as "1h"; -1, the default: none.
         result_ttl: Seconds for which the results are kept, -1: for ever. Default: 7 days.
         failure_ttl: The same of a failed map. Default: RQ's, a year.
@@ -60,9 +63,8 @@ class OpenKeywords(LazyKeywords, total=False):
         unique: Whether a job that has the id refuses this one, whatever has become of it. Default: False.
     """
 
-    results: Results
-    initializer: Callable[..., object] | str | None
-    initargs: tuple[Any, ...] | list[Any]
+    max_running: int | None
+    rate: str | None
     job_timeout: float | str | None
     result_ttl: float | str | None
     failure_ttl: float | str | None
@@ -76,6 +78,25 @@ class OpenKeywords(LazyKeywords, total=False):
     unique: bool
 
 
+class OpenKeywords(WholeKeywords, total=False):
+    """Of ``Queue.open_map``, besides those that it names itself.
+
+    Args:
+        results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
+            (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
+            that succeed. Default: ``"keep"``.
+        initializer: Called once in each pool process before its first item of this map: a function, or the path of
+            one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
+            time counts for no item. One that fails, or kills three processes, costs its service the map; when it
+            has failed on every live service, the map does. Default: none.
+        initargs: Arguments for it. Default: ().
+    """
+
+    results: Results
+    initializer: Callable[..., object] | str | None
+    initargs: tuple[Any, ...] | list[Any]
+
+
 class MapKeywords(OpenKeywords, total=False):
     """Of ``Queue.map`` and ``Queue.starmap``.
 
@@ -86,8 +107,11 @@ class MapKeywords(OpenKeywords, total=False):
             ended is replaced, any other is a ``DuplicateJobError``. ``"attach"``: it is returned, whatever has
             become of it, if function, items and terms are the same, and is an ``OptionError`` if not.
             ``"replace"``: it is cancelled and replaced.
-        memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there.
-            Letters, digits and ``_.:-``. Default: none.
+        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
+            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
+        memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there. If
+            the same map goes on already, that is returned, unless a ``job_id`` is given. Letters, digits and
+            ``_.:-``. Default: none.
         key: What gives the memo's key of an item, a text of 1 to 1000 bytes; called as the function is, in this
             program. Default: the item itself is the key, which must be plain data then.
         memo_ttl: Seconds for which a result in the memo counts, from its commit on; -1: for ever. Default: 30
@@ -98,6 +122,7 @@ class MapKeywords(OpenKeywords, total=False):
 
     job_id: str | None
     if_exists: IfExists
+    first: int | None
     memo: str | None
     key: Callable[..., str] | None
     memo_ttl: float | None

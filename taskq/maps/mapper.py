@@ -16,6 +16,7 @@ from taskq.maps.lazy import Flow, Lazy
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapOptions
 from taskq.maps.producer import open_map, push_map
+from taskq.maps.shared import SHARE_TTL, Shared, share
 from taskq.maps.terms import Orphan, Terms
 from taskq.payload.function import Function
 from taskq.payload.ranges import COUNTABLE
@@ -24,6 +25,7 @@ from taskq.redis.patience import clear_errors
 A = TypeVar("A")
 B = TypeVar("B")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _LAZY = frozenset(LazyKeywords.__annotations__)
 _CLOSED = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"}
@@ -39,8 +41,8 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
-    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more than
-    # two iterables nothing is checked, and with fewer nothing may be left to that, else all would be let through.
+    # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
+    # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
     def map(
         self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /, **options: Unpack[MapCall]
@@ -91,9 +93,15 @@ class Mapper(rq.Queue):
                 the queue's plain jobs, which have 1 together; default: 1, from 0.001 to 1000), ``max_failures``
                 (the map fails once more items have failed: so many or, below 1, such a share of all; nothing new
                 starts then; 0: with the first; default: all are tried), ``results`` (``"discard"``: they are
-                only counted, see ``MapJob.count``; default: ``"keep"``), ``initializer`` and ``initargs`` (called
-                once in each process before its first item: see ``taskq.state``), and RQ's own job
-                options: ``job_timeout`` (seconds for the whole map; default: none),
+                only counted, see ``MapJob.count``; default: ``"keep"``), ``first`` (so many
+                results are enough: the map has finished then; default: all), ``initializer`` and ``initargs``
+                (called once in each process before its first item: see ``taskq.state``), ``share`` (whether
+                arrays and the like of 1 MiB or more travel once, and are read-only where they arrive; default:
+                True), ``max_running`` (items that may run at once, over all services; from 1 on), ``rate`` (items
+                that may begin within any second, minute or hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a
+                chunk of its own then), ``item_retry`` (``taskq.Retry``: an item that fails is tried again while
+                the map runs), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default:
+                none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
                 ``depends_on``, ``at_front``, ``meta``, ``description``, ``on_success``, ``on_failure``,
@@ -267,8 +275,8 @@ class Mapper(rq.Queue):
             buffersize: Items that may have been read, and whose results are not taken yet; from 1 on.
             chunksize: As for ``map``. None: taskq picks it, of what has come together.
             star: Whether ``fn`` is called as ``fn(*item)``.
-            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front`` and ``max_failures`` (of
-                each of the maps behind it) as for ``map``.
+            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front``, ``item_retry`` and
+                ``max_failures`` (of each of the maps behind it) as for ``map``.
 
         Returns:
             The iterator. It is a context manager, and has ``close()``: nothing is left on the server then, nor
@@ -315,6 +323,10 @@ class Mapper(rq.Queue):
     ) -> Lazy[Any]:
         """As ``imap``, with the results as they come."""
         return self._lazy(fn, iterable, buffersize, chunksize, options, star=star, in_order=False)
+
+    def share(self, value: T, *, ttl: float | None = SHARE_TTL) -> Shared[T]:
+        """As ``taskq.share``, on this queue's server."""
+        return share(value, ttl=ttl, connection=self.connection)
 
     def _lazy(
         self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,

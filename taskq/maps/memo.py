@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from typing import Any
 
 from taskq.errors import DamagedError, OptionError, SignatureError
 from taskq.payload import codec, results, signing
-from taskq.redis import clock, keys
+from taskq.redis import checked, keys
 from taskq.redis.lua import Scripts
 
 TTL = 30 * 24 * 3600  # seconds for which a result counts, if the user says nothing
@@ -119,17 +120,15 @@ class Memo:
             SignatureError: If there is a secret key, and one is not signed for its key.
             DamagedError: If one is no entry of a memo.
         """
-        with self._connection.pipeline(transaction=False) as pipe:
-            for key in wanted:
-                pipe.hstrlen(self.key, key.encode())
-            pipe.time()
-            *sizes, now = pipe.execute()
-        oldest = clock.read(now) - ttl if ttl >= 0 else 0.0
-        for run in _runs(sizes):
-            found = self._connection.hmget(self.key, [wanted[at].encode() for at in run]) if sizes[run[0]] else []
-            for at, data in zip(run, found or [None] * len(run), strict=True):
-                entry = None if data is None else self.entry(wanted[at], data)
-                yield self.pickled(wanted[at], entry) if entry and entry.stored > oldest else None
+        script, at = Scripts(self._connection).memo_find, 0
+        named = [key.encode() for key in wanted]
+        while at < len(wanted):
+            now, *found = script([self.key], [_BATCH, *named[at:]])
+            oldest = float(now) - ttl if ttl >= 0 else 0.0
+            for key, data in zip(wanted[at:], found, strict=False):
+                entry = self.entry(key, data) if data else None
+                yield self.pickled(key, entry) if entry and entry.stored > oldest else None
+            at += len(found)
 
     def entry(self, key: str, data: bytes) -> Entry:
         """What stands under a key.
@@ -161,6 +160,19 @@ class Memo:
         elif entry.element.startswith(signing.MAGIC):
             raise SignatureError(f"the memo {self.name} is signed, and {signing.VARIABLE} is not set here")
         return results.opened(entry.place, entry.index, entry.element)
+
+    def map_of(self, items_digest: str) -> str:
+        """Id of the map that was pushed with these items last, as is said here; "": none."""
+        found = self._connection.hget(keys.memo_maps(self.name), items_digest)
+        return checked.text(found)
+
+    def note_map(self, items_digest: str, map_id: str, ttl: float) -> None:
+        """Note that this map is about to be announced with these items."""
+        name = keys.memo_maps(self.name)
+        with self._connection.pipeline() as pipe:
+            pipe.hset(name, items_digest, map_id)
+            pipe.persist(name) if ttl < 0 else pipe.expire(name, math.ceil(ttl) + BEYOND)
+            pipe.execute()
 
     # -- for who looks -----------------------------------------------------------------------------------
 
@@ -257,18 +269,6 @@ def _told(map_id: str, incarnation: str, index: int, key: str) -> bytes:
     return json.dumps([map_id, incarnation, index, key]).encode()
 
 
-def _runs(sizes: Sequence[int]) -> Iterator[range]:
-    """Positions that are read in one round trip: where nothing stands, or so much as a trip may bring."""
-    begin = size = 0
-    for at, one in enumerate(sizes):
-        if at > begin and (bool(one) != bool(sizes[begin]) or size + one > _BATCH):
-            yield range(begin, at)
-            begin, size = at, 0
-        size += one
-    if sizes:
-        yield range(begin, len(sizes))
-
-
 # -- all there are -----------------------------------------------------------------------------------------
 
 
@@ -300,10 +300,11 @@ def find(name: str, connection: Any) -> Memo | None:
 
 def remove(name: str, connection: Any) -> bool:
     """Remove a memo with all it holds, whatever stands there; whether there was one."""
-    entries = connection.hget(keys.memo(name), "entries") or b""
+    is_memo = connection.type(keys.memo(name)) == b"hash"
+    entries = (connection.hget(keys.memo(name), "entries") or b"") if is_memo else b""
     held = [entries] if entries.startswith(keys.memo_entries(name, "").encode()) else []
     with connection.pipeline() as pipe:
-        pipe.unlink(keys.memo(name), *held)
+        pipe.unlink(keys.memo(name), keys.memo_maps(name), *held)
         pipe.zrem(keys.MEMOS, name)
         count, _ = pipe.execute()
     return bool(count)

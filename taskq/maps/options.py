@@ -16,7 +16,9 @@ from rq.utils import parse_timeout
 
 from taskq.errors import OptionError
 from taskq.maps import memo
+from taskq.maps.caps import Caps, check_max_running, check_rate
 from taskq.maps.info import HEAVIEST, LIGHTEST
+from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, RESULTS, Terms
@@ -61,8 +63,13 @@ class MapOptions:
     weight: Any = 1
     max_failures: Any = None
     results: Any = "keep"
+    first: Any = None
     initializer: Any = None
     initargs: Any = ()
+    share: Any = True
+    max_running: Any = None
+    rate: Any = None
+    item_retry: Any = None
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -123,13 +130,29 @@ class MapOptions:
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
         self._check_terms()
-        if self.retry is not None and not isinstance(self.retry, Retry):
-            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
+        self._check_retries()
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
             raise ValueError("unique=True needs a job_id")
         self._check_if_exists()
         self._check_memo()
+
+    def _check_retries(self) -> None:
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
+        if self.item_retry is not None and not isinstance(self.item_retry, ItemRetry):
+            raise ValueError(f"item_retry must be a taskq.Retry, such as taskq.Retry(3), not {self.item_retry!r}")
+
+    @property
+    def shares(self) -> bool:
+        """Whether what is large travels apart from what holds it.
+
+        Raises:
+            OptionError: If ``share`` is neither True nor False.
+        """
+        if self.share is not True and self.share is not False:
+            raise OptionError(f"share must be True or False, not {self.share!r}")
+        return self.share
 
     def _check_memo(self) -> None:
         if self.memo is None:
@@ -149,6 +172,8 @@ class MapOptions:
             )
         if self.results == "discard":
             raise ValueError('results="discard" keeps nothing that a memo could have')
+        if self.first is not None:
+            raise ValueError("first and memo can't be had together: of what is in the memo already nothing is run")
         if self.memo_changed not in (None, "keep", "forget"):
             raise ValueError(f'memo_changed must be "keep" or "forget", not {self.memo_changed!r:.80}')
 
@@ -165,6 +190,8 @@ class MapOptions:
             raise ValueError("max_failures must be a whole number from 0 on, or a share such as 0.05")
         if self.results not in RESULTS:
             raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
+        if self.first is not None and not _is_count(self.first):
+            raise ValueError(f"first must be a whole number from 1 on, not {self.first!r:.80}")
         if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
             raise ValueError(
                 f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
@@ -177,8 +204,12 @@ class MapOptions:
             OptionError, PickleError: As ``Function.of``, of both.
         """
         if self.initializer is None:
-            return Function.of(target)
-        return PreparedFunction.prepare(target, self.initializer, tuple(self.initargs))
+            function = Function.of(target, share=self.shares)
+        else:
+            function = PreparedFunction.prepare(target, self.initializer, tuple(self.initargs), share=self.shares)
+        if isinstance(self.item_retry, ItemRetry):  # else ``job`` refuses it
+            function.kinds = self.item_retry.kinds
+        return function
 
     def code_of(self, target: Any) -> str:
         """A digest of the code of a function, with that of the initializer and its arguments."""
@@ -189,15 +220,22 @@ class MapOptions:
 
     def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
         """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
-        told: dict[str, Any] = {"results": self.results, "initializer": initializer}
+        told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
+        if self.item_retry is not None:
+            told["item_retry"] = self.item_retry.spell
         return replace(named, **told)
 
     @property
     def memo_seconds(self) -> float:
         """Seconds for which a result in the memo counts; -1: for ever."""
         return memo.TTL if self.memo_ttl is None else float(self.memo_ttl)
+
+    @property
+    def joins(self) -> bool:
+        """Whether a map of the same memo and items that goes on is returned in place of a new one."""
+        return self.memo is not None and self.job_id is None
 
     def memo_for(self, queue: MapQueue, function: str, code: str) -> memo.Memo | None:
         """The memo of a map of this function, with this digest of its code; None if it has none.
@@ -210,6 +248,19 @@ class MapOptions:
         changed = self.memo_changed or ""
         return memo.opened(self.memo, queue.connection, function, code, changed, self.memo_seconds)
 
+    def size(self, chunksize: int | None) -> int | None:
+        """Items of a chunk, None: taskq picks it; of a map with a rate one, for each is claimed by itself."""
+        return 1 if self.rate is not None and chunksize is None else chunksize
+
+    @property
+    def caps(self) -> Caps:
+        """How much of it may run.
+
+        Raises:
+            OptionError: If one of the options is none.
+        """
+        return Caps(check_max_running(self.max_running), check_rate(self.rate))
+
     def job(self, queue: MapQueue, name: str, kind: type[J]) -> J:
         """The RQ job, not yet saved.
 
@@ -218,6 +269,7 @@ class MapOptions:
         """
         try:
             self._check()
+            self.caps  # noqa: B018 - refused before anything is written
             timeout = parse_timeout(self.job_timeout)
             job = kind.create(
                 MAP_PATH,
@@ -251,6 +303,10 @@ class MapOptions:
 
 def _together(*_told: object) -> None:
     """What a digest of several things is made of, as a partial."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < COUNTABLE
 
 
 def _is_number_or_share(value: object) -> bool:

@@ -20,7 +20,7 @@ from rq.job import JobStatus
 from rq.utils import now
 
 from taskq.errors import DuplicateJobError, OptionError, ReplacedError
-from taskq.maps import existing
+from taskq.maps import existing, shared
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
 from taskq.maps.controlled import ENDED
 from taskq.maps.draft import Draft
@@ -31,9 +31,12 @@ from taskq.maps.memo import Memo
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
 from taskq.maps.remembering import Remembering
+from taskq.maps.repeats import Repeats
 from taskq.maps.sameness import ItemsDigest, Wanted
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
+from taskq.maps.terms import read as terms_of
+from taskq.payload import large
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
 from taskq.payload.prepared import PreparedFunction
@@ -42,6 +45,9 @@ from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.redis.once import Receipt
 from taskq.views import tracing
 from taskq.views.counted import counted
+
+_TERMS = (MapField.TERMS, MapField.MAX_RUNNING, MapField.RATE)
+"""Fields of a map that a service must know."""
 
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
 
@@ -56,12 +62,17 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
+    with large.noting():
+        return _push_map(queue, target, items, chunksize, options)
+
+
+def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     function = options.prepared(target)
     job = options.job(queue, function.name, MapJob)
     needs_code = options.if_exists == "attach" or options.memo is not None
     code = options.code_of(target) if needs_code else ""
     attach = options.if_exists == "attach"
-    named = replace(NONE, code_digest=code if attach else "", memo=options.memo or "")
+    named = replace(NONE, code_digest=code if attach or options.joins else "", memo=options.memo or "")
     terms = options.terms(named, _first(function))
     for left in reversed(range(_TRIES)):
         if attach:
@@ -73,29 +84,28 @@ def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, 
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
-            _push_new(queue, job, function, items, chunksize, options, told, memo)
+            return _push_new(queue, job, function, items, chunksize, options, told, memo)
         except DuplicateJobError:
             if options.if_exists == "raise" or job.incarnation or not left:
                 raise
-        else:
-            break
-    return job
+    raise AssertionError("the last try returns or raises")
 
 
 def _push_new(
     queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
     terms: Terms, memo: Memo | None,
-) -> None:  # fmt: skip
-    """Push it. If it raises and the job has no incarnation, another one has the id, and no item was read."""
+) -> MapJob:  # fmt: skip
+    """Push it; returns it, or one that goes on and is the same.
+
+    If it raises and the job has no incarnation, another one has the id, and no item was read.
+    """
     with tracing.pushing(function.name, job.id, queue.name) as context:
         fields = _fields(queue, function, chunksize, options, terms, star=items.star)
-        if MapField.TERMS in fields:
-            job.schema = schema.TERMS  # who does not know them keeps away
         if context:
             fields[MapField.TRACE] = context
         if options.if_exists != "raise":
             fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
-        _push(queue, job, function, items, chunksize, options, fields, terms, memo)
+        return _push(queue, job, function, items, chunksize, options, fields, terms, memo)
 
 
 def _first(function: Function) -> str:
@@ -110,7 +120,7 @@ def _is_mine(incarnation: bytes) -> bool:
 def _push(
     queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
     fields: dict[str, Any], terms: Terms, memo: Memo | None,
-) -> None:  # fmt: skip
+) -> MapJob:  # fmt: skip
     with ExitStack() as stack:
         draft = stack.enter_context(_reserved(queue, job, function, fields, star=items.star))
         if MapField.WRITER in fields:
@@ -118,8 +128,10 @@ def _push(
         digest = ItemsDigest() if terms.code_digest else None
         cores = services.cores(queue.connection, queue.name) or own_cores()
         chunker = Chunker(
-            draft.keys, chunksize, cores, queue.payload_limit, seen=digest.update if digest else None
-        )
+            draft.keys, options.size(chunksize), cores, queue.payload_limit,
+            seen=digest.update if digest else None,
+            repeats=Repeats(draft.keep, unchanged=items.unchanged) if options.shares else None,
+        )  # fmt: skip
         if memo is None:
             _write(draft, items, chunker)
         else:
@@ -127,12 +139,19 @@ def _push(
         total = draft.total
         if digest:
             fields[MapField.TERMS] = replace(terms, items_digest=digest.text()).to_json()
+        _tell_terms(job, draft, fields)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
         if total == draft.hits and not options.unique and _may_finish_at_once(job):
             _finish_empty(job, draft, fields)
-        else:
-            _announce(queue, job, draft, options, fields)
+            return job
+        if memo is not None and digest and options.joins:
+            if found := existing.going_on(job, memo.map_of(digest.text()), draft.announced(fields)):
+                draft.abandon()
+                return found
+            memo.note_map(digest.text(), job.id, options.memo_seconds)
+        _announce(queue, job, draft, options, fields)
+        return job
 
 
 @contextmanager
@@ -145,6 +164,8 @@ def _reserved(
     try:
         _reserve(job, draft, pickled, fields)
         job.incarnation = draft.keys.incarnation
+        for blob in function.blobs:
+            draft.keep(blob)
         yield draft
     except BaseException:  # also Ctrl-C while a generator runs: nothing half-written stays
         with suppress(RedisError):  # without a server, it stays for WRITING_TTL, or until this process comes again
@@ -160,17 +181,20 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    function, feeder = options.prepared(target), os.urandom(12).hex()
-    job = options.job(queue, function.name, OpenMap)
-    with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, options.terms(terms, _first(function)), star=star)
-        fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
-        if context:
-            fields[MapField.TRACE] = context
-        with _reserved(queue, job, function, fields, star=star) as draft:
-            _announce(queue, job, draft, options, fields, sealed=False)
+    with large.noting():
+        function, feeder = options.prepared(target), os.urandom(12).hex()
+        job = options.job(queue, function.name, OpenMap)
+        with tracing.pushing(function.name, job.id, queue.name) as context:
+            told = options.terms(terms, _first(function))
+            fields = _fields(queue, function, chunksize, options, told, star=star)
+            fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
+            if context:
+                fields[MapField.TRACE] = context
+            with _reserved(queue, job, function, fields, star=star) as draft:
+                _tell_terms(job, draft, fields)
+                _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
-    chunker = Chunker(draft.keys, chunksize, cores, queue.payload_limit)
+    chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
     job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
     return job
 
@@ -192,11 +216,32 @@ def _fields(
     }
     if told := terms.to_json():
         fields[MapField.TERMS] = told
+    if options.item_retry is not None:
+        fields[MapField.RETRIES] = 1
+    if options.caps.max_running:
+        fields[MapField.MAX_RUNNING] = options.caps.max_running
+    if options.caps.rate:
+        fields[MapField.RATE] = options.caps.rate
     if options.item_timeout is not None:
         fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
     if float(options.weight) != 1:
         fields[MapField.WEIGHT] = float(options.weight)
     return fields
+
+
+def _tell_terms(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
+    """Say in the map's terms which large objects it refers to, and keep away who does not know terms.
+
+    Raises:
+        ResultsGoneError: If one that maps share is gone.
+    """
+    used = large.noted()
+    if blobs := [*draft.kept, *used]:
+        shared.renew(job.connection, used)
+        terms = terms_of(str(fields.get(MapField.TERMS, "")))
+        fields[MapField.TERMS] = replace(terms, blobs=" ".join(map(str, blobs))).to_json()
+    if not fields.keys().isdisjoint(_TERMS):
+        job.schema = schema.TERMS
 
 
 def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any]) -> None:
@@ -279,11 +324,16 @@ def _finish_empty(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
     ttl = job.get_result_ttl(MAP_RESULT_TTL)
     job.enqueued_at = job.started_at = job.ended_at = now()
     job._result = summary(draft.total, 0, draft.total, 0.0)  # noqa: SLF001 - where RQ's own run_job puts it
-    with job.connection.pipeline() as pipe:
+
+    def act(pipe: Any) -> None:
+        if draft.is_announced(pipe):  # and only the reply was lost; raises, if what was written is not all there
+            return
+        pipe.multi()
         draft.announce(pipe, fields, None)
         job.save(pipeline=pipe, include_result=False)
         job._handle_success(ttl, pipeline=pipe)  # noqa: SLF001 - what RQ calls for a job run in place
-        once.execute(pipe)
+
+    once.transaction(job.connection, act, job.key, draft.keys.hash)
     job.store.close()
     job.cleanup(ttl)
     job.store.expire(ttl)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,7 +16,9 @@ from taskq.maps.info import MapInfo, check_announcement, read_info
 from taskq.maps.refusal import Refusal
 from taskq.payload import codec
 from taskq.payload.codec import Codec
+from taskq.payload.large import PIECE, Told
 from taskq.payload.outcome import ItemFailure
+from taskq.redis import keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -162,6 +165,36 @@ class MapReader:
         if not data and not first:
             raise DamagedError(f"the function of the map {self.keys.id} is gone: {self.keys.function} was deleted")
         return data
+
+    def piece(self, told: Told, number: int) -> bytes:
+        """A piece of a large object that the map refers to; not compared with its name yet.
+
+        Raises:
+            DamagedError: If it is gone, or is not as long as it should be.
+            ReplacedError: If the map's id was pushed again.
+        """
+        key = keys.shared(told.kept) if told.kept else self.keys.blobs
+        field = str(number) if told.kept else keys.piece(told.digest, number)
+        data: bytes | None = self._read(lambda pipe: pipe.hget(key, field))
+        if data is None:
+            why = "it was unshared, or has expired" if told.kept else f"{key} was deleted or evicted"
+            raise DamagedError(f"a large object of the map {self.keys.id} is gone: {why}")
+        if len(data) != min(PIECE, told.size - number * PIECE):
+            raise DamagedError(f"a large object of the map {self.keys.id} was changed: piece {number} in {key}")
+        return data
+
+    def large(self, told: Told) -> memoryview:
+        """All of a large object, in memory of this process.
+
+        Raises:
+            As ``piece``; and DamagedError if its bytes are not those of its name.
+        """
+        held = bytearray()
+        for number in range(told.count):
+            held += self.piece(told, number)
+        if hashlib.sha256(held).hexdigest() != told.digest:
+            raise DamagedError(f"a large object of the map {self.keys.id} was changed: it is not {told.digest}")
+        return memoryview(held).toreadonly()
 
     def at_end(self, first: int, count: int) -> AtEnd:
         """What there is to know of a map that has ended, but its results and errors, in one round trip.

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rq import Worker, get_current_job
@@ -18,15 +21,18 @@ from rq.job import Job, JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import nested, orphans, own_end, strangers
+from taskq.maps import nested, orphans, own_end, strangers, surplus
 from taskq.maps.claim import Claim
+from taskq.maps.deaths import tried
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
 from taskq.maps.remembered import Remembered
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import MapStore, function_codec
-from taskq.maps.waiting import Events
+from taskq.maps.waiting import LOOK_AGAIN, Events
+from taskq.payload import large
 from taskq.payload.function import Function
+from taskq.payload.large import Told
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import checked, clock, keys, refusals
 from taskq.redis.urls import url_of
@@ -57,13 +63,14 @@ def run_map() -> dict[str, Any]:
     if info is None:
         raise MapFailedError(f"the map {job.id} has no keys in Redis: it was deleted, or has expired")
     try:
-        info = _see_through(store, worker, info)
+        with _at_hand(store, info.terms.large):
+            info = _see_through(store, worker, info)
     except BaseException as error:  # RQ's alarm or shutdown: what is left can be tried again
         store.close(f"{type(error).__name__}: {error}")
         own_end.note(job.id, incarnation, began, JobStatus.FAILED)
         raise
     store.close(whole=True)
-    succeeded = info.complete and not info.failed
+    succeeded = info.complete and (info.enough or not info.failed)
     own_end.note(job.id, incarnation, began, JobStatus.FINISHED if succeeded else JobStatus.FAILED)
     if succeeded:
         store.expire(job.get_result_ttl(DEFAULT_RESULT_TTL))
@@ -86,7 +93,7 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     silence, memory = orphans.Silence(), Remembered()
     with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
-            _work(store, worker, memory)
+            wait = _work(store, worker, memory)
             info = store.info()
             if not info.sealed and silence.lasts(info.lease, clock.ask(store.connection)):
                 orphans.seal(store, info)
@@ -96,34 +103,56 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
                 return store.info()
             if not info.complete and not store.release_orphans():
                 store.check()
-                events.next()  # others hold the rest
+                events.next(
+                    look_again=LOOK_AGAIN if wait is None else min(wait, LOOK_AGAIN)
+                )  # others hold the rest
     return info
 
 
-def _work(store: MapStore, worker: str, memory: Remembered) -> None:
+@contextmanager
+def _at_hand(store: MapStore, told: list[Told]) -> Iterator[None]:
+    """In this block what is read finds the map's large objects: each is fetched when it is first wanted."""
+    for one in told:
+        large.offer(one.digest, partial(store.large, one))
+    try:
+        yield
+    finally:
+        large.withdraw(one.digest for one in told)
+
+
+def _work(store: MapStore, worker: str, memory: Remembered) -> float | None:
+    """Run what there is to run; returns the seconds until there is more, if that is known."""
     info = store.info()
     try:
         function: Function = function_codec(store.known, star=info.star).loads(store.function())
     except Exception as error:  # noqa: BLE001 - what stands in Redis may be anything
         _refuse(store, refused(error, "the map's function can't be read: "))
-        return
+        return None
     note = TimelineNote(socket.gethostname(), worker, os.getpid(), 0)
     one = store.known.id, store.known.incarnation
     alone, url = _Alone(store.connection), url_of(store.connection)
     with nested.used(alone, url, worker, thread=threading.get_ident()), memory.at(one):
-        while claims := store.read_claims(store.claim(worker, 1), worker).claims:
-            [claim] = claims
-            outcome = memory.initialize(one, function, passing=RQ_INTERRUPTS) or _run(function, store, info, claim)
+        while (reply := store.read_claims(store.claim(worker, 1), worker)).claims:
+            [claim] = reply.claims
+            failed = memory.initialize(one, function, passing=RQ_INTERRUPTS)
+            outcome = failed or _run(function, store, info, claim, single=reply.single)
             if isinstance(outcome, ChunkRefused):
                 _refuse(store, outcome)
-                return
-            totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms))
+                return None
+            pause = info.terms.spell.pause(tried(claim.deaths) + 1) if info.terms.spell else 0.0
+            totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms, pause=pause))
+            while totals.room:
+                outcome = surplus.without(outcome, claim, totals.room)
+                totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms, pause=pause))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
-                return
+                return None
+    return reply.wait
 
 
-def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> ChunkOutcome | ChunkRefused:
+def _run(
+    function: Function, store: MapStore, info: MapInfo, claim: Claim, *, single: bool
+) -> ChunkOutcome | ChunkRefused:
     return run_chunk(
         function,
         store.known,
@@ -134,7 +163,11 @@ def _run(function: Function, store: MapStore, info: MapInfo, claim: Claim) -> Ch
         item_timeout=info.item_timeout,
         adapt=info.adapt,
         discards=info.terms.discards,
+        enough=info.terms.first,
         passing=RQ_INTERRUPTS,
+        retries=info.terms.retries,
+        tried=tried(claim.deaths),
+        single=single,
     )
 
 

@@ -12,12 +12,13 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from taskq.errors import DamagedError, PickleError, TooLargeError
+from taskq.errors import DamagedError, ItemTimeoutError, PickleError, TooLargeError
 from taskq.maps import coroutines, forks
 from taskq.maps.body import Body, read_header
+from taskq.maps.item_retry import NEVER, Again, meant
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
@@ -65,8 +66,12 @@ def run_chunk(
     server: Limits = USUAL,
     exact: bool = False,
     discards: bool = False,
+    enough: int = 0,
     stretch: float = 1.0,
     inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+    retries: int = 0,
+    tried: int = 0,
+    single: bool = False,
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
@@ -84,9 +89,14 @@ def run_chunk(
         passing: Exceptions that are meant for the caller.
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
         discards: Results are nobody's: they are neither pickled nor kept.
+        enough: So many results are wanted: with them the chunk ends; 0: all.
         stretch: How many times ``SLICE`` it may last before it is cut.
         inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
             item has raised. None: it is called as it is.
+        retries: How often an item that fails is tried again, if the function's ``kinds`` say so; then it is part
+            of the outcome, with no error record.
+        tried: How often these items have been tried before.
+        single: Run one item only; the rest is part of the outcome, in chunks of one item each.
         server: What the server takes; a chunk with more items, or larger results, is cut, whatever its size.
 
     Raises nothing but those, whatever user code does.
@@ -94,22 +104,24 @@ def run_chunk(
     inside = inside or _as_it_is
     try:
         call = forks.call(inside(function.load))
+        again = Again(retries, tried, forks.call(inside(meant), function.kinds)) if retries else NEVER
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
     try:
         body = forks.call(inside(Body.read), keys, payload)
     except BaseException as error:  # noqa: BLE001 - reading items runs user code, too
-        return _unreadable(error, payload, part)
+        return _unreadable(error, payload, part, again)
     if coroutines.expected(call):
         call = coroutines.awaiting(call)
     call = inside(call)
     if item_timeout:
         call = limited(call, item_timeout)
-    glance = 0.0 if exact or item_timeout else _GLANCE
+    glance = 0.0 if exact or item_timeout or enough else _GLANCE
     most = SLICE * stretch if adapt else _NEVER
-    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together)
-    how = _How(call, star, body.loads and inside(body.loads), limit, server, passing, item_timeout, discards)
-    return _run(how, body, part, pace, keys)
+    pace = _Pace(watch, glance, most, len(body.header.within(part)), server.together, enough)
+    loads = body.loads and inside(body.loads)
+    how = _How(call, star, loads, limit, server, passing, item_timeout, discards, again)
+    return _run(how, body, part, pace, keys, single=single)
 
 
 def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,15 +140,19 @@ class _How:
     passing: tuple[type[BaseException], ...]
     item_timeout: float
     discards: bool
+    again: Again
 
 
 class _Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
-    def __init__(self, watch: Watch | None, glance: float, seconds: float, count: int, most: int) -> None:
+    def __init__(
+        self, watch: Watch | None, glance: float, seconds: float, count: int, most: int, enough: int
+    ) -> None:
         self.began = time.perf_counter()
         adapt = seconds < _NEVER
-        self.next_look = self.began if watch or adapt else _NEVER
+        self.next_look = self.began if watch or adapt or enough else _NEVER
+        self._enough, self._failed = enough, 0
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
         self._glance = glance
@@ -149,6 +165,7 @@ class _Pace:
 
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
+        self._failed += 1
         self._pickled += len(failure.pickled)
         if self._pickled >= HELD:
             self.room = MAX_TEXT
@@ -157,6 +174,8 @@ class _Pace:
     def stops(self, index: int, position: int, now: float) -> bool:
         """Whether to stop before the item with this index, at this position of what is to be done."""
         self.next_look = now + self._glance
+        if 0 < self._enough <= position - self._failed:
+            return True
         if self._watch and self._watch.begins(index):
             return True
         share = max((now - self.began) / self._slice, self.held / self.most)  # of what a chunk may take
@@ -169,41 +188,57 @@ class _Pace:
         return True
 
 
-def _run(how: _How, body: Body, part: Range, pace: _Pace, keys: MapKeys) -> ChunkOutcome:
+def _run(how: _How, body: Body, part: Range, pace: _Pace, keys: MapKeys, *, single: bool = False) -> ChunkOutcome:
     started = time.time()
     values: list[bytes] = []
     failures: list[ItemFailure] = []
     indexes, at, items = body.within(part)
     whole = len(indexes)
-    now = min(whole, MOST_ITEMS)
-    _call_each(how, zip(indexes[:now], items[:now], strict=True), pace, values, failures)
-    ran = len(values) + len(failures)
+    most = 1 if single else MOST_ITEMS
+    now = min(whole, most)
+    again = _call_each(how, zip(indexes[:now], items[:now], strict=True), pace, values, failures)
+    ran = len(values) + len(failures) + len(again)
     # Positions in the body: of what did not run, and of what failed.
-    rest = [*_cut(range(at + ran, at + now), pace.size), *_cut(range(at + now, at + whole), MOST_ITEMS)]
+    rest = [*_cut(range(at + ran, at + now), pace.size), *_cut(range(at + now, at + whole), most)]
     bad = {failure.index for failure in failures}
-    failed = [[at + number for number, index in enumerate(indexes[:ran]) if index in bad]] if bad else []
-    spans = _spans(indexes, ran, bad)
+    failed, later = (_positions(at, indexes[:ran], one) for one in (bad, again))
+    spans = _spans(indexes, ran, bad | again)
     sealed = [] if how.discards else results.sealed((keys.results, keys.incarnation), values, spans)
     over, each = sum(map(len, rest)), _freed(body, whole)
-    parts = _parts(body, rest, over * each), _parts(body, failed, (whole - over) * each)
+    parts = _parts(body, rest, over * each)
+    # All of these in bodies of their own, or none: one of them may take the place of the body that another needs.
+    bad_parts = _parts(body, [*failed, *later], (whole - over) * each)
+    left, tried_again = ([one for one in bad_parts if (one.range.start in again) is it] for it in (False, True))
     seconds = time.perf_counter() - pace.began
-    return ChunkOutcome([*sealed], spans, failures, started, seconds, *parts, discarded=how.discards)
+    return ChunkOutcome(
+        [*sealed], spans, failures, started, seconds, parts, left, tried_again, discarded=how.discards
+    )
+
+
+def _positions(at: int, indexes: Sequence[int], wanted: set[int]) -> list[list[int]]:
+    """Where in a body these of its items are, of which the first is at a position; as one group, or none."""
+    return [[at + number for number, index in enumerate(indexes) if index in wanted]] if wanted else []
 
 
 def _call_each(
     how: _How, items: Iterable[tuple[int, Any]], pace: _Pace, values: list[bytes], failures: list[ItemFailure]
-) -> None:
-    """Call it for these items with their indexes, until all are done or the pace stops; adds what comes of it."""
+) -> set[int]:
+    """Call it for these items with their indexes, until all are done or the pace stops; adds what comes of it.
+
+    Returns the indexes of those which have failed and are to be tried again.
+    """
     call, star, loads, clock, here = how.call, how.star, how.loads, time.perf_counter, forks.count
+    stored = _discarded if how.discards else _pickled_result
     held, most = 0, pace.most
+    again: set[int] = set()
     for index, item in items:
-        if (now := clock()) >= pace.next_look and pace.stops(index, len(values) + len(failures), now):
-            return
+        if (now := clock()) >= pace.next_look and pace.stops(index, len(values) + len(failures) + len(again), now):
+            break
         try:
             if loads:
                 item = loads(item)  # noqa: PLW2901 - one that can't be read costs itself
             value = call(*item) if star else call(item)
-            data = _pickled_result(value, index, how)
+            data = stored(value, index, how)
             if forks.count != here:
                 forks.leave()
             values.append(data)
@@ -213,10 +248,14 @@ def _call_each(
                 forks.leave(error)
             if isinstance(error, how.passing):
                 raise
-            failures.append(failure_of(error, index, how.item_timeout, pace.room))
+            if how.again.takes(ItemTimeoutError() if isinstance(error, Expired) else error):
+                again.add(index)
+                continue
+            failures.append(failure_of(error, index, how.item_timeout, pace.room, how.again.tried))
             held += pace.note(failures[-1])
         if held >= most:
             pace.held, pace.next_look = held, 0.0
+    return again
 
 
 def _cut(positions: range, size: int | None) -> list[range]:
@@ -276,8 +315,6 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
-    if how.discards:
-        return _discarded(value)
     try:
         data = codec.dumps(value, "the result")
     except PickleError:
@@ -304,20 +341,31 @@ def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     return data
 
 
-def _discarded(value: Any) -> bytes:
+def _discarded(value: Any, index: int, how: _How) -> bytes:
     """As ``_pickled_result``, of one that nobody wants; a coroutine has still to do what it is for."""
-    return _discarded(coroutines.run(value)) if isinstance(value, Coroutine) else b""
+    return _discarded(coroutines.run(value), index, how) if isinstance(value, Coroutine) else b""
 
 
-def failure_of(error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE) -> ItemFailure:
-    """The record of an exception that an item raised; it travels itself if it has ``most`` bytes. Never raises."""
+def failure_of(
+    error: BaseException, index: int, item_timeout: float = 0.0, most: int = MAX_PICKLE, tried: int = 0
+) -> ItemFailure:
+    """The record of an exception that an item raised; it travels itself if it has ``most`` bytes. Never raises.
+
+    Args:
+        error: The exception.
+        index: The item's.
+        item_timeout: Seconds that it had.
+        most: Bytes of the exception.
+        tried: How often it was tried before.
+    """
     if isinstance(error, Expired):
-        return ItemFailure.timeout(index, item_timeout, traceback_of(error), _HOST)
+        return replace(ItemFailure.timeout(index, item_timeout, traceback_of(error), _HOST), attempts=tried + 1)
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(error, (PickleError, TooLargeError)):
         name = kind.__name__
-    return ItemFailure(index, name, _text(error), traceback_of(error), _pickled(error, most), host=_HOST)
+    pickled = _pickled(error, most)
+    return ItemFailure(index, name, _text(error), traceback_of(error), pickled, attempts=tried + 1, host=_HOST)
 
 
 def traceback_of(error: BaseException) -> str:
@@ -361,9 +409,12 @@ def refused(error: BaseException, what: str = "") -> ChunkRefused:
     return ChunkRefused(f"{what}{type(error).__name__}: {_text(error)}", refusal, local)
 
 
-def _unreadable(error: BaseException, payload: bytes, part: Range) -> ChunkOutcome | ChunkRefused:
+def _unreadable(error: BaseException, payload: bytes, part: Range, again: Again) -> ChunkOutcome | ChunkRefused:
     """The outcome of a chunk whose items are one pickle, which can't be read here."""
     if isinstance(error, (DamagedError, ImportError)) or refusals.of(error):
         return refused(error)
-    failures = [failure_of(error, index) for index in read_header(payload).within(part)]
+    indexes = read_header(payload).within(part)
+    if again.takes(error):
+        return ChunkOutcome([], [], [], time.time(), 0.0, again=[Part(part)])
+    failures = [failure_of(error, index, tried=again.tried) for index in indexes]
     return ChunkOutcome([], [], failures, time.time(), 0.0, left=[Part(part)])

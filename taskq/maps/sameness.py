@@ -28,10 +28,10 @@ class ItemsDigest:
         """Take more items in.
 
         Raises:
-            PickleError: If one can't be pickled.
+            PickleError: If one can't be pickled; names its index.
         """
         for item in run:
-            self._hash.update(canonical.dumps(item))  # a pickle says itself where it ends
+            self._hash.update(canonical.dumps(item, f"item {self.count}"))  # a pickle says itself where it ends
             self.count += 1
 
     def text(self) -> str:
@@ -109,4 +109,4 @@ class Wanted:
 
 def _named(terms: Terms) -> dict[str, Any]:
     """Those that are options of the user's."""
-    return replace(terms, code_digest="", items_digest="", memo_generation="").named
+    return replace(terms, code_digest="", items_digest="", memo_generation="", blobs="").named

@@ -26,11 +26,12 @@ from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
 from taskq.redis import checked, holdings, keys
-from taskq.redis.lua import Scripts
+from taskq.redis.lua import Operation, Scripts
 from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
 
 _END = "end"
+_NOT_THERE, _TOO_MANY = -1, -2  # what commit.lua says
 _STEP = 1000  # entries that one call of a script moves, or one round trip reads
 _MAX_REASON = 4000  # characters
 _KINDS = 1000  # of errors that are counted apart
@@ -60,7 +61,9 @@ class MapStore(MapReader):
             holding: As what it holds the job (``Holding.key``); "" for a worker of RQ's, which has no index.
         """
         k = self.known
-        others = (k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo)
+        others = (
+            k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo, k.blobs, k.later,
+        )  # fmt: skip
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
         names += [keys.held(owner), *others]
         reply: list[Any] = [b"more", b"0"]
@@ -77,7 +80,7 @@ class MapStore(MapReader):
     def claim(self, worker: str, count: int, pipe: Any = None) -> Any:
         """Claim up to ``count`` ranges; the reply is for ``read_claims``."""
         k = self.known
-        names = [k.hash, k.pending, k.again, k.claims, k.bodies]
+        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.later, k.starts]
         return self.scripts.claim(names, [k.incarnation, worker, count, new_token()], pipe)
 
     @staticmethod
@@ -87,17 +90,25 @@ class MapStore(MapReader):
         Raises:
             DamagedError: If the items of a range are gone, or no range is pending where one should be.
         """
-        state, pending, *flat = reply
+        state, pending, wait, single, *flat = reply
         claims = []
         for name, token, killed, within, body in zip(*(flat[at::5] for at in range(5)), strict=True):
             span = Range.parse(name)
             if not body:
                 raise DamagedError(f"the items {span.start} to {span.end - 1} are gone: they were deleted")
             claims.append(Claim(span, token.decode(), int(killed), Range.parse(within), worker, body))
-        return ClaimReply(state.decode(), int(pending), claims)
+        seconds = float(wait) if wait and not pending else None
+        return ClaimReply(state.decode(), int(pending), claims, seconds, bool(single))
 
     def commit(
-        self, claim: Claim, outcome: ChunkOutcome, note: TimelineNote, pipe: Any = None, terms: Terms = NONE
+        self,
+        claim: Claim,
+        outcome: ChunkOutcome,
+        note: TimelineNote,
+        pipe: Any = None,
+        terms: Terms = NONE,
+        *,
+        pause: float = 0.0,
     ) -> Any:
         """Store a range's outcome if the claim is still held; the reply is for ``read_commit``.
 
@@ -106,30 +117,35 @@ class MapStore(MapReader):
             outcome: What has come out.
             note: For the timeline.
             pipe: See above.
-            terms: Of the map: whether a memo gets the results, too.
+            terms: Of the map: whether a memo gets the results, too, and how many are wanted.
+            pause: Seconds until those of its items that are to be tried again may be.
         """
         k = self.known
         entry = timeline.fields(k.id, str(claim.range), deaths.total(claim.deaths), outcome, note)
         kinds = error_groups.count(outcome.failures)
         stay = sum(
-            len(claim.header.within(part.range)) for part in (*outcome.rest, *outcome.left) if not part.body
+            len(claim.header.within(part.range))
+            for part in (*outcome.rest, *outcome.left, *outcome.again)
+            if not part.body
         )
         names = [
             k.hash, k.bodies, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending, k.failed, k.uses,
-            k.groups, k.again,
+            k.groups, k.again, k.later,
         ]  # fmt: skip
         if terms.memo:
             names += [k.memo, keys.memo(terms.memo), keys.memo_entries(terms.memo, terms.memo_generation)]
         args = [
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
-            len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest), len(outcome.left),
+            len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest) + len(outcome.again),
+            len(outcome.left),
             deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
-            int(outcome.discarded), 2 * len(entry),
+            int(outcome.discarded), terms.first, 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
             *(part for kind, (count, first) in kinds.items() for part in (kind, count, first)),
-            *_flat(outcome.rest), *_flat(outcome.left), *outcome.values,
+            *_flat(outcome.rest), *_later(outcome.again, deaths.after_try(claim.deaths), pause),
+            *_flat(outcome.left), *outcome.values,
         ]  # fmt: skip
         return self.scripts.commit(names, args, pipe)
 
@@ -146,8 +162,10 @@ class MapStore(MapReader):
         Raises:
             DamagedError: If the outcome holds what is not in the range: nothing was stored.
         """
-        if reply[0] < 0:
+        if reply[0] == _NOT_THERE:
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
+        if reply[0] == _TOO_MANY:
+            return Totals(committed=False, room=reply[1])
         return Totals(bool(reply[0]), *reply[1:])
 
     def note_traces(self, traces: Mapping[str, str]) -> None:
@@ -250,6 +268,7 @@ class MapStore(MapReader):
             pipe.llen(k.pending)
             pipe.llen(k.again)
             pipe.hlen(k.claims)
+            pipe.zcard(k.later)
             fields, *left = pipe.execute()
         info = read_info(fields)
         missing = info.items - info.done - info.failed
@@ -296,6 +315,19 @@ class MapStore(MapReader):
         args = [k.incarnation, "1" if paused else "", k.events, keys.NOTES, note]
         return bool(self.scripts.pause([k.hash], args))
 
+    def limit(self, max_running: int | None, rate: str | None) -> bool:
+        """Change how much of it may run; whether there is such a map.
+
+        Args:
+            max_running: Items at once, 0: any number; None: as before.
+            rate: Such as ``"300/m"``, "": any number; None: as before.
+        """
+        k = self.known
+        told = ["=" if one is None else one or "" for one in (max_running, rate)]
+        notes = (keys.note(word, k.id) for word in (keys.LOOK, keys.WORK))
+        operation = Operation(self.connection, "limit")  # which no worker needs
+        return bool(operation([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes]))
+
     def expire(self, ttl: int) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""
         k = self.known
@@ -310,6 +342,10 @@ class MapStore(MapReader):
 
 def _flat(parts: list[Part]) -> Iterator[Any]:
     return (one for part in parts for one in (str(part.range), part.body))
+
+
+def _later(parts: list[Part], noted: int, pause: float) -> Iterator[Any]:
+    return (one for part in parts for one in (f"{part.range} {noted} {pause:.6f}", part.body))
 
 
 def function_codec(map_keys: keys.MapKeys, *, star: bool) -> Codec:

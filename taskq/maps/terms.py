@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from taskq.errors import DamagedError
+from taskq.maps.item_retry import Spell
+from taskq.payload.large import Told
 from taskq.redis import checked
 
 TOO_MANY = "too many items have failed"
@@ -28,22 +31,28 @@ class Terms:
         buffersize: Items of an open map that may be unfinished; 0: any number.
         max_failures: How many items may fail before the map does, or below 1 which share of them; -1: all.
         results: What becomes of them, one of ``Results``.
+        first: How many results it wants; 0: all.
         initializer: Name of what each process calls first; "": nothing.
         code_digest: Of its function, if others may attach to it: see ``payload/code_hash.py``.
         items_digest: The same of its items: see ``maps/sameness.py``.
         memo: Name of the memo that gets its results; "": none.
         memo_generation: Of that: see ``maps/memo.py``.
+        blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
+        item_retry: When an item that fails is tried again, as ``Spell.read`` reads it; "": it is not.
     """
 
     orphan: str = ""
     buffersize: int = 0
     max_failures: float = -1.0
     results: str = "keep"
+    first: int = 0
     initializer: str = ""
     code_digest: str = ""
     items_digest: str = ""
     memo: str = ""
     memo_generation: str = ""
+    blobs: str = ""
+    item_retry: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -65,6 +74,29 @@ class Terms:
         what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
 
+    @cached_property
+    def spell(self) -> Spell | None:
+        """What ``item_retry`` says."""
+        return Spell.read(self.item_retry) if self.item_retry else None
+
+    @property
+    def retries(self) -> int:
+        """How often an item that fails is tried again."""
+        return self.spell.max if self.spell else 0
+
+    def enough(self, done: int) -> bool:
+        """Whether it has as many results as it wants, and wants no more."""
+        return 0 < self.first <= done
+
+    @property
+    def large(self) -> list[Told]:
+        """The large objects.
+
+        Raises:
+            DamagedError: If one is named as none is.
+        """
+        return [Told.read(one) for one in self.blobs.split()]
+
     @property
     def discards(self) -> bool:
         """Whether results are counted and not kept."""
@@ -73,7 +105,10 @@ class Terms:
     @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
-        return dict(json.loads(self.to_json() or "{}"))
+        named: dict[str, Any] = json.loads(self.to_json() or "{}")
+        if "blobs" in named:
+            named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
+        return named
 
 
 NONE = Terms()
@@ -95,7 +130,9 @@ def read(text: str) -> Terms:
         kinds = {name: type(value) for name, value in asdict(NONE).items()}
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
         if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
-            return Terms(**known)
+            terms = Terms(**known)
+            _ = terms.large, terms.spell  # that these are none is found here, too
+            return terms
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error
     raise DamagedError(f"{text[:80]!r} are no terms of a map")

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from taskq.maps.nested import Lending
 from taskq.redis.keys import MapKeys
 
-_LOOK_AGAIN = 1.0  # seconds: bound of one wait, in case a message was lost with a connection
+LOOK_AGAIN = 1.0  # seconds: bound of one wait, in case a message was lost with a connection
 _ANSWER = 0.05  # seconds after which a wait that lends its process looks whether it may
 _END = b"end"
 
@@ -63,7 +63,7 @@ class Events:
         """
         pubsub = self._pubsub
         pubsub.unsubscribe()
-        until = time.monotonic() + _LOOK_AGAIN
+        until = time.monotonic() + LOOK_AGAIN
         while pubsub.subscribed and (left := until - time.monotonic()) > 0:
             pubsub.get_message(timeout=left)
         if not pubsub.subscribed:
@@ -72,7 +72,7 @@ class Events:
             pubsub.connection_pool.release(connection)
 
     def next(
-        self, pace: float = 0.0, look_again: float = _LOOK_AGAIN, on_quiet: Callable[[], object] | None = None
+        self, pace: float = 0.0, look_again: float = LOOK_AGAIN, on_quiet: Callable[[], object] | None = None
     ) -> bool:
         """Wait for a message; all that have come are taken as one.
 

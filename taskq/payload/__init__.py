@@ -10,6 +10,8 @@ Knows nothing of Redis. Imported by everybody above.
     signing     secret keys, and what is signed for which place
     canonical   bytes of a value that are the same in each run
     code_hash   what tells one version of a function from another
+    large       large objects apart from the pickles that hold them
+    views       memoryviews as such
     function    what is called: by value or by name
     prepared    a function with its initializer
     names         paths of functions, and what is missing where nothing stands at one

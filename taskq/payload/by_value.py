@@ -4,6 +4,7 @@
     functions          with their source lines, if asked for (``sources.py``)
     what is cached     ``lru_cache``, ``cache``, ``cached_property``: without what is in there; weak dictionaries
     what dispatches    ``singledispatch``, ``singledispatchmethod``
+    memoryviews        as such: with their shape, over memory of the reader's (``views.py``)
     types with a name  ``NewType``, ``ParamSpec``, ``TypeVarTuple``, ``type X = ...``
 
 pickle sends what is cached, and types with a name, by the name that they have in their module. Of ``__main__``
@@ -19,13 +20,14 @@ import sys
 import threading
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cloudpickle
 from cloudpickle import cloudpickle as theirs
 
-from taskq.payload import classes, sources
+from taskq.payload import classes, sources, views
 from taskq.payload.classes import MAINS, SECOND_MAIN
 
 PROTOCOL = 5
@@ -38,18 +40,21 @@ _TYPES = ("NewType", "ParamSpec", "TypeVarTuple", "TypeAliasType")
 _NAMED = {getattr(typing, name) for name in _TYPES if hasattr(typing, name)}
 
 
-def dumps(value: Any, *, with_sources: bool = False) -> bytes:
+def dumps(
+    value: Any, *, with_sources: bool = False, take: Callable[[pickle.PickleBuffer], bool] | None = None
+) -> bytes:
     """Pickle a value; what can't be imported elsewhere goes as code.
 
     Args:
         value: Anything.
         with_sources: Whether functions take their source lines along, for tracebacks.
+        take: pickle's ``buffer_callback``.
 
     Raises:
         Exception: Whatever cloudpickle, or the value's own code, raises.
     """
     with io.BytesIO() as file:
-        _Pickler(file, with_sources=with_sources).dump(value)
+        _Pickler(file, with_sources=with_sources, take=take).dump(value)
         return file.getvalue()
 
 
@@ -65,8 +70,10 @@ def importable(obj: Any) -> bool:
 
 
 class _Pickler(cloudpickle.Pickler):
-    def __init__(self, file: Any, *, with_sources: bool) -> None:
-        super().__init__(file, protocol=PROTOCOL)
+    def __init__(
+        self, file: Any, *, with_sources: bool, take: Callable[[pickle.PickleBuffer], bool] | None
+    ) -> None:
+        super().__init__(file, protocol=PROTOCOL, buffer_callback=take)
         self._sources = sources.Sources() if with_sources else None
 
     def reducer_override(self, obj: Any) -> Any:
@@ -97,6 +104,8 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _reduce(obj: Any, kind: type) -> Any:
+    if kind is memoryview:
+        return views.reduce(obj)
     if kind is _CACHED and not importable(obj):
         return _reduce_cached(obj)
     if kind in _NAMED and obj.__module__ in MAINS:

@@ -33,8 +33,12 @@ def is_plain(value: Any, levels: int = _DEEPEST) -> bool:
     return kind is dict and all(is_plain(one, levels - 1) for pair in value.items() for one in pair)
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: Any, what: str = "value") -> bytes:
     """The canonical pickle. Of plain data it depends on the value alone; of anything else it is as good as can be.
+
+    Args:
+        value: Anything.
+        what: What to call it in the error, e.g. ``"item 7"``.
 
     Raises:
         PickleError: If it can't be pickled.
@@ -44,7 +48,7 @@ def dumps(value: Any) -> bytes:
     try:
         return exactly(value)
     except Exception:  # noqa: BLE001 - cyclic data, code by value, and whatever user code raises
-        return codec.dumps(value)
+        return codec.dumps(value, what)
 
 
 def exactly(value: Any) -> bytes:

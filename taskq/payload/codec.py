@@ -11,6 +11,7 @@ place, and what it reads is checked before it is unpickled. Without one it is ju
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from cloudpickle import list_registry_pickle_by_value
@@ -27,13 +28,23 @@ _ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they 
 _LONG = 1 << 14  # bytes which it costs time to search
 
 
-def dumps(value: Any, what: str = "value", with_sources: bool = False) -> bytes:
+class Takes(Protocol):
+    """Takes buffers that are to leave a pickle: see ``large.Apart``."""
+
+    buffers: list[memoryview]
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether it is to stay in the pickle."""
+
+
+def dumps(value: Any, what: str = "value", with_sources: bool = False, apart: Takes | None = None) -> bytes:
     """Pickle a value so that any worker can read it.
 
     Args:
         value: Anything that pickle or cloudpickle can serialize.
         what: What to call it in the error, e.g. ``"item 7"``.
         with_sources: Whether functions that go by value take their source lines along.
+        apart: Takes the large buffers; ``loads`` needs them again. None: all is in the pickle.
 
     Raises:
         PickleError: If neither can serialize it.
@@ -41,13 +52,13 @@ def dumps(value: Any, what: str = "value", with_sources: bool = False) -> bytes:
     if type(value) in _ATOMS:
         return pickle.dumps(value, PROTOCOL)
     try:
-        data = pickle.dumps(value, PROTOCOL)
+        data = pickle.dumps(value, PROTOCOL, buffer_callback=apart.take if apart else None)
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything; cloudpickle has the last word
-        return dumps_by_value(value, what, with_sources)
+        return dumps_by_value(value, what, with_sources, apart)
     if len(data) > _LONG and is_array(value):
         return data
     if _MAIN in data or list_registry_pickle_by_value():
-        return dumps_by_value(value, what, with_sources)
+        return dumps_by_value(value, what, with_sources, apart)
     return data
 
 
@@ -57,14 +68,18 @@ def is_array(value: Any) -> bool:
     return dtype is not None and not dtype.hasobject
 
 
-def dumps_by_value(value: Any, what: str = "value", with_sources: bool = False) -> bytes:
+def dumps_by_value(
+    value: Any, what: str = "value", with_sources: bool = False, apart: Takes | None = None
+) -> bytes:
     """As ``dumps``, with the code of functions and classes of ``__main__`` included.
 
     Raises:
         PickleError: If cloudpickle can't serialize the value.
     """
+    if apart is not None:
+        apart.buffers.clear()  # of what pickle had begun
     try:
-        return by_value.dumps(value, with_sources=with_sources)
+        return by_value.dumps(value, with_sources=with_sources, take=apart.take if apart else None)
     except Exception as error:
         raise PickleError(
             f"{what} ({type(value).__name__}) can't be pickled: {type(error).__name__}: {error}. "
@@ -77,8 +92,12 @@ def holds_code(data: bytes) -> bool:
     return any(name in data for name in _REBUILDS)
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
     """The value that ``dumps`` was given. Runs whatever code the bytes ask for, as pickle does.
+
+    Args:
+        data: The pickle.
+        buffers: Those that have left it.
 
     Raises:
         SignatureError: If the bytes are signed, and this process has no key.
@@ -87,11 +106,11 @@ def loads(data: bytes) -> Any:
         Exception: Whatever else the classes of the value raise, or the import of their modules.
     """
     try:
-        return pickle.loads(data)
+        return pickle.loads(data, buffers=buffers)
     except (pickle.UnpicklingError, EOFError, MemoryError, ValueError, OverflowError, LookupError) as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # by Python code, so by a class of the value
-        if data.startswith(signing.MAGIC):
+        if bytes(data[: len(signing.MAGIC)]) == signing.MAGIC:
             raise SignatureError(f"it is signed, and {signing.VARIABLE} is not set here") from None
         raise DamagedError(f"can't be unpickled: {error or type(error).__name__}") from error
 

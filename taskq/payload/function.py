@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudpickle import list_registry_pickle_by_value
 
 from taskq.errors import FunctionError, ImportRefusedError, OptionError
-from taskq.payload import codec, imports, names
+from taskq.payload import codec, imports, large, names
+from taskq.payload.large import Apart, Blob
 
 _LARGE = 1 << 20  # bytes of code and data that are not kept beside the loaded function
 _HERE = ".".join(platform.python_version_tuple()[:2])
@@ -28,12 +29,23 @@ class Function:
     Args:
         name: What to call it in texts, and how to import it if it has no code.
         code: What ``codec.dumps`` made of it; None: ``name`` is a dotted path to import. Empty once it was loaded,
-            if it is large.
+            if it is large, and if it is in the blob.
         by_value: Whether ``code`` holds byte code, which only the same minor version of Python can run.
         python: That version, such as ``"3.12"``.
+        digest: Of the blob with its large buffers, and with its code if that is large (``large.py``); "": there is
+            none.
     """
 
-    def __init__(self, name: str, code: bytes | None, *, by_value: bool, python: str = _HERE) -> None:
+    kinds: bytes | None = None
+    """Classes of errors that go with it, pickled: see ``maps/item_retry.py``."""
+
+    apart: Blob | None = None
+    """Where it was made: that blob, which must be written beside it."""
+
+    def __init__(
+        self, name: str, code: bytes | None, *, by_value: bool, python: str = _HERE, digest: str = ""
+    ) -> None:
+        self.digest = digest
         self.name = name
         self.code = code
         self.by_value = by_value
@@ -41,8 +53,12 @@ class Function:
         self._loaded: Any = None
 
     @classmethod
-    def of(cls, target: Any) -> Function:
+    def of(cls, target: Any, *, share: bool = False) -> Function:
         """Prepare any callable, or a path such as ``"package.module.function"`` or ``"package.module:function"``.
+
+        Args:
+            target: The callable, or the path.
+            share: Whether what is large of it is to travel apart.
 
         Raises:
             OptionError: If it is neither.
@@ -60,8 +76,30 @@ class Function:
         if not callable(target):
             raise OptionError(f"a function is needed, not {target!r}")
         name = display_name(target)
-        data = codec.dumps(target, f"the function {name}", with_sources=True)
-        return cls(name, data, by_value=codec.holds_code(data))
+        apart = large.Apart() if share else None
+        data = codec.dumps(target, f"the function {name}", with_sources=True, apart=apart)
+        function = cls(name, data, by_value=codec.holds_code(data))
+        function.part(data, apart)
+        return function
+
+    def part(self, data: bytes, apart: Apart | None) -> None:
+        """Have this code, and what is large of it in a blob.
+
+        Args:
+            data: What ``codec.dumps`` has made.
+            apart: What has left it; None: nothing was to.
+        """
+        self.code, self.apart, self.digest = data, None, ""
+        if apart and (apart.buffers or len(data) >= large.LEAST):
+            if moved := len(data) >= large.LEAST:  # bytes, say, which are in it all the same
+                self.code = b""
+            self.apart = large.Blob(data if moved else b"", apart.buffers)
+            self.digest = self.apart.digest
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """Where it was made: what must be written beside it."""
+        return [self.apart] if self.apart else []
 
     def load(self) -> Any:
         """The callable itself, imported or rebuilt here.
@@ -72,6 +110,7 @@ class Function:
         """
         if self._loaded is None:
             self._loaded = self._load()
+            large.shut(self.digest)  # what it shows of the blob stays
             if self.code and len(self.code) > _LARGE:
                 self.code = b""  # else what it holds would be here twice
         return self._loaded
@@ -98,26 +137,47 @@ class Function:
     def _import(self) -> Any:
         if self.code is None:
             return imports.resolve(self.name)
-        if not codec.holds_code(self.code):
-            return imports.load(self.code)
+        code, buffers = self.parts()
+        if not (self.by_value if self.digest else codec.holds_code(self.code)):
+            return imports.load(code, buffers)
         imports.check(f"{imports.BY_VALUE}.{self.name}")
-        return codec.loads(self.code)
+        return codec.loads(code, buffers)
+
+    def parts(self) -> tuple[bytes | memoryview, list[memoryview]]:
+        """Its code, and the buffers that have left it.
+
+        Raises:
+            DamagedError: If its blob is not here.
+        """
+        assert self.code is not None
+        code, buffers = large.parts_of(self.digest) if self.digest else (b"", [])
+        return code or self.code, buffers
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        code = self.code
-        if code == b"":
-            code = codec.dumps(self._loaded, f"the function {self.name}", with_sources=True)
-        return _rebuild, (self.name, code, self.by_value, self.python)
+        code, digest = self.traveling(self.load)
+        named = (self.name, code, self.by_value, self.python)
+        return self.with_kinds(_rebuild, (*named, digest) if digest else named)
+
+    def with_kinds(self, rebuild: Any, named: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What it is pickled as: what rebuilds it, and its kinds if it has any."""
+        return (rebuild, named, {"kinds": self.kinds}) if self.kinds else (rebuild, named)
+
+    def traveling(self, load: Callable[[], Any]) -> tuple[bytes | None, str]:
+        """The code and digest with which it is pickled; ``load``: what the code is made of anew, if need be."""
+        freed = self.code == b"" and self._loaded is not None
+        if self.apart is None and (self.digest or freed):  # nobody writes that blob where this goes
+            return codec.dumps(load(), f"the function {self.name}", with_sources=True), ""
+        return self.code, self.digest
 
     def __repr__(self) -> str:
         return f"<Function {self.name} {'by value' if self.by_value else 'by name'}>"
 
 
-def _rebuild(name: str, code: bytes | None, by_value: bool, python: str) -> Function:
-    return Function(name, code, by_value=by_value, python=python)
+def _rebuild(name: str, code: bytes | None, by_value: bool, python: str, digest: str = "") -> Function:
+    return Function(name, code, by_value=by_value, python=python, digest=digest)
 
 
 def display_name(target: Any) -> str:

@@ -113,15 +113,19 @@ def check_method(owner: Any, name: str) -> None:
         check_found(f"{path}.{name}", getattr(owner, name))
 
 
-def load(pickled: bytes) -> Any:
+def load(pickled: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
     """A function that was pickled by reference; each name in it is judged before it is imported, and after.
+
+    Args:
+        pickled: As ``codec.dumps`` has made it.
+        buffers: Those that have left it.
 
     Raises:
         ImportRefusedError: As ``check`` and ``check_found``.
     """
     if not _allowed:
-        return pickle.loads(pickled)
-    function = _Unpickler(io.BytesIO(pickled)).load()
+        return pickle.loads(pickled, buffers=buffers)
+    function = _Unpickler(io.BytesIO(pickled), buffers=buffers).load()
     if type(function) is not functools.partial:  # whose names were judged one by one
         check_found(_definition(function), function)
     return function

@@ -22,8 +22,8 @@ from taskq.payload import codec
 from taskq.payload.ranges import Range
 
 MAX_TEXT = 16_384  # characters kept of a traceback or a message
-MAX_PICKLE = 1 << 20
-"""Bytes of an exception that travels as it is."""
+MAX_PICKLE = 5 << 18
+"""Bytes of an exception that travels as it is: one with a MiB of text does."""
 
 _SIGNALS = (
     SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, concurrent.futures.CancelledError,
@@ -198,6 +198,7 @@ class ChunkOutcome:
         left: The parts whose items failed, for a retry.
         discarded: ``values`` is empty, for the map keeps none.
         remembers: The process keeps something of the map until it is over: see ``maps/remembered.py``.
+        again: The parts whose items failed, and are to be tried again after a pause; they have no error record.
     """
 
     values: list[bytes | memoryview]
@@ -207,6 +208,7 @@ class ChunkOutcome:
     seconds: float
     rest: list[Part] = field(default_factory=list)
     left: list[Part] = field(default_factory=list)
+    again: list[Part] = field(default_factory=list)
     discarded: bool = False
     remembers: bool = False
 
@@ -240,6 +242,7 @@ class Totals:
     failed: int = 0
     total: int = 0
     pending: int = 0  # chunks that nobody holds
+    room: int = 0  # nothing was stored, for there are more results than are wanted: so many are
 
     @property
     def complete(self) -> bool:

@@ -6,8 +6,9 @@ import functools
 from typing import Any
 
 from taskq.errors import OptionError
-from taskq.payload import codec, imports
+from taskq.payload import codec, imports, large
 from taskq.payload.function import Function
+from taskq.payload.large import Blob
 
 
 class PreparedFunction(Function):
@@ -24,18 +25,24 @@ class PreparedFunction(Function):
 
     def __init__(self, function: Function, initializer: Function, both: bytes | None) -> None:
         code = function.code if both is None else both
-        super().__init__(function.name, code, by_value=function.by_value, python=function.python)
+        super().__init__(
+            function.name, code, by_value=function.by_value, python=function.python, digest=function.digest
+        )
+        self.apart = function.apart
         self.initializer = initializer
         self._together = both is not None
 
     @classmethod
-    def prepare(cls, target: Any, initializer: Any, args: tuple[Any, ...]) -> PreparedFunction:
+    def prepare(
+        cls, target: Any, initializer: Any, args: tuple[Any, ...], *, share: bool = False
+    ) -> PreparedFunction:
         """Prepare both.
 
         Args:
             target: As ``Function.of`` takes it.
             initializer: The same.
             args: What it is to be called with.
+            share: As ``Function.of``.
 
         Raises:
             OptionError: If one is no callable, and no path of one.
@@ -43,17 +50,24 @@ class PreparedFunction(Function):
         """
         if not (callable(initializer) or isinstance(initializer, str)):
             raise OptionError(f"initializer must be a function, or the path of one, not {initializer!r:.80}")
-        function, before = Function.of(target), Function.of(initializer)
+        function, before = Function.of(target, share=share), Function.of(initializer, share=share)
         whole = initializer
         if args:
             name, whole = before.name, functools.partial(before if before.code is None else initializer, *args)
-            before = Function.of(whole)
+            before = Function.of(whole, share=share)
             before.name = name
-        both = None
-        if function.by_value and before.by_value:
-            both = codec.dumps((target, whole), f"the function {function.name}", with_sources=True)
-            before.code = b""  # it is in there
-        return cls(function, before, both)
+        if not (function.by_value and before.by_value):
+            return cls(function, before, None)
+        apart = large.Apart() if share else None
+        both = codec.dumps((target, whole), f"the function {function.name}", with_sources=True, apart=apart)
+        before.part(b"", None)  # it is in there
+        made = cls(function, before, both)
+        made.part(both, apart)
+        return made
+
+    @property
+    def blobs(self) -> list[Blob]:
+        return [*super().blobs, *self.initializer.blobs]
 
     def load_initializer(self) -> Any:
         """The initializer itself, as ``load`` gives the function.
@@ -70,15 +84,16 @@ class PreparedFunction(Function):
             return super()._import()
         for name in (self.name, self.initializer.name):
             imports.check(f"{imports.BY_VALUE}.{name}")
-        assert self.code is not None
-        function, self.initializer._loaded = codec.loads(self.code)  # noqa: SLF001 - of the same family
+        function, self.initializer._loaded = codec.loads(*self.parts())  # noqa: SLF001 - of the same family
         return function
 
+    def _all(self) -> Any:
+        function = self.load()
+        return (function, self.load_initializer()) if self._together else function
+
     def __reduce__(self) -> tuple[Any, ...]:
-        code = self.code
-        if code == b"":  # it was loaded, and is large
-            loaded = (self._loaded, self.initializer._loaded) if self._together else self._loaded  # noqa: SLF001
-            code = codec.dumps(loaded, f"the function {self.name}", with_sources=True)
+        code, digest = self.traveling(self._all)
         alone, both = (None, code) if self._together else (code, None)
-        function = Function(self.name, alone, by_value=self.by_value, python=self.python)
-        return PreparedFunction, (function, self.initializer, both)
+        function = Function(self.name, alone, by_value=self.by_value, python=self.python, digest=digest)
+        function.apart = self.apart
+        return self.with_kinds(PreparedFunction, (function, self.initializer, both))

@@ -61,8 +61,13 @@ def value_of(place: Place, index: int, element: bytes) -> Any:
         SignatureError: If there is a secret key, and the element is not signed for this item.
         ItemError: If it can't be unpickled in this process.
     """
+    return read(reader(place), index, element)
+
+
+def read(reads: Callable[[bytes, int], Any], index: int, element: bytes) -> Any:
+    """As ``value_of``, by a ``reader`` that is at hand."""
     try:
-        return reader(place)(element, index)
+        return reads(element, index)
     except (SignatureError, DamagedError):
         raise
     except Exception as error:

@@ -8,6 +8,8 @@ taskq:{id}             hash    see ``MapField``                               pr
 taskq:{id}:function    string  pickled Function (see payload/function.py)     producer          with the job
 taskq:{id}:bodies      hash    range -> the items of a chunk (maps/body.py);  producer, commit  with the job
                                a body goes when no item of it is left to do
+taskq:{id}:blobs       hash    "sha256:n" -> the nth piece of a large object   producer          with the job
+                               that travels apart (payload/large.py)
 taskq:{id}:chunks      hash    what maps of schema 1 had in place of bodies   nobody            with the job
 taskq:{id}:uses        hash    range -> items of its body that are left, for  worker            with the job
                                bodies that several ranges refer to
@@ -15,6 +17,11 @@ taskq:{id}:pending     list    "range deaths body" of what nobody holds; no   pr
                                deaths: 0; no body: the range's own
 taskq:{id}:again       list    the same, of what had failed before the map    open              with the job
                                was opened again; comes after ``pending``
+taskq:{id}:later       zset    the same, of items that have failed and are      commit, claim     with the job
+                               tried again -> Unix time when: item_retry
+taskq:{id}:starts:{incarnation}
+                       list    of a map with a rate: Unix times at which its   claim             by itself
+                               last items were claimed, the newest first
 taskq:{id}:claims      hash    range -> "token deaths body worker"            worker            with the job
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
@@ -37,9 +44,13 @@ taskq:notes            channel what concerns all services: a map was closed,  wo
 taskq:memo:{name}      hash    what the memo is of; see maps/memo.py          producer          with the memo
 taskq:memo:{name}:{generation}
                        hash    key -> where a result is from, and the result  commit            with the memo
+taskq:memo:{name}:maps hash    digest of items -> id of the map that was       producer          with the memo
+                               pushed with them last; see maps/existing.py
 taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
                                push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
+                               share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
                                this queue; see service/jobs/guests.py
 taskq:maps             zset    map id -> Unix time it was pushed; see           producer, sweep   with the maps
@@ -153,6 +164,7 @@ class MapField:
     DONE = "done"  # items with a result: the length of the result list
     FAILED = "failed"  # items with an error record
     FIRST = "first"  # the lowest index of them
+    ENOUGH = "enough"  # "1": it has as many results as it wants, and nothing more of it is claimed or stored
     LIMIT = "limit"  # bytes a result may have
     ITEM_TIMEOUT = "item_timeout"  # seconds an item may run; absent: no limit
     ADAPT = "adapt"  # "1" if chunks may be cut smaller while they run: the user has not said how large they are
@@ -167,6 +179,9 @@ class MapField:
     REFUSED = "refused"  # the last of the refusals, for people
     PAUSED = "paused"  # "1": nothing of it is claimed; absent: it goes on
     MEMO_HITS = "memo_hits"  # items whose results were in the memo when it was pushed; absent: none
+    MAX_RUNNING = "max_running"  # how many ranges may be claimed at once; absent: any number. See maps/caps.py
+    RATE = "rate"  # how many items may be claimed within some time: "300/m"; absent: any number
+    RETRIES = "retries"  # "1" if items may be in ``later``
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -200,6 +215,15 @@ class MapKeys:
     @property
     def again(self) -> str:
         return f"{self.hash}:again"
+
+    @property
+    def later(self) -> str:
+        return f"{self.hash}:later"
+
+    @property
+    def starts(self) -> str:
+        """Of this incarnation alone, which is known then; it expires by itself, and is none of ``all``."""
+        return f"{self.hash}:starts:{self.incarnation}"
 
     @property
     def failed(self) -> str:
@@ -246,6 +270,10 @@ class MapKeys:
         return f"{self.hash}:end"
 
     @property
+    def blobs(self) -> str:
+        return f"{self.hash}:blobs"
+
+    @property
     def chunks(self) -> str:
         return f"{self.hash}:chunks"
 
@@ -255,13 +283,18 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths, self.memo,
+            self.deaths, self.memo, self.blobs, self.later,
         )  # fmt: skip
 
 
 def note(word: str, map_id: str) -> str:
     """A message on ``NOTES``: ``LOOK``, ``WORK`` or ``IDLE``, about a map."""
     return json.dumps({"command": word, "map": map_id})
+
+
+def piece(digest: str, number: int) -> str:
+    """The field of a piece of a large object, among those of its map."""
+    return f"{digest}:{number}"
 
 
 def fetched(worker: str, queue: str) -> str:
@@ -282,6 +315,16 @@ def memo(name: str) -> str:
 def memo_entries(name: str, generation: str) -> str:
     """The key of what one generation of a memo holds."""
     return f"{memo(name)}:{generation}"
+
+
+def shared(name: str) -> str:
+    """The key of an object that maps share."""
+    return f"{PREFIX}:shared:{{{name}}}"
+
+
+def memo_maps(name: str) -> str:
+    """The key of which maps were pushed with a memo."""
+    return f"{memo(name)}:maps"
 
 
 def free_list(name: str) -> str:

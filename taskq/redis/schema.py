@@ -21,11 +21,11 @@ What that demands of a change to the schema:
 
 from __future__ import annotations
 
-SCHEMA = 5
-"""Not adjacent to 3, which was of workers only that took the deaths with a range for those of one kind."""
+SCHEMA = 6
+"""Not adjacent to 4, whose maps have no terms."""
 
 TERMS = SCHEMA + 1
-"""What the mark of a map says that has terms (maps/terms.py): services of schema 4 would pass over these."""
+"""What the mark of a map says that has terms (maps/terms.py): services of schema 5 would pass over some."""
 
 FIRST = 1
 """What counts as the schema of what says none."""

@@ -288,6 +288,26 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
         assert not set(connection.keys("taskq:{*")) - before
 
 
+def test_what_is_in_a_memo_is_not_run(url: str) -> None:
+    for count, hits in ((4, 0), (8, 4)):
+        told = taskq(url, "map", "tests.jobs:square", "--range", str(count), "--memo", "squares", "--values")
+        assert lines(told.stdout) == [n * n for n in range(count)]
+        shown = json.loads(taskq(url, "show", id_in(told.stderr), "--json").stdout)
+        assert shown["items"]["terms"] == {"memo": "squares", "memo_hits": hits}
+    assert "  memo: squares\n  memo_hits: 4\n" in taskq(url, "show", id_in(told.stderr)).stdout
+
+
+def test_the_same_map_once_more(url: str) -> None:
+    command = ("map", "tests.jobs:square", "3", "4", "--job-id", "again", "--values", "--if-exists")
+    first, second = (taskq(url, *command, "attach") for _ in range(2))
+    assert lines(first.stdout) == lines(second.stdout) == [9, 16]
+    shown = json.loads(taskq(url, "show", "again", "--json").stdout)
+    assert (shown["status"], shown["items"]["terms"]) == ("finished", {})
+    other = taskq(url, "map", "tests.jobs:square", "3", "--job-id", "again", "--if-exists", "attach")
+    assert (other.returncode, other.stdout) == (exits.ERROR, "")
+    assert "it has 2 items" in other.stderr
+
+
 def test_detached_shown_and_killed(url: str) -> None:
     queue = Queue(url=url)
     told = taskq(url, "map", "tests.jobs:nap", str(LONG), "--detach")
@@ -420,3 +440,19 @@ def test_that_nobody_works_on_it_is_said_at_once(url: str) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=HANGS)
     assert process.returncode == exits.INTERRUPTED
+
+
+def test_what_a_map_is_told(url: str) -> None:
+    assert taskq(url, "map", "math:sqrt", "4", "9", "--results", "discard", "--no-progress").stdout == ""
+    failed = taskq(url, "map", "math:sqrt", "4", "-9", "--results", "discard", "--job-id", "told")
+    assert failed.returncode == exits.ITEMS_FAILED
+    assert [line["item"] for line in lines(failed.stdout)] == [1]
+    assert json.loads(taskq(url, "show", "told", "--json").stdout)["items"]["terms"] == {"results": "discard"}
+    enough = taskq(url, "map", "math:sqrt", "--range", "50", "--first", "3", "--values")
+    assert (enough.returncode, len(lines(enough.stdout))) == (exits.OK, 3)
+    begun = taskq(
+        url, "map", "tests.jobs:ask_model", "1", "2", "--initializer", "tests.jobs:load_model", "--initarg", "m",
+        "--values",
+    )  # fmt: skip
+    assert [value[:2] for value in lines(begun.stdout)] == [["m", 1]] * 2
+    assert taskq(url, "map", "math:sqrt", "1", "--initializer", "nothing").returncode == exits.USAGE

@@ -1,4 +1,4 @@
-"""What docs/maps.md and docs/memo.md print is what happens."""
+"""What docs/maps.md, docs/memo.md and docs/shared.md print is what happens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from tests.waiting import HANGS
 pytestmark = pytest.mark.acceptance
 
 DOCS = Path(__file__).parents[2] / "docs"
-MAPS = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("maps.md", "memo.md"))
+MAPS = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("maps.md", "memo.md", "shared.md"))
 SAYS = {
     "open": f"{sum(n * n for n in range(5000))}\n",
     "imap": "1024\n",
+    "each": f"[0, 1, 4] {sum(n * n for n in range(3, 1000))} 1000\n400 100\n",
     "discard": "1000\n",
+    "first": "3\n",
     "once": "[0, 9, 18, 27, 36]\n",
     "memo": "60 100\n",
     "attach": f"{sum(n * n for n in range(1000))}\n" * 2,
+    "shared": "1000000.0\n" * 3,
+    "item_retry": "[0, 1, 2, 3, 4, 5]\n",
+    "caps": "[0, 2, 4, 6, 8, 10, 12, 14]\n",
 }
 
 

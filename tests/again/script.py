@@ -35,10 +35,7 @@ def memo(queue: Queue, ledger: str) -> list[int]:
     results = {}
     for end in range(STEP, ITEMS + 1, STEP):
         items = range(max(0, end - 2 * STEP), end)
-        job = queue.map(
-            partial(run_once, ledger, seconds=SECONDS), items, job_id=f"scan-{end}", if_exists="attach",
-            memo="scan", key=str, chunksize=3,
-        )  # fmt: skip
+        job = queue.map(partial(run_once, ledger, seconds=SECONDS), items, memo="scan", key=str, chunksize=3)
         results.update(zip(items, job.get(), strict=True))
     return [results[n] for n in range(ITEMS)]
 

@@ -81,6 +81,14 @@ def test_it_is_followed_to_the_end(any_queue: Queue, lines: list[str]) -> None:
     assert lines == ["0", "1", "4", "9"]
 
 
+@pytest.mark.parametrize(("as_completed", "start"), [(False, 1), (False, 3), (True, 3), (False, 9)])
+def test_from_a_position_on(any_queue: Queue, lines: list[str], as_completed: bool, start: int) -> None:
+    job = any_queue.map(jobs.square, range(4), chunksize=2)
+    drain(any_queue)
+    assert Following(as_completed, values=True, start=start).run(job) == exits.OK
+    assert lines == ["0", "1", "4", "9"][start:]
+
+
 def test_a_list_that_came_back_older_while_it_was_followed(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from taskq import BrokenFrontError, Executor, Queue
+from taskq import BrokenFrontError, Executor, Queue, SignatureError
 from taskq.fronts import returns, session
 from taskq.fronts.returns import Return, Returns
+from taskq.payload import results, signing
 from tests import jobs
-from tests.contract.by_hand import claim, commit
+from tests.contract.by_hand import claim, commit, outcome, put
 from tests.waiting import HANGS, wait_until
 
 
@@ -34,7 +36,7 @@ def run_all(executor: Executor, failing: tuple[int, ...] = ()) -> None:
 
 def submitted(executor: Executor, count: int) -> list[Any]:
     futures = [executor.submit(jobs.square, n) for n in range(count)]
-    wait_until(lambda: executor.job.accepted == count)
+    wait_until(lambda: executor.job.store.info().items == count)
     return futures
 
 
@@ -66,10 +68,10 @@ def test_a_server_that_comes_back(fake_queue: Queue) -> None:
 
 def test_many_at_once_and_failures_among_them(any_queue: Queue) -> None:
     with front(queue=any_queue) as executor:
-        futures = submitted(executor, 500)
-        run_all(executor, failing=(0, 17, 499))
+        futures = submitted(executor, 100)
+        run_all(executor, failing=(0, 17, 99))
         errors = {n: one.exception(HANGS) for n, one in enumerate(futures)}
-        assert sorted(n for n, error in errors.items() if error) == [0, 17, 499]
+        assert sorted(n for n, error in errors.items() if error) == [0, 17, 99]
         assert futures[3].result(0) == 3
     assert not any_queue.connection.keys("taskq:{*")
 
@@ -119,3 +121,27 @@ def test_what_has_ended_is_read_once(any_queue: Queue, spans: int, monkeypatch: 
     job.cancel()
     assert look() == []
     assert not reads.open
+
+
+def test_with_a_secret_key_what_is_forged_is_not_read(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(signing.VARIABLE, "k" * 40)
+    with front(queue=any_queue) as executor:
+        futures = submitted(executor, 3)
+        store = executor.job.store
+        for one in claim(store, 3):
+            what = outcome(store, one)
+            sealed = what.values if one.range.start == 1 else results.sealed(store.place, what.values, what.spans)
+            assert put(store, one, replace(what, values=sealed)).committed
+        with pytest.raises(SignatureError):
+            futures[1].result(HANGS)
+        assert (futures[0].result(HANGS), futures[2].result(HANGS)) == (0, 2)
+
+
+@pytest.mark.parametrize(("name", "orphan"), [("scan", "finish"), (None, "cancel")])
+def test_what_becomes_of_the_calls_of_a_program_that_dies(
+    fake_queue: Queue, name: str | None, orphan: str
+) -> None:
+    executor = Executor(queue=fake_queue, name=name)
+    submitted(executor, 1)
+    assert executor.job.store.info().terms.orphan == orphan
+    executor._session.terminate(AssertionError("the test has ended"))

@@ -135,10 +135,11 @@ def test_the_job_while_it_waits(any_queue: Queue) -> None:
     assert not job.ready()
     assert not job.wait(timeout=BRIEF)
     assert not job.wait(timeout=0)
-    with pytest.raises(
-        WaitTimeoutError, match=r"has not ended within 0\.01 s \(0/8 done.*nobody works on it: no worker"
-    ):
-        job.get(timeout=BRIEF)
+    for progress in (False, True):
+        with pytest.raises(
+            WaitTimeoutError, match=r"has not ended within 0\.01 s \(0/8 done.*nobody works on it: no worker"
+        ):
+            job.get(timeout=BRIEF, progress=progress)
     with pytest.raises(TimeoutError):
         job.get(timeout=0)
     with pytest.raises(MapError, match="has not ended yet: it is queued"):
@@ -370,7 +371,7 @@ def test_what_is_there_already_is_not_waited_for(any_queue: Queue, monkeypatch: 
     """To subscribe and to end it are two round trips for each value."""
     job = pushed(any_queue, jobs.square, range(50))
     subscribed = Mock(side_effect=Events)
-    monkeypatch.setattr("taskq.maps.job.Events", subscribed)
+    monkeypatch.setattr("taskq.maps.iterated.Events", subscribed)
     assert sorted(job) == [n * n for n in range(50)]
     assert subscribed.call_count == 1, "for the end"
 

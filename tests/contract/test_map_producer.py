@@ -206,7 +206,7 @@ def test_no_command_holds_more_of_it_than_a_piece(any_queue: Queue, monkeypatch:
         return run(self, keys, args, pipe)
 
     monkeypatch.setattr(Operation, "__call__", note)
-    job = any_queue.map(large(3 * draft_module.PIECE), range(2))
+    job = any_queue.map(large(3 * draft_module.PIECE), range(2), share=False)
     assert max(longest) == draft_module.PIECE
     assert 0 < any_queue.connection.strlen(job.store.keys.function) - 3 * draft_module.PIECE < draft_module.PIECE
     drain(any_queue)

@@ -79,7 +79,7 @@ def test_the_invariants_of_a_map_hold(any_queue: Queue) -> None:
     for one, failing in zip(by_hand.claim(store, 3), ([1], [4, 5, 6], []), strict=True):
         by_hand.commit(store, one, failing=failing)
     assert len(held(any_queue, "m")) == 8
-    store = any_queue.map(jobs.square, range(20), **options).store
+    store = any_queue.map(jobs.square, range(20), job_id="another", **options).store
     by_hand.consistent(store)
     assert sorted(by_hand.placed(store)) == [0, 2, 3, 7, 8, 9, 10, 11]
     store.open("worker-a")
@@ -164,6 +164,46 @@ def test_much_of_it(fake_queue: Queue) -> None:
     assert job.get() == [jobs.large(n) for n in range(8)]
 
 
+def test_a_map_that_goes_on_is_not_pushed_again(any_queue: Queue) -> None:
+    first = any_queue.map(noted, range(5), memo="scan-v1")
+    again = any_queue.map(noted, iter(range(5)), memo="scan-v1", chunksize=2)
+    assert (again.incarnation, any_queue.job_ids) == (first.incarnation, [first.id])
+    others: list[dict[str, Any]] = [
+        {"items": range(6)}, {"item_timeout": 5}, {"job_id": "own"}, {"max_failures": 3}, {"memo": "other"},
+    ]  # fmt: skip
+    for one in others:
+        options: dict[str, Any] = {"items": range(5), "memo": "scan-v1", **one}
+        assert any_queue.map(noted, options.pop("items"), **options).incarnation != first.incarnation
+    assert len(any_queue.job_ids) == 1 + len(others)
+    drain(any_queue)
+    assert again.get() == [(n, "done") for n in range(5)]
+    left = {name for name in any_queue.connection.keys("taskq:{*") if any_queue.connection.ttl(name) < 0}
+    assert not left, "what was written and not announced is gone"
+
+
+def test_one_that_has_ended_or_was_cancelled_is_pushed_again(fake_queue: Queue) -> None:
+    first = fake_queue.map(noted, [1, 13], memo="scan-v1")
+    first.cancel()
+    second = fake_queue.map(noted, [1, 13], memo="scan-v1")
+    assert second.incarnation != first.incarnation
+    drain(fake_queue)
+    third = fake_queue.map(noted, [1, 13], memo="scan-v1")
+    assert (third.incarnation != second.incarnation, third.memo_hits) == (True, 1)
+    fourth = fake_queue.map(noted, [1, 13], memo="scan-v1", memo_changed="forget")
+    assert fourth.incarnation == third.incarnation, "the function is the same: there is nothing to forget"
+
+
+def test_a_hint_at_another_map_is_none(fake_queue: Queue) -> None:
+    first = fake_queue.map(noted, range(5), memo="scan-v1")
+    other = fake_queue.map(noted, range(6), memo="scan-v1")
+    name = keys.memo_maps("scan-v1")
+    for hint in (other.id, "nowhere", fake_queue.enqueue(jobs.square, 3).id, b"\xff"):
+        for digest in fake_queue.connection.hkeys(name):
+            fake_queue.connection.hset(name, digest, hint)
+        again = fake_queue.map(noted, range(5), memo="scan-v1")
+        assert again.incarnation not in (first.incarnation, other.incarnation)
+
+
 def test_attached_with_a_memo(fake_queue: Queue) -> None:
     def push(**options: Any) -> MapJob[Any]:
         return run(fake_queue, range(3), job_id="nightly", if_exists="attach", **options)
@@ -238,7 +278,7 @@ def test_a_map_of_before_it_forgot_stores_nothing(any_queue: Queue) -> None:
     while claims := by_hand.claim(before):
         assert by_hand.commit(before, claims[0]).committed
     assert len(held(any_queue, "m")) == 0
-    assert len(any_queue.connection.keys("taskq:memo:*")) == 1
+    assert len(any_queue.connection.keys("taskq:memo:*:*")) == 1, "the register of maps"
 
 
 def test_another_python(fake_queue: Queue) -> None:

@@ -25,6 +25,8 @@ ASKS: dict[str, Callable[[MapJob], Any]] = {
     "wait": lambda job: job.wait() and job.get(),
     "progress": lambda job: job.get(progress="always"),
     "iteration": sorted,
+    "in order": lambda job: list(job.in_order()),
+    "as completed": lambda job: sorted(job.as_completed()),
 }
 
 
@@ -68,7 +70,7 @@ def test_it_goes_on_when_the_server_is_back(
     assert "Is it running" not in said, "that is for the error, if there is one"
 
 
-@pytest.mark.parametrize("ask", ["get", "wait", "iteration"])
+@pytest.mark.parametrize("ask", ["get", "wait", "iteration", "in order"])
 def test_not_for_ever(server: Any, queue: Queue, ask: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "PATIENCE", BRIEF)
     job = queue.map(jobs.square, range(3))

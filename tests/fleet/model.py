@@ -19,6 +19,7 @@ from taskq.maps.chunk import size_for
 from taskq_workers.service.core.fleet import Fleet
 from tests.fleet.costs import PROCESSES, Costs
 
+_PACED = 0.4  # of what services ask when nothing is to do, which they ask as often however many they are
 _WAY = 0.0002  # seconds, there and back
 _JITTER = 0.2  # by how much the items of a chunk may take more, or less, than they do on average
 
@@ -71,8 +72,10 @@ class Came:
 
 def beside(services: int, costs: Costs) -> float:
     """Share of a server's time that so many services ask for, whatever runs."""
-    notes = min(services, 1 / Fleet(services, 0).call) * services * costs.hear  # while a map has no more for all
-    return (services * (costs.alive + costs.look_map) + notes) / 1e6
+    fleet = Fleet(services, 0)
+    notes = min(services, 1 / fleet.call) * services * costs.hear  # while a map has no more for all
+    paced = _PACED + (1 - _PACED) / fleet.pace
+    return (services * paced * (costs.alive + costs.look_map) + notes) / 1e6
 
 
 class _Server:

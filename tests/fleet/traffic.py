@@ -73,6 +73,9 @@ class Work:
     seconds: float = 1.0
 
 
+NONE = Work()
+
+
 def _size(reply: Any) -> int:
     """Bytes of a reply, without the few that frame it."""
     if isinstance(reply, (list, tuple, set)):
@@ -100,7 +103,7 @@ def _world(services: int, processes: int, work: Work) -> Iterator[World]:
 
 
 def count(
-    services: int, processes: int = 2, work: Work = Work(), since: float = 5.0, seconds: float = 20.0
+    services: int, processes: int = 2, work: Work = NONE, since: float = 5.0, seconds: float = 20.0
 ) -> Traffic:
     """What so many services say and hear in some seconds, beginning so long after the map was pushed."""
     traffic = Traffic(services, seconds)

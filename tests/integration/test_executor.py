@@ -229,7 +229,7 @@ def test_unusable_options(queue: Queue) -> None:
     for options, said in [
         ({"queue": queue, "url": "redis://localhost"}, "not both"),
         ({"queue": "default"}, "must be a taskq.Queue"),
-        ({"queue": queue, "max_workers": 0}, "from 1 on"),
+        ({"queue": queue, "max_workers": 0}, "greater than 0"),
         ({"queue": queue, "patience": -1}, "patience"),
         ({"queue": queue, "initializer": 3}, "initializer"),
         ({"queue": queue, "item_timeout": -1}, "item_timeout"),
@@ -238,3 +238,17 @@ def test_unusable_options(queue: Queue) -> None:
         with pytest.raises(OptionError, match=said):
             Executor(**options)
     assert not left(queue)
+
+
+def test_calls_that_submit_to_executors_of_their_own(queue: Queue) -> None:
+    with Executor(queue=queue) as executor:
+        futures = [executor.submit(jobs.sum_of_squares, 10) for _ in range(3)]  # more than there are processes
+        assert [one.result(HANGS) for one in futures] == [285] * 3
+
+
+def test_a_fork_is_told_that_it_is_none_of_its_business(executor: Executor) -> None:
+    executor._session.pid += 1
+    with pytest.raises(RuntimeError, match="not to a fork"):
+        executor.submit(jobs.square, 1)
+    executor._session.pid -= 1
+    assert executor.submit(jobs.square, 3).result(HANGS) == 9

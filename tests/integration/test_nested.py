@@ -15,7 +15,7 @@ from tests import jobs
 from tests.waiting import HANGS, wait_until
 
 
-@pytest.mark.parametrize("how", ["get", "wait", "iterate"])
+@pytest.mark.parametrize("how", ["get", "wait", "iterate", "in_order"])
 def test_five_deep_on_two_processes(real_queue: Queue, how: str) -> None:
     with running_worker(real_queue, processes=2) as state:
         assert real_queue.starmap(jobs.nest, [(5, how)] * 2, chunksize=1).get(timeout=HANGS) == [5, 5]

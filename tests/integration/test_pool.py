@@ -223,9 +223,9 @@ def test_a_killed_process(pool: Pool) -> None:
 
 def test_unusable_options(queue: Queue) -> None:
     for options, said in [
-        ({"processes": 0}, "from 1 on"),
-        ({"processes": -1}, "from 1 on"),
-        ({"maxtasksperchild": "12", "queue": queue}, "from 1 on"),
+        ({"processes": 0}, "greater than 0"),
+        ({"processes": -1}, "greater than 0"),
+        ({"maxtasksperchild": "12", "queue": queue}, "greater than 0"),
         ({"maxtasksperchild": 3, "queue": queue}, "--max-tasks-per-child"),
     ]:
         with pytest.raises(ValueError, match=said):

@@ -7,8 +7,26 @@ from tests.simulation.ledger import Value
 from tests.simulation.loop import Killed
 
 
+class Uninitialized(Exception):  # noqa: N818 - as below
+    """Raised where the initializer was not called once before."""
+
+
 class Bad(Exception):  # noqa: N818 - it is what the oracle looks for
     """Raised by items that are to fail."""
+
+
+def load(function: int) -> None:
+    """The initializer of this push."""
+    here = world.current()
+    process, order = here.loop.current.process, here.pushes[function].order
+    if not process.alive:
+        raise Killed
+    here.loop.sleep(order.seconds)
+    loaded = here.ledger.load(process.name, process.incarnation)
+    if order.initializer == "deadly once" and loaded == 1:
+        here.say(f"{process.name} dies of the initializer")
+        process.kill()
+        here.loop.sleep(0)
 
 
 def run(function: int, item: tuple[int, int, bytes]) -> Value:
@@ -25,7 +43,10 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     process = task.process
     if not process.alive:
         raise Killed
+    if order.initializer and here.ledger.loads.get((process.name, process.incarnation)) != 1:
+        raise Uninitialized(f"item {index} of push {push} runs where that was not initialized once")
     number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
+    here.begins(push)
     tries = here.ledger.tries(push, index)
     what = order.items.get(index, "")
     here.loop.sleep(order.seconds * here.rng.uniform(0.2, 1.8))

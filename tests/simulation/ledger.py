@@ -41,12 +41,19 @@ class Ledger:
 
     Args:
         deaths: (push, index) -> how many processes and services died while they had the item, or what came of it.
+        loads: (process, incarnation) -> how often the initializer was called there.
         stopped: Processes that were stopped for a while.
     """
 
     runs: list[Run] = field(default_factory=list)
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
+    loads: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def load(self, process: str, incarnation: str) -> int:
+        """The initializer of a map is called; returns how often any has been."""
+        self.loads[process, incarnation] = self.loads.get((process, incarnation), 0) + 1
+        return sum(self.loads.values())
 
     def begin(self, push: int, index: int, process: str, service: str, now: float) -> int:
         self.runs.append(Run(push, index, process, service, now))

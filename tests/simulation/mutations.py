@@ -60,7 +60,7 @@ MUTATIONS = (
     ),
     _m(
         "a commit is taken for a closed map", 391,
-        (_LUA + "commit.lua", "if map[4] ~= 'open' then", "if false then"),
+        (_LUA + "commit.lua", "if map[4] ~= 'open' or map[6] then", "if false then"),
     ),
     _m(
         "a release frees what somebody else holds", 5,
@@ -72,8 +72,8 @@ MUTATIONS = (
     ),
     _m(
         "a claim removes before it writes", 26,
-        (_LUA + "claim.lua", "    if body then\n        redis.call('HSET'",
-         "    if body then\n        redis.call('LPOP', from)\n        redis.call('HSET'"),
+        (_LUA + "claim.lua", "        redis.call('HSET', KEYS[4], range,",
+         "        redis.call('LPOP', from)\n        redis.call('HSET', KEYS[4], range,"),
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
     ),
     # -- identity --------------------------------------------------------------------------------------
@@ -106,7 +106,8 @@ MUTATIONS = (
     ),
     _m(
         "a close that comes late closes a map that was opened again", 63,
-        (_LUA + "close.lua", " or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then", " then"),
+        (_LUA + "close.lua", " or ARGV[9] == '1' and not map[7] and map[2] + map[3] < tonumber(map[4]) then",
+         " then"),
     ),
     # -- pushing ---------------------------------------------------------------------------------------
     _m(
@@ -155,7 +156,7 @@ MUTATIONS = (
     ),
     _m(
         "a lease is not respected", 2,
-        (_LUA + "lost.lua", "'-inf', string.format('%.6f', now))", "'-inf', '+inf')"),
+        (_LUA + "lost.lua", "local ended, most = string.format('%.6f', now)", "local ended, most = '+inf'"),
         (_LUA + "depose.lua", "if not ends or tonumber(ends) > time[1] + time[2] / 1e6 then", "if not ends then"),
     ),
     _m(
@@ -228,10 +229,32 @@ MUTATIONS = (
         ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
          "    (lambda *_: None)(queue.connection"),
     ),
+    # -- memos -----------------------------------------------------------------------------------------
+    _m(
+        "a result is stored, and the memo is not told", 10,
+        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[16] then", "if false then"),
+    ),
+    _m(
+        "results of the memo are written twice, if only the reply was lost", 418,
+        (_LUA + "write_memo.lua", "if map[2] == ARGV[3] then", "if true then"),
+    ),
     # -- what a map was told ---------------------------------------------------------------------------
     _m(
-        "runs of items that touch are kept apart where no results are kept", 59,
+        "runs of items that touch are kept apart where no results are kept", 179,
         (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
+    ),
+    _m(
+        "more results are stored than are wanted", 2939,
+        (_LUA + "commit.lua", "if enough > 0 and tonumber(map[7]) + results + counted > enough then",
+         "if false then"),
+    ),
+    _m(
+        "what has enough does not end", 59,
+        ("taskq/maps/terms.py", "return 0 < self.first <= done", "return False"),
+    ),
+    _m(
+        "an initializer is called before each chunk", 59,
+        ("taskq/maps/remembered.py", "or one in self._ready:", "or False:"),
     ),
     # -- open maps -------------------------------------------------------------------------------------
     _m(
@@ -249,5 +272,46 @@ MUTATIONS = (
     _m(
         "a producer forgets what it has put as soon as the server has it", 275,
         ("taskq/maps/feed.py", "(self._kept[0][0] < old or self._size > most)", "True"),
+    ),
+    # -- caps, and retries of items --------------------------------------------------------------------
+    _m(
+        "caps are not looked at where a claim is made", 28,
+        (_LUA + "claim.lua", "most = math.min(most, (room(keys, caps, now)))", "room(keys, caps, now)"),
+    ),
+    _m(
+        "a rate lets one item more begin", 28,
+        (_LUA + "room.lua", "if used < tonumber(most) then\n        return most - used, 0",
+         "if used <= tonumber(most) then\n        return most - used + 1, 0"),
+    ),
+    _m(
+        "of a map with a rate a chunk runs as a whole", 28,
+        (_SERVICE + "core/execution.py", "tried(claim.deaths), self.single,", "tried(claim.deaths), False,"),
+    ),
+    _m(  # where claims themselves are what is counted, none can be
+        "a permit is lost with whoever dies, or gives back", 88,
+        (_LUA + "room.lua", "redis.call('HLEN', keys[3])",
+         "(redis.call('HGET', string.sub(keys[1], 1, -9), 'permits') or 0)"),
+        (_LUA + "claim.lua", "        redis.call('LPOP', from)\n",
+         "        redis.call('LPOP', from)\n        redis.call('HINCRBY', KEYS[1], 'permits', 1)\n"),
+        (_LUA + "commit.lua", "redis.call('HDEL', KEYS[3], range)\n",
+         "redis.call('HDEL', KEYS[3], range)\nredis.call('HINCRBY', KEYS[1], 'permits', -1)\n"),
+    ),
+    _m(
+        "an item that is due again is dropped where the server has no memory", 202,
+        (_LUA + "claim.lua",
+         "        redis.call('LPUSH', KEYS[2], due[i])\n        redis.call('ZREM', KEYS[6], due[i])",
+         "        redis.call('ZREM', KEYS[6], due[i])\n        redis.call('LPUSH', KEYS[2], due[i])"),
+    ),
+    _m(
+        "an item that waits for its next try is taken for lost", 136,
+        ("taskq/maps/store.py", "missing > 0 and not any(left)", "missing > 0 and not any(left[:3])"),
+    ),
+    _m(
+        "tries are not counted", 136,
+        ("taskq/maps/deaths.py", "return only_tried(number) + TRIED", "return only_tried(number) or TRIED"),
+    ),
+    _m(
+        "tries are forgotten when a process dies, or gives back", 10,
+        ("taskq/maps/deaths.py", "return number - number % TRIED + number % GIVEN", "return number % GIVEN"),
     ),
 )  # fmt: skip

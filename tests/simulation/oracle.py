@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,10 +13,13 @@ from taskq.maps.body import read_header
 from taskq.payload import codec
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.ranges import Range
+from taskq.redis import keys
 from taskq.redis.keys import UNSEALED, MapKeys
 from tests.simulation.ledger import Ledger
 from tests.simulation.server import Server
 
+_ROUNDED = 2e-6  # seconds: moments are written with six digits
+_OWN = ("WorkerLostError", "ItemTimeoutError")  # errors that are not what an item has raised
 _SMALL = (256, 32)  # bytes of a body, and of each of its items, that it may have besides: see runner.py
 
 
@@ -38,6 +42,7 @@ class Seen:
     runs: dict[bytes, bytes] | None  # the same of a map that keeps no results
     errors: dict[bytes, bytes]
     groups: dict[bytes, bytes]
+    later: list[bytes] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -51,6 +56,12 @@ class Seen:
         """How many there are; of an open map, so far."""
         total = self.number("total")
         return self.number("next") if total == UNSEALED else total
+
+    @property
+    def memo(self) -> tuple[str, str]:
+        """Name and generation of its memo; "" for both: it has none."""
+        told = json.loads(self.fields.get(b"terms", b"{}"))
+        return told.get("memo", ""), told.get("memo_generation", "")
 
     def placed(self) -> list[int]:
         """Of which items the elements of the result list are."""
@@ -74,6 +85,8 @@ class Memory:
         handed: (incarnation, item) -> when it was last handed out, and to whom.
         pushed: incarnation -> bytes of its bodies when it was announced.
         failed: incarnation -> the items that have failed at some time.
+        claimed: incarnation -> when something of it was claimed, each time, by the server's clock.
+        stored: run -> the generation of the memo of which its map was told, when its result was stored.
     """
 
     results: dict[str, tuple[bytes, int, bool]] = field(default_factory=dict)
@@ -81,6 +94,8 @@ class Memory:
     handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
     failed: dict[bytes, set[bytes]] = field(default_factory=dict)
+    claimed: dict[bytes, list[float]] = field(default_factory=dict)
+    stored: dict[int, str] = field(default_factory=dict)
 
 
 class Oracle:
@@ -98,6 +113,7 @@ class Oracle:
         self.ids: list[str] = []
         self.spoiled: set[bytes] = set()  # incarnations of which somebody has deleted a part
         self.looks = 0
+        self.exact = False  # caps hold to the item: see ``Plan``
 
     def look(self, at: Iterable[str] | None = None) -> None:
         """See that all is as it must be.
@@ -120,13 +136,13 @@ class Oracle:
         if seen.fields.get(b"incarnation") in self.spoiled:
             return
         if seen.state not in ("open", "closed"):
-            if seen.claims or seen.results or seen.errors:
+            if seen.claims or seen.errors or (seen.results and not seen.memo[0]):
                 raise Violation(f"{map_id}: somebody works on it, and it is not announced")
             return
         self.looks += 1
         for check in (
             self._whole, self._counted, self._in_one_place, self._bodies, self._new_results, self._errors,
-            self._lives,
+            self._lives, self._capped, self._remembered,
         ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
@@ -158,6 +174,7 @@ class Oracle:
         return Seen(
             table(k.hash), table(k.bodies), row(k.pending), row(k.again), table(k.claims), row(k.failed),
             row(k.results), row(k.spans), _merged(value(k.spans)), table(k.errors), table(k.groups),
+            [*(value(k.later) or ())],
         )  # fmt: skip
 
     # -- what is checked -------------------------------------------------------------------------------
@@ -187,6 +204,8 @@ class Oracle:
         if len(set(placed)) < len(placed):
             twice = sorted(index for index, count in Counter(placed).items() if count > 1)
             return f"items {twice} have two results"
+        if 0 < (most := self._plans[self._pushes[seen.fields[b"incarnation"]]].first) < done:
+            return f"{done} results are stored, and {most} were enough"
         if failed != len(seen.errors):
             return f"failed is {failed}, and there are {len(seen.errors)} error records"
         counted = sum(int(one.split()[0]) for one in seen.groups.values())
@@ -212,6 +231,7 @@ class Oracle:
             ("pending", seen.pending),
             ("to be tried again", seen.again),
             ("failed", seen.failed),
+            ("to be tried again later", seen.later),
         ):
             for entry in entries:
                 for index in self._items(seen, *_parsed(entry)):
@@ -230,7 +250,7 @@ class Oracle:
 
     def _bodies(self, _map_id: str, seen: Seen) -> str:
         """Bodies are stored once, and as long as they are needed."""
-        entries = [_parsed(entry)[1] for entry in (*seen.pending, *seen.again, *seen.failed)]
+        entries = [_parsed(entry)[1] for entry in (*seen.pending, *seen.again, *seen.failed, *seen.later)]
         needed = {*entries, *(claim.split()[2] for claim in seen.claims.values())}
         if left := set(seen.bodies) - needed:
             return f"nobody needs the bodies {sorted(left)}"
@@ -240,6 +260,7 @@ class Oracle:
         # What has failed is stored apart, while others of its chunk still need the body that they came in.
         failed = self.memory.failed.setdefault(seen.fields[b"incarnation"], set())
         failed.update(seen.errors)
+        failed.update(str(index).encode() for entry in seen.later for index in self._items(seen, *_parsed(entry)))
         most = pushed + len(failed) * pushed / seen.number("total") + sum(map(_small, seen.bodies.values()))
         stored = sum(map(len, seen.bodies.values()))
         return f"bodies of {stored} bytes are stored, and {pushed} were pushed" if stored > most else ""
@@ -250,14 +271,18 @@ class Oracle:
         push = self._pushes[incarnation]
         before, count, was_open = self.memory.results.get(map_id, (incarnation, 0, True))
         first = count if before == incarnation else 0
-        placed = seen.placed()
+        placed, hits = seen.placed(), seen.number("memo_hits")
         if len(placed) > first and before == incarnation and not was_open:
             return f"it was closed, and has got results of {placed[first:]}"
         if seen.runs is not None:
             self.memory.results[map_id] = incarnation, len(placed), seen.state == "open"
             return self._unrun(push, placed)
-        for index, data in zip(placed[first:], seen.results[first:], strict=True):
+        for place, (index, data) in enumerate(zip(placed[first:], seen.results[first:], strict=True), first):
             value = codec.loads(data)
+            if place < hits:
+                if value.index != index or self.memory.stored.get(value.run) != seen.memo[1]:
+                    return f"item {index} has got {value}, which was not in its memo"
+                continue
             run = self._ledger.runs[value.run]
             if (value.function, value.item, value.index) != (push, push, index):
                 return f"item {index} of push {push} has got {value}"
@@ -267,7 +292,25 @@ class Oracle:
                     f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
                     f"was handed to {worker} at {moment:.4f}"
                 )
+            self.memory.stored[value.run] = seen.memo[1]
         self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
+        return ""
+
+    def _remembered(self, _map_id: str, seen: Seen) -> str:
+        """What is stored is in the memo of which the map was told, unless that has forgotten; else nothing is."""
+        name, generation = seen.memo
+        header = self._server.value(keys.memo(name)) if name else None
+        entries = keys.memo_entries(name, generation)
+        if header is None or header.getall()[b"entries"] != entries.encode():
+            return ""
+        found = self._server.value(entries)
+        there = {} if found is None else found.getall()
+        if missing := [index for index in seen.placed() if b"%d" % index not in there]:
+            return f"the items {missing} have results, and the memo has none of them"
+        for key, data in there.items():
+            value = codec.loads(data.partition(b"\n")[2])
+            if key != b"%d" % value.index or self.memory.stored.get(value.run) != generation:
+                return f"the memo has {value} under {key!r}, which was not stored"
         return ""
 
     def _unrun(self, push: int, placed: list[int]) -> str:
@@ -290,7 +333,8 @@ class Oracle:
         push = self._pushes[seen.fields[b"incarnation"]]
         for field_name, data in seen.errors.items():
             failure = ItemFailure.from_json(data)
-            what = self._plans[push].items.get(failure.index, "")
+            order = self._plans[push]
+            what = order.items.get(failure.index, "")
             if int(field_name) != failure.index:
                 return f"at {field_name!r} stands an error of item {failure.index}"
             deaths = self._ledger.deaths.get((push, failure.index), 0)
@@ -298,8 +342,27 @@ class Oracle:
                 "WorkerLostError": deaths >= 2,
                 "ItemTimeoutError": what == "long" or self._ledger.was_stopped(push, failure.index),
             }.get(failure.type, what.startswith("fails"))
+            if failure.type not in _OWN:
+                sound = sound and failure.attempts == order.item_tries + 1
+                sound = sound and not (what == "fails once" and order.item_tries)
             if not sound:
                 return f"item {failure.index} ({what or 'innocent'}, {deaths} deaths) has failed: {failure.type}"
+        return ""
+
+    def _capped(self, map_id: str, seen: Seen) -> str:
+        """No more is claimed than may run; and of a map with a rate, within its time."""
+        incarnation, known = seen.fields[b"incarnation"], self.memory.claims.get(map_id, {})
+        order, moments = self._plans[self._pushes[incarnation]], self.memory.claimed.setdefault(incarnation, [])
+        if order.max_running and len(seen.claims) > order.max_running:
+            return f"{len(seen.claims)} ranges are claimed, and {order.max_running} may run"
+        before = {claim.split()[0] for claim in known.values()}
+        moments += [self._server.time for claim in seen.claims.values() if claim.split()[0] not in before]
+        if order.rate and self.exact:
+            most, _, unit = order.rate.partition("/")
+            seconds = {"s": 1.0, "m": 60.0}[unit]
+            recent = [one for one in moments if one > self._server.time - seconds + _ROUNDED]
+            if len(recent) > int(most):
+                return f"{len(recent)} items were claimed within {seconds:g} s, by a rate of {order.rate}"
         return ""
 
     def _note_claims(self, map_id: str, seen: Seen) -> None:

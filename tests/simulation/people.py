@@ -15,6 +15,7 @@ from rq import Retry as Tries
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from taskq import Queue
+from taskq import Retry as ItemTries
 from taskq.errors import DuplicateJobError, MapError, ServerError, TaskqError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.job import MapJob
@@ -31,6 +32,7 @@ from tests.simulation.plan import Order
 from tests.simulation.wire import client
 
 _RETRIES = 3  # redis-py's, as ``connect`` has them
+MEMO = "m"
 _PATIENCE = 10.0  # seconds, of those who are patient
 
 
@@ -104,6 +106,8 @@ class Producer(Person):
     def _push(self) -> MapJob | None:
         order = self.push.order
         options: dict[str, Any] = {"retry": Tries(max=order.tries)} if order.tries else {}
+        if order.initializer:
+            options |= {"initializer": items.load, "initargs": (order.number,)}
         self.push.tries += 1
         first, self.push.began = not self.push.began, self.push.began or self.loop.now
         try:
@@ -111,9 +115,12 @@ class Producer(Person):
                 self._cancel()
             if order.orphan:
                 return self._open(options)
+            options |= _caps(order)
+            if order.memo:
+                options |= {"memo": MEMO, "key": lambda item: str(item[1]), "memo_changed": order.memo}
             return self.queue().map(
                 partial(items.run, order.number), self._items(), chunksize=order.chunksize, job_id=order.id,
-                item_timeout=order.item_timeout, results=order.results, **options,
+                item_timeout=order.item_timeout, results=order.results, first=order.first or None, **options,
             )  # fmt: skip
         except DuplicateJobError as error:
             if first and len(self.world.of_id(order.id)) == 1:
@@ -129,7 +136,7 @@ class Producer(Person):
         order = self.push.order
         return self.queue().open_map(
             partial(items.run, order.number), job_id=order.id, chunksize=order.chunksize, orphan=order.orphan,
-            buffersize=None if order.patient else 3, item_timeout=order.item_timeout, **options,
+            buffersize=None if order.patient else 3, item_timeout=order.item_timeout, **options, **_caps(order),
         )  # fmt: skip
 
     def _feed(self, job: OpenMap) -> None:
@@ -175,6 +182,13 @@ class Producer(Person):
         self.world.replacers.setdefault(self.push.order.id, set()).add(self.push.order.number)
         with suppress(NoSuchJobError, InvalidJobOperation):
             MapJob.fetch(self.push.order.id, connection=self.connection).cancel()
+
+
+def _caps(order: Order) -> dict[str, Any]:
+    """What its map is told of how much of it may run, and how often."""
+    caps = {"max_running": order.max_running or None, "rate": order.rate or None}
+    retry = ItemTries(order.item_tries, backoff=(0.1, 20, 2)) if order.item_tries else None
+    return {name: value for name, value in (*caps.items(), ("item_retry", retry)) if value is not None}
 
 
 class Caller(Person):
@@ -228,7 +242,7 @@ def _get(world: Any, job: MapJob, push: Push) -> list[Any]:
 
 def _count(_world: Any, job: MapJob, push: Push) -> int:
     told = job.count()
-    if told != push.order.count:
+    if told != min(push.order.first or push.order.count, push.order.count):
         raise Violation(f"count() returned {told} for {push.order.count} items")
     return told
 

@@ -24,7 +24,13 @@ class Order:
         pushing: Seconds between two items, as their producer makes them.
         patient: Its producer waits for a server that is away.
         orphan: Of an open map: what becomes of it without its producer; "": it is none.
+        max_running: Of its items; 0: any number.
+        rate: At which they may begin; "": any.
+        item_tries: How often an item that fails is tried again.
+        memo: Of a map with a memo: whether it keeps or forgets what is there of another push; "": it has none.
         results: "keep" or "discard".
+        first: So many results are enough; 0: all.
+        initializer: What that does: "loads", "deadly once"; "": there is none.
     """
 
     number: int
@@ -42,7 +48,13 @@ class Order:
     pushing: float = 0.0
     patient: bool = False
     orphan: str = ""
+    max_running: int = 0
+    rate: str = ""
+    item_tries: int = 0
+    memo: str = ""
     results: str = "keep"
+    first: int = 0
+    initializer: str = ""
 
     @property
     def discards(self) -> bool:
@@ -59,8 +71,13 @@ class Order:
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
             f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
+            f"{f', {self.memo} the memo' if self.memo else ''}"
+            f"{f', of which {self.first} are enough' if self.first else ''}"
+            f"{f', whose initializer {self.initializer}' if self.initializer else ''}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
+            f"{f', {self.max_running} at once' if self.max_running else ''}{f', {self.rate}' if self.rate else ''}"
+            f"{f', {self.item_tries} retries of each item' if self.item_tries else ''}"
             f"{', in place of an earlier one' if self.again else ''}"
             f"{', and besides ' * bool(self.callers)}{', '.join(self.callers)}"
         )
@@ -100,6 +117,7 @@ class Plan:
         lease: Seconds.
         cleans: Seconds between two cleanings of RQ's registries; None: nobody cleans them.
         loss: Share of the messages that nobody hears.
+        exact: Nobody is taken for dead who lives, and no server forgets anything: caps hold to the item.
     """
 
     seed: int
@@ -112,6 +130,7 @@ class Plan:
     skews: tuple[float, ...] = (0.0, 0.0, 0.0)
     cleans: int | None = None
     loss: float = 0.0
+    exact: bool = False
 
     @property
     def last(self) -> float:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from taskq.maps.remembered import Remembered
 from taskq.maps.runner import failure_of, refused, run_chunk
 from taskq.maps.store import function_codec
 from taskq.payload.outcome import ChunkOutcome
@@ -44,6 +45,7 @@ class PoolProcess(Process):
         self.pid = pid
         self.exitcode: int | None = None
         self.confused = ""  # what it will say next that is not true
+        self.incarnation = ""  # of the map that it runs
 
 
 class FakePool:
@@ -61,6 +63,7 @@ class FakePool:
         self._bell = Event(service.loop)
         self._maps: dict[str, Any] = {}
         self._known = Known()
+        self._remembered = Remembered()
         self._discarded = False
         self.unanswered = 0
         self._arrives = 0.0
@@ -103,6 +106,7 @@ class FakePool:
         for key in over:
             self._known.forget(key)
             self._maps.pop(key, None)
+            self._remembered.forget(key)
         try:
             if isinstance(task, ChunkTask):
                 return self._chunk(number, task)
@@ -125,15 +129,20 @@ class FakePool:
             self._marker.item(index)
             return self._marker.stops(number)
 
-        outcome = run_chunk(
+        one, self.process.incarnation = (keys.id, keys.incarnation), keys.incarnation
+        outcome = self._remembered.initialize(one, function, None, self._marker.initializer) or run_chunk(
             function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
-            adapt=task.adapt, watch=SimpleNamespace(begins=begins), discards=task.discards,
+            adapt=task.adapt, watch=SimpleNamespace(begins=begins), discards=task.discards, enough=task.enough,
+            retries=task.retries, tried=task.tried, single=task.single,
         )  # fmt: skip
         if not isinstance(outcome, ChunkOutcome):
             return outcome
         if self.process.confused:
             outcome = self._mistake(task, keys, outcome)
-        return replace(outcome, started=time.monotonic() - outcome.seconds)  # as process.py does
+        remembers = self._remembered.has(one)
+        return replace(
+            outcome, started=time.monotonic() - outcome.seconds, remembers=remembers
+        )  # as process.py does
 
     def _mistake(self, task: ChunkTask, keys: MapKeys, outcome: ChunkOutcome) -> ChunkOutcome:
         """What a process says that has lost its mind."""
@@ -160,6 +169,7 @@ class FakePool:
             for key in self._known.add(task.key, len(new.function)):
                 self._maps.pop(key, None)
             self._maps[task.key] = function_codec(keys, star=task.star).loads(new.function), keys
+            self._remembered.introduce(task.key, (keys.id, keys.incarnation))
         return self._maps[task.key]
 
     def _died(self) -> None:

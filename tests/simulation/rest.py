@@ -10,8 +10,8 @@ ENDED = {one.value for one in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.C
 _WORK = ("rq:queue:", "rq:execution", "rq:wip", "taskq:held:", "taskq:fetched:")
 _REGISTERS = (
     "rq:queues", "rq:workers", "rq:workers:default", "rq:failed:default", "rq:finished:default",
-    "rq:canceled:default", "taskq:maps", "taskq:leases", "taskq:services", "taskq:schema", "taskq:refused",
-    "taskq:activity", "taskq:metrics", "taskq:timeline",
+    "rq:canceled:default", "taskq:maps", "taskq:memos", "taskq:leases", "taskq:services", "taskq:schema",
+    "taskq:refused", "taskq:activity", "taskq:metrics", "taskq:timeline",
 )  # fmt: skip
 
 
@@ -67,6 +67,9 @@ def _mistold(world: Any, map_id: str, status: str) -> list[str]:
     whole = sorted([*placed, *map(int, seen.errors)]) == list(range(total)) and (
         seen.runs is not None or len(seen.results) == len(placed)
     )
+    first = world.pushes[world.incarnations[seen.fields[b"incarnation"]]].order.first
+    if first and status == "finished" and len(placed) == first:
+        return []
     if status == "finished" and (not whole or seen.errors):
         return [f"RQ says that {map_id} is finished; of {total} items there are results of {sorted(placed)}"]
     if status == "failed" and len(placed) == total and whole and map_id not in world.damaged:

@@ -16,7 +16,7 @@ from taskq.redis import lua
 @cache
 def names() -> dict[bytes, str]:
     return {
-        hashlib.sha1(lua.source(file.name[:-4]).encode()).hexdigest().encode(): file.name[:-4]  # noqa: S324 - Redis's
+        hashlib.sha1(lua.whole(file.name[:-4]).encode()).hexdigest().encode(): file.name[:-4]  # noqa: S324 - Redis's
         for file in resources.files(lua).iterdir()
         if file.name.endswith(".lua")
     }
@@ -68,11 +68,11 @@ def _short(reply: Any) -> str:
 
 
 def _claims(_args: list[bytes], reply: Any) -> str:
-    if not isinstance(reply, list) or len(reply) < 3:
+    if not isinstance(reply, list) or len(reply) < 5:
         return "" if isinstance(reply, list) and reply[0] == b"open" else f"-> {_short(reply)}"
     return "gets " + ", ".join(
         f"{name.decode()} ({token[:6].decode()}, {deaths.decode()} deaths)"
-        for name, token, deaths in zip(reply[2::5], reply[3::5], reply[4::5], strict=False)
+        for name, token, deaths in zip(reply[4::5], reply[5::5], reply[6::5], strict=False)
     )
 
 

@@ -26,6 +26,10 @@ def draw(seed: int) -> Plan:
     if seed % _EACH == _EACH - 1:
         # These have their seeds to themselves: the others' worlds are what they were.
         theme = _told if seed // _EACH % _TOLD == _TOLD - 1 else _fed
+    if seed % _EACH_MEMO[0] == _EACH_MEMO[1]:
+        theme = _remembered
+    if seed % _EACH == _OTHER:
+        theme = _capped
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -228,13 +232,75 @@ def _fed(rng: random.Random) -> Drawn:
     return [one], deeds, {"loss": rng.choice([0.0, 0.0, 1.0])}
 
 
+def _capped(rng: random.Random) -> Drawn:
+    """Little of a map may run, or its items are tried again; those who work on it die, or are not heard."""
+    special = {rng.randrange(10): rng.choice(["fails", "fails", "fails once", "fails once", "deadly once"])
+               for _ in range(rng.choice([0, 3, 5]))}  # fmt: skip
+    one = Order(
+        0, 0.1, "m0", rng.randint(5, 10), rng.choice([None, 1, 3]), rng.choice([0.01, 0.05, 0.1]), special,
+        tries=rng.choice([0, 0, 1]), errors="return", orphan=rng.choice(["", "", "finish"]),
+        max_running=rng.choice([0, 1, 2]), rate=rng.choice(["", "", "3/s", "5/s"]),
+        item_tries=rng.choice([0, 1, 2, 2]),
+    )  # fmt: skip
+    deeds = []
+    for _ in range(rng.randint(1, 4)):
+        at = round(rng.uniform(0.1, 0.3 + one.count * (0.2 if one.rate else one.seconds)), 3)
+        kind = rng.choice(
+            ["said", "said", "kill service", "kill service", "kill process", "kill host", "full", "full"]
+        )
+        if kind == "said":
+            operation = rng.choice(["claim", "claim", "commit", "commit", "release", "look"])
+            fate = rng.choice(["reply lost", "request lost", "late", "twice", "last words"])
+            seconds = rng.choice([0.02, 0.1, 0.3])
+            deeds.append(Deed(at, "network", rng.randrange(1000), seconds, (fate, operation)))
+        else:
+            deeds.append(Deed(at, kind, rng.randrange(1000), rng.choice([0.02, 0.3])))
+    return [one], deeds, {**_QUIET, "loss": rng.choice([0.0, 1.0]), "lease": 3.0, "exact": True}
+
+
+def _remembered(rng: random.Random) -> Drawn:
+    """Maps have a memo, and are lost, cancelled and pushed again while they put results there."""
+    orders: list[Order] = []
+    for number in range(rng.randint(2, 4)):
+        before = rng.choice(orders) if orders and rng.random() < 0.4 else None
+        special = (
+            {rng.randrange(12): rng.choice(["fails once", "fails", "deadly once"])} if rng.random() < 0.3 else {}
+        )
+        at = 0.1 if not orders else orders[-1].at + rng.uniform(0.05, 0.6)
+        orders.append(Order(
+            number, round(at, 3), before.id if before else f"m{number}", rng.randint(2, 12),
+            rng.choice([None, 1, 2, 3]), rng.choice([0.002, 0.03, 0.1]), special, tries=rng.choice([0, 1]),
+            again=before is not None, callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 1))),
+            errors="return", patient=rng.choice([False, True]),
+            memo=rng.choice(["keep", "keep", "keep", "forget"]),
+        ))  # fmt: skip
+    deeds = []
+    for _ in range(rng.randint(0, 3)):
+        at, which = round(rng.uniform(0.1, orders[-1].at + 0.3), 3), rng.randrange(1000)
+        operation = rng.choice(["commit", "commit", "write_memo", "write_memo", "memo", "exec"])
+        kind = rng.choice(["said", "said", "crash", "crash", "other"])
+        if kind == "said":
+            fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
+            deeds.append(Deed(at, "network", which, rng.choice([0.02, 0.1, 0.5]), (fate, operation)))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, operation, 0.0, 0.05, 0.1, 0.5))
+        else:
+            what = rng.choice(["kill service", "kill process", "kill person", "cancel", "requeue", "full"])
+            of = rng.choice(orders).id if what in ("cancel", "requeue") else None
+            deeds.append(Deed(at, what, which, 0.05 if what == "full" else 0.0, of))
+    return orders, deeds, _QUIET
+
+
 def _told(rng: random.Random) -> Drawn:
     """A map was told more than others, and something befalls those who work on it."""
     count = rng.randint(6, 12)
     special = {rng.randrange(count): rng.choice(["fails", "fails once", "deadly once"]) for _ in range(2)}
     one = Order(
         0, 0.1, "m0", count, rng.choice([1, 1, 2, 3]), rng.choice([0.03, 0.1]),
-        special if rng.random() < 0.4 else {}, tries=rng.choice([0, 0, 1]), results="discard",
+        special if rng.random() < 0.4 else {}, tries=rng.choice([0, 0, 1]),
+        results=rng.choice(["keep", "discard"]), first=rng.choice([0, 0, 1, 2, 4, count]),
+        initializer=rng.choice(["", "", "loads", "deadly once"]),
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))),
     )  # fmt: skip
     deeds = []
     for _ in range(rng.randint(1, 3)):
@@ -252,6 +318,8 @@ def _told(rng: random.Random) -> Drawn:
 
 _EACH = 12  # of the seeds one is of an open map
 _TOLD = 5  # of these one is of a map with options
+_EACH_MEMO = (24, 10)  # of so many seeds one, that with this rest, is of maps with a memo
+_OTHER = 4  # of as many as _EACH one is of a map with caps, or retries of its items
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {
     _everything: 6, _few: 4,

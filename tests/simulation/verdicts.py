@@ -25,11 +25,18 @@ def check(world: Any, push: Any, values: list[Any]) -> None:
         Violation: If not.
     """
     order = push.order
+    if order.first and len(values) == order.first:
+        for value in values:
+            check_one(push, value, "a result")
+        indexes = [value.index for value in values]
+        if indexes != sorted(set(indexes)):
+            raise Violation(f"get() returned results of {indexes}")
+        return
     if len(values) != order.count and not (order.orphan and len(values) < order.count and not push.returned):
         raise Violation(f"get() returned {len(values)} values of {order.count} items")
     for index, value in enumerate(values):
         if isinstance(value, Value):
-            if (value.function, value.item, value.index) != (order.number, order.number, index):
+            if not _is_of(push, value) or value.index != index:
                 raise Violation(f"get() returned {value} for item {index} of push {order.number}")
         elif not isinstance(value, BaseException) or order.errors == "raise":
             raise Violation(f"get() returned {value!r} for item {index}")
@@ -43,9 +50,14 @@ def check_one(push: Any, value: Any, what: str, index: int | None = None) -> Non
     Raises:
         Violation: If not.
     """
-    right = isinstance(value, Value) and value.function == value.item == push.order.number
+    right = isinstance(value, Value) and _is_of(push, value)
     if not right or (index is not None and value.index != index):
         raise Violation(f"{what} of push {push.order.number} is {value}")
+
+
+def _is_of(push: Any, value: Value) -> bool:
+    """Whether it is a result of this push; or may be one that was in its memo, which the oracle knows."""
+    return value.function == value.item and (value.function == push.order.number or bool(push.order.memo))
 
 
 def check_all(push: Any, indexes: list[int]) -> None:
@@ -54,6 +66,10 @@ def check_all(push: Any, indexes: list[int]) -> None:
     Raises:
         Violation: If not.
     """
+    if push.order.first:
+        if len(indexes) < push.order.first or len(set(indexes)) < len(indexes):
+            raise Violation(f"{indexes} are all of {push.order.first} results")
+        return
     fewer = push.order.orphan and not push.returned and len(indexes) < push.order.count
     if sorted(indexes) != list(range(len(indexes) if fewer else push.order.count)):
         raise Violation(f"{indexes} are all results of {push.order.count} items")

@@ -63,6 +63,7 @@ class World:
         self.too_late: set[str] = set()  # those which had ended before that
         self.lost: list[tuple[float, float]] = []  # what happened between was undone
         self.oracle = Oracle(self.server, self.ledger, self.incarnations, {o.number: o for o in plan.orders})
+        self.oracle.exact = plan.exact
         self.oracle.ids = sorted({order.id for order in plan.orders})
         self.health = Health(self)
         self.hosts = [Host(name, skew) for name, skew in zip(HOSTS[: plan.hosts], plan.skews, strict=False)]
@@ -134,6 +135,29 @@ class World:
 
     def of_id(self, map_id: str) -> list[Push]:
         return [push for push in self.pushes.values() if push.order.id == map_id and push.began]
+
+    def begins(self, push: int) -> None:
+        """An item of this push has begun; no more may run than are allowed to, and each by a claim of its own.
+
+        Raises:
+            Violation: If it should not have.
+        """
+        order, ledger = self.pushes[push].order, self.ledger
+        if not self.plan.exact:
+            return
+        alive = {one.name for one in self.pool.values() if one.alive}
+        running = [run for run in ledger.runs if run.push == push and not run.ended and run.process in alive]
+        if order.max_running and len(running) > order.max_running:
+            self.refuse(f"{len(running)} items of push {push} run at once: {[run.index for run in running]}")
+        claimed = sum(
+            len(one) for key, one in self.oracle.memory.claimed.items() if self.incarnations[key] == push
+        )
+        if order.rate and (begun := sum(run.push == push for run in ledger.runs)) > claimed:
+            self.refuse(f"{begun} items of push {push} have begun, and {claimed} were claimed")
+
+    def refuse(self, what: str) -> None:
+        """Something is wrong; said where what raises would be taken for an item's error."""
+        self.failure = self.failure or Violation(what)
 
     def is_stored(self, push: int, index: int) -> bool:
         """Whether what came of an item is there, or nobody wants it any more."""

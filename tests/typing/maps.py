@@ -44,6 +44,13 @@ def results(queue: Queue) -> None:
     assert_type(sorted(job), list[float])
     for value in job:
         assert_type(value, float)
+    assert_type(list(job.in_order(3)), list[float])
+    assert_type(next(job.as_completed(start=3, errors="return")), float | BaseException)
+    assert_type(dict(job.results_by_index()), dict[int, float])
+    assert_type(next(job.results_by_index(errors="return")), tuple[int, float | BaseException])
+    assert_type(job.in_order().position, int)
+    assert_type(len(job), int)
+    job.in_order("3")  # type: ignore[call-overload]  # pyright: ignore
     job.get(errors="ignore")  # type: ignore[call-overload]  # pyright: ignore
     plain: MapJob = job
     assert_type(plain.get(), list[Any])

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from taskq.maps.terms import NONE
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.jobs import ends, map_ending
 from taskq_workers.service.jobs.ends import SLICE, Ends
@@ -17,7 +18,7 @@ class Service:
     """Its maps, all complete, and each takes a while to end."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, maps: int, seconds: float) -> None:
-        self.maps = [MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock()) for _ in range(maps)]
+        self.maps = [MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(terms=NONE)) for _ in range(maps)]
         for run in self.maps:
             run.complete = True
         self.now, self.seconds, self.seen = 0.0, seconds, list[MapRun]()

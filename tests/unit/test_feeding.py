@@ -10,7 +10,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from taskq.maps import caps
 from taskq.maps.claim import Claim
+from taskq.maps.terms import NONE
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun, PlainJob
@@ -48,7 +50,7 @@ def claim(number: int) -> Claim:
 def short_chunks(pending: int, name: str = "a") -> MapRun:
     queue, store = SimpleNamespace(name="default"), Mock(**{"function.return_value": b"f"})
     store.keys = MapKeys(name, "1")
-    info = Mock(weight=1.0)
+    info = Mock(weight=1.0, terms=NONE, caps=caps.NONE)
     return MapRun(Mock(), cast("Any", queue), Mock(), {}, store=store, info=info, seconds=0.01, pending=pending)
 
 

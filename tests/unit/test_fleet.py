@@ -36,6 +36,7 @@ def test_what_all_do_together_does_not_grow_with_their_number(services: int) -> 
     assert services / fleet.call <= 4000, "notes that somebody is idle, heard in a second"
     assert services / fleet.pace <= 200, "looks in a second that no message asked for"
     assert services / fleet.pace * fleet.maps <= 40_000, "maps looked at by these"
+    assert fleet.compare(0.02) == pytest.approx(services * services * 3e-7 / 0.02), "of its own claims with all"
     assert services / fleet.times == FEW, "rounds, in the time that each takes where there are few"
 
 

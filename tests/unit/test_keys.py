@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries
+from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries, memo_maps, shared
 from tests.unit import source
 from tests.waiting import HANGS
 
@@ -71,7 +71,7 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
-        "taskq:{x}:memo",
+        "taskq:{x}:memo", "taskq:{x}:blobs", "taskq:{x}:later",
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *(make(name) for make in (free_list, held, memo) for name in names)}
+    others = {*SINGLE, *(make(name) for make in (free_list, shared, held, memo) for name in names)}
     others |= {fetched(name, name) for name in names}
     assert not maps & others
     assert len(set(map(free_list, names))) == len(names)
@@ -101,9 +101,11 @@ def test_every_key_is_in_the_schema() -> None:
         held("{worker}"),
         memo("name"),
         memo_entries("name", "{generation}"),
+        memo_maps("name"),
         keys.OPEN + "{queue}",
         keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
+        shared("name"),
     )
-    made = {*of_map.all, of_map.chunks, *channels, *names, *SINGLE}
+    made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from types import SimpleNamespace
 from typing import Any
 
+from taskq.maps import caps
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.jobs import offers
@@ -15,7 +16,8 @@ def a_run(name: str, weight: float, *, in_hand: int) -> Any:
     return SimpleNamespace(
         store=SimpleNamespace(keys=SimpleNamespace(id=name, incarnation="1")), queue=SimpleNamespace(name="low"),
         ready=[None] * in_hand, pending=99, looked=0.0, seconds=0.1, weight=weight,
-        complete=False, closed="", refused=False, function=SimpleNamespace(ready=True),
+        complete=False, closed="", refused=False, resumes=None, capped=False,
+        info=SimpleNamespace(caps=caps.NONE), function=SimpleNamespace(ready=True),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A batch inside its pool process, without a service."""
+"""A batch, and what is forgotten, inside a pool process without a service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 
 import pytest
 
-from taskq.payload import codec
+from taskq.payload import codec, large
 from taskq_workers.link import ledger, marker
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.lending import Lending
@@ -58,3 +58,14 @@ def test_what_is_not_begun_in_time_is_not_to_blame(service: tuple[Marker, Ledger
     told, ends = service
     assert process.run_batch(batch(range(5, 8), seconds=-1.0)) == []
     assert (told.task, list(ends.read())) == (0, [])
+
+
+def test_of_two_maps_that_refer_to_the_same_the_second_still_has_it() -> None:
+    digest = "d" * 64
+    large.offer(digest, lambda: memoryview(b""))
+    process._large.update({"first": [digest], "second": [digest]})
+    process._drop(["first"])
+    assert large.is_offered(digest)
+    process._drop(["second"])
+    assert not large.is_offered(digest)
+    assert not {"first", "second"} & set(process._large)

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 from taskq.maps import body
 from taskq.maps.claim import Claim, ClaimReply
 from taskq.maps.deaths import SERVICE, given
+from taskq.maps.terms import NONE
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
@@ -25,7 +26,7 @@ def claim(at: int, deaths: int = 0) -> Claim:
 
 
 def run_with(**changes: Any) -> MapRun:
-    return MapRun(Mock(), Mock(), Mock(), {}, store=Mock(keys=KEYS), info=Mock(), **changes)
+    return MapRun(Mock(), Mock(), Mock(), {}, store=Mock(keys=KEYS), info=Mock(terms=NONE), **changes)
 
 
 def test_what_was_to_run_alone_goes_back_too() -> None:

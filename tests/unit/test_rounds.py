@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from taskq.maps import caps
 from taskq.maps.terms import NONE
 from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
@@ -15,12 +16,13 @@ from taskq_workers.service.jobs import closing, rounds
 from taskq_workers.service.jobs.rounds import CHECKED, Rounds
 
 NO_FEEDER = [None, None]
-OPEN = [b"1", b"open", b"10", b"3", None, *NO_FEEDER]
+NO_CAPS = [None, None]
+OPEN = [b"1", b"open", b"10", b"3", None, *NO_FEEDER, *NO_CAPS]
 
 
 def run_of(name: str, **changes: Any) -> MapRun:
     store = Mock(keys=MapKeys(name, "1"))
-    return MapRun(Mock(), Mock(), Mock(), {}, store=store, info=Mock(terms=NONE), **changes)
+    return MapRun(Mock(), Mock(), Mock(), {}, store=store, info=Mock(terms=NONE, caps=caps.NONE), **changes)
 
 
 class Service:
@@ -62,11 +64,11 @@ def test_of_maps_that_rest_a_few_are_looked_at_each_time_and_all_in_turn(
 @pytest.mark.parametrize(
     "reply",
     [
-        [b"1", b"closed", b"10", b"3", None, *NO_FEEDER],
-        [b"1", b"open", b"10", b"7", b"3", *NO_FEEDER],
-        [b"2", b"open", b"10", b"3", None, *NO_FEEDER],
-        [b"1", b"open", b"ten", b"3", None, *NO_FEEDER],
-        [None] * 7,
+        [b"1", b"closed", b"10", b"3", None, *NO_FEEDER, *NO_CAPS],
+        [b"1", b"open", b"10", b"7", b"3", *NO_FEEDER, *NO_CAPS],
+        [b"2", b"open", b"10", b"3", None, *NO_FEEDER, *NO_CAPS],
+        [b"1", b"open", b"ten", b"3", None, *NO_FEEDER, *NO_CAPS],
+        [None] * 9,
         ValueError("WRONGTYPE"),
     ],
 )

@@ -19,8 +19,8 @@ def state(**changes: Any) -> Any:
     lanes = type("Lanes", (list,), {"idle": [object()], "open": [], "trouble": ""})([busy])
     if trouble := changes.pop("trouble", ""):
         lanes.trouble = trouble
-    fields = {"lanes": lanes, "polls": False, "open": {"m": SimpleNamespace(pending=1)}, "stopping": False,
-              "suspended": False, "alone": None, "held": [], "maps": [], "drain": None,
+    fields = {"lanes": lanes, "polls": False, "open": {"m": SimpleNamespace(pending=1, resumes=None)},
+              "stopping": False, "suspended": False, "alone": None, "held": [], "maps": [], "drain": None,
               "fleet": Fleet()}  # fmt: skip
     return SimpleNamespace(**fields | ({"alone": alone} if changes.pop("secluded", False) else {}) | changes)
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from taskq.redis import scripting
 
+_INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
+
 
 @cache
 def source(name: str) -> str:
     """The text of ``<name>.lua``."""
     return (resources.files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def whole(name: str) -> str:
+    """The same, with the files that it is made with (``--include NAME``) in their places."""
+    return _INCLUDE.sub(lambda found: source(found[1]), source(name))
 
 
 def read_all() -> None:
@@ -28,7 +36,7 @@ class Operation:
 
     def __init__(self, connection: Any, name: str) -> None:
         self._connection = connection
-        self._text = source(name)
+        self._text = whole(name)
         self._sha = scripting.sha(self._text)
 
     def __call__(self, keys: list[str], args: list[Any], pipe: Any = None) -> Any:
@@ -57,10 +65,12 @@ class Scripts:
     def __init__(self, connection: Any) -> None:
         self.begin = Operation(connection, "begin")
         self.append = Operation(connection, "append")
+        self.blob = Operation(connection, "blob")
         self.write = Operation(connection, "write")
         self.write_memo = Operation(connection, "write_memo")
         self.memo = Operation(connection, "memo")
         self.memos = Operation(connection, "memos")
+        self.memo_find = Operation(connection, "memo_find")
         self.abandon = Operation(connection, "abandon")
         self.writing = Operation(connection, "writing")
         self.displace = Operation(connection, "displace")

@@ -7,13 +7,13 @@
 -- ARGV  1 the incarnation   2 the reason, for people; '' if there is nothing to say
 --       3 the map's id   4 "1" if what runs of it is to be killed
 --       5 channel of the map's events   6 channel of all services   7 the note for them
---       8 how many claims this call may move   9 "1": only if every item was tried
+--       8 how many claims this call may move   9 "1": only if every item was tried, or enough is there
 --       10 what the registers of open maps begin with
 -- Returns 1; 0 if this incarnation is gone, or not announced (the server came back as it was before), or if not every
 -- item was tried.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'done', 'failed', 'total', 'queue', 'state')
-if map[1] ~= ARGV[1] or map[6] == 'writing' or ARGV[9] == '1' and map[2] + map[3] < tonumber(map[4]) then
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'done', 'failed', 'total', 'queue', 'state', 'enough')
+if map[1] ~= ARGV[1] or map[6] == 'writing' or ARGV[9] == '1' and not map[7] and map[2] + map[3] < tonumber(map[4]) then
     return 0
 end
 local time = redis.call('TIME')

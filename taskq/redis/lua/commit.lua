@@ -6,8 +6,8 @@
 -- is refused.
 --
 -- KEYS  1 taskq:{id}  2 :bodies  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
---       9 :failed  10 :uses  11 :groups  12 :again
---       of a map with a memo: 13 :memo  14 the memo  15 what its generation holds, of which the map was told
+--       9 :failed  10 :uses  11 :groups  12 :again  13 :later
+--       of a map with a memo: 14 :memo  15 the memo  16 what its generation holds, of which the map was told
 -- ARGV  1 the incarnation   2 range   3 the claim as it is held, "token deaths body worker"
 --       4 how many items its body has, if no range was taken from it before
 --       5 how many of the items that were to be done do not need that body any more
@@ -16,25 +16,30 @@
 --       12 maximal length of the timeline   13 channel of the map's events
 --       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
 --       16 "1": the map keeps no results, and its spans are merged
---       17 number of timeline values, then: field, value, ...
+--       17 how many results are enough, and none is stored beyond these; 0: all
+--       18 number of timeline values, then: field, value, ...
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
---       for each part that did not run, and for each that failed ('': they still need the old body); results
--- Returns {1, done, failed, total, pending}; {0} if the claim is not held; {-1} if something is not in the range.
+--       for each part that did not run, and for each that failed ('': they still need the old body); results. A part that
+--       is to be tried again later is among those that did not run, and has in place of its range "range deaths seconds"
+-- Returns {1, done, failed, total, pending}; {0} if the claim is not held, or enough is there; {-1} if something is not
+-- in the range; {-2, how many results are wanted still} if these are more. But in the first case nothing was changed.
+-- The total is 0 if enough is there now.
 
 local range, claim = ARGV[2], ARGV[3]
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done')
 if map[1] ~= ARGV[1] or redis.call('HGET', KEYS[3], range) ~= claim then
     return {0}
 end
-if map[4] ~= 'open' then
+if map[4] ~= 'open' or map[6] then
     return {0} -- the claim stays, until the map is opened again
 end
 
 local spans, errors, kinds = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local rest, failed = tonumber(ARGV[9]), tonumber(ARGV[10])
 local discards = ARGV[16] == '1'
-local timeline = 18
-local first_span = timeline + tonumber(ARGV[17])
+local enough = tonumber(ARGV[17])
+local timeline = 19
+local first_span = timeline + tonumber(ARGV[18])
 local first_error = first_span + spans
 local first_kind = first_error + 2 * errors
 local first_rest = first_kind + 3 * kinds
@@ -68,6 +73,9 @@ if discards then
 end
 if told ~= results then
     return {-1}
+end
+if enough > 0 and tonumber(map[7]) + results + counted > enough then
+    return {-2, enough - map[7]}
 end
 
 -- Lua's stack holds fewer values than a chunk may have, so a long run of them is written in steps.
@@ -132,8 +140,16 @@ local function store(name, payload, deaths)
 end
 local kept = {} -- bodies that have just been written
 for i = first_failed - 2, first_rest, -2 do -- the last one first, for each goes to the front
-    redis.call('LPUSH', KEYS[8], store(ARGV[i], ARGV[i + 1], ARGV[11]))
-    kept[ARGV[i]] = ARGV[i + 1] ~= ''
+    local name, deaths, seconds = string.match(ARGV[i], '^(%S+) (%d+) (%S+)$')
+    if name then
+        local time = redis.call('TIME')
+        local due = string.format('%.6f', time[1] + time[2] / 1e6 + seconds)
+        redis.call('ZADD', KEYS[13], due, store(name, ARGV[i + 1], deaths))
+    else
+        name = ARGV[i]
+        redis.call('LPUSH', KEYS[8], store(name, ARGV[i + 1], ARGV[11]))
+    end
+    kept[name] = ARGV[i + 1] ~= ''
 end
 for i = first_failed, first_result - 2, 2 do
     redis.call('RPUSH', KEYS[9], store(ARGV[i], ARGV[i + 1], '0'))
@@ -149,29 +165,29 @@ local function is_hash(key)
     return kind == 'hash' or kind == 'none'
 end
 local memo = {}
-if KEYS[13] and is_hash(KEYS[13]) and is_hash(KEYS[14]) and is_hash(KEYS[15]) then
-    memo = redis.call('HMGET', KEYS[14], 'entries', 'ttl')
+if KEYS[14] and is_hash(KEYS[14]) and is_hash(KEYS[15]) and is_hash(KEYS[16]) then
+    memo = redis.call('HMGET', KEYS[15], 'entries', 'ttl')
 end
-if memo[1] and memo[1] == KEYS[15] then
+if memo[1] and memo[1] == KEYS[16] then
     local from = table.concat({redis.call('TIME')[1], string.match(KEYS[1], '{(.*)}$'), ARGV[1]}, ' ')
     local result = first_result
     for i = first_span, first_error - 1 do
         local first, length = string.match(ARGV[i], '^(%d+):(%d+)$')
         for index = first, first + length - 1 do
             local item = string.format('%d', index)
-            local signature, key = string.match(redis.call('HGET', KEYS[13], item) or '', '^(%S+) (.*)$')
+            local signature, key = string.match(redis.call('HGET', KEYS[14], item) or '', '^(%S+) (.*)$')
             if key then
                 local origin = table.concat({from, item, signature}, ' ')
-                redis.call('HSET', KEYS[15], key, origin .. '\n' .. ARGV[result])
-                redis.call('HDEL', KEYS[13], item)
+                redis.call('HSET', KEYS[16], key, origin .. '\n' .. ARGV[result])
+                redis.call('HDEL', KEYS[14], item)
             end
             result = result + 1
         end
     end
     local ttl = tonumber(memo[2]) or -1
     if ttl >= 0 and ttl < 1e10 then
-        redis.call('EXPIRE', KEYS[14], math.ceil(ttl) + 604800) -- a week beyond what counts: see memo.py
-        redis.call('EXPIRE', KEYS[15], math.ceil(ttl) + 604800)
+        redis.call('EXPIRE', KEYS[15], math.ceil(ttl) + 604800) -- a week beyond what counts: see memo.py
+        redis.call('EXPIRE', KEYS[16], math.ceil(ttl) + 604800)
     end
 end
 
@@ -193,6 +209,10 @@ local done = redis.call('HINCRBY', KEYS[1], 'done', results + counted)
 local lost = redis.call('HINCRBY', KEYS[1], 'failed', errors)
 redis.call('PUBLISH', ARGV[13], 'progress')
 local total = tonumber(map[2])
+if enough > 0 and done >= enough then
+    redis.call('HSET', KEYS[1], 'enough', '1')
+    total = 0
+end
 if done + lost >= total and map[3] then
     -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
     redis.call('PUBLISH', (string.gsub(ARGV[14], '%%s', (string.gsub(map[3], '%%', '%%%%')))),

@@ -8,8 +8,10 @@
 --       4 what RQ's queues begin with   5 how many maps of a queue are looked at   6 from which on: 0, 1, ...
 --       7.. names of queues
 -- Returns whether RQ's workers are suspended (1 or 0), and for each queue in which something waits or runs {its number
--- from 0, jobs, {map id, incarnation, weight, chunks pending (of one that is paused: 0),
--- chunks claimed}, ...}.
+-- from 0, jobs, {map id, incarnation, weight, chunks that may be claimed now (of one that is paused: 0),
+-- chunks claimed, if none may be claimed: seconds until one may, '' if that is not known, or at once},  ...}.
+
+--include room
 
 local most, from = tonumber(ARGV[5]), tonumber(ARGV[6])
 
@@ -21,13 +23,21 @@ end
 
 local function look_at(register, id, found)
     local key = ARGV[2] .. id .. ARGV[3]
-    local map = redis.pcall('HMGET', key, 'incarnation', 'state', 'weight', 'paused')
+    local map = redis.pcall('HMGET', key, 'incarnation', 'state', 'weight', 'paused', 'max_running', 'rate', 'retries')
     if map.err or map[2] ~= 'open' then
         redis.call('ZREM', register, id)
         return
     end
-    local pending = map[4] and 0 or count('LLEN', key .. ':pending') + count('LLEN', key .. ':again')
-    found[#found + 1] = {id, map[1] or '', map[3] or '', pending, count('HLEN', key .. ':claims')}
+    local pending, wait = map[4] and 0 or count('LLEN', key .. ':pending') + count('LLEN', key .. ':again'), ''
+    if not map[4] and (map[5] or map[6] or map[7]) then
+        local keys = {key .. ':pending', key .. ':again', key .. ':claims', key .. ':later',
+            key .. ':starts:' .. (map[1] or '')}
+        local sound, left, seconds = pcall(room, keys, {map[5], map[6], map[7]}, moment())
+        if sound then -- else who claims of it says what is wrong
+            pending, wait = left, seconds
+        end
+    end
+    found[#found + 1] = {id, map[1] or '', map[3] or '', pending, count('HLEN', key .. ':claims'), wait}
 end
 
 local reply = {redis.call('EXISTS', KEYS[1])}

@@ -15,7 +15,7 @@
 -- this incarnation is gone, or the job is not held any more: what was said long ago, and comes only now, would open a
 -- map again that has ended.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'enough')
 if map[1] ~= ARGV[1] or map[2] == 'writing' or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then
     return {false}
 end
@@ -24,7 +24,7 @@ local status = redis.call('HGET', KEYS[8], 'status')
 if state == 'closed' and (status == 'canceled' or status == 'stopped') then
     return {state, redis.call('HGETALL', KEYS[1])} -- in this very moment; it must stay so
 end
-if state == 'closed' then
+if state == 'closed' and not map[3] then -- what has all that it wants stays as it is: only its end was not recorded
     local left = tonumber(ARGV[3])
     redis.call('HSET', KEYS[1], 'failed', 0)
     redis.call('HDEL', KEYS[1], 'first')

@@ -5,15 +5,16 @@
 -- Returns {1, range, deaths, range of the body, body}; {0} if it stands there no more, its body is not there, or the
 -- map is not open.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
-if map[1] ~= ARGV[1] or map[2] ~= 'open' or redis.call('LINDEX', KEYS[2], ARGV[4]) ~= ARGV[5] then
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'enough')
+if map[1] ~= ARGV[1] or map[2] ~= 'open' or map[3] or redis.call('LINDEX', KEYS[2], ARGV[4]) ~= ARGV[5] then
     return {0}
 end
 local range, deaths, named = string.match(ARGV[5], '^(%d+:%d+) ?(%d*) ?(%S*)$')
 if not range then
     return {0}
 end
-deaths = string.format('%d', (tonumber(deaths) or 0) % 1000000) -- see claim.lua
+deaths = tonumber(deaths) or 0
+deaths = string.format('%d', deaths - deaths % 1e7 + deaths % 1e6) -- see claim.lua
 named = named ~= '' and named or range
 local body = redis.call('HGET', KEYS[4], named)
 if not body then

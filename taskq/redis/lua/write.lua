@@ -1,6 +1,6 @@
 -- Add chunks to a map that is being written.
 --
--- KEYS  1 taskq:{id}   2 :bodies   3 :pending   4 :function
+-- KEYS  1 taskq:{id}   2 :bodies   3 :pending   4 :function   5.. what else was written of the map
 -- ARGV  1 seconds after which the keys expire if the producer dies   2 the incarnation
 --       3 how many items were written before these   4 how many there are with these
 --       5.. range, body, ...
@@ -24,7 +24,7 @@ if map[2] == ARGV[3] then
 elseif map[2] ~= ARGV[4] then -- else they were written, and only the reply was lost
     return -1
 end
-for i = 1, 4 do
+for i = 1, #KEYS do
     redis.call('EXPIRE', KEYS[i], ARGV[1])
 end
 return 1

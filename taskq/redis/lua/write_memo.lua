@@ -42,7 +42,7 @@ if map[2] == ARGV[3] then
 elseif map[2] ~= ARGV[4] then
     return -1
 end
-for i = 1, 7 do
+for i = 1, #KEYS do
     redis.call('EXPIRE', KEYS[i], ARGV[1])
 end
 return 1

@@ -13,9 +13,10 @@ from taskq.errors import TaskqError, VersionError
 from taskq.views.escaped import escaped
 from taskq_workers.cli import exits
 from taskq_workers.cli.completion import completion
-from taskq_workers.cli.control import cancel, pause, resume, retry
+from taskq_workers.cli.control import cancel, limit, pause, resume, retry
 from taskq_workers.cli.dashboard import dashboard
 from taskq_workers.cli.demo import demo
+from taskq_workers.cli.doctor import doctor
 from taskq_workers.cli.health import health
 from taskq_workers.cli.jobs import jobs
 from taskq_workers.cli.map import attach, map_command
@@ -77,7 +78,7 @@ def cli() -> None:
 
 for command in (
     worker, worker_pool, server, demo, shell, map_command, attach, status, top, jobs, show_command, results,
-    cancel, retry, pause, resume, memo_group, health, dashboard, report, completion,
+    cancel, retry, pause, resume, limit, memo_group, health, doctor, dashboard, report, completion,
 ):  # fmt: skip
     cli.add_command(command)
 

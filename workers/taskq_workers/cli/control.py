@@ -1,4 +1,4 @@
-"""``taskq cancel``, ``retry``, ``pause`` and ``resume``."""
+"""``taskq cancel``, ``retry``, ``pause``, ``resume`` and ``limit``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from taskq.maps.job import MapJob
 from taskq_workers.cli.options import url_option
 from taskq_workers.cli.reach import complete_id, find_job, find_map, reached
 from taskq_workers.cli.said import say
+
+_NONE = "none"  # what lifts a limit
 
 
 @click.command()
@@ -117,3 +119,47 @@ def resume(job_ids: tuple[str, ...], url: str) -> None:
             job = find_map(connection, job_id)
             job.resume()
             say(f"goes on: {job.id}")
+
+
+@click.command()
+@click.argument("job_id", metavar="ID", shell_complete=complete_id)
+@url_option
+@click.option(
+    "--max-running", metavar="N", help="Items that may run at once; `none`: any number. [default: no change]"
+)
+@click.option("--rate", metavar="N/UNIT", help="Items that may begin within any second, minute or hour: 5/s, "
+              "300/m, 1000/h; `none`: any number. [default: as before]")  # fmt: skip
+def limit(job_id: str, url: str, max_running: str | None, rate: str | None) -> None:
+    """Limit how much of a map runs, over all workers. What runs already ends the item that it is at.
+
+    \b
+    Examples:
+      taskq limit ID --max-running 10
+      taskq limit ID --rate 300/m
+      taskq limit ID --max-running none --rate none
+    """
+    given: dict[str, Any] = {}
+    if max_running is not None:
+        given["max_running"] = None if max_running == _NONE else count_of(max_running, "--max-running")
+    if rate is not None:
+        given["rate"] = None if rate == _NONE else rate
+    if not given:
+        raise click.UsageError("give --max-running, --rate, or both")
+    with reached(url) as connection:
+        job = find_map(connection, job_id)
+        if job.get_status() in ENDED:
+            raise UsageError(f"the map {job.id} has ended already")
+        job.limit(**given)
+        now = ", ".join(f"{name} {value}" for name, value in job.store.info().caps.named.items())
+        say(f"limited {job.id}: {now or 'no limit'}")
+
+
+def count_of(text: str, option: str) -> int:
+    """The whole number that was given.
+
+    Raises:
+        click.UsageError: If it is none.
+    """
+    if not text.isascii() or not text.isdigit():
+        raise click.UsageError(f"{option} must be a whole number, such as 10, not {text!r}")
+    return int(text)

@@ -13,7 +13,7 @@ import click
 from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
-from taskq.errors import ItemError, ResultsGoneError
+from taskq.errors import ItemError
 from taskq.maps import doubts
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
@@ -21,6 +21,7 @@ from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
 from taskq.maps.outage import GoesOnError
 from taskq.maps.proof import prove
+from taskq.maps.values import final
 from taskq.maps.waiting import Events
 from taskq.payload.outcome import ItemFailure
 from taskq.payload.results import Place, value_of
@@ -43,6 +44,7 @@ class Following:
         progress: As for ``MapJob.wait``.
         wait: Until the map has ended; else only what there is.
         cancel: On Ctrl-C, instead of leaving the map running.
+        start: Passes over so many items; or results, if as completed.
     """
 
     as_completed: bool = False
@@ -50,6 +52,7 @@ class Following:
     progress: Show = True
     wait: bool = True
     cancel: bool = False
+    start: int = 0
     _unread: int = field(default=0, init=False)  # results that this process can't unpickle
 
     def run(self, job: MapJob) -> int:
@@ -74,13 +77,15 @@ class Following:
 
     def _follow(self, job: MapJob) -> None:
         info, show = job.store.info(), self.progress if self.wait else False
-        reading = Arrivals(job.store, in_order=not self.as_completed, discards=info.terms.discards)
+        reading = Arrivals(
+            job.store, in_order=not self.as_completed, start=self.start, discards=info.terms.discards
+        )
         with bar(info.name, show) as move, Events(job.connection, job.store.keys) as events:
             watch = _warned(job) if self.wait else Doubts(job)
             while True:
                 ended = job.ready()  # asked before reading: nothing is added after the end
-                final = ended or not (job.retries_left or _waits_for_another_try(job))
-                for arrival in reading.new(failures=final, ended=ended or not self.wait):
+                failures = final(job, ended=ended)
+                for arrival in reading.new(failures=failures, ended=ended or not self.wait):
                     self._write(arrival, job.store.place)
                 sys.stdout.flush()
                 if job.store.exists():
@@ -129,10 +134,9 @@ class Following:
         if not info.complete and (self.wait or job.ready()):
             return _ended_early(job, info)
         if info.complete:
-            prove(
-                job.store, discards=info.terms.discards
-            )  # else there may have been fewer lines than items, and nobody would know
-        if info.failed:
+            # Else there may have been fewer lines than items, and nobody would know.
+            prove(job.store, discards=info.terms.discards)
+        if info.failed and not info.enough:
             say(
                 f"taskq: {info.failed} of {info.items} items failed; see them grouped: taskq show {job.id}; "
                 f"run them again: taskq retry {job.id}"
@@ -151,14 +155,6 @@ def _ended_early(job: MapJob, info: MapInfo) -> int:
         say(f"taskq: the server came back as it was before the map {job.id} had ended, and the map goes on")
         _say_how_to_come_back(job)
     return exits.ENDED_EARLY
-
-
-def _waits_for_another_try(job: MapJob) -> bool:
-    """Whether it was closed, and has not ended: then a retry is what comes next, its own or one by hand."""
-    try:
-        return job.store.glance().state == "closed"
-    except ResultsGoneError:  # the next look at its status says what became of it
-        return False
 
 
 def _say_how_to_come_back(job: MapJob) -> None:
@@ -181,6 +177,12 @@ def follow_options(function: Any) -> Any:
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def start_option(function: Any) -> Any:
+    """The option of ``taskq attach`` and ``results`` for where to begin."""
+    words = "Pass over the first N items, or results if --as-completed: they were read before."
+    return click.option("--start", type=click.IntRange(min=0), default=0, metavar="N", help=words)(function)
 
 
 def wait_options(function: Any) -> Any:

@@ -13,7 +13,7 @@ from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.payload import names
 from taskq.queue import Queue
-from taskq_workers.cli.follow import Following, follow_options, show_of, wait_options
+from taskq_workers.cli.follow import Following, follow_options, show_of, start_option, wait_options
 from taskq_workers.cli.items import NegativeItems, items_of
 from taskq_workers.cli.map_options import told, told_options
 from taskq_workers.cli.options import url_option
@@ -148,19 +148,21 @@ def _seconds(text: str) -> int | str:
 @click.argument("job_id", metavar="ID", shell_complete=complete_id)
 @url_option
 @follow_options
+@start_option
 @wait_options
 @click.pass_context
 def attach(
-    ctx: click.Context, job_id: str, url: str, as_completed: bool, values: bool, cancel_on_interrupt: bool,
-    progress: bool | None,
+    ctx: click.Context, job_id: str, url: str, as_completed: bool, values: bool, start: int,
+    cancel_on_interrupt: bool, progress: bool | None,
 ) -> None:  # fmt: skip
-    """Follow a map that was pushed before, from its first result on; as `taskq map` does.
+    """Follow a map that was pushed before, from its first result on, or from another; as `taskq map` does.
 
     \b
     Examples:
       taskq attach ID
       taskq attach ID --as-completed --values > results.jsonl
+      taskq attach ID --start $(wc -l < results.jsonl) >> results.jsonl
     """
     with reached(url) as connection:
-        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
+        following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt, start=start)
         ctx.exit(following.run(find_map(connection, job_id)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from taskq.maps.item_retry import Retry
 from taskq.payload import names
 from taskq_workers.cli.items import value_of
 
@@ -17,8 +18,20 @@ def told_options(function: Any) -> Any:
                      help="An argument for it, read as an item is; may be given again."),
         click.option("--initializer", metavar="MODULE:FUNCTION",
                      help="Called once in each process before its first item. [default: none]"),
+        click.option("--first", type=click.IntRange(min=1), metavar="N",
+                     help="So many results are enough: then the map has finished. [default: all]"),
         click.option("--results", type=click.Choice(["keep", "discard"]),
                      help="discard: results are only counted, and lines are those of errors. [default: keep]"),
+        click.option("--rate", metavar="N/UNIT",
+                     help="Items that may begin within any second, minute or hour, over all workers: 5/s, 300/m, "
+                     "1000/h. [default: any number]"),
+        click.option("--max-running", type=click.IntRange(min=1), metavar="N",
+                     help="Items that may run at once, over all workers. [default: any number]"),
+        click.option("--backoff", type=click.FloatRange(min=0), nargs=3, metavar="FIRST FACTOR MOST",
+                     help="Seconds before the first of these, times by which each pause is longer than the one "
+                     "before, seconds at most. [default: 1 2 60]"),
+        click.option("--item-retry", type=click.IntRange(min=1, max=1000), metavar="N",
+                     help="How often an item that fails is tried again while the map runs. [default: never]"),
     ):  # fmt: skip
         function = option(function)
     return function
@@ -35,6 +48,11 @@ def told(options: dict[str, Any]) -> dict[str, Any]:
         if names.dotted(initializer) is None:
             raise click.UsageError(f"--initializer: {initializer!r} is not of the form MODULE:FUNCTION")
         given["initializer"] = names.dotted(initializer)
+    backoff = given.pop("backoff", None)
+    if "item_retry" in given:
+        given["item_retry"] = Retry(given["item_retry"], backoff) if backoff else Retry(given["item_retry"])
+    elif backoff:
+        raise click.UsageError("--backoff is of --item-retry, which is not given")
     if "initargs" in given:
         given["initargs"] = tuple(map(value_of, given["initargs"]))
     return given

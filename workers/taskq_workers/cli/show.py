@@ -40,9 +40,10 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
     """Show one job; of a map, its errors grouped by exception and last frame, with a sample item for each group.
 
     With --json: as a line of `taskq jobs --json`, and for a map "function", "reason", "chunks": {"waiting",
-    "claimed"}, "workers": {name: claimed chunks}, "refusals": [{"worker", "host", "python",
-    "why": why it can't run the map}], "errors": [{"type", "file", "line", "function", "count",
-    "sample": {"item", "type", "message", "attempts", "traceback"}}]; for a plain job "error": text or null.
+    "later": to be tried again after a pause, "claimed"}, "workers": {name: claimed chunks},
+    "refusals": [{"worker", "host", "python", "why": why it can't run the map}], "errors": [{"type", "file",
+    "line", "function", "count", "sample": {"item", "type", "message", "attempts", "traceback"}}]; for a plain
+    job "error": text or null.
 
     \b
     Examples:
@@ -69,10 +70,11 @@ def _map(connection: Any, view: JobView) -> dict[str, Any]:
     info = store.info()
     workers = Counter(claim.worker for claim in store.claims())
     waiting = sum(map(connection.llen, (store.keys.pending, store.keys.again)))
+    later = connection.zcard(store.keys.later)
     return {
         "function": info.name,
         "reason": info.reason,
-        "chunks": {"waiting": waiting, "claimed": workers.total()},
+        "chunks": {"waiting": waiting, "later": later, "claimed": workers.total()},
         "workers": dict(workers),
         "refusals": [asdict(one) for one in store.refusals().values()],
         "errors": store.groups(),
@@ -116,7 +118,9 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
         parts += [f"  paused: `taskq resume {view.id}` makes it go on"] if view.items.paused else []
         parts += [f"  {name}: {value}" for name, value in view.items.terms.items()]
     if details.get("chunks"):
-        parts.append(f"  chunks: {details['chunks']['waiting']} waiting, {details['chunks']['claimed']} claimed")
+        chunks = details["chunks"]
+        later = f", {chunks['later']} to be tried again later" if chunks["later"] else ""
+        parts.append(f"  chunks: {chunks['waiting']} waiting, {chunks['claimed']} claimed{later}")
     parts += [f"  {count} of them by {name}" for name, count in details.get("workers", {}).items()]
     for one in details.get("refusals", ()):
         parts.append(f"  refused by {Refusal(**one)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rq.job import Job, JobStatus
 
-from taskq.maps import terms
+from taskq.maps import caps, terms
 from taskq.redis import checked, clock, ids
 from taskq.redis.checked import count, seconds, text
 from taskq.redis.keys import MapField, MapKeys
@@ -21,7 +21,7 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
          MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS,
-         MapField.PAUSED, MapField.MEMO_HITS)  # fmt: skip
+         MapField.PAUSED, MapField.MEMO_HITS, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
 
 
 class Maps:
@@ -80,6 +80,7 @@ class Maps:
         if rate is None or not running:  # seen for the first time, or over: on the average
             ran = (ended or now) - started if started else 0.0
             rate = (done + failed) / ran if ran > 0 else 0.0
+        capped = caps.shown(*(text(fields[name]) for name in (MapField.MAX_RUNNING, MapField.RATE)))
         left = (total - done - failed) / rate if running and rate > 0 and sealed else None
         return {
             **job, "name": text(fields[MapField.NAME]) or job["description"], "total": total, "done": done,
@@ -87,7 +88,7 @@ class Maps:
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
             "refused": text(fields[MapField.REFUSED], MAX_TEXT), "sealed": sealed,
-            "terms": terms.shown(fields[MapField.TERMS], fields[MapField.MEMO_HITS]),
+            "terms": {**terms.shown(fields[MapField.TERMS], fields[MapField.MEMO_HITS]), **capped},
             "paused": fields[MapField.PAUSED] is not None,
         }  # fmt: skip
 

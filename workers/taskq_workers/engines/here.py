@@ -12,7 +12,7 @@ from typing import Any
 from taskq_workers.engines.engine import Answer, Parcel
 from taskq_workers.engines.node import Gone, Node, Unknown
 from taskq_workers.engines.spec import Spec
-from taskq_workers.link.tasks import ChunkTask
+from taskq_workers.link.tasks import ChunkTask, Introduction
 
 RAN, UNKNOWN, GONE, RECALLED = "ran", "unknown", "gone", "recalled"
 """What came of bringing a parcel."""
@@ -55,11 +55,15 @@ def pack(parcel: Parcel, *, introduced: bool) -> bytes:
     task = parcel.task
     if isinstance(task, ChunkTask) and task.introduction is not None:
         new = task.introduction
-        if introduced:
-            task = replace(task, introduction=None)
-        elif new.path:  # of a file on this host
-            task = replace(task, introduction=replace(new, function=Path(new.path).read_bytes(), path=""))
+        task = replace(task, introduction=None if introduced else _abroad(new))
     return pickle.dumps(replace(parcel, task=task), pickle.HIGHEST_PROTOCOL)
+
+
+def _abroad(new: Introduction) -> Introduction:
+    """As it travels to another host, where the files of this one are of no use."""
+    function = Path(new.path).read_bytes() if new.path else new.function
+    blobs = tuple(replace(blob, path="", data=Path(blob.path).read_bytes()) for blob in new.blobs)
+    return replace(new, function=function, path="", blobs=blobs)
 
 
 def bring(node: Node | None, parcel: bytes) -> bytes:

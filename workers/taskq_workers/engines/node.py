@@ -16,19 +16,24 @@ import queue
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from taskq.errors import DamagedError, FunctionError
+from taskq.maps.runner import refused
+from taskq.payload.large import Told
 from taskq.payload.outcome import ChunkOutcome
 from taskq_workers import clock
 from taskq_workers.engines.engine import Answer, Kill, Parcel, Stop, Word
 from taskq_workers.engines.spec import Spec
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link.host_file import HostFile
 from taskq_workers.link.known import Known
-from taskq_workers.link.tasks import ChunkTask, Introduction, JobOutcome
+from taskq_workers.link.tasks import BlobFile, ChunkTask, Introduction, JobOutcome
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +90,7 @@ class Node:
         self._begun: OrderedDict[int, None] = OrderedDict()  # numbers of the service's
         self._unwanted: OrderedDict[int, None] = OrderedDict()
         self._functions: dict[str, Introduction] = {}
+        self._files: dict[str, list[HostFile]] = {}  # the large objects of the same maps
         self._known = Known()
         self._heard = time.monotonic()
         self.closed = False
@@ -200,12 +206,15 @@ class Node:
         while self._waiting and idle:
             job = self._waiting.popleft()
             for key in job.parcel.over:
-                self._functions.pop(key, None)
+                self._forget(key)
                 self._lanes.forget(key, at_once=True)
             try:
                 self._submit(idle[0], job)
             except Unknown as unknown:
                 job.answer.set_exception(unknown)
+                continue
+            except (FunctionError, DamagedError) as error:
+                job.answer.set_result(Answer(idle[0].where, refused(error)))
                 continue
             idle.pop(0)
             _note(self._begun, job.parcel.number)
@@ -215,13 +224,29 @@ class Node:
         if isinstance(task, ChunkTask):
             if (new := task.introduction) is not None:
                 for key in self._known.add(task.key, new.size):
-                    self._functions.pop(key, None)
-                self._functions[task.key] = new
+                    self._forget(key)
+                self._functions[task.key] = replace(new, blobs=self._kept(task.key, new.blobs))
             elif task.key not in self._functions:
                 raise Unknown(task.key)
             task = replace(task, introduction=None if lane.knows(task.key) else self._functions[task.key])
         job.local = self._lanes.submit(lane, task, job)
         self._running[job.local] = job
+
+    def _kept(self, key: str, blobs: Collection[BlobFile]) -> tuple[BlobFile, ...]:
+        """Large objects, in files of this host.
+
+        Raises:
+            FunctionError: If there is no place for them.
+            DamagedError: If the bytes of one are not those of its name.
+        """
+        files = self._files[key] = [HostFile(Told(blob.digest, blob.size)) for blob in blobs]
+        for file, blob in zip(files, blobs, strict=True):
+            file.fill(blob.data)
+        return tuple(BlobFile(file.told.digest, file.told.size, file.path) for file in files)
+
+    def _forget(self, key: str) -> None:
+        self._functions.pop(key, None)
+        self._files.pop(key, None)
 
     def _ended(self, lane: Lane, number: int, outcome: Any) -> None:
         if isinstance(outcome, ChunkOutcome):

@@ -10,6 +10,21 @@ from taskq.redis.limits import Limits
 
 
 @dataclass(frozen=True)
+class BlobFile:
+    """A large object that a map refers to (``taskq/payload/large.py``).
+
+    Args:
+        path: Of the file with it, which can be mapped.
+        data: Its bytes, on the way to another host, where the path is of no use.
+    """
+
+    digest: str
+    size: int
+    path: str
+    data: bytes = b""
+
+
+@dataclass(frozen=True)
 class Introduction:
     """What a pool process must know of a map, and keeps.
 
@@ -18,7 +33,8 @@ class Introduction:
         function: The pickled ``Function``; b"" for a large one.
         fields: The RQ job's hash as in Redis, for ``get_current_job()``.
         path: Of the file with a large one.
-        size: Bytes of it.
+        size: Bytes of it, and of the large objects.
+        blobs: Those.
     """
 
     job_id: str
@@ -27,6 +43,7 @@ class Introduction:
     fields: dict[bytes, bytes]
     path: str
     size: int
+    blobs: tuple[BlobFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,10 @@ class ChunkTask:
     exact: bool = False  # note each item that begins: something has died of one of them
     stretch: float = 1.0  # of the time after which it may be cut
     discards: bool = False  # results are only counted
+    enough: int = 0  # so many results are wanted; 0: all
+    retries: int = 0  # of items that fail
+    tried: int = 0  # how often these items have been tried
+    single: bool = False  # one item of it only
 
 
 @dataclass(frozen=True)

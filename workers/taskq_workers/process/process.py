@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import mmap
 import multiprocessing
 import multiprocessing.pool
 import os
@@ -18,16 +19,19 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rq.job import Job, _current_job
 from setproctitle import setproctitle
 
+from taskq.errors import DamagedError
 from taskq.maps import forks, nested
 from taskq.maps.remembered import Remembered
 from taskq.maps.runner import refused, run_chunk
 from taskq.maps.store import function_codec
+from taskq.payload import large
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
@@ -40,7 +44,16 @@ from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
 from taskq_workers.link.lending import NOTICE, Lending
 from taskq_workers.link.marker import Marker
-from taskq_workers.link.tasks import AbandonedTask, BatchTask, CallbackTask, ChunkTask, JobOutcome, JobTask, Task
+from taskq_workers.link.tasks import (
+    AbandonedTask,
+    BatchTask,
+    BlobFile,
+    CallbackTask,
+    ChunkTask,
+    JobOutcome,
+    JobTask,
+    Task,
+)
 from taskq_workers.link.tray import Memory, Tray
 from taskq_workers.logs import LogOptions
 from taskq_workers.process import abandoned, around, callbacks, early, errands, job_run, jobs, preload, streams  # noqa: F401 - early: see there
@@ -55,6 +68,7 @@ _answers: _Pipe
 _known = Known()  # the service counts along (``lane.py``)
 _remembered = Remembered()
 _maps: dict[str, tuple[Function, Job, MapKeys]] = {}
+_large: dict[str, list[str]] = {}  # the large objects of those maps
 
 
 def start(
@@ -142,11 +156,32 @@ def work(tasks: Any, answers: Any, *args: Any) -> None:
 def forget(keys: Iterable[str]) -> None:
     """Free the functions of maps that are over."""
     sizes = [_known.forget(key) or 0 for key in keys]
+    _drop(keys)
     for key in keys:
-        _maps.pop(key, None)
         _remembered.forget(key)
     if max(sizes, default=0) >= LARGE:
         gc.collect()  # a function and its globals may hold each other
+
+
+def _drop(keys: Iterable[str]) -> None:
+    """Have neither these maps nor the large objects which no other map refers to."""
+    for key in keys:
+        _maps.pop(key, None)
+        gone = {*_large.pop(key, ())}
+        large.withdraw(gone.difference(*_large.values()))
+
+
+def _mapped(blob: BlobFile) -> memoryview:
+    """The bytes of a large object, in memory that all processes of this host have in common.
+
+    Raises:
+        DamagedError: If its file is gone, or is no longer what it was.
+    """
+    try:
+        with Path(blob.path).open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), blob.size, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"a large object of the map can't be read from its file: {error}") from error
 
 
 def run(number: int, task: Task, over: tuple[str, ...] = ()) -> Any:
@@ -240,7 +275,8 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
                 function, keys, task.star, task.range, task.body, task.limit,
                 item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
                 server=task.server or USUAL, exact=task.exact, inside=around.inside, stretch=task.stretch,
-                discards=task.discards,
+                discards=task.discards, enough=task.enough,
+                retries=task.retries, tried=task.tried, single=task.single,
             )  # fmt: skip
             _marker.rest()  # hooks that follow have a time of their own
     except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing
@@ -261,8 +297,10 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
 def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
     new = task.introduction
     if new is not None:
-        for key in _known.add(task.key, new.size):
-            _maps.pop(key, None)
+        _drop(_known.add(task.key, new.size))
+        _large[task.key] = [blob.digest for blob in new.blobs]
+        for blob in new.blobs:
+            large.offer(blob.digest, partial(_mapped, blob))
         keys = MapKeys(new.job_id, new.incarnation)
         function = function_codec(keys, star=task.star).loads(
             Path(new.path).read_bytes() if new.path else new.function

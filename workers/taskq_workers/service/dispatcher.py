@@ -58,10 +58,15 @@ from taskq_workers.service.upkeep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
+_FILES = 0.02  # seconds between looks whether another service has read a large object for this host
 TICK = 1.0  # seconds between looks at what no event tells of
 COMPARE = 30.0
-"""Seconds between two looks at whether Redis holds what we don't know of, if nothing told so. Of many services
-each looks the less often: the server goes through the claims of all for it."""
+"""Seconds between two looks at whether Redis holds what we don't know of, if nothing told so; of very many
+services each looks less often: the server goes through the claims of all for it."""
+COMPARING = 0.02, 0.1
+"""Share of a server's time for that; and in the minutes after it was away, when it may hear late what was said."""
+AFTERWARDS = 600.0  # seconds
+APART, LONGEST = 10, 5.0  # looks around: so many times as far apart as one takes, but for so many seconds at most
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 
 
@@ -104,6 +109,8 @@ class Dispatcher:
         self._search = Search(state)
         self._ends = Ends(state)
         self._ticked = self._looked = -math.inf
+        self._away = -math.inf  # when Redis, or the way to it, failed last
+        self._pause_between = 0.0  # seconds from one look around to the next, at least
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
 
@@ -163,6 +170,7 @@ class Dispatcher:
                 self._setbacks.damage(error)
             else:
                 self._setbacks.redis(error)
+                self._away = time.monotonic()
         else:
             self._setbacks.none()
         if self.state.finished and not self.state.stopping:
@@ -190,6 +198,8 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof for run in state.maps) or feeding.reads_on(state):
             until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if feeding.waits_for_files(state):
+            until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
             until = [0.0]  # what was taken was none to run, and more waits
         return min(until)
@@ -365,13 +375,16 @@ class Dispatcher:
 
     def _look_around(self) -> None:
         """Look at what concerns all services, as all of them do, each in its time."""
-        self._looked = self._ticked
+        self._looked = began = time.monotonic()
         self._search.want()
+        self._monitor.tell()
         with contained("the intermediate lists"):
             self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
         with contained("the list of maps"):
             self._sweep.look(self.state)
         self._deferred.look(self.state)
+        # Each of these is a way to the server and back, or more. Where that is long, ends of items wait for it.
+        self._pause_between = min(LONGEST, (time.monotonic() - began) * APART)
 
     def _tick(self) -> None:
         """Look at what no event tells of."""
@@ -380,14 +393,14 @@ class Dispatcher:
         self.state.worker.keep_hearing()
         guests.register(self.state)
         self.state.lanes.look()
-        self._monitor.tell()
         short_path.give_back_late(self.state)
         self._suspension.look()
         if not self._membership.was_away:
             self._maintenance.look()
-        if self.state.fleet.pace == 1.0 or self._ticked - self._looked >= self.state.fleet.pace:
+        if self._ticked - self._looked >= max(self.state.fleet.pace, self._pause_between) - TICK / 2:
             self._look_around()
-        if self._ticked - self._compared >= COMPARE * self.state.fleet.times:
+        share = COMPARING[self._ticked - self._away < AFTERWARDS]
+        if self._ticked - self._compared >= max(COMPARE, self.state.fleet.compare(share)):
             # The server may have heard late what we took for lost.
             self._compared, self.state.unsure = self._ticked, True
         self._rounds.look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import rq
 from redis.exceptions import NoScriptError
 
+from taskq.maps import surplus
 from taskq.maps.deaths import settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import holdings, keys, limits
@@ -51,6 +53,7 @@ class Exchange:
     empty: bool = False
     news: bool = False
     _takes: planning.Takes = field(default=planning.Takes(), init=False)
+    _claims: Counter[MapRun] = field(default_factory=Counter, init=False)  # that are asked for
     _unknown: bool = field(default=False, init=False)  # the server did not know a script
     _repeated: bool = field(default=False, init=False)
 
@@ -62,6 +65,7 @@ class Exchange:
                 be committed is kept, and a commit which had come through is refused the second time.
         """
         state = self.state
+        self._claims.clear()
         self._takes = planning.takes(state) if self.ask and not state.behind else planning.Takes()
         if self.ask and state.polls and not state.behind:
             self.empty = not state.jobs_waiting
@@ -75,6 +79,7 @@ class Exchange:
             written = bool(handlers)
             handlers += [
                 *self._queue_claims(pipe),
+                *self._queue_room(pipe),
                 *self._queue_take(pipe),
                 *self._queue_wait(pipe, written=written),
             ]
@@ -136,23 +141,34 @@ class Exchange:
         for run in self.state.maps:
             for ended in run.ended:
                 claim, outcome, note = ended
-                run.store.commit(claim, outcome, note, pipe, run.info.terms)
-                handlers.append((run, partial(self._committed, run, ended), partial(self._not_taken, run, ended)))
+                pause = run.pause_after(claim) if outcome.again else 0.0
+                run.store.commit(claim, outcome, note, pipe, run.info.terms, pause=pause)
+                committed = partial(self._committed, run, ended, pause)
+                handlers.append((run, committed, partial(self._not_taken, run, ended)))
                 if outcome.rest and not run.pending:
                     guests.say_work(pipe, run)
                     handlers.append((None, _nothing, None))
         return handlers
 
-    def _committed(self, run: MapRun, ended: Any, reply: Any) -> None:
+    def _committed(self, run: MapRun, ended: Any, pause: float, reply: Any) -> None:
         run.ended.remove(ended)
         totals = run.store.read_commit(reply)
         if totals.committed:
-            run.complete, run.pending, run.looked = totals.complete, totals.pending, time.monotonic()
+            run.complete, run.looked, run.done = totals.complete, time.monotonic(), totals.done
+            if not run.single or run.resumes is None:  # else its rate has said when more may be claimed
+                run.pending = totals.pending
+            if ended[1].again:
+                due = time.monotonic() + pause
+                run.resumes = due if run.resumes is None else min(run.resumes, due)
             self.state.committed(run, *ended)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
+        elif totals.room:
+            claim, outcome, note = ended
+            run.ended.append((claim, surplus.without(outcome, claim, totals.room), note))
+            self._unknown = True  # it is said again at once, as what the server has not run
         else:
-            run.look = True  # the map was closed, or we were given up for dead
+            run.look = True  # the map was closed, or has enough, or we were given up for dead
 
     def _not_taken(self, run: MapRun, ended: Any, error: Exception) -> None:
         """Have half of it tried at a time: the item whose outcome can't be stored fails, when it is alone."""
@@ -215,6 +231,7 @@ class Exchange:
         handlers: list[Handler] = []
         for run, count in planning.claims(self.state, beside_jobs=bool(self._takes.room)):
             if count > 0:
+                self._claims[run] = count
                 run.store.claim(self.state.name, count, pipe)
                 run.looked = time.monotonic()
                 handlers.append((run, partial(self._claimed, run), None))
@@ -228,9 +245,19 @@ class Exchange:
                 run.pending += len(back)
         return handlers
 
+    def _queue_room(self, pipe: Any) -> list[Handler]:
+        """Tell others that more of a map may run, where that was as much as may and we leave some of it."""
+        handlers: list[Handler] = []
+        for run in self.state.maps:
+            if run.info.caps.max_running and len(run.ended) + len(run.wounded) > self._claims[run]:
+                guests.say_work(pipe, run)
+                handlers.append((None, _nothing, None))
+        return handlers
+
     def _claimed(self, run: MapRun, reply: Any) -> None:
         answer = run.store.read_claims(reply, self.state.name)
-        run.pending = answer.pending
+        run.pending, run.single = answer.pending, answer.single
+        run.resumes = None if answer.wait is None else time.monotonic() + answer.wait
         for claim in answer.claims:
             claim.to_do  # noqa: B018 - read here, where it costs only this map if its body has no header
         if run.refused:  # meanwhile

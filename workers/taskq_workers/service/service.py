@@ -28,7 +28,7 @@ from taskq_workers.engines import choose
 from taskq_workers.engines.seats import Seats
 from taskq_workers.lanes import guard
 from taskq_workers.lanes.lanes import Lanes
-from taskq_workers.link import flight
+from taskq_workers.link import flight, host_file
 from taskq_workers.link.flight import Flight
 from taskq_workers.service import server_check, version
 from taskq_workers.service.core.events import Died, Done, Message, Stop
@@ -85,6 +85,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
         threading.current_thread().name = "dispatcher"
         logs.at(worker=self._name)
         spans = telemetry.set_up(self._name)
+        host_file.sweep()  # what a service before us has left that was killed
         setproctitle(f"{self._title} [{' '.join(self._settings.queues)}]")
         try:
             if self._wait_for_redis():
@@ -105,6 +106,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 gc.freeze()  # to go through all modules takes as long as some turns
                 dispatcher.run()
                 guard.clean_up()
+                host_file.sweep()
                 if dispatcher.state.finished:
                     sys.exit(FINISHED)
         finally:

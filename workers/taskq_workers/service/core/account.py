@@ -19,6 +19,7 @@ class Offer(NamedTuple):
         seconds: How long one of them takes, as far as known; 0.0: nothing is known.
         weight: Its share of its queue's time, beside others' shares.
         anew: Each time that it comes it is another: plain jobs, not a map that is back.
+        ahead: Whether some of it may be in hand before a process is free.
     """
 
     source: Hashable
@@ -27,6 +28,7 @@ class Offer(NamedTuple):
     seconds: float = 0.0
     weight: float = 1.0
     anew: bool = False
+    ahead: bool = True
 
 
 @dataclass

@@ -15,7 +15,7 @@ from rq.executions import Execution
 from rq.job import Job
 
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import services, settled, total
+from taskq.maps.deaths import services, settled, total, tried
 from taskq.maps.info import MapInfo
 from taskq.maps.orphans import Silence
 from taskq.maps.proof import Proof
@@ -207,20 +207,28 @@ class MapRun(Taken):
     remembers: bool = False  # processes keep something of it: see ``kept.py``
     initializer_deaths: int = 0  # of processes, in its initializer
     crowd: float = 1.0  # how much longer chunks are to last, so many are the processes: see ``Fleet``
+    done: int = 0  # items with a result, as last heard
     too_many: str = ""  # why it is to fail, since so many items have
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
+    resumes: float | None = None  # when one may be claimed again, on the monotonic clock, if that is known
+    single: bool = False  # it has a rate: a claim is for one item
 
     def __post_init__(self) -> None:
-        self.function = MapFunction(self.store)
+        self.function = MapFunction(self.store, self.info.terms.large)
 
     @property
     def key(self) -> str:
         return f"{self.job.id}:{self.execution.id}"
 
     @property
+    def capped(self) -> bool:
+        """Whether what it may claim is limited: then nothing is claimed ahead, for others may use it at once."""
+        return bool(self.info.caps) or self.single
+
+    @property
     def fast(self) -> bool:
-        return 0.0 < self.seconds < FAST * self.stretch
+        return not self.capped and 0.0 < self.seconds < FAST * self.stretch
 
     @property
     def weight(self) -> float:
@@ -248,13 +256,20 @@ class MapRun(Taken):
         introduction = None
         if not known:
             introduction = Introduction(
-                k.id, k.incarnation, function.data, self.fields, function.path, function.size
+                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs
             )
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
-            claim.deaths > 0, max(self.stretch, self.crowd), info.terms.discards,
+            total(claim.deaths) > 0, max(self.stretch, self.crowd), info.terms.discards,
+            info.terms.first and max(1, info.terms.first - self.done),
+            info.terms.retries, tried(claim.deaths), self.single,
         )  # fmt: skip
+
+    def pause_after(self, claim: Claim) -> float:
+        """Seconds until what has failed of a chunk is tried again."""
+        spell = self.info.terms.spell
+        return spell.pause(tried(claim.deaths) + 1) if spell else 0.0
 
     def wait_again(self, claim: Claim) -> None:
         """A chunk was not begun by the process that it had been given to, or is not to blame for its death."""

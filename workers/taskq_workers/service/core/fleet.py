@@ -22,6 +22,7 @@ _LOOK = 0.0005  # seconds between two looks that messages ask of one service, fo
 _PACED = 200  # services which look each second are not too many
 _MAPS = (20, 200)  # of a queue that are looked at, at least and at most
 _LOOKED_AT = 40_000  # of all services together, at a time
+_CLAIM = 3e-7  # seconds of a server, to look at one claim
 _CALL = 0.00025  # the same, between two messages that somebody is idle
 
 
@@ -51,6 +52,10 @@ class Fleet:
     def maps(self) -> int:
         """How many open maps of a queue are looked at, at a time."""
         return max(_MAPS[0], min(_MAPS[1], _LOOKED_AT // self.services))
+
+    def compare(self, share: float) -> float:
+        """Seconds in which all services go once through all claims, if that is to take this share of a server."""
+        return self.services * self.processes * _CLAIM / share
 
     @property
     def look(self) -> float:

@@ -1,7 +1,8 @@
-"""A map's pickled function on its way from Redis to the pool processes; a large one by pieces, through a file.
+"""A map's pickled function, and its large objects, on their way from Redis to the pool processes: by pieces.
 
 Read whole, a function of 100 MiB would hold the dispatcher up for a second, and would be in its memory four times
 meanwhile. So it is read a piece at a time, and what is large waits in a file, from which each pool process reads.
+Large objects that travel apart are read after it, the same way, into files of the host's (``link/host_file.py``).
 """
 
 from __future__ import annotations
@@ -10,9 +11,15 @@ import os
 import sys
 import tempfile
 import weakref
+from collections import deque
+from collections.abc import Sequence
 
 from taskq.errors import FunctionError
 from taskq.maps.store import MapStore
+from taskq.payload import large
+from taskq.payload.large import Told
+from taskq_workers.link.host_file import HostFile
+from taskq_workers.link.tasks import BlobFile
 
 PIECE = 1 << 20
 """Bytes that are read at a time; what is no larger needs no file."""
@@ -23,35 +30,72 @@ class MapFunction:
 
     Args:
         store: Of the map.
+        blobs: The large objects to which it, or an item, refers.
     """
 
-    def __init__(self, store: MapStore) -> None:
+    def __init__(self, store: MapStore, blobs: Sequence[Told] = ()) -> None:
         self._store = store
+        self._blobs = deque(blobs)  # that are still to be read; with the first of them we are at
+        self._files: list[HostFile] = []  # of those which have been begun
+        self.waits = False  # for another service of this host, which reads one of them
         self._file: _File | None = None
         self.size = 0  # bytes, so far
         self.data = b""  # all of it, if it is small
-        self.ready = False  # whether it is all there
+        self.ready = False  # whether it is all there, and what it refers to
+        self._whole = False  # whether it is all there
 
     @property
     def path(self) -> str:
         """Where a pool process finds a large one, as long as this object lives; "" for a small one."""
         return self._file.path if self._file else ""
 
+    @property
+    def blobs(self) -> tuple[BlobFile, ...]:
+        """The large objects that are there, for a pool process."""
+        return tuple(BlobFile(one.told.digest, one.told.size, one.path) for one in self._files if one.ready)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of all of it."""
+        return self.size + sum(one.told.size for one in self._files)
+
     def step(self) -> None:
         """Read the next piece.
 
         Raises:
-            DamagedError: If it is gone.
+            DamagedError: If it is gone, or was changed.
             FunctionError: If there is no room for it on this host; it begins anew then.
             ReplacedError: If the map's id was pushed again.
         """
+        if self._whole:
+            self._read_blob()
+        else:
+            self._read_function()
+        self.ready = self._whole and not self._blobs
+
+    def _read_blob(self) -> None:
+        told = self._blobs[0]
+        if not self._files or self._files[-1].told is not told:
+            self._files.append(HostFile(told))
+        file = self._files[-1]
+        try:
+            self.waits = not file.claim()
+            if not (self.waits or file.ready):
+                file.add(self._store.piece(told, file.size // large.PIECE))
+        except FunctionError:
+            self._files.pop()  # what there is of it takes no room any longer
+            raise
+        if file.ready:
+            self._blobs.popleft()
+
+    def _read_function(self) -> None:
         piece = self._store.function(self.size, PIECE)
         self.size += len(piece)
         if len(piece) < PIECE and self._file is None:
             self.data = piece
         else:
             self._keep(piece)
-        self.ready = len(piece) < PIECE
+        self._whole = len(piece) < PIECE
 
     def _keep(self, piece: bytes) -> None:
         try:

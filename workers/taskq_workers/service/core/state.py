@@ -56,9 +56,10 @@ class OpenMap:
     """A map in the register of a queue.
 
     Args:
-        pending: Chunks that nobody holds.
+        pending: Chunks that nobody holds, and that may be claimed.
         claimed: Chunks that somebody holds.
         weight: Its share of its queue's time.
+        resumes: When some may be claimed, on the monotonic clock, if none may now and that is known.
     """
 
     id: str
@@ -67,6 +68,7 @@ class OpenMap:
     pending: int
     claimed: int
     weight: float = 1.0
+    resumes: float | None = None
 
 
 @dataclass

@@ -8,9 +8,10 @@ not even got ready for a task has died of something else, and nobody is to blame
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import SERVICE, services, settled, total
+from taskq.maps.deaths import SERVICE, only_tried, services, settled, total, tried
 from taskq.maps.refusal import INITIALIZER
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.payload.ranges import Range
@@ -98,7 +99,7 @@ def _settle_guilty(state: State, lane: Lane, death: Death, run: MapRun, claim: C
     noted = settled(claim.deaths) + 1
     note = state.note(lane, "killed")
     if total(noted) < MAX_DEATHS or len(claim.to_do) > 1:
-        parts = _parts(claim, noted, death.item if claim.deaths else None, own=1)
+        parts = _parts(claim, noted, death.item if total(claim.deaths) else None, own=1)
         run.wounded.append(Wounded(claim, noted, note, death.began, death.seconds, parts))
     else:
         run.ended.append((claim, _lost(claim, noted, f"{death.cause} on {lane.where.host}", death), note))
@@ -126,16 +127,17 @@ def _parts(claim: Claim, noted: int, item: int | None, *, own: int) -> tuple[tup
             alone it has to be there at two more before it is given up. Of services it is all of them: what takes a
             service down is not tried more often than it must be.
     """
+    before = only_tried(claim.deaths)
     if len(claim.to_do) == 1:
         return ()
     if item is not None and item in claim.to_do:  # the others have done nothing
-        return tuple(sorted([(Range(item, 1), own), *((one, 0) for one in claim.beside(item))]))
+        return tuple(sorted([(Range(item, 1), before + own), *((one, before) for one in claim.beside(item))]))
     if total(noted) < MAX_DEATHS:
         return ()
     # From the third death on each one halves it, until the item at fault is alone.
     unit = SERVICE if services(noted) else 1
     return tuple(
-        (half, unit * (MAX_DEATHS - 1 - (len(claim.header.within(half)) == 1))) for half in claim.halves()
+        (half, before + unit * (MAX_DEATHS - 1 - (len(claim.header.within(half)) == 1))) for half in claim.halves()
     )
 
 
@@ -179,8 +181,13 @@ def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: 
         run.wait_again(claim)
         return
     rest = [Part(one) for one in claim.beside(index)]
-    failure = ItemFailure.timeout(index, run.info.item_timeout, host=lane.where.host)
-    outcome = ChunkOutcome([], [], [failure], death.began, death.seconds, rest, [Part(Range(index, 1))])
+    part, before, spell = Part(Range(index, 1)), tried(claim.deaths), run.info.terms.spell
+    if spell and spell.timeouts and before < spell.max:
+        outcome = ChunkOutcome([], [], [], death.began, death.seconds, rest, again=[part])
+    else:
+        failure = ItemFailure.timeout(index, run.info.item_timeout, host=lane.where.host)
+        failures = [replace(failure, attempts=before + 1)]
+        outcome = ChunkOutcome([], [], failures, death.began, death.seconds, rest, [part])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))
 
 

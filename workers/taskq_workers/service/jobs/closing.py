@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.controlled import CANCELED
+from taskq.maps.info import MapInfo
 from taskq.maps.terms import TOO_MANY
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
@@ -19,7 +22,8 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "gone"
         let_go(state, run, kill=True)
         return
-    if info.complete and not info.reason and not run.guest:
+    _look_at_caps(state, run, info)
+    if info.complete and not info.reason and (info.enough or not run.guest):
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
         run.closed = "closed"
@@ -36,6 +40,18 @@ def look(state: State, run: MapRun) -> None:
             run.pending += 1
         else:
             run.store.check()
+
+
+def _look_at_caps(state: State, run: MapRun, info: MapInfo) -> None:
+    """See whether somebody has changed how much of it may run; what is too much by that ends its item."""
+    before = run.info.caps
+    if info.caps == before:
+        return
+    run.info, run.resumes = replace(run.info, caps=info.caps), None
+    if info.caps.is_tighter(before) and run.in_hand:
+        run.hand_back(run.ready)
+        run.ready.clear()
+        let_go(state, run, kill=False)
 
 
 def let_go(state: State, run: MapRun, *, kill: bool) -> None:
@@ -57,6 +73,14 @@ def fail_map(run: MapRun, reason: str) -> None:
 def fail_early(state: State, run: MapRun) -> None:
     """End a map of which too many items have failed; what runs of it may end the item that it is at."""
     fail_map(run, run.too_many)
+    let_go(state, run, kill=False)
+
+
+def let_rest_go(state: State, run: MapRun) -> None:
+    """End what is in hand of a map that has enough results; what runs of it may end the item that it is at."""
+    run.hand_back([*run.ready, *run.last])
+    run.ready.clear()
+    run.last.clear()
     let_go(state, run, kill=False)
 
 

@@ -42,6 +42,8 @@ class Ends:
             refusing.look(self._state, run)
             if run.too_many and not (run.closed or run.complete):
                 closing.fail_early(self._state, run)
+            if run.complete and run.in_hand and not run.closed:
+                closing.let_rest_go(self._state, run)
         if self._is_over(run):
             map_ending.end_safely(self._state, run)
 

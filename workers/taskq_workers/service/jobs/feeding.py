@@ -88,8 +88,13 @@ def _let_others_go(state: State) -> None:
 
 def reads_on(state: State) -> bool:
     """Whether a function is being read, so that its next piece is to be read at once."""
-    reads = any(run.function.size and _lacks_function(run) for run in state.maps)
+    reads = any(run.function.size and not run.function.waits and _lacks_function(run) for run in state.maps)
     return reads and not quarantine.runs(state)
+
+
+def waits_for_files(state: State) -> bool:
+    """Whether a large object is being read by another service of this host."""
+    return any(run.function.waits and _lacks_function(run) for run in state.maps)
 
 
 def _read_functions(state: State) -> None:
@@ -214,6 +219,8 @@ def _give_chunk(state: State, lane: Lane, run: MapRun) -> bool:
     many = len(state.maps) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed or not run.function.ready:
+        return False
+    if run.capped and lane.stillborn:  # it has only just been started; others are ready
         return False
     return _give_claim(state, lane, run, run.ready.popleft()) > 0
 

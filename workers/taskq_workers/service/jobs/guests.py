@@ -64,18 +64,19 @@ def look(state: State) -> None:
     state.open, state.jobs_waiting = found, jobs
     for source, run in own.items():
         if source in found:
-            run.pending = found[source].pending
+            run.pending, run.resumes = found[source].pending, found[source].resumes
 
 
 def _read(
-    queue: str, raw_id: bytes, incarnation: bytes, weight: bytes, pending: int, claimed: int
+    queue: str, raw_id: bytes, incarnation: bytes, weight: bytes, pending: int, claimed: int, wait: bytes
 ) -> OpenMap | None:
     map_id = ids.read(raw_id)
     if map_id is None or not incarnation:
         return None
     share = checked.seconds(weight) or 1.0
     share = min(HEAVIEST, max(LIGHTEST, share))
-    return OpenMap(map_id, incarnation.decode("ascii", "replace"), queue, pending, claimed, share)
+    resumes = time.monotonic() + float(wait) if wait and not pending else None
+    return OpenMap(map_id, incarnation.decode("ascii", "replace"), queue, pending, claimed, share, resumes)
 
 
 def join(state: State) -> None:
@@ -149,7 +150,8 @@ def is_over(run: MapRun) -> bool:
     """Whether a guest has nothing to do here any more."""
     idle = time.monotonic() - run.looked > STAYS
     left = run.in_hand or run.wounded or run.unsaid
-    return not left and (run.complete or not run.pending or run.refused != "" or idle)
+    rests = not run.pending and run.resumes is None
+    return not left and (run.complete or rests or run.refused != "" or idle)
 
 
 def call(state: State) -> None:

@@ -55,7 +55,7 @@ def end(state: State, run: MapRun) -> None:
         # Redis has died since and come back as it was some moments before (appendfsync everysec): it goes on.
         run.complete, state.unsure = False, True
         return
-    error = failure_text(run.store, info) if info.failed else None
+    error = failure_text(run.store, info) if info.failed and not info.enough else None
     _end_owned(state, run, info, error)
 
 

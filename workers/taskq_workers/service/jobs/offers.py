@@ -42,7 +42,16 @@ def pending(run: MapRun, now: float) -> int:
     """How many chunks could be claimed; one, if nobody knows."""
     if run.complete or run.closed or run.refused:
         return 0
-    return run.pending or int(now - run.looked >= LOOK_AGAIN)
+    if run.resumes is not None and not run.pending:
+        return int(now >= run.resumes)
+    # What is committed, or goes back, with the next exchange makes room for as many.
+    freed = len(run.ended) + len(run.wounded) if run.info.caps.max_running else 0
+    return run.pending or freed or int(now - run.looked >= LOOK_AGAIN)
+
+
+def rests(run: MapRun) -> bool:
+    """Whether nothing of it may be claimed now, and it is known when it may."""
+    return run.resumes is not None and not (run.pending or run.complete or run.closed or run.refused)
 
 
 def _can_run(run: MapRun) -> bool:
@@ -100,4 +109,4 @@ def _job(state: State, queue: str, tasks: int) -> Offer:
 
 
 def _of(run: MapRun, tasks: int) -> Offer:
-    return Offer(source_of(run), run.queue.name, tasks, run.seconds, run.weight)
+    return Offer(source_of(run), run.queue.name, tasks, run.seconds, run.weight, ahead=not run.capped)

@@ -43,14 +43,14 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
     runs = {offers.source_of(run): run for run in state.maps}
     picks = offers.upcoming(state, offers.known(state))
     free = max(0, len(state.lanes.idle) - len(state.errands))
-    now = list(itertools.islice(picks, free))
+    now = _begun_at_once(state, list(itertools.islice(picks, free)))
     if beside_jobs:  # what comes may be before it; then the process is free no more
         now = [offer for offer in now if _is_fast(state, offer)]
     soon, later = _ahead(state, len(now), picks)
     if not (now or soon) and _one_is_free_soon(state):
         # What is not known to be short is to have the next process: with it in hand, nothing is queued before it.
         first = itertools.islice(offers.upcoming(state, offers.known(state)), 1)
-        now = [offer for offer in first if not _is_fast(state, offer)]
+        now = [offer for offer in first if offer.ahead and not _is_fast(state, offer)]
     wanted = Counter(offer.source for offer in (*now, *soon))
     useful = wanted + Counter(offer.source for offer in later)
     counts = []
@@ -63,6 +63,15 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
         elif superfluous > 0:
             counts.append((run, -superfluous))
     return counts
+
+
+def _begun_at_once(state: State, now: list[Offer]) -> list[Offer]:
+    """Without what is counted from its claim on, where the process that it would get is only just starting."""
+    if all(offer.ahead for offer in now):
+        return now
+    ready = sum(not lane.stillborn for lane in state.lanes.idle)
+    capped = itertools.islice((offer for offer in now if not offer.ahead), ready)
+    return [*(offer for offer in now if offer.ahead), *capped]
 
 
 def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer], list[Offer]]:
@@ -91,7 +100,7 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
 
 
 def _is_fast(state: State, offer: Offer) -> bool:
-    return 0 < offer.seconds < FAST * state.lanes.stretch
+    return offer.ahead and 0 < offer.seconds < FAST * state.lanes.stretch
 
 
 def _one_is_free_soon(state: State) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from taskq.maps import caps
 from taskq.redis import checked
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
@@ -21,7 +22,7 @@ CHECKED = 20
 
 _FIELDS = (
     MapField.INCARNATION, MapField.STATE, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.LEASE,
-    MapField.ORPHANED,
+    MapField.ORPHANED, MapField.MAX_RUNNING, MapField.RATE,
 )  # fmt: skip
 
 
@@ -49,7 +50,7 @@ class Rounds:
         for run, reply in zip(runs, replies, strict=True):
             if goes_on[run] and run.info.terms.max_failures >= 0:  # whoever has counted the last may have died
                 run.too_many = run.info.terms.too_many(checked.count(reply[4]), checked.count(reply[2]))
-            if goes_on[run] and not run.guest and orphans.is_one(run, *reply[-2:]):
+            if goes_on[run] and not run.guest and orphans.is_one(run, *reply[5:7]):
                 with run.guarded():
                     orphans.look(state, run)
         rest = [run for run in runs if goes_on[run] and not (run.guest or run.held)]
@@ -67,12 +68,14 @@ class Rounds:
 
 
 def _goes_on(run: MapRun, reply: Any) -> bool:
-    """Whether the map is open, and not complete; not, if that can't be read."""
+    """Whether the map is open, not complete, and as it was told; not, if that can't be read."""
     if isinstance(reply, Exception):
         return False
-    incarnation, state, *numbers, _lease, _orphaned = reply
+    (incarnation, state, *numbers), told = reply[:5], reply[7:]
     try:
+        as_told = caps.read(*map(checked.text, told)) == run.info.caps
         total, done, failed = (int(number or 0) for number in numbers)
     except ValueError:
         return False
-    return bool(incarnation == run.store.keys.incarnation.encode() and state == b"open" and done + failed < total)
+    there = incarnation == run.store.keys.incarnation.encode() and state == b"open"
+    return as_told and there and done + failed < total and not run.info.terms.enough(done)

@@ -48,12 +48,23 @@ class Search:
             yield self._polled + POLL
         if state.lanes.idle and state.open and not self._rests:
             yield self._next
+        if state.lanes.idle and not self._rests:
+            yield from (run.resumes for run in state.maps if run.resumes is not None and offers.rests(run))
+            yield from self._resumes()
 
     @property
     def _rests(self) -> bool:
         """Whether nothing is to be taken, though a process has nothing to do; what ends that comes as an event."""
         state = self._state
         return bool(state.stopping or state.suspended or state.lanes.trouble or quarantine.is_secluded(state))
+
+    def _resumes(self) -> Iterator[float]:
+        """When maps on which we don't work may be claimed of again."""
+        state = self._state
+        own = {offers.source_of(run) for run in state.maps}
+        for source, one in state.open.items():
+            if one.resumes is not None and source not in own and not state.leaves_alone(*source):
+                yield one.resumes
 
     @property
     def _pause(self) -> float:
@@ -68,7 +79,8 @@ class Search:
         state, now = self._state, time.monotonic()
         polls = state.polls and (ask or bool(state.lanes.idle)) and now - self._polled >= POLL
         told = self._told and now - self._looked >= state.fleet.look
-        looks = (self._wanted or told or polls) and not state.stopping
+        due = bool(state.lanes.idle) and any(at <= now for at in self._resumes())
+        looks = (self._wanted or told or polls or due) and not state.stopping
         if looks:
             self._wanted = self._told = False
             self._polled = self._looked = now

@@ -81,7 +81,9 @@ class Monitor:
             return None
 
     def _lane(self, lane: Lane) -> ProcessActivity:
-        process = None if lane.remote else self._processes[lane.where.pid]
+        process = (
+            None if lane.remote else self._processes.get(lane.where.pid)
+        )  # it may have been replaced just now
         memory, cpu = _usage(process)
         job, chunk = self._runs(lane)
         since = clock.SERVER.at(lane.since) if job else 0.0

@@ -1,0 +1,204 @@
+"""``taskq.share``: an object that several maps use, and that stands on the server once.
+
+What maps share by themselves is gone with each of them (``repeats.py``); this is kept until it is unshared, or has
+not been used for its time to live. Where a handle was pickled, whoever reads that finds the object itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from redis.exceptions import RedisError
+
+from taskq.errors import DamagedError, OptionError, PickleError, ResultsGoneError
+from taskq.payload import large
+from taskq.payload.large import Blob, Told
+from taskq.redis import clients, keys
+from taskq.redis import connection as connections
+from taskq.redis.patience import clear_errors
+
+T = TypeVar("T")
+
+SHARE_TTL = 24 * 3600.0  # seconds after the last push of a map that uses it
+_LONGEST = 10**9  # seconds
+_TTL = "ttl"  # field beside the pieces: those seconds, 0: for ever; it is written last
+
+
+class Shared(Generic[T]):
+    """A handle on a shared object. Made by ``taskq.share`` and ``Queue.share``.
+
+    It goes into whatever maps are given: an argument of ``functools.partial``, a global or a closure of the
+    function, an item. There the function finds the object in its place, as if that had been sent: arrays are
+    read-only views of memory that all pool processes of a host have in common.
+
+    A context manager: at the end of the block the object is unshared. Maps that have not ended by then fail.
+    """
+
+    def __init__(self, told: Told, value: T, keeper: _Keeper) -> None:
+        self._told = told
+        self._value = value
+        self._keeper = keeper
+        self._gone = False
+
+    @property
+    def value(self) -> T:
+        """The object, here where it was shared."""
+        return self._value
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on the server."""
+        return self._told.size
+
+    def unshare(self) -> bool:
+        """Delete it from the server; whether it was there. Maps that use it and have not ended fail.
+
+        Raises:
+            ServerError: If the server can't be reached, or refuses.
+        """
+        self._gone = True
+        return self._keeper.delete(self._told)
+
+    def __enter__(self) -> Shared[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.unshare()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._gone:
+            raise PickleError(f"{self!r} was unshared")
+        large.note(self._told)
+        return fetched, (str(self._told),)
+
+    def __repr__(self) -> str:
+        return f"<Shared {type(self._value).__name__}, {self.size:,} bytes>"
+
+
+def share(value: T, *, ttl: float | None = SHARE_TTL, connection: Any = None) -> Shared[T]:
+    """Put an object on the server once, for all maps that get the handle.
+
+        with taskq.share(table) as shared:
+            first = queue.map(partial(score, shared), rows)
+            second = queue.map(partial(check, shared), rows)
+            first.get(), second.get()
+
+    Args:
+        value: Anything that can be pickled; it may be large. What shows its memory (arrays of NumPy, tables of
+            pandas and Arrow, ``memoryview``) is read by workers where it lies, and read-only; of ``bytes``, lists
+            and the rest each pool process makes its own.
+        ttl: Seconds after the last push of a map that uses it, above 0; then it is gone. None: it stays until
+            ``unshare``. Default: a day.
+        connection: A redis-py connection; default: to ``TASKQ_URL``, as ``Queue()``.
+
+    Returns:
+        The handle. It holds ``value`` itself, too.
+
+    Raises:
+        OptionError: If the time to live, or the connection, is one that can't be used.
+        PickleError: If the object can't be pickled.
+        ServerError: If the server can't be reached, or refuses, say since it has no memory; nothing is left then.
+
+    Whether a map that waits longer than ``ttl`` still finds it is not guaranteed: it fails if not, and says why.
+    """
+    if ttl is not None and not (isinstance(ttl, (int, float)) and 0 < ttl <= _LONGEST and not math.isnan(ttl)):
+        raise OptionError(f"ttl must be seconds above 0, at most {_LONGEST:,}, or None, not {ttl!r}")
+    if connection is None:
+        connection = connections.shared()
+    clients.check(connection)
+    blob = large.blob_of(value, "the shared object")
+    told = Told(blob.digest, blob.size, os.urandom(16).hex())
+    keeper = _Keeper(connection)
+    keeper.write(told, blob, math.ceil(ttl or 0))
+    return Shared(told, value, keeper)
+
+
+class _Keeper:
+    """Writes and reads shared objects on one server."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    @clear_errors
+    def write(self, told: Told, blob: Blob, ttl: int) -> None:
+        key = keys.shared(told.kept)
+        try:
+            for number, piece in enumerate(blob.pieces()):
+                with self.connection.pipeline() as pipe:
+                    pipe.hset(key, str(number), piece)
+                    pipe.expire(key, keys.WRITING_TTL)
+                    pipe.execute()
+            with self.connection.pipeline() as pipe:
+                pipe.hset(key, _TTL, str(ttl))
+                _limit(pipe, key, ttl)
+                pipe.execute()
+        except BaseException:
+            with suppress(RedisError):  # else it expires
+                self.connection.unlink(key)
+            raise
+
+    @clear_errors
+    def delete(self, told: Told) -> bool:
+        return bool(self.connection.unlink(keys.shared(told.kept)))
+
+    @clear_errors
+    def read(self, told: Told) -> memoryview:
+        key, held = keys.shared(told.kept), bytearray()
+        for number in range(told.count):
+            piece = self.connection.hget(key, str(number))
+            if piece is None:
+                raise _gone(told)
+            held += piece
+        if hashlib.sha256(held).hexdigest() != told.digest:
+            raise DamagedError(f"a shared object was changed: what stands in {key} is not {told.digest}")
+        return memoryview(held).toreadonly()
+
+
+def _gone(told: Told) -> ResultsGoneError:
+    return ResultsGoneError(f"a shared object of {told.size:,} bytes is gone: unshared, expired or evicted")
+
+
+def renew(connection: Any, used: Iterable[Told]) -> None:
+    """Let shared objects live anew, since a map is being pushed that uses them.
+
+    Raises:
+        ResultsGoneError: If one is gone.
+    """
+    for told in used:
+        key = keys.shared(told.kept)
+        ttl = connection.hget(key, _TTL)
+        if ttl is None:
+            raise _gone(told)
+        _limit(connection, key, int(ttl))
+
+
+def _limit(connection: Any, key: str, ttl: int) -> None:
+    if ttl:
+        connection.expire(key, ttl)
+    else:
+        connection.persist(key)
+
+
+def fetched(text: str) -> Any:
+    """The object that a handle stands for: what unpickling one gives.
+
+    A pool process finds it in the memory that it has in common with others if a map has announced it. Everybody
+    else, and plain jobs, read it from the server.
+
+    Raises:
+        ResultsGoneError: If it is gone.
+        DamagedError: If it is not what was shared.
+        ServerError: If the server can't be reached.
+    """
+    told = Told.read(text)
+    if large.is_offered(told.digest):
+        return large.value_of(told.digest)
+    return large.value_in(_Keeper(connections.shared()).read(told))
