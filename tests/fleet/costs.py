@@ -30,7 +30,7 @@ from taskq.redis.services import ServiceInfo
 from taskq.views import activity
 from taskq.views.activity import Activity, ProcessActivity
 from taskq.views.timeline import TimelineNote
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 PROCESSES = 64  # of each service of the fleet
 _HEARD = 0.2  # seconds in which a note has come to all that hear
@@ -242,7 +242,7 @@ def local_workers(url: str, count: int) -> Iterator[Callable[[], None]]:
             yield lambda: wait_until(lambda: len(services.live(connection)) == count)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(HANGS)
 
 
 def measure(times: int = 400) -> Costs:

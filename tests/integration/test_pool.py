@@ -21,6 +21,8 @@ from tests import jobs
 from tests.integration.fronts import left, working_queue
 from tests.waiting import HANGS, wait_until
 
+MOMENT = 0.01  # seconds after which a wait is to give up
+
 
 @pytest.fixture(scope="module")
 def queue(server_url: str) -> Iterator[Queue]:
@@ -62,10 +64,10 @@ def test_results_that_are_not_there(pool: Pool, tmp_path: Path) -> None:
         result.get(0.01)
     with pytest.raises(ValueError, match="not ready"):
         result.successful()
-    result.wait(0.01)
+    result.wait(MOMENT)
     values = pool.imap(jobs.wait_for, [str(flag)])
     with pytest.raises(multiprocessing.TimeoutError):
-        values.next(timeout=0.01)
+        values.next(timeout=MOMENT)
     flag.touch()
     assert result.get(HANGS) == values.next(HANGS) == str(flag)
     assert (result.ready(), result.successful()) == (True, True)

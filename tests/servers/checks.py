@@ -184,7 +184,7 @@ def tls(bench: Bench) -> None:
 def prefixes(bench: Bench) -> None:
     """Nothing is written beside them."""
     bench.variables.update(RQ_KEY_PREFIX="app:rq", TASKQ_KEY_PREFIX="app:taskq")
-    program = "from taskq import Queue\nprint(sum(Queue().map(abs, range(500)).get(timeout=100)))"
+    program = "from taskq import Queue\nprint(sum(Queue().map(abs, range(500)).get()))"
     with bench.server() as server, bench.worker(server.url):
         ended = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.worker import ROOT
+from tests.waiting import HANGS
 
 KEPT = ROOT / ".servers"
 WHEELS = {  # the distribution, and where in it the program is
@@ -46,7 +47,7 @@ class Program:
         """Whether it was built with TLS."""
         told = subprocess.run(
             [self.path, "--port", "0", "--tls-port", "1", "--tls-cert-file", "/none"],
-            capture_output=True, text=True, timeout=10, check=False,
+            capture_output=True, text=True, timeout=HANGS, check=False,
         )  # fmt: skip
         return "Failed to configure TLS" in told.stdout + told.stderr
 
@@ -68,7 +69,7 @@ def available() -> tuple[list[Program], list[str]]:
 def _programs(path: Path | None, origin: str) -> list[Program]:
     if path is None:
         return []
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=HANGS, check=True).stdout
     kind, version = re.findall(r"(Redis|Valkey) server v=(\S+)", told)[0]
     return [Program(f"{kind} {version}", str(path), origin)]
 

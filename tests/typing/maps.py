@@ -36,7 +36,7 @@ def results(queue: Queue) -> None:
     job = queue.map(halve, range(3))
     assert_type(job, MapJob[float])
     assert_type(job.get(), list[float])
-    assert_type(job.get(timeout=1.0, errors="raise"), list[float])
+    assert_type(job.get(timeout=0, errors="raise"), list[float])
     assert_type(job.get(errors="return"), list[float | BaseException])
     assert_type(job.get(1.0, "return"), list[float | BaseException])
     assert_type(job[0], float)

@@ -67,7 +67,8 @@ def test_all_scripts_are_read_at_once() -> None:
 
 
 APART = {  # the forkserver's, what runs before the manager does, and a program of its own that runs at the start
-    "taskq_workers.process.forkserver", "taskq_workers.manager.prepare", "taskq_workers.process.check"
+    "taskq_workers.process.forkserver", "taskq_workers.manager.prepare", "taskq_workers.process.check",
+    "taskq_workers.link.host_file",  # no process has to do with it: it maps the file of which it is told
 }  # fmt: skip
 LOADED = "import sys, taskq_workers.{}; print(*sys.modules)"
 

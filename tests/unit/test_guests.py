@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from taskq.maps.terms import NONE
+from taskq.redis.keys import MapKeys
+from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import OpenMap
 from taskq_workers.service.exchange import Exchange
 from taskq_workers.service.jobs import guests
 from taskq_workers.service.jobs.guests import STAYS
 
 
-def a_run(**fields: Any) -> Any:
-    store = Mock(keys=SimpleNamespace(id="m", incarnation="1"))
-    had = {"in_hand": 0, "wounded": [], "unsaid": None, "refused": "", "complete": False, "pending": 3}
-    return SimpleNamespace(
-        store=store, holding=Mock(), ended=["one"], looked=time.monotonic() - 2 * STAYS, **had | fields
+def a_run(**fields: Any) -> MapRun:
+    run = MapRun(
+        Mock(), Mock(), Mock(), {}, store=Mock(keys=MapKeys("m", "1")), info=Mock(terms=NONE), guest=True, pending=3
     )
+    run.ended.append(("claim", Mock(again=0), "note"))
+    run.looked = time.monotonic() - 2 * STAYS
+    for name, value in fields.items():
+        setattr(run, name, value)
+    return run
 
 
 @pytest.mark.parametrize(("complete", "pending", "left"), [(False, 3, 3), (False, 0, 0), (True, 3, 0)])
@@ -37,6 +42,6 @@ def test_what_is_pending_of_a_map_is_known_when_its_guest_has_left(
 def test_a_guest_stays_after_a_long_chunk() -> None:
     run = a_run()
     assert guests.is_over(run), "nothing was heard of it for long"
-    run.store.read_commit.return_value = Mock(committed=True, complete=False, pending=3, failed=0)
-    Exchange(Mock(), ask=False)._committed(run, "one", None)
+    run.store.read_commit.return_value = Mock(committed=True, complete=False, pending=3, done=2, failed=0)
+    Exchange(Mock(), ask=False)._committed(run, run.ended[0], 0.0, None)
     assert not guests.is_over(run)

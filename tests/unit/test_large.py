@@ -22,6 +22,7 @@ from taskq.payload import codec, large
 from taskq.payload.function import Function
 from taskq.payload.large import LEAST, PIECE, Apart, Blob, Ref, Told
 from taskq.payload.prepared import PreparedFunction
+from tests.waiting import HANGS
 
 MUCH = np.arange(LEAST // 8 + 100, dtype=np.float64)
 
@@ -193,4 +194,4 @@ def test_a_memoryview_travels_as_one() -> None:
 def test_nothing_is_imported_for_it() -> None:
     told = "import sys; from taskq import Queue; from taskq.payload import large; large.blob_of(bytes(1 << 21)); "
     code = f"{told} sys.exit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=HANGS)
