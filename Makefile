@@ -1,5 +1,5 @@
-# All set-up happens in .venv (for bench in .venv-bench, for ecosystem in .venv-ecosystem), from pyproject.toml; nothing
-# else on the machine is touched.
+# All set-up happens in .venv (for bench in .venv-bench, for docs in .venv-docs, for ecosystem in .venv-ecosystem), from
+# pyproject.toml; nothing else on the machine is touched.
 #   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs; types are also what mypy and pyright tell users (tests/typing)
@@ -17,6 +17,7 @@
 #   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
+#   make docs            the documentation as a site, in site/: built strictly, every link followed
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
 #   make promtool        fetch the checker of deploy/prometheus (Debian and the like)
@@ -34,11 +35,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
 BENCH := .venv-bench
+DOCS := .venv-docs
 ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
+.PHONY: demo test lint types check bench bounds docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -64,6 +66,10 @@ bench: $(BENCH)/.ready
 
 bounds: $(READY)
 	$(BIN)/python -m benchmarks.bounds $(ARGS)
+
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet --clean --site-dir site
+	$(DOCS)/bin/python scripts/check_site.py site
 
 rq-suite: $(READY)
 	$(BIN)/python scripts/rq_suite.py $(ARGS)
@@ -180,5 +186,11 @@ $(BENCH)/.ready: pyproject.toml
 	$(BENCH)/bin/python scripts/install_bench.py
 	@touch $@
 
+$(DOCS)/.ready: pyproject.toml
+	$(check_python)
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCH) $(ECOSYSTEM) $(KUBERNETES) dist .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(DOCS) $(ECOSYSTEM) $(KUBERNETES) dist site .import_linter_cache

@@ -130,8 +130,7 @@ class Controlled(SignedJob):
     def make_way(self) -> None:
         """Delete it for another map of its id; what waits for a job of that id waits on, as where RQ replaces one.
 
-        Raises:
-            As ``delete``.
+        It raises what ``delete`` raises.
         """
         self._delete(keep_waiting=True)
         self.store.tell_end(delete=True)

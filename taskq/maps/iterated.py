@@ -192,9 +192,8 @@ class Iterated(Controlled, Generic[R]):
         Returns:
             As ``in_order``.
 
-        Raises:
-            As ``in_order``; ``MapFailedError`` and ``MapCanceledError`` after all that there is. One number is
-            kept for each failed item.
+        It raises what ``in_order`` raises; ``MapFailedError`` and ``MapCanceledError`` after all that there is.
+        One number is kept for each failed item.
         """
         return self._values(start, errors, _bare, in_order=False)
 
@@ -214,8 +213,7 @@ class Iterated(Controlled, Generic[R]):
         Returns:
             As ``in_order``.
 
-        Raises:
-            As ``as_completed``.
+        It raises what ``as_completed`` raises.
         """
         return self._values(start, errors, _pair, in_order=False)
 

@@ -212,8 +212,7 @@ class Mapper(rq.Queue):
             The map's job, with ``put``, ``put_many``, ``seal``; a context manager, which seals it, or cancels it
             if the block raises.
 
-        Raises:
-            As ``map``.
+        It raises what ``map`` raises.
         """
         if isinstance(buffersize, bool) or not (buffersize is None or _is_count(buffersize)):
             raise OptionError(f"buffersize must be a whole number from 1 on, or None, not {buffersize!r}")

@@ -94,8 +94,7 @@ class OpenMap(MapJob[R], Generic[T, R]):
     def seal(self) -> None:
         """Say that no more items come: the map ends when those it has have ended. Again, it does nothing.
 
-        Raises:
-            As ``put``.
+        It raises what ``put`` raises.
         """
         self.feed.seal()
 

@@ -1,4 +1,4 @@
-"""What the README prints is what happens."""
+"""What the README, and the pages of the site that are read first, print is what happens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import doctest
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,16 +18,30 @@ from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+START = (ROOT / "docs/start.md").read_text(encoding="utf-8")
+PAGES = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("index.md", "errors.md", "from_celery.md")
+)
+SAYS = {
+    "index": "[0, 1, 4, 9, 16, 25, 36, 49]\n",
+    "raises": (
+        "page 3 is empty\n[0, 1, 4, ValueError('page 3 is empty'), 16]\n"
+        "item 3: ValueError: page 3 is empty\nTrue 1\n"
+    ),
+    "dies": "0 1 WorkerLostError 3\n",
+    "celery": "285\n",
+}
 
 
-def block(name: str) -> str:
-    found = re.search(rf"<!-- {name}:.*?-->\n```python\n(.*?)```", README, re.DOTALL)
-    assert found, f"no block {name} in the README"
+def block(name: str, page: str = README) -> str:
+    found = re.search(rf"<!-- {name}:.*?-->\n```python\n(.*?)```", page, re.DOTALL)
+    assert found, f"no block {name}"
     return found[1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def q() -> Iterator[taskq.Queue]:
     with taskq.local(processes=2) as queue:
         yield queue
@@ -37,12 +53,40 @@ def test_the_shell_session(q: taskq.Queue, monkeypatch: pytest.MonkeyPatch) -> N
     # What differs from run to run: ids, sums of random numbers, how far a map is when it is shown.
     expected = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "...", session)
     expected = re.sub(r"\b50\d{6}\b", "50...", expected).replace("0/8 done", "... done")
-    test = doctest.DocTestParser().get_doctest(expected, {"__name__": "__main__"}, "README.md", None, 0)
+    assert attempted(expected) > 15
+
+
+def test_the_first_five_minutes(q: taskq.Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_URL", f"unix://{q.connection.connection_pool.connection_kwargs['path']}")
+    names = re.findall(r"<!-- (\w+):", START)
+    session = "".join(block(name, START) for name in names)
+    assert attempted(re.sub(r"MapJob \S+|on vm$", "...", session, flags=re.MULTILINE)) == session.count(">>> ") > 8
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_each_program_of_a_page(
+    name: str, q: taskq.Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the workers that are there already: that a block of its own starts some is tested by the README's."""
+    monkeypatch.setattr(taskq, "local", lambda **_: nullcontext(q))
+    exec(block(name, PAGES), {"__name__": "__main__"})  # noqa: S102 - our own pages
+    assert capsys.readouterr().out == SAYS[name]
+    shown = re.search(rf"<!-- {name}:.*?-->\n```python\n.*?```\n\n((?:    [^\n]+\n)+)", PAGES, re.DOTALL)
+    assert name == "index" or (shown and textwrap.dedent(shown[1]) == SAYS[name])
+
+
+def test_each_is_run() -> None:
+    assert set(re.findall(r"<!-- (\w+):", PAGES)) == set(SAYS)
+
+
+def attempted(session: str) -> int:
+    """How many lines of it were run; all have printed what they print here."""
+    test = doctest.DocTestParser().get_doctest(session, {"__name__": "__main__"}, "a page", None, 0)
     said: list[str] = []
     flags = doctest.ELLIPSIS | doctest.REPORT_NDIFF
     result = doctest.DocTestRunner(optionflags=flags, verbose=False).run(test, out=said.append)
-    assert result.attempted > 15
     assert not result.failed, "".join(said)
+    return result.attempted
 
 
 def test_the_program() -> None:
@@ -53,7 +97,7 @@ def test_the_program() -> None:
 
 
 def test_the_commands_that_it_names_exist() -> None:
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`?make ([a-z-]+)", README):
         if target not in ("demo", "test"):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -12,6 +16,16 @@ from taskq.maps import producer
 from taskq.maps.body import read_header
 from taskq.testing import _again, drain, make_fake_queue
 from tests import jobs
+
+
+@pytest.mark.parametrize("name", ["test_in_this_process", "test_on_real_processes", "test_with_a_pool"])
+def test_what_docs_testing_md_shows(name: str, fake_queue: Queue) -> None:
+    page = (Path(__file__).parents[2] / "docs/testing.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"<!-- testing:.*?-->\n```python\n(.*?)```", page, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(code, told)  # noqa: S102 - our own page
+    assert name in told
+    told[name](*[fake_queue] * ("fake_queue" in inspect.signature(told[name]).parameters))
 
 
 def test_fake_queues_share_nothing() -> None:
