@@ -87,8 +87,9 @@ class Primary:
         """Which other one it is, as far as is known; "": none. Sentinels are asked twice a second at most."""
         if time.monotonic() >= self._next and self._asks.acquire(blocking=False):
             try:
-                told = next((address for _epoch, address, _up in self._answers([])), None)
-                self._address = told or self._address
+                told = next(self._answers([]), None)
+                if told and told[0] >= self._epoch:  # else another thread has heard more meanwhile
+                    self._address = told[1]
                 self._pause = PACE if told else min(2 * self._pause, _DEAF)
                 self._next = time.monotonic() + self._pause
             finally:

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.body import Body, Header, read_header
 from taskq.maps.claim import Claim
 from taskq.maps.reader import MapReader
 from taskq.maps.store import MapStore
+from taskq.maps.terms import NONE
 from taskq.payload import codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
@@ -44,7 +46,11 @@ def commit(store: MapStore, claimed: Claim, failing: Iterable[int] = (), stop: i
 
 
 def put(store: MapStore, claimed: Claim, what: ChunkOutcome) -> Totals:
-    return store.read_commit(store.commit(claimed, what, NOTE, terms=store.info().terms))
+    try:
+        terms = store.info().terms
+    except (ResultsGoneError, ReplacedError):  # as a service says it that has not heard of that
+        terms = NONE
+    return store.read_commit(store.commit(claimed, what, NOTE, terms=terms))
 
 
 def give_back(store: MapStore, *claims: Claim, deaths: int | None = None) -> int:

@@ -42,7 +42,7 @@ def test_the_map_is_visible_only_when_it_is_complete(any_queue: Queue) -> None:
             yield n
 
     job = any_queue.map(jobs.square, items(), chunksize=1)
-    assert seen == [([], [], b"writing", [b"writing", 0])] * 5
+    assert seen == [([], [], b"writing", [b"writing", 0, b"", 0])] * 5
     assert job.store.info().state == "open"
     assert job.store.info().total == 5
 

@@ -95,7 +95,7 @@ class _Server:
 
 def _ran(count: int, each: float, most: float) -> tuple[int, list[int]]:
     """How many items of a chunk run before it is cut, and the sizes of what is left: as a pool process decides."""
-    pace = runner._Pace(None, 0.0, most, count, 1 << 30)
+    pace = runner._Pace(None, 0.0, most, count, 1 << 30, 0)
     pace.began = 0.0
     position = max(1, -int(-most // each))
     if position >= count or not pace.stops(position, position, position * each):

@@ -42,7 +42,7 @@ def found() -> list[Traffic]:
 
 
 def _counted(pool: ProcessPoolExecutor, services: int) -> Traffic:
-    return pool.submit(traffic.count, services, 1, Work(services // 2, 60.0), 3.0, 5.0).result()
+    return pool.submit(traffic.count, services, 1, Work(services // 2, 60.0), 2.0, 3.0, 2.0).result()
 
 
 def test_what_a_service_says_and_hears_does_not_grow_with_their_number(found: list[Traffic]) -> None:

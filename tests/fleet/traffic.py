@@ -24,7 +24,7 @@ from tests.simulation.world import World
 _tell = Monitor.tell  # before the simulator takes it away
 HOSTS = 2  # on which they are; nothing that is counted depends on how many
 LEASE = 30.0  # seconds, as it is by default
-_SETTLES = 15.0  # seconds after the start: all are registered, and each has renewed its lease
+SETTLES = 15.0  # seconds after the start: all are registered, and each has renewed its lease
 
 
 @dataclass
@@ -86,8 +86,8 @@ def _size(reply: Any) -> int:
 
 
 @contextmanager
-def _world(services: int, processes: int, work: Work) -> Iterator[World]:
-    orders = (Order(0, _SETTLES, "m0", work.items, 1, work.seconds),) if work.items else ()
+def _world(services: int, processes: int, work: Work, settles: float) -> Iterator[World]:
+    orders = (Order(0, settles, "m0", work.items, 1, work.seconds),) if work.items else ()
     idle = Order(1, 10_000.0, "never", 1, 1, 1.0)  # else the world would have nothing to wait for
     plan = Plan(1, HOSTS, services // HOSTS, processes, LEASE, (*orders, idle), ())
     patches.apply()
@@ -103,12 +103,17 @@ def _world(services: int, processes: int, work: Work) -> Iterator[World]:
 
 
 def count(
-    services: int, processes: int = 2, work: Work = NONE, since: float = 5.0, seconds: float = 20.0
+    services: int,
+    processes: int = 2,
+    work: Work = NONE,
+    since: float = 5.0,
+    seconds: float = 20.0,
+    settles: float = SETTLES,
 ) -> Traffic:
     """What so many services say and hear in some seconds, beginning so long after the map was pushed."""
     traffic = Traffic(services, seconds)
-    begins = _SETTLES + since
-    with _world(services, processes, work) as world:
+    begins = settles + since
+    with _world(services, processes, work, settles) as world:
         publish, notice = world.messages.publish, world.server.after
         world.oracle.look = lambda *_: None  # type: ignore[method-assign]  # nothing goes wrong here
         world.announced = lambda _push: None  # type: ignore[method-assign]

@@ -15,8 +15,10 @@ from tests.waiting import HANGS, wait_until
 
 def test_nothing_is_taken_without_them(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     followed = False
+    replies: list[int] = []
 
     def waited(exchange: Exchange, reply: int) -> None:
+        replies.append(reply)
         told(exchange, 1 if followed else reply)
 
     told = Exchange._waited
@@ -26,6 +28,8 @@ def test_nothing_is_taken_without_them(real_queue: Queue, monkeypatch: pytest.Mo
         assert real_queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
         wait_until(lambda: "takes nothing: 0 of 1 replicas have what was committed" in state.trouble)
         later = [real_queue.map(jobs.square, [3]), real_queue.enqueue(jobs.square, 4)]
+        turns = len(replies) + 2
+        wait_until(lambda: len(replies) > turns, "it has had turns in which it could have taken them")
         wait_until(lambda: b"of 1 replicas" in (real_queue.connection.hget(keys.SERVICES, state.name) or b""))
         assert [job.get_status() for job in later] == ["queued", "queued"]
         followed = True

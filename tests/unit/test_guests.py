@@ -18,16 +18,8 @@ from taskq_workers.service.jobs.guests import STAYS
 
 
 def a_run(**fields: Any) -> MapRun:
-    run = MapRun(
-        Mock(),
-        Mock(),
-        Mock(),
-        {},
-        store=Mock(keys=MapKeys("m", "1")),
-        info=Mock(terms=NONE),
-        guest=True,
-        pending=3,
-    )
+    store, info = Mock(keys=MapKeys("m", "1")), Mock(terms=NONE)
+    run = MapRun(Mock(), Mock(), Mock(), {}, store=store, info=info, guest=True, pending=3)
     run.ended.append(("claim", Mock(again=0), "note"))
     run.looked = time.monotonic() - 2 * STAYS
     for name, value in fields.items():
