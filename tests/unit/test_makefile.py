@@ -37,6 +37,14 @@ def test_a_demo_of_what_is_installed_begins_at_once(tmp_path: Path) -> None:
     assert would_run(tmp_path, "demo").split() == [".venv/bin/taskq", "demo"]
 
 
+def test_the_docs_have_an_environment_of_their_own_and_are_built_strictly(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    told = would_run(tmp_path, "docs")
+    assert ".venv/" not in told
+    assert "--editable '.[docs]'" in told
+    assert told.index("mkdocs build --strict") < told.index("scripts/check_site.py site")
+
+
 @pytest.mark.parametrize(
     ("given", "options"),
     [

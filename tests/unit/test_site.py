@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -43,6 +45,29 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), path
         if anchor:
             assert anchor[1:] in docs_hooks.anchors(target.read_text(encoding="utf-8")), path + anchor
+
+
+@pytest.mark.parametrize(
+    "page", [source.ROOT / "README.md", *source.files("docs", suffix=".md")], ids=lambda p: p.name
+)
+def test_every_program_is_run_by_a_test(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    told = re.findall(r"^<!-- (\w+): run by (tests/[\w/]+\.py) -->\n```python$", text, re.MULTILINE)
+    assert len(told) == len(re.findall(r"^ *```py", text, re.MULTILINE))
+    for name, test in told:
+        code = (source.ROOT / test).read_text(encoding="utf-8")
+        assert page.name in code, test
+        by_name = (f'"{name}"', f"<!-- {name}:", r'findall(r"<!-- (\w+):"')  # or all that there are
+        assert any(one in code for one in by_name), (name, test)
+
+
+def test_an_executor_of_one_s_own() -> None:
+    page = (source.ROOT / "docs/dask.md").read_text("utf-8")
+    [code] = re.findall(r"<!-- own:.*?-->\n```python\n(.*?)```", page, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(code, told)  # noqa: S102 - our own page
+    with told["executor"]() as executor:  # starts no process before it is given something
+        assert isinstance(executor, Executor)
 
 
 def test_links_become_those_of_the_site() -> None:
