@@ -72,7 +72,7 @@ def proxy(server_url: str, folder: Path) -> Iterator[Proxy]:
 
 
 def test_a_lost_reply_to_a_claim(workers: Workers, proxy: Proxy, real_queue: Queue) -> None:
-    claim = Scripts(real_queue.connection).claim._script.sha.encode()
+    claim = Scripts(real_queue.connection).claim._sha.encode()
     requests: list[bytes] = []
 
     def lose(request: bytes) -> bool:

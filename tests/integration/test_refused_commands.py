@@ -78,17 +78,17 @@ def test_a_producer_is_told_of_the_limit(strict_url: str) -> None:
     with pytest.raises(taskq.TooLargeError, match=r"item 0 can't be stored.*proto-max-bulk-len"):
         queue.map(len, [b"x" * LARGE])
     with pytest.raises(taskq.TooLargeError, match=r"the function can't be stored.*proto-max-bulk-len"):
-        queue.map(lambda n, data=b"x" * LARGE: n + len(data), [1])
+        queue.map(lambda n, data=b"x" * LARGE: n + len(data), [1], share=False)
     assert not queue.connection.keys("taskq:{*")
 
 
 def test_what_redis_py_can_not_send_costs_its_item(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = MapStore.commit
 
-    def bad(self: MapStore, claim: Any, outcome: Any, note: Any, pipe: Any = None) -> Any:
+    def bad(self: MapStore, claim: Any, outcome: Any, *args: Any, **options: Any) -> Any:
         if self.keys.id == "bad" and outcome.values and 2 in claim.to_do:
             outcome = replace(outcome, values=[["a list"] for _ in outcome.values])
-        return commit(self, claim, outcome, note, pipe)
+        return commit(self, claim, outcome, *args, **options)
 
     monkeypatch.setattr(MapStore, "commit", bad)
     with running_worker(fake_queue, processes=2):

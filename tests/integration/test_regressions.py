@@ -39,7 +39,7 @@ def test_a_lost_reply_loses_nothing(fake_queue: Queue, operation: str, monkeypat
     lost: list[str] = []
 
     def lose(pipe: Pipeline) -> bool:
-        sha = getattr(taskq.redis.lua.Scripts(fake_queue.connection), operation)._script.sha
+        sha = getattr(taskq.redis.lua.Scripts(fake_queue.connection), operation)._sha
         if not lost and any(sha in command[0] for command in pipe.command_stack):
             lost.append(operation)
             return True

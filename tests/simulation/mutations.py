@@ -31,7 +31,7 @@ _SERVICE = "workers/taskq_workers/service/"
 _LEASE_BY_OWN_CLOCK = """\
     import time
 
-    leases = scripts.renew._script.registered_client
+    leases = scripts.renew._connection
     leases.zadd(keys.LEASES, {info.name: time.time() + lease})
     return Renewal(bool(alive), clock.read(now))"""
 

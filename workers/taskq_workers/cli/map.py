@@ -77,7 +77,7 @@ def map_command(
       taskq map math:sqrt 4 9 16
       taskq map builtins:abs -4 -2.5 --item-timeout 10 --retry 2
       taskq map math:sqrt --range 1000 --values > roots.txt
-      taskq map shop:price 1 2 3 --initializer shop:load --initarg model.bin
+      taskq map random:randrange 10 20 --initializer random:seed --initarg 7
       printf '%s\\n' alpha beta | taskq map builtins:len --stdin lines --as-completed
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
       printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
