@@ -38,7 +38,7 @@ _LEASE_BY_OWN_CLOCK = """\
 MUTATIONS = (
     # -- claims and commits ----------------------------------------------------------------------------
     _m(
-        "no token check: a commit is taken from whoever has had the range", 30,
+        "no token check: a commit is taken from whoever has had the range", 94,
         (_LUA + "commit.lua", "redis.call('HGET', KEYS[3], range) ~= claim then\n    return {0}\nend\nif map[4]",
          "redis.call('HEXISTS', KEYS[3], range) == 0 then\n    return {0}\nend\nif map[4]"),
     ),
@@ -115,10 +115,6 @@ MUTATIONS = (
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
     ),
     _m(
-        "what was lost is announced", 208,
-        ("taskq/maps/draft.py", "if int(written or 0) != self.total or", "if"),
-    ),
-    _m(
         "a producer whose reply was lost takes itself for another", 36,
         (_LUA + "begin.lua", "return redis.call('HGET', KEYS[1], 'incarnation') == ARGV[2] and 1 or 0",
          "return 0"),
@@ -129,12 +125,12 @@ MUTATIONS = (
         (_SERVICE + "jobs/map_ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
-        "a map that is not complete any more is ended", 557,
+        "a map that is not complete any more is ended", 126,
         (_SERVICE + "jobs/map_ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
     _m(
-        "get() does not see that a list came back older", 30,
+        "get() does not see that a list came back older", 29,
         ("taskq/maps/gathering.py", "if self._known.find(1, start, start + count) >= 0:", "if False:"),
         ("taskq/maps/gathering.py", "if self.spans <= 1 or self._read_spans.stand():", "if True:"),
     ),
@@ -144,7 +140,7 @@ MUTATIONS = (
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 101,
+        "taskq attach does not see that a list came back older", 33,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
@@ -189,7 +185,7 @@ MUTATIONS = (
         (_SERVICE + "exchange.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
-        "jobs of which nobody knows are kept", 146,
+        "jobs of which nobody knows are kept", 156,
         (_SERVICE + "exchange.py", "        if key not in taken and holding", "        if False and holding"),
     ),
     _m(
@@ -202,7 +198,7 @@ MUTATIONS = (
          "(self.mark and status in (b'canceled', b'stopped')):"),
     ),
     _m(
-        "a map that was seen to be closed is ended, though the server has lost that", 161,
+        "a map that was seen to be closed is ended, though the server has lost that", 156,
         (_SERVICE + "jobs/map_ending.py", 'return run.store.info().state == "open"', "return False"),
     ),
     # -- deaths ----------------------------------------------------------------------------------------
@@ -235,7 +231,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[16] then", "if false then"),
     ),
     _m(
-        "results of the memo are written twice, if only the reply was lost", 418,
+        "results of the memo are written twice, if only the reply was lost", 1090,
         (_LUA + "write_memo.lua", "if map[2] == ARGV[3] then", "if true then"),
     ),
     # -- what a map was told ---------------------------------------------------------------------------
@@ -297,7 +293,7 @@ MUTATIONS = (
          "redis.call('HDEL', KEYS[3], range)\nredis.call('HINCRBY', KEYS[1], 'permits', -1)\n"),
     ),
     _m(
-        "an item that is due again is dropped where the server has no memory", 202,
+        "an item that is due again is dropped where the server has no memory", 1936,
         (_LUA + "claim.lua",
          "        redis.call('LPUSH', KEYS[2], due[i])\n        redis.call('ZREM', KEYS[6], due[i])",
          "        redis.call('ZREM', KEYS[6], due[i])\n        redis.call('LPUSH', KEYS[2], due[i])"),
@@ -309,9 +305,5 @@ MUTATIONS = (
     _m(
         "tries are not counted", 136,
         ("taskq/maps/deaths.py", "return only_tried(number) + TRIED", "return only_tried(number) or TRIED"),
-    ),
-    _m(
-        "tries are forgotten when a process dies, or gives back", 10,
-        ("taskq/maps/deaths.py", "return number - number % TRIED + number % GIVEN", "return number % GIVEN"),
     ),
 )  # fmt: skip
