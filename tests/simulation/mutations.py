@@ -220,11 +220,6 @@ MUTATIONS = (
         "a wait hangs on a message", 1,
         ("taskq/maps/waiting.py", "until = time.monotonic() + look_again", "until = time.monotonic() + 3600.0"),
     ),
-    _m(
-        "RQ's cleaning takes what is held for abandoned", 700,
-        ("workers/taskq_workers/process/errands.py", "    holdings.vouch(queue.connection",
-         "    (lambda *_: None)(queue.connection"),
-    ),
     # -- memos -----------------------------------------------------------------------------------------
     _m(
         "a result is stored, and the memo is not told", 10,
