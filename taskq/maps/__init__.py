@@ -37,6 +37,9 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes
     remembered  what a process keeps of maps: ``taskq.state``, initializers
+    pace        when a chunk stops before its end
+    cutting     its rest as parts
+    raised      what user code has raised, as a record
     time_limit  ``item_timeout``
     coroutines  runs what ``async def`` functions return
     coverage    which items are accounted for

@@ -13,8 +13,8 @@ from typing import Any
 
 from taskq.errors import UsageError
 from taskq.maps import coroutines, forks
+from taskq.maps.raised import refused
 from taskq.maps.refusal import INITIALIZER
-from taskq.maps.runner import refused
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkRefused
 from taskq.payload.prepared import PreparedFunction

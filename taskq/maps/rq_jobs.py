@@ -26,8 +26,9 @@ from taskq.maps.claim import Claim
 from taskq.maps.deaths import tried
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
+from taskq.maps.raised import refused
 from taskq.maps.remembered import Remembered
-from taskq.maps.runner import refused, run_chunk
+from taskq.maps.runner import run_chunk
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import LOOK_AGAIN, Events
 from taskq.payload import large

@@ -14,8 +14,9 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from taskq.maps import runner
+from taskq.maps import cutting, runner
 from taskq.maps.chunk import size_for
+from taskq.maps.pace import Pace
 from taskq_workers.service.core.fleet import Fleet
 from tests.fleet.costs import PROCESSES, Costs
 
@@ -95,12 +96,12 @@ class _Server:
 
 def _ran(count: int, each: float, most: float) -> tuple[int, list[int]]:
     """How many items of a chunk run before it is cut, and the sizes of what is left: as a pool process decides."""
-    pace = runner._Pace(None, 0.0, most, count, 1 << 30, 0)
+    pace = Pace(None, 0.0, most, count, 1 << 30, 0)
     pace.began = 0.0
     position = max(1, -int(-most // each))
     if position >= count or not pace.stops(position, position, position * each):
         return count, []
-    return position, [len(part) for part in runner._cut(range(position, count), pace.size)]
+    return position, [len(part) for part in cutting.cut(range(position, count), pace.size)]
 
 
 def run(case: Case, costs: Costs, seed: int = 1) -> Came:

@@ -13,7 +13,7 @@ from taskq import Queue
 from taskq.redis import holdings, keys
 from taskq.redis.keys import MapField
 from taskq.testing import running_worker
-from taskq_workers.service import dispatcher
+from taskq_workers.service import housekeeping
 from taskq_workers.service.core import execution, fleet
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import planning
@@ -34,7 +34,7 @@ def test_who_has_nothing_to_do_comes_by_itself(
 ) -> None:
     """Also if no message is heard; and RQ's queue holds nothing meanwhile."""
     if heard:
-        monkeypatch.setattr(dispatcher, "TICK", NEVER)
+        monkeypatch.setattr(housekeeping, "TICK", NEVER)
     else:
         monkeypatch.setattr(RQWorker, "_handle_note", lambda *_: None)
     flag = tmp_path / "flag"
@@ -163,14 +163,14 @@ def test_beside_a_map_that_it_can_t_join_a_service_rests(fake_queue: Queue, what
         wait_until(lambda: (job.id, job.incarnation) in state.refused and state.open)
         began, before = time.monotonic(), state.looks
         wait_until(lambda: state.looks >= before + 6)
-        assert time.monotonic() - began > 2 * dispatcher.TICK, "two looks a tick: for itself, and as it is idle"
+        assert time.monotonic() - began > 2 * housekeeping.TICK, "two looks a tick: for itself, and as it is idle"
         assert not state.maps
 
 
 def test_a_suspended_service_joins_nothing_also_before_its_next_tick(
     fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TICK", NEVER)
+    monkeypatch.setattr(housekeeping, "TICK", NEVER)
     job = fake_queue.map(jobs.square, range(3), chunksize=1)
     fake_queue.connection.delete(fake_queue.key)
     announce(fake_queue, "other")

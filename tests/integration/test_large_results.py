@@ -8,7 +8,7 @@ import fakeredis
 import pytest
 
 from taskq import Queue, WorkerLostError
-from taskq.maps import runner
+from taskq.maps import pace
 from taskq.testing import running_worker
 from taskq_workers.link.tray import Clearing, Laid
 from tests import jobs
@@ -55,7 +55,7 @@ def test_a_chunk_ends_where_its_results_are_many(real_queue: Queue) -> None:
         job.wait(timeout=HANGS)
         spans = job.store.spans(0, 10**6)
     assert sorted(n for start, count in spans for n in range(start, start + count)) == list(range(200))
-    assert max(count for _start, count in spans) <= 1.5 * runner.HELD / 2**20, "half as much more is let through"
+    assert max(count for _start, count in spans) <= 1.5 * pace.HELD / 2**20, "half as much more is let through"
 
 
 def test_a_chunk_of_a_given_size_is_left_whole(real_queue: Queue) -> None:

@@ -20,7 +20,7 @@ from tests.simulation.server import Server
 
 _ROUNDED = 2e-6  # seconds: moments are written with six digits
 _OWN = ("WorkerLostError", "ItemTimeoutError")  # errors that are not what an item has raised
-_SMALL = (256, 32)  # bytes of a body, and of each of its items, that it may have besides: see runner.py
+_SMALL = (256, 32)  # bytes of a body, and of each of its items, that it may have besides: see cutting.py
 
 
 class Violation(Exception):  # noqa: N818 - what it is for

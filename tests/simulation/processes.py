@@ -10,8 +10,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from taskq.maps.raised import failure_of, refused
 from taskq.maps.remembered import Remembered
-from taskq.maps.runner import failure_of, refused, run_chunk
+from taskq.maps.runner import run_chunk
 from taskq.maps.store import function_codec
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.keys import MapKeys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskq.maps.runner import failure_of
+from taskq.maps.raised import failure_of
 from taskq.payload.outcome import ItemFailure
 from taskq.views.error_groups import ErrorGroup, Frame, group_errors, last_frame
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskq.maps import body, runner
+from taskq.maps import body, cutting, runner
 from taskq.maps.body import Body
 from taskq.maps.runner import run_chunk
 from taskq.payload.function import Function
@@ -120,7 +120,7 @@ def test_a_long_chunk_is_cut(wrap: Any) -> None:
 
 def test_a_chunk_is_cut_into_so_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a commit stores is bounded; the last part is what is over."""
-    monkeypatch.setattr(runner, "MAX_PARTS", 4)
+    monkeypatch.setattr(cutting, "MAX_PARTS", 4)
     monkeypatch.setattr(runner, "SLICE", 0.01)
     outcome = run(slow, list(range(40)), adapt=True)
     assert len(outcome.rest) == 4
@@ -144,8 +144,8 @@ def test_what_is_left_is_no_larger_than_what_there_was(items: Any, bad: set[int]
     payload = body.write(KEYS, 0, items)
     one = Body.read(KEYS, payload)
     failed = sorted(n for n in bad if n < stop)
-    rest = runner._parts(one, runner._cut(range(stop, 200), size), (200 - stop) * runner._freed(one, 200))
-    left = runner._parts(one, [failed] if failed else [], stop * runner._freed(one, 200))
+    rest = cutting.parts_of(one, cutting.cut(range(stop, 200), size), (200 - stop) * cutting.freed(one, 200))
+    left = cutting.parts_of(one, [failed] if failed else [], stop * cutting.freed(one, 200))
     headers = [(part, body.read_header(part.body) if part.body else one.header) for part in (*rest, *left)]
     assert [n for part, header in headers for n in header.within(part.range)] == [*range(stop, 200), *failed]
     written = sum(len(part.body) for part, _header in headers)

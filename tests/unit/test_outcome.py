@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from taskq import ItemError, ItemFailure, WorkerLostError
 from taskq.errors import RemoteTraceback
-from taskq.maps.runner import failure_of
+from taskq.maps.raised import failure_of
 from taskq.payload.outcome import Totals, summary
 from tests import jobs
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from taskq import ItemError, PickleError
 from taskq.maps import body
 from taskq.maps.body import Header
-from taskq.maps.runner import HELD, run_chunk
+from taskq.maps.pace import HELD
+from taskq.maps.runner import run_chunk
 from taskq.payload import codec
 from taskq.payload.function import Function
 from taskq.payload.outcome import MAX_PICKLE, MAX_TEXT, ChunkOutcome, ChunkRefused, Part

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from taskq.errors import DamagedError, FunctionError
-from taskq.maps.runner import refused
+from taskq.maps.raised import refused
 from taskq.payload.large import Told
 from taskq.payload.outcome import ChunkOutcome
 from taskq_workers import clock

@@ -28,8 +28,9 @@ from setproctitle import setproctitle
 
 from taskq.errors import DamagedError
 from taskq.maps import forks, nested
+from taskq.maps.raised import refused
 from taskq.maps.remembered import Remembered
-from taskq.maps.runner import refused, run_chunk
+from taskq.maps.runner import run_chunk
 from taskq.maps.store import function_codec
 from taskq.payload import large
 from taskq.payload.function import Function

@@ -7,6 +7,7 @@ Imported by the manager, and by ``taskq.testing``. It unpickles nothing of the u
     exchange      the one pipeline of a turn
     setbacks      a turn that fails
     departure     the way out
+    housekeeping  what is looked at though no event tells of it
     server_check  what is wrong with the server's settings
     version       whether it may work there at all
     jobs/         from a queue to a process, and what becomes of it

@@ -13,7 +13,6 @@ memory of a service does not grow with the size of a map.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,13 +20,14 @@ from typing import Any
 
 from taskq.redis import keys
 from taskq_workers.lanes.lane import Lane
-from taskq_workers.service.core.damage import contained, is_damage
+from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched, Message, Quiet, Stop
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
 from taskq_workers.service.departure import Departure
 from taskq_workers.service.exchange import Exchange, resolve_doubt
+from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
     casualties,
     commands,
@@ -35,38 +35,23 @@ from taskq_workers.service.jobs import (
     ending,
     feeding,
     guests,
-    intake,
     offers,
     outcomes,
     quarantine,
     recall,
-    short_path,
     surrender,
 )
 from taskq_workers.service.jobs.ends import Ends
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.gathering import Gathering
-from taskq_workers.service.jobs.rounds import Rounds
 from taskq_workers.service.jobs.search import Search
-from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.setbacks import Setbacks
-from taskq_workers.service.upkeep.deferred import Deferred
-from taskq_workers.service.upkeep.maintenance import Maintenance
 from taskq_workers.service.upkeep.membership import Membership
 from taskq_workers.service.upkeep.monitor import Monitor
-from taskq_workers.service.upkeep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
 _FILES = 0.02  # seconds between looks whether another service has read a large object for this host
-TICK = 1.0  # seconds between looks at what no event tells of
-COMPARE = 30.0
-"""Seconds between two looks at whether Redis holds what we don't know of, if nothing told so; of very many
-services each looks less often: the server goes through the claims of all for it."""
-COMPARING = 0.02, 0.1
-"""Share of a server's time for that; and in the minutes after it was away, when it may hear late what was said."""
-AFTERWARDS = 600.0  # seconds
-APART, LONGEST = 10, 5.0  # looks around: so many times as far apart as one takes, but for so many seconds at most
 HEARD = 0.05  # seconds after which what the server has said before a message has been heard, too
 
 
@@ -93,24 +78,15 @@ class Dispatcher:
         self._on_ready = on_ready
         self._membership = Membership(state)
         self._monitor = Monitor(state)
-        self._stranded = intake.Stranded()
-        self._deferred = Deferred()
-        self._sweep = Sweep()
-        self._maintenance = Maintenance(state)
-        self._compared = time.monotonic()
-        self._suspension = Suspension(state)
         self._idle_since = time.monotonic()
         self._joined = False
         self._ask = True  # the queues may hold jobs, and a process may be free for them
         self._setbacks = Setbacks(state, fetching, self._membership)
         self._gathering = Gathering()
-        self._rounds = Rounds(state)
         self._commands: deque[tuple[float, dict[str, Any]]] = deque()  # of RQ's, and when to obey them
         self._search = Search(state)
         self._ends = Ends(state)
-        self._ticked = self._looked = -math.inf
-        self._away = -math.inf  # when Redis, or the way to it, failed last
-        self._pause_between = 0.0  # seconds from one look around to the next, at least
+        self._housekeeping = Housekeeping(state, self._search, self._membership, self._monitor)
         self._wakes_at = 0.0  # when the dispatcher's own thread has something to do, whatever comes
         self._departure = Departure(state, fetching, self._membership, self._monitor)
 
@@ -170,7 +146,7 @@ class Dispatcher:
                 self._setbacks.damage(error)
             else:
                 self._setbacks.redis(error)
-                self._away = time.monotonic()
+                self._housekeeping.was_away()
         else:
             self._setbacks.none()
         if self.state.finished and not self.state.stopping:
@@ -181,7 +157,7 @@ class Dispatcher:
         """When something is to be done that no event tells of, on the monotonic clock; within a tick."""
         state = self.state
         until = [
-            self._ticked + TICK,
+            self._housekeeping.due,
             self._membership.due,
             *deadlines.due(state),
             *recall.due(state),
@@ -228,8 +204,9 @@ class Dispatcher:
             surrender.all_of_it(state)
         offers.note(state)
         feeding.top_up(state, hold=True)
-        if time.monotonic() - self._ticked >= TICK:
-            self._tick()
+        if time.monotonic() >= self._housekeeping.due:
+            self._ask = self._ask or not self._fetching.waits or state.settings.rq.max_idle_time is not None
+            self._housekeeping.look()
             feeding.top_up(state, hold=True)  # with errands
         self._ask = self._search.look(ask=self._ask) or self._ask
         if not self._gathering.look(state):
@@ -343,7 +320,7 @@ class Dispatcher:
 
     def _command(self, payload: dict[str, Any]) -> None:
         if payload.get("command") == "taskq-complete":
-            self._ticked = -math.inf  # somebody committed the last chunk of a map of ours
+            self._housekeeping.hurry()  # somebody committed the last chunk of a map of ours
         elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
@@ -372,35 +349,3 @@ class Dispatcher:
             if self.state.allowance <= 0:
                 self.state.finish(f"has run {self.state.begun} jobs")
             self.state.worker.rest()
-
-    def _look_around(self) -> None:
-        """Look at what concerns all services, as all of them do, each in its time."""
-        self._looked = began = time.monotonic()
-        self._search.want()
-        self._monitor.tell()
-        with contained("the intermediate lists"):
-            self._stranded.look(self.state, {taken.job_id for taken in self.state.taken})
-        with contained("the list of maps"):
-            self._sweep.look(self.state)
-        self._deferred.look(self.state)
-        # Each of these is a way to the server and back, or more. Where that is long, ends of items wait for it.
-        self._pause_between = min(LONGEST, (time.monotonic() - began) * APART)
-
-    def _tick(self) -> None:
-        """Look at what no event tells of."""
-        self._ticked = time.monotonic()
-        self._ask = self._ask or not self._fetching.waits or self.state.settings.rq.max_idle_time is not None
-        self.state.worker.keep_hearing()
-        guests.register(self.state)
-        self.state.lanes.look()
-        short_path.give_back_late(self.state)
-        self._suspension.look()
-        if not self._membership.was_away:
-            self._maintenance.look()
-        if self._ticked - self._looked >= max(self.state.fleet.pace, self._pause_between) - TICK / 2:
-            self._look_around()
-        share = COMPARING[self._ticked - self._away < AFTERWARDS]
-        if self._ticked - self._compared >= max(COMPARE, self.state.fleet.compare(share)):
-            # The server may have heard late what we took for lost.
-            self._compared, self.state.unsure = self._ticked, True
-        self._rounds.look()

@@ -1,0 +1,106 @@
+"""What a service looks at though no event tells of it: once a second, and the dearer part of it less often.
+
+What concerns all services is done by each of them. Where they are many, or the way to the server is long, each
+takes its time (``core/fleet.py``): else they would cost the server as much as the square of their number.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from taskq_workers.service.core.damage import contained
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import guests, intake, short_path
+from taskq_workers.service.jobs.rounds import Rounds
+from taskq_workers.service.jobs.search import Search
+from taskq_workers.service.jobs.suspension import Suspension
+from taskq_workers.service.upkeep.deferred import Deferred
+from taskq_workers.service.upkeep.maintenance import Maintenance
+from taskq_workers.service.upkeep.membership import Membership
+from taskq_workers.service.upkeep.monitor import Monitor
+from taskq_workers.service.upkeep.sweep import Sweep
+
+TICK = 1.0  # seconds between two looks
+COMPARE = 30.0
+"""Seconds between two looks at whether Redis holds what we don't know of, if nothing told so; of very many
+services each looks less often: the server goes through the claims of all for it."""
+COMPARING = 0.02, 0.1
+"""Share of a server's time for that; and in the minutes after it was away, when it may hear late what was said."""
+AFTERWARDS = 600.0  # seconds
+APART, LONGEST = 10, 5.0  # looks around: so many times as far apart as one takes, but for so many seconds at most
+
+
+class Housekeeping:
+    """For the thread that owns the service's state.
+
+    Args:
+        state: The service's.
+        search: Is told to look for work, too.
+        membership: Says whether the service was given up for dead.
+        monitor: Tells what runs here.
+    """
+
+    def __init__(self, state: State, search: Search, membership: Membership, monitor: Monitor) -> None:
+        self._state = state
+        self._search, self._membership, self._monitor = search, membership, monitor
+        self._stranded = intake.Stranded()
+        self._deferred = Deferred()
+        self._sweep = Sweep()
+        self._maintenance = Maintenance(state)
+        self._suspension = Suspension(state)
+        self._rounds = Rounds(state)
+        self._ticked = self._looked = -math.inf
+        self._compared = time.monotonic()
+        self._away = -math.inf  # when Redis, or the way to it, failed last
+        self._apart = 0.0  # seconds from one look around to the next, at least
+
+    @property
+    def due(self) -> float:
+        """When to look next, on the monotonic clock."""
+        return self._ticked + TICK
+
+    def hurry(self) -> None:
+        """Look with the next turn."""
+        self._ticked = -math.inf
+
+    def was_away(self) -> None:
+        """Redis, or the way to it, has just failed."""
+        self._away = time.monotonic()
+
+    def look(self) -> None:
+        """Look at all that is due.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached.
+        """
+        state = self._state
+        self._ticked = time.monotonic()
+        state.worker.keep_hearing()
+        guests.register(state)
+        state.lanes.look()
+        short_path.give_back_late(state)
+        self._suspension.look()
+        if not self._membership.was_away:
+            self._maintenance.look()
+        if self._ticked - self._looked >= max(state.fleet.pace, self._apart) - TICK / 2:
+            self._look_around()
+        share = COMPARING[self._ticked - self._away < AFTERWARDS]
+        if self._ticked - self._compared >= max(COMPARE, state.fleet.compare(share)):
+            # The server may have heard late what we took for lost.
+            self._compared, state.unsure = self._ticked, True
+        self._rounds.look()
+
+    def _look_around(self) -> None:
+        """Look at what concerns all services, as all of them do, each in its time."""
+        state = self._state
+        self._looked = began = time.monotonic()
+        self._search.want()
+        self._monitor.tell()
+        with contained("the intermediate lists"):
+            self._stranded.look(state, {taken.job_id for taken in state.taken})
+        with contained("the list of maps"):
+            self._sweep.look(state)
+        self._deferred.look(state)
+        # Each of these is a way to the server and back, or more. Where that is long, ends of items wait for it.
+        self._apart = min(LONGEST, (time.monotonic() - began) * APART)
