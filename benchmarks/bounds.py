@@ -6,7 +6,6 @@ seen from outside. The server says which of its scripts took longest (its slow l
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import subprocess
@@ -30,7 +29,7 @@ from benchmarks.alone import until
 from benchmarks.page import machine
 from benchmarks.peers.taskq import worker
 from benchmarks.report import number, table
-from taskq.redis import lua, services
+from taskq.redis import lua, scripting, services
 from taskq.redis.connection import connect
 
 PAGE = Path(__file__).parents[1] / "docs" / "bounds.md"
@@ -86,12 +85,10 @@ class Place:
         return f"{longest['duration'] / 1000:.1f} ({self._names().get(longest['command'].split()[1], '?')})"
 
     def _names(self) -> dict[bytes, str]:
-        files = resources.files(lua).iterdir()
-        return {
-            hashlib.sha1(file.read_bytes()).hexdigest().encode(): file.name  # noqa: S324 - a name
-            for file in files
-            if file.name.endswith(".lua")
-        }
+        files = [
+            file.name.removesuffix(".lua") for file in resources.files(lua).iterdir() if file.name.endswith(".lua")
+        ]
+        return {scripting.sha(lua.whole(name)).encode(): f"{name}.lua" for name in files}
 
     def longest_turn(self, since: float) -> str:
         """Milliseconds, of those that began after a moment (Unix time)."""

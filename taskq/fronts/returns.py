@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from taskq.errors import DamagedError
+from taskq.maps.arrivals import Arrival
 from taskq.maps.reader import MapReader, replaced
-from taskq.payload.outcome import ItemFailure
 from taskq.redis import checked
 from taskq.redis.keys import MapField
 
@@ -17,15 +16,6 @@ _GUESS = (32, 4096)
 _FAILURES = 200  # error records read in one round trip: each may be large
 _TRIES = 3  # to read all again
 _FIELDS = (MapField.INCARNATION, MapField.STATE, MapField.FAILED, MapField.NEXT, MapField.DONE)
-
-
-@dataclass(frozen=True)
-class Return:
-    """One item that has ended: its pickled result, or its failure."""
-
-    index: int
-    data: bytes = b""
-    failure: ItemFailure | None = None
 
 
 class Returns:
@@ -50,7 +40,7 @@ class Returns:
         self.open = True
         self.items = self.unfinished = 0  # as the server says
 
-    def new(self, waited: Callable[[], Sequence[int]]) -> Iterator[Return]:
+    def new(self, waited: Callable[[], Sequence[int]]) -> Iterator[Arrival]:
         """What has come since the last call; afterwards ``open`` says whether more may come.
 
         Args:
@@ -94,7 +84,7 @@ class Returns:
         self.unfinished = self.items - done - failed
         return spans[back:], results if guess else [], failed, state == b"open"
 
-    def _values(self, spans: list[bytes], results: list[bytes]) -> Iterator[Return]:
+    def _values(self, spans: list[bytes], results: list[bytes]) -> Iterator[Arrival]:
         for span in spans:
             try:
                 start, count = map(int, span.split(b":"))
@@ -108,14 +98,14 @@ class Returns:
                     return
                 results += batch
             for index, data in enumerate(results[:count], start):
-                yield Return(index, data)
+                yield Arrival(index, data)
             self._size = (self._size + sum(map(len, results[:count])) / max(count, 1)) / 2
             results = results[count:]
             self._position += count
             self._spans += 1
             self._last = span
 
-    def _failures(self, waited: Sequence[int], count: int) -> Iterator[Return]:
+    def _failures(self, waited: Sequence[int], count: int) -> Iterator[Arrival]:
         """The records of so many items; the ones that began first have failed first, mostly."""
         for first in range(0, len(waited), _FAILURES):
             if count <= 0:
@@ -123,4 +113,4 @@ class Returns:
             for failure in self._store.failures_at(waited[first : first + _FAILURES]):
                 if failure is not None:
                     count -= 1
-                    yield Return(failure.index, failure=failure)
+                    yield Arrival(failure.index, failure=failure)

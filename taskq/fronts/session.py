@@ -26,7 +26,8 @@ from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.outage import Outage
 from taskq.fronts.outbox import Outbox
 from taskq.fronts.place import Place
-from taskq.fronts.returns import Return, Returns
+from taskq.fronts.returns import Returns
+from taskq.maps.arrivals import Arrival
 from taskq.maps.doubts import Doubts
 from taskq.maps.open_map import OpenMap
 from taskq.maps.waiting import Events
@@ -250,12 +251,12 @@ class Session:
             if info.state != "open" and not info.complete and self.job.ready():  # and so its reason is on record
                 raise self.job.early_end(info)
 
-    def _tell(self, returned: Return) -> None:
+    def _tell(self, returned: Arrival) -> None:
         if found := self.awaited.take(returned.index):
             ticket, position = found
             ticket.ended(position, *self._outcome(returned))
 
-    def _outcome(self, returned: Return) -> tuple[Any, BaseException | None]:
+    def _outcome(self, returned: Arrival) -> tuple[Any, BaseException | None]:
         if returned.failure is not None:
             return None, self._error_of(returned.failure, f"the {self.terms.kind} {self.job.id}")
         try:

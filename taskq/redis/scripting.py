@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from redis import Redis
@@ -23,6 +24,7 @@ def is_forbidden(error: BaseException) -> bool:
     )
 
 
+@cache  # of a few long texts, and each call of one asks
 def sha(text: str) -> str:
     """By which EVALSHA names a script."""
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -229,28 +229,21 @@ def test_nor_one_that_workers_run_who_do_not_know_it(any_queue: Queue) -> None:
 # -- what it can be ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most", [0, -1, True, 1.0, "3", 2**53, float("nan")])
-def test_what_max_running_cannot_be(any_queue: Queue, most: Any) -> None:
-    with pytest.raises(OptionError, match="max_running"):
-        any_queue.map(jobs.square, [1], max_running=most)
-    job = opened(any_queue)
-    with pytest.raises(OptionError, match="max_running"):
-        job.limit(max_running=most)
-    assert len(any_queue.connection.keys("taskq:{*}")) == 1
-    assert not job.store.info().caps
-
-
+NO_COUNTS = [0, -1, True, 1.0, "3", 2**53, float("nan")]
 NO_RATES = ["", "5", "0/s", "05/s", "5/d", "5 /s", "-5/s", "1.5/s", "٣/s", "10001/h", 5, True, ("5/s",), b"5/s"]
 
 
-@pytest.mark.parametrize("rate", NO_RATES)
-def test_what_a_rate_cannot_be(any_queue: Queue, rate: Any) -> None:
-    with pytest.raises(OptionError, match="rate"):
-        any_queue.map(jobs.square, [1], rate=rate)
+@pytest.mark.parametrize(
+    ("option", "value"), [*(("max_running", one) for one in NO_COUNTS), *(("rate", one) for one in NO_RATES)]
+)
+def test_what_they_cannot_be(any_queue: Queue, option: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=option):
+        any_queue.map(jobs.square, [1], **{option: value})
     job = opened(any_queue)
-    with pytest.raises(OptionError, match="rate"):
-        job.limit(rate=rate)
+    with pytest.raises(OptionError, match=option):
+        job.limit(**{option: value})
     assert len(any_queue.connection.keys("taskq:{*}")) == 1
+    assert not job.store.info().caps
 
 
 def test_who_does_not_know_them_keeps_away(any_queue: Queue) -> None:

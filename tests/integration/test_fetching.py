@@ -22,7 +22,7 @@ from taskq import Queue
 from taskq.redis import keys, services
 from taskq.testing import running_worker
 from taskq_workers.rq_options import RQOptions
-from taskq_workers.service import dispatcher
+from taskq_workers.service import dispatcher, housekeeping
 from taskq_workers.service.core.events import Done, Event, Fetched
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
@@ -41,7 +41,7 @@ from tests.waiting import HANGS, LONG, NEVER, wait_until
 @pytest.fixture(autouse=True)
 def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes does not come by a look that is taken each second anyway, or when a lease is renewed."""
-    monkeypatch.setattr(dispatcher, "TICK", NEVER)
+    monkeypatch.setattr(housekeeping, "TICK", NEVER)
     monkeypatch.setattr(Membership, "due", math.inf)
 
 
@@ -186,7 +186,7 @@ def test_one_that_is_on_its_way_is_not_taken_for_lost(
     real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, release = hold_what_comes(monkeypatch)
-    monkeypatch.setattr(dispatcher, "TICK", 0.05)
+    monkeypatch.setattr(housekeeping, "TICK", 0.05)
     try:
         with running_worker(real_queue) as state:
             wait_until(lambda: waits(state, real_queue))
@@ -406,7 +406,7 @@ def test_what_waits_is_begun_in_the_order_of_the_queues(real_queue: Queue, tmp_p
 
 def test_a_fetcher_that_has_ended_is_missed_by_nobody(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fetcher, "run", lambda _self: None)
-    monkeypatch.setattr(dispatcher, "TICK", 0.1)
+    monkeypatch.setattr(housekeeping, "TICK", 0.1)
     with running_worker(real_queue):
         for _ in range(3):
             job = real_queue.enqueue(jobs.square, 3)

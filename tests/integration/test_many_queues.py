@@ -11,7 +11,7 @@ from taskq import Queue
 from taskq.redis import services
 from taskq.testing import running_worker
 from taskq_workers.rq_options import RQOptions
-from taskq_workers.service import dispatcher
+from taskq_workers.service import housekeeping
 from taskq_workers.service.core.state import FETCHERS
 from tests import jobs
 from tests.waiting import HANGS, NEVER, wait_until
@@ -39,7 +39,7 @@ def test_a_job_in_any_of_them_is_seen(real_queue: Queue, monkeypatch: pytest.Mon
     """Not by a look that is taken each second anyway."""
     with running_worker(real_queue, processes=1, queues=NAMES, rq=RQOptions(dequeue_strategy=strategy)) as state:
         wait_until(lambda: len(state.tickets) == FETCHERS)
-        monkeypatch.setattr(dispatcher, "TICK", NEVER)
+        monkeypatch.setattr(housekeeping, "TICK", NEVER)
         for queue in queues(real_queue, 0, 3, 4, 150, 299):
             assert queue.enqueue(jobs.square, 3).latest_result(timeout=HANGS)
             assert queue.map(jobs.square, range(3)).get(timeout=HANGS) == [0, 1, 4]

@@ -17,7 +17,7 @@ from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 from taskq.testing import running_worker
 from taskq_workers.rq_options import RQOptions
-from taskq_workers.service import dispatcher
+from taskq_workers.service import housekeeping
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import intake
 from taskq_workers.service.rq.worker import RQWorker
@@ -151,7 +151,7 @@ def test_what_was_taken_from_a_service_it_lets_go_of(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By whoever: it need not have been given up for dead."""
-    monkeypatch.setattr(dispatcher, "COMPARE", 0.2)
+    monkeypatch.setattr(housekeeping, "COMPARE", 0.2)
     flag = tmp_path / "flag"
     with running_worker(any_queue, processes=2) as state:
         job, other = (any_queue.enqueue(jobs.wait_for, str(flag)) for _ in range(2))
@@ -169,7 +169,7 @@ def test_what_a_service_holds_and_knows_nothing_of_goes_back(
     any_queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the reply to its beginning was lost."""
-    monkeypatch.setattr(dispatcher, "COMPARE", 0.2)
+    monkeypatch.setattr(housekeeping, "COMPARE", 0.2)
     with running_worker(any_queue) as state:
         begun = lose_to(any_queue, state.name)
         held = any_queue.create_job(jobs.square, (4,), status=JobStatus.QUEUED)

@@ -32,7 +32,7 @@ from taskq import MapCanceledError, Queue
 from taskq.payload.function import Function
 from taskq.testing import make_fake_queue, running_worker
 from taskq_workers.rq_options import RQOptions
-from taskq_workers.service import dispatcher
+from taskq_workers.service import housekeeping
 from taskq_workers.service.jobs.suspension import Suspension
 from taskq_workers.service.rq.worker import RQWorker
 from taskq_workers.service.upkeep.membership import Membership
@@ -408,7 +408,7 @@ def test_webhooks_name_the_function(
 def test_the_dependent_of_a_simple_job_does_not_wait_for_a_tick(
     real_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TICK", NEVER)
+    monkeypatch.setattr(housekeeping, "TICK", NEVER)
     monkeypatch.setattr(Membership, "due", math.inf)
     flag = tmp_path / "flag"
     with running_worker(real_queue, processes=1):

@@ -78,12 +78,7 @@ if enough > 0 and tonumber(map[7]) + results + counted > enough then
     return {-2, enough - map[7]}
 end
 
--- Lua's stack holds fewer values than a chunk may have, so a long run of them is written in steps.
-local function write(command, key, first, last)
-    for i = first, last, 4000 do
-        redis.call(command, key, unpack(ARGV, i, math.min(i + 3999, last)))
-    end
-end
+--include steps
 
 -- Runs of items that touch become one, so that as much stands there as there are gaps, however many items there are.
 local function merge(from, to)

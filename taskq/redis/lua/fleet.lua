@@ -10,10 +10,7 @@
 
 local MOST = 10000 -- processes that a service can have
 
-local function read(command, ...)
-    local reply = redis.pcall(command, ...)
-    return reply.err and {} or reply -- somebody has changed the key; those who write it make it anew
-end
+--include known
 
 local time = redis.call('TIME')
 local now = time[1] * 1e6 + time[2]

@@ -15,12 +15,7 @@ if map[3] ~= 'writing' then
     return 1
 end
 
--- Lua's stack holds fewer values than there may be, so a long run of them is written in steps.
-local function write(command, key, first, last)
-    for i = first, last, 4000 do
-        redis.call(command, key, unpack(ARGV, i, math.min(i + 3999, last)))
-    end
-end
+--include steps
 
 if map[2] == ARGV[3] then
     local first_span = 8 + 2 * ARGV[5]
