@@ -97,7 +97,7 @@ class Session:
 
     def __init__(self, place: Place, terms: Terms, error_of: Callable[[ItemFailure, str], BaseException]) -> None:
         self.place, self.terms, self._error_of = place, terms, error_of
-        if terms.patience is not None and not terms.patience >= 0:
+        if terms.patience is not None and not (isinstance(terms.patience, int | float) and terms.patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
         options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(call.run), by_value=False)
         orphan: Any = "finish" if terms.name else "cancel"
