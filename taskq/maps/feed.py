@@ -85,6 +85,7 @@ class Feed:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
+        self._check_process()
         with self._turn:
             self._check()
             first = self.items
@@ -93,11 +94,18 @@ class Feed:
                 self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             return range(first, self.items)
 
-    def _check(self) -> None:
-        if os.getpid() != self._own:
+    @property
+    def is_fork(self) -> bool:
+        """Whether this process is a fork of the one that feeds the map."""
+        return os.getpid() != self._own
+
+    def _check_process(self) -> None:
+        if self.is_fork:  # asked before any lock is: a thread that a fork does not have may have had it
             raise MapError(
                 f"the map {self._store.keys.id} is fed by the process that opened it, and not by a fork"
             )
+
+    def _check(self) -> None:
         if self._given_up:
             raise self._unusable("closed")
         if self.sealed:
@@ -227,6 +235,7 @@ class Feed:
         Raises:
             As ``OpenMap.seal``.
         """
+        self._check_process()
         with self._turn:
             if self._given_up:
                 raise self._unusable("closed")

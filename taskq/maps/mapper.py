@@ -343,7 +343,7 @@ class Mapper(rq.Queue):
         def opens() -> OpenMap[Any, Any]:
             return self.open_map(fn, orphan="cancel", chunksize=size, star=star, **options)
 
-        return Lazy(Flow(opens, iterable, buffersize, in_order=in_order), self.connection)
+        return Lazy(Flow(opens, self.connection, iterable, buffersize, in_order=in_order), self.connection)
 
 
 def _is_count(value: object) -> bool:
