@@ -56,6 +56,7 @@ class Terms:
         initargs: Its arguments.
         options: Those of ``FrontKeywords``.
         at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
+        runs: What the map calls for each item.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Terms:
     initargs: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     at_exit: bool = True
+    runs: Callable[..., Any] = call.run
 
     def options_of_map(self) -> dict[str, Any]:
         """For ``Queue.open_map``.
@@ -99,7 +101,7 @@ class Session:
         self.place, self.terms, self._error_of = place, terms, error_of
         if terms.patience is not None and not terms.patience >= 0:
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
-        options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(call.run), by_value=False)
+        options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(terms.runs), by_value=False)
         orphan: Any = "finish" if terms.name else "cancel"
         self.job: OpenMap[Any] = place.queue.open_map(
             called, job_id=terms.name, orphan=orphan, star=True, **options
