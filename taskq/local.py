@@ -79,7 +79,12 @@ def local(
 
 @contextmanager
 def _workers(
-    server: KeptServer, queue: str, count: int, log_level: str, more: Sequence[str], added: Mapping[str, str] | None
+    server: KeptServer,
+    queue: str,
+    count: int,
+    log_level: str,
+    more: Sequence[str],
+    added: Mapping[str, str] | None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = [folder or str(Path.cwd()) for folder in sys.path]
     ours = find_spec("taskq")

@@ -176,14 +176,27 @@ def _reserved(
 
 
 def open_map(
-    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool
-) -> OpenMap:
-    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
+    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool,
+    memo: Memo | None = None,
+) -> OpenMap:  # fmt: skip
+    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised.
+
+    Args:
+        queue: Where.
+        target: The function.
+        chunksize: As for ``Queue.open_map``.
+        terms: Of the map, as far as they are no options.
+        options: Others.
+        star: As for ``Queue.open_map``.
+        memo: Gets the results of items that are put with a key: see ``Feed.put``.
+    """
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
     with large.noting():
         function, feeder = options.prepared(target), os.urandom(12).hex()
         job = options.job(queue, function.name, OpenMap)
+        if memo is not None:
+            terms = replace(terms, memo=memo.name, memo_generation=memo.header.generation)
         with tracing.pushing(function.name, job.id, queue.name) as context:
             told = options.terms(terms, _first(function))
             fields = _fields(queue, function, chunksize, options, told, star=star)
@@ -195,7 +208,8 @@ def open_map(
                 _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
-    job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
+    announced = draft.announced(fields, sealed=False)
+    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo))
     return job
 
 

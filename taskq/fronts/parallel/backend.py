@@ -48,6 +48,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         queue: Whose workers run the calls. Default: those of ``url``, or of ``TASKQ_URL``; without any, a private
             server and ``n_jobs`` processes, which stay until they were idle for 5 minutes, or the program ends.
         url: Of a server, instead of a queue.
+        resume: A name under which the results of all calls are kept, for 30 days: a program that was killed, and is
+            started again, goes on where it was, and one that has ended runs nothing again. Needs a queue. Default:
+            nothing is kept.
         initializer: Called once in each process before the first call there.
         initargs: Its arguments.
         patience: Seconds for which the server may be away; None: for ever. Default: 30.
@@ -111,11 +114,15 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         named = {name: value for name, value in options.items() if name not in _THEIRS}
         shares = named.pop("max_nbytes", 0) is not None and options.get("mmap_mode", "r") is not None
         queue, url, told = _read({**self._options, **named}, shares=shares)
-        self._workers = Running(self._place(queue, url, n_jobs), told)
+        self._workers = Running(self._place(queue, url, n_jobs, resumes=told.resume is not None), told)
         return n_jobs
 
-    def _place(self, queue: Queue | None, url: str | None, n_jobs: int) -> Place:
+    def _place(self, queue: Queue | None, url: str | None, n_jobs: int, *, resumes: bool) -> Place:
         if queue is None and url is None and not os.environ.get("TASKQ_URL"):
+            if resumes:
+                raise OptionError(
+                    "resume= needs a queue, a url or TASKQ_URL: a private server ends with the program"
+                )
             return own.borrow(n_jobs, self._prepare_worker_env(n_jobs=n_jobs))
         if self.inner_max_num_threads is not None:
             raise OptionError(
@@ -166,5 +173,6 @@ def _read(options: dict[str, Any], *, shares: bool = True) -> tuple[Queue | None
     left = dict(options)
     queue, url = left.pop("queue", None), left.pop("url", None)
     initializer, initargs = left.pop("initializer", None), tuple(left.pop("initargs", ()))
-    told = Told(shares, initializer, initargs, left.pop("patience", PATIENCE), left)
+    patience, resume = left.pop("patience", PATIENCE), left.pop("resume", None)
+    told = Told(shares, initializer, initargs, patience, left, resume)
     return queue, url, told

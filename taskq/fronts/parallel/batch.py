@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from taskq.errors import RemoteTraceback, WorkerLostError
 from taskq.fronts.asked import Callbacks
 from taskq.payload.function import display_name
 from taskq.payload.outcome import ItemFailure
+
+log = logging.getLogger(__name__)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -25,7 +28,9 @@ class Batch:
         callbacks: Calls it, for it goes on in the user's iterable.
     """
 
-    def __init__(self, calls: Sequence[Call], callback: Callable[[Batch], object] | None, callbacks: Callbacks) -> None:
+    def __init__(
+        self, calls: Sequence[Call], callback: Callable[[Batch], object] | None, callbacks: Callbacks
+    ) -> None:
         self.calls: Sequence[Call] = calls
         self._callback, self._callbacks = callback, callbacks
         self._lock = threading.Lock()
@@ -48,9 +53,26 @@ class Batch:
             if not self._over:
                 return
             self.calls = ()
+        self._tell()
+
+    def _tell(self) -> None:
         if self._callback is not None:
-            callback = self._callback
-            self._callbacks.add(lambda: callback(self))
+            self._callbacks.add(self._call)
+
+    def _call(self) -> None:
+        assert self._callback is not None
+        try:
+            self._callback(self)
+        except Exception:
+            log.exception("joblib's callback has raised", extra={"action": "callback_failed"})
+
+    def fail(self, error: BaseException) -> None:
+        """It can't be run."""
+        with self._lock:
+            if self._over:
+                return
+            self._error, self._over, self.calls = error, True, ()
+        self._tell()
 
     def result(self) -> list[Any]:
         """The results, once it is over.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from taskq.fronts.call import Record
 from taskq.fronts.parallel import item
 from taskq.fronts.parallel.arguments import Arguments
 from taskq.fronts.parallel.batch import Batch, Call, error_of
+from taskq.fronts.parallel.resumed import Held, Resumed
 from taskq.fronts.place import Place
 from taskq.fronts.session import PATIENCE, Session, Terms
 from taskq.payload import codec
@@ -35,6 +35,7 @@ class Told:
         initargs: As of ``Terms``.
         patience: As of ``Terms``.
         options: As of ``Terms``.
+        resume: Name under which what it has run is known to later runs; None: nothing is.
     """
 
     shares: bool = True
@@ -42,6 +43,7 @@ class Told:
     initargs: tuple[Any, ...] = ()
     patience: float | None = PATIENCE
     options: dict[str, Any] = field(default_factory=dict)
+    resume: str | None = None
 
 
 class Running:
@@ -56,25 +58,60 @@ class Running:
         self._place, self._told = place, told
         self._arguments = Arguments(place.queue.connection, place.queue.payload_limit, shares=told.shares)
         self._callbacks = Callbacks("taskq Parallel callbacks")
+        self._resumed = Resumed(told.resume, place.queue) if told.resume is not None else None
+        self._held: dict[str, Held] = {}
         self._session: Session | None = None
 
-    def submit(self, calls: list[Call], nested: tuple[Any, Any], callback: Callable[[Batch], object] | None) -> Batch:
-        """Have a batch of calls run.
+    def submit(
+        self, calls: list[Call], nested: tuple[Any, Any], callback: Callable[[Batch], object] | None
+    ) -> Batch:
+        """Have a batch of calls run. Nothing is raised: what goes wrong here is what the batch raises.
 
         Args:
             calls: Each is an item.
             nested: Backend and number of jobs for a ``Parallel`` in a call.
             callback: Called with the batch when it is over.
-
-        Raises:
-            UnsendableError, PickleError, TooLargeError: If a call can't be sent; nothing of the batch was.
-            BrokenFrontError, ServerError: If nothing can be run.
-            OptionError: If an option is unknown or unusable.
         """
-        batch, around = Batch(calls, callback, self._callbacks), pickle.dumps(nested, 5)
-        items = [(*self._packed(one), around) for one in calls]
-        self._opened().submit(Load(items, batch, 0, len(items)))
+        batch, around = Batch(calls, callback, self._callbacks), codec.dumps(nested)
+        try:
+            if self._resumed is None:
+                self._put(batch, calls, around, 0)
+            else:
+                self._resume(batch, calls, around, self._resumed)
+        except Exception as error:  # noqa: BLE001 - what is submitted may raise anything when it is pickled
+            batch.fail(error)
         return batch
+
+    def _put(self, batch: Batch, calls: list[Call], around: bytes, first: int, wanted: Sequence[str] = ()) -> None:
+        """Put calls that follow one another in a batch into the map."""
+        load = Load([(*self._packed(one), around) for one in calls], batch, first, len(calls))
+        load.wanted = wanted
+        self._opened().submit(load)
+
+    def _resume(self, batch: Batch, calls: list[Call], around: bytes, resumed: Resumed) -> None:
+        wanted = resumed.keys(calls)
+        missing = self._look(batch, wanted, range(len(calls)), resumed)
+        if missing and self._session is None:
+            self._packed(calls[missing[0]])  # so that what is large of the first call is announced with the map
+            self._opened()  # and what has ended before it was looked at may be in the memo by now
+            missing = self._look(batch, wanted, missing, resumed)
+        for position in missing:
+            if held := self._held.pop(wanted[position], None):
+                held.tell(batch, position)
+            else:
+                self._put(batch, [calls[position]], around, position, [wanted[position]])
+
+    def _look(self, batch: Batch, wanted: list[str], positions: Sequence[int], resumed: Resumed) -> list[int]:
+        """Tell the batch what is in the memo; returns the positions of what is not."""
+        missing = []
+        for position, (known, value) in zip(
+            positions, resumed.find([wanted[one] for one in positions]), strict=True
+        ):
+            if known:
+                batch.ended(position, value, None)
+            else:
+                missing.append(position)
+        return missing
 
     def _packed(self, one: Call) -> tuple[Record, bytes]:
         function, args, kwargs = one
@@ -85,10 +122,23 @@ class Running:
     def _opened(self) -> Session:
         if self._session is None:
             told, handles = self._told, self._arguments.handles
-            terms = Terms(KIND, None, told.patience, told.initializer, told.initargs, told.options, at_exit=False, runs=item.run)
+            terms = Terms(
+                KIND,
+                told.resume,
+                told.patience,
+                told.initializer,
+                told.initargs,
+                told.options,
+                at_exit=False,
+                runs=item.run,
+            )
             if handles:
                 terms = _announcing(terms, handles)
-            self._session = Session(self._place, terms, error_of)
+            if self._resumed is None:
+                self._session = Session(self._place, terms, error_of)
+            else:
+                job, expected, self._held = self._resumed.opened(terms)
+                self._session = Session(self._place, terms, error_of, job, expected)
         return self._session
 
     def close(self) -> None:
@@ -97,18 +147,21 @@ class Running:
             self._place.close()
         else:
             self._session.close()
-        self._end()
+        self._end(keeps=False)
 
     def abort(self) -> None:
-        """Nobody wants the results any more: what runs is killed."""
+        """Nobody wants the results any more: what runs is killed; if it can be resumed, only what waits ends."""
         if self._session is None:
             self._place.close()
         else:
-            self._session.terminate(MapCanceledError("the Parallel has ended early"))
-        self._end()
+            end = self._session.terminate if self._resumed is None else self._session.leave
+            end(MapCanceledError("the Parallel has ended early"))
+        self._end(keeps=self._resumed is not None)
 
-    def _end(self) -> None:
+    def _end(self, *, keeps: bool) -> None:
         self._callbacks.close()
+        if keeps:  # what runs may be tried again, and wants its arguments then; they expire
+            return
         with suppress(RedisError, OSError, TaskqError):  # it expires
             self._arguments.close()
 
