@@ -1,9 +1,10 @@
-"""Runs other projects' own tests of pools, executors and joblib's backends on taskq's, in each Python that is given.
+"""Runs other projects' own tests of pools, executors and joblib's backends on taskq's, in each Python given.
 
-    python scripts/fronts_suite.py [--python python3.13 ...] [--front pool|executor|joblib|sklearn] [part of a name]
+    python scripts/fronts_suite.py [--python python3.13 ...] [--front pool|executor|joblib|sklearn ...] [part]
 
-The tests of pools and executors are those of the Python itself (its package ``test``; some distributions leave it
-out, or a part of it: then that is said). Those of joblib and scikit-learn are in their packages. taskq is installed into an environment of that Python's own, in a cache folder.
+``part`` is one of a test's name. The tests of pools and executors are those of the Python itself (its package
+``test``; some distributions leave it out, or a part of it: then that is said). Those of joblib and scikit-learn
+are in their packages. taskq is installed into an environment of that Python's own, in a cache folder.
 ``tests/fronts_suite`` holds what runs there, and the list of tests that can't apply, with reasons.
 """
 

@@ -34,6 +34,9 @@ def run(record: Record, arguments: bytes) -> Any:
 
 @functools.lru_cache(_KEPT)
 def loaded(name: str, code: bytes | None, by_value: bool, python: str) -> Callable[..., Any]:
-    """A function, from its record. Loaded once in a process: what a function keeps in its globals stays from call to call, as in a ``Pool``."""
+    """A function, from its record.
+
+    It is loaded once in a process: what it keeps in its globals stays from call to call, as in a ``Pool``.
+    """
     function: Callable[..., Any] = Function(name, code, by_value=by_value, python=python).load()
     return function

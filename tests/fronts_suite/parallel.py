@@ -1,8 +1,9 @@
 """joblib's own tests of ``Parallel``, and scikit-learn's of its searches, with the backend "taskq".
 
-Runs with ``TASKQ_URL`` set, where joblib, or scikit-learn, and pytest are installed; ``scripts/fronts_suite.py`` starts
-it. joblib's tests are read from the package as it is installed, with "taskq" in the place of "loky"; of them run
-those which say that word, and no other backend. scikit-learn's run as they are, with "taskq" as what is used.
+Runs with ``TASKQ_URL`` set, where joblib, or scikit-learn, and pytest are installed; started by
+``scripts/fronts_suite.py``. joblib's tests are read from the package as it is installed, with "taskq" in the place
+of "loky"; of them run those which say that word, and no other backend. scikit-learn's run as they are, with "taskq"
+as what is used.
 
     python parallel.py joblib|sklearn FOLDER [part of a test's name]
 
@@ -29,7 +30,18 @@ import taskq.joblib
 LISTED = Path(__file__).with_name("not_applicable.toml")
 HANGS = 300  # seconds after which a test never ends
 SEARCHES = "sklearn.model_selection.tests.test_search"
-OPTIONS = ["-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short", "-W", "ignore", "--durations=10", "-rfE", "-v"]
+OPTIONS = [
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "--tb=short",
+    "-W",
+    "ignore",
+    "--durations=10",
+    "-rfE",
+    "-v",
+]
 
 
 class Chosen:
@@ -88,8 +100,8 @@ def main() -> int:
     ran = sum(count.values())
     skipped = count["skipped"] + count["xfailed"]
     print(
-        f"{suite} {version} on Python {'.'.join(map(str, sys.version_info[:3]))}: {count['passed']} of {ran} passed, "
-        f"{skipped} skipped by themselves, {chosen.left_out} can't apply"
+        f"{suite} {version} on Python {'.'.join(map(str, sys.version_info[:3]))}: {count['passed']} of {ran} "
+        f"passed, {skipped} skipped by themselves, {chosen.left_out} can't apply"
     )
     return int(not ran or count["passed"] + skipped < ran)
 

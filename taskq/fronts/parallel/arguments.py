@@ -30,8 +30,8 @@ class _Known:
 class Arguments:
     """Of the calls of one ``Parallel``.
 
-    As joblib's own memory maps, an object is known by its identity: one that is changed between two calls is not sent
-    a second time. It is deleted from the server when this program has no reference to it any more, or at the end.
+    As for joblib's own memory maps, an object is known by its identity: one that is changed between two calls is
+    not sent a second time. It is deleted from the server when nobody refers to it any more, or at the end.
 
     Args:
         connection: To the server.

@@ -38,8 +38,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         with joblib.parallel_config("taskq", queue=q):
             joblib.Parallel()(joblib.delayed(compute)(n) for n in range(100))
 
-    Each call of a ``Parallel``, or each of its ``with`` blocks, is one map job, and each call of a function an item
-    of it. The options can be given to ``joblib.parallel_config`` and to ``joblib.Parallel``.
+    Each call of a ``Parallel``, or each of its ``with`` blocks, is one map job, and each call of a function is one
+    of its items. The options can be given to ``joblib.parallel_config`` and to ``joblib.Parallel``.
 
     Args:
         nesting_level: joblib's.
@@ -48,9 +48,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         queue: Whose workers run the calls. Default: those of ``url``, or of ``TASKQ_URL``; without any, a private
             server and ``n_jobs`` processes, which stay until they were idle for 5 minutes, or the program ends.
         url: Of a server, instead of a queue.
-        resume: A name under which the results of all calls are kept, for 30 days: a program that was killed, and is
-            started again, goes on where it was, and one that has ended runs nothing again. Needs a queue. Default:
-            nothing is kept.
+        resume: A name under which the results of all calls are kept, for 30 days: a program that was killed goes
+            on where it was when it is started again, and one that has ended runs nothing again. Needs a queue.
+            Default: nothing is kept.
         initializer: Called once in each process before the first call there.
         initargs: Its arguments.
         patience: Seconds for which the server may be away; None: for ever. Default: 30.
@@ -126,7 +126,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
             return own.borrow(n_jobs, self._prepare_worker_env(n_jobs=n_jobs))
         if self.inner_max_num_threads is not None:
             raise OptionError(
-                "inner_max_num_threads is for processes that joblib's backend starts itself; these are of workers: "
+                "inner_max_num_threads is for processes that the backend starts itself; these are of workers: "
                 "start them with OMP_NUM_THREADS and the like"
             )
         return Place(queue, url, None)

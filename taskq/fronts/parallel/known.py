@@ -33,7 +33,7 @@ _DRAWN = 2**64  # what a generator was seeded with is above that if the system h
 
 
 class Known:
-    """The keys of the calls of one ``Parallel``. Two calls that are the same have two keys, the first and the second."""
+    """The keys of the calls of one ``Parallel``; a call that comes twice has two."""
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
@@ -138,8 +138,8 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             raise
         except Exception as error:  # whatever classes of the user's raise when they are pickled
             raise OptionError(
-                f"{self._what} of {display_name(self._function)} has no digest by which it would be known again in "
-                f"another run ({type(error).__name__}: {error}): leave resume= out, or pass plain data, arrays, "
+                f"{self._what} of {display_name(self._function)} has no digest by which another run would know it "
+                f"again ({type(error).__name__}: {error}): leave resume= out, or pass plain data, arrays, "
                 "estimators and functions"
             ) from error
 

@@ -1,4 +1,4 @@
-"""Processes of this program's own, beside a private server: they stay from one ``Parallel`` to the next, as loky's do.
+"""Processes of this program's own, beside a private server, which stay from one ``Parallel`` to the next.
 
 To start them takes half a second, which nobody wants to pay for each call of ``Parallel``.
 """

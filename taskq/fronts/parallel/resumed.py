@@ -1,8 +1,8 @@
-"""``resume="name"``: a ``Parallel`` whose calls have results in a memo, or are being run by the map of a dead program.
+"""``resume="name"``: calls that have results in a memo, or are being run by the map of a dead program.
 
 a call ──key──> in the memo?            its result, at once
                 in the adopted map?     its result, when that has ended
-                else                    put into the map, with its key: the commit of its result is in the memo, too
+                else                    put into the map with its key: its result will be in the memo, too
 """
 
 from __future__ import annotations
