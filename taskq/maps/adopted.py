@@ -8,7 +8,7 @@ from typing import cast
 from rq.exceptions import NoSuchJobError
 
 from taskq.errors import DuplicateJobError, ReplacedError, ResultsGoneError
-from taskq.maps import producer
+from taskq.maps import existing, producer
 from taskq.maps.chunk import Chunker
 from taskq.maps.controlled import ENDED
 from taskq.maps.feed import LEASE, Feed
@@ -19,11 +19,13 @@ from taskq.redis import checked, services
 
 
 def going_on(queue: MapQueue, map_id: str, memo: Memo) -> OpenMap | None:
-    """The map of this id, if it has not ended; None if it has, or there is none.
+    """The map of this id, if it has not ended; None if it has, or there is none. Waits for who is writing one.
 
     Raises:
         DuplicateJobError: If it is no map with this memo, as it is now.
     """
+    if not existing.is_there(map_id, queue.connection, producer.is_mine):
+        return None
     try:
         job = cast("OpenMap", OpenMap.fetch(map_id, connection=queue.connection, serializer=queue.serializer))
         if job.status_now() in {*ENDED, None}:

@@ -77,10 +77,10 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
     for left in reversed(range(_TRIES)):
         if attach:
             wanted = Wanted(queue.name, function.name, code, items, float(options.item_timeout or 0), terms)
-            if (found := existing.attached(job, wanted, _is_mine)) is not None:
+            if (found := existing.attached(job, wanted, is_mine)) is not None:
                 return found
         elif options.if_exists == "replace":
-            existing.make_way(job, _is_mine)
+            existing.make_way(job, is_mine)
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
@@ -113,7 +113,8 @@ def _first(function: Function) -> str:
     return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
-def _is_mine(incarnation: bytes) -> bool:
+def is_mine(incarnation: bytes) -> bool:
+    """Whether this process has written, or has begun to write, the map of this incarnation."""
     return incarnation in _written
 
 
@@ -201,6 +202,8 @@ def open_map(
             told = options.terms(terms, _first(function))
             fields = _fields(queue, function, chunksize, options, told, star=star)
             fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
+            if memo is not None:  # who begins again does not wait long for one that has died just here
+                fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
             if context:
                 fields[MapField.TRACE] = context
             with _reserved(queue, job, function, fields, star=star) as draft:

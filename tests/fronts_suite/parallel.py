@@ -2,8 +2,8 @@
 
 Runs with ``TASKQ_URL`` set, where joblib, or scikit-learn, and pytest are installed; started by
 ``scripts/fronts_suite.py``. joblib's tests are read from the package as it is installed, with "taskq" in the place
-of "loky"; of them run those which say that word, and no other backend. scikit-learn's run as they are, with "taskq"
-as what is used.
+of "loky"; of them run those which say that word, and no other backend. scikit-learn's run as they are, with it
+as what is used by all of them.
 
     python parallel.py joblib|sklearn FOLDER [part of a test's name]
 

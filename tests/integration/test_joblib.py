@@ -154,7 +154,7 @@ def test_an_initializer(queue: Queue) -> None:
 
 def test_how_many_jobs(queue: Queue) -> None:
     with joblib.parallel_config("taskq", queue=queue):
-        assert [joblib.effective_n_jobs(n) for n in (-1, -2, 7, None)] == [2, 1, 7, 2]
+        assert [joblib.effective_n_jobs(n) for n in (-1, -2, 7, None)] == [2, 2, 7, 2]
         assert Parallel()._effective_n_jobs() == 2
     with pytest.raises(ValueError, match="n_jobs == 0"):
         Parallel(n_jobs=0, backend="taskq")([])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import joblib
@@ -14,6 +14,7 @@ from joblib.parallel import (
     SequentialBackend,
     ThreadingBackend,
 )
+from redis.exceptions import RedisError
 
 from taskq.errors import OptionError
 from taskq.fronts.parallel import own
@@ -22,9 +23,9 @@ from taskq.fronts.parallel.running import Running, Told
 from taskq.fronts.place import Place
 from taskq.fronts.session import PATIENCE
 from taskq.queue import Queue
-from taskq.redis import services
-from taskq.redis.connection import connect, in_worker
-from taskq.redis.patience import clear_errors
+from taskq.redis import reach, services
+from taskq.redis.connection import default_url, in_worker
+from taskq.redis.urls import url_of
 
 _THEIRS = frozenset({"temp_folder", "mmap_mode", "prefer", "require", "verbose", "context"})
 """What joblib tells each backend, and means nothing here."""
@@ -68,12 +69,14 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         self, nesting_level: int | None = None, inner_max_num_threads: int | None = None, **options: Any
     ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
-        self._options = options
+        self._options = self._told = options
         self._workers: Running | None = None
         _read(options)
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at the same time, as far as joblib needs to know: a number from 1 on is believed.
+
+        With 1, joblib has them run in this program. So a queue has 2 at least, if no number is said.
 
         Raises:
             ValueError: If it is 0.
@@ -83,18 +86,26 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is not None and n_jobs > 0:
             return int(n_jobs)
-        return max(self._processes() + 1 + (n_jobs or _ALL), 1)
+        processes = self._processes()
+        return max(processes + 1 + (n_jobs or _ALL), 1 if self._is_own(self._told) else 2)
 
-    @clear_errors
     def _processes(self) -> int:
         """All there are: of the queue's live workers, or of this machine if there are none yet."""
-        queue, url = self._options.get("queue"), self._options.get("url") or os.environ.get("TASKQ_URL")
-        if in_worker() or (queue is None and not url):
+        if in_worker() or self._is_own(self._told):
             return int(joblib.cpu_count())
-        if queue is not None:
+        queue = self._told.get("queue") or Queue(url=self._told.get("url") or default_url())
+        try:
             return services.cores(queue.connection, queue.name) or int(joblib.cpu_count())
-        with connect(url) as connection:
-            return services.cores(connection, Queue.DEFAULT_QUEUE_NAME) or int(joblib.cpu_count())
+        except (RedisError, OSError) as error:
+            raise reach.server_error(error, url_of(queue.connection)) from error
+        finally:
+            if queue is not self._told.get("queue"):
+                queue.connection.close()
+
+    @staticmethod
+    def _is_own(told: Mapping[str, Any]) -> bool:
+        """Whether the calls run in processes of this program's own."""
+        return told.get("queue") is None and told.get("url") is None and not os.environ.get("TASKQ_URL")
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
         """As joblib asks, before the first call; a session begins with that.
@@ -104,6 +115,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
             OptionError: If an option is unknown or unusable.
             ServerError: If processes of this program's own do not start.
         """
+        named = {name: value for name, value in options.items() if name not in _THEIRS}
+        shares = named.pop("max_nbytes", 0) is not None and options.get("mmap_mode", "r") is not None
+        self._told = {**self._options, **named}
         n_jobs = self.effective_n_jobs(n_jobs)
         level = self.nesting_level or 0
         if n_jobs == 1 or (in_worker() and level > 1):
@@ -111,14 +125,17 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         if in_worker():  # a process that waits for calls would keep it from running them
             raise FallbackToBackend(ThreadingBackend(nesting_level=level))
         self.parallel = parallel
-        named = {name: value for name, value in options.items() if name not in _THEIRS}
-        shares = named.pop("max_nbytes", 0) is not None and options.get("mmap_mode", "r") is not None
-        queue, url, told = _read({**self._options, **named}, shares=shares)
-        self._workers = Running(self._place(queue, url, n_jobs, resumes=told.resume is not None), told)
+        queue, url, told = _read(self._told, shares=shares)
+        place = self._place(queue, url, n_jobs, resumes=told.resume is not None)
+        try:
+            self._workers = Running(place, told)
+        except BaseException:
+            place.close()
+            raise
         return n_jobs
 
     def _place(self, queue: Queue | None, url: str | None, n_jobs: int, *, resumes: bool) -> Place:
-        if queue is None and url is None and not os.environ.get("TASKQ_URL"):
+        if self._is_own(self._told):
             if resumes:
                 raise OptionError(
                     "resume= needs a queue, a url or TASKQ_URL: a private server ends with the program"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from taskq.fronts import baggage
 from taskq.fronts.asked import Callbacks
 from taskq.fronts.awaited import Load
 from taskq.fronts.call import Record
+from taskq.fronts.outage import Outage
 from taskq.fronts.parallel import item
 from taskq.fronts.parallel.arguments import Arguments
 from taskq.fronts.parallel.batch import Batch, Call, error_of
@@ -58,7 +60,11 @@ class Running:
         self._place, self._told = place, told
         self._arguments = Arguments(place.queue.connection, place.queue.payload_limit, shares=told.shares)
         self._callbacks = Callbacks("taskq Parallel callbacks")
-        self._resumed = Resumed(told.resume, place.queue) if told.resume is not None else None
+        self._over = threading.Event()
+        self._outage = Outage(place.queue.connection, told.patience, self._over)
+        self._resumed: Resumed | None = None
+        if told.resume is not None:
+            self._resumed = self._outage.through(lambda: Resumed(told.resume, place.queue))
         self._held: dict[str, Held] = {}
         self._session: Session | None = None
 
@@ -103,10 +109,9 @@ class Running:
 
     def _look(self, batch: Batch, wanted: list[str], positions: Sequence[int], resumed: Resumed) -> list[int]:
         """Tell the batch what is in the memo; returns the positions of what is not."""
-        missing = []
-        for position, (known, value) in zip(
-            positions, resumed.find([wanted[one] for one in positions]), strict=True
-        ):
+        asked, missing = [wanted[one] for one in positions], []
+        found = self._outage.through(lambda: list(resumed.find(asked)))
+        for position, (known, value) in zip(positions, found, strict=True):
             if known:
                 batch.ended(position, value, None)
             else:
@@ -115,31 +120,30 @@ class Running:
 
     def _packed(self, one: Call) -> tuple[Record, bytes]:
         function, args, kwargs = one
-        if baggage.is_plain(function):
-            return baggage.packed(function), self._arguments.packed(function, args, kwargs)
-        return baggage.packed(item.apply), self._arguments.packed(function, (function, *args), kwargs)
+        target = function if baggage.is_plain(function) else item.apply
+        passed = args if target is function else (function, *args)
+        sent = self._outage.through(lambda: self._arguments.packed(function, passed, kwargs))
+        return baggage.packed(target), sent
 
     def _opened(self) -> Session:
         if self._session is None:
-            told, handles = self._told, self._arguments.handles
-            terms = Terms(
-                KIND,
-                told.resume,
-                told.patience,
-                told.initializer,
-                told.initargs,
-                told.options,
-                at_exit=False,
-                runs=item.run,
-            )
-            if handles:
-                terms = _announcing(terms, handles)
+            terms = self._terms()
             if self._resumed is None:
                 self._session = Session(self._place, terms, error_of)
             else:
-                job, expected, self._held = self._resumed.opened(terms)
+                resumed = self._resumed
+                job, expected, self._held = self._outage.through(lambda: resumed.opened(terms))
                 self._session = Session(self._place, terms, error_of, job, expected)
         return self._session
+
+    def _terms(self) -> Terms:
+        """Of the session: they name the large arguments that there are so far, for ``item.ready``."""
+        told, handles = self._told, self._arguments.handles
+        first, initargs = told.initializer, told.initargs
+        if handles:
+            first, initargs = item.ready, (handles, first, initargs)
+        waits = self._resumed is not None  # the end of the program, for what has ended to be on record
+        return Terms(KIND, told.resume, told.patience, first, initargs, told.options, at_exit=waits, runs=item.run)
 
     def close(self) -> None:
         """All has ended."""
@@ -159,17 +163,9 @@ class Running:
         self._end(keeps=self._resumed is not None)
 
     def _end(self, *, keeps: bool) -> None:
+        self._over.set()
         self._callbacks.close()
         if keeps:  # what runs may be tried again, and wants its arguments then; they expire
             return
         with suppress(RedisError, OSError, TaskqError):  # it expires
             self._arguments.close()
-
-
-def _announcing(terms: Terms, handles: tuple[item.Handle, ...]) -> Terms:
-    """The same terms, which name these large objects: see ``item.ready``."""
-    initargs = handles, terms.initializer, terms.initargs
-    codec.dumps(initargs, "what an initializer gets")
-    return Terms(
-        terms.kind, terms.name, terms.patience, item.ready, initargs, terms.options, terms.at_exit, terms.runs
-    )
