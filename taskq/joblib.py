@@ -13,7 +13,7 @@ extra ``taskq-pool[joblib]``.
 from __future__ import annotations
 
 try:
-    from joblib import register_parallel_backend
+    import joblib  # noqa: F401 - only to see that it is there
 except ImportError as error:
     if error.name != "joblib":
         raise
@@ -21,8 +21,8 @@ except ImportError as error:
         "taskq.joblib needs joblib, which is not installed: pip install 'taskq-pool[joblib]'", name="joblib"
     ) from error
 
-from taskq.fronts.parallel.backend import Backend
+from taskq.fronts.parallel.backend import Backend, register
 
 __all__ = ["Backend"]
 
-register_parallel_backend("taskq", Backend)
+register()

@@ -226,20 +226,19 @@ def test_it_goes_on_with_the_map_of_a_dead_program(queue: Queue, tmp_path: Path)
         *(delayed(jobs.wait_for)(str(flag)) for _ in range(2)),
         delayed(note)(str(ran), 1),
     ]
-    with joblib.parallel_config("taskq", queue=queue, n_jobs=2, resume="dead"):
-        dead = Parallel(return_as="generator", pre_dispatch="all", batch_size=1)
-        results = dead(calls)
-        assert next(results) == 0
-        session = dead._backend._workers._session
-        wait_until(lambda: session.job.store.info().items == 4)
-        session.job.feed._over.set()  # it is silent from here on
-        later = Parallel(return_as="generator", pre_dispatch="all", batch_size=1)(calls)
-        assert next(later) == 0
-        flag.touch()
-        assert list(later) == [str(flag), str(flag), 1]
-        job = session.job
-        assert job.store.info().items == 4
-        assert list(results) == [str(flag), str(flag), 1]
+    told: Any = {"backend": "taskq", "queue": queue, "n_jobs": 2, "resume": "dead", "return_as": "generator"}
+    dead, later = (Parallel(**told, pre_dispatch="all", batch_size=1) for _ in range(2))
+    results = dead(calls)
+    assert next(results) == 0
+    job = dead._backend._workers._session.job
+    wait_until(lambda: job.store.info().items == 4)
+    job.feed._over.set()  # it is silent from here on
+    found = later(calls)
+    assert next(found) == 0
+    flag.touch()
+    assert list(found) == [str(flag), str(flag), 1]
+    assert job.store.info().items == 4
+    assert list(results) == [str(flag), str(flag), 1]
     assert times(ran) == [1, 1]
 
 

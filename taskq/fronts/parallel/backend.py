@@ -193,3 +193,8 @@ def _read(options: dict[str, Any], *, shares: bool = True) -> tuple[Queue | None
     patience, resume = left.pop("patience", PATIENCE), left.pop("resume", None)
     told = Told(shares, initializer, initargs, patience, left, resume)
     return queue, url, told
+
+
+def register() -> None:
+    """Have joblib know it by its name."""
+    joblib.register_parallel_backend("taskq", Backend)

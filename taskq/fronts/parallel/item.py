@@ -25,11 +25,20 @@ def run(record: call.Record, arguments: bytes, nested: bytes) -> Any:
         nested: Pickled backend and number of jobs for whatever ``Parallel`` the function calls itself.
     """
     __tracebackhide__ = True  # of the user's traceback
+    _register()
     function = call.loaded(*record)
     args, kwargs = codec.loads(arguments)
     backend, n_jobs = codec.loads(nested)
     with parallel_config(backend=backend, n_jobs=n_jobs):
         return function(*args, **kwargs)
+
+
+@functools.cache
+def _register() -> None:
+    """Code that names the backend finds it here, too, where it has threads."""
+    from taskq.fronts.parallel import backend
+
+    backend.register()
 
 
 def apply(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -118,7 +118,7 @@ def _is_estimator(value: Any) -> bool:
     return not isinstance(value, type) and callable(getattr(value, "get_params", None)) and hasattr(value, "fit")
 
 
-class _Hasher(NumpyHasher):  # type: ignore[misc]
+class _Hasher(NumpyHasher):
     """joblib's hasher, for which an estimator is its class and its parameters, and a function its code."""
 
     def __init__(self, function: Callable[..., Any], what: str) -> None:
