@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 from taskq import OptionError
 from taskq.fronts.parallel.known import Known
 from tests import jobs
-from tests.contents import ROOT
 
 
 def key(function: Any, *args: Any, **kwargs: Any) -> str:
@@ -172,6 +172,7 @@ def test_what_has_no_digest_is_named() -> None:
         key(jobs.add, table=(n for n in "a"))
 
 
+ROOT = Path(__file__).parents[2]
 _PRINTS = """
 import numpy as np
 from taskq.fronts.parallel.known import Known

@@ -27,7 +27,7 @@ from taskq.redis import reach, services
 from taskq.redis.connection import default_url, in_worker
 from taskq.redis.urls import url_of
 
-_THEIRS = frozenset({"temp_folder", "mmap_mode", "prefer", "require", "verbose", "context"})
+_THEIRS = frozenset({"temp_folder", "mmap_mode", "verbose", "context"})
 """What joblib tells each backend, and means nothing here."""
 
 _ALL = -1  # joblib's word for all processes
@@ -107,7 +107,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         """Whether the calls run in processes of this program's own."""
         return told.get("queue") is None and told.get("url") is None and not os.environ.get("TASKQ_URL")
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
+    def configure(
+        self, n_jobs: int = 1, parallel: Any = None, prefer: Any = None, require: Any = None, **options: Any
+    ) -> int:
         """As joblib asks, before the first call; a session begins with that.
 
         Raises:
@@ -115,6 +117,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
             OptionError: If an option is unknown or unusable.
             ServerError: If processes of this program's own do not start.
         """
+        del prefer, require
         named = {name: value for name, value in options.items() if name not in _THEIRS}
         shares = named.pop("max_nbytes", 0) is not None and options.get("mmap_mode", "r") is not None
         self._told = {**self._options, **named}
