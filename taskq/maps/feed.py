@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -24,6 +24,7 @@ from taskq.errors import DamagedError, MapError, TaskqError
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
+from taskq.maps.memo import Memo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.redis import keys
@@ -49,11 +50,13 @@ class Feed:
         feeder: A name that nobody else has drawn.
         chunker: Cuts what comes; only the chunks of an iterable that is given at once are larger than one item.
         unusable: Says why the map takes no more items, from the state that the server tells.
+        memo: What gets the results of items with a key.
+        items: How many the map has already, which others have put.
     """
 
     def __init__(
         self, store: MapStore, announced: MapInfo, feeder: str, chunker: Chunker,
-        unusable: Callable[[str], MapError],
+        unusable: Callable[[str], MapError], memo: Memo | None = None, items: int = 0,
     ) -> None:  # fmt: skip
         self._store, self._announced, self._feeder, self._unusable = store, announced, feeder, unusable
         self._fits = Fits(store.connection)
@@ -65,8 +68,10 @@ class Feed:
         self._talk = threading.Lock()  # with the server
         self._kept: deque[tuple[float, Chunk]] = deque()  # since when on the monotonic clock
         self._size = 0  # bytes of these
-        self.items = 0  # accepted
-        self._there = 0  # of them on the server, as last heard
+        self.items = items  # accepted
+        self._there = items  # of them on the server, as last heard
+        self._memo = memo
+        self._named: dict[int, bytes] = {}  # of kept items, by their index: signature and key
         self.ended = 0  # with a result or an error record, as last heard
         self.sealed = self._given_up = False
         self._over = threading.Event()  # nothing more is to be said
@@ -74,12 +79,13 @@ class Feed:
 
     # -- items -----------------------------------------------------------------------------------------
 
-    def put(self, items: Iterable[Any], chunksize: int | None = None) -> range:
+    def put(self, items: Iterable[Any], chunksize: int | None = None, wanted: Sequence[str] = ()) -> range:
         """Add items; returns their indexes.
 
         Args:
             items: Written as they come.
             chunksize: Of just these items; None: as the map was told.
+            wanted: Their keys in the memo; (): they have none.
 
         Raises:
             As ``OpenMap.put_many``.
@@ -89,10 +95,18 @@ class Feed:
         with self._turn:
             self._check()
             first = self.items
+            self._name(first, wanted)
             for batch in self._batches(items, chunker):
                 self._add(batch)
                 self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             return range(first, self.items)
+
+    def _name(self, first: int, wanted: Sequence[str]) -> None:
+        """Have the keys of items that are about to be added; of those that are not, others come in their place."""
+        if wanted and self._memo is not None:
+            k, memo = self._store.known, self._memo
+            for index, key in enumerate(wanted, first):
+                self._named[index] = memo.signature(k.id, k.incarnation, index, key) + b" " + key.encode()
 
     @property
     def is_fork(self) -> bool:
@@ -192,9 +206,11 @@ class Feed:
         k, before = self._store.known, self._there
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         after = chunks[-1].range.end if chunks else before
+        named = [(n, self._named[n]) for n in range(before, after if self._named else 0) if n in self._named]
         note = keys.note(keys.WORK, k.id)
-        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, *flat]
-        state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending], args)
+        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, len(named)]
+        args += [*(part for pair in named for part in pair), *flat]
+        state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending, k.memo], args)
         self._check_state(state)
         there, done, failed = map(self._number, numbers)
         if there != after:
@@ -219,7 +235,10 @@ class Feed:
         seconds, most = KEEP
         old = time.monotonic() - seconds
         while self._kept and (self._kept[0][0] < old or self._size > most):
-            self._size -= len(self._kept.popleft()[1].body)
+            gone = self._kept.popleft()[1]
+            self._size -= len(gone.body)
+            for index in range(gone.range.start, gone.range.end if self._named else 0):
+                self._named.pop(index, None)
 
     def _lost(self) -> MapError:
         return MapError(

@@ -77,10 +77,10 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
     for left in reversed(range(_TRIES)):
         if attach:
             wanted = Wanted(queue.name, function.name, code, items, float(options.item_timeout or 0), terms)
-            if (found := existing.attached(job, wanted, _is_mine)) is not None:
+            if (found := existing.attached(job, wanted, is_mine)) is not None:
                 return found
         elif options.if_exists == "replace":
-            existing.make_way(job, _is_mine)
+            existing.make_way(job, is_mine)
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
@@ -113,7 +113,8 @@ def _first(function: Function) -> str:
     return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
-def _is_mine(incarnation: bytes) -> bool:
+def is_mine(incarnation: bytes) -> bool:
+    """Whether this process has written, or has begun to write, the map of this incarnation."""
     return incarnation in _written
 
 
@@ -176,18 +177,33 @@ def _reserved(
 
 
 def open_map(
-    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool
-) -> OpenMap:
-    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
+    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool,
+    memo: Memo | None = None,
+) -> OpenMap:  # fmt: skip
+    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised.
+
+    Args:
+        queue: Where.
+        target: The function.
+        chunksize: As for ``Queue.open_map``.
+        terms: Of the map, as far as they are no options.
+        options: Others.
+        star: As for ``Queue.open_map``.
+        memo: Gets the results of items that are put with a key: see ``Feed.put``.
+    """
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
     with large.noting():
         function, feeder = options.prepared(target), os.urandom(12).hex()
         job = options.job(queue, function.name, OpenMap)
+        if memo is not None:
+            terms = replace(terms, memo=memo.name, memo_generation=memo.header.generation)
         with tracing.pushing(function.name, job.id, queue.name) as context:
             told = options.terms(terms, _first(function))
             fields = _fields(queue, function, chunksize, options, told, star=star)
             fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
+            if memo is not None:  # who begins again does not wait long for one that has died just here
+                fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
             if context:
                 fields[MapField.TRACE] = context
             with _reserved(queue, job, function, fields, star=star) as draft:
@@ -195,7 +211,8 @@ def open_map(
                 _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
-    job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
+    announced = draft.announced(fields, sealed=False)
+    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo))
     return job
 
 

@@ -104,6 +104,7 @@ class Scripts:
         self.mend = Operation(connection, "mend")
         self.put = Operation(connection, "put")
         self.seal = Operation(connection, "seal")
+        self.adopt = Operation(connection, "adopt")
         self.pick = Operation(connection, "pick")
         self.pause = Operation(connection, "pause")
 
