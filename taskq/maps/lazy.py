@@ -149,7 +149,7 @@ class Flow:
             stopped = self._stopped
             self._change.notify_all()
         if stopped:
-            _remove(job)
+            remove(job)
             return False
         sent = 0
         while items:
@@ -218,7 +218,7 @@ class Flow:
         reading.check()
         prove(job.store)
         self._maps.popleft()
-        _remove(job)
+        remove(job)
 
     def _fail(self, error: BaseException) -> None:
         self.close()
@@ -235,10 +235,11 @@ class Flow:
             self._change.notify_all()
         self._reading = None
         for job in maps:
-            _remove(job)
+            remove(job)
 
 
-def _remove(job: OpenMap) -> None:
+def remove(job: OpenMap) -> None:
+    """Have nothing left of a map; one that has not ended is cancelled."""
     with suppress(InvalidJobOperation, TaskqError):
         if not job.ready():
             job.cancel()

@@ -195,7 +195,8 @@ def open_map(
                 _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
-    job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
+    feed = Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more)
+    job.fed_by(feed, keep=queue.keeps_leases)
     return job
 
 
