@@ -72,6 +72,24 @@ class Values(Iterator[V]):
         """The job's."""
         return self._job.connection
 
+    @clear_errors
+    @rides_out
+    def __len__(self) -> int:
+        """How many it may still give, for progress bars: of a map in which items fail it is fewer in the end.
+
+        Raises:
+            TypeError: If the map still gets items, so that nobody knows.
+            ResultsGoneError, ReplacedError, ServerError: As ``next``.
+        """
+        info = self._job.store.info()
+        if not info.sealed:
+            raise TypeError(f"the map {self._job.id} still gets items: how many it will have is not known")
+        return max(0, (info.terms.first or info.total) - self.position)
+
+    def __bool__(self) -> bool:
+        """True, as any iterator."""
+        return True
+
     def __next__(self) -> V:
         if self._over:
             raise StopIteration

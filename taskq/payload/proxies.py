@@ -1,8 +1,8 @@
 """Proxies of multiprocessing's managers, and its locks: they belong to the processes of one program.
 
-A proxy is pickled without the key of its manager, and can be used only where the process has that key. Workers that
-``taskq.local`` starts (so those of a ``taskq.Pool`` without a queue) have it: it travels in a file that only their
-user may read. Anywhere else a proxy would raise when it is used, long after it was sent; so it is refused before.
+A proxy is pickled without the key of its manager, and can be used only where the process has that key. Workers
+that ``taskq.local`` starts (so those of a ``taskq.Pool`` without a queue) have it: it travels in a file that only
+their user may read. Anywhere else a proxy would raise when it is used, long after it was sent; so it is refused.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ VARIABLE = "TASKQ_AUTHKEY"
 
 INSTEAD = (
     "it works in processes of this program only. Shared counterparts on the server: q.lock(name), q.value(name), "
-    "q.result_list(name). In processes that a taskq.Pool, or taskq.local(), starts itself, a Manager's proxies work"
+    "q.result_list(name). In processes that a taskq.Pool or taskq.local() starts itself, proxies of a Manager work"
 )
 
 _MARK = b"RebuildProxy"  # by which the pickle of a proxy is known, and of what speaks of one
 _INHERITED = "through inheritance"  # what multiprocessing says of locks, queues and values that were not inherited
 
 _reached: ContextVar[bool] = ContextVar("taskq_reached", default=False)
-_in_worker = False
+_in_worker: list[bool] = []  # one, once this is known to be a pool process
 
 
 @contextmanager
@@ -46,8 +46,7 @@ def reaching(own_workers: bool) -> Iterator[None]:
 
 def use_in_worker() -> None:
     """From now on nothing is refused in this process: what it sends goes back to who has sent it."""
-    global _in_worker
-    _in_worker = True
+    _in_worker[:] = [True]
 
 
 def check(value: Any, data: bytes, what: str) -> None:
@@ -73,7 +72,7 @@ def check(value: Any, data: bytes, what: str) -> None:
 
 
 def of_lock(value: Any, what: str, error: Exception) -> UnsendableError | None:
-    """What to raise instead of this error, if it says that a lock (or the like) of multiprocessing is in a value."""
+    """What to raise instead of this error, if it says that a value has a lock (or the like) of multiprocessing."""
     if not isinstance(error, RuntimeError) or _INHERITED not in str(error):
         return None
     shared = ("multiprocessing.synchronize", "multiprocessing.sharedctypes", "multiprocessing.queues")
