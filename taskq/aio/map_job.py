@@ -159,11 +159,15 @@ class MapJob(Generic[R]):
 
     async def fed(self) -> None:
         """Wait until all of its items are put; raises what has kept it from that."""
+        await self.feeding_ended()
+        if (fault := self.fault()) is not None:
+            self._fault_told = True
+            raise fault
+
+    async def feeding_ended(self) -> None:
+        """Wait until nothing more is put, for whatever reason."""
         if self._feeding is not None:
             await asyncio.wait([self._feeding])  # and not itself: who is cancelled here cancels nothing there
-            if (fault := self.fault()) is not None:
-                self._fault_told = True
-                raise fault
 
     def fault(self) -> BaseException | None:
         """What has kept it from getting all of its items; None: nothing, as far as is known."""

@@ -97,14 +97,21 @@ class OpenMap(MapJob[R], Generic[T, R]):
         """Say that no more items come; raises as ``put``."""
         await self._link.hands.push(self.sync.seal)
 
-    async def feed_all(self, items: Any) -> None:
-        """Put all of these and seal it; if that can't be done to the end, the map is cancelled."""
-        try:
+    def feed_all(self, items: Any) -> asyncio.Task[None]:
+        """Put all of these and seal it, beside; if that can't be done to the end, the map is cancelled."""
+
+        async def feed() -> None:
             await self.put_many(items)
             await self.seal()
-        except BaseException:
+
+        feeding = self._link.go(feed(), f"taskq aio feeds {self.id}")
+        self.fed_by(feeding)
+        feeding.add_done_callback(self._fed)  # also of a task that was cancelled before it had begun
+        return feeding
+
+    def _fed(self, _feeding: asyncio.Task[None]) -> None:
+        if self.fault() is not None:
             self._link.hands.later(_give_up, self.sync)
-            raise
 
     async def __aenter__(self) -> Self:
         return self

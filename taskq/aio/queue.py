@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
@@ -61,7 +60,7 @@ class Queue:
         """The same as a ``taskq.Queue``, with all that it has; what that asks of the server blocks the loop."""
         self.sync.keeps_leases = False  # the loop does
         self._entered: Link | None = None
-        self._fed: list[MapJob[Any]] = []  # whose items come from an async for
+        self._fed: set[MapJob[Any]] = set()  # whose items come from an async for, or failed to
         self._flows: weakref.WeakSet[Flow] = weakref.WeakSet()
 
     @property
@@ -100,9 +99,8 @@ class Queue:
             self._entered = None
 
     async def _all_fed(self) -> None:
-        for job in self._fed:
-            with suppress(Exception):  # it is looked at right here
-                await job.fed()
+        for job in list(self._fed):
+            await job.feeding_ended()
             if (fault := job.fault()) is not None and not job.fault_told:
                 raise fault
 
@@ -149,8 +147,9 @@ class Queue:
         """
         if check_alone(iterables):
             job = await self._open(fn, options)
-            job.fed_by(self._link.go(job.feed_all(iterables[0]), f"taskq aio feeds {job.id}"))
-            self._fed.append(job)
+            feeding = job.feed_all(iterables[0])
+            self._fed = {one for one in self._fed if not one.fault_told} | {job}
+            feeding.add_done_callback(lambda _: None if job.fault() else self._fed.discard(job))
             return job
         pushed = await self._link.hands.push(partial(self.sync.map, fn, *iterables, **options), undo=remove)
         return MapJob(pushed, self._link)

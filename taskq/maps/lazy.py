@@ -23,6 +23,7 @@ from rq.exceptions import InvalidJobOperation
 from taskq.errors import PayloadError, TaskqError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
+from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
@@ -238,11 +239,12 @@ class Flow:
             remove(job)
 
 
-def remove(job: OpenMap) -> None:
+def remove(job: MapJob[Any]) -> None:
     """Have nothing left of a map; one that has not ended is cancelled."""
     with suppress(InvalidJobOperation, TaskqError):
         if not job.ready():
             job.cancel()
     with suppress(InvalidJobOperation, TaskqError):
-        job.give_up()
+        if isinstance(job, OpenMap):
+            job.give_up()
         job.delete()
