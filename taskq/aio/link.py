@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -87,11 +87,13 @@ class Link:
 
     async def close(self) -> None:
         """End all that goes on; nothing that was asked for before is left undone."""
-        for task in list(self._beside):
-            task.cancel()
-        for task in list(self._beside):
-            with suppress(asyncio.CancelledError, Exception):  # who wanted to know of it has asked
-                await task
+        if tasks := list(self._beside):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                _ = task.cancelled() or task.exception()  # who wanted to know of it has asked
+            await asyncio.sleep(0)  # what is to be called at their ends is called, and has things to say
         await self.hub.close()
         await self.ends.close()
         await self._listener.aclose(close_connection_pool=True)

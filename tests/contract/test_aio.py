@@ -280,7 +280,7 @@ def test_what_is_refused(fake_queue: Queue) -> None:
             queue.imap(jobs.square, given(1), buffersize=0)
         with pytest.raises(OptionError, match="no option rate"):
             queue.imap(jobs.square, given(1), rate="1/s")
-        with pytest.raises(OptionError, match="not iterable"):
+        with pytest.raises(OptionError, match="must be iterable"):
             queue.imap(jobs.square, 5)
         with pytest.raises(OptionError, match="in use already"):
             await queue.__aenter__()
