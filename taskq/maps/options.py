@@ -45,6 +45,7 @@ class MapQueue(Protocol):
     connection: Any
     serializer: Any
     payload_limit: int
+    keeps_leases: bool
 
     @property
     def is_async(self) -> bool:
