@@ -95,20 +95,25 @@ def _workers(
     kept = (signing.VARIABLE, signing.FILE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
     environment |= added or {}
-    process = server.start_workers(command, environment, stdin=subprocess.PIPE)
+    process, own = server.start_workers(command, environment, stdin=subprocess.PIPE), os.getpid()
     try:
         _wait_until_ready(process, server.url, count)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_GRACE + _OVERHEAD)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+        if os.getpid() == own:  # it is not a fork that leaves the block
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_GRACE + _OVERHEAD)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, count: int) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +65,7 @@ class Feed:
         self._chunker = replace(chunker, most=max(1, room // (2 * chunker.cores)) if room else MAX_ITEMS)
         self._own = os.getpid()
         self._turn = threading.Lock()  # one put after the other: each knows where the map ends
+        self._turn_of: int | None = None  # the thread that has it
         self._talk = threading.Lock()  # with the server
         self._kept: deque[tuple[float, Chunk]] = deque()  # since when on the monotonic clock
         self._size = 0  # bytes of these
@@ -94,8 +95,7 @@ class Feed:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
-        self._check_process()
-        with self._turn:
+        with self._own_turn():
             self._check()
             first = self.items
             self._name(first, wanted)
@@ -122,6 +122,26 @@ class Feed:
             raise MapError(
                 f"the map {self._store.keys.id} is fed by the process that opened it, and not by a fork"
             )
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        """For the length of the block nobody else puts or seals.
+
+        Raises:
+            MapError: In a fork; or if this thread does already, and would wait for itself.
+        """
+        self._check_process()
+        if self._turn_of == threading.get_ident():
+            raise MapError(
+                f"this thread is putting items into the map {self._store.keys.id} just now: what it reads them "
+                "from can neither put nor seal. Put the items one by one"
+            )
+        with self._turn:
+            self._turn_of = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._turn_of = None
 
     def _check(self) -> None:
         if self._given_up:
@@ -265,8 +285,7 @@ class Feed:
         Raises:
             As ``OpenMap.seal``.
         """
-        self._check_process()
-        with self._turn:
+        with self._own_turn():
             if self._given_up:
                 raise self._unusable("closed")
             if not self.sealed:

@@ -73,7 +73,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
         """As ``put``, of many items, in far fewer round trips.
 
         Args:
-            items: Written as they come, in bounded memory.
+            items: Written in batches, in bounded memory. So one may wait here for those that come behind it; where
+                they come slowly, or depend on results, put them one by one. What reads them can't put or seal.
 
         Returns:
             Their indexes.
@@ -113,7 +114,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
         try:
             return self._early_end(info)
         except GoesOnError:
-            return MapFailedError(f"the map {self.id} was closed with {info.done} of {info.items} items done")
+            why = f": {info.reason}" if info.reason else ""
+            return MapFailedError(f"the map {self.id} was closed with {info.done} of {info.items} items done{why}")
 
     def __enter__(self) -> Self:
         return self
