@@ -91,7 +91,8 @@ def main() -> int:
     if suite == "joblib":
         theirs = Path(importlib.import_module("joblib.test.test_parallel").__file__ or "")
         ours = Path(folder) / "test_parallel_of_joblib.py"
-        ours.write_text(theirs.read_text(encoding="utf-8").replace('"loky"', '"taskq"'), encoding="utf-8")
+        text = theirs.read_text(encoding="utf-8").replace('"loky"', '"taskq"')
+        ours.write_text(f"import taskq.joblib\n{text}", encoding="utf-8")  # for processes of other backends
         pytest.main([*OPTIONS, "-c", "/dev/null", "--rootdir", folder, str(ours)], [chosen])
     else:
         with joblib.parallel_config("taskq", n_jobs=2):
