@@ -111,13 +111,14 @@ class Session:
         job: OpenMap[Any] | None = None, expected: Mapping[int, Ticket] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.place, self.terms, self._error_of = place, terms, error_of
-        if terms.patience is not None and not terms.patience >= 0:
+        if terms.patience is not None and not (isinstance(terms.patience, int | float) and terms.patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
         self.job: OpenMap[Any] = job if job is not None else terms.opened(place)
         self.pid = os.getpid()
         self._over = threading.Event()  # nothing is waited for any more
         self.ended = threading.Event()
         self.broken: BrokenFrontError | None = None
+        self._terminated: BaseException | None = None
         self.awaited = Awaited()
         for index, ticket in expected.items():
             self.awaited.expect(index, ticket)
@@ -139,25 +140,43 @@ class Session:
 
         Raises:
             BrokenFrontError: If it can do no more.
+            MapCanceledError: If it was terminated.
             RuntimeError: In a fork of the process that has made it.
         """
         self.check()
         self.outbox.add(load)
-        if self.broken:  # since when, nobody knows: the load may have come too late to be told
-            self._tell_all(self.broken)
+        if why := self.broken or self._terminated:  # maybe since a moment ago, when those who waited were told
+            self._withdraw_all(why)
+            self._tell_all(why)
 
     def check(self) -> None:
         """See that it can run something; raises as ``submit``."""
-        if os.getpid() != self.pid:
+        if self._is_fork():
             raise RuntimeError(
                 f"this {self.terms.kind} belongs to the process that has made it, and not to a fork"
             )
         if self.broken:
             raise BrokenFrontError(str(self.broken)) from self.broken
+        if self._terminated:
+            raise MapCanceledError(str(self._terminated)) from self._terminated
 
-    def close(self) -> None:
-        """Nothing more is submitted: it ends when all has ended."""
-        self.outbox.close()
+    def _is_fork(self) -> bool:
+        """Whether this process is a fork of the one that has made it, whose it stays."""
+        return os.getpid() != self.pid
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Nothing more is submitted: it ends when all has ended.
+
+        Args:
+            at_once: Also of what is submitted in the background, as the items of ``imap`` are.
+        """
+        if not self._is_fork():
+            self.outbox.close(at_once=at_once)
+
+    def wait(self) -> None:
+        """Until it has ended; not at all in a fork, which has none of its threads."""
+        if not self._is_fork():
+            self.ended.wait()
 
     def withdraw(self, load: Load) -> bool:
         """Cancel a load of one item; whether that was done, and nobody has begun it.
@@ -187,23 +206,26 @@ class Session:
         Args:
             dropped: Told of each such item: its ticket, and the position there.
         """
+        if self._is_fork():
+            return
         for load in self.outbox.withdraw_all():
             self._rest = True
             for position in range(len(load.items)):
                 dropped(load.ticket, load.first + position)
         self._dropped = dropped
-        self.close()
+        self.close(at_once=True)
         with suppress(MapError):  # it has ended
             self._outage.through(self.job.pause)  # of which the reader hears
         self.awaited.some.set()
 
     def terminate(self, error: BaseException) -> None:
         """End it at once; what runs is killed, and all who wait get this error."""
+        if self._is_fork():
+            return
+        self._terminated = error
         self._over.set()
-        for load in self.outbox.withdraw_all():
-            for position in range(len(load.items)):
-                load.ticket.ended(load.first + position, None, error)
-        self.close()
+        self._withdraw_all(error)
+        self.close(at_once=True)
         self.awaited.some.set()
         with suppress(InvalidJobOperation, TaskqError, RedisError, OSError):  # its lease ends, if it can't be said
             self.job.cancel(kill=True)
@@ -337,12 +359,16 @@ class Session:
         reason.__cause__ = error
         self.broken = reason
         self._over.set()
-        self.close()
-        for load in self.outbox.withdraw_all():
-            for position in range(len(load.items)):
-                load.ticket.ended(load.first + position, None, reason)
+        self.close(at_once=True)
+        self._withdraw_all(reason)
         self._tell_all(reason)
         self.awaited.some.set()
+
+    def _withdraw_all(self, error: BaseException) -> None:
+        """What was not sent is not; who waits for it gets this error."""
+        for load in self.outbox.withdraw_all():
+            for position in range(len(load.items)):
+                load.ticket.ended(load.first + position, None, error)
 
     def _tell_all(self, error: BaseException) -> None:
         for ticket, position in self.awaited.take_all():
@@ -355,7 +381,7 @@ def _at_exit() -> None:
     sessions = [session for session in _live if session.pid == os.getpid()]
     for session in sessions:
         if session.terms.at_exit or session.ended.is_set():
-            session.close()
+            session.close(at_once=True)
         else:
             session.terminate(MapCanceledError("the program has ended"))
     for session in sessions:

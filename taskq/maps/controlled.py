@@ -262,7 +262,10 @@ class Controlled(SignedJob):
             DamagedError: If it is none of RQ's.
             redis.exceptions.RedisError: If the server can't be reached, or refuses.
         """
-        status: Any = self.connection.hget(self.key, "status")
+        return self.status_of(self.connection.hget(self.key, "status"))
+
+    def status_of(self, status: Any) -> JobStatus | None:
+        """What this field of the job's hash says; raises as ``status_now``."""
         try:
             return own_end.seen(self, JobStatus(status.decode())) if status else None
         except ValueError as error:

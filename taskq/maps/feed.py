@@ -79,25 +79,30 @@ class Feed:
 
     # -- items -----------------------------------------------------------------------------------------
 
-    def put(self, items: Iterable[Any], chunksize: int | None = None, wanted: Sequence[str] = ()) -> range:
+    def put(
+        self, items: Iterable[Any], chunksize: int | None = None, wanted: Sequence[str] = (), *, wait: bool = True
+    ) -> range:
         """Add items; returns their indexes.
 
         Args:
             items: Written as they come.
             chunksize: Of just these items; None: as the map was told.
             wanted: Their keys in the memo; (): they have none.
+            wait: For room, where too many are unfinished; else who calls looks at ``crowded`` himself.
 
         Raises:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
+        self._check_process()
         with self._turn:
             self._check()
             first = self.items
             self._name(first, wanted)
             for batch in self._batches(items, chunker):
                 self._add(batch)
-                self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
+                if wait:
+                    self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             return range(first, self.items)
 
     def _name(self, first: int, wanted: Sequence[str]) -> None:
@@ -107,11 +112,18 @@ class Feed:
             for index, key in enumerate(wanted, first):
                 self._named[index] = memo.signature(k.id, k.incarnation, index, key) + b" " + key.encode()
 
-    def _check(self) -> None:
-        if os.getpid() != self._own:
+    @property
+    def is_fork(self) -> bool:
+        """Whether this process is a fork of the one that feeds the map."""
+        return os.getpid() != self._own
+
+    def _check_process(self) -> None:
+        if self.is_fork:  # asked before any lock is: a thread that a fork does not have may have had it
             raise MapError(
                 f"the map {self._store.keys.id} is fed by the process that opened it, and not by a fork"
             )
+
+    def _check(self) -> None:
         if self._given_up:
             raise self._unusable("closed")
         if self.sealed:
@@ -150,18 +162,25 @@ class Feed:
 
     def _wait_for_room(self) -> None:
         """Wait while too many are unfinished; then until a quarter of them is not, so as to wait seldom."""
-        if self._room is None or self.items - self.ended <= self._room:
+        if not self.crowded:
             return
-        with self._talk:
-            self._say()
-        enough = self._room - self._room // 4
-        if self.items - self.ended <= enough:
+        self.flush()
+        if self.has_room:
             return
         with Events(self._store.connection, self._store.keys) as events:
-            while self.items - self.ended > enough:
+            while not self.has_room:
                 events.next(pace=_PACE)
-                with self._talk:
-                    self._say()
+                self.flush()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more items are unfinished than may be, as last heard."""
+        return self._room is not None and self.items - self.ended > self._room
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so many have ended that it is worth while to go on, as last heard; ``flush`` hears."""
+        return self._room is None or self.items - self.ended <= self._room - self._room // 4
 
     # -- what is said to the server ----------------------------------------------------------------------
 
@@ -246,6 +265,7 @@ class Feed:
         Raises:
             As ``OpenMap.seal``.
         """
+        self._check_process()
         with self._turn:
             if self._given_up:
                 raise self._unusable("closed")
@@ -277,20 +297,33 @@ class Feed:
 
     # -- the lease ---------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Renew the lease from now on, in a thread; until a while after the seal, which may be lost, too."""
+    def begin(self, *, keep: bool = True) -> None:
+        """The lease begins.
+
+        Args:
+            keep: Renew it from now on, in a thread; else who calls has ``renew`` called.
+        """
         with self._talk:
             self._say()
-        name = f"taskq feeds {self._store.keys.id}"
-        threading.Thread(target=self._keep, name=name, daemon=True).start()
+        if keep:
+            name = f"taskq feeds {self._store.keys.id}"
+            threading.Thread(target=self._keep, name=name, daemon=True).start()
 
     def _keep(self) -> None:
-        pause = LEASE / _RENEWALS
-        while not self._over.wait(pause):
-            if self._sealed_at and time.monotonic() - self._sealed_at > KEEP[0]:
-                return
-            pause = _AGAIN
-            with suppress(RedisError, TaskqError):  # it is heard with the next put; here it is only tried again
-                with self._talk:
-                    self._seal() if self._sealed_at else self._say()
-                pause = LEASE / _RENEWALS if not self._sealed_at else _AGAIN
+        pause: float | None = LEASE / _RENEWALS
+        while pause is not None and not self._over.wait(pause):
+            pause = self.renew()
+
+    def renew(self) -> float | None:
+        """Renew the lease, until a while after the seal, which may be lost, too.
+
+        Returns:
+            Seconds after which to do it again; None: there is no need any more.
+        """
+        if self._over.is_set() or (self._sealed_at and time.monotonic() - self._sealed_at > KEEP[0]):
+            return None
+        with suppress(RedisError, TaskqError):  # it is heard with the next put; here it is only tried again
+            with self._talk:
+                self._seal() if self._sealed_at else self._say()
+            return LEASE / _RENEWALS if not self._sealed_at else _AGAIN
+        return _AGAIN

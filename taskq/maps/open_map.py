@@ -24,17 +24,17 @@ class OpenMap(MapJob[R], Generic[T, R]):
     """A map that takes items while it runs, until it is sealed.
 
     Made by ``Queue.open_map``, and fed by the program that made it, from any of its threads. As a context manager
-    it seals itself at the end of the block, and cancels itself if that raises. Who fetches its job elsewhere gets
-    a ``MapJob``, and can do all else with it.
+    it seals itself at the end of the block, and cancels itself if that raises; a fork that leaves the block does
+    neither. Who fetches its job elsewhere gets a ``MapJob``, and can do all else with it.
     """
 
     schema = schema.TERMS
     _feed: Feed | None = None
 
-    def fed_by(self, feed: Feed) -> None:
-        """Take items through this; once the map is announced."""
+    def fed_by(self, feed: Feed, *, keep: bool) -> None:
+        """Take items through this; once the map is announced. ``keep``: its lease, in a thread of its own."""
         self._feed = feed
-        feed.begin()
+        feed.begin(keep=keep)
 
     @property
     def feed(self) -> Feed:
@@ -121,6 +121,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
+        if self._feed is not None and self._feed.is_fork:
+            return  # it is not this process that leaves the block
         if kind is None:
             self.seal()
             return

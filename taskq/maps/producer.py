@@ -212,7 +212,7 @@ def open_map(
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
     announced = draft.announced(fields, sealed=False)
-    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo))
+    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo), keep=queue.keeps_leases)
     return job
 
 
