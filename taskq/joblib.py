@@ -6,8 +6,8 @@
     with joblib.parallel_config("taskq", queue=q, resume="grid-7"):
         search.fit(X, y)
 
-To import this module registers the backend; see docs/from_joblib.md and ``Backend`` for what it takes. Needs the
-extra ``taskq-pool[joblib]``.
+To import this module registers the backend; see docs/from_joblib.md, and ``TaskqBackend`` for what it takes. Needs
+the extra ``taskq-pool[joblib]``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ except ImportError as error:
         "taskq.joblib needs joblib, which is not installed: pip install 'taskq-pool[joblib]'", name="joblib"
     ) from error
 
-from taskq.fronts.parallel.backend import Backend, register
+from taskq.fronts.parallel.backend import TaskqBackend, register
 
-__all__ = ["Backend"]
+__all__ = ["TaskqBackend"]
 
 register()

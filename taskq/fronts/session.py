@@ -236,15 +236,16 @@ class Session:
 
         Its map has a name, and ends by itself when that has ended.
         """
-        for load in self.outbox.withdraw_all():
-            for position in range(len(load.items)):
-                load.ticket.ended(load.first + position, None, error)
+        if self._is_fork():
+            return
+        self._terminated = error
+        self._withdraw_all(error)
         with suppress(TaskqError, RedisError, OSError):  # its lease ends, and what was put runs
             for index in self.awaited.indexes():
                 self.job.cancel_item(index)
             self.job.seal()
         self._over.set()
-        self.close()
+        self.close(at_once=True)
         self.awaited.some.set()
         self._tell_all(error)
 

@@ -22,10 +22,10 @@ from taskq.redis.server import private_server
 from tests.acceptance.worker import ROOT
 from tests.again.__main__ import worker
 from tests.again.search import FITS
-from tests.waiting import HANGS
+from tests.waiting import HANGS, wait_until
 
 KILLS = 10
-LONGEST = 1.2  # seconds for which a search goes on before it is killed
+MOST = 6  # fits that have begun since the search did, when it is killed
 NONE = 1.0  # seconds which a search may take of which all is known
 
 
@@ -43,7 +43,7 @@ def fits(ledger: Path) -> Counter[str]:
 
 def through(url: str, ledger: Path) -> tuple[float, str]:
     """Let it end; returns the seconds that it took, and what it has found."""
-    said, _ = started(url, ledger).communicate(timeout=HANGS)
+    said, _ = started(url, ledger).communicate(timeout=10 * HANGS)
     word, seconds, found = said.split()
     assert word == "through"
     return float(seconds), found
@@ -58,14 +58,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, private_server() as url, worker(url):
         ledger, early = Path(folder) / "ledger", 0
         for _ in range(options.kills):
+            goal = fits(ledger).total() + chance.randint(0, MOST)
             script = started(url, ledger)
-            time.sleep(chance.uniform(0.0, LONGEST))
+            wait_until(lambda: script.poll() is not None or fits(ledger).total() >= goal)  # noqa: B023 - used here
             early += script.poll() is None
             script.kill()
             script.wait()
         seconds, found = through(url, ledger)
         counted = fits(ledger)
-        assert sum(counted.values()) == len(counted) == FITS, counted
+        assert counted.total() == len(counted) == FITS, counted
         again, same = through(url, ledger)
         assert fits(ledger) == counted, "a search of which all is known has run something"
         assert same == found

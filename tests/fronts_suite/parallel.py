@@ -2,8 +2,8 @@
 
 Runs with ``TASKQ_URL`` set, where joblib, or scikit-learn, and pytest are installed; started by
 ``scripts/fronts_suite.py``. joblib's tests are read from the package as it is installed, with "taskq" in the place
-of "loky"; of them run those which say that word, and no other backend. scikit-learn's run as they are, with it
-as what is used by all of them.
+of "loky", and its class in that of loky's; of them run those which say that word. scikit-learn's run as they are,
+with it as what is used by all of them.
 
     python parallel.py joblib|sklearn FOLDER [part of a test's name]
 
@@ -29,6 +29,13 @@ import taskq.joblib
 
 LISTED = Path(__file__).with_name("not_applicable.toml")
 HANGS = 300  # seconds after which a test never ends
+CHANGED = {
+    '"loky"': '"taskq"',
+    "    LokyBackend,\n": "",
+    "import joblib\n": "import joblib\nfrom taskq.joblib import TaskqBackend as LokyBackend\n",
+}
+"""Texts of joblib's test_parallel.py, and what stands in their places."""
+
 SEARCHES = "sklearn.model_selection.tests.test_search"
 OPTIONS = [
     "-p",
@@ -81,7 +88,7 @@ def _late(*_: object) -> None:
 
 def _concerns_us(item: Any) -> bool:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    ours = any(one == "taskq" or isinstance(one, taskq.joblib.Backend) for one in parameters)
+    ours = any(one == "taskq" or isinstance(one, taskq.joblib.TaskqBackend) for one in parameters)
     return ours or '"taskq"' in inspect.getsource(item.function)
 
 
@@ -91,7 +98,13 @@ def main() -> int:
     if suite == "joblib":
         theirs = Path(importlib.import_module("joblib.test.test_parallel").__file__ or "")
         ours = Path(folder) / "test_parallel_of_joblib.py"
-        ours.write_text(theirs.read_text(encoding="utf-8").replace('"loky"', '"taskq"'), encoding="utf-8")
+        text = theirs.read_text(encoding="utf-8")
+        for before, after in CHANGED.items():
+            assert before in text, before
+            text = text.replace(before, after)
+        ours.write_text(text, encoding="utf-8")
+        # Programs that tests start, and processes of other backends, know the backend, too.
+        (Path(folder) / "sitecustomize.py").write_text("import taskq.joblib\n", encoding="utf-8")
         pytest.main([*OPTIONS, "-c", "/dev/null", "--rootdir", folder, str(ours)], [chosen])
     else:
         with joblib.parallel_config("taskq", n_jobs=2):

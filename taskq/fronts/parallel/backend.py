@@ -33,7 +33,7 @@ _THEIRS = frozenset({"temp_folder", "mmap_mode", "verbose", "context"})
 _ALL = -1  # joblib's word for all processes
 
 
-class Backend(AutoBatchingMixin, ParallelBackendBase):
+class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
     """Runs the calls of ``joblib.Parallel`` on the workers of a queue, or in processes of this program's own.
 
         with joblib.parallel_config("taskq", queue=q):
@@ -181,7 +181,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Where it travels with a call, it is one without options: it has threads there."""
-        return Backend, (self.nesting_level,)
+        return TaskqBackend, (self.nesting_level,)
 
 
 def _read(options: dict[str, Any], *, shares: bool = True) -> tuple[Queue | None, str | None, Told]:
@@ -200,4 +200,4 @@ def _read(options: dict[str, Any], *, shares: bool = True) -> tuple[Queue | None
 
 def register() -> None:
     """Have joblib know it by its name."""
-    joblib.register_parallel_backend("taskq", Backend)
+    joblib.register_parallel_backend("taskq", TaskqBackend)

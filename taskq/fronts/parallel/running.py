@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from taskq.errors import MapCanceledError, TaskqError
+from taskq.errors import MapCanceledError, MapError, ServerError, TaskqError, TooLargeError, UnsendableError
 from taskq.fronts import baggage
 from taskq.fronts.asked import Callbacks
 from taskq.fronts.awaited import Load
@@ -122,8 +122,13 @@ class Running:
         function, args, kwargs = one
         target = function if baggage.is_plain(function) else item.apply
         passed = args if target is function else (function, *args)
-        sent = self._outage.through(lambda: self._arguments.packed(function, passed, kwargs))
-        return baggage.packed(target), sent
+        try:
+            sent = self._outage.through(lambda: self._arguments.packed(function, passed, kwargs))
+            return baggage.packed(target), sent
+        except (ServerError, MapError, RedisError, OSError, TooLargeError):
+            raise
+        except Exception as error:  # whatever classes of the user's raise when they are pickled
+            raise UnsendableError(f"the task to send can't be pickled: {error or type(error).__name__}") from error
 
     def _opened(self) -> Session:
         if self._session is None:
