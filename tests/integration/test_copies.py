@@ -17,7 +17,7 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import beaten
 from tests import jobs
 from tests.integration.test_deaths import runs_of
-from tests.waiting import HANGS, wait_until
+from tests.waiting import HANGS, LONG, wait_until
 
 ITEMS = 6
 
@@ -59,14 +59,19 @@ def test_what_hangs_is_run_by_another_service(
             wait_until(lambda state=state: len(state.lanes.idle) == 1 and not state.taken)
 
 
-def test_what_is_slow_is_stopped_before_its_next_item(fake_queue: Queue, tmp_path: Path) -> None:
+def test_what_is_slow_is_stopped_before_its_next_item(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a kill, if its item ends soon."""
+    monkeypatch.setattr(beaten, "GRACE", LONG)
     ledger, flag = tmp_path / "ledger", tmp_path / "flag"
     with running_worker(fake_queue) as state:
         pids = set(state.lanes.pids)
         items = [(str(ledger), n, str(flag) if n == 4 else "") for n in range(8)]
         job = fake_queue.starmap(jobs.wait_first, items, chunksize=2, speculate=True)
         assert job.get(timeout=HANGS) == [n * n for n in range(8)]
+        stopped = lambda: any(run.beaten for lane in state.lanes for run in [*lane.tasks.values()])  # noqa: E731
+        wait_until(stopped, "it was told so")
         flag.touch()
         wait_until(lambda: len(state.lanes.idle) == 2)
         assert runs_of(ledger).count(5) == 1, "the first run of that chunk did not come to its second item"
