@@ -235,6 +235,8 @@ def _fields(
         fields[MapField.TERMS] = told
     if options.item_retry is not None:
         fields[MapField.RETRIES] = 1
+    if options.speculate:
+        fields[MapField.SPECULATE] = 1
     if options.caps.max_running:
         fields[MapField.MAX_RUNNING] = options.caps.max_running
     if options.caps.rate:

@@ -63,6 +63,7 @@ class MapStore(MapReader):
         k = self.known
         others = (
             k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo, k.blobs, k.later,
+            k.copies, k.since, k.took,
         )  # fmt: skip
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
         names += [keys.held(owner), *others]
@@ -80,8 +81,17 @@ class MapStore(MapReader):
     def claim(self, worker: str, count: int, pipe: Any = None) -> Any:
         """Claim up to ``count`` ranges; the reply is for ``read_claims``."""
         k = self.known
-        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.later, k.starts]
+        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.later, k.starts, k.since]
         return self.scripts.claim(names, [k.incarnation, worker, count, new_token()], pipe)
+
+    def copy(self, worker: str, count: int, pipe: Any = None) -> Any:
+        """Claim up to ``count`` ranges a second time that run too long; the reply is for ``read_claims``.
+
+        There ``wait`` says in how many seconds one may be claimed so.
+        """
+        k = self.known
+        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.copies, k.since, k.took]
+        return self.scripts.copy(names, [k.incarnation, worker, count, new_token()], pipe)
 
     @staticmethod
     def read_claims(reply: list[Any], worker: str) -> ClaimReply:
@@ -130,7 +140,7 @@ class MapStore(MapReader):
         )
         names = [
             k.hash, k.bodies, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending, k.failed, k.uses,
-            k.groups, k.again, k.later,
+            k.groups, k.again, k.later, k.copies, k.since, k.took,
         ]  # fmt: skip
         if terms.memo:
             names += [k.memo, keys.memo(terms.memo), keys.memo_entries(terms.memo, terms.memo_generation)]
@@ -139,7 +149,7 @@ class MapStore(MapReader):
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest) + len(outcome.again),
             len(outcome.left),
             deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
-            int(outcome.discarded), terms.first, 2 * len(entry),
+            int(outcome.discarded), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -183,14 +193,20 @@ class MapStore(MapReader):
         """Give ranges back, each with the deaths to note; the reply is how many were still held."""
         k = self.known
         flat = [part for claim, noted in claims for part in (str(claim.range), claim.text, noted)]
-        return self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, *flat], pipe)
+        return self.scripts.release(self._of_claims, [k.incarnation, *flat], pipe)
+
+    @property
+    def _of_claims(self) -> list[str]:
+        k = self.known
+        return [k.hash, k.pending, k.claims, k.copies, k.since]
 
     def divide(self, claim: Claim, parts: Iterable[tuple[Range, int]], pipe: Any = None) -> Any:
         """Replace a claimed range by pending parts, each with the deaths to note; replies whether it was held."""
         k = self.known
         flat = [one for span, noted in parts for one in (str(span), noted)]
         args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *flat]
-        return self.scripts.split([k.hash, k.pending, k.claims, k.uses], args, pipe)
+        names = [k.hash, k.pending, k.claims, k.uses, k.copies, k.since]
+        return self.scripts.split(names, args, pipe)
 
     def give(self, claim: Claim) -> Claim | None:
         """Note that a process is given a range of which a service has died; None if it is not held any more."""
@@ -209,7 +225,14 @@ class MapStore(MapReader):
 
     def claims(self) -> Iterator[Claim]:
         """Every claim there is, without bodies; a batch of them is in memory at a time."""
-        for name, held in self.connection.hscan_iter(self.keys.claims, count=_STEP):
+        return self._claims_in(self.keys.claims)
+
+    def copies(self) -> Iterator[Claim]:
+        """Second claims, of ranges that run twice."""
+        return self._claims_in(self.keys.copies)
+
+    def _claims_in(self, key: str) -> Iterator[Claim]:
+        for name, held in self.connection.hscan_iter(key, count=_STEP):
             if (claim := parse(name, held)) is not None:
                 yield claim
 
@@ -217,7 +240,7 @@ class MapStore(MapReader):
         """What this worker holds; the server sends no more than that, whatever others hold."""
         found, at = [], b"0"
         while True:
-            at, *flat = self.scripts.claimed([self.keys.claims], [worker, at, _STEP])
+            at, *flat = self.scripts.claimed([self.keys.claims, self.keys.copies], [worker, at, _STEP])
             pairs = zip(flat[::2], flat[1::2], strict=True)
             claims = (parse(name, held) for name, held in pairs)
             found += [claim for claim in claims if claim is not None and claim.worker == worker]
@@ -245,7 +268,7 @@ class MapStore(MapReader):
         or a service that has let go of the map, and whose request for more came late.
         """
         self._drop_unreadable()
-        workers = {claim.worker for claim in self.claims()}
+        workers = {claim.worker for claim in (*self.claims(), *self.copies())}
         return sum(self.release_all(name) for name in workers if not self._is_at_work(name))
 
     def _drop_unreadable(self) -> None:
@@ -253,7 +276,7 @@ class MapStore(MapReader):
         k = self.known
         for name, held in self.connection.hscan_iter(k.claims, count=_STEP):
             if parse(name, held) is None:
-                self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, name, held, 0])
+                self.scripts.release(self._of_claims, [k.incarnation, name, held, 0])
 
     def check(self) -> None:
         """See that an open map can still be completed; its owner asks when nothing of it is in hand.
@@ -306,7 +329,7 @@ class MapStore(MapReader):
             int(whole),
             keys.OPEN,
         ]
-        self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
+        self.scripts.close(self._of_claims, args, pipe)
 
     def pause(self, *, paused: bool) -> bool:
         """Have nothing more of it claimed, or have it go on; whether there is such a map."""

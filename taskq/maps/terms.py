@@ -39,6 +39,7 @@ class Terms:
         memo_generation: Of that: see ``maps/memo.py``.
         blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
         item_retry: When an item that fails is tried again, as ``Spell.read`` reads it; "": it is not.
+        speculate: Whether what runs long may run a second time beside the first: see ``lua/stragglers.lua``.
     """
 
     orphan: str = ""
@@ -53,6 +54,7 @@ class Terms:
     memo_generation: str = ""
     blobs: str = ""
     item_retry: str = ""
+    speculate: bool = False
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -138,19 +140,21 @@ def read(text: str) -> Terms:
     raise DamagedError(f"{text[:80]!r} are no terms of a map")
 
 
-def shown(text: bytes | None, memo_hits: bytes | None = None) -> dict[str, Any]:
+def shown(text: bytes | None, memo_hits: bytes | None = None, copied: bytes | None = None) -> dict[str, Any]:
     """Those that a user named, by the field of a map's hash, for a view: nothing, if that holds something else.
 
     Args:
         text: The field.
         memo_hits: Another field: how many results were in the memo; it is named if there is a memo.
+        copied: Another one: how many chunks have run a second time; it is named if they may.
     """
     try:
         named = read(checked.text(text)).named
     except DamagedError:
         return {}
     told = {name: value for name, value in named.items() if name not in _OURS}
-    return {**told, "memo_hits": checked.count(memo_hits)} if "memo" in told else told
+    told |= {"memo_hits": checked.count(memo_hits)} if "memo" in told else {}
+    return told | ({"copied": checked.count(copied)} if "speculate" in told else {})
 
 
 def _is_number(value: object, kind: type) -> bool:

@@ -23,6 +23,13 @@ taskq:{id}:starts:{incarnation}
                        list    of a map with a rate: Unix times at which its   claim             by itself
                                last items were claimed, the newest first
 taskq:{id}:claims      hash    range -> "token deaths body worker"            worker            with the job
+taskq:{id}:copies      hash    the same, of ranges that run twice: their        copy              with the job
+                               second claims; or the deaths of the one run
+                               that is no more: speculate
+taskq:{id}:since       zset    range -> Unix time when it was claimed: of a      claim             with the job
+                               map that speculates
+taskq:{id}:took        list    "seconds worker" of the last ranges that have    commit            with the job
+                               ended, the newest first: of such a map, too
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
@@ -182,6 +189,8 @@ class MapField:
     MAX_RUNNING = "max_running"  # how many ranges may be claimed at once; absent: any number. See maps/caps.py
     RATE = "rate"  # how many items may be claimed within some time: "300/m"; absent: any number
     RETRIES = "retries"  # "1" if items may be in ``later``
+    SPECULATE = "speculate"  # "1" if ranges may run a second time beside the first: see lua/stragglers.lua
+    COPIED = "copied"  # how many did; absent: none
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -234,6 +243,18 @@ class MapKeys:
         return f"{self.hash}:claims"
 
     @property
+    def copies(self) -> str:
+        return f"{self.hash}:copies"
+
+    @property
+    def since(self) -> str:
+        return f"{self.hash}:since"
+
+    @property
+    def took(self) -> str:
+        return f"{self.hash}:took"
+
+    @property
     def results(self) -> str:
         return f"{self.hash}:results"
 
@@ -283,7 +304,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths, self.memo, self.blobs, self.later,
+            self.deaths, self.memo, self.blobs, self.later, self.copies, self.since, self.took,
         )  # fmt: skip
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.simulation import world
 from tests.simulation.ledger import Value
 from tests.simulation.loop import Killed
+from tests.simulation.plan import HOSTS
+
+HANGS = 60.0  # seconds, of an item that is not to be waited for
 
 
 class Uninitialized(Exception):  # noqa: N818 - as below
@@ -49,13 +52,16 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
     here.begins(push)
     tries = here.ledger.tries(push, index)
     what = order.items.get(index, "")
-    here.loop.sleep(order.seconds * here.rng.uniform(0.2, 1.8))
+    slow = here.plan.slow if process.host.name == HOSTS[0] else 1.0
+    here.loop.sleep(order.seconds * here.rng.uniform(0.2, 1.8) * slow)
     if what == "poison" or (what == "deadly once" and tries == 1):
         here.say(f"{process.name} dies of item {index}")
         process.kill()
         here.loop.sleep(0)
     if what == "long" and order.item_timeout:
         here.loop.sleep(order.item_timeout + 5.0)
+    if what == "hangs once" and tries == 1:
+        here.loop.sleep(HANGS)
     here.ledger.runs[number].ended = True
     if what == "fails" or (what == "fails once" and tries == 1) or (what == "fails later" and tries > 1):
         raise Bad(f"item {index} of push {push}")

@@ -43,6 +43,7 @@ class Seen:
     errors: dict[bytes, bytes]
     groups: dict[bytes, bytes]
     later: list[bytes] = field(default_factory=list)
+    copies: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -82,7 +83,8 @@ class Memory:
     Args:
         results: Of each map its incarnation, the length of its result list, and whether it was open.
         claims: Of each map what was claimed.
-        handed: (incarnation, item) -> when it was last handed out, and to whom.
+        handed: (incarnation, item) -> by which tokens it was last handed out, when, and to whom: of what runs
+            twice by two.
         pushed: incarnation -> bytes of its bodies when it was announced.
         failed: incarnation -> the items that have failed at some time.
         claimed: incarnation -> when something of it was claimed, each time, by the server's clock.
@@ -91,7 +93,7 @@ class Memory:
 
     results: dict[str, tuple[bytes, int, bool]] = field(default_factory=dict)
     claims: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
-    handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
+    handed: dict[tuple[bytes, int], dict[bytes, tuple[float, str]]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
     failed: dict[bytes, set[bytes]] = field(default_factory=dict)
     claimed: dict[bytes, list[float]] = field(default_factory=dict)
@@ -142,7 +144,7 @@ class Oracle:
         self.looks += 1
         for check in (
             self._whole, self._counted, self._in_one_place, self._bodies, self._new_results, self._errors,
-            self._lives, self._capped, self._remembered,
+            self._lives, self._capped, self._remembered, self._twice,
         ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
@@ -174,7 +176,7 @@ class Oracle:
         return Seen(
             table(k.hash), table(k.bodies), row(k.pending), row(k.again), table(k.claims), row(k.failed),
             row(k.results), row(k.spans), _merged(value(k.spans)), table(k.errors), table(k.groups),
-            [*(value(k.later) or ())],
+            [*(value(k.later) or ())], table(k.copies),
         )  # fmt: skip
 
     # -- what is checked -------------------------------------------------------------------------------
@@ -286,11 +288,12 @@ class Oracle:
             run = self._ledger.runs[value.run]
             if (value.function, value.item, value.index) != (push, push, index):
                 return f"item {index} of push {push} has got {value}"
-            moment, worker = self.memory.handed.get((incarnation, index), (0.0, ""))
-            if run.began < moment or run.service != worker:
+            handed = self.memory.handed.get((incarnation, index), {})
+            if not any(run.began >= moment and run.service == worker for moment, worker in handed.values()):
+                to = " and ".join(f"{worker} at {moment:.4f}" for moment, worker in handed.values())
                 return (
                     f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
-                    f"was handed to {worker} at {moment:.4f}"
+                    f"was handed to {to or 'nobody'}"
                 )
             self.memory.stored[value.run] = seen.memo[1]
         self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
@@ -365,14 +368,28 @@ class Oracle:
                 return f"{len(recent)} items were claimed within {seconds:g} s, by a rate of {order.rate}"
         return ""
 
+    def _twice(self, map_id: str, seen: Seen) -> str:
+        """Only what is claimed runs twice, and only of a map that was told so, by two claims."""
+        order = self._plans[self._pushes[seen.fields[b"incarnation"]]]
+        if seen.copies and not order.speculates:
+            return f"{sorted(seen.copies)} run twice, and were not to"
+        if left := {span for span, held in seen.copies.items() if seen.claims.get(span) in (None, held)}:
+            return f"{sorted(left)} have a second claim and no first one"
+        return ""
+
     def _note_claims(self, map_id: str, seen: Seen) -> None:
-        known = self.memory.claims.get(map_id, {})
+        known, now = self.memory.claims.get(map_id, {}), {}
         for span, claim in seen.claims.items():
-            if known.get(span) != claim:
-                _token, _deaths, body, worker = claim.decode().split(" ", 3)
-                for index in self._items(seen, span, body.encode()):
-                    self.memory.handed[seen.fields[b"incarnation"], index] = self._server.loop.now, worker
-        self.memory.claims[map_id] = dict(seen.claims)
+            now[span] = claim + b" + " + seen.copies.get(span, b"")
+            if known.get(span) == now[span]:
+                continue
+            held = [one for one in (claim, seen.copies.get(span, b"")) if b" " in one]
+            tokens = {one.split()[0]: one.decode().split(" ", 3)[3] for one in held}
+            for index in self._items(seen, span, claim.split()[2]):
+                at = seen.fields[b"incarnation"], index
+                before, moment = self.memory.handed.get(at, {}), self._server.loop.now
+                self.memory.handed[at] = {one: before.get(one, (moment, to)) for one, to in tokens.items()}
+        self.memory.claims[map_id] = now
 
 
 def _merged(found: Any) -> dict[bytes, bytes] | None:

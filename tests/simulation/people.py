@@ -185,10 +185,11 @@ class Producer(Person):
 
 
 def _caps(order: Order) -> dict[str, Any]:
-    """What its map is told of how much of it may run, and how often."""
+    """What its map is told of how much of it may run, how often, and whether twice."""
     caps = {"max_running": order.max_running or None, "rate": order.rate or None}
     retry = ItemTries(order.item_tries, backoff=(0.1, 20, 2)) if order.item_tries else None
-    return {name: value for name, value in (*caps.items(), ("item_retry", retry)) if value is not None}
+    told = {**caps, "item_retry": retry, "speculate": order.speculates or None}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 class Caller(Person):

@@ -30,6 +30,8 @@ def draw(seed: int) -> Plan:
         theme = _remembered
     if seed % _EACH == _OTHER:
         theme = _capped
+    if seed % _EACH_RACE[0] == _EACH_RACE[1]:
+        theme = _raced
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -291,6 +293,36 @@ def _remembered(rng: random.Random) -> Drawn:
     return orders, deeds, _QUIET
 
 
+def _raced(rng: random.Random) -> Drawn:
+    """What takes long runs twice, and those who run it die, are slow or stuck, or are not heard."""
+    count = rng.randint(5, 10)
+    kinds = ["hangs once", "hangs once", "fails", "fails once", "deadly once", "poison"]
+    special = {rng.randrange(count): rng.choice(kinds) for _ in range(rng.choice([0, 1, 2]))}
+    one = Order(
+        0, 0.1, "m0", count, rng.choice([1, 1, 2]), rng.choice([0.05, 0.1, 0.2]), special, errors="return",
+        tries=rng.choice([0, 0, 1]), orphan=rng.choice(["", "", "finish"]), item_tries=rng.choice([0, 0, 2]),
+        results=rng.choice(["keep", "keep", "discard"]), speculates=True,
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 1))),
+    )  # fmt: skip
+    deeds = []
+    until = 0.3 + one.count * one.seconds
+    for _ in range(rng.randint(0, 4)):
+        at, which = round(rng.uniform(0.2, until), 3), rng.randrange(1000)
+        kind = rng.choice(["said", "said", "crash", "kill service", "kill process", "kill process", "kill host",
+                           "cancel", "full"])  # fmt: skip
+        operation = rng.choice(["copy", "copy", "commit", "commit", "release", "look"])
+        if kind == "said":
+            fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
+            deeds.append(Deed(at, "network", which, rng.choice([0.02, 0.1, 0.5, 4.0]), (fate, operation)))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, operation, 0.0, 0.05, 0.2))
+        else:
+            of = "m0" if kind == "cancel" else None
+            deeds.append(Deed(at, kind, which, rng.choice([0.02, 0.3]), of))
+    more = {"hosts": 2, "services": 1, "slow": rng.choice([1.0, 4.0, 8.0]), "loss": rng.choice([0.0, 0.0, 1.0])}
+    return [one], deeds, {**_QUIET, **more}
+
+
 def _told(rng: random.Random) -> Drawn:
     """A map was told more than others, and something befalls those who work on it."""
     count = rng.randint(6, 12)
@@ -319,6 +351,7 @@ def _told(rng: random.Random) -> Drawn:
 _EACH = 12  # of the seeds one is of an open map
 _TOLD = 5  # of these one is of a map with options
 _EACH_MEMO = (24, 10)  # of so many seeds one, that with this rest, is of maps with a memo
+_EACH_RACE = (24, 18)  # the same, of a map of which what takes long runs twice
 _OTHER = 4  # of as many as _EACH one is of a map with caps, or retries of its items
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {

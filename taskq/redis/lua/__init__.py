@@ -82,6 +82,7 @@ class Scripts:
         self.idle = Operation(connection, "idle")
         self.claimed = Operation(connection, "claimed")
         self.claim = Operation(connection, "claim")
+        self.copy = Operation(connection, "copy")
         self.commit = Operation(connection, "commit")
         self.release = Operation(connection, "release")
         self.split = Operation(connection, "split")

@@ -29,8 +29,10 @@ from taskq_workers.service.departure import Departure
 from taskq_workers.service.exchange import Exchange, resolve_doubt
 from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
+    beaten,
     casualties,
     commands,
+    copies,
     deadlines,
     ending,
     feeding,
@@ -216,7 +218,7 @@ class Dispatcher:
                 ending.end(state)
                 self._ask = True  # its dependents may be in the queues now
                 self._exchange()
-        if self._hungry():
+        if self._hungry() or copies.are_due(state):
             Exchange(state, ask=False).run()
         feeding.top_up(state)
         if self._search.idle():
@@ -328,6 +330,8 @@ class Dispatcher:
             self._search.told()
         elif payload.get("command") == keys.IDLE:
             guests.share(self.state)
+        elif payload.get("command") == "taskq-beaten":  # somebody committed what runs here, too
+            beaten.hear(self.state, payload)
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:

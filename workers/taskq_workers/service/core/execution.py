@@ -48,6 +48,7 @@ BATCH_BYTES = 1 << 16
 
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
+BEATEN = "another process was through with the same chunk"
 
 
 def has_last_chance(deaths: int) -> bool:
@@ -169,6 +170,7 @@ class MapRun(Taken):
         ready: Chunks claimed and not yet in a lane.
         last: Those of them that are to run alone: see ``quarantine.py``.
         flying: Task number -> the chunk that it runs.
+        beaten: Those of these numbers whose chunks were committed by another -> when to kill: ``beaten.py``.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
         wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
@@ -181,6 +183,7 @@ class MapRun(Taken):
     ready: deque[Claim] = field(default_factory=deque)
     last: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
+    beaten: dict[int, float] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
     pending: int = 1000  # until it was asked for the first time

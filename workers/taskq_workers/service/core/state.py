@@ -60,6 +60,7 @@ class OpenMap:
         claimed: Chunks that somebody holds.
         weight: Its share of its queue's time.
         resumes: When some may be claimed, on the monotonic clock, if none may now and that is known.
+        copies_at: When one is to run a second time, on the monotonic clock: ``jobs/copies.py``.
     """
 
     id: str
@@ -69,6 +70,7 @@ class OpenMap:
     claimed: int
     weight: float = 1.0
     resumes: float | None = None
+    copies_at: float = math.inf
 
 
 @dataclass
