@@ -29,6 +29,7 @@ from taskq_workers.service.departure import Departure
 from taskq_workers.service.exchange import Exchange, resolve_doubt
 from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
+    chains,
     casualties,
     commands,
     deadlines,
@@ -172,8 +173,8 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof for run in state.maps) or feeding.reads_on(state):
-            until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if any(run.proof for run in state.maps) or feeding.reads_on(state) or chains.is_due(state):
+            until = [0.0]  # the next step of a proof that a map is complete, or of another's results, ...
         if feeding.waits_for_files(state):
             until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
@@ -216,6 +217,7 @@ class Dispatcher:
                 ending.end(state)
                 self._ask = True  # its dependents may be in the queues now
                 self._exchange()
+        chains.feed(state)
         if self._hungry():
             Exchange(state, ask=False).run()
         feeding.top_up(state)

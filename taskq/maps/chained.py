@@ -1,0 +1,132 @@
+"""What follows a map on the workers, without its producer: ``MapJob.map`` and ``starmap``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+
+from redis.exceptions import RedisError
+
+from taskq.errors import OptionError
+from taskq.maps.chunk import check_chunksize
+from taskq.maps.info import MapInfo
+from taskq.maps.iterated import Iterated
+from taskq.maps.keywords import ChainCall, MapKeywords, OpenKeywords
+from taskq.maps.result_type import R
+from taskq.maps.source import Source
+from taskq.payload.signed_job import SignedJob
+from taskq.redis.patience import clear_errors
+
+if TYPE_CHECKING:
+    from taskq.maps.job import MapJob
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"}
+"""Options of maps whose items are all there when they are pushed."""
+
+
+class Chained(Iterated[R]):
+    """A map whose results may be another map's items."""
+
+    in_place = False
+    """Whether it was pushed to a queue whose jobs run where they are pushed."""
+
+    @overload
+    def map(
+        self: Chained[A], fn: Callable[[A], Coroutine[Any, Any, B]], **options: Unpack[ChainCall]
+    ) -> MapJob[B]: ...
+    @overload
+    def map(self: Chained[A], fn: Callable[[A], B], **options: Unpack[ChainCall]) -> MapJob[B]: ...
+    @overload
+    def map(self, fn: str, **options: Unpack[ChainCall]) -> MapJob[Any]: ...
+    @clear_errors
+    def map(self, fn: Any, **options: Unpack[ChainCall]) -> MapJob[Any]:
+        """Have ``fn(result)`` called for every result of this map, each as soon as it is committed.
+
+            sizes = queue.map(fetch, urls).map(len)
+
+        The results go from map to map on the server, in one step with what tells of them: neither this program nor
+        any worker has to live for that, and each result becomes an item once. Item 3 of the map that is returned is
+        the result of item 3 here. An item without a result here has failed there, too, with ``SourceFailedError``,
+        which names this map and what was raised; that is so when this map has ended, for until then a retry
+        may still give it one. If this map ends early (cancelled, stopped, over its ``max_failures``, deleted or
+        replaced by its id), the other ends with what it has got, and fails with the reason. A retry of the other goes
+        on with all that this map has by then.
+
+        The map may be running, waiting, or have ended; it may be followed by several, and each of them again.
+
+        Args:
+            fn: As for ``Queue.map``.
+            options: ``queue`` (another one's name), ``job_id``, ``chunksize`` (items that are run and committed
+                together, at most; no more than were committed together here; default: 256, and fewer where they take
+                long), and as for ``Queue.map`` all but ``first``, ``if_exists`` and what belongs to a memo.
+
+        Returns:
+            The map's job. It has as many items as this one; while this one is open, so many as there are so far.
+
+        Raises:
+            OptionError: If an option is unknown or unusable; if this map keeps no results (``results="discard"``),
+                or may have fewer than items (``first=``).
+            ResultsGoneError, ReplacedError: If this map is gone.
+            PickleError, TooLargeError, DuplicateJobError, VersionError, ServerError: As ``Queue.map``.
+
+        Of a map that keeps its results for a short time only (``result_ttl``) they are kept until they are taken, a
+        day at most.
+        """
+        return self._followed(fn, options, star=False)
+
+    @overload
+    def starmap(
+        self: Chained[Iterable[Any]], fn: Callable[..., Coroutine[Any, Any, B]], **options: Unpack[ChainCall]
+    ) -> MapJob[B]: ...
+    @overload
+    def starmap(
+        self: Chained[Iterable[Any]], fn: Callable[..., B], **options: Unpack[ChainCall]
+    ) -> MapJob[B]: ...
+    @overload
+    def starmap(self, fn: str, **options: Unpack[ChainCall]) -> MapJob[Any]: ...
+    @clear_errors
+    def starmap(self, fn: Any, **options: Unpack[ChainCall]) -> MapJob[Any]:
+        """As ``map``, with ``fn(*result)`` for every result; see there for all else."""
+        return self._followed(fn, options, star=True)
+
+    def _followed(self, fn: Any, options: Any, *, star: bool) -> MapJob[Any]:
+        from taskq.maps import follow, producer
+        from taskq.maps.job import MapJob
+        from taskq.maps.mapper import Mapper
+        from taskq.maps.options import MapOptions
+
+        told = dict(options)
+        if unusable := sorted(_OTHERS & told.keys()):
+            raise OptionError(
+                f"a map of another's results has no option {unusable[0]}: its items are not known when it is pushed"
+            )
+        name, size = told.pop("queue", None) or self.origin, check_chunksize(told.pop("chunksize", None))
+        if not isinstance(name, str):
+            raise OptionError(f"queue must be the name of one, not {name!r:.80}")
+        read, info = MapOptions.read(told), self.store.info()
+        self._check_followable(info)
+        queue = Mapper(
+            name, self.connection, is_async=not self.in_place, job_class=SignedJob, serializer=self._inner
+        )
+        queue.payload_limit = info.limit
+        source = Source(self.id, info.incarnation)
+        job: MapJob[Any] = producer.push_follower(queue, source, fn, size, read, MapJob, star=star)
+        if not self.in_place:
+            with suppress(RedisError):  # sooner than who owns it will; it is there in any case
+                follow.step(job.store, job.store.info())
+        return job
+
+    def _check_followable(self, info: MapInfo) -> None:
+        if info.terms.discards:
+            raise OptionError(
+                f'the map {self.id} was pushed with results="discard": what it returns is nobody\'s item'
+            )
+        if info.terms.first:
+            raise OptionError(
+                f"the map {self.id} was pushed with first={info.terms.first}: which items have results is not known "
+                "before its end, so that none can be another map's item"
+            )
