@@ -4,9 +4,9 @@ A body is one header line, ``kind start count only``, and what it holds. ``start
 it holds; ``only`` is empty, or lists the offsets (``3,5,9``) of those that it holds, for what is left of a chunk
 need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, and where there is nothing but plain
 data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
-which can't be read costs itself; unless they share so much that apart they would be many times larger. Of kind ``r``
-each item is a result of another map, as it stands in the list there, and of kind ``g`` several of them, each behind
-its length; the server has written these itself (feed.lua).
+which can't be read costs itself; unless they share so much that apart they would be many times larger. Of kind
+``r`` each item is a result of another map, as it stands in the list there, and of kind ``g`` several of them, each
+behind its length; the server has written these itself (feed.lua).
 
 Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
 that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in

@@ -3,14 +3,14 @@
 source: commit.lua ──spans, results──> feed.lua ──bodies, pending──> claims as of any map
         its end    ──error records──>  pass_on.lua ──error records
 
-Nobody holds anything in between. What a script has read, what it makes of it and how far that is are of one moment, so
-anybody may run it: who has just committed to the source, for then it is there at once, and who owns the map that
-follows, once a second, for whoever else may have died. The producer of neither is needed.
+Nobody holds anything in between. What a script has read, what it makes of it and how far that is are of one
+moment, so anybody may run it: who has just committed to the source, for then it is there at once, and who owns the
+map that follows, once a second, for whoever else may have died. The producer of neither is needed.
 
-While the source goes on, what has failed there may still be tried again, so only its results are taken. When it has
-ended, what failed there fails here, and who owns the map says so if there is less than all; from then on nothing more
-is taken, whatever becomes of the source. A retry of the map that follows begins anew with that, and has what the
-source has by then.
+While the source goes on, what has failed there may still be tried again, so only its results are taken. When it
+has ended, what failed there fails here, and who owns the map says so if there is less than all. Once something has
+failed by that, nothing more is taken, whatever becomes of the source. A retry of the map that follows begins anew
+with that, and has what the source has by then.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ from taskq.views import error_groups
 MORE, OVER = b"more", b"over"  # what feed.lua says
 
 ITEMS = 256
-"""Of a chunk whose size taskq picks, at most; and no more than were committed together. It is cut as all are, if its items
-turn out to take long."""
+"""Of a chunk whose size taskq picks, at most; and no more than were committed together. It is cut as all are, if
+its items turn out to take long."""
 
 _AT_ONCE = (4096, 2 << 20)
-"""Results that one call of the script takes at most, and after how many bytes it ends: some milliseconds of the server's."""
+"""Results that one call of the script takes at most, and after how many bytes it ends: some milliseconds of the
+server's."""
 
 _RECORDS = 100  # error records that are read in one round trip: each may be large
 
@@ -119,7 +120,7 @@ class Follower:
             return
         if not info.over:
             self._begin()
-        said = OVER if info.over and info.sealed else step(self.store, info)
+        said = OVER if info.sealed and info.passed else step(self.store, info)
         if said == OVER:
             self._end(info.terms.follows)
         self.busy = self.busy or said == MORE
@@ -165,7 +166,8 @@ class Follower:
                 part for there, one in failures for part in (there, one.index, signer.close(one.to_json()))
             ]
             args = [k.incarnation, s.incarnation, kind, KINDS, k.events, *flat]
-            said = self.store.scripts.pass_on([k.hash, k.errors, k.groups, s.hash, s.errors], args)
+            names = [k.hash, k.errors, k.groups, s.hash, s.errors, Job.key_for(s.id)]
+            said = self.store.scripts.pass_on(names, args)
             if said < 0:
                 return False
             self.settled = self.settled or said > 0
@@ -191,6 +193,6 @@ class Follower:
         there = _source(self.store, source)
         if there is None:
             return f"{what} is gone: it was deleted, was replaced, or has expired, with {info.taken} of them taken"
-        status = self.store.connection.hget(Job.key_for(source.id), "status") or b"deleted"
-        ended = f"{what} has ended as {status.decode('utf-8', 'replace')} with {there.done} of {there.items_text} done"
+        status = (self.store.connection.hget(Job.key_for(source.id), "status") or b"deleted").decode()
+        ended = f"{what} has ended as {status} with {there.done} of {there.items_text} done"
         return f"{ended}: {there.reason}" if there.reason else ended

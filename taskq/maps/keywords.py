@@ -154,8 +154,8 @@ class ChainCall(OpenKeywords, total=False):
     Args:
         queue: Name of another queue for it. Default: that of the map whose results are its items.
         job_id: As of ``Queue.map``. Default: one is drawn.
-        chunksize: Items that are reserved, run and committed together, at most: no more than were committed together
-            by the map before. Default: 256, and fewer where they take long.
+        chunksize: Items that are reserved, run and committed together, at most: no more than were committed
+            together by the map before. Default: 256, and fewer where they take long.
     """
 
     queue: str | None

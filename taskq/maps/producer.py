@@ -204,7 +204,8 @@ def open_map(
 
 
 def push_follower(
-    queue: MapQueue, source: Source, target: Any, chunksize: int | None, options: MapOptions, kind: type[J], *, star: bool
+    queue: MapQueue, source: Source, target: Any, chunksize: int | None, options: MapOptions, kind: type[J], *,
+        star: bool
 ) -> J:
     """Announce a map whose items are another's results. See ``MapJob.map`` for what may be raised."""
     with large.noting():
@@ -222,8 +223,8 @@ def push_follower(
             with _reserved(queue, job, function, fields, star=star) as draft:
                 _tell_terms(job, draft, fields)
                 follower = f"{job.id} {draft.keys.incarnation}"
-                note = partial(job.store.scripts.follow.in_full, [source.keys.hash], [source.incarnation, follower])
-                _announce(queue, job, draft, options, fields, sealed=False, beside=note)
+                note = partial(job.store.scripts.follow.in_full, [source.keys.hash], [source.incarnation,
+                follower]) _announce(queue, job, draft, options, fields, sealed=False, beside=note)
     return job
 
 
@@ -316,7 +317,8 @@ def own_cores() -> int:
 
 
 def _announce(
-    queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any], *, sealed: bool = True,
+    queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any], *, sealed: bool =
+        True,
     beside: Callable[[Any], None] | None = None,
 ) -> None:  # fmt: skip
     """Announce it; ``beside`` queues what belongs to the same transaction."""

@@ -21,8 +21,8 @@ class Source:
     Args:
         id: The map's.
         incarnation: Of it: what has got its id later is another's source.
-        together: How many of its results are one item; 0: each is one. The item's number is the result's, or that of
-            the group, counted from the first result on.
+        together: How many of its results are one item; 0: each is one. The item's number is the result's, or that
+            of the group, counted from the first result on.
     """
 
     id: str

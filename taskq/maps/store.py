@@ -347,7 +347,8 @@ class MapStore(MapReader):
             alone: Do not wait for these.
         """
         k = self.known
-        self.scripts.expire([keys.MAPS, *k.all, k.chunks], [k.incarnation, ttl, k.id, 0 if alone else FOLLOWED_TTL])
+        args = [k.incarnation, ttl, k.id, 0 if alone else FOLLOWED_TTL]
+        self.scripts.expire([keys.MAPS, *k.all, k.chunks], args)
 
     def tell_end(self, *, delete: bool = False, alone: bool = False) -> None:
         """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept.

@@ -11,6 +11,7 @@ from taskq.errors import (
     MapFailedError,
     ReplacedError,
     ResultsGoneError,
+    SourceFailedError,
     WorkerLostError,
 )
 from tests.simulation import items
@@ -77,6 +78,12 @@ def check_all(push: Any, indexes: list[int]) -> None:
 
 def _blameless(world: Any, push: Any, index: int, error: BaseException) -> str:
     what = push.order.items.get(index, "")
+    if isinstance(error, SourceFailedError):
+        source = world.pushes[push.order.source].order if push.order.source >= 0 else None
+        fails = source is not None and (
+            source.items.get(index, "").startswith("fails") or world.ledger.deaths.get((source.number, index), 0)
+        )
+        return "" if fails else f"item {index} of push {push.order.source} does not fail"
     if isinstance(error, WorkerLostError):
         return "" if world.ledger.deaths.get((push.order.number, index), 0) else f"item {index} killed nobody"
     if isinstance(error, ItemTimeoutError):
@@ -124,6 +131,16 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         others = world.replacers.get(order.id, set()) - {order.number if push.tries == 1 else None}
         orphan = order.orphan == "cancel" and world.faults.done
         return "" if order.id in world.cancels or others or orphan else "nobody has cancelled it"
+    if isinstance(error, SourceFailedError):
+        source = world.pushes[order.source].order
+        fails = any(what.startswith("fails") for what in source.items.values()) or world.ledger.deaths
+        return "" if fails else "nothing fails in its source"
+    if isinstance(error, MapFailedError) and "whose results are its items" in str(error):
+        source = world.pushes[order.source]
+        others = [one for one in world.of_id(source.order.id) if one.order.number != order.source]
+        again = any(world.ledger.tries(order.source, one) > 1 for one in range(source.order.count))
+        gone = again or source.order.id in world.deleted | world.cancels | world.damaged or world.lost_from(source)
+        or others return "" if gone else "nothing has befallen its source"
     if isinstance(error, MapFailedError):
         return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
     if isinstance(error, WorkerLostError):

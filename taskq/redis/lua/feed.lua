@@ -1,8 +1,10 @@
--- Have a map whose items are another's results (its source's) get those that are there by now, a bounded part of them.
+-- Have a map whose items are another's results (its source's) get those that are there by now, a bounded part of
+-- them.
 --
--- Whoever likes may say this, at any moment and any number of times. What is read of the source, what it becomes here and
--- the place up to which that was done are of one moment, so nothing comes twice, or is passed over: also if it is said
--- late, or the server came back as it was some moments before. Results are copied with their signatures, as they are.
+-- Whoever likes may say this, at any moment and any number of times. What is read of the source, what it becomes
+-- here and the place up to which that was done are of one moment, so nothing comes twice, or is passed over: also
+-- if it is said late, or the server came back as it was some moments before. Results are copied with their
+-- signatures, as they are.
 --
 -- Of a group of results that is one item, those that are there wait in :parts until it is whole.
 --
@@ -12,15 +14,19 @@
 --       4 how many items of a chunk at most, if the map's hash does not say   5 of how many bytes it is full
 --       6 how many results this call takes at most   7 after how many bytes it ends
 --       8 what the total says of a map that is not sealed
---       9 the source's number of items, if it is sealed and this map is to be   10 this map's then   11 the seal over what
---       is announced then, '' without a key; of all three '' if not
+--       9 the source's number of items, if it is sealed and this map is to be   10 this map's then   11 the seal
+-- over what is announced then, '' without a key; of all three '' if not
 --       12 channel of the map's events   13 channel of all services   14 the note for them that chunks are pending
 --       15 template of a worker's channel, with %s
--- Returns 'more' if there was more than may be taken at once; 'waits' if all was taken, and more may come; 'over' if
--- not: the source has ended, or is gone; 'closed' if this map is not open, or has another source; '' if it is gone.
+-- Returns 'more' if there was more than may be taken at once; 'waits' if all was taken, and more may come; 'over'
+-- if not: the source has ended, or is gone; 'closed' if this map is not open, or has another source; '' if it is
+-- gone.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'source', 'together', 'taken', 'over', 'total', 'done',
-    'failed', 'owner', 'next', 'chunk')
+--include ended
+
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'source', 'together', 'taken', 'over', 'total',
+'done',
+    'failed', 'owner', 'next', 'chunk', 'passed')
 if map[1] ~= ARGV[1] then
     return ''
 end
@@ -47,9 +53,9 @@ if ARGV[9] ~= '' and source[3] == ARGV[9] and map[7] == ARGV[8] then
     end
 end
 
-if map[6] then
+if map[6] and (map[6] ~= 'ended' or (tonumber(map[13]) or 0) > 0) then
     return 'over'
-end
+end -- else nothing has come of that yet, and the source may have been opened again meanwhile
 
 local together = tonumber(map[4]) or 0
 local all = source[3] ~= ARGV[8] and tonumber(source[3]) -- results that come; false: nobody knows yet
@@ -158,10 +164,11 @@ repeat
 until more or #found < 64
 local place = text(span) .. ' ' .. text(offset) .. ' ' .. text(position)
 if all and together > 0 and not more then
-    -- The last group is whole, though it is smaller: it was not known to be the last, perhaps, when its results came.
-    -- All results together are an item also if there are none.
+    -- The last group is whole, though it is smaller: it was not known to be the last, perhaps, when its results
+    -- came. All results together are an item also if there are none.
     local last = math.floor(math.max(0, all - 1) / together)
-    if redis.call('HEXISTS', KEYS[4], text(last)) == 1 or all == 0 and total == '1' and (tonumber(map[11]) or 0) == 0 then
+    if redis.call('HEXISTS', KEYS[4], text(last)) == 1 or all == 0 and total == '1' and (tonumber(map[11]) or 0) ==
+    0 then
         gather(last)
     end
 end
@@ -179,15 +186,13 @@ local ttl = redis.call('TTL', KEYS[1])
 for i = 2, ttl >= 0 and 4 or 0 do -- nobody has begun it yet
     redis.call('EXPIRE', KEYS[i], ttl)
 end
-if more then
-    return 'more'
-end
 
 -- What has failed, or was not tried, stays so: the source has ended, and no retry of its own is to come.
-local status = redis.call('HGET', KEYS[8], 'status')
-local final = {finished = true, failed = true, stopped = true, canceled = true}
-if not status or source[2] == 'closed' and final[status] then
+if not more and ended(source[2], KEYS[8]) then
     redis.call('HSET', KEYS[1], 'over', 'ended')
     return 'over'
 end
-return 'waits'
+if map[6] then
+    redis.call('HDEL', KEYS[1], 'over')
+end
+return more and 'more' or 'waits'

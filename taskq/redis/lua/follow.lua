@@ -1,7 +1,7 @@
 -- Note at a map that another one's items are its results: who commits to it feeds that one at once (feed.lua).
 --
--- It is said in the transaction that announces the other one. That nobody knows of it here costs that one a second,
--- so nothing is done for a map that is gone by now.
+-- It is said in the transaction that announces the other one. That nobody knows of it here costs that one a
+-- second, so nothing is done for a map that is gone by now.
 --
 -- KEYS  1 taskq:{id} of the source
 -- ARGV  1 its incarnation   2 who follows, "id incarnation"

@@ -29,8 +29,8 @@ from taskq_workers.service.departure import Departure
 from taskq_workers.service.exchange import Exchange, resolve_doubt
 from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
-    chains,
     casualties,
+    chains,
     commands,
     deadlines,
     ending,

@@ -1,7 +1,7 @@
 """Maps whose items are other maps' results; see ``taskq/maps/follow.py``.
 
-Who commits to a map feeds those that follow it, whoever serves their queues: the reply to its commit names them. Who
-owns one that follows looks once a second, for whatever else may have been in the way, and sees to its end.
+Who commits to a map feeds those that follow it, whoever serves their queues: the reply to its commit names them.
+Who owns one that follows looks once a second, for whatever else may have been in the way, and sees to its end.
 """
 
 from __future__ import annotations
