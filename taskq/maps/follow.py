@@ -132,7 +132,8 @@ class Follower:
         """Nothing more is taken of the source."""
         if not self._passed:
             self._pass_on(source)
-            self.busy = not self._passed
+        if not self._passed:
+            self.busy = True
             return
         reason = self._why_incomplete(source)
         if reason and not self._sure:

@@ -44,6 +44,7 @@ from taskq.payload.outcome import summary
 from taskq.payload.prepared import PreparedFunction
 from taskq.redis import clock, once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
+from taskq.redis.lua import Operation
 from taskq.redis.once import Receipt
 from taskq.views import tracing
 from taskq.views.counted import counted
@@ -204,9 +205,9 @@ def open_map(
 
 
 def push_follower(
-    queue: MapQueue, source: Source, target: Any, chunksize: int | None, options: MapOptions, kind: type[J], *,
-        star: bool
-) -> J:
+    queue: MapQueue, source: Source, target: Any, chunksize: int | None, options: MapOptions, kind: type[J],
+    *, star: bool,
+) -> J:  # fmt: skip
     """Announce a map whose items are another's results. See ``MapJob.map`` for what may be raised."""
     with large.noting():
         function = options.prepared(target)
@@ -222,9 +223,9 @@ def push_follower(
                 fields[MapField.TRACE] = context
             with _reserved(queue, job, function, fields, star=star) as draft:
                 _tell_terms(job, draft, fields)
-                follower = f"{job.id} {draft.keys.incarnation}"
-                note = partial(job.store.scripts.follow.in_full, [source.keys.hash], [source.incarnation,
-                follower]) _announce(queue, job, draft, options, fields, sealed=False, beside=note)
+                args = [source.incarnation, f"{job.id} {draft.keys.incarnation}"]
+                note = partial(Operation(queue.connection, "follow").in_full, [source.keys.hash], args)
+                _announce(queue, job, draft, options, fields, sealed=False, beside=note)
     return job
 
 

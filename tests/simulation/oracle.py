@@ -393,9 +393,11 @@ class Oracle:
             return ""
         # A retry of the source begins with forgetting what has failed.
         again = any(index in self._items(source, *_parsed(one)) for one in (*source.pending, *source.again))
-        claimed = any(index in self._items(source, span, claim.split()[2]) for span, claim in
-        source.claims.items()) known = str(index).encode() in source.errors or again or claimed or index in
-        source.placed() return "" if known else f"item {index} has failed as it did in {name}, where it has not"
+        claimed = any(
+            index in self._items(source, span, claim.split()[2]) for span, claim in source.claims.items()
+        )
+        known = str(index).encode() in source.errors or again or claimed or index in source.placed()
+        return "" if known else f"item {index} has failed as it did in {name}, where it has not"
 
     def _capped(self, map_id: str, seen: Seen) -> str:
         """No more is claimed than may run; and of a map with a rate, within its time."""

@@ -16,8 +16,8 @@ from taskq.redis import lua
 @cache
 def names() -> dict[bytes, str]:
     return {
-        hashlib.sha1(lua.whole(file.name[:-4]).encode()).hexdigest().encode(): file.name[:-4]  # noqa: S324 -
-        Redis's for file in resources.files(lua).iterdir()
+        hashlib.sha1(lua.whole(file.name[:-4]).encode()).hexdigest().encode(): file.name[:-4]  # noqa: S324 - Redis's
+        for file in resources.files(lua).iterdir()
         if file.name.endswith(".lua")
     }
 

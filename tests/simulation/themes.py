@@ -332,9 +332,10 @@ def _chained(rng: random.Random) -> Drawn:
     )  # fmt: skip
     until = one.at + 0.2 + count * one.seconds / 2
     two = Order(
-        1, round(rng.uniform(0.12, until), 3), "m1", count, rng.choice([None, 1, 2]), rng.choice([0.002, 0.03,
-        0.1]), second, tries=rng.choice([0, 0, 1]), callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0,
-        2))), errors="return", patient=rng.choice([False, True]), source=0,
+        1, round(rng.uniform(0.12, until), 3), "m1", count, rng.choice([None, 1, 2]),
+        rng.choice([0.002, 0.03, 0.1]), second, tries=rng.choice([0, 0, 1]),
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))), errors="return",
+        patient=rng.choice([False, True]), source=0,
     )  # fmt: skip
     orders = [one, two]
     if rng.random() < 0.2:  # the first is another one by then
@@ -343,8 +344,10 @@ def _chained(rng: random.Random) -> Drawn:
     for _ in range(rng.randint(1, 4)):
         at, which = round(rng.uniform(0.11, until + 0.4), 3), rng.randrange(1000)
         kind = rng.choice(["said", "said", "crash", "crash", "person", "other", "other"])
-        operation = rng.choice(["feed", "feed", "feed", "pass_on", "commit", "commit", "close", "unfollow", "open",
-        "exec"]) if kind == "said":
+        operation = rng.choice(
+            ["feed", "feed", "feed", "pass_on", "commit", "commit", "close", "unfollow", "open", "exec"]
+        )
+        if kind == "said":
             fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
             deeds.append(Deed(at, "network", which, rng.choice([0.02, 0.1, 0.5, 2.0]), (fate, operation)))
         elif kind == "crash":

@@ -139,8 +139,9 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         source = world.pushes[order.source]
         others = [one for one in world.of_id(source.order.id) if one.order.number != order.source]
         again = any(world.ledger.tries(order.source, one) > 1 for one in range(source.order.count))
-        gone = again or source.order.id in world.deleted | world.cancels | world.damaged or world.lost_from(source)
-        or others return "" if gone else "nothing has befallen its source"
+        ended = source.order.id in world.deleted | world.cancels | world.damaged
+        gone = ended or again or others or world.lost_from(source)
+        return "" if gone else "nothing has befallen its source"
     if isinstance(error, MapFailedError):
         return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
     if isinstance(error, WorkerLostError):

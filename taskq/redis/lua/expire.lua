@@ -1,14 +1,13 @@
 -- Let all keys of a map live for so long, if it is still the one that is meant.
 --
--- Those whose items are its results may need them for longer; the last that has all takes the keys away
--- (unfollow.lua).
+-- Those whose items are its results may need them for longer; the last that has all lets them go (unfollow.lua).
 --
 -- KEYS  1 taskq:maps   2 taskq:{id}   3.. the map's other keys
 -- ARGV  1 the incarnation   2 seconds; -1: for ever, 0: not at all   3 the map's id
 --       4 for how many seconds it is kept at least if there are such maps
--- Returns 1; 0 if another incarnation has taken its place, or if it is open, and shall live on: then this was said
--- at its end, has come late, and meanwhile it was opened again. Or the server has come back as it was before it
--- was announced: then it has the limit of what is written.
+-- Returns 1; 0 if another incarnation has taken its place, or if it is open, and shall live on: then this was said at
+-- its end, has come late, and meanwhile it was opened again. Or the server has come back as it was before it was
+-- announced: then it has the limit of what is written.
 
 local incarnation = redis.pcall('HGET', KEYS[2], 'incarnation') -- whatever that key is by now
 if type(incarnation) == 'string' and incarnation ~= ARGV[1] then

@@ -1,5 +1,4 @@
--- Have a map whose items are another's results (its source's) get those that are there by now, a bounded part of
--- them.
+-- Have a map whose items are another's results (its source's) get those that are there by now, a bounded part.
 --
 -- Whoever likes may say this, at any moment and any number of times. What is read of the source, what it becomes
 -- here and the place up to which that was done are of one moment, so nothing comes twice, or is passed over: also
@@ -14,8 +13,8 @@
 --       4 how many items of a chunk at most, if the map's hash does not say   5 of how many bytes it is full
 --       6 how many results this call takes at most   7 after how many bytes it ends
 --       8 what the total says of a map that is not sealed
---       9 the source's number of items, if it is sealed and this map is to be   10 this map's then   11 the seal
--- over what is announced then, '' without a key; of all three '' if not
+--       9 the source's number of items, if it is sealed and this map is to be   10 this map's number then
+--       11 the seal over what is announced then, '' without a key; of all three '' if not
 --       12 channel of the map's events   13 channel of all services   14 the note for them that chunks are pending
 --       15 template of a worker's channel, with %s
 -- Returns 'more' if there was more than may be taken at once; 'waits' if all was taken, and more may come; 'over'
@@ -25,8 +24,7 @@
 --include ended
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'source', 'together', 'taken', 'over', 'total',
-'done',
-    'failed', 'owner', 'next', 'chunk', 'passed')
+    'done', 'failed', 'owner', 'next', 'chunk', 'passed')
 if map[1] ~= ARGV[1] then
     return ''
 end
@@ -167,8 +165,8 @@ if all and together > 0 and not more then
     -- The last group is whole, though it is smaller: it was not known to be the last, perhaps, when its results
     -- came. All results together are an item also if there are none.
     local last = math.floor(math.max(0, all - 1) / together)
-    if redis.call('HEXISTS', KEYS[4], text(last)) == 1 or all == 0 and total == '1' and (tonumber(map[11]) or 0) ==
-    0 then
+    local none = all == 0 and total == '1' and (tonumber(map[11]) or 0) == 0
+    if none or redis.call('HEXISTS', KEYS[4], text(last)) == 1 then
         gather(last)
     end
 end

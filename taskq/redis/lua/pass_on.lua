@@ -4,8 +4,9 @@
 -- an item was never added here, for the source has either a result or an error record of each.
 --
 -- KEYS  1 taskq:{id}   2 :errors   3 :groups   4 the source's taskq:{id}   5 its :errors   6 rq:job: and its id
--- ARGV  1 the incarnation   2 the source's   3 the kind of these errors   4 most kinds of errors that are counted
--- apart 5 channel of the map's events   6.. index there, index here, record, ...
+-- ARGV  1 the incarnation   2 the source's   3 the kind of these errors
+--       4 most kinds of errors that are counted apart   5 channel of the map's events
+--       6.. index there, index here, record, ...
 -- Returns how many items have failed by that; -1 if one of the two is gone, or this map is not open, or more may
 -- come.
 
@@ -13,14 +14,16 @@
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'over', 'first')
 local source = redis.call('HMGET', KEYS[4], 'incarnation', 'state')
-if map[1] ~= ARGV[1] or map[2] ~= 'open' or map[3] ~= 'ended' or source[1] ~= ARGV[2] or not ended(source[2],
-KEYS[6]) then
+if map[1] ~= ARGV[1] or map[2] ~= 'open' or map[3] ~= 'ended' then
+    return -1
+end
+if source[1] ~= ARGV[2] or not ended(source[2], KEYS[6]) then
     return -1
 end
 local first, number, lowest = tonumber(map[4]), 0, nil
 for i = 6, #ARGV, 3 do
-    if redis.call('HEXISTS', KEYS[5], ARGV[i]) == 1 and redis.call('HSETNX', KEYS[2], ARGV[i + 1], ARGV[i + 2]) ==
-    1 then
+    local there = redis.call('HEXISTS', KEYS[5], ARGV[i]) == 1
+    if there and redis.call('HSETNX', KEYS[2], ARGV[i + 1], ARGV[i + 2]) == 1 then
         local index = tonumber(ARGV[i + 1])
         number, lowest = number + 1, math.min(lowest or index, index)
     end
