@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from redis.exceptions import RedisError
+from rq.exceptions import InvalidJobOperation
 
-from taskq.errors import OptionError
+from taskq.errors import OptionError, TaskqError
 from taskq.maps.chunk import check_chunksize
 from taskq.maps.info import MapInfo
 from taskq.maps.iterated import Iterated
@@ -150,11 +151,7 @@ class Chained(Iterated[R]):
 
         kind = kind or cast("type[J]", SignedJob.map_class)
         told = dict(options)
-        if unusable := sorted(_OTHERS & told.keys()):
-            raise OptionError(
-                f"a map of another's results has no option {unusable[0]}: its items are not known when it is "
-                "pushed"
-            )
+        _check_usable(told)
         name, size = told.pop("queue", None) or self.origin, check_chunksize(told.pop("chunksize", None))
         if not isinstance(name, str):
             raise OptionError(f"queue must be the name of one, not {name!r:.80}")
@@ -189,11 +186,19 @@ class Chained(Iterated[R]):
             )
 
 
+def _check_usable(options: Collection[str]) -> None:
+    if unusable := sorted(_OTHERS & set(options)):
+        raise OptionError(
+            f"a map of another's results has no option {unusable[0]}: its items are not known when it is pushed"
+        )
+
+
 def folded(job: Chained[Any], fn: Any, initial: tuple[Any, ...], options: dict[str, Any]) -> Folded[Any]:
     """See ``Chained.reduce``."""
     from taskq.maps import folding
     from taskq.maps.options import MapOptions
 
+    _check_usable(options)
     size = check_chunksize(options.pop("chunksize", None))
     if size == 1:
         raise OptionError("chunksize must be 2 at least: so many are folded together")
@@ -202,7 +207,16 @@ def folded(job: Chained[Any], fn: Any, initial: tuple[Any, ...], options: dict[s
     read = MapOptions.read({name: value for name, value in options.items() if name != "queue"})
     of_each = {name: value for name, value in options.items() if name in _OF_EACH}
     leaf, last = (folding.prepared(fn, one, share=read.shares) for one in ((), initial))
-    for each in folding.sizes(job.store.info().total, size):
-        job = job._followed(leaf, {"result_ttl": 0, **of_each}, together=each)  # noqa: SLF001 - of its own kind
-    made: Folded[Any] = job._followed(last, options, folding.Folded, together=ALL)  # noqa: SLF001 - as above
+    pushed: list[MapJob[Any]] = []
+    try:
+        for each in folding.sizes(job.store.info().total, size):
+            part: MapJob[Any] = job._followed(leaf, {"result_ttl": 0, **of_each}, together=each)  # noqa: SLF001
+            pushed.append(part)
+            job = part
+        made: Folded[Any] = job._followed(last, options, folding.Folded, together=ALL)  # noqa: SLF001 - as above
+    except BaseException:
+        for one in pushed:  # nobody would have what comes of these
+            with suppress(RedisError, TaskqError, InvalidJobOperation):
+                one.delete()
+        raise
     return made
