@@ -163,9 +163,7 @@ class Follower:
         k, s = self.store.known, source.keys
         signer = codec.at("error record", k.id, k.incarnation)
         for kind, failures in kinds.items():
-            flat = [
-                part for there, one in failures for part in (there, one.index, signer.close(one.to_json()))
-            ]
+            flat = [part for there, one in failures for part in (there, one.index, signer.close(one.to_json()))]
             args = [k.incarnation, s.incarnation, kind, KINDS, k.events, *flat]
             names = [k.hash, k.errors, k.groups, s.hash, s.errors, Job.key_for(s.id)]
             said = self.store.scripts.pass_on(names, args)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from taskq.errors import DamagedError
 from taskq.maps.item_retry import Spell
-from taskq.maps.source import Source
+from taskq.maps.source import ALL, Source
 from taskq.payload.large import Told
 from taskq.redis import checked
 
@@ -120,6 +120,8 @@ class Terms:
             named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
         if self.follows:
             named["source"] = self.follows.id
+            if self.together == ALL:
+                named["together"] = "all"
         return named
 
 

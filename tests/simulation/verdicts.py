@@ -111,6 +111,12 @@ def _tried_again(world: Any, push: Any, error: BaseException) -> bool:
 
 def unsound(world: Any, push: Any, error: BaseException) -> str:
     """Why a caller should not have been told this; "" if it is true."""
+    if isinstance(error, SourceFailedError) or "whose results are its items" in str(error):
+        return _unsound_chain(world, world.pushes[push.order.source], error)
+    return _unsound(world, push, error)
+
+
+def _unsound(world: Any, push: Any, error: BaseException) -> str:
     order = push.order
     if isinstance(error, (DamagedError, MapFailedError, ResultsGoneError)) and order.id in world.damaged:
         return ""
@@ -131,17 +137,6 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
         others = world.replacers.get(order.id, set()) - {order.number if push.tries == 1 else None}
         orphan = order.orphan == "cancel" and world.faults.done
         return "" if order.id in world.cancels or others or orphan else "nobody has cancelled it"
-    if isinstance(error, SourceFailedError):
-        source = world.pushes[order.source].order
-        fails = any(what.startswith("fails") for what in source.items.values()) or world.ledger.deaths
-        return "" if fails else "nothing fails in its source"
-    if isinstance(error, MapFailedError) and "whose results are its items" in str(error):
-        source = world.pushes[order.source]
-        others = [one for one in world.of_id(source.order.id) if one.order.number != order.source]
-        again = any(world.ledger.tries(order.source, one) > 1 for one in range(source.order.count))
-        ended = source.order.id in world.deleted | world.cancels | world.damaged
-        gone = ended or again or others or world.lost_from(source)
-        return "" if gone else "nothing has befallen its source"
     if isinstance(error, MapFailedError):
         return "" if order.id in world.deleted or world.lost_since(push) else "nothing of it can fail as a whole"
     if isinstance(error, WorkerLostError):
@@ -152,3 +147,15 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
     if isinstance(error, items.Bad):
         return "" if any(what.startswith("fails") for what in order.items.values()) else "none of its items fails"
     return "it is none of what may happen"
+
+
+def _unsound_chain(world: Any, source: Any, error: BaseException) -> str:
+    """The same of what is told of the map whose results are its items."""
+    order = source.order
+    if isinstance(error, SourceFailedError):
+        fails = any(what.startswith("fails") for what in order.items.values()) or world.ledger.deaths
+        return "" if fails else "nothing fails in its source"
+    others = [one for one in world.of_id(order.id) if one is not source]
+    again = any(world.ledger.tries(order.number, one) > 1 for one in range(order.count))
+    ended = order.id in world.deleted | world.cancels | world.damaged
+    return "" if ended or again or others or world.lost_from(source) else "nothing has befallen its source"

@@ -260,7 +260,7 @@ class MapRun(Taken):
             introduction = Introduction(
                 k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs,
                 info.terms.follows,
-            )
+            )  # fmt: skip
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,
