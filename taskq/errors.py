@@ -17,6 +17,7 @@ TaskqError
 ├── ItemError             an item failed and its own exception could not travel
 │   ├── ItemTimeoutError  it ran longer than ``item_timeout``              (also TimeoutError)
 │   ├── ItemCanceledError it was cancelled before it had begun
+│   ├── SourceFailedError it was to be a result of another map, which has failed
 │   └── WorkerLostError   the item's process died each time it was tried
 ├── JobFailedError        a plain job that was awaited (taskq.aio) failed, or was stopped or cancelled
 ├── FunctionError         a shipped function can't be loaded where it arrived
@@ -106,6 +107,10 @@ class ItemTimeoutError(ItemError, TimeoutError):
 
 class ItemCanceledError(ItemError):
     """The item was cancelled before it had begun: see ``MapJob.cancel_item``."""
+
+
+class SourceFailedError(ItemError):
+    """The item was to be a result of another map, and that has none for it: see ``MapJob.map``."""
 
 
 class WorkerLostError(ItemError):

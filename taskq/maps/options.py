@@ -312,6 +312,7 @@ class MapOptions:
             if not isinstance(value, bytes | str | int | float) or not _is_text(value):
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
+        job.in_place = not queue.is_async
         return job
 
 

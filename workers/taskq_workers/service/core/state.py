@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from rq.job import Job
 
 from taskq.maps.claim import Claim
+from taskq.maps.source import Source
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.keys import MapKeys
@@ -106,6 +107,7 @@ class State:
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
         fleet: How many work on the server, as last heard.
+        feeds: Maps, each with its source, that may get some of its results: see ``chains.py``.
     """
 
     settings: Settings
@@ -142,6 +144,7 @@ class State:
     looks: int = 0
     shares_until: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
+    feeds: dict[tuple[MapKeys, Source], None] = field(default_factory=dict)
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
