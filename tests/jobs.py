@@ -135,6 +135,26 @@ def run_once(ledger: str, n: int, seconds: float) -> int:
     return n * n
 
 
+def hang_once(folder: str, guilty: int, n: int) -> int:
+    """One item hangs the first time."""
+    flag = Path(folder, "hangs")
+    if n == guilty and not flag.exists():
+        flag.touch()
+        time.sleep(1800)
+    return n * n
+
+
+def wait_first(ledger: str, n: int, flag: str) -> int:
+    """As ``run_until``; but only the first run waits for the flag."""
+    run_once(ledger, n, 0)
+    if flag:
+        first = Path(f"{flag}.first")
+        if not first.exists():
+            first.touch()
+            wait_for(flag)
+    return n * n
+
+
 def come_last(n: int) -> int:
     """Item 0 ends when the results of all the others are there; needs the worker's Redis."""
     from rq import get_current_job

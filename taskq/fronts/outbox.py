@@ -153,7 +153,8 @@ class Outbox:
     def _put(self, loads: list[Load]) -> None:
         first = self._feed.items
         try:
-            self._feed.put([item for load in loads for item in load.items], loads[0].chunksize)
+            items = [item for load in loads for item in load.items]
+            self._feed.put(items, loads[0].chunksize, [key for load in loads for key in load.wanted])
         except PayloadError as error:
             self._put_back(loads, first, alone=True)
             if len(loads) == 1:

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -21,7 +22,7 @@ from rq.exceptions import InvalidJobOperation
 
 from taskq.errors import BrokenFrontError, MapCanceledError, MapError, OptionError, TaskqError
 from taskq.fronts import call
-from taskq.fronts.awaited import Awaited, Load
+from taskq.fronts.awaited import Awaited, Load, Ticket
 from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.outage import Outage
 from taskq.fronts.outbox import Outbox
@@ -56,6 +57,7 @@ class Terms:
         initargs: Its arguments.
         options: Those of ``FrontKeywords``.
         at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
+        runs: What the map calls for each item.
     """
 
     kind: str
@@ -65,6 +67,7 @@ class Terms:
     initargs: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     at_exit: bool = True
+    runs: Callable[..., Any] = call.run
 
     def options_of_map(self) -> dict[str, Any]:
         """For ``Queue.open_map``.
@@ -82,6 +85,12 @@ class Terms:
             told |= {"initializer": self.initializer, "initargs": self.initargs}
         return told
 
+    def opened(self, place: Place) -> OpenMap[Any]:
+        """A new map; raises as ``Queue.open_map``."""
+        options, called = self.options_of_map(), Function(self.kind, codec.dumps(self.runs), by_value=False)
+        orphan: Any = "finish" if self.name else "cancel"
+        return place.queue.open_map(called, job_id=self.name, orphan=orphan, star=True, **options)
+
 
 class Session:
     """Runs calls on one open map.
@@ -90,26 +99,29 @@ class Session:
         place: Where; it is closed with the session.
         terms: What it is told.
         error_of: Makes of a failure what is raised for it.
+        job: Its map, if that is open already.
+        expected: Tickets of items that this map has already, by their index.
 
     Raises:
         OptionError, PickleError, DuplicateJobError, ServerError, VersionError: As ``Queue.open_map``.
     """
 
-    def __init__(self, place: Place, terms: Terms, error_of: Callable[[ItemFailure, str], BaseException]) -> None:
+    def __init__(
+        self, place: Place, terms: Terms, error_of: Callable[[ItemFailure, str], BaseException],
+        job: OpenMap[Any] | None = None, expected: Mapping[int, Ticket] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.place, self.terms, self._error_of = place, terms, error_of
         if terms.patience is not None and not (isinstance(terms.patience, int | float) and terms.patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
-        options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(call.run), by_value=False)
-        orphan: Any = "finish" if terms.name else "cancel"
-        self.job: OpenMap[Any] = place.queue.open_map(
-            called, job_id=terms.name, orphan=orphan, star=True, **options
-        )
+        self.job: OpenMap[Any] = job if job is not None else terms.opened(place)
         self.pid = os.getpid()
         self._over = threading.Event()  # nothing is waited for any more
         self.ended = threading.Event()
         self.broken: BrokenFrontError | None = None
         self._terminated: BaseException | None = None
         self.awaited = Awaited()
+        for index, ticket in expected.items():
+            self.awaited.expect(index, ticket)
         self._returns = Returns(self.job.store)
         self._doubts = Doubts(self.job)
         self._outage = Outage(self.job.connection, terms.patience, self._over)
@@ -217,6 +229,24 @@ class Session:
         self.awaited.some.set()
         with suppress(InvalidJobOperation, TaskqError, RedisError, OSError):  # its lease ends, if it can't be said
             self.job.cancel(kill=True)
+        self._tell_all(error)
+
+    def leave(self, error: BaseException) -> None:
+        """End it without what nobody has begun; what runs goes on, and all who wait get this error.
+
+        Its map has a name, and ends by itself when that has ended.
+        """
+        if self._is_fork():
+            return
+        self._terminated = error
+        self._withdraw_all(error)
+        with suppress(TaskqError, RedisError, OSError):  # its lease ends, and what was put runs
+            for index in self.awaited.indexes():
+                self.job.cancel_item(index)
+            self.job.seal()
+        self._over.set()
+        self.close(at_once=True)
+        self.awaited.some.set()
         self._tell_all(error)
 
     # -- in the reader's thread ----------------------------------------------------------------------------

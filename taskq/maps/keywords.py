@@ -25,6 +25,9 @@ class LazyKeywords(TypedDict, total=False):
             new starts then. 0: with the first. Default: all are tried.
         item_retry: ``taskq.Retry``: an item that fails is tried again while the map runs, after a pause. Default:
             it is tried once.
+        speculate: Whether what takes much longer than the others, or is on a slow host, may run a second time on a
+            process that has nothing else to do: the first of the two that ends counts, the other is stopped. For
+            functions that may run twice at the same time, with the same effect. Not with caps. Default: False.
         share: Whether arrays and the like of 1 MiB or more travel once, apart from what holds them, and are
             read-only where they arrive: see docs/shared.md. Default: True.
         meta: RQ's.
@@ -36,6 +39,7 @@ class LazyKeywords(TypedDict, total=False):
     weight: float
     max_failures: float | None
     item_retry: ItemRetry | None
+    speculate: bool
     share: bool
     meta: Mapping[str, Any] | None
     description: str | None
@@ -145,6 +149,21 @@ class OpenCall(OpenKeywords, total=False):
     job_id: str | None
     buffersize: int | None
     orphan: Orphan
+    chunksize: int | None
+
+
+class ChainCall(OpenKeywords, total=False):
+    """All of ``MapJob.map``.
+
+    Args:
+        queue: Name of another queue for it. Default: that of the map whose results are its items.
+        job_id: As of ``Queue.map``. Default: one is drawn.
+        chunksize: Items that are reserved, run and committed together, at most: no more than were committed
+            together by the map before. Default: 256, and fewer where they take long.
+    """
+
+    queue: str | None
+    job_id: str | None
     chunksize: int | None
 
 

@@ -24,6 +24,7 @@ from rq.exceptions import InvalidJobOperation
 from taskq.errors import MapError, NestedWaitError, PayloadError, ServerError, TaskqError
 from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.doubts import Doubts
+from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.outage import rides_out, through_outages
 from taskq.maps.proof import prove
@@ -181,7 +182,7 @@ class Flow:
             stopped = self._stopped
             self._change.notify_all()
         if stopped:
-            _remove(job)
+            remove(job)
             return False
         sent = 0
         while items:
@@ -276,7 +277,7 @@ class Flow:
             self._reading.check()
             prove(job.store)
             self._reading = None  # what follows may be done again
-        _remove(job)
+        remove(job)
         with self._change:
             if not self._closed:
                 self._maps.popleft()
@@ -294,7 +295,7 @@ class Flow:
             self._change.notify_all()
         self._reading, self._new, self._ended = None, iter(()), False
         for job in maps:
-            _remove(job)
+            remove(job)
 
 
 def _put(job: OpenMap, items: list[Any], until: int) -> None:
@@ -303,10 +304,12 @@ def _put(job: OpenMap, items: list[Any], until: int) -> None:
     job.put_many(left) if left else job.feed.flush()
 
 
-def _remove(job: OpenMap) -> None:
+def remove(job: MapJob[Any]) -> None:
+    """Have nothing left of a map; one that has not ended is cancelled."""
     with suppress(InvalidJobOperation, TaskqError):
         if not job.ready():
             job.cancel()
     with suppress(InvalidJobOperation, TaskqError):
-        job.give_up()
+        if isinstance(job, OpenMap):
+            job.give_up()
         job.delete()

@@ -41,6 +41,9 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
+    keeps_leases = True
+    """Whether each open map has a thread that renews its lease; else who has made the queue sees to that."""
+
     # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
     # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
@@ -100,7 +103,9 @@ class Mapper(rq.Queue):
                 True), ``max_running`` (items that may run at once, over all services; from 1 on), ``rate`` (items
                 that may begin within any second, minute or hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a
                 chunk of its own then), ``item_retry`` (``taskq.Retry``: an item that fails is tried again while
-                the map runs), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default:
+                the map runs), ``speculate`` (what takes much longer than the others may run a second time on a
+                process that has nothing else to do, and the first of the two counts; not with caps; default:
+                False), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default:
                 none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
@@ -274,8 +279,8 @@ class Mapper(rq.Queue):
             buffersize: Items that may have been read, and whose results are not taken yet; from 1 on.
             chunksize: As for ``map``. None: taskq picks it, of what has come together.
             star: Whether ``fn`` is called as ``fn(*item)``.
-            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front``, ``item_retry`` and
-                ``max_failures`` (of each of the maps behind it) as for ``map``.
+            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front``, ``item_retry``,
+                ``speculate`` and ``max_failures`` (of each of the maps behind it) as for ``map``.
 
         Returns:
             The iterator. It is a context manager, and has ``close()``: nothing is left on the server then, nor
@@ -327,18 +332,26 @@ class Mapper(rq.Queue):
         """As ``taskq.share``, on this queue's server."""
         return share(value, ttl=ttl, connection=self.connection)
 
-    def _lazy(
-        self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,
-        star: bool, in_order: bool,
-    ) -> Lazy[Any]:  # fmt: skip
-        check_iterable(iterable, "the second argument of imap")
+    def check_lazy(self, fn: Any, buffersize: int, chunksize: int | None, options: LazyKeywords) -> int | None:
+        """See that ``imap`` can be called so, before anything is read; returns the size of chunks.
+
+        Raises:
+            OptionError, PickleError: If not.
+        """
         if isinstance(buffersize, bool) or not _is_count(buffersize):
             raise OptionError(f"buffersize must be a whole number from 1 on, not {buffersize!r}")
         if unusable := sorted(set(options) - _LAZY):
             raise OptionError(f"imap has no option {unusable[0]}; there are {', '.join(sorted(_LAZY))}")
         function = Function.of(fn)
         MapOptions.read(options).job(self, function.name, OpenMap)  # only to see that it can be made
-        size = check_chunksize(chunksize)
+        return check_chunksize(chunksize)
+
+    def _lazy(
+        self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,
+        star: bool, in_order: bool,
+    ) -> Lazy[Any]:  # fmt: skip
+        check_iterable(iterable, "the second argument of imap")
+        size = self.check_lazy(fn, buffersize, chunksize, options)
 
         def opens() -> OpenMap[Any, Any]:
             return self.open_map(fn, orphan="cancel", chunksize=size, star=star, **options)

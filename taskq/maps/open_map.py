@@ -31,10 +31,10 @@ class OpenMap(MapJob[R], Generic[T, R]):
     schema = schema.TERMS
     _feed: Feed | None = None
 
-    def fed_by(self, feed: Feed) -> None:
-        """Take items through this; once the map is announced."""
+    def fed_by(self, feed: Feed, *, keep: bool) -> None:
+        """Take items through this; once the map is announced. ``keep``: its lease, in a thread of its own."""
         self._feed = feed
-        feed.begin()
+        feed.begin(keep=keep)
 
     @property
     def feed(self) -> Feed:

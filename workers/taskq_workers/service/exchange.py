@@ -20,7 +20,7 @@ from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.state import FETCHERS, State
-from taskq_workers.service.jobs import casualties, guests, planning, quarantine, short_path
+from taskq_workers.service.jobs import casualties, chains, copies, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.rq import own_keys
 from taskq_workers.service.upkeep import recovery
@@ -79,6 +79,7 @@ class Exchange:
             written = bool(handlers)
             handlers += [
                 *self._queue_claims(pipe),
+                *self._queue_copies(pipe),
                 *self._queue_room(pipe),
                 *self._queue_take(pipe),
                 *self._queue_wait(pipe, written=written),
@@ -161,6 +162,8 @@ class Exchange:
                 due = time.monotonic() + pause
                 run.resumes = due if run.resumes is None else min(run.resumes, due)
             self.state.committed(run, *ended)
+            if totals.followers:
+                chains.note(self.state, run, totals.followers)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
         elif totals.room:
@@ -243,6 +246,18 @@ class Exchange:
                     guests.say_work(pipe, run)
                     handlers.append((None, _nothing, None))
                 run.pending += len(back)
+        return handlers
+
+    def _queue_copies(self, pipe: Any) -> list[Handler]:
+        """Claim a second time what runs too long, if nothing else is to be done, and no job may come meanwhile."""
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble or self.state.behind:
+            return []
+        if quarantine.is_secluded(self.state) or self._takes.room:
+            return []
+        handlers: list[Handler] = []
+        for run, count in copies.wanted(self.state):
+            run.store.copy(self.state.name, count, pipe)
+            handlers.append((run, partial(copies.claimed, self.state, run), None))
         return handlers
 
     def _queue_room(self, pipe: Any) -> list[Handler]:

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from rq.job import Job
 
 from taskq.maps.claim import Claim
+from taskq.maps.source import Source
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.keys import MapKeys
@@ -60,6 +61,7 @@ class OpenMap:
         claimed: Chunks that somebody holds.
         weight: Its share of its queue's time.
         resumes: When some may be claimed, on the monotonic clock, if none may now and that is known.
+        copies_at: When one is to run a second time, on the monotonic clock: ``jobs/copies.py``.
     """
 
     id: str
@@ -69,6 +71,7 @@ class OpenMap:
     claimed: int
     weight: float = 1.0
     resumes: float | None = None
+    copies_at: float = math.inf
 
 
 @dataclass
@@ -104,6 +107,7 @@ class State:
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
         fleet: How many work on the server, as last heard.
+        feeds: Maps, each with its source, that may get some of its results: see ``chains.py``.
     """
 
     settings: Settings
@@ -140,6 +144,7 @@ class State:
     looks: int = 0
     shares_until: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
+    feeds: dict[tuple[MapKeys, Source], None] = field(default_factory=dict)
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:

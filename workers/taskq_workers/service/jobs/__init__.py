@@ -6,6 +6,8 @@ intake      how a reserved id becomes something that runs
 short_path  simple plain jobs, many at a time
 offers      what could run now
 guests      open maps of others
+copies      ranges that run a second time, since the first run takes too long
+beaten      runs of them that came second
 kept        maps that were left, and may come again
 rounds      what becomes of maps of which no event tells
 search      when to look for work

@@ -10,6 +10,7 @@ from taskq.maps.info import MapInfo
 from taskq.maps.terms import TOO_MANY
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import beaten
 from taskq_workers.service.rq.worker import STOPPED
 
 
@@ -77,11 +78,16 @@ def fail_early(state: State, run: MapRun) -> None:
 
 
 def let_rest_go(state: State, run: MapRun) -> None:
-    """End what is in hand of a map that has enough results; what runs of it may end the item that it is at."""
+    """End what is in hand of a map that is complete; what runs of it may end the item that it is at.
+
+    If that ran twice, it may for a moment: else it might hold its process for ever.
+    """
     run.hand_back([*run.ready, *run.last])
     run.ready.clear()
     run.last.clear()
     let_go(state, run, kill=False)
+    if run.info.terms.speculate:
+        beaten.all_of_it(state, run)
 
 
 def time_out(state: State, run: MapRun) -> None:

@@ -15,7 +15,7 @@ from taskq.redis import checked
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import closing, orphans
+from taskq_workers.service.jobs import chains, closing, orphans
 
 CHECKED = 20
 """Maps of which nothing is in hand that are looked at in a second; each costs some seven round trips."""
@@ -50,7 +50,10 @@ class Rounds:
         for run, reply in zip(runs, replies, strict=True):
             if goes_on[run] and run.info.terms.max_failures >= 0:  # whoever has counted the last may have died
                 run.too_many = run.info.terms.too_many(checked.count(reply[4]), checked.count(reply[2]))
-            if goes_on[run] and not run.guest and orphans.is_one(run, *reply[5:7]):
+            if goes_on[run] and not run.guest and run.info.terms.source:
+                with run.guarded():
+                    chains.look(state, run)
+            elif goes_on[run] and not run.guest and orphans.is_one(run, *reply[5:7]):
                 with run.guarded():
                     orphans.look(state, run)
         rest = [run for run in runs if goes_on[run] and not (run.guest or run.held)]
