@@ -197,6 +197,9 @@ class _Alone:
     def take_back(self, _wait: object) -> None:
         self.refused = ""
 
+    def counts(self, _wait: object) -> bool:
+        return True
+
 
 def _refuse(store: MapStore, outcome: ChunkRefused) -> None:
     store.close(outcome.reason)
