@@ -153,8 +153,8 @@ def _work(store: MapStore, worker: str, memory: Remembered) -> float | None:
             while totals.room:
                 outcome = surplus.without(outcome, claim, totals.room)
                 totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms, pause=pause))
-            for one in source.followers(totals.followers):
-                feed(store.scripts, one, Source(store.known.id, store.known.incarnation))
+            for follower in source.followers(totals.followers):
+                feed(store.scripts, follower, Source(store.known.id, store.known.incarnation))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
                 return None
