@@ -72,6 +72,16 @@ class Feed:
         self._over = threading.Event()  # nothing more is to be said
         self._sealed_at: float | None = None
 
+    @property
+    def cores(self) -> int:
+        """Of all workers that were alive when the map was opened."""
+        return self._chunker.cores
+
+    @property
+    def picks_size(self) -> bool:
+        """Whether nobody has said how many items a chunk has."""
+        return self._chunker.chunksize is None
+
     # -- items -----------------------------------------------------------------------------------------
 
     def put(self, items: Iterable[Any], chunksize: int | None = None) -> range:

@@ -32,6 +32,7 @@ from taskq.redis.patience import clear_errors
 R = TypeVar("R")
 
 ITEMS = 4000  # of one map, before the next one is opened; or four times the buffer, if that is more
+_FIRST = 2  # items for each core: one to begin with, and one behind it
 _PACE = 0.002  # seconds to let pass after a commit, so that there are fewer looks
 
 
@@ -93,6 +94,7 @@ class Flow:
         self._change = threading.Condition()  # of all that follows
         self._items: list[Any] = []  # read, and not sent
         self._read = self._taken = 0
+        self._alone = 0  # items that were sent each by itself
         self._whole = False  # all were read
         self._sent = False  # and sent
         self._stopped = False
@@ -153,11 +155,24 @@ class Flow:
             return False
         sent = 0
         while items:
-            job.put_many(items)
+            self._put(job, items)
             sent += len(items)
             items = self._next_items() if sent < max(ITEMS, 4 * self._buffersize) else []
         job.seal()
         return True
+
+    def _put(self, job: OpenMap, items: list[Any]) -> None:
+        """Add items; the very first ones each by itself, if taskq picks the size of chunks.
+
+        The first result is there when one item has ended, then, and not when a chunk has.
+        """
+        few = min(len(items), _FIRST * job.feed.cores - self._alone) if job.feed.picks_size else 0
+        if few > 0:
+            job.feed.put(items[:few], 1)
+            self._alone += few
+            items = items[few:]
+        if items:
+            job.put_many(items)
 
     def _next_items(self) -> list[Any]:
         """All that was read meanwhile, at least one; none, if no more will come."""
