@@ -20,7 +20,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from taskq.errors import DamagedError, MapError, TaskqError
+from taskq.errors import DamagedError, EnoughError, MapError, TaskqError
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
@@ -69,6 +69,7 @@ class Feed:
         self._there = 0  # of them on the server, as last heard
         self.ended = 0  # with a result or an error record, as last heard
         self.sealed = self._given_up = False
+        self.enough = False  # it has all results that it wants, and was asked to take more
         self._over = threading.Event()  # nothing more is to be said
         self._sealed_at: float | None = None
 
@@ -84,12 +85,13 @@ class Feed:
 
     # -- items -----------------------------------------------------------------------------------------
 
-    def put(self, items: Iterable[Any], chunksize: int | None = None) -> range:
+    def put(self, items: Iterable[Any], chunksize: int | None = None, *, stops: bool = False) -> range:
         """Add items; returns their indexes.
 
         Args:
             items: Written as they come.
             chunksize: Of just these items; None: as the map was told.
+            stops: Whether to read no more of them, and raise nothing, if it has all results that it wants.
 
         Raises:
             As ``OpenMap.put_many``.
@@ -98,9 +100,13 @@ class Feed:
         with self._turn:
             self._check()
             first = self.items
-            for batch in self._batches(items, chunker):
-                self._add(batch)
-                self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
+            try:
+                for batch in self._batches(items, chunker):
+                    self._add(batch)
+                    self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
+            except EnoughError:
+                if not stops:
+                    raise
             return range(first, self.items)
 
     def _check(self) -> None:
@@ -197,7 +203,7 @@ class Feed:
         note = keys.note(keys.WORK, k.id)
         args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, *flat]
         state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending], args)
-        self._check_state(state)
+        self._check_state(state, numbers[0])
         there, done, failed = map(self._number, numbers)
         if there != after:
             log.warning("the map %s has %d items, and not %d: the server came back as it was before", k.id, there,
@@ -205,10 +211,15 @@ class Feed:
         self._there, self.ended = there, done + failed
         return bool(there == after)
 
-    def _check_state(self, state: bytes) -> None:
+    def _check_state(self, state: bytes, items: bytes) -> None:
         if state != b"open":
             self._over.set()
-            raise self._unusable(state.decode("utf-8", "replace"))
+            why = self._unusable(state.decode("utf-8", "replace"))
+            if isinstance(why, EnoughError):  # what it did not take any more was not put
+                self.enough, self.items = True, self._number(items)
+                self._there = self.items
+                self._kept.clear()
+            raise why
 
     def _number(self, told: bytes) -> int:
         try:
@@ -256,7 +267,7 @@ class Feed:
             state, there = self._store.scripts.seal([k.hash], args)
             if state == b"sealed" and there == b"%d" % self.items:
                 return
-            self._check_state(state)
+            self._check_state(state, there)
             self._there = self._number(there)
             self._say()
         raise self._lost()
