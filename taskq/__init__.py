@@ -23,6 +23,7 @@ from taskq.errors import (
     ItemCanceledError,
     ItemError,
     ItemTimeoutError,
+    JobFailedError,
     MapCanceledError,
     MapError,
     MapFailedError,
@@ -34,6 +35,7 @@ from taskq.errors import (
     ResultsGoneError,
     ServerError,
     SignatureError,
+    SourceFailedError,
     TaskqError,
     TooLargeError,
     UnsendableError,
@@ -56,6 +58,7 @@ from taskq.views.progress import Progress
 from taskq.worker import Worker
 
 if _TYPE_CHECKING:
+    from taskq import aio
     from taskq.fronts.executor import Executor
     from taskq.fronts.pool import Pool
 
@@ -75,6 +78,7 @@ __all__ = [
     "ItemError",
     "ItemFailure",
     "ItemTimeoutError",
+    "JobFailedError",
     "MapCanceledError",
     "MapError",
     "MapFailedError",
@@ -94,6 +98,7 @@ __all__ = [
     "ServerError",
     "Shared",
     "SignatureError",
+    "SourceFailedError",
     "TaskqError",
     "TooLargeError",
     "UnsendableError",
@@ -102,13 +107,14 @@ __all__ = [
     "WaitTimeoutError",
     "Worker",
     "WorkerLostError",
+    "aio",
     "local",
     "share",
     "state",
 ]
 
-_LATE = {"Executor": "taskq.fronts.executor", "Pool": "taskq.fronts.pool"}
-"""What few programs need, and imports multiprocessing: name -> module, which is imported when it is asked for."""
+_LATE = {"Executor": "taskq.fronts.executor", "Pool": "taskq.fronts.pool", "aio": "taskq.aio"}
+"""What few programs need: name -> module that is it, or has it; imported when it is asked for."""
 
 
 def __getattr__(name: str) -> object:
@@ -116,4 +122,5 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module as _import_module
 
-    return getattr(_import_module(_LATE[name]), name)
+    module = _import_module(_LATE[name])
+    return module if _LATE[name] == f"{__name__}.{name}" else getattr(module, name)

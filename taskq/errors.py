@@ -18,7 +18,9 @@ TaskqError
 ├── ItemError             an item failed and its own exception could not travel
 │   ├── ItemTimeoutError  it ran longer than ``item_timeout``              (also TimeoutError)
 │   ├── ItemCanceledError it was cancelled before it had begun
+│   ├── SourceFailedError it was to be a result of another map, which has failed
 │   └── WorkerLostError   the item's process died each time it was tried
+├── JobFailedError        a plain job that was awaited (taskq.aio) failed, or was stopped or cancelled
 ├── FunctionError         a shipped function can't be loaded where it arrived
 │   └── ImportRefusedError it is not among those which the worker may import
 ├── DamagedError          what stands in Redis is not what taskq wrote there
@@ -112,8 +114,19 @@ class ItemCanceledError(ItemError):
     """The item was cancelled before it had begun: see ``MapJob.cancel_item``."""
 
 
+class SourceFailedError(ItemError):
+    """The item was to be a result of another map, and that has none for it: see ``MapJob.map``."""
+
+
 class WorkerLostError(ItemError):
     """The process that ran the item died, every time the item was tried."""
+
+
+class JobFailedError(TaskqError):
+    """A plain job that was awaited has no result: it failed, was stopped or cancelled, or is not known any more.
+
+    RQ keeps the text of what a job has raised, and not the error: it is the cause of this one.
+    """
 
 
 class FunctionError(TaskqError):

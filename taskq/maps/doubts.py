@@ -49,9 +49,14 @@ class Doubts:
         self._due = time.monotonic() + _FIRST
         return self
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look."""
+        return time.monotonic() >= self._due
+
     def look(self) -> None:
         """Look, if it is time to."""
-        if time.monotonic() < self._due:
+        if not self.due:
             return
         found = of(self._job)
         if found and found == self._last and found not in self._said:

@@ -12,8 +12,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from taskq.errors import DamagedError, EnoughError, MapError, TaskqError
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
+from taskq.maps.memo import Memo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
 from taskq.redis import keys
@@ -49,11 +50,13 @@ class Feed:
         feeder: A name that nobody else has drawn.
         chunker: Cuts what comes; only the chunks of an iterable that is given at once are larger than one item.
         unusable: Says why the map takes no more items, from the state that the server tells.
+        memo: What gets the results of items with a key.
+        items: How many the map has already, which others have put.
     """
 
     def __init__(
         self, store: MapStore, announced: MapInfo, feeder: str, chunker: Chunker,
-        unusable: Callable[[str], MapError],
+        unusable: Callable[[str], MapError], memo: Memo | None = None, items: int = 0,
     ) -> None:  # fmt: skip
         self._store, self._announced, self._feeder, self._unusable = store, announced, feeder, unusable
         self._fits = Fits(store.connection)
@@ -62,11 +65,14 @@ class Feed:
         self._chunker = replace(chunker, most=max(1, room // (2 * chunker.cores)) if room else MAX_ITEMS)
         self._own = os.getpid()
         self._turn = threading.Lock()  # one put after the other: each knows where the map ends
+        self._turn_of: int | None = None  # the thread that has it
         self._talk = threading.Lock()  # with the server
         self._kept: deque[tuple[float, Chunk]] = deque()  # since when on the monotonic clock
         self._size = 0  # bytes of these
-        self.items = 0  # accepted
-        self._there = 0  # of them on the server, as last heard
+        self.items = items  # accepted
+        self._there = items  # of them on the server, as last heard
+        self._memo = memo
+        self._named: dict[int, bytes] = {}  # of kept items, by their index: signature and key
         self.ended = 0  # with a result or an error record, as last heard
         self.sealed = self._given_up = False
         self.enough = False  # it has all results that it wants, and was asked to take more
@@ -85,35 +91,76 @@ class Feed:
 
     # -- items -----------------------------------------------------------------------------------------
 
-    def put(self, items: Iterable[Any], chunksize: int | None = None, *, stops: bool = False) -> range:
+    def put(
+        self, items: Iterable[Any], chunksize: int | None = None, wanted: Sequence[str] = (), *, wait: bool = True,
+        stops: bool = False,
+    ) -> range:  # fmt: skip
         """Add items; returns their indexes.
 
         Args:
             items: Written as they come.
             chunksize: Of just these items; None: as the map was told.
+            wanted: Their keys in the memo; (): they have none.
+            wait: For room, where too many are unfinished; else who calls looks at ``crowded`` himself.
             stops: Whether to read no more of them, and raise nothing, if it has all results that it wants.
 
         Raises:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
-        with self._turn:
+        with self._own_turn():
             self._check()
             first = self.items
+            self._name(first, wanted)
             try:
                 for batch in self._batches(items, chunker):
                     self._add(batch)
-                    self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
+                    if wait:
+                        self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             except EnoughError:
                 if not stops:
                     raise
             return range(first, self.items)
 
-    def _check(self) -> None:
-        if os.getpid() != self._own:
+    def _name(self, first: int, wanted: Sequence[str]) -> None:
+        """Have the keys of items that are about to be added; of those that are not, others come in their place."""
+        if wanted and self._memo is not None:
+            k, memo = self._store.known, self._memo
+            for index, key in enumerate(wanted, first):
+                self._named[index] = memo.signature(k.id, k.incarnation, index, key) + b" " + key.encode()
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether this process is a fork of the one that feeds the map."""
+        return os.getpid() != self._own
+
+    def _check_process(self) -> None:
+        if self.is_fork:  # asked before any lock is: a thread that a fork does not have may have had it
             raise MapError(
                 f"the map {self._store.keys.id} is fed by the process that opened it, and not by a fork"
             )
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        """For the length of the block nobody else puts or seals.
+
+        Raises:
+            MapError: In a fork; or if this thread does already, and would wait for itself.
+        """
+        self._check_process()
+        if self._turn_of == threading.get_ident():
+            raise MapError(
+                f"this thread is putting items into the map {self._store.keys.id} just now: what it reads them "
+                "from can neither put nor seal. Put the items one by one"
+            )
+        with self._turn:
+            self._turn_of = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._turn_of = None
+
+    def _check(self) -> None:
         if self._given_up:
             raise self._unusable("closed")
         if self.sealed:
@@ -152,18 +199,25 @@ class Feed:
 
     def _wait_for_room(self) -> None:
         """Wait while too many are unfinished; then until a quarter of them is not, so as to wait seldom."""
-        if self._room is None or self.items - self.ended <= self._room:
+        if not self.crowded:
             return
-        with self._talk:
-            self._say()
-        enough = self._room - self._room // 4
-        if self.items - self.ended <= enough:
+        self.flush()
+        if self.has_room:
             return
         with Events(self._store.connection, self._store.keys) as events:
-            while self.items - self.ended > enough:
+            while not self.has_room:
                 events.next(pace=_PACE)
-                with self._talk:
-                    self._say()
+                self.flush()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more items are unfinished than may be, as last heard."""
+        return self._room is not None and self.items - self.ended > self._room
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so many have ended that it is worth while to go on, as last heard; ``flush`` hears."""
+        return self._room is None or self.items - self.ended <= self._room - self._room // 4
 
     # -- what is said to the server ----------------------------------------------------------------------
 
@@ -200,9 +254,11 @@ class Feed:
         k, before = self._store.known, self._there
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         after = chunks[-1].range.end if chunks else before
+        named = [(n, self._named[n]) for n in range(before, after if self._named else 0) if n in self._named]
         note = keys.note(keys.WORK, k.id)
-        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, *flat]
-        state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending], args)
+        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, len(named)]
+        args += [*(part for pair in named for part in pair), *flat]
+        state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending, k.memo], args)
         self._check_state(state, numbers[0])
         there, done, failed = map(self._number, numbers)
         if there != after:
@@ -232,7 +288,10 @@ class Feed:
         seconds, most = KEEP
         old = time.monotonic() - seconds
         while self._kept and (self._kept[0][0] < old or self._size > most):
-            self._size -= len(self._kept.popleft()[1].body)
+            gone = self._kept.popleft()[1]
+            self._size -= len(gone.body)
+            for index in range(gone.range.start, gone.range.end if self._named else 0):
+                self._named.pop(index, None)
 
     def _lost(self) -> MapError:
         return MapError(
@@ -248,7 +307,7 @@ class Feed:
         Raises:
             As ``OpenMap.seal``.
         """
-        with self._turn:
+        with self._own_turn():
             if self._given_up:
                 raise self._unusable("closed")
             if not self.sealed:
@@ -279,20 +338,33 @@ class Feed:
 
     # -- the lease ---------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Renew the lease from now on, in a thread; until a while after the seal, which may be lost, too."""
+    def begin(self, *, keep: bool = True) -> None:
+        """The lease begins.
+
+        Args:
+            keep: Renew it from now on, in a thread; else who calls has ``renew`` called.
+        """
         with self._talk:
             self._say()
-        name = f"taskq feeds {self._store.keys.id}"
-        threading.Thread(target=self._keep, name=name, daemon=True).start()
+        if keep:
+            name = f"taskq feeds {self._store.keys.id}"
+            threading.Thread(target=self._keep, name=name, daemon=True).start()
 
     def _keep(self) -> None:
-        pause = LEASE / _RENEWALS
-        while not self._over.wait(pause):
-            if self._sealed_at and time.monotonic() - self._sealed_at > KEEP[0]:
-                return
-            pause = _AGAIN
-            with suppress(RedisError, TaskqError):  # it is heard with the next put; here it is only tried again
-                with self._talk:
-                    self._seal() if self._sealed_at else self._say()
-                pause = LEASE / _RENEWALS if not self._sealed_at else _AGAIN
+        pause: float | None = LEASE / _RENEWALS
+        while pause is not None and not self._over.wait(pause):
+            pause = self.renew()
+
+    def renew(self) -> float | None:
+        """Renew the lease, until a while after the seal, which may be lost, too.
+
+        Returns:
+            Seconds after which to do it again; None: there is no need any more.
+        """
+        if self._over.is_set() or (self._sealed_at and time.monotonic() - self._sealed_at > KEEP[0]):
+            return None
+        with suppress(RedisError, TaskqError):  # it is heard with the next put; here it is only tried again
+            with self._talk:
+                self._seal() if self._sealed_at else self._say()
+            return LEASE / _RENEWALS if not self._sealed_at else _AGAIN
+        return _AGAIN

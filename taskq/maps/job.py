@@ -11,17 +11,17 @@ from rq.job import JobStatus
 
 from taskq.errors import DamagedError, MapError, ResultsGoneError
 from taskq.maps import spans_read
+from taskq.maps.chained import Chained
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.controlled import ENDED
-from taskq.maps.counting import counted
+from taskq.maps.counting import count_of, counted
 from taskq.maps.doubts import not_in_time
 from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
-from taskq.maps.iterated import Iterated
 from taskq.maps.outage import rides_out
-from taskq.maps.reader import AtEnd
+from taskq.maps.reader import AtEnd, discarded
 from taskq.maps.result_type import R
 from taskq.maps.values import Errors, check_errors
 from taskq.payload.outcome import ItemFailure, add_note
@@ -38,7 +38,7 @@ from taskq.views.progress_bar import Move, Show, bar
 _MARK = keys.JOB_KIND.encode()
 
 
-class MapJob(Iterated[R]):
+class MapJob(Chained[R]):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.
@@ -212,6 +212,24 @@ class MapJob(Iterated[R]):
         """The results; or an item's own error, which may look like one of the server's and is none."""
         end = partial(self._results, errors=errors)
         return collected(self, timeout, self._doubts.begin(), end, despite_failures=errors == "return")
+
+    def answer(self, errors: Errors) -> list[Any] | BaseException:
+        """As ``get``, for who has waited for its end otherwise: it neither waits nor rides out outages.
+
+        Returns:
+            The results; or the error of the first item that failed, to be raised.
+
+        Raises:
+            As ``get``, with redis-py's errors; and ``outage.GoesOnError`` if it has not ended after all.
+        """
+        info = self.store.info()
+        if info.terms.discards:
+            raise discarded(self.id)
+        return self._results(Gathering(self.store, info.items), errors)
+
+    def answer_count(self) -> int | BaseException:
+        """As ``answer``, of ``count``."""
+        return count_of(self, self._not_whole)
 
     def _results(self, gathering: Gathering, errors: Errors) -> list[Any] | BaseException:
         end = self.store.at_end(gathering.spans, spans_read.BATCH)

@@ -152,6 +152,21 @@ class OpenCall(OpenKeywords, total=False):
     chunksize: int | None
 
 
+class ChainCall(OpenKeywords, total=False):
+    """All of ``MapJob.map``.
+
+    Args:
+        queue: Name of another queue for it. Default: that of the map whose results are its items.
+        job_id: As of ``Queue.map``. Default: one is drawn.
+        chunksize: Items that are reserved, run and committed together, at most: no more than were committed
+            together by the map before. Default: 256, and fewer where they take long.
+    """
+
+    queue: str | None
+    job_id: str | None
+    chunksize: int | None
+
+
 class MapCall(MapKeywords, total=False):
     """All of ``Queue.map``."""
 

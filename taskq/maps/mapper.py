@@ -41,6 +41,9 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
+    keeps_leases = True
+    """Whether each open map has a thread that renews its lease; else who has made the queue sees to that."""
+
     # What an ``async def`` returns is not its result, so it comes first; a path says nothing of types. With more
     # than two iterables nothing is checked, and only then: what fits no other signature must not fit that one.
     @overload
@@ -329,23 +332,31 @@ class Mapper(rq.Queue):
         """As ``taskq.share``, on this queue's server."""
         return share(value, ttl=ttl, connection=self.connection)
 
-    def _lazy(
-        self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,
-        star: bool, in_order: bool,
-    ) -> Lazy[Any]:  # fmt: skip
-        check_iterable(iterable, "the second argument of imap")
+    def check_lazy(self, fn: Any, buffersize: int, chunksize: int | None, options: LazyKeywords) -> int | None:
+        """See that ``imap`` can be called so, before anything is read; returns the size of chunks.
+
+        Raises:
+            OptionError, PickleError: If not.
+        """
         if isinstance(buffersize, bool) or not _is_count(buffersize):
             raise OptionError(f"buffersize must be a whole number from 1 on, not {buffersize!r}")
         if unusable := sorted(set(options) - _LAZY):
             raise OptionError(f"imap has no option {unusable[0]}; there are {', '.join(sorted(_LAZY))}")
         function = Function.of(fn)
         MapOptions.read(options).job(self, function.name, OpenMap)  # only to see that it can be made
-        size = check_chunksize(chunksize)
+        return check_chunksize(chunksize)
+
+    def _lazy(
+        self, fn: Any, iterable: Iterable[Any], buffersize: int, chunksize: int | None, options: LazyKeywords, *,
+        star: bool, in_order: bool,
+    ) -> Lazy[Any]:  # fmt: skip
+        check_iterable(iterable, "the second argument of imap")
+        size = self.check_lazy(fn, buffersize, chunksize, options)
 
         def opens() -> OpenMap[Any, Any]:
             return self.open_map(fn, orphan="cancel", chunksize=size, star=star, **options)
 
-        return Lazy(Flow(opens, iterable, buffersize, in_order=in_order), self.connection)
+        return Lazy(Flow(opens, self.connection, iterable, buffersize, in_order=in_order), self.connection)
 
 
 def _is_count(value: object) -> bool:

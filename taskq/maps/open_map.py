@@ -24,17 +24,17 @@ class OpenMap(MapJob[R], Generic[T, R]):
     """A map that takes items while it runs, until it is sealed.
 
     Made by ``Queue.open_map``, and fed by the program that made it, from any of its threads. As a context manager
-    it seals itself at the end of the block, and cancels itself if that raises. Who fetches its job elsewhere gets
-    a ``MapJob``, and can do all else with it.
+    it seals itself at the end of the block, and cancels itself if that raises; a fork that leaves the block does
+    neither. Who fetches its job elsewhere gets a ``MapJob``, and can do all else with it.
     """
 
     schema = schema.TERMS
     _feed: Feed | None = None
 
-    def fed_by(self, feed: Feed) -> None:
-        """Take items through this; once the map is announced."""
+    def fed_by(self, feed: Feed, *, keep: bool) -> None:
+        """Take items through this; once the map is announced. ``keep``: its lease, in a thread of its own."""
         self._feed = feed
-        feed.begin()
+        feed.begin(keep=keep)
 
     @property
     def feed(self) -> Feed:
@@ -74,8 +74,9 @@ class OpenMap(MapJob[R], Generic[T, R]):
         """As ``put``, of many items, in far fewer round trips.
 
         Args:
-            items: Written as they come, in bounded memory. Of a map with ``first=`` nothing more of them is read
-                once it has all results that it wants.
+            items: Written in batches, in bounded memory. So one may wait here for those that come behind it; where
+                they come slowly, or depend on results, put them one by one. What reads them can't put or seal. Of
+                a map with ``first=`` nothing more of them is read once it has all results that it wants.
 
         Returns:
             The indexes of those that were added.
@@ -116,7 +117,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
         try:
             return self._early_end(info)
         except GoesOnError:
-            return MapFailedError(f"the map {self.id} was closed with {info.done} of {info.items} items done")
+            why = f": {info.reason}" if info.reason else ""
+            return MapFailedError(f"the map {self.id} was closed with {info.done} of {info.items} items done{why}")
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +126,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
+        if self._feed is not None and self._feed.is_fork:
+            return  # it is not this process that leaves the block
         if kind is None:
             self.seal()
             return

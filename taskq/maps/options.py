@@ -45,6 +45,7 @@ class MapQueue(Protocol):
     connection: Any
     serializer: Any
     payload_limit: int
+    keeps_leases: bool
 
     @property
     def is_async(self) -> bool:
@@ -130,6 +131,8 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
+        if self.meta is not None and not isinstance(self.meta, dict):
+            raise ValueError(f"meta must be a dict, not {self.meta!r:.80}")
         self._check_terms()
         self._check_speculate()
         self._check_retries()
@@ -202,17 +205,17 @@ class MapOptions:
             raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
         if self.first is not None and not _is_count(self.first):
             raise ValueError(f"first must be a whole number from 1 on, not {self.first!r:.80}")
-        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
-            raise ValueError(
-                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
-            )
 
     def prepared(self, target: Any) -> Function:
         """The function of the map, with its initializer.
 
         Raises:
-            OptionError, PickleError: As ``Function.of``, of both.
+            OptionError, PickleError: As ``Function.of``, of both; or if ``initargs`` are none.
         """
+        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
+            raise OptionError(
+                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
+            )
         if self.initializer is None:
             function = Function.of(target, share=self.shares)
         else:
@@ -306,14 +309,23 @@ class MapOptions:
         except _REFUSALS as error:
             raise OptionError(f"a map can't be made with these options: {error}") from error
         for key, value in job.to_dict().items():  # which pickles meta, now that nothing is written yet
-            if not isinstance(value, bytes | str | int | float):
+            if not isinstance(value, bytes | str | int | float) or not _is_text(value):
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
+        job.in_place = not queue.is_async
         return job
 
 
 def _together(*_told: object) -> None:
     """What a digest of several things is made of, as a partial."""
+
+
+def _is_text(value: object) -> bool:
+    """Whether Redis can have it, if it is a text: surrogates are none."""
+    try:
+        return not isinstance(value, str) or value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_count(value: object) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from redis.exceptions import RedisError, WatchError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -33,6 +34,7 @@ from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
 from taskq.maps.remembering import Remembering
 from taskq.maps.repeats import Repeats
 from taskq.maps.sameness import ItemsDigest, Wanted
+from taskq.maps.source import Source
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as terms_of
@@ -42,9 +44,12 @@ from taskq.payload.outcome import summary
 from taskq.payload.prepared import PreparedFunction
 from taskq.redis import clock, once, schema, services
 from taskq.redis.keys import WRITING_TTL, MapField
+from taskq.redis.lua import Operation
 from taskq.redis.once import Receipt
 from taskq.views import tracing
 from taskq.views.counted import counted
+
+J = TypeVar("J", bound=MapJob[Any])
 
 _TERMS = (MapField.TERMS, MapField.MAX_RUNNING, MapField.RATE)
 """Fields of a map that a service must know."""
@@ -77,10 +82,10 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
     for left in reversed(range(_TRIES)):
         if attach:
             wanted = Wanted(queue.name, function.name, code, items, float(options.item_timeout or 0), terms)
-            if (found := existing.attached(job, wanted, _is_mine)) is not None:
+            if (found := existing.attached(job, wanted, is_mine)) is not None:
                 return found
         elif options.if_exists == "replace":
-            existing.make_way(job, _is_mine)
+            existing.make_way(job, is_mine)
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
@@ -113,7 +118,8 @@ def _first(function: Function) -> str:
     return function.initializer.name if isinstance(function, PreparedFunction) else ""
 
 
-def _is_mine(incarnation: bytes) -> bool:
+def is_mine(incarnation: bytes) -> bool:
+    """Whether this process has written, or has begun to write, the map of this incarnation."""
     return incarnation in _written
 
 
@@ -176,18 +182,33 @@ def _reserved(
 
 
 def open_map(
-    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool
-) -> OpenMap:
-    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
+    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool,
+    memo: Memo | None = None,
+) -> OpenMap:  # fmt: skip
+    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised.
+
+    Args:
+        queue: Where.
+        target: The function.
+        chunksize: As for ``Queue.open_map``.
+        terms: Of the map, as far as they are no options.
+        options: Others.
+        star: As for ``Queue.open_map``.
+        memo: Gets the results of items that are put with a key: see ``Feed.put``.
+    """
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
     with large.noting():
         function, feeder = options.prepared(target), os.urandom(12).hex()
         job = options.job(queue, function.name, OpenMap)
+        if memo is not None:
+            terms = replace(terms, memo=memo.name, memo_generation=memo.header.generation)
         with tracing.pushing(function.name, job.id, queue.name) as context:
             told = options.terms(terms, _first(function))
             fields = _fields(queue, function, chunksize, options, told, star=star)
             fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
+            if memo is not None:  # who begins again does not wait long for one that has died just here
+                fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
             if context:
                 fields[MapField.TRACE] = context
             with _reserved(queue, job, function, fields, star=star) as draft:
@@ -195,7 +216,33 @@ def open_map(
                 _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
-    job.fed_by(Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more))
+    announced = draft.announced(fields, sealed=False)
+    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo), keep=queue.keeps_leases)
+    return job
+
+
+def push_follower(
+    queue: MapQueue, source: Source, target: Any, chunksize: int | None, options: MapOptions, kind: type[J],
+    *, star: bool,
+) -> J:  # fmt: skip
+    """Announce a map whose items are another's results. See ``MapJob.map`` for what may be raised."""
+    with large.noting():
+        function = options.prepared(target)
+        job = options.job(queue, function.name, kind)
+        terms = Terms(source=str(source), together=source.together)
+        with tracing.pushing(function.name, job.id, queue.name) as context:
+            told = options.terms(terms, _first(function))
+            fields = _fields(queue, function, chunksize, options, told, star=star)
+            fields |= {MapField.SOURCE: str(source), MapField.TOGETHER: source.together, MapField.LEASE: 0}
+            if size := options.size(chunksize):
+                fields[MapField.CHUNK] = size
+            if context:
+                fields[MapField.TRACE] = context
+            with _reserved(queue, job, function, fields, star=star) as draft:
+                _tell_terms(job, draft, fields)
+                args = [source.incarnation, f"{job.id} {draft.keys.incarnation}"]
+                note = partial(Operation(queue.connection, "follow").in_full, [source.keys.hash], args)
+                _announce(queue, job, draft, options, fields, sealed=False, beside=note)
     return job
 
 
@@ -255,7 +302,9 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
     status = job.status_now()  # asked last: job and map are announced together
     if status is None and (state != b"writing" or incarnation in _written):
         if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys; or see ``_written``
-            MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(0)
+            MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(
+                0, alone=True
+            )
         if draft.begin(function, fields):
             return
     if status not in ENDED:
@@ -288,8 +337,11 @@ def own_cores() -> int:
 
 
 def _announce(
-    queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any], *, sealed: bool = True
-) -> None:
+    queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any], *, sealed: bool =
+        True,
+    beside: Callable[[Any], None] | None = None,
+) -> None:  # fmt: skip
+    """Announce it; ``beside`` queues what belongs to the same transaction."""
     receipt = Receipt()
     with queue.connection.pipeline() as pipe:
         while True:
@@ -301,12 +353,16 @@ def _announce(
                     raise DuplicateJobError(f"a job with the id {job.id!r} exists")
                 if not queue.is_async:
                     pipe.multi()
-                    draft.announce(pipe, fields, job.ttl)
+                    draft.announce(pipe, fields, job.ttl, sealed=sealed)
+                    if beside:
+                        beside(pipe)
                     pipe.execute()
                     queue.enqueue_job(job)
                     return
                 queue.enqueue_job(job, pipeline=pipe, at_front=options.at_front)
                 draft.announce(pipe, fields, job.ttl, sealed=sealed)
+                if beside:
+                    beside(pipe)
                 receipt.write(pipe)
                 pipe.execute()
             except WatchError:  # a job that this one depends on has just changed, or no reply came: look again

@@ -34,7 +34,9 @@ _END = "end"
 _NOT_THERE, _TOO_MANY = -1, -2  # what commit.lua says
 _STEP = 1000  # entries that one call of a script moves, or one round trip reads
 _MAX_REASON = 4000  # characters
-_KINDS = 1000  # of errors that are counted apart
+KINDS = 1000  # of errors that are counted apart
+FOLLOWED_TTL = 24 * 3600
+"""Seconds for which a map is kept at least whose results are to be another's items, until that has them."""
 
 
 class MapStore(MapReader):
@@ -63,7 +65,7 @@ class MapStore(MapReader):
         k = self.known
         others = (
             k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo, k.blobs, k.later,
-            k.copies, k.since, k.took,
+            k.copies, k.since, k.took, k.parts,
         )  # fmt: skip
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
         names += [keys.held(owner), *others]
@@ -148,7 +150,7 @@ class MapStore(MapReader):
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest) + len(outcome.again),
             len(outcome.left),
-            deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
+            deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, KINDS,
             int(outcome.discarded), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
@@ -166,7 +168,7 @@ class MapStore(MapReader):
                 yield from (failure.index, signer.close(failure.to_json()))
 
     @staticmethod
-    def read_commit(reply: list[int]) -> Totals:
+    def read_commit(reply: list[Any]) -> Totals:
         """What came of ``commit``.
 
         Raises:
@@ -176,7 +178,11 @@ class MapStore(MapReader):
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
         if reply[0] == _TOO_MANY:
             return Totals(committed=False, room=reply[1])
-        return Totals(bool(reply[0]), *reply[1:])
+        if not reply[0]:
+            return Totals(committed=False)
+        done, failed, total, pending, *followers = reply[1:]
+        return Totals(committed=True, done=done, failed=failed, total=total, pending=pending,
+                      followers=followers[0].decode("utf-8", "replace") if followers else "")  # fmt: skip
 
     def note_traces(self, traces: Mapping[str, str]) -> None:
         """Keep what is known of the deaths of services that ran these ranges, while there is such a map."""
@@ -288,17 +294,21 @@ class MapStore(MapReader):
         k = self.known
         with self.connection.pipeline() as pipe:
             pipe.hgetall(k.hash)
-            pipe.llen(k.pending)
-            pipe.llen(k.again)
-            pipe.hlen(k.claims)
-            pipe.zcard(k.later)
+            self.count_left(pipe)
             fields, *left = pipe.execute()
         info = read_info(fields)
-        missing = info.items - info.done - info.failed
-        if fields and info.state == "open" and missing > 0 and not any(left):
+        if fields and info.state == "open" and info.missing > 0 and not any(left):
             raise DamagedError(
-                f"{missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
+                f"{info.missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
             )
+
+    def count_left(self, pipe: Any) -> None:
+        """Queue the questions how many chunks have no end yet: pending, to be tried again, claimed."""
+        k = self.keys
+        pipe.llen(k.pending)
+        pipe.llen(k.again)
+        pipe.hlen(k.claims)
+        pipe.zcard(k.later)
 
     def _is_at_work(self, worker: str) -> bool:
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))  # of a stock worker
@@ -351,15 +361,26 @@ class MapStore(MapReader):
         operation = Operation(self.connection, "limit")  # which no worker needs
         return bool(operation([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes]))
 
-    def expire(self, ttl: int) -> None:
-        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""
-        k = self.known
-        self.scripts.expire([keys.MAPS, *k.all, k.chunks], [k.incarnation, ttl, k.id])
+    def expire(self, ttl: int, *, alone: bool = False) -> None:
+        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit.
 
-    def tell_end(self, *, delete: bool = False) -> None:
-        """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept."""
+        Args:
+            ttl: Seconds. Maps that follow it, and have not taken all yet, have a day for that.
+            alone: Do not wait for these.
+        """
+        k = self.known
+        args = [k.incarnation, ttl, k.id, 0 if alone else FOLLOWED_TTL]
+        self.scripts.expire([keys.MAPS, *k.all, k.chunks], args)
+
+    def tell_end(self, *, delete: bool = False, alone: bool = False) -> None:
+        """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept.
+
+        Args:
+            delete: See above.
+            alone: As for ``expire``.
+        """
         if delete:
-            self.expire(0)
+            self.expire(0, alone=alone)
         self.connection.publish(self.keys.end, _END)
 
 

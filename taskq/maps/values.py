@@ -22,6 +22,8 @@ from taskq.redis.patience import clear_errors
 
 V = TypeVar("V")
 Errors = Literal["raise", "return"]
+Ready = tuple[bool, Any, int]
+"""Whether it is a value; that, or what to raise; and the position behind it."""
 
 _PACE = 0.002  # seconds to let pass after a commit, so that there are fewer looks
 
@@ -70,6 +72,24 @@ class Values(Iterator[V]):
         """The job's."""
         return self._job.connection
 
+    @clear_errors
+    @rides_out
+    def __len__(self) -> int:
+        """How many it may still give, for progress bars: of a map in which items fail it is fewer in the end.
+
+        Raises:
+            TypeError: If the map still gets items, so that nobody knows.
+            ResultsGoneError, ReplacedError, ServerError: As ``next``.
+        """
+        info = self._job.store.info()
+        if not info.sealed:
+            raise TypeError(f"the map {self._job.id} still gets items: how many it will have is not known")
+        return max(0, (info.terms.first or info.total) - self.position)
+
+    def __bool__(self) -> bool:
+        """True, as any iterator."""
+        return True
+
     def __next__(self) -> V:
         if self._over:
             raise StopIteration
@@ -77,6 +97,40 @@ class Values(Iterator[V]):
         if not there:
             raise value
         return cast("V", value)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is given."""
+        return self._over
+
+    def ready(self, most: int) -> list[Ready]:
+        """What has come since, without waiting, for who waits otherwise.
+
+        At the end the last one is a StopIteration, or why it has ended early.
+
+        Args:
+            most: So many of them.
+
+        Raises:
+            As ``next``, and redis-py's errors, after which it can be called again. What came before an error is
+            told first.
+        """
+        told: list[Ready] = []
+        while len(told) < most and not self._over:
+            try:
+                arrival = self._next()
+                if arrival is None and not self._ended:
+                    break
+                one = self._end() if arrival is None else self._told(arrival)
+                told.append((*one, self.position))
+            except BaseException as error:
+                over = self._left_by(error)
+                if not told:
+                    raise
+                if over:  # it is not met again
+                    told.append((False, error, self.position))
+                break
+        return told
 
     @clear_errors
     @rides_out
@@ -86,10 +140,15 @@ class Values(Iterator[V]):
             arrival = self._next() or self._wait()
             return self._end() if arrival is None else self._told(arrival)
         except BaseException as error:  # also Ctrl-C
-            # A generator that was left by an error is at its end; what it has not told, a new one tells.
-            self._new, self._ended = iter(()), False
-            self._over = isinstance(error, TaskqError) and not isinstance(error, ServerError | NestedWaitError)
+            self._left_by(error)
             raise
+
+    def _left_by(self, error: BaseException) -> bool:
+        """Note that this was raised; whether it is the end."""
+        # A generator that was left by an error is at its end; what it has not told, a new one tells.
+        self._new, self._ended = iter(()), False
+        self._over = isinstance(error, TaskqError) and not isinstance(error, ServerError | NestedWaitError)
+        return self._over
 
     def _next(self) -> Arrival | None:
         """The next of what has come; None: nothing has."""

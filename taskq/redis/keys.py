@@ -42,6 +42,10 @@ taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   w
                                the map; see maps/refusal.py
 taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
                                that ran it: upkeep/evidence.py
+taskq:{id}:parts       hash    of a map whose items are groups of another's    feed              with the job
+                               results: "group first" -> frames of results of
+                               a group that is not whole yet; group -> "how
+                               many, where each run begins": see feed.lua
 taskq:{id}:memo        hash    item index -> "signature key": under which its  producer, commit  with the job
                                result is to stand in the memo
 taskq:{id}:events      channel "progress" at each commit                      commit            -
@@ -191,6 +195,14 @@ class MapField:
     RETRIES = "retries"  # "1" if items may be in ``later``
     SPECULATE = "speculate"  # "1" if ranges may run a second time beside the first: see lua/stragglers.lua
     COPIED = "copied"  # how many did; absent: none
+    SOURCE = "source"  # of a map whose items are another's results: "id incarnation"; see maps/source.py
+    TOGETHER = "together"  # of such a map: how many results are one item, if that is not one
+    CHUNK = "chunk"  # of such a map: how many items a chunk has, if its user has said so
+    TAKEN = "taken"  # of such a map: "span offset results", where feed.lua goes on among these of its source
+    OVER = "over"  # of such a map: "ended" or "gone": no more is taken of its source; absent: more may come
+    PASSED = "passed"  # of such a map: items with an error record since their source has none for them
+    FOLLOWERS = "followers"  # of a map: "id incarnation,..." of the maps whose items are its results
+    UNTIL = "until"  # of a map: Unix time at which its keys were to expire, if followers need them for longer
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -279,6 +291,10 @@ class MapKeys:
         return f"{self.hash}:deaths"
 
     @property
+    def parts(self) -> str:
+        return f"{self.hash}:parts"
+
+    @property
     def memo(self) -> str:
         return f"{self.hash}:memo"
 
@@ -304,7 +320,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths, self.memo, self.blobs, self.later, self.copies, self.since, self.took,
+            self.deaths, self.memo, self.blobs, self.later, self.copies, self.since, self.took, self.parts,
         )  # fmt: skip
 
 

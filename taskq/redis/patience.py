@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -121,10 +121,21 @@ def clear_errors(method: F) -> F:
         try:
             return method(self, *args, **kwargs)
         except RedisError as error:
-            if is_away(error) or final(error) or isinstance(error, (NoPermissionError, *REFUSALS)):
-                raise server_error(error, url_of(self.connection)) from None
-            if says_damage(error):
-                raise DamagedError(f"what stands in Redis is not what taskq wrote: {error}") from error
-            raise
+            raise_clearly(error, self.connection)
 
     return cast("F", clear)
+
+
+def raise_clearly(error: RedisError, connection: Any) -> NoReturn:
+    """Raise what a user is to see instead of this error of redis-py's.
+
+    Raises:
+        ServerError: If the server can't be reached, or refuses.
+        DamagedError: If what stands there is not what taskq wrote.
+        redis.exceptions.RedisError: The error itself, if it says anything else.
+    """
+    if is_away(error) or final(error) or isinstance(error, (NoPermissionError, *REFUSALS)):
+        raise server_error(error, url_of(connection)) from None
+    if says_damage(error):
+        raise DamagedError(f"what stands in Redis is not what taskq wrote: {error}") from error
+    raise error

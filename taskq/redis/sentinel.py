@@ -150,7 +150,7 @@ def _agreed(errors: list[RedisError], sentinels: int) -> RedisError | None:
     return errors[0] if len(errors) == sentinels and len(kinds) == 1 else None
 
 
-class _ToPrimary(Connection):
+class ToPrimary(Connection):
     """A connection that asks where to go, and whether it is there still."""
 
     def __init__(self, *, primary: Primary, **options: Any) -> None:
@@ -190,7 +190,7 @@ class _ToPrimary(Connection):
             raise
 
 
-class _ToPrimaryByTLS(_ToPrimary, SSLConnection):
+class ToPrimaryByTLS(ToPrimary, SSLConnection):
     """The same by TLS; it is the primary's certificate that is looked at."""
 
 
@@ -221,9 +221,7 @@ def connect(found: BySentinel, pool: type[ConnectionPool], **options: Any) -> Co
     told = {**options, **parse_url(found.primary)}
     told.pop("host")
     told.pop("connection_class", None)
-    return pool(
-        connection_class=_ToPrimaryByTLS if found.tls else _ToPrimary, primary=_primary(found, told), **told
-    )
+    return pool(connection_class=ToPrimaryByTLS if found.tls else ToPrimary, primary=_primary(found, told), **told)
 
 
 def _primary(found: BySentinel, told: dict[str, Any]) -> Primary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+import tqdm
 
 from taskq import (
     DamagedError,
@@ -45,6 +47,31 @@ def ran(queue: Queue, fn: Any, items: Any, **options: Any) -> MapJob:
     job = queue.map(fn, items, **{"chunksize": 2, **options})
     drain(queue)
     return job
+
+
+def test_progress_bars_count_items(fake_queue: Queue) -> None:
+    job = ran(fake_queue, jobs.square, range(7))
+    for given, items in ((job, 7), (job.in_order(), 7), (job.as_completed(start=3), 4), (job.in_order(9), 0)):
+        bar = tqdm.tqdm(given, file=io.StringIO())
+        assert len(list(bar)) == items
+        assert (bar.n, bar.total) == (items, items)
+    values = job.in_order(errors="return")
+    next(values)
+    assert len(values) == 6
+    wanted = ran(fake_queue, jobs.square, range(7), first=2)
+    assert len(wanted.as_completed()) == 2
+
+
+def test_nobody_knows_how_long_an_open_map_is(fake_queue: Queue) -> None:
+    with fake_queue.open_map(jobs.square) as job:
+        job.put(1)
+        values = job.in_order()
+        assert values
+        with pytest.raises(TypeError, match="still gets items"):
+            len(values)
+        assert tqdm.tqdm(values, file=io.StringIO()).total is None
+    drain(fake_queue)
+    assert list(values) == [1]
 
 
 def told(values: Iterator[Any], found: list[Any] | None = None) -> list[Any]:

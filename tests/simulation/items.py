@@ -32,15 +32,15 @@ def load(function: int) -> None:
         here.loop.sleep(0)
 
 
-def run(function: int, item: tuple[int, int, bytes]) -> Value:
+def run(function: int, item: tuple[int, int, bytes] | Value) -> Value:
     """Run one item.
 
     Args:
         function: Number of the push whose function this is.
-        item: Number of the push whose item it is, and its index.
+        item: Number of the push whose item it is, and its index; or the result of another push.
     """
     here = world.current()
-    push, index, _padding = item
+    push, index = (function, item.index) if isinstance(item, Value) else item[:2]
     order = here.pushes[push].order
     task = here.loop.current
     process = task.process
@@ -48,7 +48,8 @@ def run(function: int, item: tuple[int, int, bytes]) -> Value:
         raise Killed
     if order.initializer and here.ledger.loads.get((process.name, process.incarnation)) != 1:
         raise Uninitialized(f"item {index} of push {push} runs where that was not initialized once")
-    number = here.ledger.begin(push, index, process.name, process.service, here.loop.now)
+    number = here.ledger.begin(push, index, process.name, process.service, here.loop.now,
+                               item if isinstance(item, Value) else None)  # fmt: skip
     here.begins(push)
     tries = here.ledger.tries(push, index)
     what = order.items.get(index, "")

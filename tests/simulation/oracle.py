@@ -15,7 +15,7 @@ from taskq.payload.outcome import ItemFailure
 from taskq.payload.ranges import Range
 from taskq.redis import keys
 from taskq.redis.keys import UNSEALED, MapKeys
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, Run
 from tests.simulation.server import Server
 
 _ROUNDED = 2e-6  # seconds: moments are written with six digits
@@ -57,6 +57,12 @@ class Seen:
         """How many there are; of an open map, so far."""
         total = self.number("total")
         return self.number("next") if total == UNSEALED else total
+
+    @property
+    def source(self) -> tuple[str, bytes]:
+        """Id and incarnation of the map whose results are its items; "" and b"" if it has items of its own."""
+        name, _, incarnation = self.fields.get(b"source", b"").partition(b" ")
+        return name.decode(), incarnation
 
     @property
     def memo(self) -> tuple[str, str]:
@@ -222,11 +228,22 @@ class Oracle:
         where: dict[int, list[str]] = {}
         for name, index in self._places(seen):
             where.setdefault(index, []).append(name)
-        for index in range(seen.items):
+        for index in self._taken(seen, where) if seen.source[0] else range(seen.items):
             there = where.pop(index, [])
             if len(there) != 1:
                 return f"item {index} is {' and '.join(there) or 'nowhere'}"
         return f"there are items {sorted(where)} that nobody has pushed" if where else ""
+
+    def _taken(self, seen: Seen, where: Iterable[int]) -> Iterable[int]:
+        """The items which a map has that are another's results: as many of these as it says, the first ones."""
+        if len(found := sorted(where)) != seen.number("next"):
+            raise Violation(f"{seen.number('next')} results of another map were taken, and there are {found}")
+        name, incarnation = seen.source
+        source = self.see(name)
+        if source is None or source.fields.get(b"incarnation") != incarnation or incarnation in self.spoiled:
+            return found
+        taken = int(seen.fields.get(b"taken", b"0 0 0").split()[2])
+        return source.placed()[:taken]
 
     def _places(self, seen: Seen) -> Iterator[tuple[str, int]]:
         for name, entries in (
@@ -256,7 +273,7 @@ class Oracle:
         needed = {*entries, *(claim.split()[2] for claim in seen.claims.values())}
         if left := set(seen.bodies) - needed:
             return f"nobody needs the bodies {sorted(left)}"
-        if b"feeder" in seen.fields:
+        if b"feeder" in seen.fields or b"source" in seen.fields:
             return ""  # nobody knows here how much was put
         pushed = self.memory.pushed.setdefault(seen.fields[b"incarnation"], sum(map(len, seen.bodies.values())))
         # What has failed is stored apart, while others of its chunk still need the body that they came in.
@@ -295,8 +312,21 @@ class Oracle:
                     f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
                     f"was handed to {to or 'nobody'}"
                 )
+            if problem := self._of_source(seen, index, run):
+                return problem
             self.memory.stored[value.run] = seen.memo[1]
         self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
+        return ""
+
+    def _of_source(self, seen: Seen, index: int, run: Run) -> str:
+        """What is stored of another map's result was made of just the one that stands there."""
+        name, incarnation = seen.source
+        source = self.see(name) if name else None
+        if source is None or source.fields.get(b"incarnation") != incarnation or incarnation in self.spoiled:
+            return ""
+        there = dict(zip(source.placed(), source.results, strict=True)).get(index)
+        if there is None or codec.loads(there) != run.item:
+            return f"item {index} has got a result of {run.item}, which is not what {name} has"
         return ""
 
     def _remembered(self, _map_id: str, seen: Seen) -> str:
@@ -341,6 +371,10 @@ class Oracle:
             if int(field_name) != failure.index:
                 return f"at {field_name!r} stands an error of item {failure.index}"
             deaths = self._ledger.deaths.get((push, failure.index), 0)
+            if failure.type == "SourceFailedError":
+                if problem := self._passed(seen, failure.index):
+                    return problem
+                continue
             sound = {
                 "WorkerLostError": deaths >= 2,
                 "ItemTimeoutError": what == "long" or self._ledger.was_stopped(push, failure.index),
@@ -351,6 +385,22 @@ class Oracle:
             if not sound:
                 return f"item {failure.index} ({what or 'innocent'}, {deaths} deaths) has failed: {failure.type}"
         return ""
+
+    def _passed(self, seen: Seen, index: int) -> str:
+        """What has failed since its source had no result for it: just that."""
+        name, incarnation = seen.source
+        source = self.see(name)
+        if index in [one for _name, one in self._places(seen)]:
+            return f"item {index} has failed as it did in {name}, and there is one besides"
+        if source is None or source.fields.get(b"incarnation") != incarnation or incarnation in self.spoiled:
+            return ""
+        # A retry of the source begins with forgetting what has failed.
+        again = any(index in self._items(source, *_parsed(one)) for one in (*source.pending, *source.again))
+        claimed = any(
+            index in self._items(source, span, claim.split()[2]) for span, claim in source.claims.items()
+        )
+        known = str(index).encode() in source.errors or again or claimed or index in source.placed()
+        return "" if known else f"item {index} has failed as it did in {name}, where it has not"
 
     def _capped(self, map_id: str, seen: Seen) -> str:
         """No more is claimed than may run; and of a map with a rate, within its time."""

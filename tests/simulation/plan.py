@@ -32,6 +32,7 @@ class Order:
         first: So many results are enough; 0: all.
         initializer: What that does: "loads", "deadly once"; "": there is none.
         speculates: What takes too long runs a second time.
+        source: Number of the push whose results are its items; -1: it has items of its own.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Order:
     first: int = 0
     initializer: str = ""
     speculates: bool = False
+    source: int = -1
 
     @property
     def discards(self) -> bool:
@@ -72,6 +74,7 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
+            f"{f', the results of push {self.source}' if self.source >= 0 else ''}"
             f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
             f"{f', {self.memo} the memo' if self.memo else ''}"
             f"{f', of which {self.first} are enough' if self.first else ''}"

@@ -105,8 +105,13 @@ class Scripts:
         self.mend = Operation(connection, "mend")
         self.put = Operation(connection, "put")
         self.seal = Operation(connection, "seal")
+        self.adopt = Operation(connection, "adopt")
         self.pick = Operation(connection, "pick")
         self.pause = Operation(connection, "pause")
+        self.feed = Operation(connection, "feed")
+        self.follow = Operation(connection, "follow")
+        self.unfollow = Operation(connection, "unfollow")
+        self.pass_on = Operation(connection, "pass_on")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -21,14 +21,16 @@
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
 --       for each part that did not run, and for each that failed ('': they still need the old body); results. A part that
 --       is to be tried again later is among those that did not run, and has in place of its range "range deaths seconds"
--- Returns {1, done, failed, total, pending}; {0} if the claim is not held, or enough is there; {-1} if something is not
--- in the range; {-2, how many results are wanted still} if these are more. But in the first case nothing was changed.
+-- Returns {1, done, failed, total, pending}, and then, if other maps' items are its results, which ones; {0} if the
+-- claim is not held, or enough is there; {-1} if something is not in the range; {-2, how many results are wanted still} if
+-- these are more. But in the first case nothing was changed.
 -- The total is 0 if enough is there now.
 
 --include copies
 
 local range, claim = ARGV[2], ARGV[3]
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done', 'speculate')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done', 'speculate',
+    'followers')
 if map[1] ~= ARGV[1] or not is_held(KEYS[3], KEYS[14], range, claim) then
     return {0}
 end
@@ -233,4 +235,4 @@ if done + lost >= total and map[3] then
     -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
     redis.call('PUBLISH', channel_of(map[3]), '{"command": "taskq-complete"}')
 end
-return {1, done, lost, total, redis.call('LLEN', KEYS[8]) + redis.call('LLEN', KEYS[12])}
+return {1, done, lost, total, redis.call('LLEN', KEYS[8]) + redis.call('LLEN', KEYS[12]), map[9] or nil}

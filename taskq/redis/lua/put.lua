@@ -4,11 +4,12 @@
 -- after) changes nothing. A producer that hears that the map ends before what it has added knows that the server
 -- came back as it was some moments before, and adds them again.
 --
--- KEYS  1 taskq:{id}   2 :bodies   3 :pending
+-- KEYS  1 taskq:{id}   2 :bodies   3 :pending   4 :memo
 -- ARGV  1 the incarnation   2 the feeder   3 seconds of its lease
 --       4 how many items the map has before these, for the producer   5 how many with these
 --       6 channel of the map's events   7 channel of all services   8 the note for them that chunks are pending
---       9.. range, body, ...
+--       9 number of items that are to be in the memo
+--       10.. item index, signature and key for each such item; then range, body, ... for each chunk
 -- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
 -- items, 'other' if somebody else feeds it, 'enough' if it has all results that it wants, else the map's. Nothing was changed unless that is 'open'. The numbers are as
 -- they stand there.
@@ -29,14 +30,19 @@ end
 if reply[1] ~= 'open' then
     return reply
 end
+
+--include steps
+
 local waits = redis.call('EXISTS', KEYS[3]) == 1
-if map[5] == ARGV[4] and #ARGV > 8 then
-    for i = 9, #ARGV, 2 do
+local first_chunk = 10 + 2 * ARGV[9]
+if map[5] == ARGV[4] and #ARGV >= first_chunk then
+    write('HSET', KEYS[4], 10, first_chunk - 1)
+    for i = first_chunk, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
         redis.call('RPUSH', KEYS[3], ARGV[i])
     end
     local ttl = redis.call('TTL', KEYS[1])
-    for i = 2, ttl >= 0 and 3 or 0 do -- nobody has begun it yet
+    for i = 2, ttl >= 0 and 4 or 0 do -- nobody has begun it yet
         redis.call('EXPIRE', KEYS[i], ttl)
     end
     redis.call('HSET', KEYS[1], 'next', ARGV[5])

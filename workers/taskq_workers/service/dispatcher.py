@@ -31,6 +31,7 @@ from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
     beaten,
     casualties,
+    chains,
     commands,
     copies,
     deadlines,
@@ -174,8 +175,8 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof for run in state.maps) or feeding.reads_on(state):
-            until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if any(run.proof for run in state.maps) or feeding.reads_on(state) or chains.is_due(state):
+            until = [0.0]  # the next step of a proof that a map is complete, or of another's results, ...
         if feeding.waits_for_files(state):
             until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
@@ -218,6 +219,7 @@ class Dispatcher:
                 ending.end(state)
                 self._ask = True  # its dependents may be in the queues now
                 self._exchange()
+        chains.feed(state)
         if self._hungry() or copies.are_due(state):
             Exchange(state, ask=False).run()
         feeding.top_up(state)

@@ -20,7 +20,7 @@ from taskq.redis import holdings, keys, limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
 from taskq_workers.service.core.state import FETCHERS, State
-from taskq_workers.service.jobs import casualties, copies, guests, planning, quarantine, short_path
+from taskq_workers.service.jobs import casualties, chains, copies, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.rq import own_keys
 from taskq_workers.service.upkeep import recovery
@@ -162,6 +162,8 @@ class Exchange:
                 due = time.monotonic() + pause
                 run.resumes = due if run.resumes is None else min(run.resumes, due)
             self.state.committed(run, *ended)
+            if totals.followers:
+                chains.note(self.state, run, totals.followers)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
         elif totals.room:

@@ -16,6 +16,7 @@ from rq.job import Job
 
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import services, settled, total, tried
+from taskq.maps.follow import Follower
 from taskq.maps.info import MapInfo
 from taskq.maps.orphans import Silence
 from taskq.maps.proof import Proof
@@ -213,7 +214,9 @@ class MapRun(Taken):
     done: int = 0  # items with a result, as last heard
     too_many: str = ""  # why it is to fail, since so many items have
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
+    follower: Follower | None = None  # if its items are another map's results, and this service owns it
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
+    heard: float = -math.inf  # when a look at the open maps told what is pending, on the monotonic clock
     resumes: float | None = None  # when one may be claimed again, on the monotonic clock, if that is known
     single: bool = False  # it has a rate: a claim is for one item
 
@@ -259,8 +262,9 @@ class MapRun(Taken):
         introduction = None
         if not known:
             introduction = Introduction(
-                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs
-            )
+                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs,
+                info.terms.follows,
+            )  # fmt: skip
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,

@@ -1,0 +1,86 @@
+"""Items of an iterable of either kind, in batches of what has come together."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from taskq.aio.hands import Hands
+
+_LONG = 0.005  # seconds after which a slow generator's items are put, so many as there are
+_TOGETHER = 1000  # items of one batch
+_NO_MORE = object()
+
+Items = Iterable[Any] | AsyncIterable[Any]
+
+
+async def _any_number() -> int:
+    return _TOGETHER
+
+
+async def batches(
+    items: Items, hands: Hands, room: Callable[[], Awaitable[int]] = _any_number
+) -> AsyncGenerator[list[Any]]:
+    """Read all of it. What an ``async for`` gives is read by this task; anything else in the thread that pushes.
+
+    Args:
+        items: May be endless.
+        hands: Read what is to be iterated over without waiting for a loop.
+        room: Waits until items may be read, and returns how many.
+
+    Yields:
+        Items, one at least: those that came without waiting for more.
+    """
+    if isinstance(items, AsyncIterable):
+        async with aclosing(_awaited(items, room)) as awaited:
+            async for batch in awaited:
+                yield batch
+        return
+    run = iter(items)
+    while batch := await hands.push(_some, run, min(_TOGETHER, await room())):
+        yield batch
+
+
+async def _awaited(items: AsyncIterable[Any], room: Callable[[], Awaitable[int]]) -> AsyncGenerator[list[Any]]:
+    source = aiter(items)
+    coming: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            most, batch, item = min(_TOGETHER, await room()), [], None
+            while len(batch) < most:
+                coming = coming or asyncio.ensure_future(_next(source))
+                if batch and not (await asyncio.wait({coming}, timeout=0))[0]:
+                    break
+                item, coming = await coming, None
+                if item is _NO_MORE:
+                    break
+                batch.append(item)
+            if batch:
+                yield batch
+            if item is _NO_MORE:
+                return
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with suppress(asyncio.CancelledError, Exception):  # nobody wants that item any more
+                await coming
+        if close := getattr(source, "aclose", None):
+            await close()
+
+
+async def _next(source: AsyncIterator[Any]) -> Any:
+    return await anext(source, _NO_MORE)
+
+
+def _some(run: Iterator[Any], most: int) -> list[Any]:
+    until = time.monotonic() + _LONG
+    batch = []
+    for item in itertools.islice(run, most):
+        batch.append(item)
+        if time.monotonic() > until:
+            break
+    return batch
