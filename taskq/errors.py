@@ -12,6 +12,7 @@ TaskqError
 ├── MapError              a map ended without all of its results
 │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
 │   ├── MapCanceledError  it was cancelled or stopped
+│   ├── EnoughError       it has all results that it wants (``first=``), and takes no more items
 │   ├── ReplacedError     its id was pushed again; what there is now belongs to the new map
 │   └── ResultsGoneError  its keys have expired or were deleted
 ├── ItemError             an item failed and its own exception could not travel
@@ -82,6 +83,10 @@ class MapFailedError(MapError):
 
 class MapCanceledError(MapError):
     """The map was cancelled or stopped before it was complete."""
+
+
+class EnoughError(MapError):
+    """An open map has all results that it wants (``first=``), and takes no more items."""
 
 
 class ReplacedError(MapError):
