@@ -26,6 +26,7 @@ from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
+from taskq.payload import proxies
 from taskq.redis import keys
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,14 @@ class Feed:
         feeder: A name that nobody else has drawn.
         chunker: Cuts what comes; only the chunks of an iterable that is given at once are larger than one item.
         unusable: Says why the map takes no more items, from the state that the server tells.
+        own_workers: As of the queue.
     """
 
     def __init__(
         self, store: MapStore, announced: MapInfo, feeder: str, chunker: Chunker,
-        unusable: Callable[[str], MapError],
+        unusable: Callable[[str], MapError], *, own_workers: bool = False,
     ) -> None:  # fmt: skip
+        self._own_workers = own_workers
         self._store, self._announced, self._feeder, self._unusable = store, announced, feeder, unusable
         self._fits = Fits(store.connection)
         room = announced.terms.buffersize
@@ -86,7 +89,7 @@ class Feed:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
-        with self._turn:
+        with self._turn, proxies.reaching(self._own_workers):
             self._check()
             first = self.items
             for batch in self._batches(items, chunker):

@@ -36,7 +36,7 @@ from taskq.maps.sameness import ItemsDigest, Wanted
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as terms_of
-from taskq.payload import large
+from taskq.payload import large, proxies
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
 from taskq.payload.prepared import PreparedFunction
@@ -62,7 +62,7 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    with large.noting():
+    with large.noting(), proxies.reaching(queue.own_workers):
         return _push_map(queue, target, items, chunksize, options)
 
 
@@ -181,7 +181,7 @@ def open_map(
     """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised."""
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    with large.noting():
+    with large.noting(), proxies.reaching(queue.own_workers):
         function, feeder = options.prepared(target), os.urandom(12).hex()
         job = options.job(queue, function.name, OpenMap)
         with tracing.pushing(function.name, job.id, queue.name) as context:
@@ -195,7 +195,8 @@ def open_map(
                 _announce(queue, job, draft, options, fields, sealed=False)
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
-    feed = Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more)
+    feed = Feed(job.store, draft.announced(fields, sealed=False), feeder, chunker, job.takes_no_more,
+                own_workers=queue.own_workers)  # fmt: skip
     job.fed_by(feed, keep=queue.keeps_leases)
     return job
 
