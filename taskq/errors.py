@@ -27,6 +27,7 @@ TaskqError
 │   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
 ├── BrokenFrontError      a Pool or an Executor can do no more                (also BrokenExecutor)
+├── LockLostError         a lock is not held, or was lost while it was           (also RuntimeError)
 ├── NestedWaitError       work waits for other work for which there is no process
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
@@ -160,6 +161,10 @@ class BrokenFrontError(TaskqError, concurrent.futures.BrokenExecutor):
 
     What its calls have returned so far, and which are still to run, stands on the server.
     """
+
+
+class LockLostError(TaskqError, RuntimeError):
+    """A lock was to be released that is not held, or was lost while it was held; see ``taskq.Lock``."""
 
 
 class NestedWaitError(TaskqError):

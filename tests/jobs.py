@@ -604,3 +604,10 @@ def sum_of_squares(count: int) -> int:
 
     with Executor(queue=Queue("executor")) as executor:
         return sum(executor.map(square, range(count)))
+
+
+def note_in(shared: Any, n: int) -> int:
+    """Append to a shared list, under its lock."""
+    with shared["lock"]:
+        shared["list"].append(n)
+    return n

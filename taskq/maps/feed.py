@@ -27,6 +27,7 @@ from taskq.maps.info import MapInfo, seal_codec
 from taskq.maps.memo import Memo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
+from taskq.payload import proxies
 from taskq.redis import keys
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,15 @@ class Feed:
         unusable: Says why the map takes no more items, from the state that the server tells.
         memo: What gets the results of items with a key.
         items: How many the map has already, which others have put.
+        own_workers: As of the queue.
     """
 
     def __init__(
         self, store: MapStore, announced: MapInfo, feeder: str, chunker: Chunker,
         unusable: Callable[[str], MapError], memo: Memo | None = None, items: int = 0,
+        *, own_workers: bool = False,
     ) -> None:  # fmt: skip
+        self._own_workers = own_workers
         self._store, self._announced, self._feeder, self._unusable = store, announced, feeder, unusable
         self._fits = Fits(store.connection)
         room = announced.terms.buffersize
@@ -108,7 +112,7 @@ class Feed:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
-        with self._own_turn():
+        with self._own_turn(), proxies.reaching(self._own_workers):
             self._check()
             first = self.items
             self._name(first, wanted)
