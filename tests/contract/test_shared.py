@@ -251,6 +251,15 @@ def test_without_a_queue(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> 
         assert job.get(timeout=HANGS) == FOUND
 
 
+def test_a_fork_that_leaves_the_block_unshares_nothing(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_queue.share([1]) as shared:
+        with monkeypatch.context() as fork:
+            fork.setattr(os, "getpid", lambda: 1)
+            shared.__exit__(SystemExit, SystemExit(), None)
+        assert fake_queue.connection.keys("taskq:shared:*")
+    assert not fake_queue.connection.keys("taskq:shared:*")
+
+
 def test_its_time_to_live_begins_anew_with_each_map(any_queue: Queue) -> None:
     shared = any_queue.share(TABLE, ttl=1000)
     (key,) = any_queue.connection.keys("taskq:shared:*")
