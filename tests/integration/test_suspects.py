@@ -260,15 +260,19 @@ def test_a_worker_that_dies_beside_a_map_is_no_death_of_its_callback(any_queue: 
     assert deaths(job) == 0
 
 
-def suspects(queue: Queue) -> tuple[Job, MapJob]:
-    """A plain job and a map of one item, each with its last chance; while RQ's workers are suspended."""
-    connection = queue.connection
-    plain, job = queue.enqueue(jobs.square, 3), queue.map(jobs.square, [4])
-    enqueued = connection.hget(plain.key, "enqueued_at").decode()
-    connection.hset(plain.key, keys.JOB_DEATHS, f"{MAX_DEATHS - 1} {enqueued} SIGKILL")
+def suspect_map(queue: Queue) -> MapJob:
+    """A map of one item that has its last chance; while RQ's workers are suspended."""
+    job = queue.map(jobs.square, [4])
     [held] = claim(job.store)
     job.store.release([(held, (MAX_DEATHS - 1) * SERVICE)])
-    return plain, job
+    return job
+
+
+def suspect_job(queue: Queue) -> Job:
+    job = queue.enqueue(jobs.square, 3)
+    enqueued = queue.connection.hget(job.key, "enqueued_at").decode()
+    queue.connection.hset(job.key, keys.JOB_DEATHS, f"{MAX_DEATHS - 1} {enqueued} SIGKILL")
+    return job
 
 
 def test_what_can_t_run_alone_here_goes_to_a_service_that_has_nothing_to_do(
@@ -283,7 +287,7 @@ def test_what_can_t_run_alone_here_goes_to_a_service_that_has_nothing_to_do(
         wait_until(lambda: other.get_status() == JobStatus.STARTED)
         suspend(fake_queue.connection)
         wait_until(lambda: one.suspended)
-        plain, job = suspects(fake_queue)
+        plain, job = suspect_job(fake_queue), suspect_map(fake_queue)
         with running_worker(fake_queue, processes=1):
             resume(fake_queue.connection)
             assert job.get(timeout=HANGS) == [16]
@@ -292,29 +296,33 @@ def test_what_can_t_run_alone_here_goes_to_a_service_that_has_nothing_to_do(
         flag.touch()
 
 
-def test_what_is_to_run_alone_does_not_while_it_is_paused_or_workers_are_suspended(
+def test_what_is_to_run_alone_does_not_while_workers_are_suspended_or_it_is_paused(
     fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "Drain", partial(Drain, seconds=LONG))
     flag = tmp_path / "flag"
+
+    def rests() -> bool:
+        looks = state.looks
+        wait_until(lambda: state.looks > looks + 2)
+        return not job.progress.done
+
     with running_worker(fake_queue, processes=2) as state:
         other = fake_queue.enqueue(jobs.wait_for, str(flag))
         wait_until(lambda: other.get_status() == JobStatus.STARTED)
         suspend(fake_queue.connection)
         wait_until(lambda: state.suspended)
-        _plain, job = suspects(fake_queue)
+        job = suspect_map(fake_queue)
         resume(fake_queue.connection)
-        wait_until(lambda: state.held and any(run.last for run in list(state.maps)))
-        job.pause()
-        wait_until(lambda: not any(run.last for run in list(state.maps)), "it goes back")
+        wait_until(lambda: any(run.last for run in list(state.maps)))
         suspend(fake_queue.connection)
         wait_until(lambda: state.suspended)
         flag.touch()
         wait_until(lambda: other.get_status() == JobStatus.FINISHED)
-        looks = state.looks
-        wait_until(lambda: state.looks > looks + 2)
-        assert state.held
-        assert not job.progress.done
+        assert rests()
+        job.pause()
+        wait_until(lambda: not any(run.last for run in list(state.maps)), "it goes back")
         resume(fake_queue.connection)
+        assert rests()
         job.resume()
         assert job.get(timeout=HANGS) == [16]

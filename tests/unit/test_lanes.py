@@ -97,6 +97,7 @@ class Stuck(Lane):
     """One whose process has not begun with what it should."""
 
     awaited: int | None = 0
+    cpu = 0.5
     killed_for = ""
     where = SimpleNamespace(pid=17)
 
@@ -125,6 +126,20 @@ def test_a_process_that_does_not_begin_is_killed(monkeypatch: pytest.MonkeyPatch
     looks(made, 2)
     assert deaf.killed_for == "it did not begin with a task"
     assert not works.killed_for
+
+
+def test_one_that_the_machine_hardly_gets_to_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "Lane", Stuck)
+    monkeypatch.setattr(lanes, "_PATIENCE", (3, 6))
+    made: Any = Lanes(Settings("", processes=1), "", lambda *_: None, lambda *_: None)
+    made.fill()
+    [lane] = made
+    for _ in range(3 * lanes._AWAITED):
+        looks(made, 1)
+        lane.cpu += 0.01
+    assert not lane.killed_for
+    looks(made, 1)
+    assert lane.killed_for, "it goes round in circles"
 
 
 def test_one_that_did_not_get_ready_is_trouble_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,14 @@ class Lane:
         except psutil.Error:
             return 0.0
 
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that its process has had; 0.0 if it is dead."""
+        try:
+            return float(sum(psutil.Process(self.pid).cpu_times()[:2]))
+        except psutil.Error:
+            return 0.0
+
     def say_when_ready(self) -> None:
         """Have a task of no meaning, numbered 0, reported as done when the process has come up."""
         self._pool.apply_async(process.hello, callback=lambda _none: self._on_done(self, [(0, None)]))

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskq_workers import build
 from taskq_workers.lanes import guard
@@ -32,11 +32,27 @@ _OTHER_BUILD = (
 )
 _INSTALLED_AGAIN = 30.0  # seconds until it is looked whether the former installation is back
 _PATIENCE = (120, 3600)
-"""Seconds for which a process may take to get ready, or to begin with a task; twice as many each time that one has
-not got ready, up to so many. User code runs there at its start, too: it may wait for a lock that a thread of the
-forkserver held, or for a file server. In a moment is all that it takes, as a rule; a busy machine is not to blame.
-"""
+"""Seconds for which a process may do nothing at all before it is ready, or has begun with the task that it has;
+twice as many each time that one has not got ready, up to so many. User code runs at its start, too: it may wait
+for a lock that a thread of the forkserver held, or for a file server."""
+_AWAITED = 15
+"""Times as long it may take if it does something: a machine may be so busy that it hardly gets to it."""
 _NO_START = 0.2  # seconds until the next try where a process can't be started: no memory, no forkserver, ...
+
+
+class _Awaited(NamedTuple):
+    """What a process has not done yet. It is counted in looks: who was stopped together with it has not looked."""
+
+    what: int  # as ``Lane.awaited`` says
+    cpu: float  # seconds that it has had
+    looks: int = 0
+    still: int = 0  # of these the last ones in which it has had none
+
+    def since(self, before: _Awaited | None) -> _Awaited:
+        """The same, with what the last look has found."""
+        if before is None or before.what != self.what:
+            return self
+        return self._replace(looks=before.looks + 1, still=before.still + 1 if before.cpu == self.cpu else 0)
 
 
 class Lanes:
@@ -74,7 +90,7 @@ class Lanes:
         self._trouble = ""
         self._since = 0.0  # when that was found out, on the monotonic clock
         self._patience = _PATIENCE[0]
-        self._awaited: dict[Lane, tuple[int, int]] = {}  # what of it (``Lane.awaited``), and in how many looks
+        self._awaited: dict[Lane, _Awaited] = {}
         self._row: dict[int, Lane] = {}
         self._places = frozenset(range(settings.processes))  # that are never empty for long
         self._worn: set[int] = set()  # places in the row whose lane has done enough
@@ -284,13 +300,10 @@ class Lanes:
         for lane in [*self, *self._successors.values()]:
             if lane.killed_for or (awaited := lane.awaited) is None:
                 continue
-            was, looks = before.get(lane, (awaited, 0))
-            looks = looks + 1 if was == awaited else 1
-            self._awaited[lane] = awaited, looks
-            # Counted in looks: if the whole worker was stopped, or its machine, its processes were, too.
-            if looks > self._patience:
+            now = self._awaited[lane] = _Awaited(awaited, lane.cpu).since(before.get(lane))
+            if max(now.still, now.looks / _AWAITED) >= self._patience:
                 why = "it did not begin with a task" if awaited else "it did not get ready"
-                log.error("pool process %d is killed: %s in %d s", lane.where.pid, why, looks,
+                log.error("pool process %d is killed: %s in %d s", lane.where.pid, why, now.looks,
                           extra={"action": "stuck"})  # fmt: skip
                 lane.kill(why)
 

@@ -34,7 +34,8 @@ def top_up(state: State, *, hold: bool = False) -> None:
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
     _read_functions(state)
-    lanes = sorted(state.lanes.open, key=lambda lane: len(lane.tasks))
+    # One that is only just starting comes last: it may never get ready.
+    lanes = sorted(state.lanes.open, key=lambda lane: (len(lane.tasks), lane.stillborn))
     for lane in lanes:
         while lane.idle and not lane.closed and _give_first(state, lane):
             pass
