@@ -26,7 +26,7 @@ from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
 from taskq_workers.service.departure import Departure
-from taskq_workers.service.exchange import Exchange, resolve_doubt
+from taskq_workers.service.exchange import Exchange
 from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
     beaten,
@@ -48,6 +48,7 @@ from taskq_workers.service.jobs.ends import Ends
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.gathering import Gathering
 from taskq_workers.service.jobs.search import Search
+from taskq_workers.service.reconciliation import reconcile
 from taskq_workers.service.setbacks import Setbacks
 from taskq_workers.service.upkeep.membership import Membership
 from taskq_workers.service.upkeep.monitor import Monitor
@@ -195,7 +196,7 @@ class Dispatcher:
         state.lanes.fill()
         self._membership.keep()  # with RQ's records of what we hold
         if state.unsure:
-            resolve_doubt(state)  # then what we hold still; if we were given up for dead, that may be nothing
+            reconcile(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
 

@@ -53,7 +53,7 @@ def begin(state: State, reserved: Reserved) -> None:
     """Start jobs: first we hold them, then one transaction writes RQ's books, then they are the service's own.
 
     A crash before leaves the id in RQ's intermediate list (see ``Stranded``); afterwards it is in the index of
-    what the worker holds. There ``recovery`` finds it, or ``resolve_doubt`` if only the connection broke.
+    what the worker holds. There ``recovery`` finds it, or ``reconcile`` if only the connection broke.
     """
     wanted = [_Wanted(queue, job_id, state.worker.new_execution(job_id)) for queue, job_id in reserved]
     for _ in range(_TRIES):
