@@ -144,7 +144,7 @@ class Chained(Iterated[R]):
     def _followed(
         self, fn: Any, options: Any, kind: type[J] | None = None, *, star: bool = False, together: int = 0
     ) -> J:
-        from taskq.maps import follow, producer
+        from taskq.maps import follow, opening
         from taskq.maps.options import MapOptions
 
         kind = kind or cast("type[J]", SignedJob.map_class)
@@ -157,7 +157,7 @@ class Chained(Iterated[R]):
         self._check_followable(info)
         source = Source(self.id, info.incarnation, together)
         queue = self._queue(name, info)
-        job: J = producer.push_follower(queue, source, fn, size, read, kind, star=star)
+        job: J = opening.push_follower(queue, source, fn, size, read, kind, star=star)
         if not self.in_place:
             with suppress(RedisError):  # sooner than who owns it will; it is there in any case
                 follow.step(job.store, job.store.info())

@@ -14,8 +14,9 @@ from taskq.maps.job import MapJob
 from taskq.maps.keywords import LazyCall, LazyKeywords, MapCall, MapKeywords, OpenCall, OpenKeywords
 from taskq.maps.lazy import Flow, Lazy
 from taskq.maps.open_map import OpenMap
+from taskq.maps.opening import open_map
 from taskq.maps.options import MapOptions
-from taskq.maps.producer import open_map, push_map
+from taskq.maps.producer import push_map
 from taskq.maps.shared import SHARE_TTL, Shared, share
 from taskq.maps.terms import Orphan, Terms
 from taskq.payload.function import Function

@@ -11,7 +11,7 @@ import pytest
 
 from taskq import OptionError, PickleError, Queue
 from taskq.maps import lazy
-from taskq.maps.producer import own_cores
+from taskq.maps.push import own_cores
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until

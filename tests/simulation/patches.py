@@ -24,7 +24,7 @@ from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskq.maps import feed, follow, orphans, producer, proof, runner, spans_read, store
+from taskq.maps import feed, follow, orphans, producer, proof, push, runner, spans_read, store
 from taskq.redis import keys, lua
 from taskq.redis.clock import Clock
 from taskq.views import said
@@ -176,7 +176,7 @@ def _take_small_steps() -> None:
     lua.source = lambda name: source(name).replace("'COUNT', 100)", "'COUNT', 1)")  # type: ignore[assignment]
     spans_read.BATCH = 2
     follow._AT_ONCE, follow._RECORDS = (3, 1 << 20), 1
-    producer._written = deque(maxlen=0)  # of one process; here it would be that of all, and of worlds before
+    push._written = deque(maxlen=0)  # of one process; here it would be that of all, and of worlds before
 
 
 def _apply_all() -> None:
