@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
@@ -93,11 +93,9 @@ class Chained(Iterated[R]):
         return job
 
     @overload
-    def starmap(
-        self: Chained[Iterable[Any]], fn: Callable[..., Coroutine[Any, Any, B]], **options: Unpack[ChainCall]
-    ) -> MapJob[B]: ...
+    def starmap(self, fn: Callable[..., Coroutine[Any, Any, B]], **options: Unpack[ChainCall]) -> MapJob[B]: ...
     @overload
-    def starmap(self: Chained[Iterable[Any]], fn: Callable[..., B], **options: Unpack[ChainCall]) -> MapJob[B]: ...
+    def starmap(self, fn: Callable[..., B], **options: Unpack[ChainCall]) -> MapJob[B]: ...
     @overload
     def starmap(self, fn: str, **options: Unpack[ChainCall]) -> MapJob[Any]: ...
     @clear_errors
