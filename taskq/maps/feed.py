@@ -197,7 +197,7 @@ class Feed:
         flat = [part for chunk in chunks for part in (str(chunk.range), chunk.body)]
         after = chunks[-1].range.end if chunks else before
         note = keys.note(keys.WORK, k.id)
-        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, *flat]
+        args = [k.incarnation, self._feeder, LEASE, before, after, keys.NOTES, note, *flat]
         state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending], args)
         self._check_state(state)
         there, done, failed = map(self._number, numbers)

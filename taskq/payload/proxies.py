@@ -107,7 +107,7 @@ def _refused(value: Any, what: str) -> UnsendableError:
     return UnsendableError(f"{where} can't travel to these workers: {INSTEAD}")
 
 
-class _Finder(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+class _Finder(cloudpickle.Pickler):
     """Pickles for nobody, and notes what it meets on the way."""
 
     def __init__(self, kind: type) -> None:

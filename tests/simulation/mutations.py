@@ -250,7 +250,7 @@ MUTATIONS = (
     # -- open maps -------------------------------------------------------------------------------------
     _m(
         "items that are put a second time are added a second time", 35,
-        (_LUA + "put.lua", "if map[5] == ARGV[4] and #ARGV > 8 then", "if #ARGV > 8 then"),
+        (_LUA + "put.lua", "if map[5] == ARGV[4] and #ARGV > 7 then", "if #ARGV > 7 then"),
     ),
     _m(
         "a map is sealed with another number of items than it has", 143,

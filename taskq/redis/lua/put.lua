@@ -7,8 +7,8 @@
 -- KEYS  1 taskq:{id}   2 :bodies   3 :pending
 -- ARGV  1 the incarnation   2 the feeder   3 seconds of its lease
 --       4 how many items the map has before these, for the producer   5 how many with these
---       6 channel of the map's events   7 channel of all services   8 the note for them that chunks are pending
---       9.. range, body, ...
+--       6 channel of all services   7 the note for them that chunks are pending
+--       8.. range, body, ...
 -- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
 -- items, 'other' if somebody else feeds it, else the map's. Nothing was changed unless that is 'open'. The numbers are as
 -- they stand there.
@@ -27,8 +27,8 @@ if reply[1] ~= 'open' then
     return reply
 end
 local waits = redis.call('EXISTS', KEYS[3]) == 1
-if map[5] == ARGV[4] and #ARGV > 8 then
-    for i = 9, #ARGV, 2 do
+if map[5] == ARGV[4] and #ARGV > 7 then
+    for i = 8, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
         redis.call('RPUSH', KEYS[3], ARGV[i])
     end
@@ -38,9 +38,8 @@ if map[5] == ARGV[4] and #ARGV > 8 then
     end
     redis.call('HSET', KEYS[1], 'next', ARGV[5])
     reply[2] = ARGV[5]
-    if not waits then
-        redis.call('PUBLISH', ARGV[7], ARGV[8])
-        redis.call('PUBLISH', ARGV[6], 'progress')
+    if not waits then -- who waits for results is not woken: there are no more of them by this
+        redis.call('PUBLISH', ARGV[6], ARGV[7])
     end
 end
 local time = redis.call('TIME')
