@@ -1,10 +1,10 @@
-# All set-up happens in .venv (for bench in .venv-bench, for docs in .venv-docs, for ecosystem in .venv-ecosystem), from
+# All set-up happens in .venv (for bench in .venv-bench, for docs in .venv-docs, ...), from
 # pyproject.toml; nothing else on the machine is touched.
 #   make demo            see it work; installs only what that needs
 #   make test            the tests; at the end it says what was not tested here, and why
 #   make check           lint, types and tests: what CI runs; types are also what mypy and pyright tell users (tests/typing)
 #   make rq-suite        RQ's own tests on our worker, with one pool process and with four
-#   make fronts-suite    CPython's own tests of Pool and Executor on ours; ARGS='--python python3.13': another Python's
+#   make fronts-suite    the own tests of CPython's pools and executors, of joblib and scikit-learn, on ours; ARGS='--front joblib'
 #   make ecosystem       what other packages do on RQ's worker, on ours, as a table; ARGS=sentry-sdk: one of them
 #   make dask            kill workers, bridges and schedulers of a Dask cluster in the middle of maps; ARGS=worker=50
 #   make servers         taskq with Redis 6.2 to 8, Valkey 8 and 9, sentinels, TLS, forbidden commands, ..., as a table
@@ -12,11 +12,15 @@
 #   make chaos           kill everything at random for SECONDS (60), then look: SEED=... repeats a run
 #   make caps            kill services and processes of maps with caps, a rate and retries for SECONDS (20), then look
 #   make again           kill a script that pushes maps, and start it again: each item runs once; ARGS=attach=50
+#   make joblib-again    kill a grid search of scikit-learn ten times, and start it again: each fit runs once
 #   make simulate        SEEDS=100000 worlds with all that can go wrong in them, in virtual time; SEED=40: the story of one;
 #                        MUTATIONS=1: after how many seeds it finds each of the faults that it is given
 #   make sweep           who waits how long beside all kinds of maps, as a table (hours); ARGS='--seconds 0.1 --maps 4'
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
+#   make tail            how long the end of a map takes beside a host that is slowed to a quarter
+#   make endless         imap over an endless generator for SECONDS (60): the first value, what is ahead, memory
+#   make bench-options   what each option of a map costs; ARGS='--before COMMIT': and all of them who uses none
 #   make docs            the documentation as a site, in site/: built strictly, every link followed
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
@@ -38,9 +42,10 @@ BENCH := .venv-bench
 DOCS := .venv-docs
 ECOSYSTEM := .venv-ecosystem
 KUBERNETES := .venv-kubernetes
+JOBLIB := .venv-joblib
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
+.PHONY: demo test lint types check bench bench-options bounds tail endless docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz joblib-again browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -66,6 +71,15 @@ bench: $(BENCH)/.ready
 
 bounds: $(READY)
 	$(BIN)/python -m benchmarks.bounds $(ARGS)
+
+bench-options: $(READY)
+	$(BIN)/python -m benchmarks.options $(ARGS)
+
+endless: $(READY)
+	$(BIN)/python -m benchmarks.endless --seconds $(or $(SECONDS),60) $(ARGS)
+
+tail: $(READY)
+	$(BIN)/python -m benchmarks.tail $(ARGS)
 
 docs: $(DOCS)/.ready
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet --clean --site-dir site
@@ -99,6 +113,9 @@ chaos: $(READY)
 
 again: $(READY)
 	$(BIN)/python -m tests.again $(ARGS)
+
+joblib-again: $(JOBLIB)/.ready
+	$(JOBLIB)/bin/python -m tests.again.grid $(ARGS)
 
 simulate: $(READY)
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
@@ -192,5 +209,12 @@ $(DOCS)/.ready: pyproject.toml
 	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
+$(JOBLIB)/.ready: pyproject.toml
+	$(check_python)
+	$(PYTHON) -m venv $(JOBLIB)
+	$(JOBLIB)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,joblib,testing]' \
+		'scikit-learn>=1.5'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCH) $(DOCS) $(ECOSYSTEM) $(KUBERNETES) dist site .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(DOCS) $(JOBLIB) $(ECOSYSTEM) $(KUBERNETES) dist site .import_linter_cache

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +42,7 @@ have a ``queue.py``.
 @contextmanager
 def local(
     processes: int | None = None, services: int = 1, *, queue: str = "default", log_level: str = "warning",
-    worker_options: Sequence[str] = (), **queue_options: Any,
+    worker_options: Sequence[str] = (), environment: Mapping[str, str] | None = None, **queue_options: Any,
 ) -> Iterator[Queue]:  # fmt: skip
     """A queue on a private server, with real workers and a scheduler; all of it is gone at the end of the block.
 
@@ -55,6 +55,7 @@ def local(
         queue: The queue's name.
         log_level: Of the workers, which log to stderr.
         worker_options: More of the options of ``taskq worker``, such as ``("--max-tasks-per-child", "10")``.
+        environment: Variables that the workers get beside this program's, such as ``{"OMP_NUM_THREADS": "1"}``.
         queue_options: For ``Queue``.
 
     Yields:
@@ -68,7 +69,7 @@ def local(
     within seconds, what jobs have started too (see ``taskq/redis/keeper.py``).
     """
     more = [*worker_options, *(() if processes is None else ("--processes", str(processes)))]
-    with kept_server() as server, _workers(server, queue, services, log_level, more):
+    with kept_server() as server, _workers(server, queue, services, log_level, more, environment):
         q = Queue(queue, url=server.url, **queue_options)
         q.own_workers = True
         try:
@@ -79,7 +80,12 @@ def local(
 
 @contextmanager
 def _workers(
-    server: KeptServer, queue: str, count: int, log_level: str, more: Sequence[str]
+    server: KeptServer,
+    queue: str,
+    count: int,
+    log_level: str,
+    more: Sequence[str],
+    added: Mapping[str, str] | None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     path = [folder or str(Path.cwd()) for folder in sys.path]
     ours = find_spec("taskq")
@@ -89,21 +95,27 @@ def _workers(
     command += [part for folder in path for part in ("--path", folder)] + [*more]
     kept = (signing.VARIABLE, signing.FILE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
+    environment |= added or {}
     environment[proxies.VARIABLE] = str(_authkey_file(server.folder))
-    process = server.start_workers(command, environment, stdin=subprocess.PIPE)
+    process, own = server.start_workers(command, environment, stdin=subprocess.PIPE), os.getpid()
     try:
         _wait_until_ready(process, server.url, count)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_GRACE + _OVERHEAD)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+        if os.getpid() == own:  # it is not a fork that leaves the block
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_GRACE + _OVERHEAD)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def _authkey_file(folder: Path) -> Path:

@@ -80,7 +80,7 @@ class Queue(Mapper):
     ) -> None:
         if connection is not None and (url is not None or patience != 0):
             raise OptionError("give either a connection, or url and patience for a new one, not both")
-        if patience is not None and not patience >= 0:
+        if patience is not None and not (isinstance(patience, int | float) and patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {patience!r}")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise OptionError(f"a queue's name may hold letters, digits and _.:- only, not {name!r}")

@@ -142,7 +142,7 @@ class AsyncResult(Generic[T]):
     def _call(self, called: Callable[[Any], object]) -> None:
         try:
             called(self._value() if self._error is None else self._error[1])
-        except Exception:
+        except BaseException:  # a sys.exit(), say: the thread goes on, for others wait for their callbacks
             log.exception("a callback has raised", extra={"action": "callback_failed"})
         finally:
             self._ended.set()

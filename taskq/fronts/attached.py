@@ -10,10 +10,7 @@ from typing import Any, Self
 from rq.exceptions import InvalidJobOperation
 
 from taskq.errors import OptionError
-from taskq.maps.arrivals import Arrivals
 from taskq.maps.job import MapJob
-from taskq.maps.waiting import Events
-from taskq.payload.results import value_of
 from taskq.queue import Queue
 
 
@@ -50,18 +47,12 @@ class Attached:
         return self.job.get(timeout)
 
     def __iter__(self) -> Iterator[Any]:
-        """The same, one by one, each as soon as it is there; a call that failed raises in its place."""
-        reads, store = Arrivals(self.job.store), self.job.store
-        with Events(self.job.connection, store.keys) as events:
-            while True:
-                ended = self.job.ready()  # asked before: nothing is added after the end
-                for arrival in reads.new(failures=True, ended=ended):
-                    if arrival.failure is not None:
-                        raise arrival.failure.to_raise(f"the pool {self.job.id}", (StopIteration,))
-                    yield value_of(store.place, arrival.index, arrival.data)
-                if ended:
-                    return
-                events.next()
+        """The same, one by one, each as soon as it is there: ``MapJob.in_order``.
+
+        A call that failed raises in its place, and the next ``next`` goes on behind it. In the place of one that
+        was not run, since the pool has ended early, it ends with ``MapCanceledError`` or ``MapFailedError``.
+        """
+        return self.job.in_order()
 
     def join(self) -> None:
         """Wait until the pool has ended; raises as ``MapJob.wait``."""

@@ -39,10 +39,13 @@ class Load:
     index: int | None = None  # of the first one in the map, once it was put
     withdrawn: bool = False
     alone: bool = False  # together with others it was refused
+    wanted: Sequence[str] = ()  # keys of the items in the memo; (): they have none
 
     def rest(self, taken: int) -> Load:
         """What is left when so many were put."""
-        return Load(self.items[taken:], self.ticket, self.first + taken, self.chunksize)
+        left = Load(self.items[taken:], self.ticket, self.first + taken, self.chunksize)
+        left.wanted = self.wanted[taken:]
+        return left
 
 
 class Awaited:
@@ -51,13 +54,21 @@ class Awaited:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.some = threading.Event()  # there are some
+        self.added = 0  # how often there were more
         self._tickets: dict[int, tuple[Ticket, int]] = {}
 
     def add(self, load: Load, index: int) -> None:
         """Items of the map from this index on; the lock must be held."""
         load.index = index
+        self.added += 1
         at, ticket = load.first - index, load.ticket
         self._tickets.update((one, (ticket, one + at)) for one in range(index, index + len(load.items)))
+        self.some.set()
+
+    def expect(self, index: int, ticket: Ticket) -> None:
+        """An item that is in the map already."""
+        with self.lock:
+            self._tickets[index] = ticket, 0
         self.some.set()
 
     def take(self, index: int) -> tuple[Ticket, int] | None:

@@ -36,9 +36,16 @@ def packed(function: Any) -> Record:
     Raises:
         OptionError, PickleError: As ``Function.of``.
     """
-    if isinstance(function, types.FunctionType | types.BuiltinFunctionType) and is_importable(function):
+    if is_plain(function) and is_importable(function):
         return _named(function)
     return record_of(Function.of(function))
+
+
+def is_plain(function: Any) -> bool:
+    """Whether it is a function, and no object with a state of its own that can be called."""
+    if isinstance(function, types.BuiltinFunctionType):
+        return function.__self__ is None or isinstance(function.__self__, types.ModuleType)
+    return isinstance(function, types.FunctionType)
 
 
 def arguments(

@@ -27,13 +27,16 @@ def run(record: Record, arguments: bytes) -> Any:
         arguments: Pickled ``(args, kwargs)``.
     """
     __tracebackhide__ = True  # of the user's traceback
-    function = _function(*record)
+    function = loaded(*record)
     args, kwargs = codec.loads(arguments)
     return function(*args, **kwargs)
 
 
 @functools.lru_cache(_KEPT)
-def _function(name: str, code: bytes | None, by_value: bool, python: str) -> Callable[..., Any]:
-    """Loaded once in a process: what a function keeps in its globals stays from call to call, as in a ``Pool``."""
-    loaded: Callable[..., Any] = Function(name, code, by_value=by_value, python=python).load()
-    return loaded
+def loaded(name: str, code: bytes | None, by_value: bool, python: str) -> Callable[..., Any]:
+    """A function, from its record.
+
+    It is loaded once in a process: what it keeps in its globals stays from call to call, as in a ``Pool``.
+    """
+    function: Callable[..., Any] = Function(name, code, by_value=by_value, python=python).load()
+    return function

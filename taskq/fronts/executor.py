@@ -41,7 +41,7 @@ class Future(concurrent.futures.Future[T]):
         Raises:
             ServerError: If the server can't be reached.
         """
-        if self.done():
+        if self.done() or super().running():
             return self.cancelled()
         if self._load is None or not self._session.withdraw(self._load):
             return self.cancelled()
@@ -53,6 +53,9 @@ class Future(concurrent.futures.Future[T]):
         if canceled:
             with suppress(InvalidStateError, RuntimeError):  # who has told it before has told all
                 self.set_running_or_notify_cancel()
+        else:
+            with suppress(InvalidStateError):  # it has ended; else a worker had it, and has given it back
+                self.set_exception(CancelledError())
         return canceled
 
     def running(self) -> bool:
@@ -192,7 +195,7 @@ class Executor(concurrent.futures.Executor):
             self._session.drop(_drop)
         self._session.close()
         if wait:
-            self._session.ended.wait()
+            self._session.wait()
             if self._session.broken and self._session.terms.name:
                 raise BrokenFrontError(str(self._session.broken)) from self._session.broken
 

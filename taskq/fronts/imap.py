@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
+from taskq.errors import BrokenFrontError, MapError
 from taskq.fronts.asked import PoolTimeoutError
 
 T = TypeVar("T")
@@ -19,7 +20,8 @@ class Flow:
     """Items on their way out, results on their way in.
 
     Args:
-        submit: Has items run: given some, and their position.
+        submit: Has items run: given some, and their position. It raises ``BrokenFrontError`` or ``MapError`` if
+            nothing more can be run, and anything else if these can't be sent.
         iterable: Read in a thread.
         chunksize: Items that are submitted together; of an unfinished chunk nothing is, if the iterable raises.
         buffersize: Items that may have been read, and whose results are not taken.
@@ -35,9 +37,20 @@ class Flow:
         self._came: dict[int, tuple[Any, BaseException | None]] = {}
         self._order: deque[int] = deque()  # positions as they came
         self._read = self._taken = 0
-        self._whole = self._stopped = False
-        run = iter(iterable)  # what this raises, the caller hears
-        threading.Thread(target=self._read_all, args=(run,), name="taskq imap reads", daemon=True).start()
+        self._whole = self._stopped = self._hurries = False
+        self._items = iter(iterable)  # what this raises, the caller hears
+
+    def begin(self, over: Callable[[], object]) -> Self:
+        """Read the items in a thread, which calls this when it submits nothing more."""
+
+        def run() -> None:
+            try:
+                self._read_all(self._items)
+            finally:
+                over()
+
+        threading.Thread(target=run, name="taskq imap reads", daemon=True).start()
+        return self
 
     def _read_all(self, items: Iterator[Any]) -> None:
         try:
@@ -45,17 +58,37 @@ class Flow:
                 with self._change:
                     first = self._read
                     self._read += len(chunk)
-                self._submit(chunk, first, self)
+                if not self._send(chunk, first):
+                    break
                 del chunk
                 with self._change:
-                    self._change.wait_for(lambda: self._stopped or self._read - self._taken < self._room)
+                    self._change.wait_for(self._has_room)
                     if self._stopped:
-                        return
+                        break
         except BaseException as error:  # noqa: BLE001 - raised again where the results are taken
             self._fail(error)
         with self._change:
             self._whole = True
             self._change.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._stopped or self._hurries or self._read - self._taken < self._room
+
+    def _send(self, items: list[Any], first: int) -> bool:
+        """Have them run; what can't be sent ends with the reason. Whether more can be run."""
+        try:
+            self._submit(items, first, self)
+        except (BrokenFrontError, MapError) as error:
+            for position in range(first, first + len(items)):
+                self.ended(position, None, error)
+            return False
+        except Exception as error:  # noqa: BLE001 - what is submitted may raise anything when it is pickled
+            if len(items) == 1:
+                self.ended(first, None, error)
+                return True
+            sent = [self._send([item], position) for position, item in enumerate(items, first)]
+            return all(sent)
+        return True
 
     def _fail(self, error: BaseException) -> None:
         with self._change:
@@ -90,6 +123,12 @@ class Flow:
 
     def _has_next(self) -> bool:
         return self._taken in self._came if self._in_order else bool(self._order)
+
+    def hurry(self) -> None:
+        """Read all there is, however much of it was taken: somebody waits until all has ended."""
+        with self._change:
+            self._hurries = True
+            self._change.notify_all()
 
     def stop(self) -> None:
         """Nobody takes any more."""

@@ -38,7 +38,9 @@ class Outbox:
         self._change = threading.Condition(awaited.lock)
         self._turn = threading.Lock()  # who sends
         self._unsaid = False  # what the feed has accepted is not on the server
-        self.closed = False  # no more will come
+        self.closed = False  # no more will come, unless somebody holds it open
+        self._holds = 0  # who still has something to add
+        self._at_once = False  # nor then
         self.ended = False
 
     def begin(self, name: str) -> None:
@@ -81,10 +83,22 @@ class Outbox:
             load.withdrawn = True
             yield load
 
-    def close(self) -> None:
-        """No more will come."""
+    def hold(self) -> None:
+        """Have it take more until ``release``, also if it is closed meanwhile."""
+        with self._change:
+            self._holds += 1
+
+    def release(self) -> None:
+        """As many times as ``hold``."""
+        with self._change:
+            self._holds -= 1
+            self._change.notify()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """No more will come; ``at_once``: nor from who holds it open."""
         with self._change:
             self.closed = True
+            self._at_once = self._at_once or at_once
             self._change.notify()
 
     # -- in the thread -----------------------------------------------------------------------------------
@@ -103,8 +117,11 @@ class Outbox:
     def _wait(self) -> bool:
         """Until there is something to send; False if there is nothing, and no more will come."""
         with self._change:
-            self._change.wait_for(lambda: self._loads or self._unsaid or self.closed)
+            self._change.wait_for(lambda: self._loads or self._unsaid or self._is_through())
             return bool(self._loads or self._unsaid)
+
+    def _is_through(self) -> bool:
+        return self._at_once or (self.closed and not self._holds)
 
     def _send(self) -> None:
         """Send all there is; the turn must be held.
@@ -136,7 +153,8 @@ class Outbox:
     def _put(self, loads: list[Load]) -> None:
         first = self._feed.items
         try:
-            self._feed.put([item for load in loads for item in load.items], loads[0].chunksize)
+            items = [item for load in loads for item in load.items]
+            self._feed.put(items, loads[0].chunksize, [key for load in loads for key in load.wanted])
         except PayloadError as error:
             self._put_back(loads, first, alone=True)
             if len(loads) == 1:

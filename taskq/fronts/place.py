@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,6 +23,7 @@ class Place:
             Without any, a private server and workers of its own are started, which end with the front.
         processes: Of workers of its own; None: the cores.
         max_tasks: Tasks after which a process of its own is replaced; None: never.
+        environment: Variables that workers of its own get beside this program's.
 
     Raises:
         OptionError: If both are given, or ``max_tasks`` without workers of its own, or a number is none.
@@ -29,7 +31,12 @@ class Place:
     """
 
     def __init__(
-        self, queue: Queue | None, url: str | None, processes: int | None, max_tasks: int | None = None
+        self,
+        queue: Queue | None,
+        url: str | None,
+        processes: int | None,
+        max_tasks: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         _check(queue, url, max_tasks)
         self._stack = ExitStack()
@@ -41,7 +48,7 @@ class Place:
             )
         if self.own:
             more = ("--max-tasks-per-child", str(max_tasks)) if max_tasks else ()
-            self.queue = self._stack.enter_context(local(processes, worker_options=more))
+            self.queue = self._stack.enter_context(local(processes, worker_options=more, environment=environment))
         else:
             self.queue = queue if queue is not None else Queue(url=url or default_url())
             if queue is None:

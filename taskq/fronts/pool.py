@@ -91,6 +91,7 @@ class Pool:
             raise
         self._processes = processes
         self._callbacks = Callbacks("taskq Pool callbacks")
+        self._flows: weakref.WeakSet[Flow] = weakref.WeakSet()  # of ``imap``
         self._state = _RUN
         for end in (self._session.close, self._callbacks.close):
             weakref.finalize(self, end).atexit = False
@@ -212,7 +213,10 @@ class Pool:
         def send(items: list[Any], first: int, flow: Flow) -> None:
             submit(func, [((item,), {}) for item in items], flow, first, chunksize)
 
-        return Results(Flow(send, iterable, chunksize, buffersize, in_order=in_order))
+        flow = Flow(send, iterable, chunksize, buffersize, in_order=in_order)
+        self._flows.add(flow)
+        self._session.outbox.hold()  # the pool may be closed while the items are read
+        return Results(flow.begin(self._session.outbox.release))
 
     def _submit(self, func: Any, calls: list[Any], ticket: Any, first: int, chunksize: int | None) -> None:
         self._session.check()
@@ -228,7 +232,7 @@ class Pool:
             raise ValueError("Pool not running")
 
     def close(self) -> None:
-        """Take no more calls; those there are go on."""
+        """Take no more calls; those there are go on, and so does the reading of what ``imap`` was given."""
         if self._state == _RUN:
             self._state = _CLOSE
             self._session.close()
@@ -242,13 +246,17 @@ class Pool:
     def join(self) -> None:
         """Wait until all calls have ended, and all callbacks; not in a callback.
 
+        What ``imap`` was given is read to its end for that: drop the iterator over something endless before.
+
         Raises:
             ValueError: If the pool is not closed.
             BrokenFrontError: If it has a name, and it can't be known what has become of it.
         """
         if self._state == _RUN:
             raise ValueError("Pool is still running")
-        self._session.ended.wait()
+        for flow in list(self._flows):  # and so until all they have was read, whoever takes the results later
+            flow.hurry()
+        self._session.wait()
         self._callbacks.close(wait=True)
         if self._session.broken and self._session.terms.name and self._state == _CLOSE:
             raise BrokenFrontError(str(self._session.broken)) from self._session.broken

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -21,7 +22,7 @@ from rq.exceptions import InvalidJobOperation
 
 from taskq.errors import BrokenFrontError, MapCanceledError, MapError, OptionError, TaskqError
 from taskq.fronts import call
-from taskq.fronts.awaited import Awaited, Load
+from taskq.fronts.awaited import Awaited, Load, Ticket
 from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.outage import Outage
 from taskq.fronts.outbox import Outbox
@@ -56,6 +57,7 @@ class Terms:
         initargs: Its arguments.
         options: Those of ``FrontKeywords``.
         at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
+        runs: What the map calls for each item.
     """
 
     kind: str
@@ -65,6 +67,7 @@ class Terms:
     initargs: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     at_exit: bool = True
+    runs: Callable[..., Any] = call.run
 
     def options_of_map(self) -> dict[str, Any]:
         """For ``Queue.open_map``.
@@ -82,6 +85,12 @@ class Terms:
             told |= {"initializer": self.initializer, "initargs": self.initargs}
         return told
 
+    def opened(self, place: Place) -> OpenMap[Any]:
+        """A new map; raises as ``Queue.open_map``."""
+        options, called = self.options_of_map(), Function(self.kind, codec.dumps(self.runs), by_value=False)
+        orphan: Any = "finish" if self.name else "cancel"
+        return place.queue.open_map(called, job_id=self.name, orphan=orphan, star=True, **options)
+
 
 class Session:
     """Runs calls on one open map.
@@ -90,25 +99,29 @@ class Session:
         place: Where; it is closed with the session.
         terms: What it is told.
         error_of: Makes of a failure what is raised for it.
+        job: Its map, if that is open already.
+        expected: Tickets of items that this map has already, by their index.
 
     Raises:
         OptionError, PickleError, DuplicateJobError, ServerError, VersionError: As ``Queue.open_map``.
     """
 
-    def __init__(self, place: Place, terms: Terms, error_of: Callable[[ItemFailure, str], BaseException]) -> None:
+    def __init__(
+        self, place: Place, terms: Terms, error_of: Callable[[ItemFailure, str], BaseException],
+        job: OpenMap[Any] | None = None, expected: Mapping[int, Ticket] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.place, self.terms, self._error_of = place, terms, error_of
-        if terms.patience is not None and not terms.patience >= 0:
+        if terms.patience is not None and not (isinstance(terms.patience, int | float) and terms.patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
-        options, called = terms.options_of_map(), Function(terms.kind, codec.dumps(call.run), by_value=False)
-        orphan: Any = "finish" if terms.name else "cancel"
-        self.job: OpenMap[Any] = place.queue.open_map(
-            called, job_id=terms.name, orphan=orphan, star=True, **options
-        )
+        self.job: OpenMap[Any] = job if job is not None else terms.opened(place)
         self.pid = os.getpid()
         self._over = threading.Event()  # nothing is waited for any more
         self.ended = threading.Event()
         self.broken: BrokenFrontError | None = None
+        self._terminated: BaseException | None = None
         self.awaited = Awaited()
+        for index, ticket in expected.items():
+            self.awaited.expect(index, ticket)
         self._returns = Returns(self.job.store)
         self._doubts = Doubts(self.job)
         self._outage = Outage(self.job.connection, terms.patience, self._over)
@@ -127,25 +140,43 @@ class Session:
 
         Raises:
             BrokenFrontError: If it can do no more.
+            MapCanceledError: If it was terminated.
             RuntimeError: In a fork of the process that has made it.
         """
         self.check()
         self.outbox.add(load)
-        if self.broken:  # since when, nobody knows: the load may have come too late to be told
-            self._tell_all(self.broken)
+        if why := self.broken or self._terminated:  # maybe since a moment ago, when those who waited were told
+            self._withdraw_all(why)
+            self._tell_all(why)
 
     def check(self) -> None:
         """See that it can run something; raises as ``submit``."""
-        if os.getpid() != self.pid:
+        if self._is_fork():
             raise RuntimeError(
                 f"this {self.terms.kind} belongs to the process that has made it, and not to a fork"
             )
         if self.broken:
             raise BrokenFrontError(str(self.broken)) from self.broken
+        if self._terminated:
+            raise MapCanceledError(str(self._terminated)) from self._terminated
 
-    def close(self) -> None:
-        """Nothing more is submitted: it ends when all has ended."""
-        self.outbox.close()
+    def _is_fork(self) -> bool:
+        """Whether this process is a fork of the one that has made it, whose it stays."""
+        return os.getpid() != self.pid
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Nothing more is submitted: it ends when all has ended.
+
+        Args:
+            at_once: Also of what is submitted in the background, as the items of ``imap`` are.
+        """
+        if not self._is_fork():
+            self.outbox.close(at_once=at_once)
+
+    def wait(self) -> None:
+        """Until it has ended; not at all in a fork, which has none of its threads."""
+        if not self._is_fork():
+            self.ended.wait()
 
     def withdraw(self, load: Load) -> bool:
         """Cancel a load of one item; whether that was done, and nobody has begun it.
@@ -175,26 +206,47 @@ class Session:
         Args:
             dropped: Told of each such item: its ticket, and the position there.
         """
+        if self._is_fork():
+            return
         for load in self.outbox.withdraw_all():
             self._rest = True
             for position in range(len(load.items)):
                 dropped(load.ticket, load.first + position)
         self._dropped = dropped
-        self.close()
+        self.close(at_once=True)
         with suppress(MapError):  # it has ended
             self._outage.through(self.job.pause)  # of which the reader hears
         self.awaited.some.set()
 
     def terminate(self, error: BaseException) -> None:
         """End it at once; what runs is killed, and all who wait get this error."""
+        if self._is_fork():
+            return
+        self._terminated = error
         self._over.set()
-        for load in self.outbox.withdraw_all():
-            for position in range(len(load.items)):
-                load.ticket.ended(load.first + position, None, error)
-        self.close()
+        self._withdraw_all(error)
+        self.close(at_once=True)
         self.awaited.some.set()
         with suppress(InvalidJobOperation, TaskqError, RedisError, OSError):  # its lease ends, if it can't be said
             self.job.cancel(kill=True)
+        self._tell_all(error)
+
+    def leave(self, error: BaseException) -> None:
+        """End it without what nobody has begun; what runs goes on, and all who wait get this error.
+
+        Its map has a name, and ends by itself when that has ended.
+        """
+        if self._is_fork():
+            return
+        self._terminated = error
+        self._withdraw_all(error)
+        with suppress(TaskqError, RedisError, OSError):  # its lease ends, and what was put runs
+            for index in self.awaited.indexes():
+                self.job.cancel_item(index)
+            self.job.seal()
+        self._over.set()
+        self.close(at_once=True)
+        self.awaited.some.set()
         self._tell_all(error)
 
     # -- in the reader's thread ----------------------------------------------------------------------------
@@ -216,6 +268,7 @@ class Session:
 
     def _listen(self) -> None:
         looked = False  # since the last message
+        added = 0  # as last seen
         with Events(self.job.connection, self.job.store.keys) as events:
             while not self._over.is_set():
                 if not self.awaited:
@@ -231,6 +284,9 @@ class Session:
                     self._look()
                 looked = True
                 if self.awaited:
+                    if added != self.awaited.added:
+                        added = self.awaited.added
+                        events.renew()
                     events.next(look_again=_LOOK, on_quiet=self._doubt)
                     looked = False
 
@@ -308,12 +364,16 @@ class Session:
         reason.__cause__ = error
         self.broken = reason
         self._over.set()
-        self.close()
-        for load in self.outbox.withdraw_all():
-            for position in range(len(load.items)):
-                load.ticket.ended(load.first + position, None, reason)
+        self.close(at_once=True)
+        self._withdraw_all(reason)
         self._tell_all(reason)
         self.awaited.some.set()
+
+    def _withdraw_all(self, error: BaseException) -> None:
+        """What was not sent is not; who waits for it gets this error."""
+        for load in self.outbox.withdraw_all():
+            for position in range(len(load.items)):
+                load.ticket.ended(load.first + position, None, error)
 
     def _tell_all(self, error: BaseException) -> None:
         for ticket, position in self.awaited.take_all():
@@ -326,7 +386,7 @@ def _at_exit() -> None:
     sessions = [session for session in _live if session.pid == os.getpid()]
     for session in sessions:
         if session.terms.at_exit or session.ended.is_set():
-            session.close()
+            session.close(at_once=True)
         else:
             session.terminate(MapCanceledError("the program has ended"))
     for session in sessions:

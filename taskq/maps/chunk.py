@@ -197,7 +197,7 @@ def check_chunksize(chunksize: Any) -> int | None:
     """
     if chunksize is None:
         return None
-    if isinstance(chunksize, bool) or not hasattr(chunksize, "__index__"):
+    if isinstance(chunksize, bool) or not hasattr(type(chunksize), "__index__"):
         raise OptionError(f"chunksize must be a whole number or None, not {chunksize!r}")
     if chunksize < 1:
         raise OptionError(f"chunksize must be at least 1, not {chunksize!r}")

@@ -89,17 +89,26 @@ def make_way(job: MapJob, mine: Callable[[bytes], bool]) -> None:
 
 def _there(job: MapJob, mine: Callable[[bytes], bool]) -> MapJob | None:
     """The announced map with this id; waits for who is writing one. None if there is none."""
-    keys = MapKeys(job.id)
+    return _fetched(job) if is_there(job.id, job.connection, mine) else None
+
+
+def is_there(map_id: str, connection: Any, mine: Callable[[bytes], bool]) -> bool:
+    """Whether there is an announced map with this id; waits for who is writing one.
+
+    Raises:
+        DuplicateJobError: If somebody writes it of whom nobody knows whether he lives.
+    """
+    keys = MapKeys(map_id)
     while True:
-        fields: Any = job.connection.hmget(keys.hash, MapField.INCARNATION, MapField.STATE)
+        fields: Any = connection.hmget(keys.hash, MapField.INCARNATION, MapField.STATE)
         incarnation, state = fields
         if incarnation is None or (state == b"writing" and mine(incarnation)):
-            return None
+            return False
         if state != b"writing":
-            return _fetched(job)
-        left = Scripts(job.connection).displace([*keys.all], [incarnation])
+            return True
+        left = Scripts(connection).displace([*keys.all], [incarnation])
         if left == _NOBODY_KNOWS:
-            raise DuplicateJobError(f"another producer is writing a map with the id {job.id!r}, or has died of it")
+            raise DuplicateJobError(f"another producer is writing a map with the id {map_id!r}, or has died of it")
         if left:
             time.sleep(min(_LOOK, float(left)))
 

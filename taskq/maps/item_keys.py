@@ -26,8 +26,8 @@ def of(index: int, item: Any, key: Callable[..., str] | None, *, star: bool) -> 
         OptionError: If the item is no plain data and there is no ``key``, or what that returns is no key.
         Exception: Whatever ``key`` raises.
     """
-    if key is None:
-        return _own(index, item)
+    if key is None:  # fn(1, 2) is another call than fn((1, 2))
+        return f"*{_own(index, item)}" if star else _own(index, item)
     found = key(*item) if star else key(item)
     if not isinstance(found, str):
         raise OptionError(f"key= must return a text, and returned {found!r:.80} for item {index}")

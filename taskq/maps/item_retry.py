@@ -91,12 +91,13 @@ class Retry:
     def spell(self) -> str:
         """The term of the map: see ``Spell.read``."""
         first, factor, longest = self.backoff if isinstance(self.backoff, tuple) else (self.backoff, 1.0, LONGEST)
-        kinds = self.on if isinstance(self.on, tuple) else (self.on,)
+        on, but = (kinds if isinstance(kinds, tuple) else (kinds,) for kinds in (self.on, self.not_on))
         timeouts = issubclass(ItemTimeoutError, self.on) and not issubclass(ItemTimeoutError, self.not_on)
         return (
             f"{self.max} times, after {float(first)!r} s, each time {float(factor)!r} times as long, "
             f"{float(longest)!r} s at most, jitter {float(self.jitter)!r}{', timeouts too' * timeouts}, "
-            f"on {' '.join(kind.__name__ for kind in kinds)}"
+            f"on {' '.join(kind.__name__ for kind in on)}"
+            f"{''.join(f', not on {kind.__name__}' for kind in but)}"
         )
 
 
@@ -139,6 +140,8 @@ class Spell:
 
     def pause(self, tried: int) -> float:
         """Seconds before an item runs again that has been tried so many times, at random by the jitter."""
+        if not self.first:
+            return 0.0
         try:
             seconds = self.first * self.factor ** (tried - 1)
         except OverflowError:

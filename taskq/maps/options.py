@@ -72,6 +72,7 @@ class MapOptions:
     max_running: Any = None
     rate: Any = None
     item_retry: Any = None
+    speculate: Any = False
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -131,7 +132,10 @@ class MapOptions:
             raise ValueError("item_timeout must be a number of seconds above 0")
         if not LIGHTEST <= float(self.weight) <= HEAVIEST:
             raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
+        if self.meta is not None and not isinstance(self.meta, dict):
+            raise ValueError(f"meta must be a dict, not {self.meta!r:.80}")
         self._check_terms()
+        self._check_speculate()
         self._check_retries()
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
@@ -144,6 +148,14 @@ class MapOptions:
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         if self.item_retry is not None and not isinstance(self.item_retry, ItemRetry):
             raise ValueError(f"item_retry must be a taskq.Retry, such as taskq.Retry(3), not {self.item_retry!r}")
+
+    def _check_speculate(self) -> None:
+        if self.speculate is not True and self.speculate is not False:
+            raise ValueError(f"speculate must be True or False, not {self.speculate!r:.80}")
+        if self.speculate and (self.max_running is not None or self.rate is not None):
+            raise ValueError(
+                "speculate can't be had with max_running or rate: of what runs twice they would count one"
+            )
 
     @property
     def shares(self) -> bool:
@@ -194,17 +206,17 @@ class MapOptions:
             raise ValueError(f'results must be "keep" or "discard", not {self.results!r}')
         if self.first is not None and not _is_count(self.first):
             raise ValueError(f"first must be a whole number from 1 on, not {self.first!r:.80}")
-        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
-            raise ValueError(
-                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
-            )
 
     def prepared(self, target: Any) -> Function:
         """The function of the map, with its initializer.
 
         Raises:
-            OptionError, PickleError: As ``Function.of``, of both.
+            OptionError, PickleError: As ``Function.of``, of both; or if ``initargs`` are none.
         """
+        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
+            raise OptionError(
+                f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
+            )
         if self.initializer is None:
             function = Function.of(target, share=self.shares)
         else:
@@ -223,6 +235,7 @@ class MapOptions:
     def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
         """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
         told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
+        told["speculate"] = self.speculate
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
         if self.item_retry is not None:
@@ -297,14 +310,23 @@ class MapOptions:
         except _REFUSALS as error:
             raise OptionError(f"a map can't be made with these options: {error}") from error
         for key, value in job.to_dict().items():  # which pickles meta, now that nothing is written yet
-            if not isinstance(value, bytes | str | int | float):
+            if not isinstance(value, bytes | str | int | float) or not _is_text(value):
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
+        job.in_place = not queue.is_async
         return job
 
 
 def _together(*_told: object) -> None:
     """What a digest of several things is made of, as a partial."""
+
+
+def _is_text(value: object) -> bool:
+    """Whether Redis can have it, if it is a text: surrogates are none."""
+    try:
+        return not isinstance(value, str) or value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_count(value: object) -> bool:

@@ -45,6 +45,7 @@ class Shared(Generic[T]):
         self._value = value
         self._keeper = keeper
         self._gone = False
+        self._own = os.getpid()
 
     @property
     def value(self) -> T:
@@ -71,7 +72,8 @@ class Shared(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.unshare()
+        if os.getpid() == self._own:  # it is not a fork that leaves the block
+            self.unshare()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._gone:
@@ -114,11 +116,29 @@ def share(value: T, *, ttl: float | None = SHARE_TTL, connection: Any = None) ->
     if connection is None:
         connection = connections.shared()
     clients.check(connection)
+    return Shared(keep(value, connection, ttl), value, _Keeper(connection))
+
+
+def keep(value: Any, connection: Any, ttl: float | None = SHARE_TTL) -> Told:
+    """Put an object on the server, for who follows by himself how long it is wanted. Raises as ``share``."""
     blob = large.blob_of(value, "the shared object")
     told = Told(blob.digest, blob.size, os.urandom(16).hex())
-    keeper = _Keeper(connection)
-    keeper.write(told, blob, math.ceil(ttl or 0))
-    return Shared(told, value, keeper)
+    _Keeper(connection).write(told, blob, math.ceil(ttl or 0))
+    return told
+
+
+def read(told: Told) -> memoryview:
+    """What was put on this process's server, read-only; raises as ``fetched``."""
+    return _Keeper(connections.shared()).read(told)
+
+
+def drop(connection: Any, told: Iterable[Told]) -> None:
+    """Delete objects.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached; then they expire.
+    """
+    connection.unlink(*(keys.shared(one.kept) for one in told))
 
 
 class _Keeper:
@@ -201,4 +221,4 @@ def fetched(text: str) -> Any:
     told = Told.read(text)
     if large.is_offered(told.digest):
         return large.value_of(told.digest)
-    return large.value_in(_Keeper(connections.shared()).read(told))
+    return large.value_in(read(told))

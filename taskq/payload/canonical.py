@@ -18,7 +18,7 @@ PROTOCOL = 5
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
 _ROWS = frozenset([tuple, list])
 _DEEPEST = 20  # levels of lists, tuples and dicts; deeper, or cyclic, is not plain
-_SETS = frozenset([set, frozenset])
+SETS = frozenset([set, frozenset])
 
 
 def is_plain(value: Any, levels: int = _DEEPEST) -> bool:
@@ -54,13 +54,15 @@ def dumps(value: Any, what: str = "value") -> bytes:
 def exactly(value: Any) -> bytes:
     """The same; raises whatever pickle does, also of what is cyclic, or could only be sent by value."""
     with io.BytesIO() as file:
-        pickler = _Pickler(file, PROTOCOL) if not is_plain(value) else pickle.Pickler(file, PROTOCOL)
+        pickler = Pickler(file, PROTOCOL) if not is_plain(value) else pickle.Pickler(file, PROTOCOL)
         pickler.fast = True  # each object is written out, wherever it stands
         pickler.dump(value)
         return file.getvalue()
 
 
-class _Pickler(pickle.Pickler):
+class Pickler(pickle.Pickler):
+    """Sorts sets."""
+
     def persistent_id(self, obj: Any) -> Any:
         """What is written in place of a set: its elements, sorted."""
-        return ("set", type(obj).__name__, sorted(map(exactly, obj))) if type(obj) in _SETS else None
+        return ("set", type(obj).__name__, sorted(map(exactly, obj))) if type(obj) in SETS else None

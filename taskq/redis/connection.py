@@ -70,6 +70,8 @@ def connect(
         OptionError: If the URL is none that can be used; says why.
     """
     url = url or default_url()
+    if not isinstance(url, str):
+        raise OptionError(f"a server's URL is a text, such as redis://localhost:6379/0, not {url!r:.80}")
     if fault := urls.fault(url):
         raise OptionError(f"{hide_password(url)!r} {fault}")
     options: dict[str, Any] = {

@@ -88,6 +88,7 @@ def kept_server(*options: str) -> Iterator[KeptServer]:
     command = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--save", "",
                "--dir", str(folder), "--logfile", str(log), *options]  # fmt: skip
     heard, line = os.pipe()
+    own = os.getpid()
     server = KeptServer(f"unix://{socket}", folder, mark, line)
     process = _start_keeper(folder, mark, heard, lock, command)
     os.close(heard)
@@ -95,9 +96,10 @@ def kept_server(*options: str) -> Iterator[KeptServer]:
         _wait_until_it_answers(process, server.url, log)
         yield server
     finally:
-        server.hang_up()
-        _end(process, folder, mark)
-        os.close(lock)
+        if os.getpid() == own:  # it is not a fork that leaves the block
+            server.hang_up()
+            _end(process, folder, mark)
+            os.close(lock)
 
 
 def _new_folder(mark: str) -> tuple[Path, int]:

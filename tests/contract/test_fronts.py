@@ -11,7 +11,8 @@ import pytest
 
 from taskq import BrokenFrontError, Executor, Queue, SignatureError
 from taskq.fronts import returns, session
-from taskq.fronts.returns import Return, Returns
+from taskq.fronts.returns import Returns
+from taskq.maps.arrivals import Arrival
 from taskq.payload import results, signing
 from tests import jobs
 from tests.contract.by_hand import claim, commit, outcome, put
@@ -102,7 +103,7 @@ def test_what_has_ended_is_read_once(any_queue: Queue, spans: int, monkeypatch: 
     job = any_queue.open_map(jobs.square)
     reads, told = Returns(job.store), []
 
-    def look() -> list[Return]:
+    def look() -> list[Arrival]:
         told.extend(new := list(reads.new(lambda: range(job.accepted))))
         return new
 

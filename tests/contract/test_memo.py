@@ -246,6 +246,22 @@ def test_items_are_told_apart(fake_queue: Queue) -> None:
     assert run(fake_queue, items).memo_hits == len(items)
 
 
+def count_of(*args: Any) -> int:
+    return len(args)
+
+
+def test_one_argument_is_told_apart_from_several(fake_queue: Queue) -> None:
+    for _ in range(2):
+        told = []
+        for push, item in ((fake_queue.map, (1, 2)), (fake_queue.starmap, (1, 2)), (fake_queue.map, ("x" * 99, 2)),
+                           (fake_queue.starmap, ("x" * 99, 2))):  # fmt: skip
+            job = push(count_of, [item], memo="counts")
+            drain(fake_queue)
+            told += job.get()
+        assert told == [1, 2, 1, 2]
+    assert job.memo_hits == 1
+
+
 def test_an_item_that_can_not_be_sent(fake_queue: Queue) -> None:
     with pytest.raises(PickleError, match="item 1"):
         fake_queue.map(noted, [1, (n for n in ())], memo="scan-v1", key=lambda _: "k")

@@ -240,6 +240,7 @@ def test_the_pauses() -> None:
     assert pauses(Retry(9, jitter=0), 1, 2, 3, 7, 900) == [1, 2, 4, 60, 60]
     assert pauses(Retry(9, backoff=(1.5, 1e3, 1e6), jitter=0), 1, 3, 900) == [1.5, 1e6, 1e6]
     assert pauses(Retry(9, backoff=0.25, jitter=0), 1, 9) == [0.25, 0.25]
+    assert pauses(Retry(900, backoff=(0, 1e6, 60)), 1, 900) == [0, 0]
     spread = pauses(Retry(9, backoff=10, jitter=0.5), *[1] * 200)
     assert 5 <= min(spread) < 8
     assert 12 < max(spread) <= 15
@@ -259,3 +260,6 @@ def test_it_is_announced(fake_queue: Queue) -> None:
     assert info.terms.item_retry in info.announcement.decode()
     assert info.terms.item_retry.endswith("on KeyError ValueError")
     assert info.terms.spell == Spell(3, 1.0, 2.0, 60.0, 0.1, timeouts=False)
+    but = Retry(3, on=OSError, not_on=(PermissionError, TimeoutError))  # a term of its own: see if_exists="attach"
+    assert but.spell.endswith(", on OSError, not on PermissionError, not on TimeoutError")
+    assert Spell.read(but.spell) == info.terms.spell

@@ -36,7 +36,7 @@ def main() -> int:
         if wanted(services=services, processes=processes):
             chosen = [mix for mix in mixes() if wanted(seconds=mix.seconds, maps=mix.maps)]
             for mix, seen in _measured(chosen, services, processes):
-                found = faults(mix, services, seen)
+                found = faults(mix, services, services * processes, seen)
                 wrong += bool(found)
                 print(*_row(mix, services, processes, seen), "; ".join(found) or "ok", sep=" | ", flush=True)
     return min(wrong, 1)

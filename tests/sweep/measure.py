@@ -81,14 +81,19 @@ def _done(maps: list[MapJob]) -> list[int]:
     return [one.progress.done for one in maps]
 
 
-def faults(mix: Mix, services: int, seen: Seen) -> list[str]:
-    """What is not as it should be, by the clock: on a machine that has nothing else to do."""
+def faults(mix: Mix, services: int, processes: int, seen: Seen) -> list[str]:
+    """What is not as it should be, by the clock: on a machine that has nothing else to do.
+
+    Equal maps run in rounds, all processes of one at once: of two that have got the same, one may have a round
+    more within the time in which they were watched.
+    """
     bound = mix.chunk + MARGIN[services > 1]
     found = [
         f"{what} waited {waited:.2f} s, more than {bound:.2f}"
         for what, waited in (("the job", seen.job), ("the small map", seen.small))
         if waited > bound
     ]
-    if mix.maps > 1 and mix.chunksize and seen.least >= ENOUGH and seen.least < (1 - SPREAD) * seen.most:
+    apart = max(SPREAD * seen.most, processes / mix.maps)
+    if mix.maps > 1 and mix.chunksize and seen.least >= ENOUGH and seen.most - seen.least > apart:
         found.append(f"one map has got {seen.least}, another {seen.most}")
     return found

@@ -7,7 +7,7 @@ import pytest
 from taskq import Queue
 from tests.acceptance.conftest import workers  # noqa: F401 - a fixture
 from tests.acceptance.worker import Workers
-from tests.sweep.measure import measure
+from tests.sweep.measure import Seen, faults, measure
 from tests.sweep.mixes import Mix, mixes
 from tests.sweep.summary import table, waits
 
@@ -32,3 +32,12 @@ def test_its_rows_are_put_together() -> None:
     rows = [first, first.replace("3.00", "4.5").replace("8.02 s", "4.5 s").replace("the small map waited", "ok")]
     before, after = waits("\n".join(["a line of a log", *rows])), waits(rows[1])
     assert [*table([before, after])][2] == "| 4 x 5 s | 4.50, 8.02 (1 of 2) | 4.50, 4.50 |"
+
+
+@pytest.mark.parametrize(
+    ("processes", "least", "most", "wrong"),
+    [(2, 50, 56, True), (2, 51, 56, False), (32, 49, 56, False), (32, 47, 56, True)],
+)
+def test_equal_maps_may_differ_by_a_tenth_or_a_round(processes: int, least: int, most: int, wrong: bool) -> None:
+    mix = Mix(0.3, 4, before=False, chunksize=1)
+    assert bool(faults(mix, 1, processes, Seen(0.1, 0.1, 4, least, most))) is wrong

@@ -111,3 +111,80 @@ def test_objects_that_can_be_called() -> None:
         assert code_hash.of(Adder(1).add) == code_hash.of(Adder(1).add) != code_hash.of(Adder(2).add)
     finally:
         del jobs.Adder
+
+
+# -- what belongs to a function, at any depth ------------------------------------------------------------------
+
+DEEP = """
+import functools
+import threading
+
+class Base:
+    def scale(self, n):
+        return n * 2
+
+class Model(Base):
+    FACTOR = 5
+
+    def predict(self, n):
+        return self.scale(n) + self.shift(n)
+
+    @functools.lru_cache
+    def shift(self, n):
+        return n + 3
+
+    @staticmethod
+    def other(n):
+        return n - 4
+
+    class Part:
+        def part(self):
+            return 6
+
+def scorer(n):
+    return n + 7
+
+def apply(with_, n):
+    return with_(n)
+
+by_name = functools.partial(apply, scorer)
+
+def compute(n):
+    return by_name(n)
+
+in_arguments = functools.partial(apply, scorer)
+in_a_list = functools.partial(apply, [0, {"score": scorer}])
+beside_a_lock = functools.partial(apply, [threading.Lock(), lambda n: n + 8, 9])
+in_a_set = functools.partial(apply, frozenset([scorer, Model]))
+method = Model().predict
+instance = functools.partial(apply, Model())
+cyclic = [10]
+cyclic.append(cyclic)
+loop = functools.partial(apply, cyclic)
+table = {"a": 11}.get
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("compute", "n + 7", "n + 8"),
+        ("in_arguments", "n + 7", "n + 8"),
+        ("in_a_list", "n + 7", "n + 8"),
+        ("in_a_set", "n + 7", "n + 8"),
+        ("in_a_set", "n * 2", "n * 3"),
+        ("beside_a_lock", "n + 8", "n - 8"),
+        ("beside_a_lock", "9]", "10]"),
+        ("method", "n * 2", "n * 3"),
+        ("method", "n + 3", "n + 4"),
+        ("method", "n - 4", "n - 5"),
+        ("method", "FACTOR = 5", "FACTOR = 6"),
+        ("method", "return 6", "return 7"),
+        ("instance", "n * 2", "n * 3"),
+        ("loop", "[10]", "[11]"),
+        ("table", "11}", "12}"),
+    ],
+)
+def test_what_belongs_to_it_counts_at_any_depth(name: str, old: str, new: str) -> None:
+    assert DEEP.count(old) == 1
+    assert of(DEEP, name) == of(DEEP, name) != of(DEEP.replace(old, new), name)

@@ -16,10 +16,10 @@ from tests import jobs
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    call._function.cache_clear()
+    call.loaded.cache_clear()
     yield
     imports.allow([])
-    call._function.cache_clear()
+    call.loaded.cache_clear()
 
 
 def run(function: object, *args: object, **kwargs: object) -> object:
@@ -45,7 +45,7 @@ def test_a_function_by_name_is_pickled_and_loaded_once() -> None:
     assert baggage.packed(jobs.square) is baggage.packed(jobs.square)
     run(jobs.square, 1)
     run(jobs.square, 2)
-    assert call._function.cache_info().misses == 1
+    assert call.loaded.cache_info().misses == 1
 
 
 def test_what_travels_by_value_is_pickled_as_it_is_now() -> None:
