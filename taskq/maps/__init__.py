@@ -21,6 +21,10 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     open_map    ``OpenMap``, whose items come while it runs
     lazy        ``imap``: a row of open maps
     feed        what its producer says to the server
+    chained     what follows it on the workers: another map of its results, a fold
+    folding     how that is folded
+    source      how it is written whose results are whose items
+    follow      how each gets its item, once
     orphans     what becomes of it when its producer is gone
     fits        whether the server takes what is to be written
     terms       what else a map was told

@@ -8,7 +8,7 @@ from typing import cast
 from rq.exceptions import NoSuchJobError
 
 from taskq.errors import DuplicateJobError, ReplacedError, ResultsGoneError
-from taskq.maps import existing, producer
+from taskq.maps import existing, push
 from taskq.maps.chunk import Chunker
 from taskq.maps.controlled import ENDED
 from taskq.maps.feed import LEASE, Feed
@@ -24,7 +24,7 @@ def going_on(queue: MapQueue, map_id: str, memo: Memo) -> OpenMap | None:
     Raises:
         DuplicateJobError: If it is no map with this memo, as it is now.
     """
-    if not existing.is_there(map_id, queue.connection, producer.is_mine):
+    if not existing.is_there(map_id, queue.connection, push.is_mine):
         return None
     try:
         job = cast("OpenMap", OpenMap.fetch(map_id, connection=queue.connection, serializer=queue.serializer))
@@ -57,9 +57,11 @@ def adopt(queue: MapQueue, job: OpenMap, memo: Memo) -> bool:
     state, items = store.scripts.adopt([k.hash], [k.incarnation, feeder, LEASE])
     if state != b"open":
         return False
-    cores = services.cores(queue.connection, queue.name) or producer.own_cores()
+    cores = services.cores(queue.connection, queue.name) or push.own_cores()
     chunker = Chunker(store.keys, None, cores, queue.payload_limit)
-    job.fed_by(Feed(store, info, feeder, chunker, job.takes_no_more, memo, checked.count(items)), keep=True)
+    known = checked.count(items)
+    feed = Feed(store, info, feeder, chunker, job.takes_no_more, memo, known, own_workers=queue.own_workers)
+    job.fed_by(feed, keep=True)
     return True
 
 

@@ -4,13 +4,16 @@ A body is one header line, ``kind start count only``, and what it holds. ``start
 it holds; ``only`` is empty, or lists the offsets (``3,5,9``) of those that it holds, for what is left of a chunk
 need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, and where there is nothing but plain
 data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
-which can't be read costs itself; unless they share so much that apart they would be many times larger.
+which can't be read costs itself; unless they share so much that apart they would be many times larger. Of kind
+``r`` each item is a result of another map, as it stands in the list there, and of kind ``g`` several of them, each
+behind its length; the server has written these itself (feed.lua).
 
 Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
 that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in
 bodies of its own size; but not if those would be larger than the old one, for items may have much in common.
 
-With a secret key the pickles are signed together with the header, for the map and its incarnation.
+With a secret key the pickles are signed together with the header, for the map and its incarnation. Results of
+another map carry their own signatures, each for that map and for its item there.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from typing import Any
 
 from taskq.errors import DamagedError
 from taskq.maps.repeats import Slimmed
-from taskq.payload import codec
+from taskq.maps.source import Source
+from taskq.payload import codec, results
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 
-PLAIN, FRAMED = "p", "f"
+PLAIN, FRAMED, RESULTS, GROUPS = "p", "f", "r", "g"
+_TAKEN = (RESULTS, GROUPS)  # of another map
 
 _LENGTH = struct.Struct(">I")
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
@@ -76,7 +81,7 @@ def read_header(body: bytes) -> Header:
         rising = all(a < b for a, b in pairwise((-1, *header.only, header.range.count)))
     except ValueError:
         rising = False
-    if not rising or kind not in (PLAIN, FRAMED):
+    if not rising or kind not in (PLAIN, FRAMED, *_TAKEN):
         raise DamagedError(f"a chunk begins with {body[:40]!r}, which is no header")
     return header
 
@@ -91,26 +96,33 @@ class Body:
     Args:
         keys: Of the map.
         header: The body's.
-        items: Those that it holds, in order; of kind ``FRAMED`` each still pickled.
+        items: Those that it holds, in order; of all kinds but ``PLAIN`` each still pickled.
         size: Bytes of the body.
+        source: Of the map; None: it has items of its own.
     """
 
-    def __init__(self, keys: MapKeys, header: Header, items: Sequence[Any], size: int) -> None:
+    def __init__(
+        self, keys: MapKeys, header: Header, items: Sequence[Any], size: int, source: Source | None = None
+    ) -> None:
         self.header = header
         self.size = size
+        self.source = source
         self._keys = keys
         self._items = items
 
     @classmethod
-    def read(cls, keys: MapKeys, body: bytes) -> Body:
+    def read(cls, keys: MapKeys, body: bytes, source: Source | None = None) -> Body:
         """The items of a body of this map.
 
         Raises:
             SignatureError: If there is a secret key, and it is not signed for this map and its header.
-            DamagedError: If there are not as many items as its header says.
+            DamagedError: If there are not as many items as its header says; or they are not those of ``source``,
+                as all items of a map that has one are.
         """
         header = read_header(body)
-        data = _codec(keys, header).open(body[body.index(b"\n") + 1 :])
+        if (header.kind in _TAKEN) is (source is None):
+            raise DamagedError(f"a chunk of kind {header.kind!r} is none of this map's")
+        data = _opened(keys, header, body[body.index(b"\n") + 1 :])
         items = codec.loads(data) if header.kind == PLAIN else list(_frames(data))
         try:
             count = len(items)
@@ -118,7 +130,7 @@ class Body:
             count = -1
         if count != len(header.indexes):
             raise DamagedError(f"a chunk of {len(header.indexes)} items holds {type(items).__name__} of {count}")
-        return cls(keys, header, items, len(body))
+        return cls(keys, header, items, len(body), source)
 
     def within(self, part: Range) -> tuple[Sequence[int], int, Sequence[Any]]:
         """Of the items in this range: their indexes, the position of the first, and each as ``loads`` takes it."""
@@ -130,11 +142,14 @@ class Body:
             if self.header.only
             else (indexes[0] - self.header.range.start)
         )
-        return indexes, first, self._items[first : first + len(indexes)]
+        items = self._items[first : first + len(indexes)]
+        return indexes, first, items if self.source is None else list(zip(indexes, items, strict=True))
 
     @property
-    def loads(self) -> Callable[[bytes], Any] | None:
+    def loads(self) -> Callable[[Any], Any] | None:
         """What makes an item of what ``within`` gives, and may raise anything; None: they are items already."""
+        if self.source is not None:
+            return _Results(self.source, groups=self.header.kind == GROUPS)
         return codec.loads if self.header.kind == FRAMED else None
 
     def span(self, positions: Sequence[int]) -> Range:
@@ -154,6 +169,26 @@ class Body:
             else [self._items[position] for position in positions]
         )
         return span, _write(self._keys, Header(span, only, self.header.kind), held)
+
+
+class _Results:
+    """Makes items of results of another map, which are signed for their places there.
+
+    Args:
+        source: That map.
+        groups: An item is a list of several of them.
+    """
+
+    def __init__(self, source: Source, *, groups: bool) -> None:
+        self._groups, self._source = groups, source
+        self._reads = results.reader(source.place)
+
+    def __call__(self, item: tuple[int, bytes]) -> Any:
+        index, data = item
+        if not self._groups:
+            return self._reads(data, index)
+        first = index * self._source.together
+        return [self._reads(one, first + number) for number, one in enumerate(_frames(data))]
 
 
 def write(keys: MapKeys, start: int, run: Any) -> bytes:
@@ -206,7 +241,13 @@ def _write(keys: MapKeys, header: Header, items: Any, start: int = 0) -> bytes:
 
 
 def _closed(keys: MapKeys, header: Header, data: bytes) -> bytes:
+    if header.kind in _TAKEN:
+        return bytes(header) + data
     return bytes(header) + _codec(keys, header).close(data)
+
+
+def _opened(keys: MapKeys, header: Header, data: bytes) -> bytes:
+    return data if header.kind in _TAKEN else _codec(keys, header).open(data)
 
 
 def _frames(data: bytes) -> Iterator[bytes]:

@@ -125,7 +125,7 @@ class Controlled(SignedJob):
         else:
             self._check_meant(self.connection)
             super().delete(pipeline, remove_from_queue, delete_dependents)
-        self.store.tell_end(delete=True)
+        self.store.tell_end(delete=True, alone=True)
 
     def make_way(self) -> None:
         """Delete it for another map of its id; what waits for a job of that id waits on, as where RQ replaces one.
@@ -133,7 +133,7 @@ class Controlled(SignedJob):
         It raises what ``delete`` raises.
         """
         self._delete(keep_waiting=True)
-        self.store.tell_end(delete=True)
+        self.store.tell_end(delete=True, alone=True)
 
     def _delete(
         self, remove_from_queue: bool = True, delete_dependents: bool = False, *, keep_waiting: bool = False

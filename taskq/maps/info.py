@@ -50,6 +50,9 @@ class MapInfo:
     memo_hits: int = 0  # items whose results were in its memo
     orphaned: bool = False  # it was sealed since its producer was gone
     caps: Caps = caps.NONE
+    over: str = ""  # of a map that has a source: why no more is taken of it
+    passed: int = 0  # of such a map: items that have failed since their source has no result for them
+    followers: str = ""  # the maps whose source it is: see source.py
 
     @property
     def announced(self) -> bool:
@@ -63,6 +66,17 @@ class MapInfo:
         if named := self.terms.to_json():
             told.append(named)
         return json.dumps(told, allow_nan=False).encode()
+
+    @property
+    def taken(self) -> int:
+        """How many items it has of its source by now, failed ones among them."""
+        return self.written + self.passed
+
+    @property
+    def missing(self) -> int:
+        """How many items there are by now that have no end yet."""
+        there = min(self.taken, self.total) if self.terms.source else self.items
+        return there - self.done - self.failed
 
     @property
     def sealed(self) -> bool:
@@ -153,6 +167,9 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         memo_hits=number(MapField.MEMO_HITS),
         fed=MapField.LEASE.encode() in fields,
         caps=caps.read(text(MapField.MAX_RUNNING), text(MapField.RATE)),
+        over=text(MapField.OVER),
+        passed=number(MapField.PASSED),
+        followers=text(MapField.FOLLOWERS),
     )
 
 

@@ -11,6 +11,7 @@ from rq.job import JobStatus
 
 from taskq.errors import DamagedError, MapError, ResultsGoneError
 from taskq.maps import spans_read
+from taskq.maps.chained import Chained
 from taskq.maps.collecting import collected, until_end
 from taskq.maps.controlled import ENDED
 from taskq.maps.counting import count_of, counted
@@ -19,7 +20,6 @@ from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
-from taskq.maps.iterated import Iterated
 from taskq.maps.outage import rides_out
 from taskq.maps.reader import AtEnd, discarded
 from taskq.maps.result_type import R
@@ -38,7 +38,7 @@ from taskq.views.progress_bar import Move, Show, bar
 _MARK = keys.JOB_KIND.encode()
 
 
-class MapJob(Iterated[R]):
+class MapJob(Chained[R]):
     """A map: one RQ job, many items, one list of results.
 
     Made by ``Queue.map``; fetched later, in any process, with ``Queue.fetch_job(id)`` or ``MapJob.fetch``.

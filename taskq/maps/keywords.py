@@ -25,6 +25,9 @@ class LazyKeywords(TypedDict, total=False):
             new starts then. 0: with the first. Default: all are tried.
         item_retry: ``taskq.Retry``: an item that fails is tried again while the map runs, after a pause. Default:
             it is tried once.
+        speculate: Whether what takes much longer than the others, or is on a slow host, may run a second time on a
+            process that has nothing else to do: the first of the two that ends counts, the other is stopped. For
+            functions that may run twice at the same time, with the same effect. Not with caps. Default: False.
         share: Whether arrays and the like of 1 MiB or more travel once, apart from what holds them, and are
             read-only where they arrive: see docs/shared.md. Default: True.
         meta: RQ's.
@@ -36,6 +39,7 @@ class LazyKeywords(TypedDict, total=False):
     weight: float
     max_failures: float | None
     item_retry: ItemRetry | None
+    speculate: bool
     share: bool
     meta: Mapping[str, Any] | None
     description: str | None
@@ -85,6 +89,8 @@ class OpenKeywords(WholeKeywords, total=False):
         results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
             (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
             that succeed. Default: ``"keep"``.
+        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
+            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
         initializer: Called once in each pool process before its first item of this map: a function, or the path of
             one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
             time counts for no item. One that fails, or kills three processes, costs its service the map; when it
@@ -93,6 +99,7 @@ class OpenKeywords(WholeKeywords, total=False):
     """
 
     results: Results
+    first: int | None
     initializer: Callable[..., object] | str | None
     initargs: tuple[Any, ...] | list[Any]
 
@@ -107,8 +114,6 @@ class MapKeywords(OpenKeywords, total=False):
             ended is replaced, any other is a ``DuplicateJobError``. ``"attach"``: it is returned, whatever has
             become of it, if function, items and terms are the same, and is an ``OptionError`` if not.
             ``"replace"``: it is cancelled and replaced.
-        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
-            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
         memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there. If
             the same map goes on already, that is returned, unless a ``job_id`` is given. Letters, digits and
             ``_.:-``. Default: none.
@@ -122,7 +127,6 @@ class MapKeywords(OpenKeywords, total=False):
 
     job_id: str | None
     if_exists: IfExists
-    first: int | None
     memo: str | None
     key: Callable[..., str] | None
     memo_ttl: float | None
@@ -145,6 +149,21 @@ class OpenCall(OpenKeywords, total=False):
     job_id: str | None
     buffersize: int | None
     orphan: Orphan
+    chunksize: int | None
+
+
+class ChainCall(OpenKeywords, total=False):
+    """All of ``MapJob.map``.
+
+    Args:
+        queue: Name of another queue for it. Default: that of the map whose results are its items.
+        job_id: As of ``Queue.map``. Default: one is drawn.
+        chunksize: Items that are reserved, run and committed together, at most: no more than were committed
+            together by the map before. Default: 256, and fewer where they take long.
+    """
+
+    queue: str | None
+    job_id: str | None
     chunksize: int | None
 
 

@@ -14,8 +14,9 @@ from taskq.maps.job import MapJob
 from taskq.maps.keywords import LazyCall, LazyKeywords, MapCall, MapKeywords, OpenCall, OpenKeywords
 from taskq.maps.lazy import Flow, Lazy
 from taskq.maps.open_map import OpenMap
+from taskq.maps.opening import open_map
 from taskq.maps.options import MapOptions
-from taskq.maps.producer import open_map, push_map
+from taskq.maps.producer import push_map
 from taskq.maps.shared import SHARE_TTL, Shared, share
 from taskq.maps.terms import Orphan, Terms
 from taskq.payload.function import Function
@@ -40,6 +41,9 @@ class Mapper(rq.Queue):
     """
 
     payload_limit: int
+
+    own_workers = False
+    """Whether all its workers were started by this program, for itself: see ``taskq.local``."""
 
     keeps_leases = True
     """Whether each open map has a thread that renews its lease; else who has made the queue sees to that."""
@@ -103,7 +107,9 @@ class Mapper(rq.Queue):
                 True), ``max_running`` (items that may run at once, over all services; from 1 on), ``rate`` (items
                 that may begin within any second, minute or hour: ``"5/s"``, ``"300/m"``, ``"1000/h"``; each is a
                 chunk of its own then), ``item_retry`` (``taskq.Retry``: an item that fails is tried again while
-                the map runs), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default:
+                the map runs), ``speculate`` (what takes much longer than the others may run a second time on a
+                process that has nothing else to do, and the first of the two counts; not with caps; default:
+                False), and RQ's own job options: ``job_timeout`` (seconds for the whole map; default:
                 none),
                 ``result_ttl`` (seconds the results are kept; default: 7 days), ``failure_ttl`` (the same of a
                 failed map; default: RQ's, a year), ``ttl``, ``retry`` (runs only the failed items again),
@@ -277,8 +283,8 @@ class Mapper(rq.Queue):
             buffersize: Items that may have been read, and whose results are not taken yet; from 1 on.
             chunksize: As for ``map``. None: taskq picks it, of what has come together.
             star: Whether ``fn`` is called as ``fn(*item)``.
-            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front``, ``item_retry`` and
-                ``max_failures`` (of each of the maps behind it) as for ``map``.
+            options: ``item_timeout``, ``weight``, ``meta``, ``description``, ``at_front``, ``item_retry``,
+                ``speculate`` and ``max_failures`` (of each of the maps behind it) as for ``map``.
 
         Returns:
             The iterator. It is a context manager, and has ``close()``: nothing is left on the server then, nor

@@ -46,6 +46,7 @@ class MapQueue(Protocol):
     serializer: Any
     payload_limit: int
     keeps_leases: bool
+    own_workers: bool
 
     @property
     def is_async(self) -> bool:
@@ -71,6 +72,7 @@ class MapOptions:
     max_running: Any = None
     rate: Any = None
     item_retry: Any = None
+    speculate: Any = False
     result_ttl: Any = MAP_RESULT_TTL
     failure_ttl: Any = DEFAULT_FAILURE_TTL
     ttl: Any = None
@@ -133,6 +135,7 @@ class MapOptions:
         if self.meta is not None and not isinstance(self.meta, dict):
             raise ValueError(f"meta must be a dict, not {self.meta!r:.80}")
         self._check_terms()
+        self._check_speculate()
         self._check_retries()
         check_callbacks(vars(self))
         if self.unique and not self.job_id:
@@ -145,6 +148,14 @@ class MapOptions:
             raise ValueError(f"retry must be RQ's Retry, such as rq.Retry(max=3), not {self.retry!r}")
         if self.item_retry is not None and not isinstance(self.item_retry, ItemRetry):
             raise ValueError(f"item_retry must be a taskq.Retry, such as taskq.Retry(3), not {self.item_retry!r}")
+
+    def _check_speculate(self) -> None:
+        if self.speculate is not True and self.speculate is not False:
+            raise ValueError(f"speculate must be True or False, not {self.speculate!r:.80}")
+        if self.speculate and (self.max_running is not None or self.rate is not None):
+            raise ValueError(
+                "speculate can't be had with max_running or rate: of what runs twice they would count one"
+            )
 
     @property
     def shares(self) -> bool:
@@ -224,6 +235,7 @@ class MapOptions:
     def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
         """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
         told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
+        told["speculate"] = self.speculate
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
         if self.item_retry is not None:
@@ -301,6 +313,7 @@ class MapOptions:
             if not isinstance(value, bytes | str | int | float) or not _is_text(value):
                 raise OptionError(f"a map's {key} can't be {value!r:.100}")
         assert isinstance(job, kind)
+        job.in_place = not queue.is_async
         return job
 
 

@@ -7,73 +7,52 @@ items --Chunker--> bodies --batches--> taskq:{id}:bodies, :pending        (expir
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from redis.exceptions import RedisError, WatchError
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from rq.job import JobStatus
 from rq.utils import now
 
-from taskq.errors import DuplicateJobError, OptionError, ReplacedError
-from taskq.maps import existing, shared
+from taskq.errors import DuplicateJobError
+from taskq.maps import existing
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
-from taskq.maps.controlled import ENDED
 from taskq.maps.draft import Draft
-from taskq.maps.feed import Feed
 from taskq.maps.items import Items
 from taskq.maps.job import MapJob
 from taskq.maps.memo import Memo
-from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
+from taskq.maps.push import Push, is_mine, tell_terms
 from taskq.maps.remembering import Remembering
 from taskq.maps.repeats import Repeats
 from taskq.maps.sameness import ItemsDigest, Wanted
-from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
-from taskq.maps.terms import read as terms_of
-from taskq.payload import large
-from taskq.payload.function import Function
+from taskq.payload import large, proxies
 from taskq.payload.outcome import summary
-from taskq.payload.prepared import PreparedFunction
-from taskq.redis import clock, once, schema, services
-from taskq.redis.keys import WRITING_TTL, MapField
-from taskq.redis.once import Receipt
+from taskq.redis import clock, once
+from taskq.redis.keys import MapField
 from taskq.views import tracing
 from taskq.views.counted import counted
-
-_TERMS = (MapField.TERMS, MapField.MAX_RUNNING, MapField.RATE)
-"""Fields of a map that a service must know."""
 
 _BATCH_CHUNKS = 128  # chunks written in one round trip, unless they reach SOFT_BYTES before
 
 _TRIES = 20  # to attach to a map or to replace it, while others do so, too
 
-_written: deque[bytes] = deque(maxlen=1000)
-"""Incarnations that this process has written, or has begun to: by nobody are they being written any more.
-
-A server that came back as it was before says that they are, and so does one that was away when one was given up.
-"""
-
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    with large.noting():
+    with large.noting(), proxies.reaching(queue.own_workers):
         return _push_map(queue, target, items, chunksize, options)
 
 
 def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     function = options.prepared(target)
     job = options.job(queue, function.name, MapJob)
+    push = Push(queue, job, function, chunksize, options, items.star)
     needs_code = options.if_exists == "attach" or options.memo is not None
     code = options.code_of(target) if needs_code else ""
     attach = options.if_exists == "attach"
     named = replace(NONE, code_digest=code if attach or options.joins else "", memo=options.memo or "")
-    terms = options.terms(named, _first(function))
+    terms = push.terms(named)
     for left in reversed(range(_TRIES)):
         if attach:
             wanted = Wanted(queue.name, function.name, code, items, float(options.item_timeout or 0), terms)
@@ -84,52 +63,35 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
-            return _push_new(queue, job, function, items, chunksize, options, told, memo)
+            return _push_new(push, items, told, memo)
         except DuplicateJobError:
             if options.if_exists == "raise" or job.incarnation or not left:
                 raise
     raise AssertionError("the last try returns or raises")
 
 
-def _push_new(
-    queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
-    terms: Terms, memo: Memo | None,
-) -> MapJob:  # fmt: skip
+def _push_new(push: Push[MapJob], items: Items, terms: Terms, memo: Memo | None) -> MapJob:
     """Push it; returns it, or one that goes on and is the same.
 
     If it raises and the job has no incarnation, another one has the id, and no item was read.
     """
-    with tracing.pushing(function.name, job.id, queue.name) as context:
-        fields = _fields(queue, function, chunksize, options, terms, star=items.star)
-        if context:
-            fields[MapField.TRACE] = context
-        if options.if_exists != "raise":
+    queue = push.queue
+    with tracing.pushing(push.function.name, push.job.id, queue.name) as context:
+        fields = push.fields(terms, context)
+        if push.options.if_exists != "raise":
             fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
-        return _push(queue, job, function, items, chunksize, options, fields, terms, memo)
+        return _push(push, items, fields, terms, memo)
 
 
-def _first(function: Function) -> str:
-    """The name of what is to be called before it."""
-    return function.initializer.name if isinstance(function, PreparedFunction) else ""
-
-
-def is_mine(incarnation: bytes) -> bool:
-    """Whether this process has written, or has begun to write, the map of this incarnation."""
-    return incarnation in _written
-
-
-def _push(
-    queue: MapQueue, job: MapJob, function: Function, items: Items, chunksize: int | None, options: MapOptions,
-    fields: dict[str, Any], terms: Terms, memo: Memo | None,
-) -> MapJob:  # fmt: skip
+def _push(push: Push[MapJob], items: Items, fields: dict[str, Any], terms: Terms, memo: Memo | None) -> MapJob:
+    job, options = push.job, push.options
     with ExitStack() as stack:
-        draft = stack.enter_context(_reserved(queue, job, function, fields, star=items.star))
+        draft = stack.enter_context(push.reserved(fields))
         if MapField.WRITER in fields:
             stack.enter_context(existing.lease(draft))
         digest = ItemsDigest() if terms.code_digest else None
-        cores = services.cores(queue.connection, queue.name) or own_cores()
         chunker = Chunker(
-            draft.keys, options.size(chunksize), cores, queue.payload_limit,
+            draft.keys, options.size(push.chunksize), push.cores, push.queue.payload_limit,
             seen=digest.update if digest else None,
             repeats=Repeats(draft.keep, unchanged=items.unchanged) if options.shares else None,
         )  # fmt: skip
@@ -140,7 +102,7 @@ def _push(
         total = draft.total
         if digest:
             fields[MapField.TERMS] = replace(terms, items_digest=digest.text()).to_json()
-        _tell_terms(job, draft, fields)
+        tell_terms(job, draft, fields)
         if options.description is None:
             job.description = f"map {fields[MapField.NAME]} over {counted(total, 'item')}"
         if total == draft.hits and not options.unique and _may_finish_at_once(job):
@@ -151,136 +113,8 @@ def _push(
                 draft.abandon()
                 return found
             memo.note_map(digest.text(), job.id, options.memo_seconds)
-        _announce(queue, job, draft, options, fields)
+        push.announce(draft, fields)
         return job
-
-
-@contextmanager
-def _reserved(
-    queue: MapQueue, job: MapJob, function: Function, fields: dict[str, Any], *, star: bool
-) -> Iterator[Draft]:
-    """A draft whose id is ours; what was not announced when the block ends is abandoned."""
-    draft = Draft(job.id, queue.connection)
-    pickled = function_codec(draft.keys, star=star).dumps(function)
-    try:
-        _reserve(job, draft, pickled, fields)
-        job.incarnation = draft.keys.incarnation
-        for blob in function.blobs:
-            draft.keep(blob)
-        yield draft
-    except BaseException:  # also Ctrl-C while a generator runs: nothing half-written stays
-        with suppress(RedisError):  # without a server, it stays for WRITING_TTL, or until this process comes again
-            draft.abandon()
-        raise
-    finally:
-        _written.append(draft.keys.incarnation.encode())
-
-
-def open_map(
-    queue: MapQueue, target: Any, chunksize: int | None, terms: Terms, options: MapOptions, *, star: bool,
-    memo: Memo | None = None,
-) -> OpenMap:  # fmt: skip
-    """Announce a map without items, to which they are added. See ``Queue.open_map`` for what may be raised.
-
-    Args:
-        queue: Where.
-        target: The function.
-        chunksize: As for ``Queue.open_map``.
-        terms: Of the map, as far as they are no options.
-        options: Others.
-        star: As for ``Queue.open_map``.
-        memo: Gets the results of items that are put with a key: see ``Feed.put``.
-    """
-    if not queue.is_async:
-        raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    with large.noting():
-        function, feeder = options.prepared(target), os.urandom(12).hex()
-        job = options.job(queue, function.name, OpenMap)
-        if memo is not None:
-            terms = replace(terms, memo=memo.name, memo_generation=memo.header.generation)
-        with tracing.pushing(function.name, job.id, queue.name) as context:
-            told = options.terms(terms, _first(function))
-            fields = _fields(queue, function, chunksize, options, told, star=star)
-            fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
-            if memo is not None:  # who begins again does not wait long for one that has died just here
-                fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
-            if context:
-                fields[MapField.TRACE] = context
-            with _reserved(queue, job, function, fields, star=star) as draft:
-                _tell_terms(job, draft, fields)
-                _announce(queue, job, draft, options, fields, sealed=False)
-    cores = services.cores(queue.connection, queue.name) or own_cores()
-    chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
-    announced = draft.announced(fields, sealed=False)
-    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo), keep=queue.keeps_leases)
-    return job
-
-
-def _fields(
-    queue: MapQueue,
-    function: Function,
-    chunksize: int | None,
-    options: MapOptions,
-    terms: Terms,
-    *,
-    star: bool,
-) -> dict[str, Any]:
-    fields = {
-        MapField.NAME: function.name,
-        MapField.STAR: int(star),
-        MapField.LIMIT: queue.payload_limit,
-        MapField.ADAPT: int(chunksize is None),
-    }
-    if told := terms.to_json():
-        fields[MapField.TERMS] = told
-    if options.item_retry is not None:
-        fields[MapField.RETRIES] = 1
-    if options.caps.max_running:
-        fields[MapField.MAX_RUNNING] = options.caps.max_running
-    if options.caps.rate:
-        fields[MapField.RATE] = options.caps.rate
-    if options.item_timeout is not None:
-        fields[MapField.ITEM_TIMEOUT] = float(options.item_timeout)
-    if float(options.weight) != 1:
-        fields[MapField.WEIGHT] = float(options.weight)
-    return fields
-
-
-def _tell_terms(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
-    """Say in the map's terms which large objects it refers to, and keep away who does not know terms.
-
-    Raises:
-        ResultsGoneError: If one that maps share is gone.
-    """
-    used = large.noted()
-    if blobs := [*draft.kept, *used]:
-        shared.renew(job.connection, used)
-        terms = terms_of(str(fields.get(MapField.TERMS, "")))
-        fields[MapField.TERMS] = replace(terms, blobs=" ".join(map(str, blobs))).to_json()
-    if not fields.keys().isdisjoint(_TERMS):
-        job.schema = schema.TERMS
-
-
-def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any]) -> None:
-    """Make the id ours. A map that ended may be replaced, as RQ replaces a job with the same id."""
-    if draft.begin(function, fields):
-        return
-    there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
-    incarnation, state = there
-    status = job.status_now()  # asked last: job and map are announced together
-    if status is None and (state != b"writing" or incarnation in _written):
-        if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys; or see ``_written``
-            MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(0)
-        if draft.begin(function, fields):
-            return
-    if status not in ENDED:
-        by_another = f"being written by another producer, or was in the last {WRITING_TTL} s"
-        doing = status.value if status else by_another
-        raise DuplicateJobError(f"a map with the id {job.id!r} exists and is {doing}; fetch it, or use another id")
-    with suppress(NoSuchJobError, InvalidJobOperation, ReplacedError):  # another producer was quicker
-        cast("MapJob", MapJob.fetch(job.id, connection=job.connection, serializer=job.serializer)).make_way()
-    if not draft.begin(function, fields):
-        raise DuplicateJobError(f"another producer has just pushed a map with the id {job.id!r}")
 
 
 def _write(draft: Draft, items: Items, chunker: Chunker) -> None:
@@ -295,39 +129,6 @@ def _write(draft: Draft, items: Items, chunker: Chunker) -> None:
             batch, size = [], 0
     if batch:
         draft.write(batch)
-
-
-def own_cores() -> int:
-    """What to reckon with while no worker is registered: this machine's cores."""
-    return os.cpu_count() or 1
-
-
-def _announce(
-    queue: MapQueue, job: MapJob, draft: Draft, options: MapOptions, fields: dict[str, Any], *, sealed: bool = True
-) -> None:
-    receipt = Receipt()
-    with queue.connection.pipeline() as pipe:
-        while True:
-            try:
-                pipe.watch(job.key, draft.keys.hash)
-                if receipt.is_there(pipe) or draft.is_announced(pipe):
-                    return  # and only the reply was lost
-                if options.unique and pipe.exists(job.key):
-                    raise DuplicateJobError(f"a job with the id {job.id!r} exists")
-                if not queue.is_async:
-                    pipe.multi()
-                    draft.announce(pipe, fields, job.ttl)
-                    pipe.execute()
-                    queue.enqueue_job(job)
-                    return
-                queue.enqueue_job(job, pipeline=pipe, at_front=options.at_front)
-                draft.announce(pipe, fields, job.ttl, sealed=sealed)
-                receipt.write(pipe)
-                pipe.execute()
-            except WatchError:  # a job that this one depends on has just changed, or no reply came: look again
-                job._status = JobStatus.QUEUED  # noqa: SLF001 - as RQ's own retry loop does
-            else:
-                return
 
 
 def _may_finish_at_once(job: MapJob) -> bool:

@@ -21,14 +21,16 @@ from rq.job import Job, JobStatus
 from rq.timeouts import BaseTimeoutException
 
 from taskq.errors import MapFailedError
-from taskq.maps import nested, orphans, own_end, strangers, surplus
+from taskq.maps import nested, orphans, own_end, source, strangers, surplus
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import tried
+from taskq.maps.follow import Follower, feed
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
 from taskq.maps.raised import refused
 from taskq.maps.remembered import Remembered
 from taskq.maps.runner import run_chunk
+from taskq.maps.source import Source
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.waiting import LOOK_AGAIN, Events
 from taskq.payload import large
@@ -91,12 +93,18 @@ def _job() -> Job:
 
 def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
     """Work until every item was tried, by whomever, or somebody closed the map."""
-    silence, memory = orphans.Silence(), Remembered()
+    silence, memory, follower = orphans.Silence(), Remembered(), Follower(store)
     with Events(store.connection, store.keys) as events:
         while not info.complete and info.state == "open":
+            if info.terms.source:
+                follower.look()
+                if follower.reason:
+                    store.close(follower.reason)
             wait = _work(store, worker, memory)
             info = store.info()
-            if not info.sealed and silence.lasts(info.lease, clock.ask(store.connection)):
+            if follower.busy:
+                continue
+            if not (info.sealed or info.terms.source) and silence.lasts(info.lease, clock.ask(store.connection)):
                 orphans.seal(store, info)
                 info = store.info()
             if orphans.to_cancel(info):
@@ -107,6 +115,9 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
                 events.next(
                     look_again=LOOK_AGAIN if wait is None else min(wait, LOOK_AGAIN)
                 )  # others hold the rest
+    if info.enough and not info.sealed:
+        orphans.seal(store, info)
+        info = store.info()
     return info
 
 
@@ -145,6 +156,8 @@ def _work(store: MapStore, worker: str, memory: Remembered) -> float | None:
             while totals.room:
                 outcome = surplus.without(outcome, claim, totals.room)
                 totals = store.read_commit(store.commit(claim, outcome, note, terms=info.terms, pause=pause))
+            for follower in source.followers(totals.followers):
+                feed(store.scripts, follower, Source(store.known.id, store.known.incarnation))
             if totals.failed and (why := info.terms.too_many(totals.failed, totals.total)) and not totals.complete:
                 store.close(why)
                 return None
@@ -169,6 +182,7 @@ def _run(
         retries=info.terms.retries,
         tried=tried(claim.deaths),
         single=single,
+        source=info.terms.follows,
     )
 
 
@@ -185,6 +199,9 @@ class _Alone:
 
     def take_back(self, _wait: object) -> None:
         self.refused = ""
+
+    def counts(self, _wait: object) -> bool:
+        return True
 
 
 def _refuse(store: MapStore, outcome: ChunkRefused) -> None:

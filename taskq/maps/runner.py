@@ -19,6 +19,7 @@ from taskq.maps.cutting import cut, freed, parts_of, positions_of
 from taskq.maps.item_retry import NEVER, Again, meant
 from taskq.maps.pace import ENDLESS, Pace, Watch
 from taskq.maps.raised import failure_of, refused
+from taskq.maps.source import Source
 from taskq.maps.time_limit import Expired, limited
 from taskq.payload import codec, results
 from taskq.payload.function import Function
@@ -56,6 +57,7 @@ def run_chunk(
     retries: int = 0,
     tried: int = 0,
     single: bool = False,
+    source: Source | None = None,
 ) -> ChunkOutcome | ChunkRefused:
     """Call the function for each item that is to be done.
 
@@ -81,6 +83,7 @@ def run_chunk(
             of the outcome, with no error record.
         tried: How often these items have been tried before.
         single: Run one item only; the rest is part of the outcome, in chunks of one item each.
+        source: The map whose results the items are; None: it has items of its own.
         server: What the server takes; a chunk with more items, or larger results, is cut, whatever its size.
 
     Raises nothing but those, whatever user code does.
@@ -92,7 +95,7 @@ def run_chunk(
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
     try:
-        body = forks.call(inside(Body.read), keys, payload)
+        body = forks.call(inside(Body.read), keys, payload, source)
     except BaseException as error:  # noqa: BLE001 - reading items runs user code, too
         return _unreadable(error, payload, part, again)
     if coroutines.expected(call):

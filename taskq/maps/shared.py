@@ -45,6 +45,7 @@ class Shared(Generic[T]):
         self._value = value
         self._keeper = keeper
         self._gone = False
+        self._own = os.getpid()
 
     @property
     def value(self) -> T:
@@ -71,7 +72,8 @@ class Shared(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.unshare()
+        if os.getpid() == self._own:  # it is not a fork that leaves the block
+            self.unshare()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._gone:

@@ -34,7 +34,9 @@ _END = "end"
 _NOT_THERE, _TOO_MANY = -1, -2  # what commit.lua says
 _STEP = 1000  # entries that one call of a script moves, or one round trip reads
 _MAX_REASON = 4000  # characters
-_KINDS = 1000  # of errors that are counted apart
+KINDS = 1000  # of errors that are counted apart
+FOLLOWED_TTL = 24 * 3600
+"""Seconds for which a map is kept at least whose results are to be another's items, until that has them."""
 
 
 class MapStore(MapReader):
@@ -63,6 +65,7 @@ class MapStore(MapReader):
         k = self.known
         others = (
             k.refusals, k.function, k.bodies, k.uses, k.results, k.spans, k.deaths, k.memo, k.blobs, k.later,
+            k.copies, k.since, k.took, k.parts,
         )  # fmt: skip
         names = [k.hash, k.pending, k.again, k.claims, k.failed, k.errors, k.groups, Job.key_for(k.id)]
         names += [keys.held(owner), *others]
@@ -80,8 +83,17 @@ class MapStore(MapReader):
     def claim(self, worker: str, count: int, pipe: Any = None) -> Any:
         """Claim up to ``count`` ranges; the reply is for ``read_claims``."""
         k = self.known
-        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.later, k.starts]
+        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.later, k.starts, k.since]
         return self.scripts.claim(names, [k.incarnation, worker, count, new_token()], pipe)
+
+    def copy(self, worker: str, count: int, pipe: Any = None) -> Any:
+        """Claim up to ``count`` ranges a second time that run too long; the reply is for ``read_claims``.
+
+        There ``wait`` says in how many seconds one may be claimed so.
+        """
+        k = self.known
+        names = [k.hash, k.pending, k.again, k.claims, k.bodies, k.copies, k.since, k.took]
+        return self.scripts.copy(names, [k.incarnation, worker, count, new_token()], pipe)
 
     @staticmethod
     def read_claims(reply: list[Any], worker: str) -> ClaimReply:
@@ -130,7 +142,7 @@ class MapStore(MapReader):
         )
         names = [
             k.hash, k.bodies, k.claims, k.results, k.spans, k.errors, keys.TIMELINE, k.pending, k.failed, k.uses,
-            k.groups, k.again, k.later,
+            k.groups, k.again, k.later, k.copies, k.since, k.took,
         ]  # fmt: skip
         if terms.memo:
             names += [k.memo, keys.memo(terms.memo), keys.memo_entries(terms.memo, terms.memo_generation)]
@@ -138,8 +150,8 @@ class MapStore(MapReader):
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest) + len(outcome.again),
             len(outcome.left),
-            deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, _KINDS,
-            int(outcome.discarded), terms.first, 2 * len(entry),
+            deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, KINDS,
+            int(outcome.discarded), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -156,7 +168,7 @@ class MapStore(MapReader):
                 yield from (failure.index, signer.close(failure.to_json()))
 
     @staticmethod
-    def read_commit(reply: list[int]) -> Totals:
+    def read_commit(reply: list[Any]) -> Totals:
         """What came of ``commit``.
 
         Raises:
@@ -166,7 +178,11 @@ class MapStore(MapReader):
             raise DamagedError("what came out of a chunk does not fit the items that it was given")
         if reply[0] == _TOO_MANY:
             return Totals(committed=False, room=reply[1])
-        return Totals(bool(reply[0]), *reply[1:])
+        if not reply[0]:
+            return Totals(committed=False)
+        done, failed, total, pending, *followers = reply[1:]
+        return Totals(committed=True, done=done, failed=failed, total=total, pending=pending,
+                      followers=followers[0].decode("utf-8", "replace") if followers else "")  # fmt: skip
 
     def note_traces(self, traces: Mapping[str, str]) -> None:
         """Keep what is known of the deaths of services that ran these ranges, while there is such a map."""
@@ -183,14 +199,20 @@ class MapStore(MapReader):
         """Give ranges back, each with the deaths to note; the reply is how many were still held."""
         k = self.known
         flat = [part for claim, noted in claims for part in (str(claim.range), claim.text, noted)]
-        return self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, *flat], pipe)
+        return self.scripts.release(self._of_claims, [k.incarnation, *flat], pipe)
+
+    @property
+    def _of_claims(self) -> list[str]:
+        k = self.known
+        return [k.hash, k.pending, k.claims, k.copies, k.since]
 
     def divide(self, claim: Claim, parts: Iterable[tuple[Range, int]], pipe: Any = None) -> Any:
         """Replace a claimed range by pending parts, each with the deaths to note; replies whether it was held."""
         k = self.known
         flat = [one for span, noted in parts for one in (str(span), noted)]
         args = [k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), *flat]
-        return self.scripts.split([k.hash, k.pending, k.claims, k.uses], args, pipe)
+        names = [k.hash, k.pending, k.claims, k.uses, k.copies, k.since]
+        return self.scripts.split(names, args, pipe)
 
     def give(self, claim: Claim) -> Claim | None:
         """Note that a process is given a range of which a service has died; None if it is not held any more."""
@@ -209,7 +231,14 @@ class MapStore(MapReader):
 
     def claims(self) -> Iterator[Claim]:
         """Every claim there is, without bodies; a batch of them is in memory at a time."""
-        for name, held in self.connection.hscan_iter(self.keys.claims, count=_STEP):
+        return self._claims_in(self.keys.claims)
+
+    def copies(self) -> Iterator[Claim]:
+        """Second claims, of ranges that run twice."""
+        return self._claims_in(self.keys.copies)
+
+    def _claims_in(self, key: str) -> Iterator[Claim]:
+        for name, held in self.connection.hscan_iter(key, count=_STEP):
             if (claim := parse(name, held)) is not None:
                 yield claim
 
@@ -217,7 +246,7 @@ class MapStore(MapReader):
         """What this worker holds; the server sends no more than that, whatever others hold."""
         found, at = [], b"0"
         while True:
-            at, *flat = self.scripts.claimed([self.keys.claims], [worker, at, _STEP])
+            at, *flat = self.scripts.claimed([self.keys.claims, self.keys.copies], [worker, at, _STEP])
             pairs = zip(flat[::2], flat[1::2], strict=True)
             claims = (parse(name, held) for name, held in pairs)
             found += [claim for claim in claims if claim is not None and claim.worker == worker]
@@ -245,7 +274,7 @@ class MapStore(MapReader):
         or a service that has let go of the map, and whose request for more came late.
         """
         self._drop_unreadable()
-        workers = {claim.worker for claim in self.claims()}
+        workers = {claim.worker for claim in (*self.claims(), *self.copies())}
         return sum(self.release_all(name) for name in workers if not self._is_at_work(name))
 
     def _drop_unreadable(self) -> None:
@@ -253,7 +282,7 @@ class MapStore(MapReader):
         k = self.known
         for name, held in self.connection.hscan_iter(k.claims, count=_STEP):
             if parse(name, held) is None:
-                self.scripts.release([k.hash, k.pending, k.claims], [k.incarnation, name, held, 0])
+                self.scripts.release(self._of_claims, [k.incarnation, name, held, 0])
 
     def check(self) -> None:
         """See that an open map can still be completed; its owner asks when nothing of it is in hand.
@@ -265,17 +294,21 @@ class MapStore(MapReader):
         k = self.known
         with self.connection.pipeline() as pipe:
             pipe.hgetall(k.hash)
-            pipe.llen(k.pending)
-            pipe.llen(k.again)
-            pipe.hlen(k.claims)
-            pipe.zcard(k.later)
+            self.count_left(pipe)
             fields, *left = pipe.execute()
         info = read_info(fields)
-        missing = info.items - info.done - info.failed
-        if fields and info.state == "open" and missing > 0 and not any(left):
+        if fields and info.state == "open" and info.missing > 0 and not any(left):
             raise DamagedError(
-                f"{missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
+                f"{info.missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
             )
+
+    def count_left(self, pipe: Any) -> None:
+        """Queue the questions how many chunks have no end yet: pending, to be tried again, claimed."""
+        k = self.keys
+        pipe.llen(k.pending)
+        pipe.llen(k.again)
+        pipe.hlen(k.claims)
+        pipe.zcard(k.later)
 
     def _is_at_work(self, worker: str) -> bool:
         executions = self.connection.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker))  # of a stock worker
@@ -306,7 +339,7 @@ class MapStore(MapReader):
             int(whole),
             keys.OPEN,
         ]
-        self.scripts.close([k.hash, k.pending, k.claims], args, pipe)
+        self.scripts.close(self._of_claims, args, pipe)
 
     def pause(self, *, paused: bool) -> bool:
         """Have nothing more of it claimed, or have it go on; whether there is such a map."""
@@ -328,15 +361,26 @@ class MapStore(MapReader):
         operation = Operation(self.connection, "limit")  # which no worker needs
         return bool(operation([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes]))
 
-    def expire(self, ttl: int) -> None:
-        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit."""
-        k = self.known
-        self.scripts.expire([keys.MAPS, *k.all, k.chunks], [k.incarnation, ttl, k.id])
+    def expire(self, ttl: int, *, alone: bool = False) -> None:
+        """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit.
 
-    def tell_end(self, *, delete: bool = False) -> None:
-        """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept."""
+        Args:
+            ttl: Seconds. Maps that follow it, and have not taken all yet, have a day for that.
+            alone: Do not wait for these.
+        """
+        k = self.known
+        args = [k.incarnation, ttl, k.id, 0 if alone else FOLLOWED_TTL]
+        self.scripts.expire([keys.MAPS, *k.all, k.chunks], args)
+
+    def tell_end(self, *, delete: bool = False, alone: bool = False) -> None:
+        """Tell whoever waits that the map's job has ended; and ``delete`` the keys, if nothing is to be kept.
+
+        Args:
+            delete: See above.
+            alone: As for ``expire``.
+        """
         if delete:
-            self.expire(0)
+            self.expire(0, alone=alone)
         self.connection.publish(self.keys.end, _END)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from taskq.errors import DamagedError
 from taskq.maps.item_retry import Spell
+from taskq.maps.source import ALL, Source
 from taskq.payload.large import Told
 from taskq.redis import checked
 
@@ -39,6 +40,9 @@ class Terms:
         memo_generation: Of that: see ``maps/memo.py``.
         blobs: The large objects that its function and items refer to, each as ``large.Told`` writes it.
         item_retry: When an item that fails is tried again, as ``Spell.read`` reads it; "": it is not.
+        speculate: Whether what runs long may run a second time beside the first: see ``lua/stragglers.lua``.
+        source: The map whose results its items are, as ``Source.read`` reads it; "": it has items of its own.
+        together: How many of these results are one item; 0: each is one.
     """
 
     orphan: str = ""
@@ -53,6 +57,9 @@ class Terms:
     memo_generation: str = ""
     blobs: str = ""
     item_retry: str = ""
+    speculate: bool = False
+    source: str = ""
+    together: int = 0
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -78,6 +85,11 @@ class Terms:
     def spell(self) -> Spell | None:
         """What ``item_retry`` says."""
         return Spell.read(self.item_retry) if self.item_retry else None
+
+    @cached_property
+    def follows(self) -> Source | None:
+        """What ``source`` and ``together`` say."""
+        return Source.read(self.source, self.together) if self.source else None
 
     @property
     def retries(self) -> int:
@@ -108,6 +120,10 @@ class Terms:
         named: dict[str, Any] = json.loads(self.to_json() or "{}")
         if "blobs" in named:
             named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
+        if self.follows:
+            named["source"] = self.follows.id
+            if self.together == ALL:
+                named["together"] = "all"
         return named
 
 
@@ -131,26 +147,28 @@ def read(text: str) -> Terms:
         right = (type(value) is kinds[name] or _is_number(value, kinds[name]) for name, value in known.items())
         if all(right) and all(map(_is_finite, known.values())) and known.get("results", "keep") in RESULTS:
             terms = Terms(**known)
-            _ = terms.large, terms.spell  # that these are none is found here, too
+            _ = terms.large, terms.spell, terms.follows  # that these are none is found here, too
             return terms
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{text[:80]!r} are no terms of a map") from error
     raise DamagedError(f"{text[:80]!r} are no terms of a map")
 
 
-def shown(text: bytes | None, memo_hits: bytes | None = None) -> dict[str, Any]:
+def shown(text: bytes | None, memo_hits: bytes | None = None, copied: bytes | None = None) -> dict[str, Any]:
     """Those that a user named, by the field of a map's hash, for a view: nothing, if that holds something else.
 
     Args:
         text: The field.
         memo_hits: Another field: how many results were in the memo; it is named if there is a memo.
+        copied: Another one: how many chunks have run a second time; it is named if they may.
     """
     try:
         named = read(checked.text(text)).named
     except DamagedError:
         return {}
     told = {name: value for name, value in named.items() if name not in _OURS}
-    return {**told, "memo_hits": checked.count(memo_hits)} if "memo" in told else told
+    told |= {"memo_hits": checked.count(memo_hits)} if "memo" in told else {}
+    return told | ({"copied": checked.count(copied)} if "speculate" in told else {})
 
 
 def _is_number(value: object, kind: type) -> bool:

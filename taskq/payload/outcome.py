@@ -15,6 +15,7 @@ from taskq.errors import (
     ItemError,
     ItemTimeoutError,
     RemoteTraceback,
+    SourceFailedError,
     TooLargeError,
     WorkerLostError,
 )
@@ -33,7 +34,7 @@ _SIGNALS = (
 Kinds = tuple[type[BaseException], ...]
 
 _OWN: dict[str, type[ItemError]] = {
-    error.__name__: error for error in (ItemCanceledError, ItemTimeoutError, WorkerLostError)
+    error.__name__: error for error in (ItemCanceledError, ItemTimeoutError, SourceFailedError, WorkerLostError)
 }
 
 
@@ -87,6 +88,19 @@ class ItemFailure:
     def canceled(cls, index: int) -> ItemFailure:
         """The record of an item that is not to run."""
         return cls(index, "ItemCanceledError", f"item {index} was cancelled before it had begun", attempts=0)
+
+    @classmethod
+    def of_source(cls, index: int, source: str, failure: ItemFailure) -> ItemFailure:
+        """The record of an item that has no value, since that was to be a result of another map.
+
+        Args:
+            index: The item's.
+            source: Id of that map.
+            failure: The record there.
+        """
+        why = f"{failure.type}: {failure.message}"[:MAX_TEXT]
+        message = f"item {index} has no value: item {failure.index} of the map {source} failed with {why}"
+        return cls(index, "SourceFailedError", message, failure.traceback, attempts=0, host=failure.host)
 
     @classmethod
     def not_stored(cls, index: int, why: str, host: str = "") -> ItemFailure:
@@ -243,6 +257,7 @@ class Totals:
     total: int = 0
     pending: int = 0  # chunks that nobody holds
     room: int = 0  # nothing was stored, for there are more results than are wanted: so many are
+    followers: str = ""  # the maps whose items are its results, as ``source.followers`` reads it
 
     @property
     def complete(self) -> bool:

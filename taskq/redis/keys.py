@@ -23,6 +23,13 @@ taskq:{id}:starts:{incarnation}
                        list    of a map with a rate: Unix times at which its   claim             by itself
                                last items were claimed, the newest first
 taskq:{id}:claims      hash    range -> "token deaths body worker"            worker            with the job
+taskq:{id}:copies      hash    the same, of ranges that run twice: their        copy              with the job
+                               second claims; or the deaths of the one run
+                               that is no more: speculate
+taskq:{id}:since       zset    range -> Unix time when it was claimed: of a      claim             with the job
+                               map that speculates
+taskq:{id}:took        list    "seconds worker" of the last ranges that have    commit            with the job
+                               ended, the newest first: of such a map, too
 taskq:{id}:failed      list    as ``pending``: ranges of items that failed    commit            with the job
 taskq:{id}:results     list    the result list: one pickled value an element  commit            with the job
 taskq:{id}:spans       list    "start:count" for each run of results          commit            with the job
@@ -35,6 +42,10 @@ taskq:{id}:refusals    hash    worker -> JSON of a Refusal: why it can't run   w
                                the map; see maps/refusal.py
 taskq:{id}:deaths      hash    range -> JSON of the last death of a service      recovery          with the job
                                that ran it: upkeep/evidence.py
+taskq:{id}:parts       hash    of a map whose items are groups of another's    feed              with the job
+                               results: "group first" -> frames of results of
+                               a group that is not whole yet; group -> "how
+                               many, where each run begins": see feed.lua
 taskq:{id}:memo        hash    item index -> "signature key": under which its  producer, commit  with the job
                                result is to stand in the memo
 taskq:{id}:events      channel "progress" at each commit                      commit            -
@@ -49,6 +60,8 @@ taskq:memo:{name}:maps hash    digest of items -> id of the map that was       p
 taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
                                push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:lock:{name}      string  a lock's holder, as redis-py draws it          anybody           its lease
+taskq:value:{name}     string  a value, pickled                               anybody           no
 taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
                                share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
@@ -182,6 +195,16 @@ class MapField:
     MAX_RUNNING = "max_running"  # how many ranges may be claimed at once; absent: any number. See maps/caps.py
     RATE = "rate"  # how many items may be claimed within some time: "300/m"; absent: any number
     RETRIES = "retries"  # "1" if items may be in ``later``
+    SPECULATE = "speculate"  # "1" if ranges may run a second time beside the first: see lua/stragglers.lua
+    COPIED = "copied"  # how many did; absent: none
+    SOURCE = "source"  # of a map whose items are another's results: "id incarnation"; see maps/source.py
+    TOGETHER = "together"  # of such a map: how many results are one item, if that is not one
+    CHUNK = "chunk"  # of such a map: how many items a chunk has, if its user has said so
+    TAKEN = "taken"  # of such a map: "span offset results", where feed.lua goes on among these of its source
+    OVER = "over"  # of such a map: "ended" or "gone": no more is taken of its source; absent: more may come
+    PASSED = "passed"  # of such a map: items with an error record since their source has none for them
+    FOLLOWERS = "followers"  # of a map: "id incarnation,..." of the maps whose items are its results
+    UNTIL = "until"  # of a map: Unix time at which its keys were to expire, if followers need them for longer
     KILL = "kill"  # "1" if what still runs of a cancelled map is to be killed
 
 
@@ -234,6 +257,18 @@ class MapKeys:
         return f"{self.hash}:claims"
 
     @property
+    def copies(self) -> str:
+        return f"{self.hash}:copies"
+
+    @property
+    def since(self) -> str:
+        return f"{self.hash}:since"
+
+    @property
+    def took(self) -> str:
+        return f"{self.hash}:took"
+
+    @property
     def results(self) -> str:
         return f"{self.hash}:results"
 
@@ -256,6 +291,10 @@ class MapKeys:
     @property
     def deaths(self) -> str:
         return f"{self.hash}:deaths"
+
+    @property
+    def parts(self) -> str:
+        return f"{self.hash}:parts"
 
     @property
     def memo(self) -> str:
@@ -283,7 +322,7 @@ class MapKeys:
         return (
             self.hash, self.function, self.bodies, self.uses, self.pending, self.again, self.claims, self.failed,
             self.results, self.spans, self.errors, self.groups, self.refusals,
-            self.deaths, self.memo, self.blobs, self.later,
+            self.deaths, self.memo, self.blobs, self.later, self.copies, self.since, self.took, self.parts,
         )  # fmt: skip
 
 
@@ -325,6 +364,16 @@ def shared(name: str) -> str:
 def memo_maps(name: str) -> str:
     """The key of which maps were pushed with a memo."""
     return f"{memo(name)}:maps"
+
+
+def lock(name: str) -> str:
+    """The key of the lock with this name."""
+    return f"{PREFIX}:lock:{{{name}}}"
+
+
+def value(name: str) -> str:
+    """The key of the value with this name."""
+    return f"{PREFIX}:value:{{{name}}}"
 
 
 def free_list(name: str) -> str:

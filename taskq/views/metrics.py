@@ -45,6 +45,7 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
         "Chunks that go to another process because theirs died, by who died: process or service.",
         ("cause",),
     ),
+    "taskq_chunk_copies": ("Chunks that were begun a second time while the first run goes on (speculate).", ()),
     "taskq_services_lost": ("Services that died, or were given up for dead, and whose work others took over.", ()),
     "taskq_refused": ("Jobs and chunks refused for security, by reason: signature or import.", ("reason",)),
     "taskq_redis_errors": ("Turns of services that failed because Redis could not be reached, or refused.", ()),

@@ -11,7 +11,7 @@ from taskq.maps.body import Body, Header, read_header
 from taskq.maps.claim import Claim
 from taskq.maps.reader import MapReader
 from taskq.maps.store import MapStore
-from taskq.maps.terms import NONE
+from taskq.maps.terms import NONE, Terms
 from taskq.payload import codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
@@ -28,7 +28,7 @@ def claim(store: MapStore, count: int = 1, worker: str = A) -> list[Claim]:
 
 def outcome(store: MapStore, claimed: Claim, failing: Iterable[int] = (), stop: int | None = None) -> ChunkOutcome:
     """What running the range gives: each item itself, failures for some, and from item ``stop`` on nothing yet."""
-    body, bad = Body.read(store.keys, claimed.body), set(failing)
+    body, bad = Body.read(store.keys, claimed.body, _terms(store).follows), set(failing)
     indexes, at, _items = body.within(claimed.range)
     ran = [index for index in indexes if stop is None or index < stop]
     good = [index for index in ran if index not in bad]
@@ -46,11 +46,14 @@ def commit(store: MapStore, claimed: Claim, failing: Iterable[int] = (), stop: i
 
 
 def put(store: MapStore, claimed: Claim, what: ChunkOutcome) -> Totals:
+    return store.read_commit(store.commit(claimed, what, NOTE, terms=_terms(store)))
+
+
+def _terms(store: MapStore) -> Terms:
     try:
-        terms = store.info().terms
+        return store.info().terms
     except (ResultsGoneError, ReplacedError):  # as a service says it that has not heard of that
-        terms = NONE
-    return store.read_commit(store.commit(claimed, what, NOTE, terms=terms))
+        return NONE
 
 
 def give_back(store: MapStore, *claims: Claim, deaths: int | None = None) -> int:

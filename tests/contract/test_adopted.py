@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from taskq import DuplicateJobError, MapError, OpenMap, Queue
-from taskq.maps import adopted, memo, producer
+from taskq.maps import adopted, memo, opening
 from taskq.maps.memo import Memo
 from taskq.maps.options import MapOptions
 from taskq.maps.terms import Terms
@@ -23,7 +23,7 @@ def remembering(queue: Queue) -> Memo:
 
 def opened(queue: Queue, held: Memo) -> OpenMap:
     options = MapOptions.read({"job_id": "grid"})
-    return producer.open_map(queue, jobs.square, None, Terms(orphan="finish"), options, star=False, memo=held)
+    return opening.open_map(queue, jobs.square, None, Terms(orphan="finish"), options, star=False, memo=held)
 
 
 def found(held: Memo, *keys: str) -> list[object]:

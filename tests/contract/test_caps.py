@@ -35,10 +35,9 @@ def replied(store: MapStore, count: int = 9, worker: str = A) -> tuple[list[str]
 def seen(queue: Queue, job: MapJob[int]) -> tuple[int, float | None]:
     """What ``look.lua`` tells of the map: how much may be claimed, or in how many seconds."""
     before, after = job.store.keys.hash.split(job.id)
-    args = [keys.OPEN, before, after, "rq:queue:", 9, 0, queue.name]
-    _suspended, [_number, _jobs, [_id, _incarnation, _weight, pending, _claimed, wait]] = job.store.scripts.look(
-        ["rq:suspended"], args
-    )
+    args = [keys.OPEN, before, after, "rq:queue:", 9, 0, A, queue.name]
+    _suspended, [_number, _jobs, found] = job.store.scripts.look(["rq:suspended"], args)
+    pending, wait = found[3], found[5]
     return pending, float(wait) if wait and not pending else None
 
 

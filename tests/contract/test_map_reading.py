@@ -55,7 +55,7 @@ def test_errors_are_counted_by_kind(store: MapStore) -> None:
 
 def test_kinds_of_errors_are_bounded(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million items that each fail in a way of their own must not fill the server."""
-    monkeypatch.setattr("taskq.maps.store._KINDS", 3)
+    monkeypatch.setattr("taskq.maps.store.KINDS", 3)
     store = any_queue.map(abs, range(10), chunksize=5).store
     store.open(A)
     for claimed in claim(store, 2):

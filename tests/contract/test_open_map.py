@@ -15,6 +15,7 @@ from taskq import (
     ItemCanceledError,
     MapCanceledError,
     MapError,
+    MapFailedError,
     MapJob,
     OpenMap,
     OptionError,
@@ -192,6 +193,29 @@ def test_what_an_iterable_raises_comes_after_what_it_gave(any_queue: Queue) -> N
     assert job.store.info().items <= 3
     first = job.store.info().items
     assert job.put(9) == first
+
+
+def test_what_has_closed_it_is_said_before_its_job_has_ended(any_queue: Queue) -> None:
+    job = any_queue.open_map(jobs.square, max_failures=0)
+    job.put(1)
+    job.store.close("too many items have failed: 1, and max_failures is 0")
+    with pytest.raises(MapFailedError, match="was closed with 0 of 1 items done: too many items have failed"):
+        job.put(2)
+    job.cancel()
+
+
+@pytest.mark.parametrize("act", ["put", "seal"])
+def test_what_is_read_can_not_put(any_queue: Queue, act: str) -> None:
+    job = any_queue.open_map(jobs.square)
+
+    def items() -> Iterator[int]:
+        yield 1
+        job.put(2) if act == "put" else job.seal()
+
+    with pytest.raises(MapError, match="this thread is putting items"):
+        job.put_many(items())
+    job.put(3)
+    job.seal()
 
 
 def test_it_waits_where_too_many_are_unfinished(any_queue: Queue) -> None:

@@ -19,7 +19,7 @@ def pushed(queue: Queue, **options: Any) -> MapJob:
 
 
 def look(queue: Queue, *names: str, most: int = 10, start: int = 0) -> Any:
-    args = [keys.OPEN, "taskq:{", "}", "rq:queue:", most, start, *(names or (queue.name,))]
+    args = [keys.OPEN, "taskq:{", "}", "rq:queue:", most, start, A, *(names or (queue.name,))]
     suspended, *found = Scripts(queue.connection).look(["rq:suspended"], args)
     assert suspended == queue.connection.exists("rq:suspended")
     return found
@@ -30,7 +30,7 @@ def test_a_map_is_in_the_register_while_it_is_open(any_queue: Queue) -> None:
     assert look(any_queue) == [[0, 1]], "one job waits, and nothing is open"
     any_queue.connection.delete(any_queue.key)
     job.store.open(A)
-    said = [job.id.encode(), job.incarnation.encode(), b"", 4, 0, b""]
+    said = [job.id.encode(), job.incarnation.encode(), b"", 4, 0, b"", b""]
     assert look(any_queue) == [[0, 0, said]]
     job.store.close()
     assert look(any_queue) == []
@@ -51,7 +51,7 @@ def test_a_look_says_how_much_is_pending_and_claimed(any_queue: Queue) -> None:
     job.store.open(A)
     first, _second = claim(job.store, 2)
     commit(job.store, first)
-    said = [job.id.encode(), job.incarnation.encode(), b"2.5", 2, 1, b""]
+    said = [job.id.encode(), job.incarnation.encode(), b"2.5", 2, 1, b"", b""]
     assert look(any_queue, "other", any_queue.name) == [[1, 0, said]]
 
 
@@ -81,7 +81,7 @@ def test_garbage_in_a_register_is_no_map(any_queue: Queue) -> None:
     job.store.open(A)
     any_queue.connection.delete(job.store.keys.pending)
     any_queue.connection.set(job.store.keys.pending, "x")
-    assert look(any_queue, "other") == [[0, 0, [job.id.encode(), job.incarnation.encode(), b"", 0, 0, b""]]]
+    assert look(any_queue, "other") == [[0, 0, [job.id.encode(), job.incarnation.encode(), b"", 0, 0, b"", b""]]]
 
 
 def test_of_very_many_each_look_sees_others(any_queue: Queue) -> None:

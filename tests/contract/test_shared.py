@@ -34,10 +34,31 @@ def closure(table: Any) -> Callable[[int], float]:
     return lambda n: at(table, n)
 
 
+class Frame:
+    """Stands for a DataFrame of pandas, which tests do not install: says its size as that, and holds arrays."""
+
+    def __init__(self, **columns: Any) -> None:
+        self.columns = columns
+
+    def memory_usage(self) -> list[int]:
+        return [one.nbytes for one in self.columns.values()]
+
+
+FRAME = Frame(values=TABLE, few=np.arange(9))
+
+
+def of_frame(frame: Frame, n: int) -> float:
+    assert isinstance(frame, Frame)
+    assert frame.columns["few"][n] == n
+    return at(frame.columns["values"], n)
+
+
 WAYS: dict[str, Callable[[Queue], MapJob[float]]] = {
     "a partial": lambda queue: queue.map(partial(at, TABLE), range(5)),
     "a closure": lambda queue: queue.map(closure(TABLE), range(5)),
     "each item": lambda queue: queue.map(at, repeat(TABLE), range(5), chunksize=1),
+    "a frame in a partial": lambda queue: queue.map(partial(of_frame, FRAME), range(5)),
+    "a frame in each item": lambda queue: queue.map(of_frame, repeat(FRAME), range(5), chunksize=1),
 }
 some_way = pytest.mark.parametrize("way", WAYS)
 
@@ -228,6 +249,15 @@ def test_without_a_queue(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> 
         job = real_queue.map(partial(at, shared), range(5))
         drain(real_queue)
         assert job.get(timeout=HANGS) == FOUND
+
+
+def test_a_fork_that_leaves_the_block_unshares_nothing(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_queue.share([1]) as shared:
+        with monkeypatch.context() as fork:
+            fork.setattr(os, "getpid", lambda: 1)
+            shared.__exit__(SystemExit, SystemExit(), None)
+        assert fake_queue.connection.keys("taskq:shared:*")
+    assert not fake_queue.connection.keys("taskq:shared:*")
 
 
 def test_its_time_to_live_begins_anew_with_each_map(any_queue: Queue) -> None:

@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from taskq import Queue
-from taskq.maps import producer
+from taskq.maps import push
 from taskq.maps.body import read_header
 from taskq.testing import _again, drain, make_fake_queue
 from tests import jobs
@@ -85,7 +85,7 @@ def test_a_worker_says_nothing_twice(real_queue: Queue) -> None:
 
 
 def test_a_stock_worker_cuts_chunks_that_run_long(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producer, "own_cores", lambda: 1)
+    monkeypatch.setattr(push, "own_cores", lambda: 1)
     job = any_queue.map(jobs.nap, [0.02] * 96)
     assert read_header(any_queue.connection.hget(job.store.keys.bodies, "0:12")).range.count == 12
     drain(any_queue)

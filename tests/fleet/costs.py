@@ -171,7 +171,7 @@ def _look(maps: int, times: int) -> float:
             job = queue.map(_same, range(2), chunksize=1)
             MapStore(job.id, on.connection, on.scripts, incarnation=job.incarnation or "").open("owner")
         before, after = keys.MapKeys("|").hash.split("|")
-        args = [keys.OPEN, before, after, "rq:queue:", 200, 0, "default"]
+        args = [keys.OPEN, before, after, "rq:queue:", 200, 0, "worker", "default"]
         return on.cost(lambda: on.scripts.look(["rq:suspended"], args), times)
 
 

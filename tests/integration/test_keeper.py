@@ -119,3 +119,16 @@ def test_a_program_whose_child_holds_its_end_of_the_pipe_is_missed(folder: Path)
         wait_until(lambda: not list(folder.iterdir()), "the server and its folder are gone")
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+def test_a_fork_that_leaves_the_block_is_not_its_end() -> None:
+    own = os.getpid()
+    try:
+        with private_server() as url:
+            if child := os.fork():
+                assert os.waitpid(child, 0)[1] == 0
+                with connect(url) as connection:
+                    assert connection.ping()
+    finally:
+        if os.getpid() != own:
+            os._exit(0)

@@ -33,6 +33,7 @@ class Run:
     service: str
     began: float
     ended: bool = False
+    item: Value | None = None  # what it was called with, if that is a result of another push
 
 
 @dataclass
@@ -55,8 +56,10 @@ class Ledger:
         self.loads[process, incarnation] = self.loads.get((process, incarnation), 0) + 1
         return sum(self.loads.values())
 
-    def begin(self, push: int, index: int, process: str, service: str, now: float) -> int:
-        self.runs.append(Run(push, index, process, service, now))
+    def begin(
+        self, push: int, index: int, process: str, service: str, now: float, item: Value | None = None
+    ) -> int:
+        self.runs.append(Run(push, index, process, service, now, item=item))
         return len(self.runs) - 1
 
     def tries(self, push: int, index: int) -> int:

@@ -39,7 +39,7 @@ MUTATIONS = (
     # -- claims and commits ----------------------------------------------------------------------------
     _m(
         "no token check: a commit is taken from whoever has had the range", 94,
-        (_LUA + "commit.lua", "redis.call('HGET', KEYS[3], range) ~= claim then\n    return {0}\nend\nif map[4]",
+        (_LUA + "commit.lua", "not is_held(KEYS[3], KEYS[14], range, claim) then\n    return {0}\nend\nif map[4]",
          "redis.call('HEXISTS', KEYS[3], range) == 0 then\n    return {0}\nend\nif map[4]"),
     ),
     _m(
@@ -64,17 +64,47 @@ MUTATIONS = (
     ),
     _m(
         "a release frees what somebody else holds", 5,
-        (_LUA + "release.lua", "if redis.call('HGET', KEYS[3], range) == claim then", "if true then"),
+        (_LUA + "release.lua", "if is_held(KEYS[3], KEYS[4], range, claim) then", "if true then"),
     ),
     _m(
         "a split is made of what is not held", 6,
-        (_LUA + "split.lua", " or redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then", " then"),
+        (_LUA + "split.lua", " or not is_held(KEYS[3], KEYS[5], ARGV[2], ARGV[3]) then", " then"),
     ),
     _m(
         "a claim removes before it writes", 26,
         (_LUA + "claim.lua", "        redis.call('HSET', KEYS[4], range,",
          "        redis.call('LPOP', from)\n        redis.call('HSET', KEYS[4], range,"),
         (_LUA + "claim.lua", "        redis.call('LPOP', from)\n    end\n    for", "    end\n    for"),
+    ),
+    # -- what runs twice -------------------------------------------------------------------------------
+    _m(
+        "of what ran twice the second claim outlives the first commit", 18,
+        (_LUA + "commit.lua", "    redis.call('HDEL', KEYS[14], range)\n", ""),
+    ),
+    _m(
+        "what is left by one of the two who run it is pending, though the other goes on", 18,
+        (_LUA + "release.lua", "        if map[3] then\n            goes_on",
+         "        if false then\n            goes_on"),
+    ),
+    # -- maps of other maps' results -------------------------------------------------------------------
+    _m(
+        "where results are taken from is not moved", 18,
+        (_LUA + "feed.lua", "'taken', place)", "'taken', '0 0 0')"),
+    ),
+    _m(
+        "results are taken of whatever has the id of the source", 42,
+        (_LUA + "feed.lua", "if source[1] ~= ARGV[3] then", "if not source[1] then"),
+    ),
+    _m(
+        "results are taken after others have failed for want of one", 66,
+        (_LUA + "feed.lua", "if map[6] and (map[6] ~= 'ended' or (tonumber(map[13]) or 0) > 0) then",
+         "if map[6] == 'gone' then"),
+    ),
+    _m(
+        "what has failed is passed on while it is tried again", 90,
+        (_LUA + "feed.lua", "if not more and ended(source[2], KEYS[8]) then",
+         "if not more and source[2] == 'closed' then"),
+        (_LUA + "pass_on.lua", " or not ended(source[2], KEYS[6]) then", " then"),
     ),
     # -- identity --------------------------------------------------------------------------------------
     _m(  # what is claimed of another one is only not stored, as long as commits are looked at
@@ -223,7 +253,7 @@ MUTATIONS = (
     # -- memos -----------------------------------------------------------------------------------------
     _m(
         "a result is stored, and the memo is not told", 10,
-        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[16] then", "if false then"),
+        (_LUA + "commit.lua", "if memo[1] and memo[1] == KEYS[19] then", "if false then"),
     ),
     _m(
         "results of the memo are written twice, if only the reply was lost", 1090,

@@ -15,7 +15,7 @@ from taskq.payload.outcome import ItemFailure
 from taskq.payload.ranges import Range
 from taskq.redis import keys
 from taskq.redis.keys import UNSEALED, MapKeys
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, Run
 from tests.simulation.server import Server
 
 _ROUNDED = 2e-6  # seconds: moments are written with six digits
@@ -43,6 +43,7 @@ class Seen:
     errors: dict[bytes, bytes]
     groups: dict[bytes, bytes]
     later: list[bytes] = field(default_factory=list)
+    copies: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -56,6 +57,12 @@ class Seen:
         """How many there are; of an open map, so far."""
         total = self.number("total")
         return self.number("next") if total == UNSEALED else total
+
+    @property
+    def source(self) -> tuple[str, bytes]:
+        """Id and incarnation of the map whose results are its items; "" and b"" if it has items of its own."""
+        name, _, incarnation = self.fields.get(b"source", b"").partition(b" ")
+        return name.decode(), incarnation
 
     @property
     def memo(self) -> tuple[str, str]:
@@ -82,7 +89,8 @@ class Memory:
     Args:
         results: Of each map its incarnation, the length of its result list, and whether it was open.
         claims: Of each map what was claimed.
-        handed: (incarnation, item) -> when it was last handed out, and to whom.
+        handed: (incarnation, item) -> by which tokens it was last handed out, when, and to whom: of what runs
+            twice by two.
         pushed: incarnation -> bytes of its bodies when it was announced.
         failed: incarnation -> the items that have failed at some time.
         claimed: incarnation -> when something of it was claimed, each time, by the server's clock.
@@ -91,7 +99,7 @@ class Memory:
 
     results: dict[str, tuple[bytes, int, bool]] = field(default_factory=dict)
     claims: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
-    handed: dict[tuple[bytes, int], tuple[float, str]] = field(default_factory=dict)
+    handed: dict[tuple[bytes, int], dict[bytes, tuple[float, str]]] = field(default_factory=dict)
     pushed: dict[bytes, int] = field(default_factory=dict)
     failed: dict[bytes, set[bytes]] = field(default_factory=dict)
     claimed: dict[bytes, list[float]] = field(default_factory=dict)
@@ -142,7 +150,7 @@ class Oracle:
         self.looks += 1
         for check in (
             self._whole, self._counted, self._in_one_place, self._bodies, self._new_results, self._errors,
-            self._lives, self._capped, self._remembered,
+            self._lives, self._capped, self._remembered, self._twice,
         ):  # fmt: skip
             problem = check(map_id, seen)
             if problem:
@@ -174,7 +182,7 @@ class Oracle:
         return Seen(
             table(k.hash), table(k.bodies), row(k.pending), row(k.again), table(k.claims), row(k.failed),
             row(k.results), row(k.spans), _merged(value(k.spans)), table(k.errors), table(k.groups),
-            [*(value(k.later) or ())],
+            [*(value(k.later) or ())], table(k.copies),
         )  # fmt: skip
 
     # -- what is checked -------------------------------------------------------------------------------
@@ -220,11 +228,22 @@ class Oracle:
         where: dict[int, list[str]] = {}
         for name, index in self._places(seen):
             where.setdefault(index, []).append(name)
-        for index in range(seen.items):
+        for index in self._taken(seen, where) if seen.source[0] else range(seen.items):
             there = where.pop(index, [])
             if len(there) != 1:
                 return f"item {index} is {' and '.join(there) or 'nowhere'}"
         return f"there are items {sorted(where)} that nobody has pushed" if where else ""
+
+    def _taken(self, seen: Seen, where: Iterable[int]) -> Iterable[int]:
+        """The items which a map has that are another's results: as many of these as it says, the first ones."""
+        if len(found := sorted(where)) != seen.number("next"):
+            raise Violation(f"{seen.number('next')} results of another map were taken, and there are {found}")
+        name, incarnation = seen.source
+        source = self.see(name)
+        if source is None or source.fields.get(b"incarnation") != incarnation or incarnation in self.spoiled:
+            return found
+        taken = int(seen.fields.get(b"taken", b"0 0 0").split()[2])
+        return source.placed()[:taken]
 
     def _places(self, seen: Seen) -> Iterator[tuple[str, int]]:
         for name, entries in (
@@ -254,7 +273,7 @@ class Oracle:
         needed = {*entries, *(claim.split()[2] for claim in seen.claims.values())}
         if left := set(seen.bodies) - needed:
             return f"nobody needs the bodies {sorted(left)}"
-        if b"feeder" in seen.fields:
+        if b"feeder" in seen.fields or b"source" in seen.fields:
             return ""  # nobody knows here how much was put
         pushed = self.memory.pushed.setdefault(seen.fields[b"incarnation"], sum(map(len, seen.bodies.values())))
         # What has failed is stored apart, while others of its chunk still need the body that they came in.
@@ -286,14 +305,28 @@ class Oracle:
             run = self._ledger.runs[value.run]
             if (value.function, value.item, value.index) != (push, push, index):
                 return f"item {index} of push {push} has got {value}"
-            moment, worker = self.memory.handed.get((incarnation, index), (0.0, ""))
-            if run.began < moment or run.service != worker:
+            handed = self.memory.handed.get((incarnation, index), {})
+            if not any(run.began >= moment and run.service == worker for moment, worker in handed.values()):
+                to = " and ".join(f"{worker} at {moment:.4f}" for moment, worker in handed.values())
                 return (
                     f"item {index} has got the result of a run on {run.service} that began at {run.began:.4f}; it "
-                    f"was handed to {worker} at {moment:.4f}"
+                    f"was handed to {to or 'nobody'}"
                 )
+            if problem := self._of_source(seen, index, run):
+                return problem
             self.memory.stored[value.run] = seen.memo[1]
         self.memory.results[map_id] = incarnation, len(seen.results), seen.state == "open"
+        return ""
+
+    def _of_source(self, seen: Seen, index: int, run: Run) -> str:
+        """What is stored of another map's result was made of just the one that stands there."""
+        name, incarnation = seen.source
+        source = self.see(name) if name else None
+        if source is None or source.fields.get(b"incarnation") != incarnation or incarnation in self.spoiled:
+            return ""
+        there = dict(zip(source.placed(), source.results, strict=True)).get(index)
+        if there is None or codec.loads(there) != run.item:
+            return f"item {index} has got a result of {run.item}, which is not what {name} has"
         return ""
 
     def _remembered(self, _map_id: str, seen: Seen) -> str:
@@ -338,6 +371,10 @@ class Oracle:
             if int(field_name) != failure.index:
                 return f"at {field_name!r} stands an error of item {failure.index}"
             deaths = self._ledger.deaths.get((push, failure.index), 0)
+            if failure.type == "SourceFailedError":
+                if problem := self._passed(seen, failure.index):
+                    return problem
+                continue
             sound = {
                 "WorkerLostError": deaths >= 2,
                 "ItemTimeoutError": what == "long" or self._ledger.was_stopped(push, failure.index),
@@ -348,6 +385,22 @@ class Oracle:
             if not sound:
                 return f"item {failure.index} ({what or 'innocent'}, {deaths} deaths) has failed: {failure.type}"
         return ""
+
+    def _passed(self, seen: Seen, index: int) -> str:
+        """What has failed since its source had no result for it: just that."""
+        name, incarnation = seen.source
+        source = self.see(name)
+        if index in [one for _name, one in self._places(seen)]:
+            return f"item {index} has failed as it did in {name}, and there is one besides"
+        if source is None or source.fields.get(b"incarnation") != incarnation or incarnation in self.spoiled:
+            return ""
+        # A retry of the source begins with forgetting what has failed.
+        again = any(index in self._items(source, *_parsed(one)) for one in (*source.pending, *source.again))
+        claimed = any(
+            index in self._items(source, span, claim.split()[2]) for span, claim in source.claims.items()
+        )
+        known = str(index).encode() in source.errors or again or claimed or index in source.placed()
+        return "" if known else f"item {index} has failed as it did in {name}, where it has not"
 
     def _capped(self, map_id: str, seen: Seen) -> str:
         """No more is claimed than may run; and of a map with a rate, within its time."""
@@ -365,14 +418,28 @@ class Oracle:
                 return f"{len(recent)} items were claimed within {seconds:g} s, by a rate of {order.rate}"
         return ""
 
+    def _twice(self, map_id: str, seen: Seen) -> str:
+        """Only what is claimed runs twice, and only of a map that was told so, by two claims."""
+        order = self._plans[self._pushes[seen.fields[b"incarnation"]]]
+        if seen.copies and not order.speculates:
+            return f"{sorted(seen.copies)} run twice, and were not to"
+        if left := {span for span, held in seen.copies.items() if seen.claims.get(span) in (None, held)}:
+            return f"{sorted(left)} have a second claim and no first one"
+        return ""
+
     def _note_claims(self, map_id: str, seen: Seen) -> None:
-        known = self.memory.claims.get(map_id, {})
+        known, now = self.memory.claims.get(map_id, {}), {}
         for span, claim in seen.claims.items():
-            if known.get(span) != claim:
-                _token, _deaths, body, worker = claim.decode().split(" ", 3)
-                for index in self._items(seen, span, body.encode()):
-                    self.memory.handed[seen.fields[b"incarnation"], index] = self._server.loop.now, worker
-        self.memory.claims[map_id] = dict(seen.claims)
+            now[span] = claim + b" + " + seen.copies.get(span, b"")
+            if known.get(span) == now[span]:
+                continue
+            held = [one for one in (claim, seen.copies.get(span, b"")) if b" " in one]
+            tokens = {one.split()[0]: one.decode().split(" ", 3)[3] for one in held}
+            for index in self._items(seen, span, claim.split()[2]):
+                at = seen.fields[b"incarnation"], index
+                before, moment = self.memory.handed.get(at, {}), self._server.loop.now
+                self.memory.handed[at] = {one: before.get(one, (moment, to)) for one, to in tokens.items()}
+        self.memory.claims[map_id] = now
 
 
 def _merged(found: Any) -> dict[bytes, bytes] | None:

@@ -47,12 +47,16 @@ class SimRedis(Redis):
     def __del__(self) -> None: ...  # there is no socket to be closed
 
 
+class Gone(Exception):  # noqa: N818 - no error
+    """The map is gone whose results were to be another's items."""
+
+
 class Push:
     """One push, and what became of it."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.incarnation = b""
+        self.incarnation = self.source = b""  # the latter: of the map whose results are its items
         self.began = self.returned = 0.0  # 0: not
         self.tries = 0
         self.error: BaseException | None = None
@@ -92,8 +96,12 @@ class Producer(Person):
 
     def run(self) -> None:
         order, world = self.push.order, self.world
-        while (job := self._push()) is None:
-            pass
+        try:
+            while (job := self._push()) is None:
+                pass
+        except Gone:
+            world.say(f"{self.name}: there is no map of which it could have the results")
+            return
         if isinstance(job, OpenMap):
             self._feed(job)
             return
@@ -116,6 +124,8 @@ class Producer(Person):
             if order.orphan:
                 return self._open(options)
             options |= _caps(order)
+            if order.source >= 0:
+                return self._follow(options)
             if order.memo:
                 options |= {"memo": MEMO, "key": lambda item: str(item[1]), "memo_changed": order.memo}
             return self.queue().map(
@@ -127,10 +137,21 @@ class Producer(Person):
                 raise Violation(f"{self.name} was told: {error}; but nobody else has pushed it") from error
             self.world.say(f"{self.name}: {error}")
             self.loop.sleep(1.0)
+        except NoSuchJobError as error:
+            raise Gone from error
         except (RedisError, ServerError, MapError) as error:
             self.world.say(f"{self.name} could not push: {type(error).__name__}: {error}")
             self.try_later()
         return None
+
+    def _follow(self, options: dict[str, Any]) -> MapJob:
+        order, source = self.push.order, self.world.pushes[self.push.order.source]
+        job = MapJob.fetch(source.order.id, connection=self.connection)
+        self.push.source = job.incarnation.encode()
+        return job.map(
+            partial(items.run, order.number), chunksize=order.chunksize, job_id=order.id, results=order.results,
+            **options,
+        )  # fmt: skip
 
     def _open(self, options: dict[str, Any]) -> OpenMap:
         order = self.push.order
@@ -185,10 +206,11 @@ class Producer(Person):
 
 
 def _caps(order: Order) -> dict[str, Any]:
-    """What its map is told of how much of it may run, and how often."""
+    """What its map is told of how much of it may run, how often, and whether twice."""
     caps = {"max_running": order.max_running or None, "rate": order.rate or None}
     retry = ItemTries(order.item_tries, backoff=(0.1, 20, 2)) if order.item_tries else None
-    return {name: value for name, value in (*caps.items(), ("item_retry", retry)) if value is not None}
+    told = {**caps, "item_retry": retry, "speculate": order.speculates or None}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 class Caller(Person):

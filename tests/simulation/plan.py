@@ -31,6 +31,8 @@ class Order:
         results: "keep" or "discard".
         first: So many results are enough; 0: all.
         initializer: What that does: "loads", "deadly once"; "": there is none.
+        speculates: What takes too long runs a second time.
+        source: Number of the push whose results are its items; -1: it has items of its own.
     """
 
     number: int
@@ -55,6 +57,8 @@ class Order:
     results: str = "keep"
     first: int = 0
     initializer: str = ""
+    speculates: bool = False
+    source: int = -1
 
     @property
     def discards(self) -> bool:
@@ -70,10 +74,12 @@ class Order:
         return (
             f"push {self.number} at {self.at:g} s: {self.id}, {self.count} items of {self.seconds:g} s"
             f"{f' in chunks of {self.chunksize}' if self.chunksize else ''}{f' ({special})' if special else ''}"
+            f"{f', the results of push {self.source}' if self.source >= 0 else ''}"
             f"{', of an open map' if self.orphan else ''}{', which keeps no results' if self.discards else ''}"
             f"{f', {self.memo} the memo' if self.memo else ''}"
             f"{f', of which {self.first} are enough' if self.first else ''}"
             f"{f', whose initializer {self.initializer}' if self.initializer else ''}"
+            f"{', of which what takes long runs twice' * self.speculates}"
             f"{', made slowly' if self.pushing else ''}{', patiently' * self.patient}"
             f"{f', {self.tries} retries' if self.tries else ''}"
             f"{f', {self.max_running} at once' if self.max_running else ''}{f', {self.rate}' if self.rate else ''}"
@@ -118,6 +124,7 @@ class Plan:
         cleans: Seconds between two cleanings of RQ's registries; None: nobody cleans them.
         loss: Share of the messages that nobody hears.
         exact: Nobody is taken for dead who lives, and no server forgets anything: caps hold to the item.
+        slow: How much longer items take on the first host.
     """
 
     seed: int
@@ -131,6 +138,7 @@ class Plan:
     cleans: int | None = None
     loss: float = 0.0
     exact: bool = False
+    slow: float = 1.0
 
     @property
     def last(self) -> float:
@@ -141,6 +149,7 @@ class Plan:
         clean = f", RQ's registries cleaned every {self.cleans} s" if self.cleans else ""
         skews = f", clocks ahead by {', '.join(f'{one:g}' for one in self.skews)} s" if any(self.skews) else ""
         loss = f", {self.loss:.0%} of messages are lost" if self.loss else ""
+        loss += f", {HOSTS[0]} takes {self.slow:g} times as long" if self.slow != 1 else ""
         head = (
             f"{self.hosts} hosts, {self.services} services on each, {self.processes} processes of each; a lease "
             f"{self.lease:g} s{clean}{skews}{loss}"

@@ -120,7 +120,7 @@ class FakePool:
 
     def _chunk(self, number: int, task: ChunkTask) -> Any:
         try:
-            function, keys = self._introduced(task)
+            function, keys, source = self._introduced(task)
         except Exception as error:
             return refused(error, "the map's function can't be read: ")
 
@@ -135,6 +135,7 @@ class FakePool:
             function, keys, task.star, task.range, task.body, task.limit, item_timeout=task.item_timeout,
             adapt=task.adapt, watch=SimpleNamespace(begins=begins), discards=task.discards, enough=task.enough,
             retries=task.retries, tried=task.tried, single=task.single,
+            source=source,
         )  # fmt: skip
         if not isinstance(outcome, ChunkOutcome):
             return outcome
@@ -169,7 +170,7 @@ class FakePool:
             keys = MapKeys(new.job_id, new.incarnation)
             for key in self._known.add(task.key, len(new.function)):
                 self._maps.pop(key, None)
-            self._maps[task.key] = function_codec(keys, star=task.star).loads(new.function), keys
+            self._maps[task.key] = function_codec(keys, star=task.star).loads(new.function), keys, new.source
             self._remembered.introduce(task.key, (keys.id, keys.incarnation))
         return self._maps[task.key]
 

@@ -30,6 +30,10 @@ def draw(seed: int) -> Plan:
         theme = _remembered
     if seed % _EACH == _OTHER:
         theme = _capped
+    if seed % _EACH_RACE[0] == _EACH_RACE[1]:
+        theme = _raced
+    if seed % _EACH_CHAIN[0] == _EACH_CHAIN[1]:
+        theme = _chained
     orders, deeds, more = theme(rng)
     skews = tuple(rng.choice([0.0, 0.0, -3600.0, -20.0, 2.0, 20.0, 3600.0]) for _ in range(3))
     hosts, services = rng.choice([(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)])
@@ -291,6 +295,36 @@ def _remembered(rng: random.Random) -> Drawn:
     return orders, deeds, _QUIET
 
 
+def _raced(rng: random.Random) -> Drawn:
+    """What takes long runs twice, and those who run it die, are slow or stuck, or are not heard."""
+    count = rng.randint(5, 10)
+    kinds = ["hangs once", "hangs once", "fails", "fails once", "deadly once", "poison"]
+    special = {rng.randrange(count): rng.choice(kinds) for _ in range(rng.choice([0, 1, 2]))}
+    one = Order(
+        0, 0.1, "m0", count, rng.choice([1, 1, 2]), rng.choice([0.05, 0.1, 0.2]), special, errors="return",
+        tries=rng.choice([0, 0, 1]), orphan=rng.choice(["", "", "finish"]), item_tries=rng.choice([0, 0, 2]),
+        results=rng.choice(["keep", "keep", "discard"]), speculates=True,
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 1))),
+    )  # fmt: skip
+    deeds = []
+    until = 0.3 + one.count * one.seconds
+    for _ in range(rng.randint(0, 4)):
+        at, which = round(rng.uniform(0.2, until), 3), rng.randrange(1000)
+        kind = rng.choice(["said", "said", "crash", "kill service", "kill process", "kill process", "kill host",
+                           "cancel", "full"])  # fmt: skip
+        operation = rng.choice(["copy", "copy", "commit", "commit", "release", "look"])
+        if kind == "said":
+            fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
+            deeds.append(Deed(at, "network", which, rng.choice([0.02, 0.1, 0.5, 4.0]), (fate, operation)))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, operation, 0.0, 0.05, 0.2))
+        else:
+            of = "m0" if kind == "cancel" else None
+            deeds.append(Deed(at, kind, which, rng.choice([0.02, 0.3]), of))
+    more = {"hosts": 2, "services": 1, "slow": rng.choice([1.0, 4.0, 8.0]), "loss": rng.choice([0.0, 0.0, 1.0])}
+    return [one], deeds, {**_QUIET, **more}
+
+
 def _told(rng: random.Random) -> Drawn:
     """A map was told more than others, and something befalls those who work on it."""
     count = rng.randint(6, 12)
@@ -316,9 +350,54 @@ def _told(rng: random.Random) -> Drawn:
     return [one], deeds, _QUIET
 
 
+def _chained(rng: random.Random) -> Drawn:
+    """The results of a map are another's items, and what works on either, or says so, is lost meanwhile."""
+    count = rng.randint(3, 10)
+    kinds = ["fails", "fails once", "deadly once", "poison"]
+    first, second = (
+        {rng.randrange(count): rng.choice(kinds) for _ in range(rng.choice([0, 0, 1, 2]))} for _ in range(2)
+    )
+    one = Order(
+        0, 0.1, "m0", count, rng.choice([None, 1, 1, 3]), rng.choice([0.002, 0.03, 0.1]), first,
+        tries=rng.choice([0, 0, 1]), callers=("get",) * rng.randint(0, 1), errors="return",
+        patient=rng.choice([False, True]),
+    )  # fmt: skip
+    until = one.at + 0.2 + count * one.seconds / 2
+    two = Order(
+        1, round(rng.uniform(0.12, until), 3), "m1", count, rng.choice([None, 1, 2]),
+        rng.choice([0.002, 0.03, 0.1]), second, tries=rng.choice([0, 0, 1]),
+        callers=tuple(rng.choice(WAYS) for _ in range(rng.randint(0, 2))), errors="return",
+        patient=rng.choice([False, True]), source=0,
+    )  # fmt: skip
+    orders = [one, two]
+    if rng.random() < 0.2:  # the first is another one by then
+        orders.append(Order(2, round(rng.uniform(two.at, until + 0.3), 3), "m0", count, 1, 0.03, again=True))
+    deeds = []
+    for _ in range(rng.randint(1, 4)):
+        at, which = round(rng.uniform(0.11, until + 0.4), 3), rng.randrange(1000)
+        kind = rng.choice(["said", "said", "crash", "crash", "person", "other", "other"])
+        operation = rng.choice(
+            ["feed", "feed", "feed", "pass_on", "commit", "commit", "close", "unfollow", "open", "exec"]
+        )
+        if kind == "said":
+            fate = rng.choice(["reply lost", "request lost", "stall", *_LATE])
+            deeds.append(Deed(at, "network", which, rng.choice([0.02, 0.1, 0.5, 2.0]), (fate, operation)))
+        elif kind == "crash":
+            deeds.append(_crash(rng, at, operation, 0.0, 0.05, 0.1, 0.5))
+        elif kind == "person":
+            deeds.append(Deed(at, "kill person", which))
+        else:
+            what = rng.choice(["kill service", "kill process", "cancel", "requeue", "outage", "kill host", "full"])
+            of = rng.choice(["m0", "m0", "m1"]) if what in ("cancel", "requeue") else None
+            deeds.append(Deed(at, what, which, rng.choice([0.05, 0.3]), of))
+    return orders, deeds, {"loss": rng.choice([0.0, 0.0, 1.0]), "skews": (0.0, 0.0, 0.0)}
+
+
 _EACH = 12  # of the seeds one is of an open map
 _TOLD = 5  # of these one is of a map with options
 _EACH_MEMO = (24, 10)  # of so many seeds one, that with this rest, is of maps with a memo
+_EACH_RACE = (24, 18)  # the same, of a map of which what takes long runs twice
+_EACH_CHAIN = (24, 22)  # the same, of maps whose items are another's results
 _OTHER = 4  # of as many as _EACH one is of a map with caps, or retries of its items
 
 _THEMES: dict[Callable[[random.Random], Drawn], int] = {

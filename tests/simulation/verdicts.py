@@ -11,6 +11,7 @@ from taskq.errors import (
     MapFailedError,
     ReplacedError,
     ResultsGoneError,
+    SourceFailedError,
     WorkerLostError,
 )
 from tests.simulation import items
@@ -77,6 +78,12 @@ def check_all(push: Any, indexes: list[int]) -> None:
 
 def _blameless(world: Any, push: Any, index: int, error: BaseException) -> str:
     what = push.order.items.get(index, "")
+    if isinstance(error, SourceFailedError):
+        source = world.pushes[push.order.source].order if push.order.source >= 0 else None
+        fails = source is not None and (
+            source.items.get(index, "").startswith("fails") or world.ledger.deaths.get((source.number, index), 0)
+        )
+        return "" if fails else f"item {index} of push {push.order.source} does not fail"
     if isinstance(error, WorkerLostError):
         return "" if world.ledger.deaths.get((push.order.number, index), 0) else f"item {index} killed nobody"
     if isinstance(error, ItemTimeoutError):
@@ -104,6 +111,12 @@ def _tried_again(world: Any, push: Any, error: BaseException) -> bool:
 
 def unsound(world: Any, push: Any, error: BaseException) -> str:
     """Why a caller should not have been told this; "" if it is true."""
+    if isinstance(error, SourceFailedError) or "whose results are its items" in str(error):
+        return _unsound_chain(world, world.pushes[push.order.source], error)
+    return _unsound(world, push, error)
+
+
+def _unsound(world: Any, push: Any, error: BaseException) -> str:
     order = push.order
     if isinstance(error, (DamagedError, MapFailedError, ResultsGoneError)) and order.id in world.damaged:
         return ""
@@ -134,3 +147,15 @@ def unsound(world: Any, push: Any, error: BaseException) -> str:
     if isinstance(error, items.Bad):
         return "" if any(what.startswith("fails") for what in order.items.values()) else "none of its items fails"
     return "it is none of what may happen"
+
+
+def _unsound_chain(world: Any, source: Any, error: BaseException) -> str:
+    """The same of what is told of the map whose results are its items."""
+    order = source.order
+    if isinstance(error, SourceFailedError):
+        fails = any(what.startswith("fails") for what in order.items.values()) or world.ledger.deaths
+        return "" if fails else "nothing fails in its source"
+    others = [one for one in world.of_id(order.id) if one is not source]
+    again = any(world.ledger.tries(order.number, one) > 1 for one in range(order.count))
+    ended = order.id in world.deleted | world.cancels | world.damaged
+    return "" if ended or again or others or world.lost_from(source) else "nothing has befallen its source"

@@ -100,7 +100,7 @@ class World:
     def announced(self, push: Push) -> None:
         """A push has returned: callers come, and all must be there (I5)."""
         self.oracle.look()
-        if not self.lost_since(push):
+        if not self.lost_since(push) and push.order.source < 0:
             self.oracle.announced(push.order.id, push.incarnation, push.order.count)
         self.enter_callers(push)
 

@@ -6,6 +6,7 @@ Each checker has to find each error that a line here says it finds, and no other
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Iterator
 from typing import Any, assert_type
 
@@ -26,6 +27,14 @@ async def fetch(url: str) -> bytes:
 
 def add(first: int, second: int, third: int) -> int:
     return first + second + third
+
+
+def pair(number: int) -> tuple[str, int]:
+    return str(number), number
+
+
+def larger(first: float, second: float) -> float:
+    return max(first, second)
 
 
 def anything(value: Any, other: int = 1) -> Any:
@@ -78,6 +87,20 @@ def stars(queue: Queue) -> None:
     assert_type(queue.starmap(fetch, [["a"]], 3).get(), list[bytes])
     assert_type(queue.starmap("tasks:f", [("a", 1)]).get(), list[Any])
     queue.starmap(tell, [1, 2])  # type: ignore[arg-type, list-item]  # pyright: ignore
+
+
+def chains(queue: Queue) -> None:
+    job = queue.map(halve, range(3))
+    assert_type(job.map(str), MapJob[str])
+    assert_type(job.map(str).map(fetch).get(), list[bytes])
+    assert_type(job.map("tasks:f", queue="gpu").get(), list[Any])
+    assert_type(queue.map(pair, [1]).starmap(tell).get(), list[str])
+    assert_type(job.reduce(operator.add).get(), float)
+    assert_type(job.reduce(larger, initial=0.0, chunksize=10).get(timeout=3), float)
+    assert_type(job.reduce("operator:add").get(), Any)
+    job.map(fetch)  # type: ignore[misc]  # pyright: ignore
+    job.map(str, first=3)  # type: ignore[call-overload]  # pyright: ignore
+    job.starmap(tell)  # type: ignore[misc]  # pyright: ignore
 
 
 def open_maps(queue: Queue) -> None:

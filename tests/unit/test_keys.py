@@ -71,7 +71,8 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}", "taskq:{x}:function", "taskq:{x}:bodies", "taskq:{x}:uses", "taskq:{x}:pending",
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
-        "taskq:{x}:memo", "taskq:{x}:blobs", "taskq:{x}:later",
+        "taskq:{x}:memo", "taskq:{x}:blobs", "taskq:{x}:later", "taskq:{x}:copies", "taskq:{x}:since",
+            "taskq:{x}:took",
     )  # fmt: skip
 
 

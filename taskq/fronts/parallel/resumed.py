@@ -17,7 +17,7 @@ from taskq.fronts.awaited import Ticket
 from taskq.fronts.parallel.batch import Call
 from taskq.fronts.parallel.known import Known
 from taskq.fronts.session import Terms
-from taskq.maps import adopted, memo, producer
+from taskq.maps import adopted, memo, opening
 from taskq.maps import terms as of_maps
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapOptions
@@ -109,4 +109,4 @@ class Resumed:
         called = Function(terms.kind, codec.dumps(terms.runs), by_value=False)
         options = MapOptions.read({"job_id": self.name, **terms.options_of_map()})
         told = of_maps.Terms(orphan="finish")
-        return producer.open_map(self._queue, called, None, told, options, star=True, memo=self._memo), {}, {}
+        return opening.open_map(self._queue, called, None, told, options, star=True, memo=self._memo), {}, {}

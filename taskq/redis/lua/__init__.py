@@ -82,6 +82,7 @@ class Scripts:
         self.idle = Operation(connection, "idle")
         self.claimed = Operation(connection, "claimed")
         self.claim = Operation(connection, "claim")
+        self.copy = Operation(connection, "copy")
         self.commit = Operation(connection, "commit")
         self.release = Operation(connection, "release")
         self.split = Operation(connection, "split")
@@ -107,6 +108,10 @@ class Scripts:
         self.adopt = Operation(connection, "adopt")
         self.pick = Operation(connection, "pick")
         self.pause = Operation(connection, "pause")
+        self.feed = Operation(connection, "feed")
+        self.follow = Operation(connection, "follow")
+        self.unfollow = Operation(connection, "unfollow")
+        self.pass_on = Operation(connection, "pass_on")
 
     def load(self) -> None:
         """Make the server know all of them, before they are used in a pipeline."""

@@ -5,7 +5,7 @@
 -- In all of these scripts, what needs memory is written before anything is removed: a server without memory lets
 -- a script remove and then refuses to write, and the range would be nowhere.
 --
--- KEYS  1 taskq:{id}   2 :pending   3 :again   4 :claims   5 :bodies   6 :later   7 :starts:{incarnation}
+-- KEYS  1 taskq:{id}   2 :pending   3 :again   4 :claims   5 :bodies   6 :later   7 :starts:{incarnation}   8 :since
 -- ARGV  1 the incarnation   2 worker name   3 how many ranges at most
 --       4 what the tokens begin with; nobody else has it, and it is used once
 -- Returns {state, ranges that may still be claimed now, if none: seconds until one may ('': not known), 1 if each claim
@@ -15,7 +15,8 @@
 
 --include room
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'paused', 'max_running', 'rate', 'retries', 'enough')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'paused', 'max_running', 'rate', 'retries', 'enough',
+    'speculate')
 if map[1] ~= ARGV[1] then
     return {'', 0, '', 0}
 end
@@ -60,6 +61,9 @@ for i = 1, most do
         if map[5] then -- first, so that nothing is claimed that is not counted
             redis.call('LPUSH', KEYS[7], string.format('%.6f', now))
             redis.call('EXPIRE', KEYS[7], 3601)
+        end
+        if map[8] then
+            redis.call('ZADD', KEYS[8], string.format('%.6f', now or moment()), range)
         end
         redis.call('HSET', KEYS[4], range, table.concat({token, deaths, named, ARGV[2]}, ' '))
         redis.call('LPOP', from)

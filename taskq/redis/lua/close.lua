@@ -3,7 +3,7 @@
 -- What is left stays, so that the map can be opened again (retry, requeue) until it expires. What is claimed becomes
 -- pending, a bounded part of it here, and the rest when the map is opened.
 --
--- KEYS  1 taskq:{id}   2 :pending   3 :claims
+-- KEYS  1 taskq:{id}   2 :pending   3 :claims   4 :copies   5 :since
 -- ARGV  1 the incarnation   2 the reason, for people; '' if there is nothing to say
 --       3 the map's id   4 "1" if what runs of it is to be killed
 --       5 channel of the map's events   6 channel of all services   7 the note for them
@@ -24,6 +24,7 @@ end
 if map[5] then
     redis.pcall('ZREM', ARGV[10] .. map[5], ARGV[3])
 end
+redis.call('UNLINK', KEYS[4], KEYS[5]) -- as much as there are claims; of these, second ones are not needed
 local left, cursor = tonumber(ARGV[8]), '0'
 while left > 0 do
     local found = redis.call('HSCAN', KEYS[3], cursor, 'COUNT', 100) -- not from the beginning each time: see open.lua

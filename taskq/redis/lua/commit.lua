@@ -3,11 +3,11 @@
 -- The claim is the guard: it is deleted here, and without exactly this claim of this incarnation nothing is stored. So
 -- a second commit of the same run, a commit by a worker that was given up for dead, one after the map was closed or
 -- replaced, or after the server came back as it was before the claim, changes nothing. What the range does not hold
--- is refused.
+-- is refused. Of a range that runs twice each of its two claims is such a guard, and both are deleted: copies.lua.
 --
 -- KEYS  1 taskq:{id}  2 :bodies  3 :claims  4 :results  5 :spans  6 :errors  7 taskq:timeline  8 :pending
---       9 :failed  10 :uses  11 :groups  12 :again  13 :later
---       of a map with a memo: 14 :memo  15 the memo  16 what its generation holds, of which the map was told
+--       9 :failed  10 :uses  11 :groups  12 :again  13 :later  14 :copies  15 :since  16 :took
+--       of a map with a memo: 17 :memo  18 the memo  19 what its generation holds, of which the map was told
 -- ARGV  1 the incarnation   2 range   3 the claim as it is held, "token deaths body worker"
 --       4 how many items its body has, if no range was taken from it before
 --       5 how many of the items that were to be done do not need that body any more
@@ -17,17 +17,21 @@
 --       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
 --       16 "1": the map keeps no results, and its spans are merged
 --       17 how many results are enough, and none is stored beyond these; 0: all
---       18 number of timeline values, then: field, value, ...
+--       18 seconds for which it ran   19 number of timeline values, then: field, value, ...
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
 --       for each part that did not run, and for each that failed ('': they still need the old body); results. A part that
 --       is to be tried again later is among those that did not run, and has in place of its range "range deaths seconds"
--- Returns {1, done, failed, total, pending}; {0} if the claim is not held, or enough is there; {-1} if something is not
--- in the range; {-2, how many results are wanted still} if these are more. But in the first case nothing was changed.
+-- Returns {1, done, failed, total, pending}, and then, if other maps' items are its results, which ones; {0} if the
+-- claim is not held, or enough is there; {-1} if something is not in the range; {-2, how many results are wanted still} if
+-- these are more. But in the first case nothing was changed.
 -- The total is 0 if enough is there now.
 
+--include copies
+
 local range, claim = ARGV[2], ARGV[3]
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done')
-if map[1] ~= ARGV[1] or redis.call('HGET', KEYS[3], range) ~= claim then
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'total', 'owner', 'state', 'first', 'enough', 'done', 'speculate',
+    'followers')
+if map[1] ~= ARGV[1] or not is_held(KEYS[3], KEYS[14], range, claim) then
     return {0}
 end
 if map[4] ~= 'open' or map[6] then
@@ -38,8 +42,8 @@ local spans, errors, kinds = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV
 local rest, failed = tonumber(ARGV[9]), tonumber(ARGV[10])
 local discards = ARGV[16] == '1'
 local enough = tonumber(ARGV[17])
-local timeline = 19
-local first_span = timeline + tonumber(ARGV[18])
+local timeline = 20
+local first_span = timeline + tonumber(ARGV[19])
 local first_error = first_span + spans
 local first_kind = first_error + 2 * errors
 local first_rest = first_kind + 3 * kinds
@@ -125,6 +129,10 @@ if errors > 0 and (not map[5] or tonumber(ARGV[first_error]) < tonumber(map[5]))
     redis.call('HSET', KEYS[1], 'first', ARGV[first_error])
 end
 
+local function channel_of(worker)
+    return (string.gsub(ARGV[14], '%%s', (string.gsub(worker, '%%', '%%%%'))))
+end
+
 local body = string.match(claim, '^%S+ %S+ (%S+) ')
 local function store(name, payload, deaths)
     if payload ~= '' then
@@ -160,29 +168,29 @@ local function is_hash(key)
     return kind == 'hash' or kind == 'none'
 end
 local memo = {}
-if KEYS[14] and is_hash(KEYS[14]) and is_hash(KEYS[15]) and is_hash(KEYS[16]) then
-    memo = redis.call('HMGET', KEYS[15], 'entries', 'ttl')
+if KEYS[17] and is_hash(KEYS[17]) and is_hash(KEYS[18]) and is_hash(KEYS[19]) then
+    memo = redis.call('HMGET', KEYS[18], 'entries', 'ttl')
 end
-if memo[1] and memo[1] == KEYS[16] then
+if memo[1] and memo[1] == KEYS[19] then
     local from = table.concat({redis.call('TIME')[1], string.match(KEYS[1], '{(.*)}$'), ARGV[1]}, ' ')
     local result = first_result
     for i = first_span, first_error - 1 do
         local first, length = string.match(ARGV[i], '^(%d+):(%d+)$')
         for index = first, first + length - 1 do
             local item = string.format('%d', index)
-            local signature, key = string.match(redis.call('HGET', KEYS[14], item) or '', '^(%S+) (.*)$')
+            local signature, key = string.match(redis.call('HGET', KEYS[17], item) or '', '^(%S+) (.*)$')
             if key then
                 local origin = table.concat({from, item, signature}, ' ')
-                redis.call('HSET', KEYS[16], key, origin .. '\n' .. ARGV[result])
-                redis.call('HDEL', KEYS[14], item)
+                redis.call('HSET', KEYS[19], key, origin .. '\n' .. ARGV[result])
+                redis.call('HDEL', KEYS[17], item)
             end
             result = result + 1
         end
     end
     local ttl = tonumber(memo[2]) or -1
     if ttl >= 0 and ttl < 1e10 then
-        redis.call('EXPIRE', KEYS[15], math.ceil(ttl) + 604800) -- a week beyond what counts: see memo.py
-        redis.call('EXPIRE', KEYS[16], math.ceil(ttl) + 604800)
+        redis.call('EXPIRE', KEYS[18], math.ceil(ttl) + 604800) -- a week beyond what counts: see memo.py
+        redis.call('EXPIRE', KEYS[19], math.ceil(ttl) + 604800)
     end
 end
 
@@ -198,6 +206,21 @@ if left <= 0 or kept[body] then
 else
     redis.call('HSET', KEYS[10], body, left)
 end
+if map[8] then
+    -- Who else runs it need not go on; that the message is heard nothing hangs on.
+    local other = other_of(KEYS[3], KEYS[14], range, claim)
+    local token, worker = string.match(other or '', '^([%w-]+) %S+ %S+ (.+)$')
+    if token then
+        local note = '{"command": "taskq-beaten", "map": "%s", "token": "%s"}'
+        redis.call('PUBLISH', channel_of(worker), string.format(note, string.match(KEYS[1], '{(.*)}$'), token))
+    end
+    if told + counted + errors > 0 then
+        redis.call('LPUSH', KEYS[16], ARGV[18] .. ' ' .. string.match(claim, '^%S+ %S+ %S+ (.+)$'))
+        redis.call('LTRIM', KEYS[16], 0, 100)
+    end
+    redis.call('HDEL', KEYS[14], range)
+    redis.call('ZREM', KEYS[15], range)
+end
 redis.call('HDEL', KEYS[3], range)
 
 local done = redis.call('HINCRBY', KEYS[1], 'done', results + counted)
@@ -210,7 +233,6 @@ if enough > 0 and done >= enough then
 end
 if done + lost >= total and map[3] then
     -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
-    redis.call('PUBLISH', (string.gsub(ARGV[14], '%%s', (string.gsub(map[3], '%%', '%%%%')))),
-        '{"command": "taskq-complete"}')
+    redis.call('PUBLISH', channel_of(map[3]), '{"command": "taskq-complete"}')
 end
-return {1, done, lost, total, redis.call('LLEN', KEYS[8]) + redis.call('LLEN', KEYS[12])}
+return {1, done, lost, total, redis.call('LLEN', KEYS[8]) + redis.call('LLEN', KEYS[12]), map[9] or nil}

@@ -27,7 +27,7 @@ end
 if state == 'closed' and not map[3] then -- what has all that it wants stays as it is: only its end was not recorded
     local left = tonumber(ARGV[3])
     redis.call('HSET', KEYS[1], 'failed', 0)
-    redis.call('HDEL', KEYS[1], 'first')
+    redis.call('HDEL', KEYS[1], 'first', 'over', 'passed') -- what its source has by now is taken: see feed.lua
     redis.call('UNLINK', KEYS[6], KEYS[7], KEYS[10])
     redis.call('HDEL', KEYS[1], 'refused')
     if redis.call('EXISTS', KEYS[5]) == 1 then
@@ -64,7 +64,7 @@ end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
 redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
-redis.call('HDEL', KEYS[1], 'reason', 'kill', 'ended')
+redis.call('HDEL', KEYS[1], 'reason', 'kill', 'ended', 'until')
 local queue = redis.call('HGET', KEYS[8], 'origin')
 if queue then
     redis.call('HSET', KEYS[1], 'queue', queue)

@@ -15,7 +15,7 @@ from taskq.redis.kinds import MAP, kind_of
 from taskq.views import backlog, listed
 
 _ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, MapField.TERMS,
-          MapField.MEMO_HITS, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
+          MapField.MEMO_HITS, MapField.COPIED, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
 
 
@@ -96,8 +96,8 @@ def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
 
 def _items(
     total: bytes | None, written: bytes | None, done: bytes | None, failed: bytes | None, paused: bytes | None,
-    told: bytes | None, hits: bytes | None, *capped: bytes | None,
+    told: bytes | None, hits: bytes | None, copied: bytes | None, *capped: bytes | None,
 ) -> Items:  # fmt: skip
     count, sealed = checked.items(total, written)
-    named = {**terms.shown(told, hits), **caps.shown(*map(checked.text, capped))}
+    named = {**terms.shown(told, hits, copied), **caps.shown(*map(checked.text, capped))}
     return Items(count, checked.count(done), checked.count(failed), sealed, paused is not None, named)

@@ -27,6 +27,9 @@ def told_options(function: Any) -> Any:
                      "1000/h. [default: any number]"),
         click.option("--max-running", type=click.IntRange(min=1), metavar="N",
                      help="Items that may run at once, over all workers. [default: any number]"),
+        click.option("--speculate", is_flag=True, default=None,
+                     help="What takes much longer than the others may run a second time where nothing else is to "
+                     "be done; the first of the two counts. [default: it does not]"),
         click.option("--backoff", type=click.FloatRange(min=0), nargs=3, metavar="FIRST FACTOR MOST",
                      help="Seconds before the first of these, times by which each pause is longer than the one "
                      "before, seconds at most. [default: 1 2 60]"),

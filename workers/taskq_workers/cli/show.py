@@ -40,7 +40,8 @@ def show_command(job_id: str, url: str, as_json: bool, traceback: bool) -> None:
     """Show one job; of a map, its errors grouped by exception and last frame, with a sample item for each group.
 
     With --json: as a line of `taskq jobs --json`, and for a map "function", "reason", "chunks": {"waiting",
-    "later": to be tried again after a pause, "claimed"}, "workers": {name: claimed chunks},
+    "later": to be tried again after a pause, "claimed", "twice": of these, run a second time}, "workers": {name:
+    claimed chunks},
     "refusals": [{"worker", "host", "python", "why": why it can't run the map}], "errors": [{"type", "file",
     "line", "function", "count", "sample": {"item", "type", "message", "attempts", "traceback"}}]; for a plain
     job "error": text or null.
@@ -69,13 +70,14 @@ def _map(connection: Any, view: JobView) -> dict[str, Any]:
         return {"function": "", "reason": "its keys are gone", **none}
     info = store.info()
     workers = Counter(claim.worker for claim in store.claims())
+    copies = Counter(claim.worker for claim in store.copies())
     waiting = sum(map(connection.llen, (store.keys.pending, store.keys.again)))
     later = connection.zcard(store.keys.later)
     return {
         "function": info.name,
         "reason": info.reason,
-        "chunks": {"waiting": waiting, "later": later, "claimed": workers.total()},
-        "workers": dict(workers),
+        "chunks": {"waiting": waiting, "later": later, "claimed": workers.total(), "twice": copies.total()},
+        "workers": dict(workers + copies),
         "refusals": [asdict(one) for one in store.refusals().values()],
         "errors": store.groups(),
     }
@@ -120,7 +122,8 @@ def _parts(view: JobView, details: dict[str, Any], *, traceback: bool) -> list[A
     if details.get("chunks"):
         chunks = details["chunks"]
         later = f", {chunks['later']} to be tried again later" if chunks["later"] else ""
-        parts.append(f"  chunks: {chunks['waiting']} waiting, {chunks['claimed']} claimed{later}")
+        twice = f", {chunks['twice']} of them twice" if chunks["twice"] else ""
+        parts.append(f"  chunks: {chunks['waiting']} waiting, {chunks['claimed']} claimed{twice}{later}")
     parts += [f"  {count} of them by {name}" for name, count in details.get("workers", {}).items()]
     for one in details.get("refusals", ()):
         parts.append(f"  refused by {Refusal(**one)}")

@@ -21,7 +21,7 @@ ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobS
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
          MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS,
-         MapField.PAUSED, MapField.MEMO_HITS, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
+         MapField.PAUSED, MapField.MEMO_HITS, MapField.COPIED, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
 
 
 class Maps:
@@ -81,6 +81,7 @@ class Maps:
             ran = (ended or now) - started if started else 0.0
             rate = (done + failed) / ran if ran > 0 else 0.0
         capped = caps.shown(*(text(fields[name]) for name in (MapField.MAX_RUNNING, MapField.RATE)))
+        told = fields[MapField.MEMO_HITS], fields[MapField.COPIED]
         left = (total - done - failed) / rate if running and rate > 0 and sealed else None
         return {
             **job, "name": text(fields[MapField.NAME]) or job["description"], "total": total, "done": done,
@@ -88,7 +89,7 @@ class Maps:
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
             "refused": text(fields[MapField.REFUSED], MAX_TEXT), "sealed": sealed,
-            "terms": {**terms.shown(fields[MapField.TERMS], fields[MapField.MEMO_HITS]), **capped},
+            "terms": {**terms.shown(fields[MapField.TERMS], *told), **capped},
             "paused": fields[MapField.PAUSED] is not None,
         }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from taskq.maps.source import Source
 from taskq.payload.ranges import Range
 from taskq.redis.limits import Limits
 
@@ -35,6 +36,7 @@ class Introduction:
         path: Of the file with a large one.
         size: Bytes of it, and of the large objects.
         blobs: Those.
+        source: The map whose results its items are, if they are any's.
     """
 
     job_id: str
@@ -44,6 +46,7 @@ class Introduction:
     path: str
     size: int
     blobs: tuple[BlobFile, ...] = ()
+    source: Source | None = None
 
 
 @dataclass(frozen=True)

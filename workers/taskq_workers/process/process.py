@@ -31,8 +31,9 @@ from taskq.maps import forks, nested
 from taskq.maps.raised import refused
 from taskq.maps.remembered import Remembered
 from taskq.maps.runner import run_chunk
+from taskq.maps.source import Source
 from taskq.maps.store import function_codec
-from taskq.payload import large
+from taskq.payload import large, proxies
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
@@ -68,7 +69,7 @@ _lending: Lending  # shared with the service
 _answers: _Pipe
 _known = Known()  # the service counts along (``lane.py``)
 _remembered = Remembered()
-_maps: dict[str, tuple[Function, Job, MapKeys]] = {}
+_maps: dict[str, tuple[Function, Job, MapKeys, Source | None]] = {}
 _large: dict[str, list[str]] = {}  # the large objects of those maps
 
 
@@ -87,6 +88,7 @@ def start(
     preload.draw_anew()
     setproctitle(title)
     connection.use_in_worker(url)
+    proxies.use_in_worker()
     trust.apply()
     errands.use(private_webhooks=trust.private_webhooks)
     multiprocessing.current_process().name = title
@@ -265,7 +267,7 @@ def _run_chunk(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
 
 def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     try:
-        function, job, keys = _introduced(task)
+        function, job, keys, source = _introduced(task)
     except BaseException as error:  # noqa: BLE001 - what stands in Redis may be anything
         return refused(error, "the map's function can't be read: ")
     token = _current_job.set(job)
@@ -278,6 +280,7 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
                 server=task.server or USUAL, exact=task.exact, inside=around.inside, stretch=task.stretch,
                 discards=task.discards, enough=task.enough,
                 retries=task.retries, tried=task.tried, single=task.single,
+                source=source,
             )  # fmt: skip
             _marker.rest()  # hooks that follow have a time of their own
     except BaseException as error:  # noqa: BLE001 - what the user's hooks raise; run_chunk raises nothing
@@ -295,7 +298,7 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
     )
 
 
-def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
+def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys, Source | None]:
     new = task.introduction
     if new is not None:
         _drop(_known.add(task.key, new.size))
@@ -308,6 +311,6 @@ def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys]:
         )
         job = jobs.job_of(new.job_id, new.fields)
         job.check()
-        _maps[task.key] = function, job, keys
+        _maps[task.key] = function, job, keys, new.source
         _remembered.introduce(task.key, (keys.id, keys.incarnation))
     return _maps[task.key]

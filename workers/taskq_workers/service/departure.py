@@ -9,9 +9,10 @@ from collections.abc import Callable
 from redis.exceptions import RedisError
 
 from taskq_workers.service.core.state import State
-from taskq_workers.service.exchange import Exchange, resolve_doubt
+from taskq_workers.service.exchange import Exchange
 from taskq_workers.service.jobs import ending
 from taskq_workers.service.jobs.fetching import Fetching
+from taskq_workers.service.reconciliation import reconcile
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.service.upkeep.membership import Membership
 from taskq_workers.service.upkeep.monitor import Monitor
@@ -87,9 +88,10 @@ class Departure:
             self._fetching.settle()
             recovery.return_fetched(state.connection, state.name, state.settings.queues)
             if state.unsure:
-                resolve_doubt(state)
+                reconcile(state)
             self._monitor.tell(force=True)
             recovery.hand_back(state.connection, state.name)
+            state.solitude.let_go()  # else it ends with this process
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
                       extra={"action": "leave_failed"})  # fmt: skip

@@ -26,11 +26,14 @@ from taskq_workers.service.core.events import Broken, Died, Done, Event, Fetched
 from taskq_workers.service.core.inbox import Inbox
 from taskq_workers.service.core.state import State
 from taskq_workers.service.departure import Departure
-from taskq_workers.service.exchange import Exchange, resolve_doubt
+from taskq_workers.service.exchange import Exchange
 from taskq_workers.service.housekeeping import Housekeeping
 from taskq_workers.service.jobs import (
+    beaten,
     casualties,
+    chains,
     commands,
+    copies,
     deadlines,
     ending,
     feeding,
@@ -45,6 +48,7 @@ from taskq_workers.service.jobs.ends import Ends
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.jobs.gathering import Gathering
 from taskq_workers.service.jobs.search import Search
+from taskq_workers.service.reconciliation import reconcile
 from taskq_workers.service.setbacks import Setbacks
 from taskq_workers.service.upkeep.membership import Membership
 from taskq_workers.service.upkeep.monitor import Monitor
@@ -172,8 +176,8 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof for run in state.maps) or feeding.reads_on(state):
-            until = [0.0]  # the next step of a proof that a map is complete, or piece of a large function
+        if any(run.proof for run in state.maps) or feeding.reads_on(state) or chains.is_due(state):
+            until = [0.0]  # the next step of a proof that a map is complete, or of another's results, ...
         if feeding.waits_for_files(state):
             until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
@@ -192,7 +196,7 @@ class Dispatcher:
         state.lanes.fill()
         self._membership.keep()  # with RQ's records of what we hold
         if state.unsure:
-            resolve_doubt(state)  # then what we hold still; if we were given up for dead, that may be nothing
+            reconcile(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
 
@@ -216,7 +220,8 @@ class Dispatcher:
                 ending.end(state)
                 self._ask = True  # its dependents may be in the queues now
                 self._exchange()
-        if self._hungry():
+        chains.feed(state)
+        if self._hungry() or copies.are_due(state):
             Exchange(state, ask=False).run()
         feeding.top_up(state)
         if self._search.idle():
@@ -328,6 +333,8 @@ class Dispatcher:
             self._search.told()
         elif payload.get("command") == keys.IDLE:
             guests.share(self.state)
+        elif payload.get("command") == "taskq-beaten":  # somebody committed what runs here, too
+            beaten.hear(self.state, payload)
         elif payload.get("command") == "taskq-sent":  # webhooks
             self._ask = True
         else:

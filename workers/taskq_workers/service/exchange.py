@@ -16,14 +16,13 @@ from redis.exceptions import NoScriptError
 from taskq.maps import surplus
 from taskq.maps.deaths import settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
-from taskq.redis import holdings, keys, limits
+from taskq.redis import limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
-from taskq_workers.service.core.execution import MapRun, PlainJob, Taken, Wounded
-from taskq_workers.service.core.state import FETCHERS, State
-from taskq_workers.service.jobs import casualties, guests, planning, quarantine, short_path
+from taskq_workers.service.core.execution import MapRun, Wounded
+from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import casualties, chains, copies, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.rq import own_keys
-from taskq_workers.service.upkeep import recovery
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +78,7 @@ class Exchange:
             written = bool(handlers)
             handlers += [
                 *self._queue_claims(pipe),
+                *self._queue_copies(pipe),
                 *self._queue_room(pipe),
                 *self._queue_take(pipe),
                 *self._queue_wait(pipe, written=written),
@@ -161,6 +161,8 @@ class Exchange:
                 due = time.monotonic() + pause
                 run.resumes = due if run.resumes is None else min(run.resumes, due)
             self.state.committed(run, *ended)
+            if totals.followers:
+                chains.note(self.state, run, totals.followers)
             if totals.failed:
                 run.too_many = run.info.terms.too_many(totals.failed, totals.total)
         elif totals.room:
@@ -243,6 +245,18 @@ class Exchange:
                     guests.say_work(pipe, run)
                     handlers.append((None, _nothing, None))
                 run.pending += len(back)
+        return handlers
+
+    def _queue_copies(self, pipe: Any) -> list[Handler]:
+        """Claim a second time what runs too long, if nothing else is to be done, and no job may come meanwhile."""
+        if self.state.stopping or self.state.suspended or self.state.lanes.trouble or self.state.behind:
+            return []
+        if quarantine.is_secluded(self.state) or self._takes.room:
+            return []
+        handlers: list[Handler] = []
+        for run, count in copies.wanted(self.state):
+            run.store.copy(self.state.name, count, pipe)
+            handlers.append((run, partial(copies.claimed, self.state, run), None))
         return handlers
 
     def _queue_room(self, pipe: Any) -> list[Handler]:
@@ -354,46 +368,3 @@ class Exchange:
 
 def _nothing(_reply: Any) -> None:
     """Nothing hangs on this reply."""
-
-
-def resolve_doubt(state: State) -> None:
-    """Compare what Redis says that this worker holds with what it knows, after it was away, or a pipeline broke.
-
-    It gives back what it knows nothing of, and lets go of what it does not hold any more.
-    """
-    for queue in state.queues[:FETCHERS]:
-        holdings.keep_only(state.connection, keys.fetched(state.name, queue.name), "list")
-    taken = {one.holding.key: one for one in state.taken}
-    held = holdings.read(state.connection, state.name)
-    for key, holding in held.items():
-        if key not in taken and holding.execution_id[: short_path.TICKET] not in state.tickets:
-            recovery.return_safely(state.connection, state.name, holding)
-    for key, one in taken.items():
-        if key not in held:
-            _let_go(state, one)
-    for run in list(state.maps):
-        with run.guarded():
-            _resolve_claims(state, run)
-    state.unsure = False
-
-
-def _let_go(state: State, one: Taken) -> None:
-    """Forget what is not held: its end was recorded and only the reply was lost, or it was taken from us."""
-    if isinstance(one, MapRun):
-        if one.complete or one.closed:
-            return  # its end is next, and finds out which of the two it is
-        one.store.release_all(state.name)
-    state.worker.executions.pop(one.execution.id, None)
-    if isinstance(one, PlainJob) and one.outcome:
-        state.drop(one)
-    else:
-        log.warning("job %s was taken from us", one.job_id, extra={"action": "taken_away", "job": one.job_id})
-        state.let_go(one)
-
-
-def _resolve_claims(state: State, run: MapRun) -> None:
-    known = {claim.text for claim in run.held}
-    unknown = [claim for claim in run.store.held_by(state.name) if claim.text not in known]
-    if unknown:
-        run.store.release((claim, settled(claim.deaths)) for claim in unknown)
-        run.pending += len(unknown)

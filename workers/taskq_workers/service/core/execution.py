@@ -16,6 +16,7 @@ from rq.job import Job
 
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import services, settled, total, tried
+from taskq.maps.follow import Follower
 from taskq.maps.info import MapInfo
 from taskq.maps.orphans import Silence
 from taskq.maps.proof import Proof
@@ -48,6 +49,7 @@ BATCH_BYTES = 1 << 16
 
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
+BEATEN = "another process was through with the same chunk"
 
 
 def has_last_chance(deaths: int) -> bool:
@@ -169,6 +171,7 @@ class MapRun(Taken):
         ready: Chunks claimed and not yet in a lane.
         last: Those of them that are to run alone: see ``quarantine.py``.
         flying: Task number -> the chunk that it runs.
+        beaten: Those of these numbers whose chunks were committed by another -> when to kill: ``beaten.py``.
         ended: Chunks that wait to be committed, with their outcomes and who ran them.
         wounded: Chunks whose process died, or which can't be run here; they wait to be given back.
         pending: Chunks that nobody holds, as last heard.
@@ -181,6 +184,7 @@ class MapRun(Taken):
     ready: deque[Claim] = field(default_factory=deque)
     last: deque[Claim] = field(default_factory=deque)
     flying: dict[int, Claim] = field(default_factory=dict)
+    beaten: dict[int, float] = field(default_factory=dict)
     ended: list[tuple[Claim, ChunkOutcome, Any]] = field(default_factory=list)
     wounded: list[Wounded] = field(default_factory=list)
     pending: int = 1000  # until it was asked for the first time
@@ -210,7 +214,9 @@ class MapRun(Taken):
     done: int = 0  # items with a result, as last heard
     too_many: str = ""  # why it is to fail, since so many items have
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
+    follower: Follower | None = None  # if its items are another map's results, and this service owns it
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
+    heard: float = -math.inf  # when a look at the open maps told what is pending, on the monotonic clock
     resumes: float | None = None  # when one may be claimed again, on the monotonic clock, if that is known
     single: bool = False  # it has a rate: a claim is for one item
 
@@ -256,8 +262,9 @@ class MapRun(Taken):
         introduction = None
         if not known:
             introduction = Introduction(
-                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs
-            )
+                k.id, k.incarnation, function.data, self.fields, function.path, function.weight, function.blobs,
+                info.terms.follows,
+            )  # fmt: skip
         return ChunkTask(
             k.id, claim.range, self.execution.worker_name, self.key, introduction, info.star, claim.body,
             info.limit, info.item_timeout, info.adapt, self.limits,

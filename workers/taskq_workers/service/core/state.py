@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from rq.job import Job
 
 from taskq.maps.claim import Claim
+from taskq.maps.source import Source
 from taskq.maps.store import MapStore
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis.keys import MapKeys
@@ -26,6 +27,7 @@ from taskq.views.timeline import TimelineNote
 from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link.solitude import Solitude
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
@@ -60,6 +62,7 @@ class OpenMap:
         claimed: Chunks that somebody holds.
         weight: Its share of its queue's time.
         resumes: When some may be claimed, on the monotonic clock, if none may now and that is known.
+        copies_at: When one is to run a second time, on the monotonic clock: ``jobs/copies.py``.
     """
 
     id: str
@@ -69,6 +72,7 @@ class OpenMap:
     claimed: int
     weight: float = 1.0
     resumes: float | None = None
+    copies_at: float = math.inf
 
 
 @dataclass
@@ -82,6 +86,7 @@ class State:
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
         drain: When nothing is begun, so that something can run alone.
+        solitude: The right to run such a thing, which one service of a host has at a time.
         unrecorded: The plain ones that have ended, until Redis knows.
         policy: Says which source the next process is for.
         due: On the monotonic clock: no plain job is over its time before.
@@ -104,6 +109,7 @@ class State:
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
         fleet: How many work on the server, as last heard.
+        feeds: Maps, each with its source, that may get some of its results: see ``chains.py``.
     """
 
     settings: Settings
@@ -120,6 +126,7 @@ class State:
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
     drain: Drain | None = None
+    solitude: Solitude = field(default_factory=Solitude)
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     due: float = math.inf
@@ -140,6 +147,7 @@ class State:
     looks: int = 0
     shares_until: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
+    feeds: dict[tuple[MapKeys, Source], None] = field(default_factory=dict)
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:

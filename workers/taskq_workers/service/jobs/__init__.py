@@ -6,6 +6,8 @@ intake      how a reserved id becomes something that runs
 short_path  simple plain jobs, many at a time
 offers      what could run now
 guests      open maps of others
+copies      ranges that run a second time, since the first run takes too long
+beaten      runs of them that came second
 kept        maps that were left, and may come again
 rounds      what becomes of maps of which no event tells
 search      when to look for work
@@ -24,5 +26,5 @@ closing     a map is closed before it is complete
 gathering   short jobs whose ends wait for each other
 quarantine  a job that runs with nothing beside it
 refusing    items that this host can't run
-surrender   what a host gives back that can't run anything
+surrender   what goes back as it can't run here: of a sick host all, beside a long job what is to run alone
 """

@@ -21,7 +21,15 @@ from taskq_workers.lanes.death import Death
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.errands import Errand
-from taskq_workers.service.core.execution import ITEM_TIMEOUT, KILL_HORSE, MapRun, PlainJob, Wounded, runs_alone
+from taskq_workers.service.core.execution import (
+    BEATEN,
+    ITEM_TIMEOUT,
+    KILL_HORSE,
+    MapRun,
+    PlainJob,
+    Wounded,
+    runs_alone,
+)
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import ending, refusing
 from taskq_workers.service.rq.job import name_of
@@ -35,14 +43,17 @@ def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
     death = lane.death
     unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks and not lane.stillborn else 0
+    beaten = death.killed_for == BEATEN
+    if beaten:
+        unread = 0  # it was killed as it had nothing else; what it was given after that it has not seen
     first = next(iter(lane.tasks), 0)
     told = death.killed_for == KILL_HORSE  # it makes no difference whether the process had come to its task yet
     if lane.lost and lane.tasks:
         log.warning("%d tasks given to the host %s are to run again: %s", len(lane.tasks), lane.where.host,
                     lane.lost, extra={"action": "seat_lost"})  # fmt: skip
     elif lane.tasks:
-        log.warning("pool process %d died by %s%s", lane.where.pid, death, _work_of(lane, death),
-                    extra={"action": "pool_process_died"})  # fmt: skip
+        log.log(logging.INFO if beaten else logging.WARNING, "pool process %d died by %s%s", lane.where.pid, death,
+                _work_of(lane, death), extra={"action": "pool_process_died"})  # fmt: skip
         state.meter.count("taskq_pool_process_deaths", death.why)
     for number, taken in reversed(lane.tasks.items()):
         if isinstance(taken, MapRun):
@@ -76,6 +87,8 @@ def _work_of(lane: Lane, death: Death) -> str:
 
 def _settle_chunk(state: State, lane: Lane, death: Death, run: MapRun, number: int, *, guilty: bool) -> None:
     claim = run.flying.pop(number, None)
+    if run.beaten.pop(number, None) is not None:
+        return  # its chunk was committed by another
     if claim is None:  # it ran the map's callback
         run.calling = False
         if guilty:
@@ -177,8 +190,8 @@ def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
 def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
     """Give up the item whose time was over; the others of its chunk are not to blame, and run again."""
     index = death.item
-    if index is None or index not in claim.to_do:  # it ended just before we killed
-        run.wait_again(claim)
+    if index is None or index not in claim.to_do or not _was_over_its_time(lane, run):
+        run.wait_again(claim)  # it ended just before we killed
         return
     rest = [Part(one) for one in claim.beside(index)]
     part, before, spell = Part(Range(index, 1)), tried(claim.deaths), run.info.terms.spell
@@ -189,6 +202,11 @@ def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: 
         failures = [replace(failure, attempts=before + 1)]
         outcome = ChunkOutcome([], [], failures, death.began, death.seconds, rest, [part])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))
+
+
+def _was_over_its_time(lane: Lane, run: MapRun) -> bool:
+    """Whether the item at which a process was killed for its time was the one that was meant, and not the next."""
+    return lane.item is None or lane.killed_at - lane.item[1] >= run.info.item_timeout
 
 
 def _settle_errand(state: State, lane: Lane, errand: Errand, *, guilty: bool) -> None:

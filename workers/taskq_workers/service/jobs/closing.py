@@ -10,6 +10,7 @@ from taskq.maps.info import MapInfo
 from taskq.maps.terms import TOO_MANY
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
+from taskq_workers.service.jobs import beaten
 from taskq_workers.service.rq.worker import STOPPED
 
 
@@ -29,9 +30,7 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "closed"
         let_go(state, run, kill=info.kill or not info.reason.startswith((CANCELED, TOO_MANY)))
     elif info.paused and run.in_hand:
-        run.hand_back(run.ready)
-        run.ready.clear()
-        let_go(state, run, kill=False)  # what runs ends its item
+        _let_rest(state, run)
     elif not run.guest:
         run.complete = False
         if run.held:
@@ -49,9 +48,15 @@ def _look_at_caps(state: State, run: MapRun, info: MapInfo) -> None:
         return
     run.info, run.resumes = replace(run.info, caps=info.caps), None
     if info.caps.is_tighter(before) and run.in_hand:
-        run.hand_back(run.ready)
-        run.ready.clear()
-        let_go(state, run, kill=False)
+        _let_rest(state, run)
+
+
+def _let_rest(state: State, run: MapRun) -> None:
+    """Have nothing more of it begin here, of what waits to run alone neither; what runs ends its item."""
+    run.hand_back([*run.ready, *run.last])
+    run.ready.clear()
+    run.last.clear()
+    let_go(state, run, kill=False)
 
 
 def let_go(state: State, run: MapRun, *, kill: bool) -> None:
@@ -77,11 +82,13 @@ def fail_early(state: State, run: MapRun) -> None:
 
 
 def let_rest_go(state: State, run: MapRun) -> None:
-    """End what is in hand of a map that has enough results; what runs of it may end the item that it is at."""
-    run.hand_back([*run.ready, *run.last])
-    run.ready.clear()
-    run.last.clear()
-    let_go(state, run, kill=False)
+    """End what is in hand of a map that is complete; what runs of it may end the item that it is at.
+
+    If that ran twice, it may for a moment: else it might hold its process for ever.
+    """
+    _let_rest(state, run)
+    if run.info.terms.speculate:
+        beaten.all_of_it(state, run)
 
 
 def time_out(state: State, run: MapRun) -> None:

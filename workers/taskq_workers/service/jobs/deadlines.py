@@ -10,7 +10,7 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.errands import Errand
 from taskq_workers.service.core.execution import ITEM_TIMEOUT, OVERTIME, MapRun, PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import closing
+from taskq_workers.service.jobs import beaten, closing
 
 _AGAIN = 1.0  # seconds after which a job is looked at again that was over its time before it had begun
 
@@ -18,6 +18,7 @@ _AGAIN = 1.0  # seconds after which a job is looked at again that was over its t
 def due(state: State) -> Iterator[float]:
     """Moments of the monotonic clock at which to look again."""
     yield state.due
+    yield from (at for _lane, at in beaten.overdue(state))
     for run in state.maps:
         if run.deadline:
             yield run.deadline
@@ -33,6 +34,7 @@ def due(state: State) -> Iterator[float]:
 
 def enforce(state: State) -> None:
     """End what is over its time."""
+    beaten.enforce(state)
     for lane in state.lanes:
         if lane.idle:
             continue
@@ -71,9 +73,12 @@ def _time_out(state: State, job: PlainJob) -> None:
 
 
 def _item_deadline(lane: Lane) -> float | None:
-    """When the item that runs on this lane is to be killed, on the monotonic clock; None: never."""
+    """When the item that runs on this lane is to be killed, on the monotonic clock; None: never, or that was done.
+
+    A process may take its time to die, where it waits for a disk or a file server.
+    """
     run = lane.running
-    if not isinstance(run, MapRun) or not run.info.item_timeout:
+    if lane.killed_for or not isinstance(run, MapRun) or not run.info.item_timeout:
         return None
     item = lane.item
     return None if item is None else item[1] + run.info.item_timeout + OVERTIME

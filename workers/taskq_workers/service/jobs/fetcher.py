@@ -7,7 +7,7 @@ Both go in one packet, so a job has begun a moment after it was pushed, without 
 Under load the dispatcher takes jobs by itself, in the order of the queues.
 
 If the reply is lost, nobody knows at first whether a job was begun. Its execution tells: it is on the worker's
-list, and its id begins with this wait's ticket (``exchange.resolve_doubt``). And should the server have come to
+list, and its id begins with this wait's ticket (``reconcile``). And should the server have come to
 the first half only, the fetcher finds the id in the list when it looks again, at once; or whoever recovers the
 service does.
 """

@@ -13,6 +13,7 @@ what they have not begun.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -44,7 +45,7 @@ def look(state: State) -> None:
     """See what is open in the queues, and what of it is pending; and whether RQ's workers are suspended."""
     names = [queue.name for queue in state.queues]
     most = state.fleet.maps
-    args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, most, state.looks * most, *names]
+    args = [keys.OPEN, _BEFORE, _AFTER, prefixes.QUEUE, most, state.looks * most, state.name, *names]
     state.looks += 1
     found: dict[tuple[str, str], OpenMap] = {}
     jobs: dict[str, int] = {}
@@ -65,18 +66,23 @@ def look(state: State) -> None:
     for source, run in own.items():
         if source in found:
             run.pending, run.resumes = found[source].pending, found[source].resumes
+            run.heard = time.monotonic()
 
 
 def _read(
-    queue: str, raw_id: bytes, incarnation: bytes, weight: bytes, pending: int, claimed: int, wait: bytes
-) -> OpenMap | None:
+    queue: str, raw_id: bytes, incarnation: bytes, weight: bytes, pending: int, claimed: int, wait: bytes,
+    second: bytes,
+) -> OpenMap | None:  # fmt: skip
     map_id = ids.read(raw_id)
     if map_id is None or not incarnation:
         return None
     share = checked.seconds(weight) or 1.0
     share = min(HEAVIEST, max(LIGHTEST, share))
-    resumes = time.monotonic() + float(wait) if wait and not pending else None
-    return OpenMap(map_id, incarnation.decode("ascii", "replace"), queue, pending, claimed, share, resumes)
+    now = time.monotonic()
+    resumes = now + float(wait) if wait and not pending else None
+    copies_at = now + float(second) if second else math.inf
+    told = incarnation.decode("ascii", "replace")
+    return OpenMap(map_id, told, queue, pending, claimed, share, resumes, copies_at)
 
 
 def join(state: State) -> None:
@@ -95,10 +101,11 @@ def join(state: State) -> None:
         one = state.open.get(offer.source) if isinstance(offer.source, tuple) else None
         if one is not None and (one.id, one.incarnation) not in own:
             own.add((one.id, one.incarnation))
-            _join(state, one)
+            join_map(state, one)
 
 
-def _join(state: State, one: OpenMap) -> None:
+def join_map(state: State, one: OpenMap) -> None:
+    """Become a guest of this map, or remember that this can't be."""
     with contained(f"the map {one.id}"):
         run = _guest(state, one)
         if run is not None:

@@ -25,7 +25,7 @@ from taskq_workers import readable
 from taskq_workers.service.core.damage import contained, is_damage, raise_others
 from taskq_workers.service.core.execution import MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, kept, refusing
+from taskq_workers.service.jobs import chains, guests, kept, refusing
 from taskq_workers.service.rq.job import name_of
 from taskq_workers.service.upkeep import recovery, suspect
 
@@ -53,7 +53,7 @@ def begin(state: State, reserved: Reserved) -> None:
     """Start jobs: first we hold them, then one transaction writes RQ's books, then they are the service's own.
 
     A crash before leaves the id in RQ's intermediate list (see ``Stranded``); afterwards it is in the index of
-    what the worker holds. There ``recovery`` finds it, or ``resolve_doubt`` if only the connection broke.
+    what the worker holds. There ``recovery`` finds it, or ``reconcile`` if only the connection broke.
     """
     wanted = [_Wanted(queue, job_id, state.worker.new_execution(job_id)) for queue, job_id in reserved]
     for _ in range(_TRIES):
@@ -171,6 +171,7 @@ def _started(state: State, one: Taken) -> Taken:
     run.deadline = deadline
     run.complete = info.complete
     run.look = info.state != "open"  # cancelled just now
+    chains.begin(state, run)
     refusing.refuse_deadly(state, run)
     _trace(state, run, info)
     return run

@@ -62,6 +62,8 @@ def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
 
 def _of_map(state: State, lane: Lane, run: MapRun, number: int, outcome: Any) -> None:
     claim = run.flying.pop(number, None)
+    if run.beaten.pop(number, None) is not None:
+        return  # its chunk was committed by another
     if claim is None:
         run.called, run.calling, run.told = outcome, False, outcome.error is not None
     elif outcome is NOT_RUN:

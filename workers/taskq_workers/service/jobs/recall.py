@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.execution import PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import outcomes
+from taskq_workers.service.jobs import beaten, outcomes
 
 
 def due(state: State) -> Iterator[float]:
@@ -38,7 +38,9 @@ def look(state: State) -> bool:
 def _waiting(state: State) -> Iterator[tuple[Lane, float]]:
     """Lanes that hold what is wanted back, each with the moment from which on it may be asked for it."""
     for lane in state.lanes:
-        if (moment := lane.recall_due) is not None and (lane.has_batch or _is_wanted(state) or lane.lent):
+        if (moment := lane.recall_due) is None:
+            continue
+        if lane.has_batch or _is_wanted(state) or lane.lent or beaten.is_one(lane):
             yield lane, moment
 
 

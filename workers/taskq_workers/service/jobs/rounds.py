@@ -15,14 +15,14 @@ from taskq.redis import checked
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import closing, orphans
+from taskq_workers.service.jobs import chains, closing, orphans
 
 CHECKED = 20
 """Maps of which nothing is in hand that are looked at in a second; each costs some seven round trips."""
 
 _FIELDS = (
     MapField.INCARNATION, MapField.STATE, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.LEASE,
-    MapField.ORPHANED, MapField.MAX_RUNNING, MapField.RATE,
+    MapField.ORPHANED, MapField.MAX_RUNNING, MapField.RATE, MapField.PAUSED,
 )  # fmt: skip
 
 
@@ -50,7 +50,10 @@ class Rounds:
         for run, reply in zip(runs, replies, strict=True):
             if goes_on[run] and run.info.terms.max_failures >= 0:  # whoever has counted the last may have died
                 run.too_many = run.info.terms.too_many(checked.count(reply[4]), checked.count(reply[2]))
-            if goes_on[run] and not run.guest and orphans.is_one(run, *reply[5:7]):
+            if goes_on[run] and not run.guest and run.info.terms.source:
+                with run.guarded():
+                    chains.look(state, run)
+            elif goes_on[run] and not run.guest and orphans.is_one(run, *reply[5:7]):
                 with run.guarded():
                     orphans.look(state, run)
         rest = [run for run in runs if goes_on[run] and not (run.guest or run.held)]
@@ -68,10 +71,15 @@ class Rounds:
 
 
 def _goes_on(run: MapRun, reply: Any) -> bool:
-    """Whether the map is open, not complete, and as it was told; not, if that can't be read."""
+    """Whether the map is open, not complete, and as it was told; not, if that can't be read.
+
+    Nor if it is paused while something of it is in hand: then the message that said so was not heard.
+    """
     if isinstance(reply, Exception):
         return False
-    (incarnation, state, *numbers), told = reply[:5], reply[7:]
+    (incarnation, state, *numbers), told, paused = reply[:5], reply[7:9], reply[9]
+    if paused is not None and run.in_hand:
+        return False
     try:
         as_told = caps.read(*map(checked.text, told)) == run.info.caps
         total, done, failed = (int(number or 0) for number in numbers)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, offers, quarantine
+from taskq_workers.service.jobs import copies, guests, offers, quarantine
 
 POLL = 0.1  # seconds between two looks at queues that have no fetcher, while a process is free
 PAUSE = 0.02  # seconds between two looks beside open maps, when the first one has found something
@@ -51,6 +51,7 @@ class Search:
         if state.lanes.idle and not self._rests:
             yield from (run.resumes for run in state.maps if run.resumes is not None and offers.rests(run))
             yield from self._resumes()
+            yield max(copies.due(state), self._found + self._pause)
 
     @property
     def _rests(self) -> bool:
@@ -86,6 +87,8 @@ class Search:
             self._polled = self._looked = now
             guests.look(state)
         guests.join(state)
+        if not self._rests:
+            copies.join(state)
         return looks and state.polls and bool(state.jobs_waiting)
 
     def idle(self) -> bool:
@@ -97,12 +100,12 @@ class Search:
         if not (state.lanes.idle and state.open) or self._rests:
             self._next = min(self._next, self._found + self._pause)
             return False
-        if now < self._next:
+        if now < self._next and not (copies.are_due(state) and now >= self._found + self._pause):
             return False
         self._found = self._looked = now
         self._told = False
         guests.look(state)
-        found = offers.may_come(state)
+        found = offers.may_come(state) or copies.are_due(state)
         self._next = now + (self._pause if found else AGAIN * state.fleet.pace)
         if not found:
             guests.call(state)

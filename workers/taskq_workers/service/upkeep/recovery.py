@@ -24,7 +24,7 @@ from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import after_service
+from taskq.maps.deaths import after_service, settled
 from taskq.maps.deaths import services as services_of
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
@@ -203,10 +203,14 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
     if died is None:
         return store.release_all(name)
     incarnation, traces, held = store.known.incarnation, {}, []
+    seen: set[str] = set()  # ranges: one may run twice in the same service, whose death is one
 
     def noted(claim: Claim) -> int:
-        held.append(claim)
         name = str(claim.range)
+        if name in seen:
+            return settled(claim.deaths)
+        seen.add(name)
+        held.append(claim)
         number = after_service(claim.deaths, died.ran_chunk(incarnation, name))
         if services_of(number) > services_of(claim.deaths):
             traces[name] = Trace(str(died), died.item_of(incarnation, name)).to_json()
