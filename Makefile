@@ -19,6 +19,8 @@
 #   make bench           the measurements of docs/benchmarks.md, beside other systems; ARGS=--quick: a short look
 #   make bounds          the measurements of docs/bounds.md: what very much of something costs; ARGS=--quick: a short look
 #   make tail            how long the end of a map takes beside a host that is slowed to a quarter
+#   make endless         imap over an endless generator for SECONDS (60): the first value, what is ahead, memory
+#   make bench-options   what each option of a map costs; ARGS='--before COMMIT': and all of them who uses none
 #   make docs            the documentation as a site, in site/: built strictly, every link followed
 #   make fuzz            fuzz all that reads Redis, for SECONDS=60
 #   make browser         install Chromium for the page's tests (Debian and the like, as root)
@@ -43,7 +45,7 @@ KUBERNETES := .venv-kubernetes
 JOBLIB := .venv-joblib
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bounds tail docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz joblib-again browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
+.PHONY: demo test lint types check bench bench-options bounds tail endless docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz joblib-again browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -69,6 +71,12 @@ bench: $(BENCH)/.ready
 
 bounds: $(READY)
 	$(BIN)/python -m benchmarks.bounds $(ARGS)
+
+bench-options: $(READY)
+	$(BIN)/python -m benchmarks.options $(ARGS)
+
+endless: $(READY)
+	$(BIN)/python -m benchmarks.endless --seconds $(or $(SECONDS),60) $(ARGS)
 
 tail: $(READY)
 	$(BIN)/python -m benchmarks.tail $(ARGS)

@@ -45,17 +45,17 @@ def _row(scale: Scale, what: str, function: Callable[[int], int], items: Sequenc
             pool.start("") as bare,
             alone.queue() as q,
         ):  # in this order: the queue leaves no process that came later
-            one, other = _in_turn(
+            one, other = in_turn(
                 lambda: q.map(function, items).get(),
                 lambda: bare.map(function, items, alone=one_each),
                 scale.pairs,
             )
         ours += one
         theirs += other
-    return f"{len(items)} {what}", f"{scale.starts} x {scale.pairs}", *_compared(ours, theirs)
+    return f"{len(items)} {what}", f"{scale.starts} x {scale.pairs}", *compared(ours, theirs)
 
 
-def _in_turn(one: Run, other: Run, pairs: int) -> tuple[list[float], list[float]]:
+def in_turn(one: Run, other: Run, pairs: int) -> tuple[list[float], list[float]]:
     """The seconds that each took, each being the first of every second pair."""
     one()
     other()  # these don't count: they import what they need
@@ -70,6 +70,6 @@ def _in_turn(one: Run, other: Run, pairs: int) -> tuple[list[float], list[float]
     return ones, others
 
 
-def _compared(ours: list[float], theirs: list[float]) -> tuple[str, str, str]:
+def compared(ours: list[float], theirs: list[float]) -> tuple[str, str, str]:
     low, median, high = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
     return f"{median:.3f}", f"{low:.2f} to {high:.2f}", f"{min(ours) / min(theirs):.3f}"

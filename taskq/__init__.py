@@ -17,12 +17,14 @@ from taskq.errors import (
     BrokenFrontError,
     DamagedError,
     DuplicateJobError,
+    EnoughError,
     FunctionError,
     ImportRefusedError,
     ItemCanceledError,
     ItemError,
     ItemTimeoutError,
     JobFailedError,
+    LockLostError,
     MapCanceledError,
     MapError,
     MapFailedError,
@@ -44,6 +46,7 @@ from taskq.errors import (
     WorkerLostError,
 )
 from taskq.local import local
+from taskq.lock import Lock
 from taskq.maps.item_retry import Retry
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
@@ -53,6 +56,7 @@ from taskq.payload.outcome import ItemFailure
 from taskq.payload.rq_defaults import guard as _guard_rq
 from taskq.queue import Queue
 from taskq.result_list import ResultList
+from taskq.value import Value
 from taskq.views.progress import Progress
 from taskq.worker import Worker
 
@@ -60,6 +64,7 @@ if _TYPE_CHECKING:
     from taskq import aio
     from taskq.fronts.executor import Executor
     from taskq.fronts.pool import Pool
+    from taskq.manager import Manager
 
 _guard_rq()  # where there is a key, RQ, too, reads nothing unsigned
 
@@ -69,6 +74,7 @@ __all__ = [
     "BrokenFrontError",
     "DamagedError",
     "DuplicateJobError",
+    "EnoughError",
     "Executor",
     "FunctionError",
     "ImportRefusedError",
@@ -77,6 +83,9 @@ __all__ = [
     "ItemFailure",
     "ItemTimeoutError",
     "JobFailedError",
+    "Lock",
+    "LockLostError",
+    "Manager",
     "MapCanceledError",
     "MapError",
     "MapFailedError",
@@ -101,6 +110,7 @@ __all__ = [
     "TooLargeError",
     "UnsendableError",
     "UsageError",
+    "Value",
     "VersionError",
     "WaitTimeoutError",
     "Worker",
@@ -111,7 +121,12 @@ __all__ = [
     "state",
 ]
 
-_LATE = {"Executor": "taskq.fronts.executor", "Pool": "taskq.fronts.pool", "aio": "taskq.aio"}
+_LATE = {
+    "Executor": "taskq.fronts.executor",
+    "Manager": "taskq.manager",
+    "Pool": "taskq.fronts.pool",
+    "aio": "taskq.aio",
+}
 """What few programs need: name -> module that is it, or has it; imported when it is asked for."""
 
 

@@ -12,6 +12,7 @@ TaskqError
 ├── MapError              a map ended without all of its results
 │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
 │   ├── MapCanceledError  it was cancelled or stopped
+│   ├── EnoughError       it has all results that it wants (``first=``), and takes no more items
 │   ├── ReplacedError     its id was pushed again; what there is now belongs to the new map
 │   └── ResultsGoneError  its keys have expired or were deleted
 ├── ItemError             an item failed and its own exception could not travel
@@ -26,6 +27,7 @@ TaskqError
 │   └── SignatureError    it is not signed, or not by one of our keys, or was signed for another place
 ├── ServerError           no server could be reached or started
 ├── BrokenFrontError      a Pool or an Executor can do no more                (also BrokenExecutor)
+├── LockLostError         a lock is not held, or was lost while it was           (also RuntimeError)
 ├── NestedWaitError       work waits for other work for which there is no process
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
@@ -82,6 +84,10 @@ class MapFailedError(MapError):
 
 class MapCanceledError(MapError):
     """The map was cancelled or stopped before it was complete."""
+
+
+class EnoughError(MapError):
+    """An open map has all results that it wants (``first=``), and takes no more items."""
 
 
 class ReplacedError(MapError):
@@ -155,6 +161,10 @@ class BrokenFrontError(TaskqError, concurrent.futures.BrokenExecutor):
 
     What its calls have returned so far, and which are still to run, stands on the server.
     """
+
+
+class LockLostError(TaskqError, RuntimeError):
+    """A lock was to be released that is not held, or was lost while it was held; see ``taskq.Lock``."""
 
 
 class NestedWaitError(TaskqError):

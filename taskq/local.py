@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from taskq.errors import ServerError
-from taskq.payload import signing
+from taskq.payload import proxies, signing
 from taskq.queue import Queue
 from taskq.redis import services
 from taskq.redis.server import KeptServer, kept_server
@@ -71,6 +71,7 @@ def local(
     more = [*worker_options, *(() if processes is None else ("--processes", str(processes)))]
     with kept_server() as server, _workers(server, queue, services, log_level, more, environment):
         q = Queue(queue, url=server.url, **queue_options)
+        q.own_workers = True
         try:
             yield q
         finally:
@@ -95,6 +96,7 @@ def _workers(
     kept = (signing.VARIABLE, signing.FILE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKQ_") or k in kept}
     environment |= added or {}
+    environment[proxies.VARIABLE] = str(_authkey_file(server.folder))
     process, own = server.start_workers(command, environment, stdin=subprocess.PIPE), os.getpid()
     try:
         _wait_until_ready(process, server.url, count)
@@ -114,6 +116,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     assert process.stdin is not None
     process.stdin.close()
+
+
+def _authkey_file(folder: Path) -> Path:
+    """Write this program's key for managers of multiprocessing where its workers find it, and nobody else."""
+    from multiprocessing import process  # which ``import taskq`` has no need of
+
+    path = folder / "authkey"
+    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        os.write(file, process.current_process().authkey)
+    finally:
+        os.close(file)
+    return path
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, count: int) -> None:

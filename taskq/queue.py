@@ -16,9 +16,10 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from taskq.errors import DamagedError, OptionError
+from taskq.lock import Lock
 from taskq.maps.job import MapJob
 from taskq.maps.mapper import Mapper
-from taskq.payload import codec, signing
+from taskq.payload import codec, proxies, signing
 from taskq.payload.function import Function, check_callbacks, for_rq
 from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
@@ -26,6 +27,7 @@ from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import no_cluster
 from taskq.result_list import ResultList
+from taskq.value import Value
 from taskq.views import short_ids, tracing
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
@@ -102,9 +104,27 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        if not _NAME.fullmatch(name):
-            raise OptionError(f"a result list's name may hold letters, digits and _.:- only, not {name!r}")
-        return ResultList(keys.free_list(name), self.connection)
+        return ResultList(keys.free_list(_named_well(name, "a result list")), self.connection)
+
+    def lock(self, name: str) -> Lock:
+        """A lock that all programs and jobs of this server share by its name: see ``taskq.Lock``.
+
+        Raises:
+            OptionError: If the name has other characters than letters, digits and ``_.:-``.
+        """
+        return Lock(keys.lock(_named_well(name, "a lock")), self.connection)
+
+    def value(self, name: str, initial: Any = 0) -> Value:
+        """A value that all programs and jobs of this server share by its name: see ``taskq.Value``.
+
+        Args:
+            name: Of it.
+            initial: What it is as long as nobody has set it.
+
+        Raises:
+            OptionError: If the name has other characters than letters, digits and ``_.:-``.
+        """
+        return Value(keys.value(_named_well(name, "a value")), self.connection, initial)
 
     # -- RQ's own, for functions of any kind -----------------------------------------------------------
 
@@ -227,7 +247,8 @@ class Queue(Mapper):
             if "Job ID" in str(error):
                 raise OptionError(f"{error}: {kwargs.get('job_id')!r}") from error
             raise
-        _ = job.data  # pickled here, while nothing is written yet
+        with proxies.reaching(self.own_workers):
+            _ = job.data  # pickled here, while nothing is written yet
         return job
 
     def _create(self, *args: Any, **kwargs: Any) -> Job:
@@ -240,6 +261,12 @@ class Queue(Mapper):
         job = super(Queue, bare).create_job(*args, **kwargs)
         job.serializer = self.serializer
         return job
+
+
+def _named_well(name: str, what: str) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise OptionError(f"{what}'s name may hold letters, digits and _.:- only, not {name!r}")
+    return name
 
 
 @contextmanager

@@ -181,6 +181,7 @@ class FakePlace(Place):
         self.queue, self.processes, self.own = make_fake_queue(), processes, True
         self._stack = ExitStack()
         self._stack.enter_context(running_worker(self.queue, processes))
+        self.queue.own_workers = True  # they are forked from this program, and have its keys
 
 
 def _wait_for(ready: threading.Event, thread: threading.Thread) -> None:

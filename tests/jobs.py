@@ -55,6 +55,29 @@ def nest(depth: int, how: str = "get") -> int:
     return 1 + int(firsts.get(how, lambda: inner.get()[0])())
 
 
+_executors: list[Any] = []  # that outlive the items which have made them
+
+
+def leave_a_call(queue: str, began: str, flag: str) -> int:
+    """Submits a call to an executor, and ends when that has begun."""
+    import taskq
+
+    _executors.append(taskq.Executor(queue=taskq.Queue(queue)))
+    _executors[-1].submit(begin_and_wait, began, flag)
+    return len(wait_for(began)) and 1
+
+
+def begin_and_wait(began: str, flag: str) -> str:
+    Path(began).touch()
+    return wait_for(flag)
+
+
+def call_again(_queue: str, began: str, _flag: str) -> int:
+    """Waits for another call of that executor."""
+    Path(began + "-again").touch()
+    return int(_executors[-1].submit(square, 3).result())
+
+
 def nest_at(url: str) -> int:
     """Waits for a map on the server with that URL."""
     from taskq import Queue
@@ -581,3 +604,10 @@ def sum_of_squares(count: int) -> int:
 
     with Executor(queue=Queue("executor")) as executor:
         return sum(executor.map(square, range(count)))
+
+
+def note_in(shared: Any, n: int) -> int:
+    """Append to a shared list, under its lock."""
+    with shared["lock"]:
+        shared["list"].append(n)
+    return n

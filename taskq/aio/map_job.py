@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, cast, overload
@@ -136,7 +136,7 @@ class MapJob(Generic[R]):
                 raise
         raise await self._link.hands.ask(not_in_time, self.sync, timeout)
 
-    async def _through(self, ask: Callable[[], Any], *, cancel_map: bool) -> Any:
+    async def _through(self, ask: Callable[[], Awaitable[A]], *, cancel_map: bool) -> A:
         try:
             await self.fed()
             return await through_outages(self._link.hands, self.connection, ask)

@@ -253,7 +253,7 @@ class Queue:
         """As ``imap``, with the results as they complete."""
         return self._lazy(fn, iterable, options, in_order=False)
 
-    def _lazy(self, fn: Any, iterable: Any, options: dict[str, Any], *, in_order: bool) -> Lazy[Any]:
+    def _lazy(self, fn: Any, iterable: Any, options: Any, *, in_order: bool) -> Lazy[Any]:
         if not isinstance(iterable, AsyncIterable):
             check_iterable(iterable, "the second argument of imap")
         buffersize, star = options.pop("buffersize", _AHEAD), options.pop("star", False)

@@ -50,7 +50,8 @@ async def _awaited(items: AsyncIterable[Any], room: Callable[[], Awaitable[int]]
     coming: asyncio.Future[Any] | None = None
     try:
         while True:
-            most, batch, item = min(_TOGETHER, await room()), [], None
+            batch: list[Any] = []
+            most, item = min(_TOGETHER, await room()), None
             while len(batch) < most:
                 coming = coming or asyncio.ensure_future(_next(source))
                 if batch and not (await asyncio.wait({coming}, timeout=0))[0]:

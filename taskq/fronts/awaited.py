@@ -54,11 +54,13 @@ class Awaited:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.some = threading.Event()  # there are some
+        self.added = 0  # how often there were more
         self._tickets: dict[int, tuple[Ticket, int]] = {}
 
     def add(self, load: Load, index: int) -> None:
         """Items of the map from this index on; the lock must be held."""
         load.index = index
+        self.added += 1
         at, ticket = load.first - index, load.ticket
         self._tickets.update((one, (ticket, one + at)) for one in range(index, index + len(load.items)))
         self.some.set()

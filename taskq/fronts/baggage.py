@@ -11,11 +11,10 @@ from typing import Any
 
 from taskq.errors import PickleError, TooLargeError, UnsendableError
 from taskq.fronts.call import Record, record_of
-from taskq.payload import codec
+from taskq.payload import codec, proxies
 from taskq.payload.function import Function, display_name, is_importable
+from taskq.payload.parts import DEEP, parts
 
-_DEEP = 6  # attributes and elements on the way to what can't travel
-_MANY = 1000  # elements of one container that are tried
 _PICKLES_OWN = (TypeError, AttributeError, pickle.PicklingError)
 """What pickle itself says of a value; all else is raised by the value's class, and is its own."""
 
@@ -49,7 +48,9 @@ def is_plain(function: Any) -> bool:
     return isinstance(function, types.FunctionType)
 
 
-def arguments(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> bytes:
+def arguments(
+    function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int, *, own_workers: bool = False
+) -> bytes:
     """The arguments of one call.
 
     Args:
@@ -57,16 +58,18 @@ def arguments(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], l
         args: By position.
         kwargs: By name.
         limit: Bytes they may have.
+        own_workers: They go to workers that this program has started.
 
     Raises:
         UnsendableError: If something in them can't be pickled; says which argument it is, and where in it.
         TooLargeError: If they have more bytes.
         Exception: What a class of theirs raises when it is to be pickled, with a note that says the same.
     """
-    try:
-        data = codec.dumps((args, dict(kwargs)), "what was submitted")
-    except PickleError as error:
-        raise _unsendable(function, args, kwargs, error) from error.__cause__
+    with proxies.reaching(own_workers):
+        try:
+            data = codec.dumps((args, dict(kwargs)), "what was submitted")
+        except PickleError as error:
+            raise _unsendable(function, args, kwargs, error) from error.__cause__
     if _holds_file((args, dict(kwargs)), data):
         raise _unsendable(function, args, kwargs, PickleError("an open file"))
     if len(data) > limit:
@@ -78,6 +81,12 @@ def arguments(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], l
 
 
 def _unsendable(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception) -> Exception:
+    if isinstance(error, UnsendableError):
+        named = [*((f"argument {n}", value) for n, value in enumerate(args)),
+                 *((f"argument {name!r}", value) for name, value in kwargs.items())]  # fmt: skip
+        places = (f"{name}{place}" for name, value in named if (place := proxies.place(value)) is not None)
+        where = next(places, "something of multiprocessing in an argument")
+        return UnsendableError(f"{where} of {display_name(function)} can't travel to a worker: {proxies.INSTEAD}")
     where = next((found for found in _suspects(args, kwargs) if found), "an argument")
     cause = error.__cause__
     said = f"{where} of {display_name(function)} can't travel to a worker"
@@ -93,9 +102,9 @@ def _unsendable(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any],
 
 def _suspects(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[str]:
     for number, value in enumerate(args):
-        yield _where(value, f"argument {number}", _DEEP)
+        yield _where(value, f"argument {number}", DEEP)
     for name, value in kwargs.items():
-        yield _where(value, f"argument {name!r}", _DEEP)
+        yield _where(value, f"argument {name!r}", DEEP)
 
 
 def _where(value: Any, path: str, left: int) -> str:
@@ -103,7 +112,7 @@ def _where(value: Any, path: str, left: int) -> str:
     if _travels(value):
         return ""
     if left:
-        for step, part in _parts(value):
+        for step, part in parts(value):
             if found := _where(part, f"{path}{step}", left - 1):
                 return found
     return f"{path} ({type(value).__module__}.{type(value).__qualname__})"
@@ -116,20 +125,10 @@ def _travels(value: Any) -> bool:
         return False
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield from ((f"[{key!r}]", value[key]) for key in list(value)[:_MANY])
-    elif isinstance(value, list | tuple):
-        yield from ((f"[{number}]", part) for number, part in enumerate(value[:_MANY]))
-    elif isinstance(value, set | frozenset):
-        yield from ((f" {part!r:.40}", part) for part in list(value)[:_MANY])
-    yield from ((f".{name}", part) for name, part in list(getattr(value, "__dict__", {}).items())[:_MANY])
-
-
-def _holds_file(value: Any, data: bytes, left: int = _DEEP) -> bool:
+def _holds_file(value: Any, data: bytes, left: int = DEEP) -> bool:
     """Whether an open file is in it: one that is read would be sent as a copy of its text, which nobody means."""
     if _COPY not in data:
         return False
     if isinstance(value, io.TextIOWrapper):
         return True
-    return bool(left) and any(_holds_file(part, data, left - 1) for _step, part in _parts(value))
+    return bool(left) and any(_holds_file(part, data, left - 1) for _step, part in parts(value))

@@ -170,7 +170,8 @@ class Executor(concurrent.futures.Executor):
         if not callable(target) and not isinstance(target, str):
             raise OptionError(f"a function is needed, not {target!r}")
         try:
-            sent = baggage.arguments(fn, args, kwargs, self._session.place.queue.payload_limit)
+            queue = self._session.place.queue
+            sent = baggage.arguments(fn, args, kwargs, queue.payload_limit, own_workers=queue.own_workers)
             load = Load([(baggage.packed(fn), sent)], future)
         except Exception as error:  # noqa: BLE001 - what is submitted may raise anything when it is pickled
             future.set_exception(error)

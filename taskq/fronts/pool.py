@@ -220,8 +220,9 @@ class Pool:
 
     def _submit(self, func: Any, calls: list[Any], ticket: Any, first: int, chunksize: int | None) -> None:
         self._session.check()
-        record, limit = baggage.packed(func), self._session.place.queue.payload_limit
-        items = [(record, baggage.arguments(func, args, kwargs, limit)) for args, kwargs in calls]
+        record, queue = baggage.packed(func), self._session.place.queue
+        limit, own = queue.payload_limit, queue.own_workers
+        items = [(record, baggage.arguments(func, args, kwargs, limit, own_workers=own)) for args, kwargs in calls]
         self._session.submit(Load(items, ticket, first, chunksize))
 
     # -- states --------------------------------------------------------------------------------------------

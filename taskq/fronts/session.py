@@ -268,6 +268,7 @@ class Session:
 
     def _listen(self) -> None:
         looked = False  # since the last message
+        added = 0  # as last seen
         with Events(self.job.connection, self.job.store.keys) as events:
             while not self._over.is_set():
                 if not self.awaited:
@@ -283,6 +284,9 @@ class Session:
                     self._look()
                 looked = True
                 if self.awaited:
+                    if added != self.awaited.added:
+                        added = self.awaited.added
+                        events.renew()
                     events.next(look_again=_LOOK, on_quiet=self._doubt)
                     looked = False
 

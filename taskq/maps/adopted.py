@@ -59,7 +59,9 @@ def adopt(queue: MapQueue, job: OpenMap, memo: Memo) -> bool:
         return False
     cores = services.cores(queue.connection, queue.name) or producer.own_cores()
     chunker = Chunker(store.keys, None, cores, queue.payload_limit)
-    job.fed_by(Feed(store, info, feeder, chunker, job.takes_no_more, memo, checked.count(items)), keep=True)
+    known = checked.count(items)
+    feed = Feed(store, info, feeder, chunker, job.takes_no_more, memo, known, own_workers=queue.own_workers)
+    job.fed_by(feed, keep=True)
     return True
 
 

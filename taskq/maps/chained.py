@@ -32,8 +32,8 @@ B = TypeVar("B")
 _NO_VALUE: Any = object()
 
 _OF_EACH = frozenset({
-    "item_timeout", "weight", "item_retry", "share", "at_front", "max_running", "rate", "initializer", "initargs",
-    "job_timeout", "queue",
+    "item_timeout", "weight", "item_retry", "speculate", "share", "at_front", "max_running", "rate", "initializer",
+    "initargs", "job_timeout", "queue",
 })  # fmt: skip
 """Options of each map of a fold, and not of the last alone."""
 

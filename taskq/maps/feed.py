@@ -20,13 +20,14 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from taskq.errors import DamagedError, MapError, TaskqError
+from taskq.errors import DamagedError, EnoughError, MapError, TaskqError
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
 from taskq.maps.memo import Memo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
+from taskq.payload import proxies
 from taskq.redis import keys
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,15 @@ class Feed:
         unusable: Says why the map takes no more items, from the state that the server tells.
         memo: What gets the results of items with a key.
         items: How many the map has already, which others have put.
+        own_workers: As of the queue.
     """
 
     def __init__(
         self, store: MapStore, announced: MapInfo, feeder: str, chunker: Chunker,
         unusable: Callable[[str], MapError], memo: Memo | None = None, items: int = 0,
+        *, own_workers: bool = False,
     ) -> None:  # fmt: skip
+        self._own_workers = own_workers
         self._store, self._announced, self._feeder, self._unusable = store, announced, feeder, unusable
         self._fits = Fits(store.connection)
         room = announced.terms.buffersize
@@ -75,14 +79,26 @@ class Feed:
         self._named: dict[int, bytes] = {}  # of kept items, by their index: signature and key
         self.ended = 0  # with a result or an error record, as last heard
         self.sealed = self._given_up = False
+        self.enough = False  # it has all results that it wants, and was asked to take more
         self._over = threading.Event()  # nothing more is to be said
         self._sealed_at: float | None = None
+
+    @property
+    def cores(self) -> int:
+        """Of all workers that were alive when the map was opened."""
+        return self._chunker.cores
+
+    @property
+    def picks_size(self) -> bool:
+        """Whether nobody has said how many items a chunk has."""
+        return self._chunker.chunksize is None
 
     # -- items -----------------------------------------------------------------------------------------
 
     def put(
-        self, items: Iterable[Any], chunksize: int | None = None, wanted: Sequence[str] = (), *, wait: bool = True
-    ) -> range:
+        self, items: Iterable[Any], chunksize: int | None = None, wanted: Sequence[str] = (), *, wait: bool = True,
+        stops: bool = False,
+    ) -> range:  # fmt: skip
         """Add items; returns their indexes.
 
         Args:
@@ -90,19 +106,24 @@ class Feed:
             chunksize: Of just these items; None: as the map was told.
             wanted: Their keys in the memo; (): they have none.
             wait: For room, where too many are unfinished; else who calls looks at ``crowded`` himself.
+            stops: Whether to read no more of them, and raise nothing, if it has all results that it wants.
 
         Raises:
             As ``OpenMap.put_many``.
         """
         chunker = self._chunker if chunksize is None else replace(self._chunker, chunksize=chunksize)
-        with self._own_turn():
+        with self._own_turn(), proxies.reaching(self._own_workers):
             self._check()
             first = self.items
             self._name(first, wanted)
-            for batch in self._batches(items, chunker):
-                self._add(batch)
-                if wait:
-                    self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
+            try:
+                for batch in self._batches(items, chunker):
+                    self._add(batch)
+                    if wait:
+                        self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
+            except EnoughError:
+                if not stops:
+                    raise
             return range(first, self.items)
 
     def _name(self, first: int, wanted: Sequence[str]) -> None:
@@ -242,7 +263,7 @@ class Feed:
         args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, len(named)]
         args += [*(part for pair in named for part in pair), *flat]
         state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending, k.memo], args)
-        self._check_state(state)
+        self._check_state(state, numbers[0])
         there, done, failed = map(self._number, numbers)
         if there != after:
             log.warning("the map %s has %d items, and not %d: the server came back as it was before", k.id, there,
@@ -250,10 +271,15 @@ class Feed:
         self._there, self.ended = there, done + failed
         return bool(there == after)
 
-    def _check_state(self, state: bytes) -> None:
+    def _check_state(self, state: bytes, items: bytes) -> None:
         if state != b"open":
             self._over.set()
-            raise self._unusable(state.decode("utf-8", "replace"))
+            why = self._unusable(state.decode("utf-8", "replace"))
+            if isinstance(why, EnoughError):  # what it did not take any more was not put
+                self.enough, self.items = True, self._number(items)
+                self._there = self.items
+                self._kept.clear()
+            raise why
 
     def _number(self, told: bytes) -> int:
         try:
@@ -304,7 +330,7 @@ class Feed:
             state, there = self._store.scripts.seal([k.hash], args)
             if state == b"sealed" and there == b"%d" % self.items:
                 return
-            self._check_state(state)
+            self._check_state(state, there)
             self._there = self._number(there)
             self._say()
         raise self._lost()

@@ -89,6 +89,8 @@ class OpenKeywords(WholeKeywords, total=False):
         results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
             (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
             that succeed. Default: ``"keep"``.
+        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
+            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
         initializer: Called once in each pool process before its first item of this map: a function, or the path of
             one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
             time counts for no item. One that fails, or kills three processes, costs its service the map; when it
@@ -97,6 +99,7 @@ class OpenKeywords(WholeKeywords, total=False):
     """
 
     results: Results
+    first: int | None
     initializer: Callable[..., object] | str | None
     initargs: tuple[Any, ...] | list[Any]
 
@@ -111,8 +114,6 @@ class MapKeywords(OpenKeywords, total=False):
             ended is replaced, any other is a ``DuplicateJobError``. ``"attach"``: it is returned, whatever has
             become of it, if function, items and terms are the same, and is an ``OptionError`` if not.
             ``"replace"``: it is cancelled and replaced.
-        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
-            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
         memo: Name of a memo: items whose keys have results there are not run, and what is run is kept there. If
             the same map goes on already, that is returned, unless a ``job_id`` is given. Letters, digits and
             ``_.:-``. Default: none.
@@ -126,7 +127,6 @@ class MapKeywords(OpenKeywords, total=False):
 
     job_id: str | None
     if_exists: IfExists
-    first: int | None
     memo: str | None
     key: Callable[..., str] | None
     memo_ttl: float | None

@@ -36,6 +36,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 ITEMS = 4000  # of one map, before the next one is opened; or four times the buffer, if that is more
+_FIRST = 2  # items for each core: one to begin with, and one behind it
 _PACE = 0.002  # seconds to let pass after a commit, so that there are fewer looks
 
 
@@ -113,6 +114,7 @@ class Flow:
         self._change = threading.Condition()  # of all that follows
         self._items: list[Any] = []  # read, and not sent
         self._read = self._taken = 0
+        self._alone = _FIRST  # items for each core that the next map gets each by itself
         self._whole = False  # all were read
         self._sent = False  # and sent
         self._stopped = self._closed = False
@@ -184,10 +186,11 @@ class Flow:
         if stopped:
             remove(job)
             return False
+        alone, self._alone = self._alone * job.feed.cores, 0
         sent = 0
         while items:
             sent += len(items)
-            self._riding_out(partial(_put, job, items, sent))
+            self._riding_out(partial(_put, job, items, sent, alone))
             items = self._next_items() if sent < max(ITEMS, 4 * self._buffersize) else []
         self._riding_out(job.seal)
         return True
@@ -298,9 +301,17 @@ class Flow:
             remove(job)
 
 
-def _put(job: OpenMap, items: list[Any], until: int) -> None:
-    """Put what the map has not accepted of these, which are to be its last ones up to so many."""
+def _put(job: OpenMap, items: list[Any], until: int, alone: int) -> None:
+    """Put what the map has not accepted of these, which are to be its last ones up to so many.
+
+    If taskq picks the size of chunks, so many of the map's first items are put each by itself: the first result is
+    there when one item has ended, then, and not when a chunk has.
+    """
     left = items[len(items) - (until - job.accepted) :]
+    few = min(len(left), alone - job.accepted) if job.feed.picks_size else 0
+    if few > 0:
+        job.feed.put(left[:few], 1)
+        left = left[few:]
     job.put_many(left) if left else job.feed.flush()
 
 

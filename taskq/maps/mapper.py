@@ -41,6 +41,9 @@ class Mapper(rq.Queue):
 
     payload_limit: int
 
+    own_workers = False
+    """Whether all its workers were started by this program, for itself: see ``taskq.local``."""
+
     keeps_leases = True
     """Whether each open map has a thread that renews its lease; else who has made the queue sees to that."""
 

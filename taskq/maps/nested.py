@@ -26,6 +26,9 @@ class Lender(Protocol):
     def take_back(self, wait: object) -> None:
         """It waits no more; ``wait``: from ``lend``."""
 
+    def counts(self, wait: object) -> bool:
+        """Whether this wait, from ``lend``, is still one in whose name the place is lent."""
+
     @property
     def refused(self) -> str:
         """Why the place can't be lent, for people; "" if it can, or nobody has answered yet."""
@@ -66,6 +69,11 @@ class Lending:
                 f"waiting here for {self._what} might never end: {why}. Give the worker more processes, push what "
                 "is waited for to a queue of other workers, or wait for it where the outer work was pushed"
             )
+
+    def renew(self) -> None:
+        """Lend again with the next ``begin``, if the task in whose name that was done has ended meanwhile."""
+        if self._lent and self._lender is not None and not self._lender.counts(self._wait):
+            self._lent = False
 
     def end(self) -> None:
         """The wait is over."""

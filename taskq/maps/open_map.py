@@ -9,7 +9,7 @@ from typing import Any, Generic, Self
 
 from rq.exceptions import InvalidJobOperation
 
-from taskq.errors import MapError, MapFailedError, OptionError, ResultsGoneError
+from taskq.errors import EnoughError, MapError, MapFailedError, OptionError, ResultsGoneError
 from taskq.maps.feed import Feed
 from taskq.maps.info import MapInfo
 from taskq.maps.items import check_iterable
@@ -59,6 +59,7 @@ class OpenMap(MapJob[R], Generic[T, R]):
             The item's index.
 
         Raises:
+            EnoughError: If the map has all results that it wants (``first=``).
             PickleError, TooLargeError: If the item can't be sent; then it was not added.
             MapError: If the map is sealed; or the server has lost items that this program no longer has.
             MapCanceledError, MapFailedError, ReplacedError, ResultsGoneError: If it has ended meanwhile.
@@ -74,17 +75,18 @@ class OpenMap(MapJob[R], Generic[T, R]):
 
         Args:
             items: Written in batches, in bounded memory. So one may wait here for those that come behind it; where
-                they come slowly, or depend on results, put them one by one. What reads them can't put or seal.
+                they come slowly, or depend on results, put them one by one. What reads them can't put or seal. Of
+                a map with ``first=`` nothing more of them is read once it has all results that it wants.
 
         Returns:
-            Their indexes.
+            The indexes of those that were added.
 
         Raises:
-            As ``put``, or whatever the iterable raises: what came before counts as put; ``accepted`` tells how
-                many items that is.
+            As ``put`` but for ``EnoughError``, or whatever the iterable raises: what came before counts as put;
+                ``accepted`` tells how many items that is.
         """
         check_iterable(items, "the argument of put_many")
-        return self.feed.put(items)
+        return self.feed.put(items, stops=True)
 
     @property
     def accepted(self) -> int:
@@ -97,7 +99,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
 
         It raises what ``put`` raises.
         """
-        self.feed.seal()
+        with suppress(EnoughError):  # it has ended, and has as many items as it got
+            self.feed.seal()
 
     def cancel(self, *args: Any, **options: Any) -> dict[str, list[str]]:
         """As ``MapJob.cancel``; nothing more can be put."""
@@ -128,6 +131,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
         if kind is None:
             self.seal()
             return
+        if isinstance(error, EnoughError) and self._feed is not None and self._feed.enough:
+            return  # it has ended well
         with suppress(InvalidJobOperation, MapError):  # it has ended already
             self.cancel()
 
@@ -138,6 +143,10 @@ class OpenMap(MapJob[R], Generic[T, R]):
             state: What put.lua and seal.lua say.
         """
         info = self.store.info()
+        if info.enough:
+            return EnoughError(
+                f"the map {self.id} has the {info.done} results that it wants, and takes no more items"
+            )
         if state == "sealed" and info.orphaned:
             return MapError(
                 f"the map {self.id} gets no more items, and has {info.items}, since its producer was silent for "

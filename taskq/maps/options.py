@@ -46,6 +46,7 @@ class MapQueue(Protocol):
     serializer: Any
     payload_limit: int
     keeps_leases: bool
+    own_workers: bool
 
     @property
     def is_async(self) -> bool:

@@ -1,5 +1,7 @@
 """Open maps whose producer is gone: they are sealed, so that they end with the items they have, or cancelled.
 
+Those that have all results that they want are sealed, too, whoever feeds them.
+
 It is for who owns the map to see. A producer that was away with the server, or with its network, has some seconds
 to renew its lease; the script that seals the map judges the lease by the server's clock.
 """
@@ -39,15 +41,18 @@ class Silence:
 
 
 def seal(store: MapStore, info: MapInfo) -> bool:
-    """Have a map get no more items if its producer's lease is over; whether that was done, now or before.
+    """Have a map get no more items if its producer's lease is over, or it has all results that it wants.
 
     Args:
         store: The map's.
         info: As it was read a moment ago.
+
+    Returns:
+        Whether that was done, now or before.
     """
     if info.sealed or info.orphaned:
         return info.orphaned
-    k, items = store.known, "" if info.terms.orphan == "cancel" else info.written
+    k, items = store.known, "" if info.terms.orphan == "cancel" and not info.enough else info.written
     signed = seal_codec(k.id).close(replace(info, total=info.written).announcement)
     args = [k.incarnation, "", items, signed, k.events, PUBSUB_CHANNEL_TEMPLATE]
     state, there = store.scripts.seal([k.hash], args)

@@ -38,7 +38,7 @@ from taskq.maps.source import Source
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as terms_of
-from taskq.payload import large
+from taskq.payload import large, proxies
 from taskq.payload.function import Function
 from taskq.payload.outcome import summary
 from taskq.payload.prepared import PreparedFunction
@@ -67,7 +67,7 @@ A server that came back as it was before says that they are, and so does one tha
 
 def push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None, options: MapOptions) -> MapJob:
     """Write a map and put its RQ job on the queue. See ``Queue.map`` for what may be raised."""
-    with large.noting():
+    with large.noting(), proxies.reaching(queue.own_workers):
         return _push_map(queue, target, items, chunksize, options)
 
 
@@ -198,7 +198,7 @@ def open_map(
     """
     if not queue.is_async:
         raise OptionError("an open map is run by workers while it is fed: not on a queue with is_async=False")
-    with large.noting():
+    with large.noting(), proxies.reaching(queue.own_workers):
         function, feeder = options.prepared(target), os.urandom(12).hex()
         job = options.job(queue, function.name, OpenMap)
         if memo is not None:
@@ -217,7 +217,8 @@ def open_map(
     cores = services.cores(queue.connection, queue.name) or own_cores()
     chunker = Chunker(draft.keys, options.size(chunksize), cores, queue.payload_limit)
     announced = draft.announced(fields, sealed=False)
-    job.fed_by(Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo), keep=queue.keeps_leases)
+    feed = Feed(job.store, announced, feeder, chunker, job.takes_no_more, memo, own_workers=queue.own_workers)
+    job.fed_by(feed, keep=queue.keeps_leases)
     return job
 
 
@@ -226,7 +227,7 @@ def push_follower(
     *, star: bool,
 ) -> J:  # fmt: skip
     """Announce a map whose items are another's results. See ``MapJob.map`` for what may be raised."""
-    with large.noting():
+    with large.noting(), proxies.reaching(queue.own_workers):
         function = options.prepared(target)
         job = options.job(queue, function.name, kind)
         terms = Terms(source=str(source), together=source.together)

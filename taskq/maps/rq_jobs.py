@@ -115,6 +115,9 @@ def _see_through(store: MapStore, worker: str, info: MapInfo) -> MapInfo:
                 events.next(
                     look_again=LOOK_AGAIN if wait is None else min(wait, LOOK_AGAIN)
                 )  # others hold the rest
+    if info.enough and not info.sealed:
+        orphans.seal(store, info)
+        info = store.info()
     return info
 
 
@@ -196,6 +199,9 @@ class _Alone:
 
     def take_back(self, _wait: object) -> None:
         self.refused = ""
+
+    def counts(self, _wait: object) -> bool:
+        return True
 
 
 def _refuse(store: MapStore, outcome: ChunkRefused) -> None:

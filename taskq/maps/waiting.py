@@ -107,6 +107,10 @@ class Events:
             on_quiet()
         return in_time
 
+    def renew(self) -> None:
+        """What is waited for has changed: perhaps it is another task of this process that waits from now on."""
+        self._lending.renew()
+
     def rest(self) -> None:
         """Nothing is waited for until the next ``next``: a process that was lent is taken back."""
         self._lending.end()

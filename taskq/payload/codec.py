@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from cloudpickle import list_registry_pickle_by_value
 
 from taskq.errors import DamagedError, PickleError, SignatureError
-from taskq.payload import by_value, signing
+from taskq.payload import by_value, proxies, signing
 
 PROTOCOL = by_value.PROTOCOL
 DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
@@ -48,6 +48,7 @@ def dumps(value: Any, what: str = "value", with_sources: bool = False, apart: Ta
 
     Raises:
         PickleError: If neither can serialize it.
+        UnsendableError: If something of multiprocessing is in it that can't be used where it arrives.
     """
     if type(value) in _ATOMS:
         return pickle.dumps(value, PROTOCOL)
@@ -57,6 +58,7 @@ def dumps(value: Any, what: str = "value", with_sources: bool = False, apart: Ta
         return dumps_by_value(value, what, with_sources, apart)
     if len(data) > _LONG and is_array(value):
         return data
+    proxies.check(value, data, what)
     if _MAIN in data or list_registry_pickle_by_value():
         return dumps_by_value(value, what, with_sources, apart)
     return data
@@ -79,12 +81,16 @@ def dumps_by_value(
     if apart is not None:
         apart.buffers.clear()  # of what pickle had begun
     try:
-        return by_value.dumps(value, with_sources=with_sources, take=apart.take if apart else None)
+        data = by_value.dumps(value, with_sources=with_sources, take=apart.take if apart else None)
     except Exception as error:
+        if (refused := proxies.of_lock(value, what, error)) is not None:
+            raise refused from error
         raise PickleError(
             f"{what} ({type(value).__name__}) can't be pickled: {type(error).__name__}: {error}. "
             "Send what it is made from (a path, a URL, plain data) and open it inside the function."
         ) from error
+    proxies.check(value, data, what)
+    return data
 
 
 def holds_code(data: bytes) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 DEEP = 6  # attributes and elements on the way
 _MANY = 1000  # elements of one container that are looked at
+_LOOKS = 100_000  # parts that are looked at
 
 
 def parts(value: Any) -> Iterator[tuple[str, Any]]:
@@ -20,12 +22,15 @@ def parts(value: Any) -> Iterator[tuple[str, Any]]:
     yield from ((f".{name}", part) for name, part in list(getattr(value, "__dict__", {}).items())[:_MANY])
 
 
-def path_to(value: Any, wanted: Callable[[Any], bool], left: int = DEEP) -> str | None:
-    """The steps to the first part of which this is true; None: none is seen, as deep as can be looked."""
-    if wanted(value):
-        return ""
-    if left:
-        for step, part in parts(value):
-            if (rest := path_to(part, wanted, left - 1)) is not None:
-                return f"{step}{rest}"
+def path_to(value: Any, wanted: Callable[[Any], bool]) -> str | None:
+    """The steps to a part of which this is true, the nearest first; None: none is seen, as far as is looked."""
+    looked = 0
+    ahead: deque[tuple[str, Any, int]] = deque([("", value, 0)])
+    while ahead and looked < _LOOKS:
+        path, part, depth = ahead.popleft()
+        looked += 1
+        if wanted(part):
+            return path
+        if depth < DEEP:
+            ahead.extend((f"{path}{step}", one, depth + 1) for step, one in parts(part))
     return None

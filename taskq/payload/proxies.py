@@ -30,6 +30,9 @@ INSTEAD = (
 _MARK = b"RebuildProxy"  # by which the pickle of a proxy is known, and of what speaks of one
 _INHERITED = "through inheritance"  # what multiprocessing says of locks, queues and values that were not inherited
 
+_OF_ONE_PROGRAM = ("multiprocessing.synchronize", "multiprocessing.sharedctypes", "multiprocessing.queues")
+"""Whose objects a ``Process`` inherits, and nobody else can have."""
+
 _reached: ContextVar[bool] = ContextVar("taskq_reached", default=False)
 _in_worker: list[bool] = []  # one, once this is known to be a pool process
 
@@ -63,36 +66,48 @@ def check(value: Any, data: bytes, what: str) -> None:
     managers: Any = sys.modules.get("multiprocessing.managers")
     if managers is None or _in_worker or _MARK not in data:
         return
-    proxies = _all(value, managers.BaseProxy)
-    if _reached.get():
-        key = managers.process.current_process().authkey
-        proxies = [proxy for proxy in proxies if proxy._authkey != key]  # noqa: SLF001 - it has no other name
-    if proxies:
-        raise _refused(value, what, proxies[0], lambda part: part is proxies[0])
+    if any(map(_is_stray, _all(value, managers.BaseProxy))):
+        raise _refused(value, what)
 
 
 def of_lock(value: Any, what: str, error: Exception) -> UnsendableError | None:
     """What to raise instead of this error, if it says that a value has a lock (or the like) of multiprocessing."""
-    if not isinstance(error, RuntimeError) or _INHERITED not in str(error):
-        return None
-    shared = ("multiprocessing.synchronize", "multiprocessing.sharedctypes", "multiprocessing.queues")
-
-    def is_shared(part: Any) -> bool:
-        return type(part).__module__ in shared
-
-    return _refused(value, what, str(error).partition(" objects")[0], is_shared)
+    return _refused(value, what) if isinstance(error, RuntimeError) and _INHERITED in str(error) else None
 
 
-def _refused(value: Any, what: str, found: Any, wanted: Any) -> UnsendableError:
-    path = None
+def place(value: Any) -> str | None:
+    """Where in a value there is something that can't be sent, and its type; None: it is not seen."""
+    found: list[Any] = []
+
+    def wanted(part: Any) -> bool:
+        if _is_stray(part):
+            found.append(part)
+        return bool(found)
+
     with suppress(Exception):  # whatever the attributes of the user's classes raise
-        path = path_to(value, wanted)
-    where = f"{what}{path}" if path is not None else f"something in {what}"
-    kind = found if isinstance(found, str) else type(found).__name__
-    return UnsendableError(f"{where} (a {kind} of multiprocessing) can't travel to these workers: {INSTEAD}")
+        if (path := path_to(value, wanted)) is not None:
+            kind = type(found[0])
+            return f"{path} ({kind.__module__}.{kind.__qualname__})"
+    return None
 
 
-class _Finder(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+def _is_stray(part: Any) -> bool:
+    if type(part).__module__ in _OF_ONE_PROGRAM:
+        return True
+    managers: Any = sys.modules.get("multiprocessing.managers")
+    if managers is None or not isinstance(part, managers.BaseProxy):
+        return False
+    key = managers.process.current_process().authkey
+    return not _reached.get() or part._authkey != key  # noqa: SLF001 - it has no other name
+
+
+def _refused(value: Any, what: str) -> UnsendableError:
+    path = place(value)
+    where = f"{what}{path}" if path is not None else f"something of multiprocessing in {what}"
+    return UnsendableError(f"{where} can't travel to these workers: {INSTEAD}")
+
+
+class _Finder(cloudpickle.Pickler):
     """Pickles for nobody, and notes what it meets on the way."""
 
     def __init__(self, kind: type) -> None:

@@ -60,6 +60,8 @@ taskq:memo:{name}:maps hash    digest of items -> id of the map that was       p
 taskq:memos            zset    name of a memo -> Unix time it was used by a    producer, cli     no
                                push
 taskq:list:{name}      list    a free-standing result list                    anybody           no
+taskq:lock:{name}      string  a lock's holder, as redis-py draws it          anybody           its lease
+taskq:value:{name}     string  a value, pickled                               anybody           no
 taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
                                share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
@@ -362,6 +364,16 @@ def shared(name: str) -> str:
 def memo_maps(name: str) -> str:
     """The key of which maps were pushed with a memo."""
     return f"{memo(name)}:maps"
+
+
+def lock(name: str) -> str:
+    """The key of the lock with this name."""
+    return f"{PREFIX}:lock:{{{name}}}"
+
+
+def value(name: str) -> str:
+    """The key of the value with this name."""
+    return f"{PREFIX}:value:{{{name}}}"
 
 
 def free_list(name: str) -> str:

@@ -52,12 +52,13 @@ class KeptServer:
 
     Args:
         url: Where.
+        folder: What belongs to it; only this user may enter it, and it goes with the server.
         mark: What its workers carry.
         line: The pipe's end that tells the keeper, for as long as they hold it, that they are there.
     """
 
-    def __init__(self, url: str, mark: str, line: int) -> None:
-        self.url = url
+    def __init__(self, url: str, folder: Path, mark: str, line: int) -> None:
+        self.url, self.folder = url, folder
         self._mark = mark
         self._line: int | None = line
 
@@ -88,7 +89,7 @@ def kept_server(*options: str) -> Iterator[KeptServer]:
                "--dir", str(folder), "--logfile", str(log), *options]  # fmt: skip
     heard, line = os.pipe()
     own = os.getpid()
-    server = KeptServer(f"unix://{socket}", mark, line)
+    server = KeptServer(f"unix://{socket}", folder, mark, line)
     process = _start_keeper(folder, mark, heard, lock, command)
     os.close(heard)
     try:

@@ -22,6 +22,7 @@ SAYS = {
     "each": f"[0, 1, 4] {sum(n * n for n in range(3, 1000))} 1000\n400 100\n",
     "discard": "1000\n",
     "first": "3\n",
+    "enough": "3\n",
     "once": "[0, 9, 18, 27, 36]\n",
     "memo": "60 100\n",
     "attach": f"{sum(n * n for n in range(1000))}\n" * 2,

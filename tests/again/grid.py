@@ -21,9 +21,10 @@ from pathlib import Path
 from taskq.redis.server import private_server
 from tests.acceptance.worker import ROOT
 from tests.again.__main__ import worker
-from tests.again.search import FITS
 from tests.waiting import HANGS, wait_until
 
+CANDIDATES, SPLITS = 16, 3
+FITS = CANDIDATES * SPLITS
 KILLS = 10
 MOST = 6  # fits that have begun since the search did, when it is killed
 NONE = 1.0  # seconds which a search may take of which all is known

@@ -12,11 +12,9 @@ from sklearn.model_selection import GridSearchCV
 import taskq.joblib
 from taskq import Queue
 from tests.again.estimator import Noted
+from tests.again.grid import CANDIDATES, SPLITS
 
-CANDIDATES, SPLITS = 16, 3
-FITS = CANDIDATES * SPLITS
-
-__all__ = ["FITS", "taskq"]
+__all__ = ["taskq"]
 
 
 def main() -> None:

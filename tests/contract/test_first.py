@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from rq.job import JobStatus
 
-from taskq import DamagedError, MapJob, OptionError, Queue
-from taskq.maps import surplus
+from taskq import DamagedError, EnoughError, MapJob, OptionError, Queue
+from taskq.maps import orphans, surplus
 from taskq.maps.proof import prove
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis import schema
@@ -165,7 +167,71 @@ def test_where_it_has_no_sense(fake_queue: Queue) -> None:
     with pytest.raises(OptionError, match="first"):
         next(fake_queue.imap(jobs.square, [1], first=1))  # type: ignore[call-arg]
     with pytest.raises(OptionError, match="first"):
-        fake_queue.open_map(jobs.square, first=1)
-    with pytest.raises(OptionError, match="first"):
         fake_queue.map(jobs.square, [1], first=1, memo="m")
     assert fake_queue.map(jobs.square, [1, 2], first=1).schema == schema.TERMS
+
+
+# -- of open maps --------------------------------------------------------------------------------------
+
+
+def test_an_open_map_that_has_enough_takes_no_more(any_queue: Queue) -> None:
+    job = any_queue.open_map(jobs.square, first=2)
+    assert job.store.open(A) is not None
+    assert [job.put(n) for n in range(4)] == [0, 1, 2, 3]
+    first, second, late, _ = claim(job.store, 4)
+    assert not put(job.store, first, outcome(job.store, first)).complete
+    assert put(job.store, second, outcome(job.store, second)).complete
+    assert not put(job.store, late, outcome(job.store, late)).committed
+    for _ in range(2):
+        with pytest.raises(EnoughError, match="has the 2 results that it wants"):
+            job.put(4)
+    assert job.put_many(itertools.count()) == range(4, 4)
+    assert job.accepted == 4
+    info = job.store.info()
+    assert (info.items, info.sealed, info.complete) == (4, False, True)
+    assert orphans.seal(job.store, info)
+    info = job.store.info()
+    assert (info.total, info.sealed, info.orphaned) == (4, True, False)
+    prove(job.store)
+    job.seal()
+
+
+def test_it_is_sealed_by_nobody_else_before(any_queue: Queue) -> None:
+    job = any_queue.open_map(jobs.square, first=2)
+    assert job.store.open(A) is not None
+    job.put_many(range(2))
+    assert not orphans.seal(job.store, replace(job.store.info(), done=2))
+    assert not job.store.info().sealed
+
+
+def test_its_block_ends_well(any_queue: Queue) -> None:
+    job = any_queue.open_map(jobs.square, first=2)
+    assert job.store.open(A) is not None
+
+    def feed() -> None:
+        with job:
+            for n in itertools.count():
+                job.put(n)
+                [one] = claim(job.store)
+                put(job.store, one, outcome(job.store, one))
+
+    with pytest.raises(EnoughError):
+        feed()
+    assert (job.store.info().done, job.store.info().state, job.accepted) == (2, "open", 2)
+    assert job.get_status() != "canceled"
+
+
+def test_an_endless_one_is_run_by_a_worker(fake_queue: Queue) -> None:
+    with running_worker(fake_queue):
+        with fake_queue.open_map(jobs.fail_odd, first=5, buffersize=20) as job:
+            added = job.put_many(itertools.count())
+        assert len(job.get(timeout=HANGS)) == 5
+        assert len(job) == len(added) == job.store.info().total
+        wait_until(lambda: job.get_status(refresh=True) == "finished")
+
+
+def test_a_stock_worker_seals_it(fake_queue: Queue) -> None:
+    job = fake_queue.open_map(jobs.square, first=2)
+    job.put_many(range(10))
+    drain(fake_queue)
+    assert (job.get(timeout=HANGS), len(job)) == ([0, 1], 10)

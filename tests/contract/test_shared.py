@@ -34,10 +34,31 @@ def closure(table: Any) -> Callable[[int], float]:
     return lambda n: at(table, n)
 
 
+class Frame:
+    """Stands for a DataFrame of pandas, which tests do not install: says its size as that, and holds arrays."""
+
+    def __init__(self, **columns: Any) -> None:
+        self.columns = columns
+
+    def memory_usage(self) -> list[int]:
+        return [one.nbytes for one in self.columns.values()]
+
+
+FRAME = Frame(values=TABLE, few=np.arange(9))
+
+
+def of_frame(frame: Frame, n: int) -> float:
+    assert isinstance(frame, Frame)
+    assert frame.columns["few"][n] == n
+    return at(frame.columns["values"], n)
+
+
 WAYS: dict[str, Callable[[Queue], MapJob[float]]] = {
     "a partial": lambda queue: queue.map(partial(at, TABLE), range(5)),
     "a closure": lambda queue: queue.map(closure(TABLE), range(5)),
     "each item": lambda queue: queue.map(at, repeat(TABLE), range(5), chunksize=1),
+    "a frame in a partial": lambda queue: queue.map(partial(of_frame, FRAME), range(5)),
+    "a frame in each item": lambda queue: queue.map(of_frame, repeat(FRAME), range(5), chunksize=1),
 }
 some_way = pytest.mark.parametrize("way", WAYS)
 

@@ -83,7 +83,8 @@ def copied(state: State, job: MapJob[int]) -> int:
     tokens = {claim.token for claim in job.store.copies()}
     for lane in state.lanes:
         for number, run in [*lane.tasks.items()]:
-            if run.flying[number].token in tokens:
+            claim = run.flying.get(number)  # it is entered there just after the process has got it
+            if claim is not None and claim.token in tokens:
                 return lane.pid
     return 0
 
@@ -95,6 +96,7 @@ def test_a_run_that_dies_leaves_it_to_the_other(fake_queue: Queue, tmp_path: Pat
     with running_worker(fake_queue) as state:
         job = fake_queue.starmap(jobs.run_until, items, chunksize=1, speculate=True)
         wait_until(lambda: runs_of(ledger).count(3) == 2, "it runs twice")
+        wait_until(lambda: copied(state, job))
         second = copied(state, job)
         [other] = set(state.lanes.pids) - {second}
         os.kill(other if first else second, signal.SIGKILL)

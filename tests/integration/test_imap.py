@@ -11,6 +11,7 @@ import pytest
 
 from taskq import OptionError, PickleError, Queue
 from taskq.maps import lazy
+from taskq.maps.producer import own_cores
 from taskq.testing import running_worker
 from tests import jobs
 from tests.waiting import wait_until
@@ -64,6 +65,26 @@ def test_the_first_value_comes_while_the_second_item_is_waited_for(real_queue: Q
         assert next(values) == 9
         taken.set()
         assert list(values) == [16]
+
+
+def test_the_first_items_are_sent_each_by_itself(real_queue: Queue) -> None:
+    """So the first value waits for no other item, however many there are."""
+    taken = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(300)
+        taken.wait()
+
+    def sizes() -> list[int]:
+        [register] = real_queue.connection.keys("taskq:{*}:pending") or [b""]
+        return [int(entry.partition(b":")[2]) for entry in real_queue.connection.lrange(register, 0, -1)]
+
+    first = lazy._FIRST * own_cores()
+    with real_queue.imap(jobs.square, items()):
+        wait_until(lambda: sum(sizes()) == 300)
+        assert sizes()[:first] == [1] * first
+        assert max(sizes()) > 1
+        taken.set()
 
 
 @pytest.mark.parametrize("unordered", [False, True])

@@ -76,3 +76,16 @@ def test_a_stock_worker_that_is_alone_says_so(
     drain(real_queue)
     with pytest.raises(NestedWaitError, match="there is no worker but this one"):
         job.get(timeout=HANGS)
+
+
+def test_an_executor_that_outlives_an_item_lends_for_the_next_one(real_queue: Queue, tmp_path: Path) -> None:
+    """Whose thread has waited all the while, in the name of the first."""
+    began, flag = tmp_path / "began", tmp_path / "flag"
+    args = real_queue.name, str(began), str(flag)
+    with running_worker(real_queue, processes=1):
+        first = real_queue.enqueue(jobs.leave_a_call, *args)
+        assert first.latest_result(timeout=HANGS)
+        second = real_queue.enqueue(jobs.call_again, *args)
+        wait_until(lambda: began.with_name("began-again").exists())
+        flag.touch()
+        wait_until(lambda: second.return_value(refresh=True) == 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,18 @@ import rq
 from rq import Callback, Retry
 from rq.executions import Execution
 from rq.job import Job, JobStatus
+from rq.suspension import resume, suspend
 
-from taskq import Queue
+from taskq import MapJob, Queue
+from taskq.maps.deaths import SERVICE
 from taskq.payload.function import Function
 from taskq.redis import holdings, keys
 from taskq.redis.lua import Scripts
 from taskq.testing import running_worker
 from taskq_workers.link.tasks import AbandonedTask, JobTask
 from taskq_workers.rq_options import RQOptions
+from taskq_workers.service.core import drain
+from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.execution import PlainJob
 from taskq_workers.service.jobs import quarantine
 from taskq_workers.service.rq.worker import RQWorker
@@ -25,6 +30,7 @@ from taskq_workers.service.upkeep import recovery, suspect
 from taskq_workers.settings import MAX_DEATHS
 from taskq_workers.user_code import UserCode
 from tests import jobs, rq_jobs
+from tests.contract.by_hand import claim
 from tests.integration.test_deaths import runs_of
 from tests.waiting import HANGS, LONG, wait_until
 
@@ -252,3 +258,71 @@ def test_a_worker_that_dies_beside_a_map_is_no_death_of_its_callback(any_queue: 
     job = begin(any_queue, "dead", run=False)
     assert recovery.recover(any_queue.connection, "dead") == 1
     assert deaths(job) == 0
+
+
+def suspect_map(queue: Queue) -> MapJob:
+    """A map of one item that has its last chance; while RQ's workers are suspended."""
+    job = queue.map(jobs.square, [4])
+    [held] = claim(job.store)
+    job.store.release([(held, (MAX_DEATHS - 1) * SERVICE)])
+    return job
+
+
+def suspect_job(queue: Queue) -> Job:
+    job = queue.enqueue(jobs.square, 3)
+    enqueued = queue.connection.hget(job.key, "enqueued_at").decode()
+    queue.connection.hset(job.key, keys.JOB_DEATHS, f"{MAX_DEATHS - 1} {enqueued} SIGKILL")
+    return job
+
+
+def test_what_can_t_run_alone_here_goes_to_a_service_that_has_nothing_to_do(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long job is in the way here, and may be for hours."""
+    monkeypatch.setattr(quarantine, "Drain", partial(Drain, seconds=0.2))
+    monkeypatch.setattr(drain, "AWAY", LONG)
+    flag = tmp_path / "flag"
+    with running_worker(fake_queue, processes=2) as one:
+        other = fake_queue.enqueue(jobs.wait_for, str(flag))
+        wait_until(lambda: other.get_status() == JobStatus.STARTED)
+        suspend(fake_queue.connection)
+        wait_until(lambda: one.suspended)
+        plain, job = suspect_job(fake_queue), suspect_map(fake_queue)
+        with running_worker(fake_queue, processes=1):
+            resume(fake_queue.connection)
+            assert job.get(timeout=HANGS) == [16]
+            wait_until(lambda: plain.return_value(refresh=True) == 9)
+        assert other.get_status() == JobStatus.STARTED
+        flag.touch()
+
+
+def test_what_is_to_run_alone_does_not_while_workers_are_suspended_or_it_is_paused(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "Drain", partial(Drain, seconds=LONG))
+    flag = tmp_path / "flag"
+
+    def rests() -> bool:
+        looks = state.looks
+        wait_until(lambda: state.looks > looks + 2)
+        return not job.progress.done
+
+    with running_worker(fake_queue, processes=2) as state:
+        other = fake_queue.enqueue(jobs.wait_for, str(flag))
+        wait_until(lambda: other.get_status() == JobStatus.STARTED)
+        suspend(fake_queue.connection)
+        wait_until(lambda: state.suspended)
+        job = suspect_map(fake_queue)
+        resume(fake_queue.connection)
+        wait_until(lambda: any(run.last for run in list(state.maps)))
+        suspend(fake_queue.connection)
+        wait_until(lambda: state.suspended)
+        flag.touch()
+        wait_until(lambda: other.get_status() == JobStatus.FINISHED)
+        assert rests()
+        job.pause()
+        wait_until(lambda: not any(run.last for run in list(state.maps)), "it goes back")
+        resume(fake_queue.connection)
+        assert rests()
+        job.resume()
+        assert job.get(timeout=HANGS) == [16]

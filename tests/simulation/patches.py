@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,7 @@ from taskq.redis.clock import Clock
 from taskq.views import said
 from taskq_workers import clock
 from taskq_workers.lanes import lane, lanes, lone_pool
+from taskq_workers.link import solitude
 from taskq_workers.process import errands
 from taskq_workers.service import service
 from taskq_workers.service.rq import worker
@@ -142,6 +144,10 @@ def _kill_nobody(pid: int, signum: int) -> None:
     raise AssertionError(f"process {pid} was to get signal {signum}, and no process here is real")
 
 
+def _no_folder() -> Path:
+    raise OSError("no host here has a disk")
+
+
 def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) -> FakePool:
     here = world.current()
     return FakePool(here, here.loop.current.process, on_death, initargs[4])
@@ -189,6 +195,7 @@ def _apply_all() -> None:
     scripting_mixin._check_for_lua_globals = lambda *_: None  # a third of each call; linted elsewhere
     lone_pool.start, lanes.context = _pool, lambda *_: FakeContext
     lane.tray.allot = lambda: None
+    solitude.folder = _no_folder  # its locks end with processes
     lane.keeper.kill_group = _kill
     os.kill = os.killpg = _kill_nobody
     service.Fetcher = NoFetcher

@@ -11,9 +11,11 @@ import pytest
 from taskq.maps import body
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import SERVICE
+from taskq.maps.terms import NONE
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 from taskq_workers.lanes.death import Death
+from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.jobs import casualties
 
 KEYS = MapKeys("m", "0" * 32)
@@ -45,3 +47,16 @@ def test_the_item_at_which_it_died_is_set_apart_with_that_death_alone(deaths: in
 def test_where_nobody_knows_at_which_item_it_is_halved_from_the_third_time_on() -> None:
     assert parts_after(1, None) == ()
     assert parts_after(2, None) == ((Range(0, 2), 2), (Range(2, 2), 2))
+
+
+@pytest.mark.parametrize(("began", "failed"), [(97.0, True), (99.999, False)])
+def test_the_item_after_the_one_that_was_over_its_time_is_not_to_blame(began: float, failed: bool) -> None:
+    """The one that was meant has ended between the look and the kill."""
+    span = Range(0, 4)
+    claim = Claim(span, "token", 0, span, "w", body.write(KEYS, 0, range(4)))
+    death = Death(task=1, item=2, began=0.0, seconds=1.0, exit_code=-9, killed_for="item timeout")
+    run = MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(item_timeout=2.0, terms=NONE))
+    lane = SimpleNamespace(where=SimpleNamespace(host="here"), item=(2, began), killed_at=100.0)
+    casualties._settle_guilty(cast("Any", Mock()), cast("Any", lane), death, run, claim)
+    assert [[one.index for one in outcome.failures] for _claim, outcome, _note in run.ended] == [[2]] * failed
+    assert list(run.ready) == [claim] * (not failed)

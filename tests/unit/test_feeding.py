@@ -34,7 +34,7 @@ class Lanes:
     def _lane(self) -> Any:
         return SimpleNamespace(
             tasks={1: self.run}, idle=False, closed=False, lent=False, running=self.run,
-            since=time.monotonic(), knows=lambda _key: True,
+            since=time.monotonic(), knows=lambda _key: True, stillborn=False,
         )  # fmt: skip
 
     def submit(self, lane: Any, _task: object, run: MapRun) -> int:
@@ -59,7 +59,7 @@ def state_of(lanes: Lanes, *runs: MapRun) -> Any:
         settings=Settings(""),
         ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, policy=Policy(),
         order=QueueOrder("default", ["default"]), needs_idle=False, stopping=False, job_seconds=None,
-        alone=0, drain=None,
+        alone=0, drain=None, suspended=False, unrecorded={}, solitude=Mock(held=False),
     )  # fmt: skip
 
 
@@ -87,6 +87,17 @@ def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() 
     lanes = Lanes(run)
     feeding.top_up(state_of(lanes, run, short_chunks(pending=100, name="b")))
     assert lanes.submitted == 1
+
+
+def test_a_process_that_is_only_just_starting_comes_last() -> None:
+    run = short_chunks(pending=0)
+    run.ready = deque([claim(0)])
+    lanes = Lanes(run)
+    for lane in lanes.open:
+        lane.tasks, lane.idle, lane.running = {}, True, None
+    lanes.open[0].stillborn = True
+    feeding.top_up(state_of(lanes, run))
+    assert [len(lane.tasks) for lane in lanes.open] == [0, 1]
 
 
 def test_a_function_that_is_half_read_waits_until_there_are_chunks_again() -> None:
@@ -122,7 +133,7 @@ def test_what_was_begun_goes_back_before_something_runs_alone(monkeypatch: pytes
     back: list[str] = []
     monkeypatch.setattr(short_path, "give_back", lambda _state, job: back.append(job.job_id))
     lanes = Lanes(short_chunks(pending=0))
-    lanes.open = [SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False)]
+    lanes.open = [SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False, stillborn=False)]
     state = state_of(lanes)
     state.lanes = type("Lanes", (list,), {"open": lanes.open, "submit": lanes.submit})(lanes.open)
     state.ready = deque([plain_job("a"), plain_job("b")])
@@ -135,7 +146,7 @@ def test_what_was_begun_goes_back_before_something_runs_alone(monkeypatch: pytes
 
 def test_what_is_to_run_alone_waits_on_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     lanes = Lanes(short_chunks(pending=0))
-    lanes.open = [SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False)]
+    lanes.open = [SimpleNamespace(index=0, tasks={}, idle=True, closed=False, lent=False, stillborn=False)]
     state = state_of(lanes)
     state.lanes = type("Lanes", (list,), {"open": lanes.open, "submit": lanes.submit})(lanes.open)
     state.ready, alone = deque([plain_job("a")]), plain_job("alone", MAX_DEATHS - 1)

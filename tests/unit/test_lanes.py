@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,3 +91,64 @@ def test_who_comes_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [lane for lane in made if lane.refused] == [first]
     waits(made, first, lent=False)
     assert not any(lane.refused for lane in made)
+
+
+class Stuck(Lane):
+    """One whose process has not begun with what it should."""
+
+    awaited: int | None = 0
+    cpu = 0.5
+    killed_for = ""
+    where = SimpleNamespace(pid=17)
+
+    def kill(self, reason: str) -> None:
+        self.killed_for = reason
+
+
+def looks(made: Any, times: int) -> None:
+    for _ in range(times):
+        made.look()
+
+
+def test_a_process_that_does_not_begin_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "Lane", Stuck)
+    monkeypatch.setattr(lanes, "_PATIENCE", (3, 6))
+    made: Any = Lanes(Settings("", processes=3), "", lambda *_: None, lambda *_: None)
+    made.fill()
+    unborn, deaf, works = made
+    deaf.awaited, works.awaited = 7, None
+    looks(made, 2)
+    deaf.awaited = 8
+    looks(made, 1)
+    assert not unborn.killed_for, "not yet"
+    looks(made, 1)
+    assert (unborn.killed_for, deaf.killed_for) == ("it did not get ready", "")
+    looks(made, 2)
+    assert deaf.killed_for == "it did not begin with a task"
+    assert not works.killed_for
+
+
+def test_one_that_the_machine_hardly_gets_to_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "Lane", Stuck)
+    monkeypatch.setattr(lanes, "_PATIENCE", (3, 6))
+    made: Any = Lanes(Settings("", processes=1), "", lambda *_: None, lambda *_: None)
+    made.fill()
+    [lane] = made
+    for _ in range(3 * lanes._AWAITED):
+        looks(made, 1)
+        lane.cpu += 0.01
+    assert not lane.killed_for
+    looks(made, 1)
+    assert lane.killed_for, "it goes round in circles"
+
+
+def test_one_that_did_not_get_ready_is_trouble_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "Lane", Stuck)
+    made: Any = Lanes(Settings("", processes=2), "", lambda *_: None, lambda *_: None)
+    made.fill()
+    for lane in made:
+        lane.stillborn, lane.killed_for, lane.tasks = True, "it did not get ready", []
+        lane.death = SimpleNamespace(exit_code=-9, cause="SIGKILL")
+    made.bury(next(iter(made)))
+    assert made.trouble == "a pool process was not ready after 120 s"
+    assert made._patience == 240

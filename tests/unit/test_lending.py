@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 
+import fakeredis
+
+from taskq.maps import nested
+from taskq.redis.urls import url_of
 from taskq_workers.link import lending
 from taskq_workers.link.lending import Lending
 
@@ -33,3 +38,20 @@ def test_a_wait_of_a_task_that_has_ended_takes_nothing_from_the_next() -> None:
     assert service.lent
     process.take_back(own)
     assert not service.lent
+
+
+def test_a_wait_that_goes_on_for_another_task_lends_again_if_it_is_told() -> None:
+    numbers, connection = lending.allot(multiprocessing), fakeredis.FakeRedis()
+    service, process = Lending(numbers), Lending(numbers)
+    with nested.used(process, url_of(connection), "", thread=threading.get_ident()):
+        wait = nested.Lending(connection, "a map")
+        wait.begin()
+        process.reset()
+        wait.begin()
+        assert not service.lent, "it is nobody's"
+        for _ in range(2):
+            wait.renew()
+            wait.begin()
+            assert service.lent
+        wait.end()
+        assert not service.lent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from taskq_workers.service.jobs import offers
 def a_run(name: str, weight: float, *, in_hand: int) -> Any:
     return SimpleNamespace(
         store=SimpleNamespace(keys=SimpleNamespace(id=name, incarnation="1")), queue=SimpleNamespace(name="low"),
-        ready=[None] * in_hand, pending=99, looked=0.0, seconds=0.1, weight=weight,
+        ready=[None] * in_hand, pending=99, looked=0.0, heard=0.0, seconds=0.1, weight=weight,
         complete=False, closed="", refused=False, resumes=None, capped=False,
         info=SimpleNamespace(caps=caps.NONE), function=SimpleNamespace(ready=True),
     )  # fmt: skip
@@ -54,3 +55,13 @@ def test_the_jobs_of_a_queue_keep_their_place_between_one_and_the_next() -> None
         state.policy.end(task, 0.1)
         had["jobs" if is_job else "map"] += 1
     assert abs(had["jobs"] - had["map"]) < 30
+
+
+def test_what_has_nothing_pending_is_offered_again_only_if_no_look_has_told_so_since() -> None:
+    now = time.monotonic()
+    run = a_run("a", 1.0, in_hand=0)
+    run.pending, run.looked = 0, now - 2 * offers.LOOK_AGAIN
+    assert offers.pending(run, now) == 1, "nobody knows"
+    run.heard = now
+    assert offers.pending(run, now + offers.LOOK_AGAIN / 2) == 0, "hundreds of such maps would keep others waiting"
+    assert offers.pending(run, now + offers.LOOK_AGAIN) == 1

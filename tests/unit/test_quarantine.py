@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from taskq_workers.service.core.drain import BETWEEN, FIRST, Drain
+import pytest
+
+from taskq_workers.link import solitude
+from taskq_workers.link.solitude import Solitude
+from taskq_workers.service.core.drain import AWAY, BETWEEN, FIRST, Drain
 from taskq_workers.service.jobs import quarantine
 
 
 def service(**changes: Any) -> Any:
-    return SimpleNamespace(**{"alone": 0, "lanes": [], "held": [object()], "maps": [], "drain": None, **changes})
+    fields = {"alone": 0, "lanes": [], "held": [object()], "maps": [], "unrecorded": {}, "drain": None}
+    return SimpleNamespace(**{**fields, "solitude": Solitude(), **changes})
 
 
 def test_each_try_that_is_in_vain_is_followed_by_a_longer_one_after_a_while() -> None:
     drain = Drain()
     drain.look(100.0)
     assert drain.until == 100.0 + FIRST
-    drain.look(drain.until)
+    assert not drain.look(drain.until - 0.1)
+    assert drain.look(drain.until), "this one was in vain"
     assert (drain.until, drain.again) == (0.0, 100.0 + FIRST + BETWEEN * FIRST)
     drain.look(drain.again - 0.1)
     assert not drain.until, "the others go on"
@@ -38,3 +46,36 @@ def test_who_asks_changes_nothing() -> None:
     quarantine.look(here)
     assert here.drain is None
     assert not quarantine.is_secluded(here)
+
+
+def test_after_a_try_in_vain_nothing_is_taken_for_a_while_though_nothing_waits() -> None:
+    here = service(drain=Drain(until=time.monotonic()))
+    assert quarantine.look(here), "what waits is to go back"
+    here.held.clear()
+    assert not quarantine.look(here)
+    assert quarantine.is_secluded(here), "it would have it again at once"
+    assert min(quarantine.due(here)) == here.drain.away
+    here.drain.away -= AWAY
+    assert not quarantine.is_secluded(here)
+    here.held.append(object())
+    assert not quarantine.look(here)
+    assert not quarantine.is_secluded(here), "it has come back, and the next try is not begun before its time"
+
+
+def test_of_the_services_of_one_host_one_has_its_suspect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(solitude, "folder", lambda: tmp_path)
+    one, other = service(), service()
+    assert one.solitude.take()
+    assert one.solitude.take()
+    assert not other.solitude.take()
+    other.drain = Drain(until=time.monotonic() + 60)
+    assert min(quarantine.due(other)) < time.monotonic() + 1, "it asks again before long"
+    one.unrecorded["job"] = None
+    quarantine.look(one)
+    assert not other.solitude.take(), "Redis does not know yet that it has ended"
+    one.unrecorded.clear()
+    quarantine.look(one)
+    assert other.solitude.take()
+    assert not other.solitude.waits
+    monkeypatch.setattr(solitude, "folder", lambda: tmp_path / "missing")
+    assert one.solitude.take(), "where there is no lock, nobody is asked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
@@ -17,7 +18,8 @@ from taskq_workers.service.jobs.rounds import CHECKED, Rounds
 
 NO_FEEDER = [None, None]
 NO_CAPS = [None, None]
-OPEN = [b"1", b"open", b"10", b"3", None, *NO_FEEDER, *NO_CAPS]
+GOES_ON = None  # not paused
+OPEN = [b"1", b"open", b"10", b"3", None, *NO_FEEDER, *NO_CAPS, GOES_ON]
 
 
 def run_of(name: str, **changes: Any) -> MapRun:
@@ -64,11 +66,11 @@ def test_of_maps_that_rest_a_few_are_looked_at_each_time_and_all_in_turn(
 @pytest.mark.parametrize(
     "reply",
     [
-        [b"1", b"closed", b"10", b"3", None, *NO_FEEDER, *NO_CAPS],
-        [b"1", b"open", b"10", b"7", b"3", *NO_FEEDER, *NO_CAPS],
-        [b"2", b"open", b"10", b"3", None, *NO_FEEDER, *NO_CAPS],
-        [b"1", b"open", b"ten", b"3", None, *NO_FEEDER, *NO_CAPS],
-        [None] * 9,
+        [b"1", b"closed", b"10", b"3", None, *NO_FEEDER, *NO_CAPS, GOES_ON],
+        [b"1", b"open", b"10", b"7", b"3", *NO_FEEDER, *NO_CAPS, GOES_ON],
+        [b"2", b"open", b"10", b"3", None, *NO_FEEDER, *NO_CAPS, GOES_ON],
+        [b"1", b"open", b"ten", b"3", None, *NO_FEEDER, *NO_CAPS, GOES_ON],
+        [None] * 10,
         ValueError("WRONGTYPE"),
     ],
 )
@@ -82,3 +84,14 @@ def test_what_is_over_is_seen_at_once(monkeypatch: pytest.MonkeyPatch, reply: An
 def test_of_what_has_chunks_in_hand_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     own, guest = run_of("own", flying={1: Mock()}), run_of("guest", guest=True)
     assert Service(monkeypatch, [own, guest]).round() == []
+
+
+def test_a_pause_of_which_no_message_told_is_seen_where_something_is_in_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rest, works = run_of("rest"), run_of("works", ready=deque([Mock()]))
+    service = Service(monkeypatch, [rest, works])
+    service.replies = {run: [*OPEN[:-1], b"1"] for run in service.maps}
+    assert works in service.round()
+    service.replies[works] = OPEN
+    assert works not in service.round()

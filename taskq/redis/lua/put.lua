@@ -11,10 +11,11 @@
 --       9 number of items that are to be in the memo
 --       10.. item index, signature and key for each such item; then range, body, ... for each chunk
 -- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
--- items, 'other' if somebody else feeds it, else the map's. Nothing was changed unless that is 'open'. The numbers are as
+-- items, 'other' if somebody else feeds it, 'enough' if it has all results that it wants, else the map's. Nothing was changed unless that is 'open'. The numbers are as
 -- they stand there.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed',
+    'enough')
 if map[1] ~= ARGV[1] then
     return {'', '', '', ''}
 end
@@ -23,6 +24,8 @@ if not map[4] then
     reply[1] = 'sealed'
 elseif map[3] ~= ARGV[2] then
     reply[1] = 'other'
+elseif map[8] then
+    reply[1] = 'enough'
 end
 if reply[1] ~= 'open' then
     return reply

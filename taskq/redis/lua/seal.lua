@@ -2,7 +2,8 @@
 -- cancelled, and must not be complete meanwhile.
 --
 -- KEYS  1 taskq:{id}
--- ARGV  1 the incarnation   2 the feeder; '' for who seals it since the feeder is gone: then its lease must be over
+-- ARGV  1 the incarnation   2 the feeder; '' for who seals it since the feeder is gone, and its lease must be over, or since
+--       the map has all results that it wants
 --       3 how many items it has, for who seals it; '' if it is to be cancelled
 --       4 the seal over what is announced now, '' without a key
 --       5 channel of the map's events   6 template of a worker's channel, with %s
@@ -10,7 +11,8 @@
 -- else feeds it; 'fed' if its feeder's lease is not over. Else the map's state: then it has another number of items, or
 -- is not open, and nothing was changed.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed', 'owner')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'feeder', 'lease', 'next', 'done', 'failed', 'owner',
+    'enough')
 if map[1] ~= ARGV[1] then
     return {'', ''}
 end
@@ -23,13 +25,13 @@ if ARGV[2] ~= '' and map[3] ~= ARGV[2] then
     return {'other', items}
 end
 local time = redis.call('TIME')
-if ARGV[2] == '' and lease > time[1] + time[2] / 1e6 then
+if ARGV[2] == '' and not map[9] and lease > time[1] + time[2] / 1e6 then
     return {'fed', items}
 end
 if map[2] ~= 'open' or ARGV[3] ~= '' and items ~= ARGV[3] then
     return {map[2], items}
 end
-if ARGV[2] == '' then
+if ARGV[2] == '' and not map[9] then
     redis.call('HSET', KEYS[1], 'orphaned', '1')
 end
 redis.call('HDEL', KEYS[1], 'lease')

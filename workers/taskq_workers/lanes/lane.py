@@ -111,6 +111,7 @@ class Lane:
         self.starved = False  # see ``Death``
         self.lost = ""  # why nothing will be heard of its tasks, though no process may have died; "": one has
         self.killed_for = ""  # why the service killed it; "" if it did not
+        self.killed_at = 0.0  # when that was, on the monotonic clock
         self._unheard_task = 0  # the task for which it was killed, as its outcome could not be sent
         self.given = 0  # tasks, so far
         self.discarded = False
@@ -154,6 +155,14 @@ class Lane:
         """MiB that its process holds in memory; 0.0 if it is dead."""
         try:
             return float(psutil.Process(self.pid).memory_info().rss) / 2**20
+        except psutil.Error:
+            return 0.0
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that its process has had; 0.0 if it is dead."""
+        try:
+            return float(sum(psutil.Process(self.pid).cpu_times()[:2]))
         except psutil.Error:
             return 0.0
 
@@ -302,6 +311,13 @@ class Lane:
         return self.tasks.get(self._marker.task)
 
     @property
+    def awaited(self) -> int | None:
+        """What its process has not begun: the number of a task, 0: to be ready; None: it works, or has none."""
+        if self.stillborn:
+            return 0
+        return next(iter(self.tasks)) if self.tasks and self.running is None else None
+
+    @property
     def since(self) -> float:
         """When the task that runs began, on the monotonic clock."""
         return time.monotonic() - self._marker.seconds
@@ -327,7 +343,7 @@ class Lane:
 
     def kill(self, reason: str) -> None:
         """Kill the process; its death is then reported as any other."""
-        self.killed_for = reason
+        self.killed_for, self.killed_at = reason, time.monotonic()
         keeper.kill_group(self.pid)
 
     def discard(self) -> None:

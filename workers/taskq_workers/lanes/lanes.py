@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskq_workers import build
 from taskq_workers.lanes import guard
@@ -31,7 +31,28 @@ _OTHER_BUILD = (
     "its service, and is not used. Restart the worker"
 )
 _INSTALLED_AGAIN = 30.0  # seconds until it is looked whether the former installation is back
+_PATIENCE = (120, 3600)
+"""Seconds for which a process may do nothing at all before it is ready, or has begun with the task that it has;
+twice as many each time that one has not got ready, up to so many. User code runs at its start, too: it may wait
+for a lock that a thread of the forkserver held, or for a file server."""
+_AWAITED = 15
+"""Times as long it may take if it does something: a machine may be so busy that it hardly gets to it."""
 _NO_START = 0.2  # seconds until the next try where a process can't be started: no memory, no forkserver, ...
+
+
+class _Awaited(NamedTuple):
+    """What a process has not done yet. It is counted in looks: who was stopped together with it has not looked."""
+
+    what: int  # as ``Lane.awaited`` says
+    cpu: float  # seconds that it has had
+    looks: int = 0
+    still: int = 0  # of these the last ones in which it has had none
+
+    def since(self, before: _Awaited | None) -> _Awaited:
+        """The same, with what the last look has found."""
+        if before is None or before.what != self.what:
+            return self
+        return self._replace(looks=before.looks + 1, still=before.still + 1 if before.cpu == self.cpu else 0)
 
 
 class Lanes:
@@ -68,6 +89,8 @@ class Lanes:
         self._stillborn = 0  # processes in a row
         self._trouble = ""
         self._since = 0.0  # when that was found out, on the monotonic clock
+        self._patience = _PATIENCE[0]
+        self._awaited: dict[Lane, _Awaited] = {}
         self._row: dict[int, Lane] = {}
         self._places = frozenset(range(settings.processes))  # that are never empty for long
         self._worn: set[int] = set()  # places in the row whose lane has done enough
@@ -123,6 +146,7 @@ class Lanes:
         """Start what is missing, and replace what has done enough; with a pause, if processes can't be started."""
         if self._trouble and any(lane.started > self._since and not lane.stillborn for lane in self):
             self._trouble, self._stillborn, self._wait_until = "", 0, 0.0
+            self._patience = _PATIENCE[0]
         if time.monotonic() < self._wait_until:
             return
         try:
@@ -256,16 +280,32 @@ class Lanes:
             self._refuse()
             return
         self._stillborn = self._stillborn + 1 if lane.stillborn else 0
-        if self._stillborn >= _STILLBORN:
-            pause = min(_PAUSES[0] * 2.0 ** (self._stillborn - _STILLBORN), _PAUSES[1])
-            self._wait_until = time.monotonic() + pause
-            self._since = time.monotonic()
-            self._trouble = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
-            log.error("%s; the next one starts in %.0f s", self._trouble, pause, extra={"action": "stillborn"})
+        if lane.stillborn and lane.killed_for:  # it has been waited for long enough to try no second one
+            self._note_trouble(f"a pool process was not ready after {self._patience} s")
+            self._patience = min(2 * self._patience, _PATIENCE[1])
+        elif self._stillborn >= _STILLBORN:
+            died = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
+            self._note_trouble(died)
+
+    def _note_trouble(self, why: str) -> None:
+        pause = min(_PAUSES[0] * 2.0 ** max(0, self._stillborn - _STILLBORN), _PAUSES[1])
+        self._trouble, self._since = why, time.monotonic()
+        self._wait_until = self._since + pause
+        log.error("%s; the next one starts in %.0f s", why, pause, extra={"action": "stillborn"})
 
     def look(self) -> None:
-        """Note what the kernel has killed; to be called about once a second."""
+        """Note what the kernel has killed, and kill what is stuck; to be called about once a second."""
         self._oom.look()
+        before, self._awaited = self._awaited, {}
+        for lane in [*self, *self._successors.values()]:
+            if lane.killed_for or (awaited := lane.awaited) is None:
+                continue
+            now = self._awaited[lane] = _Awaited(awaited, lane.cpu).since(before.get(lane))
+            if max(now.still, now.looks / _AWAITED) >= self._patience:
+                why = "it did not begin with a task" if awaited else "it did not get ready"
+                log.error("pool process %d is killed: %s in %d s", lane.where.pid, why, now.looks,
+                          extra={"action": "stuck"})  # fmt: skip
+                lane.kill(why)
 
     def _refuse(self) -> None:
         """No process can be started: what is installed is not what this service was started from."""

@@ -9,4 +9,9 @@ Belongs to neither end; imported by lanes, by processes, and by the service.
     tray    large results
     ledger  how the jobs of a batch ended
     known   which maps the process knows
+
+and what the services of one host share:
+
+    host_file  large objects
+    solitude   the right to run what may take the host down
 """

@@ -83,10 +83,10 @@ class HostFile:
         if self.ready or self._descriptor >= 0:
             return True
         try:
-            found = _locked(self._path, os.O_RDONLY, fcntl.LOCK_SH)
+            found = locked(self._path, os.O_RDONLY, fcntl.LOCK_SH)
             self.ready = found is not None
             if found is None:
-                found = _locked(self._path.with_suffix(_PART), os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)
+                found = locked(self._path.with_suffix(_PART), os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)
                 assert found is not None
                 os.ftruncate(found, 0)  # of one who died over it; nobody maps what is not whole
         except BlockingIOError:
@@ -161,7 +161,7 @@ def _let_go(descriptor: int) -> None:
     sweep()
 
 
-def _locked(path: Path, flags: int, lock: int) -> int | None:
+def locked(path: Path, flags: int, lock: int) -> int | None:
     """The file, open and locked; None if there is none.
 
     Raises:
@@ -196,7 +196,7 @@ def sweep() -> int:
     with suppress(OSError):
         for path in folder().iterdir() if _place().exists() else ():
             with suppress(OSError):
-                if (descriptor := _locked(path, os.O_RDONLY, fcntl.LOCK_EX)) is not None:
+                if (descriptor := locked(path, os.O_RDONLY, fcntl.LOCK_EX)) is not None:
                     path.unlink()
                     os.close(descriptor)
                     removed += 1

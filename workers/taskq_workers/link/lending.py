@@ -54,6 +54,10 @@ class Lending:
             self._waits.discard(wait)
             self._say()
 
+    def counts(self, wait: object) -> bool:
+        """Whether the task in whose name this wait began still runs."""
+        return wait in self._waits
+
     def _say(self) -> None:
         before, self._numbers[_WAITS] = self._numbers[_WAITS], len(self._waits)
         if bool(before) != bool(self._waits):

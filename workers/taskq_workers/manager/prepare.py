@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from multiprocessing import process
+from pathlib import Path
 
 from redis.exceptions import RedisError
 
 from taskq.errors import ServerError
+from taskq.payload import proxies
 from taskq.redis import lua, reach
 from taskq.redis.connection import connect
 from taskq.redis.urls import hide_password
@@ -23,6 +27,7 @@ def prepare(settings: Settings) -> Settings:
         ServerError: If the server refuses, and will for ever.
     """
     lua.read_all()
+    _know_managers()
     own = build.installed()
     try:
         with connect(settings.url, retries=0) as connection:
@@ -32,3 +37,12 @@ def prepare(settings: Settings) -> Settings:
             raise ServerError(said) from None
         # Else each service waits for Redis, and then asks before it does anything.
     return replace(settings, build=own)
+
+
+def _know_managers() -> None:
+    """Take over the key of the program that has started us for itself: proxies of its managers work with it.
+
+    Services and pool processes have theirs from this process.
+    """
+    if path := os.environ.pop(proxies.VARIABLE, ""):
+        process.current_process().authkey = Path(path).read_bytes()

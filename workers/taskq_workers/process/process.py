@@ -33,7 +33,7 @@ from taskq.maps.remembered import Remembered
 from taskq.maps.runner import run_chunk
 from taskq.maps.source import Source
 from taskq.maps.store import function_codec
-from taskq.payload import large
+from taskq.payload import large, proxies
 from taskq.payload.function import Function
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
 from taskq.redis import connection
@@ -88,6 +88,7 @@ def start(
     preload.draw_anew()
     setproctitle(title)
     connection.use_in_worker(url)
+    proxies.use_in_worker()
     trust.apply()
     errands.use(private_webhooks=trust.private_webhooks)
     multiprocessing.current_process().name = title

@@ -90,6 +90,7 @@ class Departure:
                 resolve_doubt(state)
             self._monitor.tell(force=True)
             recovery.hand_back(state.connection, state.name)
+            state.solitude.let_go()  # else it ends with this process
         except RedisError as error:
             log.error("could not hand back what was left: %s; it is taken over when the lease ends", error,
                       extra={"action": "leave_failed"})  # fmt: skip

@@ -216,6 +216,7 @@ class MapRun(Taken):
     silence: Silence = field(default_factory=Silence)  # of its producer, if it is an open map
     follower: Follower | None = None  # if its items are another map's results, and this service owns it
     looked: float = -math.inf  # when claims were last asked for, on the monotonic clock
+    heard: float = -math.inf  # when a look at the open maps told what is pending, on the monotonic clock
     resumes: float | None = None  # when one may be claimed again, on the monotonic clock, if that is known
     single: bool = False  # it has a rate: a claim is for one item
 

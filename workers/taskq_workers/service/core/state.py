@@ -27,6 +27,7 @@ from taskq.views.timeline import TimelineNote
 from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
+from taskq_workers.link.solitude import Solitude
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
@@ -85,6 +86,7 @@ class State:
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
         drain: When nothing is begun, so that something can run alone.
+        solitude: The right to run such a thing, which one service of a host has at a time.
         unrecorded: The plain ones that have ended, until Redis knows.
         policy: Says which source the next process is for.
         due: On the monotonic clock: no plain job is over its time before.
@@ -124,6 +126,7 @@ class State:
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
     drain: Drain | None = None
+    solitude: Solitude = field(default_factory=Solitude)
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     due: float = math.inf

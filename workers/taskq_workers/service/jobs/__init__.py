@@ -26,5 +26,5 @@ closing     a map is closed before it is complete
 gathering   short jobs whose ends wait for each other
 quarantine  a job that runs with nothing beside it
 refusing    items that this host can't run
-surrender   what a host gives back that can't run anything
+surrender   what goes back as it can't run here: of a sick host all, beside a long job what is to run alone
 """

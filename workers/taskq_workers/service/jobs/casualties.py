@@ -190,8 +190,8 @@ def _set_apart(state: State, run: MapRun, claim: Claim) -> None:
 def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: Claim) -> None:
     """Give up the item whose time was over; the others of its chunk are not to blame, and run again."""
     index = death.item
-    if index is None or index not in claim.to_do:  # it ended just before we killed
-        run.wait_again(claim)
+    if index is None or index not in claim.to_do or not _was_over_its_time(lane, run):
+        run.wait_again(claim)  # it ended just before we killed
         return
     rest = [Part(one) for one in claim.beside(index)]
     part, before, spell = Part(Range(index, 1)), tried(claim.deaths), run.info.terms.spell
@@ -202,6 +202,11 @@ def _settle_timeout(state: State, lane: Lane, death: Death, run: MapRun, claim: 
         failures = [replace(failure, attempts=before + 1)]
         outcome = ChunkOutcome([], [], failures, death.began, death.seconds, rest, [part])
     run.ended.append((claim, outcome, state.note(lane, "timeout")))
+
+
+def _was_over_its_time(lane: Lane, run: MapRun) -> bool:
+    """Whether the item at which a process was killed for its time was the one that was meant, and not the next."""
+    return lane.item is None or lane.killed_at - lane.item[1] >= run.info.item_timeout
 
 
 def _settle_errand(state: State, lane: Lane, errand: Errand, *, guilty: bool) -> None:

@@ -30,9 +30,7 @@ def look(state: State, run: MapRun) -> None:
         run.closed = "closed"
         let_go(state, run, kill=info.kill or not info.reason.startswith((CANCELED, TOO_MANY)))
     elif info.paused and run.in_hand:
-        run.hand_back(run.ready)
-        run.ready.clear()
-        let_go(state, run, kill=False)  # what runs ends its item
+        _let_rest(state, run)
     elif not run.guest:
         run.complete = False
         if run.held:
@@ -50,9 +48,15 @@ def _look_at_caps(state: State, run: MapRun, info: MapInfo) -> None:
         return
     run.info, run.resumes = replace(run.info, caps=info.caps), None
     if info.caps.is_tighter(before) and run.in_hand:
-        run.hand_back(run.ready)
-        run.ready.clear()
-        let_go(state, run, kill=False)
+        _let_rest(state, run)
+
+
+def _let_rest(state: State, run: MapRun) -> None:
+    """Have nothing more of it begin here, of what waits to run alone neither; what runs ends its item."""
+    run.hand_back([*run.ready, *run.last])
+    run.ready.clear()
+    run.last.clear()
+    let_go(state, run, kill=False)
 
 
 def let_go(state: State, run: MapRun, *, kill: bool) -> None:
@@ -82,10 +86,7 @@ def let_rest_go(state: State, run: MapRun) -> None:
 
     If that ran twice, it may for a moment: else it might hold its process for ever.
     """
-    run.hand_back([*run.ready, *run.last])
-    run.ready.clear()
-    run.last.clear()
-    let_go(state, run, kill=False)
+    _let_rest(state, run)
     if run.info.terms.speculate:
         beaten.all_of_it(state, run)
 

@@ -73,9 +73,12 @@ def _time_out(state: State, job: PlainJob) -> None:
 
 
 def _item_deadline(lane: Lane) -> float | None:
-    """When the item that runs on this lane is to be killed, on the monotonic clock; None: never."""
+    """When the item that runs on this lane is to be killed, on the monotonic clock; None: never, or that was done.
+
+    A process may take its time to die, where it waits for a disk or a file server.
+    """
     run = lane.running
-    if not isinstance(run, MapRun) or not run.info.item_timeout:
+    if lane.killed_for or not isinstance(run, MapRun) or not run.info.item_timeout:
         return None
     item = lane.item
     return None if item is None else item[1] + run.info.item_timeout + OVERTIME

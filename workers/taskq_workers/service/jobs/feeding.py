@@ -13,7 +13,7 @@ from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.execution import BATCH, BATCH_BYTES, FAST, MapRun, PlainJob
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import offers, quarantine, refusing, short_path
+from taskq_workers.service.jobs import offers, quarantine, refusing, short_path, surrender
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
 
@@ -28,15 +28,14 @@ def top_up(state: State, *, hold: bool = False) -> None:
         hold: A process waits for what comes next also if that is pending in Redis, for Redis is asked in a moment.
             Else it gets what is in hand.
     """
-    if quarantine.waits(state) and not (state.stopping or quarantine.runs(state)):
-        _give_alone(state)
-    quarantine.look(state)
+    _see_to_suspects(state)
     if quarantine.is_secluded(state):
         return
     if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
         return
     _read_functions(state)
-    lanes = sorted(state.lanes.open, key=lambda lane: len(lane.tasks))
+    # One that is only just starting comes last: it may never get ready.
+    lanes = sorted(state.lanes.open, key=lambda lane: (len(lane.tasks), lane.stillborn))
     for lane in lanes:
         while lane.idle and not lane.closed and _give_first(state, lane):
             pass
@@ -49,6 +48,18 @@ def top_up(state: State, *, hold: bool = False) -> None:
                 break  # nothing but chunks is queued behind what runs
 
 
+def _see_to_suspects(state: State) -> None:
+    """Have what is to run alone begin, if it can; or go back, if that was waited for in vain.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. What waits, waits as before.
+    """
+    if quarantine.waits(state) and not (state.stopping or state.suspended or quarantine.runs(state)):
+        _give_alone(state)
+    if quarantine.look(state):
+        surrender.suspects(state)
+
+
 def _give_alone(state: State) -> None:
     """Give a process what is to run alone, if all of them are at rest.
 
@@ -58,7 +69,7 @@ def _give_alone(state: State) -> None:
     _read_functions(state)
     lane = quarantine.lane_for(state)
     one = quarantine.next_of(state) if lane else None
-    if lane is None or one is None:
+    if lane is None or one is None or not state.solitude.take():
         return
     _let_others_go(state)
     state.drain = None

@@ -66,6 +66,7 @@ def look(state: State) -> None:
     for source, run in own.items():
         if source in found:
             run.pending, run.resumes = found[source].pending, found[source].resumes
+            run.heard = time.monotonic()
 
 
 def _read(

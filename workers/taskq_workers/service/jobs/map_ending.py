@@ -10,6 +10,7 @@ import logging
 from rq.defaults import DEFAULT_FAILURE_TTL
 
 from taskq.errors import ReplacedError, ResultsGoneError
+from taskq.maps import orphans
 from taskq.maps.info import MapInfo
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
@@ -44,6 +45,8 @@ def end(state: State, run: MapRun) -> None:
         return
     run.proof = run.proof or Proof(run.store, discards=run.info.terms.discards)
     try:
+        if not _is_sealed(run):
+            return  # it is tried again
         info = run.proof.step()
     except (ResultsGoneError, ReplacedError):
         run.closed = "gone"  # deleted at its end, or replaced; the next turn says so to RQ
@@ -57,6 +60,14 @@ def end(state: State, run: MapRun) -> None:
         return
     error = failure_text(run.store, info) if info.failed and not info.enough else None
     _end_owned(state, run, info, error)
+
+
+def _is_sealed(run: MapRun) -> bool:
+    """Whether it is known how many items it has; of an open map with all results that it wants, this says it."""
+    if not (run.info.terms.first and run.info.terms.orphan):
+        return True
+    info = run.store.info()
+    return info.sealed or not info.enough or orphans.seal(run.store, info)
 
 
 def _end_closed(state: State, run: MapRun) -> None:

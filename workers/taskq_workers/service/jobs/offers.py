@@ -12,7 +12,12 @@ from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.state import State
 
-LOOK_AGAIN = 1.0  # seconds after which a map that had nothing pending is asked again
+LOOK_AGAIN = 10.0
+"""Seconds after which a map is asked again that had nothing pending, and of which no look has told since.
+
+Each look tells of up to 200 open maps of a queue, and there is one a second. To ask a map costs a process that is
+free its turn: where hundreds of maps rest, and each was asked once a second, others would hardly get one.
+"""
 
 
 def in_hand(state: State) -> list[Offer]:
@@ -46,7 +51,7 @@ def pending(run: MapRun, now: float) -> int:
         return int(now >= run.resumes)
     # What is committed, or goes back, with the next exchange makes room for as many.
     freed = len(run.ended) + len(run.wounded) if run.info.caps.max_running else 0
-    return run.pending or freed or int(now - run.looked >= LOOK_AGAIN)
+    return run.pending or freed or int(now - max(run.looked, run.heard) >= LOOK_AGAIN)
 
 
 def rests(run: MapRun) -> bool:

@@ -6,7 +6,9 @@ is acquitted. What has one death only runs among the others, or the loss of one 
 each other.
 
 While something waits for that, nothing new is begun, so that the processes come to rest; but not for long at a
-time, for what runs may take hours.
+time, for what runs may take hours. If it was in vain, what waits goes back, for others may have nothing to do.
+
+Services of one host run theirs one after the other (``link/solitude.py``), for a host may be taken down as well.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep import suspect
 
+_ASKS = 0.1  # seconds between two looks at whether another service of this host runs something alone
+
 
 def runs(state: State) -> bool:
     """Whether something runs alone; not while it waits for other work, which may have to run here."""
@@ -32,26 +36,46 @@ def waits(state: State) -> bool:
     return bool(state.held) or any((run.last and not run.closed) or suspect.calls_alone(run) for run in state.maps)
 
 
-def look(state: State) -> None:
-    """Let the processes come to rest for a while, if something waits for that; to be called with each turn."""
+def look(state: State) -> bool:
+    """Let the processes come to rest for a while, if something waits for that; to be called with each turn.
+
+    Returns:
+        Whether that was in vain just now: what waits is to go back.
+    """
     if runs(state):
-        return
+        return False
+    if state.solitude.held and not _unsaid(state):
+        state.solitude.let_go()
+    now = time.monotonic()
     if waits(state):
         state.drain = state.drain or Drain()
-        state.drain.look(time.monotonic())
-    else:
+        return state.drain.look(now)
+    if state.drain and state.drain.is_over(now):
         state.drain = None
+    return False
+
+
+def _unsaid(state: State) -> bool:
+    """Whether Redis does not know yet how something has ended: it would be taken for running, if we died now."""
+    return bool(state.unrecorded) or any(run.ended or run.wounded for run in state.maps)
 
 
 def is_secluded(state: State) -> bool:
     """Whether nothing is to be begun, nor taken: something runs alone, or the processes are to come to rest."""
+    if state.drain and time.monotonic() < state.drain.away:
+        return True
     return runs(state) or (waits(state) and (state.drain is None or bool(state.drain.until)))
 
 
 def due(state: State) -> Iterator[float]:
     """Moments of the monotonic clock at which to look."""
-    if state.drain and waits(state):
-        yield state.drain.until or state.drain.again
+    drain, now = state.drain, time.monotonic()
+    if drain and now < drain.away:
+        yield drain.away
+    if drain and waits(state):
+        yield drain.until or drain.again
+        if state.solitude.waits:
+            yield now + _ASKS
 
 
 def next_of(state: State) -> PlainJob | MapRun | tuple[MapRun, Claim] | None:

@@ -22,7 +22,7 @@ CHECKED = 20
 
 _FIELDS = (
     MapField.INCARNATION, MapField.STATE, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.LEASE,
-    MapField.ORPHANED, MapField.MAX_RUNNING, MapField.RATE,
+    MapField.ORPHANED, MapField.MAX_RUNNING, MapField.RATE, MapField.PAUSED,
 )  # fmt: skip
 
 
@@ -71,10 +71,15 @@ class Rounds:
 
 
 def _goes_on(run: MapRun, reply: Any) -> bool:
-    """Whether the map is open, not complete, and as it was told; not, if that can't be read."""
+    """Whether the map is open, not complete, and as it was told; not, if that can't be read.
+
+    Nor if it is paused while something of it is in hand: then the message that said so was not heard.
+    """
     if isinstance(reply, Exception):
         return False
-    (incarnation, state, *numbers), told = reply[:5], reply[7:]
+    (incarnation, state, *numbers), told, paused = reply[:5], reply[7:9], reply[9]
+    if paused is not None and run.in_hand:
+        return False
     try:
         as_told = caps.read(*map(checked.text, told)) == run.info.caps
         total, done, failed = (int(number or 0) for number in numbers)
