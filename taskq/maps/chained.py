@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
@@ -37,8 +37,8 @@ _OF_EACH = frozenset({
 })  # fmt: skip
 """Options of each map of a fold, and not of the last alone."""
 
-_OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"}
-"""Options of maps whose items are all there when they are pushed."""
+_OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"} | {"first"}
+"""Options of maps whose items are all there when they are pushed; and ``first``, which a feeder would not know of."""
 
 
 class Chained(Iterated[R]):
@@ -93,11 +93,9 @@ class Chained(Iterated[R]):
         return job
 
     @overload
-    def starmap(
-        self: Chained[Iterable[Any]], fn: Callable[..., Coroutine[Any, Any, B]], **options: Unpack[ChainCall]
-    ) -> MapJob[B]: ...
+    def starmap(self, fn: Callable[..., Coroutine[Any, Any, B]], **options: Unpack[ChainCall]) -> MapJob[B]: ...
     @overload
-    def starmap(self: Chained[Iterable[Any]], fn: Callable[..., B], **options: Unpack[ChainCall]) -> MapJob[B]: ...
+    def starmap(self, fn: Callable[..., B], **options: Unpack[ChainCall]) -> MapJob[B]: ...
     @overload
     def starmap(self, fn: str, **options: Unpack[ChainCall]) -> MapJob[Any]: ...
     @clear_errors

@@ -260,7 +260,7 @@ class Feed:
         after = chunks[-1].range.end if chunks else before
         named = [(n, self._named[n]) for n in range(before, after if self._named else 0) if n in self._named]
         note = keys.note(keys.WORK, k.id)
-        args = [k.incarnation, self._feeder, LEASE, before, after, k.events, keys.NOTES, note, len(named)]
+        args = [k.incarnation, self._feeder, LEASE, before, after, keys.NOTES, note, len(named)]
         args += [*(part for pair in named for part in pair), *flat]
         state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending, k.memo], args)
         self._check_state(state, numbers[0])

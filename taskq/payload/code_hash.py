@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from taskq.payload import canonical
-from taskq.payload.function import Function
+from taskq.payload.function import Function, is_importable
 
 _SIZE = 32  # hex digits of a digest
 _LAYERS = 20  # around a function, when it is asked of which module it is
@@ -181,7 +181,12 @@ class _Reader:
         return _name_of(type(value)).encode()  # of which nothing can be known
 
     def part(self, found: Any) -> tuple[str, ...]:
-        """What stands for a function or a class in the data."""
+        """What stands for a function or a class in the data; of those of other modules it is the name.
+
+        So what only puts the data together again, as NumPy's functions do its arrays, may become another version.
+        """
+        if isinstance(found, types.FunctionType) and found.__module__ != self.module and is_importable(found):
+            return ("function", found.__module__, found.__qualname__)
         if not isinstance(found, type):
             self.callable(found)
             return ("code",)

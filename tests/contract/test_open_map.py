@@ -26,13 +26,14 @@ from taskq import (
 )
 from taskq.maps import feed, orphans
 from taskq.maps.proof import prove
+from taskq.maps.waiting import Events
 from taskq.payload import signing
 from taskq.redis.keys import UNSEALED, MapField
 from taskq.redis.lua import Operation
 from taskq.testing import drain
 from tests import jobs
 from tests.contract.by_hand import A, claim, commit, entries, everything, items_of, saved
-from tests.waiting import HANGS, wait_until
+from tests.waiting import BRIEF, HANGS, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -512,3 +513,11 @@ def test_the_last_item_of_an_open_map(any_queue: Queue) -> None:
     job.seal()
     drain(any_queue)
     assert isinstance(job.get(timeout=HANGS, errors="return")[0], ItemCanceledError)
+
+
+def test_what_is_put_wakes_nobody_who_waits_for_results(any_queue: Queue) -> None:
+    quiet: list[bool] = []
+    with any_queue.open_map(jobs.square) as job, Events(any_queue.connection, job.store.keys) as events:
+        job.put(1)
+        assert events.next(look_again=BRIEF, on_quiet=lambda: quiet.append(True))
+    assert quiet

@@ -98,9 +98,8 @@ def chains(queue: Queue) -> None:
     assert_type(job.reduce(operator.add).get(), float)
     assert_type(job.reduce(larger, initial=0.0, chunksize=10).get(timeout=3), float)
     assert_type(job.reduce("operator:add").get(), Any)
-    job.map(fetch)  # type: ignore[misc]  # pyright: ignore
+    job.map(fetch)  # type: ignore[arg-type]  # pyright: ignore
     job.map(str, first=3)  # type: ignore[call-overload]  # pyright: ignore
-    job.starmap(tell)  # type: ignore[misc]  # pyright: ignore
 
 
 def open_maps(queue: Queue) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from taskq.payload import code_hash
@@ -188,3 +189,13 @@ table = {"a": 11}.get
 def test_what_belongs_to_it_counts_at_any_depth(name: str, old: str, new: str) -> None:
     assert DEEP.count(old) == 1
     assert of(DEEP, name) == of(DEEP, name) != of(DEEP.replace(old, new), name)
+
+
+def test_arrays_count_and_not_who_makes_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = np.arange(6.0)
+    ones, others = functools.partial(jobs.add, [table]), functools.partial(jobs.add, [table + 1])
+    before = code_hash.of(ones)
+    assert before != code_hash.of(others)
+    maker = table.__reduce_ex__(5)[0]
+    monkeypatch.setattr(maker, "__code__", (lambda *_args: None).__code__)
+    assert code_hash.of(ones) == before

@@ -7,9 +7,9 @@
 -- KEYS  1 taskq:{id}   2 :bodies   3 :pending   4 :memo
 -- ARGV  1 the incarnation   2 the feeder   3 seconds of its lease
 --       4 how many items the map has before these, for the producer   5 how many with these
---       6 channel of the map's events   7 channel of all services   8 the note for them that chunks are pending
---       9 number of items that are to be in the memo
---       10.. item index, signature and key for each such item; then range, body, ... for each chunk
+--       6 channel of all services   7 the note for them that chunks are pending
+--       8 number of items that are to be in the memo
+--       9.. item index, signature and key for each such item; then range, body, ... for each chunk
 -- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
 -- items, 'other' if somebody else feeds it, 'enough' if it has all results that it wants, else the map's. Nothing was changed unless that is 'open'. The numbers are as
 -- they stand there.
@@ -34,9 +34,9 @@ end
 --include steps
 
 local waits = redis.call('EXISTS', KEYS[3]) == 1
-local first_chunk = 10 + 2 * ARGV[9]
+local first_chunk = 9 + 2 * ARGV[8]
 if map[5] == ARGV[4] and #ARGV >= first_chunk then
-    write('HSET', KEYS[4], 10, first_chunk - 1)
+    write('HSET', KEYS[4], 9, first_chunk - 1)
     for i = first_chunk, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
         redis.call('RPUSH', KEYS[3], ARGV[i])
@@ -48,8 +48,7 @@ if map[5] == ARGV[4] and #ARGV >= first_chunk then
     redis.call('HSET', KEYS[1], 'next', ARGV[5])
     reply[2] = ARGV[5]
     if not waits then
-        redis.call('PUBLISH', ARGV[7], ARGV[8])
-        redis.call('PUBLISH', ARGV[6], 'progress')
+        redis.call('PUBLISH', ARGV[6], ARGV[7]) -- and nobody who waits for results: these are no more by this
     end
 end
 local time = redis.call('TIME')
