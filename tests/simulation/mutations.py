@@ -212,11 +212,11 @@ MUTATIONS = (
     ),
     _m(
         "claims of which nobody knows are kept", 29,
-        (_SERVICE + "exchange.py", "if claim.text not in known]", "if False]"),
+        (_SERVICE + "reconciliation.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
         "jobs of which nobody knows are kept", 156,
-        (_SERVICE + "exchange.py", "        if key not in taken and holding", "        if False and holding"),
+        (_SERVICE + "reconciliation.py", "        if key not in taken and holding", "        if False and holding"),
     ),
     _m(
         "stranded ids stay where they are", 195,
