@@ -201,7 +201,7 @@ MUTATIONS = (
     ),
     _m(
         "jobs of which nobody knows are kept", 156,
-        (_SERVICE + "reconciliation.py", "        if key not in taken and holding", "        if False and holding"),
+        (_SERVICE + "reconciliation.py", "if key not in taken and holding", "if False and holding"),
     ),
     _m(
         "stranded ids stay where they are", 195,
