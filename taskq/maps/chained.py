@@ -38,7 +38,7 @@ _OF_EACH = frozenset({
 """Options of each map of a fold, and not of the last alone."""
 
 _OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"} | {"first"}
-"""Options of maps whose items are all there when they are pushed; and ``first``, which a feeder would not know of."""
+"""Options of maps whose items are all there when they are pushed; and ``first``, unknown to feeders."""
 
 
 class Chained(Iterated[R]):

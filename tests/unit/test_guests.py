@@ -41,6 +41,8 @@ def test_what_is_pending_of_a_map_is_known_when_its_guest_has_left(
 def test_a_guest_stays_after_a_long_chunk() -> None:
     run = a_run()
     assert guests.is_over(run), "nothing was heard of it for long"
-    run.store.read_commit.return_value = Mock(committed=True, complete=False, pending=3, done=2, failed=0)
+    run.store.read_commit.return_value = Mock(
+        committed=True, complete=False, pending=3, done=2, failed=0, followers=""
+    )
     Exchange(Mock(), ask=False)._committed(run, run.ended[0], 0.0, None)
     assert not guests.is_over(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,8 @@ def state(**changes: Any) -> Any:
     lanes = type("Lanes", (list,), {"idle": [object()], "open": [], "trouble": ""})([busy])
     if trouble := changes.pop("trouble", ""):
         lanes.trouble = trouble
-    fields = {"lanes": lanes, "polls": False, "open": {"m": SimpleNamespace(pending=1, resumes=None)},
+    one = SimpleNamespace(pending=1, resumes=None, copies_at=math.inf)
+    fields = {"lanes": lanes, "polls": False, "open": {"m": one},
               "stopping": False, "suspended": False, "alone": None, "held": [], "maps": [], "drain": None,
               "fleet": Fleet()}  # fmt: skip
     return SimpleNamespace(**fields | ({"alone": alone} if changes.pop("secluded", False) else {}) | changes)
