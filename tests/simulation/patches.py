@@ -205,7 +205,12 @@ def _apply_all() -> None:
     membership.mend = lambda _connection: False  # nobody puts garbage there
     monitor.psutil = SimpleNamespace(Process=lambda *_: None, Error=Exception)
     keys.WRITING_TTL = WRITING_TTL
-    feed.threading = SimpleNamespace(Lock=_Lock, Thread=_Thread, Event=lambda: Event(world.current().loop))
+    feed.threading = SimpleNamespace(
+        Lock=_Lock,
+        Thread=_Thread,
+        Event=lambda: Event(world.current().loop),
+        get_ident=lambda: id(world.current().loop.current),
+    )
     feed.LEASE, orphans.GRACE = 3.0, 1.0
     worker.RQWorker.heartbeat_grace = (
         2  # so that an outage which can be simulated is longer than all of RQ's limits
