@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -33,15 +33,15 @@ async def batches(
         room: Waits until items may be read, and returns how many.
 
     Yields:
-        Items, one at least: those that came without waiting for more.
+        Items, one at least: those that came without waiting for more. What the iterable raises comes behind them.
     """
     if isinstance(items, AsyncIterable):
         async with aclosing(_awaited(items, room)) as awaited:
             async for batch in awaited:
                 yield batch
         return
-    run = iter(items)
-    while batch := await hands.push(_some, run, min(_TOGETHER, await room())):
+    reading = _Reading(items)
+    while batch := await hands.push(reading.some, min(_TOGETHER, await room())):
         yield batch
 
 
@@ -56,6 +56,8 @@ async def _awaited(items: AsyncIterable[Any], room: Callable[[], Awaitable[int]]
                 coming = coming or asyncio.ensure_future(_next(source))
                 if batch and not (await asyncio.wait({coming}, timeout=0))[0]:
                     break
+                if batch and (coming.cancelled() or coming.exception()):
+                    break  # it is raised the next time
                 item, coming = await coming, None
                 if item is _NO_MORE:
                     break
@@ -77,11 +79,27 @@ async def _next(source: AsyncIterator[Any]) -> Any:
     return await anext(source, _NO_MORE)
 
 
-def _some(run: Iterator[Any], most: int) -> list[Any]:
-    until = time.monotonic() + _LONG
-    batch = []
-    for item in itertools.islice(run, most):
-        batch.append(item)
-        if time.monotonic() > until:
-            break
-    return batch
+class _Reading:
+    """An iterable that is read in batches, in a thread."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._run = iter(items)
+        self._error: Exception | None = None  # what it has raised, behind all that it gave
+
+    def some(self, most: int) -> list[Any]:
+        """The next ones, fewer if they come slowly; none at the end."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        until = time.monotonic() + _LONG
+        batch: list[Any] = []
+        try:
+            for item in itertools.islice(self._run, most):
+                batch.append(item)
+                if time.monotonic() > until:
+                    break
+        except Exception as error:
+            if not batch:
+                raise
+            self._error = error
+        return batch

@@ -274,8 +274,8 @@ def test_what_is_refused(fake_queue: Queue) -> None:
             await queue.map(jobs.square, [threading.Lock()])
         with pytest.raises(OptionError, match="come alone"):
             await queue.map(jobs.add, given(1), [2])
-        with pytest.raises(OptionError, match="no option first"):
-            await queue.map(jobs.square, given(1), first=1)
+        with pytest.raises(OptionError, match="no option if_exists"):
+            await queue.map(jobs.square, given(1), if_exists="attach")
         with pytest.raises(OptionError, match="buffersize"):
             queue.imap(jobs.square, given(1), buffersize=0)
         with pytest.raises(OptionError, match="no option rate"):
@@ -322,5 +322,11 @@ def test_items_are_read_in_batches_of_what_has_come() -> None:
         assert [one async for one in batches(source(), hands, room)] == [[0, 1, 2], [3], [4, 5, 6], [7, 8], [9]]
         assert read[-1] == "closed"
         assert [one async for one in batches(range(5), hands, room)] == [[0, 1, 2], [3, 4]]
+        for raises in (given(1, 2, error=KeyError()), map(jobs.invert, [1, 2, 0])):
+            batch = batches(raises, hands)
+            first = await anext(batch)
+            rest = await told(batch)
+            assert len(first) + sum(len(one) for one in rest[:-1]) == 2
+            assert rest[-1] in ("KeyError", "ZeroDivisionError")
 
     on(taskq.testing.make_fake_queue(), program)

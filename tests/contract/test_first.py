@@ -100,9 +100,9 @@ def test_services_see_it_without_being_told(any_queue: Queue) -> None:
     job = begun(any_queue, 4, 2, chunksize=1)
     run = cast("Any", type("Run", (), {"store": job.store, "info": job.store.info()}))
     incarnation = job.incarnation.encode()
-    reply = [incarnation, b"open", b"4", b"1", b"1", None, None, None, None]
+    reply = [incarnation, b"open", b"4", b"1", b"1", None, None, None, None, None]
     assert rounds._goes_on(run, reply)
-    assert not rounds._goes_on(run, [incarnation, b"open", b"4", b"2", b"1", None, None, None, None])
+    assert not rounds._goes_on(run, [incarnation, b"open", b"4", b"2", b"1", None, None, None, None, None])
 
 
 @pytest.mark.parametrize("runs", ["service", "stock"])

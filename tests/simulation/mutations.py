@@ -88,23 +88,8 @@ MUTATIONS = (
     ),
     # -- maps of other maps' results -------------------------------------------------------------------
     _m(
-        "where results are taken from is not moved", 18,
+        "where results are taken from is not moved", 22,
         (_LUA + "feed.lua", "'taken', place)", "'taken', '0 0 0')"),
-    ),
-    _m(
-        "results are taken of whatever has the id of the source", 42,
-        (_LUA + "feed.lua", "if source[1] ~= ARGV[3] then", "if not source[1] then"),
-    ),
-    _m(
-        "results are taken after others have failed for want of one", 66,
-        (_LUA + "feed.lua", "if map[6] and (map[6] ~= 'ended' or (tonumber(map[13]) or 0) > 0) then",
-         "if map[6] == 'gone' then"),
-    ),
-    _m(
-        "what has failed is passed on while it is tried again", 90,
-        (_LUA + "feed.lua", "if not more and ended(source[2], KEYS[8]) then",
-         "if not more and source[2] == 'closed' then"),
-        (_LUA + "pass_on.lua", " or not ended(source[2], KEYS[6]) then", " then"),
     ),
     # -- identity --------------------------------------------------------------------------------------
     _m(  # what is claimed of another one is only not stored, as long as commits are looked at
@@ -212,11 +197,11 @@ MUTATIONS = (
     ),
     _m(
         "claims of which nobody knows are kept", 29,
-        (_SERVICE + "exchange.py", "if claim.text not in known]", "if False]"),
+        (_SERVICE + "reconciliation.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
         "jobs of which nobody knows are kept", 156,
-        (_SERVICE + "exchange.py", "        if key not in taken and holding", "        if False and holding"),
+        (_SERVICE + "reconciliation.py", "if key not in taken and holding", "if False and holding"),
     ),
     _m(
         "stranded ids stay where they are", 195,

@@ -206,11 +206,9 @@ def _apply_all() -> None:
     monitor.psutil = SimpleNamespace(Process=lambda *_: None, Error=Exception)
     keys.WRITING_TTL = WRITING_TTL
     feed.threading = SimpleNamespace(
-        Lock=_Lock,
-        Thread=_Thread,
-        Event=lambda: Event(world.current().loop),
+        Lock=_Lock, Thread=_Thread, Event=lambda: Event(world.current().loop),
         get_ident=lambda: id(world.current().loop.current),
-    )
+    )  # fmt: skip
     feed.LEASE, orphans.GRACE = 3.0, 1.0
     worker.RQWorker.heartbeat_grace = (
         2  # so that an outage which can be simulated is longer than all of RQ's limits
