@@ -81,6 +81,8 @@ class Values(Iterator[V]):
             TypeError: If the map still gets items, so that nobody knows.
             ResultsGoneError, ReplacedError, ServerError: As ``next``.
         """
+        if self._over:
+            return 0
         info = self._job.store.info()
         if not info.sealed:
             raise TypeError(f"the map {self._job.id} still gets items: how many it will have is not known")

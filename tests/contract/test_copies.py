@@ -20,7 +20,7 @@ from taskq_workers.cli import cli
 from taskq_workers.dashboard import maps
 from tests import jobs
 from tests.contract.by_hand import A, B, claim, commit, consistent, give_back, halve, held, names, pending, saved
-from tests.waiting import wait_until
+from tests.waiting import BRIEF, wait_until
 
 C = "worker-c"
 TOOK = 500.0  # seconds: so long that no test takes a part of it
@@ -186,7 +186,7 @@ def test_the_first_commit_ends_both(any_queue: Queue, winner: int) -> None:
     said: list[Any] = []
 
     def heard() -> bool:
-        if (one := channel.get_message(timeout=0.1)) is not None and one["type"] == "pmessage":
+        if (one := channel.get_message(timeout=BRIEF)) is not None and one["type"] == "pmessage":
             said.append(one["data"])
         return bool(said)
 

@@ -14,7 +14,7 @@ import pytest
 from taskq import BrokenFrontError, Executor, MapCanceledError, Pool, Queue, UnsendableError
 from tests import jobs
 from tests.contract.by_hand import claim, commit
-from tests.waiting import HANGS, wait_until
+from tests.waiting import BRIEF, HANGS, wait_until
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def works(pool: Pool) -> Iterator[None]:
     over = threading.Event()
 
     def work() -> None:
-        while not over.wait(0.001):
+        while not over.wait(BRIEF):
             for one in claim(pool.job.store, 100):
                 commit(pool.job.store, one)
 

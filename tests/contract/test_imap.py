@@ -17,7 +17,7 @@ from taskq.maps.open_map import OpenMap
 from taskq.maps.waiting import Events
 from tests import jobs
 from tests.contract.by_hand import claim, commit
-from tests.waiting import HANGS, wait_until
+from tests.waiting import BRIEF, HANGS, wait_until
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def works(values: Any) -> Iterator[None]:
     over = threading.Event()
 
     def work() -> None:
-        while not over.wait(0.001):
+        while not over.wait(BRIEF):
             with suppress(RedisError, TaskqError):  # the server is away, or the map was taken to its end
                 for job in list(values._flow._maps):
                     run(job)

@@ -63,7 +63,7 @@ def test_many_awaited_jobs(queue: Queue, server_url: str, kind: str, count: int)
             waits = [asyncio.create_task(one(own, n)) for n in range(count)]
             while not all(task.done() for task in waits):
                 counted.look()
-                await asyncio.wait(waits, timeout=0.05)
+                await asyncio.wait(waits, timeout=BRIEF)
             return [task.result() for task in waits]
 
     assert run(program()) == [n * n for n in range(count)]

@@ -20,7 +20,7 @@ from taskq import MapJob, OptionError, Queue, UnsendableError, WorkerLostError
 from taskq.redis import keys
 from tests import jobs
 from tests.integration.fronts import left, working_queue
-from tests.waiting import wait_until
+from tests.waiting import BRIEF, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_errors(tmp_path: Path) -> None:
         Parallel()(delayed(jobs.square)(n for n in ()) for _ in range(3))
     flag = str(tmp_path / "flag")
     with pytest.raises(LateError):
-        Parallel(timeout=0.05)(delayed(jobs.wait_for)(flag) for _ in range(3))
+        Parallel(timeout=BRIEF)(delayed(jobs.wait_for)(flag) for _ in range(3))
 
 
 @pytest.mark.usefixtures("config")

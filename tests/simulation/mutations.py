@@ -38,7 +38,7 @@ _LEASE_BY_OWN_CLOCK = """\
 MUTATIONS = (
     # -- claims and commits ----------------------------------------------------------------------------
     _m(
-        "no token check: a commit is taken from whoever has had the range", 94,
+        "no token check: a commit is taken from whoever has had the range", 30,
         (_LUA + "commit.lua", "not is_held(KEYS[3], KEYS[14], range, claim) then\n    return {0}\nend\nif map[4]",
          "redis.call('HEXISTS', KEYS[3], range) == 0 then\n    return {0}\nend\nif map[4]"),
     ),
@@ -51,7 +51,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "if not index or index <= at or index >= stop then", "if not index then"),
     ),
     _m(
-        "spans are not checked for being in the range", 46,
+        "spans are not checked for being in the range", 7,
         (_LUA + "commit.lua", "if not from or from < at or from + length > stop then", "if not from then"),
     ),
     _m(
@@ -82,7 +82,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "    redis.call('HDEL', KEYS[14], range)\n", ""),
     ),
     _m(
-        "what is left by one of the two who run it is pending, though the other goes on", 18,
+        "what is left by one of the two who run it is pending, though the other goes on", 3858,
         (_LUA + "release.lua", "        if map[3] then\n            goes_on",
          "        if false then\n            goes_on"),
     ),
@@ -140,7 +140,7 @@ MUTATIONS = (
         (_SERVICE + "jobs/map_ending.py", "info = run.proof.step()", "info = run.store.info()"),
     ),
     _m(
-        "a map that is not complete any more is ended", 126,
+        "a map that is not complete any more is ended", 250,
         (_SERVICE + "jobs/map_ending.py", "    if not info.complete:\n        # Redis has died",
          "    if False:\n        # Redis has died"),
     ),
@@ -200,7 +200,7 @@ MUTATIONS = (
         (_SERVICE + "reconciliation.py", "if claim.text not in known]", "if False]"),
     ),
     _m(
-        "jobs of which nobody knows are kept", 156,
+        "jobs of which nobody knows are kept", 177,
         (_SERVICE + "reconciliation.py", "if key not in taken and holding", "if False and holding"),
     ),
     _m(

@@ -96,7 +96,7 @@ def chains(queue: Queue) -> None:
     assert_type(job.map("tasks:f", queue="gpu").get(), list[Any])
     assert_type(queue.map(pair, [1]).starmap(tell).get(), list[str])
     assert_type(job.reduce(operator.add).get(), float)
-    assert_type(job.reduce(larger, initial=0.0, chunksize=10).get(timeout=3), float)
+    assert_type(job.reduce(larger, initial=0.0, chunksize=10).get(), float)
     assert_type(job.reduce("operator:add").get(), Any)
     job.map(fetch)  # type: ignore[arg-type]  # pyright: ignore
     job.map(str, first=3)  # type: ignore[call-overload]  # pyright: ignore

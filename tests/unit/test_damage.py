@@ -42,6 +42,8 @@ def test_the_server(error: Exception) -> None:
 
 def test_a_producer_is_told() -> None:
     class Reads:
+        connection = None
+
         @clear_errors
         def read(self) -> None:
             raise DataError("Invalid input of type: 'list'")

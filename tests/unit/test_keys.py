@@ -72,7 +72,7 @@ def test_the_keys_of_a_map() -> None:
         "taskq:{x}:again", "taskq:{x}:claims", "taskq:{x}:failed", "taskq:{x}:results", "taskq:{x}:spans",
         "taskq:{x}:errors", "taskq:{x}:groups", "taskq:{x}:refusals", "taskq:{x}:deaths",
         "taskq:{x}:memo", "taskq:{x}:blobs", "taskq:{x}:later", "taskq:{x}:copies", "taskq:{x}:since",
-            "taskq:{x}:took",
+            "taskq:{x}:took", "taskq:{x}:parts",
     )  # fmt: skip
 
 
@@ -107,6 +107,8 @@ def test_every_key_is_in_the_schema() -> None:
         keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
         shared("name"),
+        keys.lock("name"),
+        keys.value("name"),
     )
     made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

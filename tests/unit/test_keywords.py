@@ -17,7 +17,6 @@ def test_what_a_type_checker_knows_is_what_is_checked() -> None:
     opening = set(inspect.signature(Queue.open_map).parameters) & set(MapOptions.__dataclass_fields__)
     closed = {
         "if_exists",
-        "first",
         "memo",
         "key",
         "memo_ttl",

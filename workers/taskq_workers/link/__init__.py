@@ -13,5 +13,4 @@ Belongs to neither end; imported by lanes, by processes, and by the service.
 and what the services of one host share:
 
     host_file  large objects
-    solitude   the right to run what may take the host down
 """

@@ -10,5 +10,6 @@ queue_order  in which the queues are asked
 policy     which source gets the next process
 damage     garbage in Redis costs the job to which it belongs
 meter      counts, until they are told
+solitude   the right to run what may take the host down
 webhooks   RQ's webhooks, in a thread
 """

@@ -27,7 +27,6 @@ from taskq.views.timeline import TimelineNote
 from taskq_workers import clock
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.lanes.lanes import Lanes
-from taskq_workers.link.solitude import Solitude
 from taskq_workers.link.tasks import JobOutcome, WebhookTask
 from taskq_workers.service.core.drain import Drain
 from taskq_workers.service.core.errands import Errand
@@ -36,6 +35,7 @@ from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.core.meter import Meter
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
+from taskq_workers.service.core.solitude import Solitude
 from taskq_workers.service.core.speech import Speech
 from taskq_workers.service.core.webhooks import Webhooks
 from taskq_workers.service.rq.worker import RQWorker

@@ -8,7 +8,7 @@ each other.
 While something waits for that, nothing new is begun, so that the processes come to rest; but not for long at a
 time, for what runs may take hours. If it was in vain, what waits goes back, for others may have nothing to do.
 
-Services of one host run theirs one after the other (``link/solitude.py``), for a host may be taken down as well.
+Services of one host run theirs one after the other (``core/solitude.py``), for a host may be taken down as well.
 """
 
 from __future__ import annotations
