@@ -88,6 +88,16 @@ def _source(store: MapStore, source: Source) -> MapInfo | None:
         return None
 
 
+def let_go(store: MapStore, source: Source) -> None:
+    """Let a source's keys expire, if they were kept for this map. To be called as often as anybody likes.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached.
+    """
+    k, s = store.known, source.keys
+    store.scripts.unfollow([keys.MAPS, *s.all], [s.incarnation, f"{k.id} {k.incarnation}", s.id])
+
+
 @dataclass
 class Follower:
     """Keeps one map up with its source, for who owns it.
@@ -152,7 +162,7 @@ class Follower:
             cursor = 0  # one of the two is another one by now, or was opened again: nothing more comes of it
         self._cursor, self._passed = int(cursor), not int(cursor)
         if self._passed:
-            self._unfollow(source)
+            let_go(self.store, source)
 
     def _say(self, source: Source, records: Iterable[ItemFailure]) -> bool:
         kinds: dict[str, list[tuple[int, ItemFailure]]] = {}
@@ -171,12 +181,6 @@ class Follower:
                 return False
             self.settled = self.settled or said > 0
         return True
-
-    def _unfollow(self, source: Source) -> None:
-        """Let the source's keys expire, if they were kept for this map."""
-        k, s = self.store.known, source.keys
-        args = [s.incarnation, f"{k.id} {k.incarnation}", s.id]
-        self.store.scripts.unfollow([keys.MAPS, *s.all], args)
 
     def _why_incomplete(self, source: Source) -> str:
         """Why there are not all items, once those that there are have ended; else ""."""

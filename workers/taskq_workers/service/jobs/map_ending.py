@@ -10,7 +10,7 @@ import logging
 from rq.defaults import DEFAULT_FAILURE_TTL
 
 from taskq.errors import ReplacedError, ResultsGoneError
-from taskq.maps import orphans
+from taskq.maps import follow, orphans
 from taskq.maps.info import MapInfo
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
@@ -114,6 +114,8 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         run.store.expire(ttl or _MOMENT)
     run.job.meta = {}  # not written then: items and callbacks may have stored theirs, each in its own process
     if error is None:
+        if run.info.terms.follows is not None:  # it may have ended before its owner has looked once
+            follow.let_go(run.store, run.info.terms.follows)
         recorded = state.worker.succeed(run.job, run.queue, run.execution, run.summary)
     else:
         recorded = state.worker.fail(*run.rq, error, stopped=run.stopped, told=run.told)
