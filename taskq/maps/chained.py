@@ -13,7 +13,7 @@ from taskq.errors import OptionError, TaskqError
 from taskq.maps.chunk import check_chunksize
 from taskq.maps.info import MapInfo
 from taskq.maps.iterated import Iterated
-from taskq.maps.keywords import ChainCall, MapKeywords, OpenKeywords
+from taskq.maps.keywords import ChainCall, FedKeywords, MapKeywords
 from taskq.maps.result_type import R
 from taskq.maps.source import ALL, Source
 from taskq.payload.signed_job import SignedJob
@@ -37,7 +37,7 @@ _OF_EACH = frozenset({
 })  # fmt: skip
 """Options of each map of a fold, and not of the last alone."""
 
-_OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(OpenKeywords.__annotations__) - {"job_id"} | {"first"}
+_OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(FedKeywords.__annotations__) - {"job_id"}
 """Options of maps whose items are all there when they are pushed; and ``first``, unknown to feeders."""
 
 

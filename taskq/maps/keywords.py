@@ -82,15 +82,13 @@ class WholeKeywords(LazyKeywords, total=False):
     unique: bool
 
 
-class OpenKeywords(WholeKeywords, total=False):
-    """Of ``Queue.open_map``, besides those that it names itself.
+class FedKeywords(WholeKeywords, total=False):
+    """Of all maps that are wholes of their own: also of ``MapJob.map``.
 
     Args:
         results: ``"discard"``: only counted, as of what is run for its side effects. No list of them can be had
             (``MapJob.count`` waits), they need not be picklable, and the server's memory does not grow with items
             that succeed. Default: ``"keep"``.
-        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
-            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
         initializer: Called once in each pool process before its first item of this map: a function, or the path of
             one, sent as the map's own. What it is to leave behind for the items goes into ``taskq.state()``. Its
             time counts for no item. One that fails, or kills three processes, costs its service the map; when it
@@ -99,9 +97,19 @@ class OpenKeywords(WholeKeywords, total=False):
     """
 
     results: Results
-    first: int | None
     initializer: Callable[..., object] | str | None
     initargs: tuple[Any, ...] | list[Any]
+
+
+class OpenKeywords(FedKeywords, total=False):
+    """Of ``Queue.open_map``, besides those that it names itself.
+
+    Args:
+        first: So many results are enough: then the map has finished, nothing new starts, and what still ends is
+            neither stored nor counted. Which ones they are, chance decides. From 1 on. Default: all.
+    """
+
+    first: int | None
 
 
 class MapKeywords(OpenKeywords, total=False):
@@ -152,7 +160,7 @@ class OpenCall(OpenKeywords, total=False):
     chunksize: int | None
 
 
-class ChainCall(OpenKeywords, total=False):
+class ChainCall(FedKeywords, total=False):
     """All of ``MapJob.map``.
 
     Args:

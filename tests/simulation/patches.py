@@ -30,9 +30,9 @@ from taskq.redis.clock import Clock
 from taskq.views import said
 from taskq_workers import clock
 from taskq_workers.lanes import lane, lanes, lone_pool
-from taskq_workers.link import solitude
 from taskq_workers.process import errands
 from taskq_workers.service import service
+from taskq_workers.service.core import solitude
 from taskq_workers.service.rq import worker
 from taskq_workers.service.upkeep import membership, monitor
 from tests.simulation import world

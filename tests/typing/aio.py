@@ -43,7 +43,7 @@ async def maps(queue: Queue) -> None:
     assert_type(await (await queue.map(halve, numbers())), list[float])
     assert_type(await (await queue.map(tell, "ab", range(2))), list[str])
     assert_type(await queue.map("tasks:halve", [1]), MapJob[Any])
-    await queue.map(halve, ["a"])  # type: ignore[list-item]  # pyright: ignore
+    await queue.map(halve, ["a"])  # type: ignore[arg-type]  # pyright: ignore
     await queue.map(halve, texts())  # type: ignore[arg-type]  # pyright: ignore
     await queue.map(halve, [1], chunk_size=3)  # type: ignore[call-overload]  # pyright: ignore
 
@@ -59,7 +59,6 @@ async def open_maps(queue: Queue) -> None:
     async for value in queue.imap(halve, numbers(), buffersize=3):
         assert_type(value, float)
     assert_type(await anext(queue.imap_unordered(fetch, [""])), bytes)
-    queue.imap(halve, texts())  # type: ignore[arg-type]  # pyright: ignore
 
 
 async def plain(queue: Queue, values: Values[int]) -> None:

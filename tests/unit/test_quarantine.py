@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskq_workers.link import solitude
+from taskq_workers.service.core import solitude
 from taskq_workers.service.core.drain import AWAY, BETWEEN, FIRST, Drain
 from taskq_workers.service.core.solitude import Solitude
 from taskq_workers.service.jobs import quarantine
