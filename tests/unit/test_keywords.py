@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from taskq.maps.keywords import LazyCall, LazyKeywords, MapCall, MapKeywords, OpenCall, OpenKeywords, WholeKeywords
+from taskq.maps.keywords import (
+    FedKeywords,
+    LazyCall,
+    LazyKeywords,
+    MapCall,
+    MapKeywords,
+    OpenCall,
+    OpenKeywords,
+    WholeKeywords,
+)
 from taskq.maps.options import MapOptions
 from taskq.queue import Queue
 
@@ -43,5 +52,6 @@ def test_what_an_overload_takes_is_what_its_method_takes(method: Any, call: Any,
 
 
 def test_each_is_documented_where_it_is_declared() -> None:
-    docs = "".join(inspect.getdoc(one) or "" for one in (LazyKeywords, WholeKeywords, OpenKeywords, MapKeywords))
+    kinds = (LazyKeywords, WholeKeywords, FedKeywords, OpenKeywords, MapKeywords)
+    docs = "".join(inspect.getdoc(one) or "" for one in kinds)
     assert [name for name in MapKeywords.__annotations__ if f"    {name}: " not in docs] == []
