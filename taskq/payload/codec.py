@@ -112,7 +112,8 @@ def loads(data: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
         Exception: Whatever else the classes of the value raise, or the import of their modules.
     """
     try:
-        return pickle.loads(data, buffers=buffers)
+        # A keyword costs as much as the number that most results are.
+        return pickle.loads(data, buffers=buffers) if buffers else pickle.loads(data)
     except (pickle.UnpicklingError, EOFError, MemoryError, ValueError, OverflowError, LookupError) as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # by Python code, so by a class of the value
