@@ -155,7 +155,7 @@ MUTATIONS = (
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 33,
+        "taskq attach does not see that a list came back older", 209,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
