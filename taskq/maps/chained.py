@@ -37,6 +37,7 @@ _OF_EACH = frozenset({
 })  # fmt: skip
 """Options of each map of a fold, and not of the last alone."""
 
+_BETWEEN = 60  # seconds for which a map inside of a fold is kept at least: it may end before the next follows it
 _OTHERS = frozenset(MapKeywords.__annotations__) - frozenset(FedKeywords.__annotations__) - {"job_id"}
 """Options of maps whose items are all there when they are pushed; and ``first``, unknown to feeders."""
 
@@ -206,7 +207,8 @@ def folded(job: Chained[Any], fn: Any, initial: tuple[Any, ...], options: dict[s
     pushed: list[MapJob[Any]] = []
     try:
         for each in folding.sizes(job.store.info().total, size):
-            part: MapJob[Any] = job._followed(leaf, {"result_ttl": 0, **of_each}, together=each)  # noqa: SLF001
+            told = {"result_ttl": _BETWEEN, **of_each}
+            part: MapJob[Any] = job._followed(leaf, told, together=each)  # noqa: SLF001
             pushed.append(part)
             job = part
         made: Folded[Any] = job._followed(last, options, folding.Folded, together=ALL)  # noqa: SLF001 - as above

@@ -318,7 +318,7 @@ def test_detached_shown_and_killed(url: str) -> None:
     assert (shown["kind"], shown["status"], shown["function"]) == ("map", "started", "tests.jobs.nap")
     assert (shown["items"], shown["chunks"]) == (
         {"total": 1, "done": 0, "failed": 0, "sealed": True, "paused": False, "terms": {}},
-        {"waiting": 0, "later": 0, "claimed": 1},
+        {"waiting": 0, "later": 0, "claimed": 1, "twice": 0},
     )
     document = json.loads(taskq(url, "status", "--json").stdout)
     [line] = document["maps"]

@@ -120,10 +120,13 @@ class Event:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._waiting: list[tuple[Task, int]] = []
-        self.is_set = False
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
 
     def set(self) -> None:
-        self.is_set = True
+        self._set = True
         waiting, self._waiting = self._waiting, []
         for task, number in waiting:
             self._loop.at(
@@ -131,16 +134,16 @@ class Event:
             )
 
     def clear(self) -> None:
-        self.is_set = False
+        self._set = False
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is set, or for so long; whether it is."""
-        if not self.is_set:
+        if not self._set:
             task = self._loop.current
             self._waiting.append((task, task.waits + 1))
             self._loop.park(seconds)
             self._waiting = [one for one in self._waiting if one[0] is not task]
-        return self.is_set
+        return self._set
 
 
 class Loop:
