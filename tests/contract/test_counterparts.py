@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskq import Lock, LockLostError, Manager, OptionError, PickleError, Queue, ServerError, Value, lock
-from taskq.redis.urls import url_of
+from taskq.redis import connection
 from tests.waiting import BRIEF, wait_until
 
 
@@ -89,7 +89,7 @@ def test_bad_names(fake_queue: Queue, name: Any) -> None:
 
 
 def test_they_travel(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKQ_URL", url_of(real_queue.connection))
+    monkeypatch.setattr(connection, "shared", lambda: real_queue.connection)
     held, hits = pickle.loads(pickle.dumps((real_queue.lock("ledger"), real_queue.value("hits", 3))))
     assert isinstance(held, Lock)
     assert isinstance(hits, Value)

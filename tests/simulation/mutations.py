@@ -250,7 +250,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
     ),
     _m(
-        "more results are stored than are wanted", 2939,
+        "more results are stored than are wanted", 899,
         (_LUA + "commit.lua", "if enough > 0 and tonumber(map[7]) + results + counted > enough then",
          "if false then"),
     ),
