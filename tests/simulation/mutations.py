@@ -81,11 +81,6 @@ MUTATIONS = (
         "of what ran twice the second claim outlives the first commit", 18,
         (_LUA + "commit.lua", "    redis.call('HDEL', KEYS[14], range)\n", ""),
     ),
-    _m(
-        "what is left by one of the two who run it is pending, though the other goes on", 3858,
-        (_LUA + "release.lua", "        if map[3] then\n            goes_on",
-         "        if false then\n            goes_on"),
-    ),
     # -- maps of other maps' results -------------------------------------------------------------------
     _m(
         "where results are taken from is not moved", 22,
