@@ -14,7 +14,7 @@ from typing import Any, Self
 from redis.exceptions import LockError, RedisError
 
 from taskq.errors import LockLostError, OptionError
-from taskq.redis import clients, connection
+from taskq.redis.named import Named
 from taskq.redis.patience import clear_errors
 
 LEASE = 30.0  # seconds after which the lock of a holder that died is free
@@ -22,7 +22,7 @@ _RENEWALS = 3  # of the lease, within its time
 _PACE = 0.05  # seconds between two tries
 
 
-class Lock:
+class Lock(Named):
     """One that at most one holder has, among all programs and jobs of one Redis.
 
         with queue.lock("ledger"):
@@ -43,16 +43,8 @@ class Lock:
     """
 
     def __init__(self, key: str, connection: Any = None) -> None:
-        self.key = key
-        if connection is not None:
-            clients.check(connection)
-        self._connection = connection
+        super().__init__(key, connection)
         self._held: _Held | None = None
-
-    @property
-    def connection(self) -> Any:
-        """The connection in use."""
-        return self._connection if self._connection is not None else connection.shared()
 
     @clear_errors
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:

@@ -12,8 +12,9 @@ from itertools import islice
 from typing import Any, overload
 
 from taskq.payload.results import codec_of
-from taskq.redis import clients, connection, once
+from taskq.redis import once
 from taskq.redis.list_reader import ListReader
+from taskq.redis.named import Named
 from taskq.redis.patience import clear_errors
 from taskq.views import forms
 
@@ -21,7 +22,7 @@ _BATCH = 1000  # elements written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for
 
 
-class ResultList(Sequence[Any]):
+class ResultList(Named, Sequence[Any]):
     """A live view of a list in Redis; each element is one pickled value.
 
     Nothing is cached: each access asks the server, so elements that other processes append are seen at
@@ -43,16 +44,8 @@ class ResultList(Sequence[Any]):
     """
 
     def __init__(self, key: str, connection: Any = None, incarnation: str = "") -> None:
-        self.key = key
+        super().__init__(key, connection)
         self._place = (key, incarnation) if incarnation else (key,)
-        if connection is not None:
-            clients.check(connection)
-        self._connection = connection
-
-    @property
-    def connection(self) -> Any:
-        """The connection in use."""
-        return self._connection if self._connection is not None else connection.shared()
 
     @clear_errors
     def append(self, value: Any) -> None:

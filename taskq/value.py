@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from taskq.payload import codec
-from taskq.redis import clients, connection, once
+from taskq.redis import once
+from taskq.redis.named import Named
 from taskq.redis.patience import clear_errors
 
 
-class Value:
+class Value(Named):
     """One value of any kind, for all programs and jobs of one Redis.
 
         hits = queue.value("hits")
@@ -33,15 +34,8 @@ class Value:
     """
 
     def __init__(self, key: str, connection: Any = None, initial: Any = 0) -> None:
-        self.key, self._initial = key, initial
-        if connection is not None:
-            clients.check(connection)
-        self._connection = connection
-
-    @property
-    def connection(self) -> Any:
-        """The connection in use."""
-        return self._connection if self._connection is not None else connection.shared()
+        super().__init__(key, connection)
+        self._initial = initial
 
     @property
     def value(self) -> Any:
