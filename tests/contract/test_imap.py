@@ -119,6 +119,7 @@ def test_a_server_that_is_away_for_a_moment(fake_queue: Queue, monkeypatch: pyte
     values = fake_queue.imap(jobs.square, items())
     with works(values):
         told = [next(values) for _ in range(2)]
+        wait_until(lambda: values._flow._maps[0].progress.done == 3)  # nothing is claimed that could not be stored
         server.connected = False
         go.set()
         rest = threading.Thread(target=lambda: told.extend(values))

@@ -33,27 +33,23 @@ def run(program: Any) -> Any:
 
 
 class Counted:
-    """How many threads this program has, and connections to a server, at most; besides those there were."""
+    """How many threads this program has, besides those there were, and clients of this name a server, at most."""
+
+    NAME = "counted"
 
     def __init__(self, queue: Queue) -> None:
-        self._server = queue.connection
-        self._threads, self._clients = self._now()
+        self._server, self._before = queue.connection, threading.active_count()
         self.threads = self.connections = 0
 
-    def _now(self) -> tuple[int, int]:
-        return threading.active_count(), self._server.info("clients")["connected_clients"]
-
     def look(self) -> None:
-        threads, clients = self._now()
-        self.threads = max(self.threads, threads - self._threads)
-        self.connections = max(self.connections, clients - self._clients)
+        named = [one for one in self._server.client_list() if one["name"] == self.NAME]
+        self.threads = max(self.threads, threading.active_count() - self._before)
+        self.connections = max(self.connections, len(named))
 
 
 @pytest.mark.parametrize(("kind", "count"), [("plain", 1000), ("maps", 100)])
 def test_many_awaited_jobs(queue: Queue, server_url: str, kind: str, count: int) -> None:
-    maps = [queue.map(jobs.square, [n]) for n in range(20)]
-    wait_until(lambda: all(job.ready() for job in maps))
-    counted = Counted(queue)  # only now: the worker, a client of this server as well, has all that it opens
+    counted = Counted(queue)
 
     async def one(own: aio.Queue, n: int) -> Any:
         if kind == "plain":
@@ -61,7 +57,7 @@ def test_many_awaited_jobs(queue: Queue, server_url: str, kind: str, count: int)
         return (await (await own.map(jobs.square, [n])))[0]
 
     async def program() -> list[int]:
-        async with aio.Queue(queue.name, url=server_url) as own:
+        async with aio.Queue(queue.name, url=f"{server_url}?client_name={Counted.NAME}") as own:
             waits = [asyncio.create_task(one(own, n)) for n in range(count)]
             while not all(task.done() for task in waits):
                 counted.look()
