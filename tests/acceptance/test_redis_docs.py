@@ -30,17 +30,22 @@ def test_the_program(folder: Path) -> None:
         script = script.replace(port, str(free_port()))
     (folder / "redis-server").symlink_to(find_program())
     path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    printed, warned = folder / "printed", folder / "warned"
-    with printed.open("w") as out, warned.open("w") as err:
+    with (folder / "printed").open("w") as out, (folder / "warned").open("w") as err:
         process = subprocess.Popen(
             [shutil.which("bash") or "", "-c", script], cwd=folder, env=environment(PATH=path),
             start_new_session=True, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
         )  # fmt: skip
     try:
         process.wait(HANGS)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"it goes on for ever:\n{_logs(folder)}")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
     told = re.search(r"It prints `(.*?)`", PAGE)
     assert told
-    seen = "\n".join(path.read_text() for path in (warned, folder / "worker.log", folder / "sentinel.log"))
-    assert printed.read_text() == f"{told[1]}\n", seen
+    assert (folder / "printed").read_text() == f"{told[1]}\n", _logs(folder)
+
+
+def _logs(folder: Path) -> str:
+    names = ("printed", "warned", "worker.log", "primary.log", "replica.log", "sentinel.log")
+    return "\n".join(f"{name}:\n{(folder / name).read_text()}" for name in names)

@@ -115,9 +115,10 @@ def test_states_and_cancel(executor: Executor, tmp_path: Path) -> None:
 
 def test_shutdown_cancels_what_nobody_has_begun(queue: Queue, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
+    began = [tmp_path / "first", tmp_path / "second"]
     executor = Executor(queue=queue)
-    first = blocked(executor, flag, 2)
-    wait_until(lambda: all(one.running() for one in first))
+    first = [executor.submit(jobs.begin_and_wait, str(one), str(flag)) for one in began]
+    wait_until(lambda: all(one.exists() for one in began))  # one that only is at a worker is given back
     rest = blocked(executor, flag, 50)
     executor.shutdown(wait=False, cancel_futures=True)
     concurrent.futures.wait(rest, HANGS)
