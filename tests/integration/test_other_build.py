@@ -16,7 +16,7 @@ deaths, done = queue.SimpleQueue(), queue.SimpleQueue()
 settings = Settings("redis://127.0.0.1:1", processes=2, build="another")
 row = lanes.Lanes(settings, "test", lambda lane, ends: done.put(ends), deaths.put)
 row.fill()
-for _ in range(2):
+for _ in row.pids:  # the forkserver may end with the first, and then the second is not started
     row.bury(deaths.get(timeout=float(sys.argv[1])))
 assert row.pids == (), row.pids
 assert "has changed under this worker" in row.trouble

@@ -50,17 +50,17 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     assert len(pieces) == len(set(pieces)), "the host has read something twice"
 
 
-def private() -> float:
-    """MiB of this process's memory that no other has."""
+def anonymous() -> float:
+    """MiB of this process's memory that no file stands behind: what only it has mapped of one is no copy."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 
 
 def total(table: Any, n: int) -> tuple[float, bool, int, float]:
     """What it adds up to, whether it can be written to, and who says that with how much memory of its own."""
     found = float(table.sum()) + n
     time.sleep(0.02)  # so that each process gets some of them
-    return found, table.flags.writeable, os.getpid(), private() if sys.platform == "linux" else 0.0
+    return found, table.flags.writeable, os.getpid(), anonymous() if sys.platform == "linux" else 0.0
 
 
 def test_the_host_has_it_once(fake_queue: Queue, read: list[str], folder: Path) -> None:
