@@ -26,7 +26,7 @@ class Gathering:
 
     def __init__(self, store: MapReader, total: int) -> None:
         self._store = store
-        self._read = results.reader(store.place)
+        self._read, self._read_many = results.reader(store.place), results.reader_of_many(store.place)
         self._total = total
         self._again = _TRIES
         self._begin()
@@ -147,11 +147,22 @@ class Gathering:
             raise DamagedError(f"nothing tells what became of item {missing}, of {self._total} items")
 
     def _put(self, start: int, elements: list[bytes]) -> None:
-        for index, data in enumerate(elements, start):
+        while elements:
+            values: list[object] = []
             try:
-                self.results[index] = self._read(data, index)
-            except DamagedError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise, or their import
-                self.results[index] = unreadable = results.not_read(f"item {index}", error)
-                self.unreadable = self.unreadable or unreadable
+                values.extend(self._read_many(elements, start))
+            except Exception:  # noqa: BLE001 - whatever the classes of the value raise; what came before it is there
+                values.append(self._read_one(elements[len(values)], start + len(values)))
+            self.results[start : start + len(values)] = values
+            start, elements = start + len(values), elements[len(values) :]
+
+    def _read_one(self, data: bytes, index: int) -> object:
+        """The result of an item, or why it can't be unpickled here."""
+        try:
+            return self._read(data, index)
+        except DamagedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise, or their import
+            unreadable = results.not_read(f"item {index}", error)
+            self.unreadable = self.unreadable or unreadable
+            return unreadable

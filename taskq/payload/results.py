@@ -7,9 +7,10 @@ put in another's place.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 from taskq.errors import DamagedError, ItemError, SignatureError
@@ -46,6 +47,18 @@ def reader(place: Place) -> Callable[[bytes, int], Any]:
     if not signing.keyring():
         return lambda element, _index: codec.loads(element)
     return partial(_of_item, codec_of(*place))
+
+
+def reader_of_many(place: Place) -> Callable[[Iterable[bytes], int], Iterator[Any]]:
+    """As ``reader``, called with elements of items one after the other, and the number of the first of these.
+
+    What is returned reads an element whenever the next is asked of it. It raises any error where ``reader`` would
+    raise one, which says what it is.
+    """
+    if not signing.keyring():
+        return lambda elements, _first: map(pickle.loads, elements)
+    read_one = reader(place)
+    return lambda elements, first: map(read_one, elements, count(first))
 
 
 def not_read(what: str, error: Exception) -> ItemError:
@@ -95,5 +108,5 @@ def _opened(codec_here: Codec, data: bytes, index: int) -> bytes:
 
 
 def _numbers(spans: Spans) -> Iterator[bytes]:
-    indexes = chain.from_iterable(range(start, start + count) for start, count in spans)
+    indexes = chain.from_iterable(range(start, start + length) for start, length in spans)
     return (index.to_bytes(_NUMBER, "big") for index in indexes)

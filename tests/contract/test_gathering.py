@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskq import Queue, WaitTimeoutError
-from taskq.errors import DamagedError, ResultsGoneError
+from taskq.errors import DamagedError, ItemError, ResultsGoneError
 from taskq.maps import collecting, spans_read
 from taskq.maps.gathering import Gathering
 from taskq.maps.job import MapJob
@@ -90,7 +91,9 @@ def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) 
             connection.rpush(keys.results, *of_chunk[chunk])
             connection.rpush(keys.spans, spans[chunk])
 
-    for meanwhile, read in product(range(4), (Gathering.read_all, lambda one: one._note(one._store.spans(0, 99)))):
+    for meanwhile, read in itertools.product(
+        range(4), (Gathering.read_all, lambda one: one._note(one._store.spans(0, 99)))
+    ):
         have(before)
         gathering = Gathering(made.store, 8)
         read(gathering)
@@ -101,17 +104,50 @@ def test_a_list_that_came_back_older(any_queue: Queue, before: str, after: str) 
         assert gathering.results == [None, 1.0, *(1 / n for n in range(2, 8))], meanwhile
 
 
-def test_what_could_not_be_read_is_forgotten_with_the_list_it_was_in(any_queue: Queue) -> None:
-    def unread(_data: bytes, _index: int) -> None:
-        raise ImportError("no such class here")
+def unreadable_at(gathering: Gathering, *bad: int) -> None:
+    """Have the results of these items be of a class that is not here."""
+    read = gathering._read
 
+    def fails(data: bytes, index: int) -> Any:
+        if index in bad:
+            raise ImportError("no such class here")
+        return read(data, index)
+
+    gathering._read, gathering._read_many = (
+        fails,
+        lambda elements, first: map(fails, elements, itertools.count(first)),
+    )
+
+
+@pytest.mark.parametrize("bad", [(0,), (1, 2), (2, 5), (5,), range(2, 6), range(8)])
+def test_what_can_not_be_read_costs_only_itself(any_queue: Queue, bad: Sequence[int]) -> None:
+    made = Map(any_queue)
+    for chunk in range(4):
+        made.commit(chunk)
+    gathering = Gathering(made.store, 8)
+    unreadable_at(gathering, *bad)
+    gathering.read_all()
+    expected = [None, *(1 / n for n in range(1, 8))]
+    for index, (found, wanted) in enumerate(zip(gathering.results, expected, strict=True)):
+        if index and index in bad:
+            assert isinstance(found, ItemError)
+            assert f"item {index} " in str(found)
+        else:
+            assert found == wanted
+    first = min((index for index in bad if index), default=None)
+    assert (gathering.unreadable is None) is (first is None)
+    assert first is None or f"item {first} " in str(gathering.unreadable)
+
+
+def test_what_could_not_be_read_is_forgotten_with_the_list_it_was_in(any_queue: Queue) -> None:
     made = Map(any_queue)
     made.commit(1)
     gathering = Gathering(made.store, 8)
-    read, gathering._read = gathering._read, unread
+    read = gathering._read, gathering._read_many
+    unreadable_at(gathering, *range(8))
     gathering.read_all()
     assert gathering.unreadable
-    gathering._read = read
+    gathering._read, gathering._read_many = read
     made.commit(2)
     for key, count in ((made.store.keys.results, 2), (made.store.keys.spans, 1)):
         for _ in range(count):
