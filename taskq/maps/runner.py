@@ -7,6 +7,7 @@ raise something that can't be pickled, becomes the outcome of that item alone: a
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from taskq.payload.outcome import ChunkOutcome, ChunkRefused, ItemFailure, Part
 from taskq.payload.ranges import Range
 from taskq.redis import refusals
 from taskq.redis.keys import MapKeys
-from taskq.redis.limits import PARTS, USUAL, Limits
+from taskq.redis.limits import PARTS, SMALL, USUAL, Limits
 
 SLICE = 0.1  # seconds after which a chunk whose size taskq has picked is cut
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
@@ -107,7 +108,7 @@ def run_chunk(
     most = SLICE * stretch if adapt else ENDLESS
     pace = Pace(watch, glance, most, len(body.header.within(part)), server.together, enough)
     loads = body.loads and inside(body.loads)
-    how = _How(call, star, loads, limit, server, passing, item_timeout, discards, again)
+    how = _How(call, star, loads, limit, server, passing, item_timeout, discards, again, min(limit, SMALL))
     return _run(how, body, part, pace, keys, single=single)
 
 
@@ -128,6 +129,7 @@ class _How:
     item_timeout: float
     discards: bool
     again: Again
+    brief: int  # bytes of a result that are within all limits
 
 
 def _run(how: _How, body: Body, part: Range, pace: Pace, keys: MapKeys, *, single: bool = False) -> ChunkOutcome:
@@ -212,12 +214,17 @@ def _spans(indexes: Sequence[int], count: int, failed: set[int]) -> list[tuple[i
 
 def _pickled_result(value: Any, index: int, how: _How) -> bytes:
     """The result's pickle. One which nobody could read is this item's error, here and now."""
-    try:
-        data = codec.dumps(value, "the result")
-    except PickleError:
-        if not isinstance(value, Coroutine):  # of a function which did not say so before
-            raise
-        return _pickled_result(coroutines.run(value), index, how)
+    if type(value) in codec.ATOMS:
+        data = pickle.dumps(value, codec.PROTOCOL)
+        if len(data) <= how.brief:
+            return data  # as most are: a number or a short text, of which there is nothing else to see
+    else:
+        try:
+            data = codec.dumps(value, "the result")
+        except PickleError:
+            if not isinstance(value, Coroutine):  # of a function which did not say so before
+                raise
+            return _pickled_result(coroutines.run(value), index, how)
     if len(data) > how.limit:
         raise TooLargeError(
             f"the result of item {index} is {len(data):,} bytes, over the limit of {how.limit:,}. "

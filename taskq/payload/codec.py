@@ -24,7 +24,7 @@ DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
 
 _MAIN = b"_main_"  # also of ``__mp_main__``, as multiprocessing calls it in a child
 _REBUILDS = (b"cloudpickle.cloudpickle", b"taskq.payload.by_value")  # the modules whose constructors rebuild code
-_ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they hold, it names nothing
+ATOMS = frozenset([type(None), bool, int, float, str, bytes])  # whatever they hold, it names nothing
 _LONG = 1 << 14  # bytes which it costs time to search
 
 
@@ -50,7 +50,7 @@ def dumps(value: Any, what: str = "value", with_sources: bool = False, apart: Ta
         PickleError: If neither can serialize it.
         UnsendableError: If something of multiprocessing is in it that can't be used where it arrives.
     """
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, PROTOCOL)
     try:
         data = pickle.dumps(value, PROTOCOL, buffer_callback=apart.take if apart else None)
