@@ -20,7 +20,7 @@ from taskq.lock import Lock
 from taskq.maps.job import MapJob
 from taskq.maps.mapper import Mapper
 from taskq.payload import codec, proxies, signing
-from taskq.payload.function import Function, check_callbacks, for_rq
+from taskq.payload.function import CALLBACKS, Function, check_callbacks, for_rq
 from taskq.payload.signed_job import signing_class
 from taskq.redis import clients, exposure, ids, keys, once
 from taskq.redis.connection import connect
@@ -39,6 +39,8 @@ _OBJECTS = (
     ("rate_limit", "concurrency", "RateLimit('name', concurrency=2)"),
 )  # option, what RQ takes from it, how one is made
 
+
+_CHECKED = (*(name for name, _attribute, _example in _OBJECTS), *CALLBACKS)
 
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
 
@@ -238,8 +240,9 @@ class Queue(Mapper):
         """
         if isinstance(kwargs.get("depends_on"), MapJob):
             kwargs["depends_on"] = [kwargs["depends_on"]]
-        _check_objects(kwargs)
-        check_callbacks(kwargs)
+        if any(map(kwargs.get, _CHECKED)):
+            _check_objects(kwargs)
+            check_callbacks(kwargs)
         try:
             func = for_rq(func)
             job = self._create(func, *args, **_named(func, kwargs))
@@ -247,13 +250,19 @@ class Queue(Mapper):
             if "Job ID" in str(error):
                 raise OptionError(f"{error}: {kwargs.get('job_id')!r}") from error
             raise
-        with proxies.reaching(self.own_workers):
-            _ = job.data  # pickled here, while nothing is written yet
+        # Pickled here, while nothing is written yet.
+        if self.own_workers:
+            with proxies.reaching(own_workers=True):
+                _ = job.data
+        else:
+            _ = job.data
         return job
 
     def _create(self, *args: Any, **kwargs: Any) -> Job:
         if self.job_class is not Job:
             return super().create_job(*args, **kwargs)
+        if len(args) == 1 and kwargs.get("job_id") is None:  # all but the function goes by name, as RQ does it
+            kwargs["job_id"] = ids.draw()
         # Whatever is given to a job's constructor, RQ looks each time whether it is a serializer: a fifth of
         # the time that ``enqueue_many`` takes.
         bare = object.__new__(type(self))

@@ -18,6 +18,9 @@ _LARGE = 1 << 20  # bytes of code and data that are not kept beside the loaded f
 _HERE = ".".join(platform.python_version_tuple()[:2])
 
 
+CALLBACKS = ("on_success", "on_failure", "on_stopped")
+"""Options of jobs and maps that are functions, which go by name."""
+
 _REMEDY = "Its module must be importable there (mount it, install it, or start the worker in its folder). "
 
 
@@ -216,7 +219,7 @@ def check_callbacks(options: Mapping[str, Any]) -> None:
     Raises:
         OptionError: If one is of a script or a shell, or within another function.
     """
-    for option in ("on_success", "on_failure", "on_stopped"):
+    for option in CALLBACKS:
         if given := options.get(option):
             _check_callback(option, getattr(given, "func", given))
 

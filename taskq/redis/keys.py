@@ -113,6 +113,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from taskq.errors import OptionError
 
@@ -210,113 +211,116 @@ class MapField:
 
 @dataclass(frozen=True)
 class MapKeys:
-    """The keys of the map with this job id; of one incarnation of it, where that is known."""
+    """The keys of the map with this job id; of one incarnation of it, where that is known.
+
+    Each is made once: a chunk's commit needs sixteen of them.
+    """
 
     id: str
     incarnation: str = ""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return f"{PREFIX}:{{{self.id}}}"
 
-    @property
+    @cached_property
     def function(self) -> str:
         return f"{self.hash}:function"
 
-    @property
+    @cached_property
     def bodies(self) -> str:
         return f"{self.hash}:bodies"
 
-    @property
+    @cached_property
     def uses(self) -> str:
         return f"{self.hash}:uses"
 
-    @property
+    @cached_property
     def pending(self) -> str:
         return f"{self.hash}:pending"
 
-    @property
+    @cached_property
     def again(self) -> str:
         return f"{self.hash}:again"
 
-    @property
+    @cached_property
     def later(self) -> str:
         return f"{self.hash}:later"
 
-    @property
+    @cached_property
     def starts(self) -> str:
         """Of this incarnation alone, which is known then; it expires by itself, and is none of ``all``."""
         return f"{self.hash}:starts:{self.incarnation}"
 
-    @property
+    @cached_property
     def failed(self) -> str:
         return f"{self.hash}:failed"
 
-    @property
+    @cached_property
     def claims(self) -> str:
         return f"{self.hash}:claims"
 
-    @property
+    @cached_property
     def copies(self) -> str:
         return f"{self.hash}:copies"
 
-    @property
+    @cached_property
     def since(self) -> str:
         return f"{self.hash}:since"
 
-    @property
+    @cached_property
     def took(self) -> str:
         return f"{self.hash}:took"
 
-    @property
+    @cached_property
     def results(self) -> str:
         return f"{self.hash}:results"
 
-    @property
+    @cached_property
     def spans(self) -> str:
         return f"{self.hash}:spans"
 
-    @property
+    @cached_property
     def errors(self) -> str:
         return f"{self.hash}:errors"
 
-    @property
+    @cached_property
     def groups(self) -> str:
         return f"{self.hash}:groups"
 
-    @property
+    @cached_property
     def refusals(self) -> str:
         return f"{self.hash}:refusals"
 
-    @property
+    @cached_property
     def deaths(self) -> str:
         return f"{self.hash}:deaths"
 
-    @property
+    @cached_property
     def parts(self) -> str:
         return f"{self.hash}:parts"
 
-    @property
+    @cached_property
     def memo(self) -> str:
         return f"{self.hash}:memo"
 
-    @property
+    @cached_property
     def events(self) -> str:
         return f"{self.hash}:events"
 
-    @property
+    @cached_property
     def end(self) -> str:
         return f"{self.hash}:end"
 
-    @property
+    @cached_property
     def blobs(self) -> str:
         return f"{self.hash}:blobs"
 
-    @property
+    @cached_property
     def chunks(self) -> str:
         return f"{self.hash}:chunks"
 
-    @property
+    @cached_property
     def all(self) -> tuple[str, ...]:
         """Every key that holds data, in the order above."""
         return (

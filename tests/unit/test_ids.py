@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from rq.job import validate_job_id
 
@@ -45,3 +47,12 @@ def test_ids() -> None:
 def test_a_map_has_an_incarnation_and_all_else_is_plain() -> None:
     assert kind_of({JOB_KIND.encode(): b"map a-b 4"}) == ("map", "a-b")
     assert kind_of({JOB_KIND.encode(): b"helper a-b"}) == kind_of({}) == ("", "")
+
+
+def test_an_id_that_is_drawn_is_a_uuid_as_rq_draws_them() -> None:
+    drawn = {ids.draw() for _ in range(1000)}
+    assert len(drawn) == 1000
+    for one in drawn:
+        assert str(uuid.UUID(one)) == one
+        assert (uuid.UUID(one).version, uuid.UUID(one).variant) == (4, uuid.RFC_4122)
+        assert ids.read(one) == one

@@ -14,10 +14,10 @@ from typing import Any, Protocol, cast
 from rq import Worker
 from rq.executions import Execution
 from rq.job import Job
-from rq.timeouts import UnixSignalDeathPenalty
 from rq.worker import base
 
 from taskq.redis import connection
+from taskq_workers.process.alarm import Alarm
 from taskq_workers.user_code import UserCode
 
 _NO_TIMEOUT = -1
@@ -40,7 +40,7 @@ def seconds_of(timeout: float) -> int:
     return 0 if timeout == _NO_TIMEOUT else max(1, int(timeout))
 
 
-class Penalty(UnixSignalDeathPenalty):
+class Penalty(Alarm):
     """RQ's, whose alarm wants whole seconds; -1 is no limit."""
 
     def __init__(self, timeout: float, exception: Any, **options: Any) -> None:

@@ -25,6 +25,7 @@ from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
 from taskq_workers.link.tasks import JobOutcome, JobTask
 from taskq_workers.process import around, failing, horse
+from taskq_workers.process.alarm import Alarm
 from taskq_workers.process.jobs import job_of, user_code
 from taskq_workers.process.late_job import LateJob
 
@@ -71,7 +72,7 @@ class JobRun:
         """Run it, in its time."""
         job = self.job
         seconds = horse.seconds_of(job.timeout or user_code().load_queue_class().DEFAULT_TIMEOUT)
-        with UnixSignalDeathPenalty(seconds, JobTimeoutException, job_id=job.id):
+        with Alarm(seconds, JobTimeoutException, job_id=job.id):
             value = around.call(self._checked, job.perform)
         self.succeed(value)
 

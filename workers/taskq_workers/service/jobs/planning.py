@@ -89,11 +89,13 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
     held, lanes = len(tasks) + now, now + sum(not lane.idle and _is_short(lane) for lane in state.lanes.open)
     worth = sum(note.seconds for note in tasks if isinstance(note, MapRun))
     found: tuple[list[Offer], list[Offer]] = ([], [])
-    for part, share in enumerate((1, 2)):
-        while held < share * lanes * most and (held < share * lanes * least or worth < share * lanes * seconds):
+    fast = None  # the last offer: of one map, all are the same
+    for part, share in enumerate((lanes, 2 * lanes)):
+        while held < share * most and (held < share * least or worth < share * seconds):
             offer = next(picks, None)
-            if offer is None or not _is_fast(state, offer):
+            if offer is None or (offer is not fast and not _is_fast(state, offer)):
                 return found
+            fast = offer
             found[part].append(offer)
             held, worth = held + 1, worth + offer.seconds
     return found
