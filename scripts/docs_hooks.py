@@ -20,9 +20,10 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "deploy/README.md": "deploy.md",
+    "docs/tutorial.ipynb": "tutorial.md",
     "examples/README.md": "examples.md",
 }
-"""Pages of the site that don't lie in docs/: path in the repository -> name on the site."""
+"""Pages of the site that are no Markdown of docs/: path in the repository -> name on the site."""
 
 _FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()([^)\s#]*)(#[^)\s]*)?(?=\))")
@@ -79,11 +80,16 @@ def on_config(config: Any) -> None:
 
 
 def on_files(files: Any, config: Any) -> None:
-    """Add the pages that don't lie in docs/."""
-    from mkdocs.structure.files import File  # an environment of its own has it: .venv-docs
+    """Add the pages that are no Markdown of docs/; of a notebook make it."""
+    from mkdocs.structure.files import File  # an environment of its own has both: .venv-docs
+    from nbconvert import MarkdownExporter
 
     for place, name in ELSEWHERE.items():
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
+        if place.endswith(".ipynb"):
+            text, _ = MarkdownExporter().from_filename(str(ROOT / place))
+            files.append(File.generated(config, name, content=text))
+        else:
+            files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
 
 
 def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
