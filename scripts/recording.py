@@ -7,6 +7,7 @@ What is typed stands here; what is shown is what such a terminal shows in the en
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import sys
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "start.md"
 BLOCK = re.compile(r"(?<=<!-- made by scripts/recording.py -->\n```text\n).*?(?=```\n)", re.DOTALL)
 SECONDS = 60  # for what takes a second or two
-LINES = 40
+LINES, COLUMNS = 40, 88  # of a terminal; so many columns the site shows in a usual window
 SHELL, PYTHON, GOES_ON = r"\$ $", r">>> $", r"\.\.\. $"
 
 SLOW = """\
@@ -43,16 +44,14 @@ class Terminal:
     Args:
         text: The recording, as lines.
         name: What stands above its part.
-        columns: How wide it is.
         environment: Of the shell.
     """
 
-    def __init__(self, text: list[str], name: str, columns: int, environment: dict[str, str]) -> None:
+    def __init__(self, text: list[str], name: str, environment: dict[str, str]) -> None:
         self._text = text
         self._name = name
-        self._columns = columns
         self._process = pexpect.spawn(
-            "bash", ["--norc", "--noprofile"], env=environment, dimensions=(LINES, columns), timeout=SECONDS,
+            "bash", ["--norc", "--noprofile"], env=environment, dimensions=(LINES, COLUMNS), timeout=SECONDS,
             encoding="utf-8",
         )  # fmt: skip
         self._process.expect(SHELL)
@@ -103,16 +102,22 @@ class Terminal:
         self._process.close(force=True)
 
     def _shown(self, told: str) -> list[str]:
-        screen = pyte.Screen(self._columns, LINES)
+        screen = pyte.Screen(COLUMNS, LINES)
         pyte.Stream(screen).feed(told)
         return "\n".join(line.rstrip() for line in screen.display).strip("\n").split("\n")
 
 
+def free_port() -> int:
+    """A port of as many digits as the usual one, so that lines are as long as with that."""
+    while True:
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port := random.randrange(6380, 9999)))  # noqa: S311
+            return port
+
+
 def record(folder: Path) -> str:
     """The session, begun in this folder."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = str(one.getsockname()[1])
+    port = str(free_port())
     own = {key: value for key, value in os.environ.items() if not key.startswith("TASKQ_")}
     path = f"{Path(sys.executable).parent}:{own['PATH']}"
     environment = {
@@ -120,10 +125,7 @@ def record(folder: Path) -> str:
         "PYTHON_BASIC_REPL": "1", "TASKQ_URL": f"redis://localhost:{port}/0", "INPUTRC": "/dev/null",
     }  # fmt: skip
     text: list[str] = []
-    terminals = [
-        Terminal(text, "a worker", 200, environment), Terminal(text, "a Python shell", 96, environment),
-        Terminal(text, "a third terminal", 96, environment),
-    ]  # fmt: skip
+    terminals = [Terminal(text, name, environment) for name in ("a worker", "a Python shell", "a third terminal")]
     try:
         play(*terminals)
     finally:
