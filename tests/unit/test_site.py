@@ -38,6 +38,13 @@ def test_the_navigation_names_every_page_once() -> None:
     ]  # fmt: skip
 
 
+def test_the_first_page_leads_to_every_page_of_docs() -> None:
+    """On GitHub there is no navigation beside it."""
+    text = (source.ROOT / "docs/index.md").read_text(encoding="utf-8")
+    led = {path for path, _ in docs_hooks.links(text)}
+    assert {path.name for path in source.files("docs", suffix=".md")} - {"index.md"} <= led
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(source.ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
     for path, anchor in docs_hooks.links(page.read_text(encoding="utf-8")):
