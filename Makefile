@@ -29,6 +29,8 @@
 #   make fleet           what very many services ask of one server: measured, simulated, modelled
 #   make hosts           40 services in network namespaces, with delay, loss and a partition (Linux, as root)
 #   make screenshots     the pictures in docs/images
+#   make tutorial        run docs/tutorial.ipynb from its first cell to its last, and keep what comes out
+#   make recording       the session that docs/start.md shows: three terminals, and a service that is killed
 #   make compose-test    build and run docker-compose.yml for real (needs a Docker engine)
 #   make upgrade-test    versions side by side in the middle of a map, on a Docker engine; ARGS='--from COMMIT'
 #   make dist            wheel and sdist, in dist/
@@ -45,7 +47,7 @@ KUBERNETES := .venv-kubernetes
 JOBLIB := .venv-joblib
 TESTERS ?= 6  # processes that run tests: most of the time, tests wait
 
-.PHONY: demo test lint types check bench bench-options bounds tail endless docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz joblib-again browser promtool screenshots compose-test dist clean fronts-suite upgrade-test
+.PHONY: demo test lint types check bench bench-options bounds tail endless docs fleet hosts kubernetes rq-suite ecosystem dask servers failover caps chaos again simulate sweep fuzz joblib-again browser promtool recording tutorial screenshots compose-test dist clean fronts-suite upgrade-test
 
 demo: $(DEMO)
 	$(BIN)/taskq demo
@@ -166,6 +168,12 @@ hosts: $(READY)
 
 screenshots: $(READY)
 	$(BIN)/python scripts/screenshots.py
+
+recording: $(READY)
+	$(BIN)/python scripts/recording.py --write
+
+tutorial: $(READY)
+	$(BIN)/python scripts/tutorial.py
 
 compose-test: $(READY)
 	$(BIN)/python scripts/compose_test.py

@@ -20,9 +20,22 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "deploy/README.md": "deploy.md",
+    "docs/tutorial.ipynb": "tutorial.md",
     "examples/README.md": "examples.md",
 }
-"""Pages of the site that don't lie in docs/: path in the repository -> name on the site."""
+"""Pages of the site that are no Markdown of docs/: path in the repository -> name on the site."""
+
+_NOTEBOOK = """\
+{%- extends "markdown/index.md.j2" -%}
+{%- macro out(text) %}
+``` {.text .out}
+{{ text | strip_ansi | trim }}
+```
+{% endmacro -%}
+{%- block stream %}{{ out(output.text) }}{% endblock stream -%}
+{%- block data_text scoped %}{{ out(output.data["text/plain"]) }}{% endblock data_text -%}
+"""
+"""nbconvert's template, but that what came out of a cell has a class of its own, which docs/site.css knows."""
 
 _FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()([^)\s#]*)(#[^)\s]*)?(?=\))")
@@ -78,12 +91,24 @@ def on_config(config: Any) -> None:
     config.mdx_configs.setdefault("toc", {})["slugify"] = slug
 
 
+def _page_of(notebook: Path) -> str:
+    """A notebook as Markdown."""
+    from jinja2 import DictLoader
+    from nbconvert import MarkdownExporter
+
+    exporter = MarkdownExporter(extra_loaders=[DictLoader({"page.md.j2": _NOTEBOOK})], template_file="page.md.j2")
+    return str(exporter.from_filename(str(notebook))[0])
+
+
 def on_files(files: Any, config: Any) -> None:
-    """Add the pages that don't lie in docs/."""
+    """Add the pages that are no Markdown of docs/; of a notebook make it."""
     from mkdocs.structure.files import File  # an environment of its own has it: .venv-docs
 
     for place, name in ELSEWHERE.items():
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
+        if place.endswith(".ipynb"):
+            files.append(File.generated(config, name, content=_page_of(ROOT / place)))
+        else:
+            files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
 
 
 def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from taskq import Queue
 from taskq.redis.urls import url_of
 from taskq.testing import running_worker
-from tests.waiting import HANGS, wait_until
+from tests.acceptance.web import ask, served
+from tests.waiting import HANGS
 
 pytestmark = pytest.mark.acceptance
 
@@ -47,28 +41,6 @@ def test_each_program(name: str, tmp_path: Path) -> None:
         [sys.executable, str(path)], capture_output=True, text=True, timeout=HANGS, check=False, env=environment
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, SAYS[name], "")
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The application at a URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_until(lambda: server.started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(HANGS)
-
-
-def ask(url: str, data: bytes | None = None) -> tuple[int, Any]:
-    try:
-        with urllib.request.urlopen(url, data, timeout=HANGS) as reply:  # noqa: S310 - our own
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 def test_the_web_application(real_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What docs/maps.md, docs/memo.md, docs/shared.md and docs/chains.md print is what happens."""
+"""What docs/maps.md, docs/memo.md, docs/shared.md, docs/chains.md and docs/long.md print is what happens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.waiting import HANGS
 pytestmark = pytest.mark.acceptance
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("maps.md", "memo.md", "shared.md", "chains.md")
+PAGES = ("maps.md", "memo.md", "shared.md", "chains.md", "long.md")
 MAPS = "".join((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
 SAYS = {
     "open": f"{sum(n * n for n in range(5000))}\n",
@@ -28,6 +28,7 @@ SAYS = {
     "attach": f"{sum(n * n for n in range(1000))}\n" * 2,
     "shared": "1000000.0\n" * 3,
     "chain": "4950\n",
+    "long": "(401,)\n(1000, 332833500)\n",
     "reduce": f"{sum(n % 7 for n in range(1000))}\n",
     "item_retry": "[0, 1, 2, 3, 4, 5]\n",
     "caps": "[0, 2, 4, 6, 8, 10, 12, 14]\n",

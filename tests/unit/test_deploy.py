@@ -289,14 +289,14 @@ def test_who_reaches_the_server_is_vouched_for_as_long_as_only_this_machine_does
         assert COMPOSE["services"][name]["environment"]["TASKQ_PRIVATE_REDIS"] == 1
 
 
-def test_the_readme_says_how_the_host_reaches_it() -> None:
+def test_the_page_says_how_the_host_reaches_it() -> None:
     environment = json.dumps(COMPOSE)
     [password] = set(re.findall(r"TASKQ_REDIS_PASSWORD:-([^}]+)\}", environment))
     [port] = re.findall(r"TASKQ_REDIS_PORT:-(\d+)\}", environment)
     [page] = re.findall(r"TASKQ_DASHBOARD_PORT:-(\d+)\}", environment)
-    readme = (source.ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"TASKQ_URL=redis://taskq:{password}@localhost:{port}/0" in readme
-    assert f"<http://localhost:{page}>" in readme
+    told = (source.ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    assert f"TASKQ_URL=redis://taskq:{password}@localhost:{port}/0" in told
+    assert f"<http://localhost:{page}>" in told
 
 
 def test_compose_warns_of_no_variable() -> None:

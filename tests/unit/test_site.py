@@ -38,6 +38,13 @@ def test_the_navigation_names_every_page_once() -> None:
     ]  # fmt: skip
 
 
+def test_the_first_page_leads_to_every_page_of_docs() -> None:
+    """On GitHub there is no navigation beside it."""
+    text = (source.ROOT / "docs/index.md").read_text(encoding="utf-8")
+    led = {path for path, _ in docs_hooks.links(text)}
+    assert {path.name for path in source.files("docs", suffix=".md")} - {"index.md"} <= led
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(source.ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
     for path, anchor in docs_hooks.links(page.read_text(encoding="utf-8")):
@@ -141,10 +148,10 @@ def test_what_is_wrong_with_a_site_is_found(tmp_path: Path) -> None:
     assert list(check_site.wrong(tmp_path / "none")) == [f"there are no pages in {tmp_path / 'none'}"]
 
 
-def test_the_figures_of_the_first_page_are_those_that_were_measured() -> None:
-    page = (source.ROOT / "docs/index.md").read_text("utf-8").partition("## Three figures")[2]
-    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
-    figures = re.findall(r"\d[\d,]{6,}|\d\.\d+|\d+ ms(?=.*lost)", "\n".join(rows))
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_the_figures_of_the_first_pages_are_those_that_were_measured(name: str) -> None:
+    told = (source.ROOT / name).read_text("utf-8").partition("## Three figures")[2].partition("\n## ")[0]
+    figures = re.findall(r"\d[\d,]{6,}|\d\.\d+|\d+ ms(?=.*lost)", told)
     measured = (source.ROOT / "docs/benchmarks.md").read_text("utf-8")
     assert len(figures) > 6
     assert not [figure for figure in figures if figure not in measured]
