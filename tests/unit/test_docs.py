@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 
 import click
-import pytest
 import yaml
 
-from taskq.views import metrics
 from taskq_workers.cli import cli, exits
 from tests.unit import source
 
@@ -39,14 +37,6 @@ def test_every_option_of_the_worker_is_listed() -> None:
     }
     assert {"--log-format", "--metrics-port", "--metrics-host"} <= set(rows)
     assert options == rows
-
-
-@pytest.mark.parametrize("name", [*metrics.COUNTERS, *metrics.HISTOGRAMS, *metrics.GAUGES])
-def test_every_metric_is_listed(name: str) -> None:
-    shown = f"{name}_total" if name in metrics.COUNTERS else name
-    row = next(line for line in OPERATIONS.splitlines() if f"`{shown}`" in line)
-    labels = {**metrics.COUNTERS, **metrics.GAUGES}.get(name) or metrics.HISTOGRAMS[name]
-    assert set(labels[1]) <= set(re.findall(r"\w+", row.split("|")[2]))
 
 
 def test_the_compose_file_probes_the_worker() -> None:
