@@ -2,8 +2,8 @@
 
 It sets the version wherever it stands, closes the changelog's section, builds wheel and sdist, installs the wheel
 into an environment of its own, sees that all it needs fits together, and asks it for its version. Then it commits
-and tags; to push both, and to upload what is in ``dist/``, is left to you. If anything fails, the files are as they
-were, and nothing is committed.
+and tags; to push both, and to upload what is in ``dist/``, is left to you. If anything fails, the files are as
+they were, and nothing is committed.
 
 It runs no tests: make one of a commit of which ``.ci/run`` has said that all is well.
 """
