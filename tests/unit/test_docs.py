@@ -7,6 +7,7 @@ import re
 import click
 import yaml
 
+from taskq.redis.schema import SCHEMA
 from taskq_workers.cli import cli, exits
 from tests.unit import source
 
@@ -65,3 +66,8 @@ def test_every_call_of_rq_s_that_runs_code_is_listed() -> None:
     assert len(calls) > 15
     for call in calls:
         assert call.removeprefix("Job.fetch().").partition(".count")[0] in listed, call
+
+
+def test_the_schema_is_the_one_that_is_told() -> None:
+    assert f"*schema*: {SCHEMA} in this version" in OPERATIONS
+    assert f"has a number, the schema: {SCHEMA}." in (source.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
