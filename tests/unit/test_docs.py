@@ -70,4 +70,3 @@ def test_every_call_of_rq_s_that_runs_code_is_listed() -> None:
 
 def test_the_schema_is_the_one_that_is_told() -> None:
     assert f"*schema*: {SCHEMA} in this version" in OPERATIONS
-    assert f"has a number, the schema: {SCHEMA}." in (source.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
