@@ -85,6 +85,7 @@ def whole(texts: list[str]) -> list[str]:
 
 
 def test_every_finding_has_its_row_and_no_other() -> None:
+    assert all(len(row) == 3 and all(row) for row in rows(section("What taskq doctor finds")))
     told = [row[0] for row in rows(section("What taskq doctor finds"))]
     found = whole([*findings()])
     assert len(found) > 18
@@ -114,6 +115,7 @@ def logged() -> Iterator[tuple[str, str]]:
 
 
 def test_every_line_of_the_log_has_its_row_and_no_other() -> None:
+    assert all(len(row) == 4 and all(row) for row in rows(section("What a worker logs")))
     told = [
         (action, row[1])
         for row in rows(section("What a worker logs"))
