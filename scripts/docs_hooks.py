@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,11 @@ from typing import Any
 import click
 
 ROOT = Path(__file__).parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # mkdocs runs this file from a path, and knows no package of ours
+
+from scripts import diagrams  # noqa: E402
+
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -61,7 +67,7 @@ def anchors(text: str) -> set[str]:
 
 
 def fitted(text: str, place: str, repository: str) -> str:
-    """The page as the site needs it: its links, and code in tables, where a bar need not be escaped.
+    """The page as the site needs it: its links, its drawings, and code in tables, where a bar need not be escaped.
 
     Args:
         text: The page as it stands in the repository.
@@ -83,7 +89,10 @@ def fitted(text: str, place: str, repository: str) -> str:
     def in_prose(part: str) -> str:
         return _CODE.sub(lambda found: found[0].replace(r"\|", "|"), _LINK.sub(on_site, _ASIDE.sub("", part)))
 
-    return "".join(part if part.startswith("```") else in_prose(part) for part in _FENCE.split(text))
+    def fence(part: str) -> str:
+        return diagrams.drawn(part) if part.startswith("```diagram") else part
+
+    return "".join(fence(part) if part.startswith("```") else in_prose(part) for part in _FENCE.split(text))
 
 
 def on_config(config: Any) -> None:

@@ -1,8 +1,11 @@
 """Makes a release: ``python scripts/release.py 0.2.0``; with ``--dry-run`` all of it in a copy, and for nothing.
 
 It sets the version wherever it stands, closes the changelog's section, builds wheel and sdist, installs the wheel
-into an environment of its own and asks it for its version. Then it commits and tags; to push both, and to upload
-what is in ``dist/``, is left to you.
+into an environment of its own, sees that all it needs fits together, and asks it for its version. Then it commits
+and tags; to push both, and to upload what is in ``dist/``, is left to you. If anything fails, the files are as
+they were, and nothing is committed.
+
+It runs no tests: make one of a commit of which ``.ci/run`` has said that all is well.
 """
 
 from __future__ import annotations
@@ -13,8 +16,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 from pathlib import Path
+
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
@@ -59,22 +65,42 @@ def release(root: Path, version: str) -> None:
     """Make one out of a working copy.
 
     Raises:
-        ReleaseError: If the copy has changes, the tag is there, the version does not stand where it is looked for,
-            nothing is to be released, or what was built does not work.
+        ReleaseError: If the copy has changes, the tag is there, or the version is not a later one; if that does
+            not stand where it is looked for, nothing is to be released, or what was built does not work.
     """
     if _run(["git", "status", "--porcelain"], root):
         raise ReleaseError("there are changes that are not committed")
     if _run(["git", "tag", "--list", f"v{version}"], root):
         raise ReleaseError(f"the tag v{version} is there already")
+    check_later(root / "pyproject.toml", version)
+    try:
+        _make(root, version)
+    except BaseException:
+        _run(["git", "restore", *PLACES, "CHANGELOG.md"], root)
+        raise
+    _run(["git", "commit", "--all", "--quiet", "--message", f"Release {version}"], root)
+    _run(["git", "tag", "--annotate", f"v{version}", "--message", f"taskq {version}"], root)
+    print(f"built, checked, committed and tagged: v{version}")
+
+
+def _make(root: Path, version: str) -> None:
     for name, before in PLACES.items():
         set_version(root / name, before, version)
     close_changelog(root / "CHANGELOG.md", version)
     print(_run(["git", "diff", "--stat"], root))
     _run([sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "."], root)
     _check(root / "dist", version)
-    _run(["git", "commit", "--all", "--quiet", "--message", f"Release {version}"], root)
-    _run(["git", "tag", "--annotate", f"v{version}", "--message", f"taskq {version}"], root)
-    print(f"built, checked, committed and tagged: v{version}")
+
+
+def check_later(path: Path, version: str) -> None:
+    """See that the version comes after the one that stands in pyproject.toml.
+
+    Raises:
+        ReleaseError: If not.
+    """
+    now = tomllib.loads(path.read_text())["project"]["version"]
+    if Version(version) <= Version(now):
+        raise ReleaseError(f"{version} does not come after {now}, which is there")
 
 
 def set_version(path: Path, before: str, version: str) -> None:
@@ -111,8 +137,9 @@ def _check(dist: Path, version: str) -> None:
         venv.create(folder, with_pip=True)
         program = Path(folder, "bin")
         _run([str(program / "python"), "-m", "pip", "install", "--quiet", str(wheel)], dist)
+        _run([str(program / "python"), "-m", "pip", "check"], dist)
         said = _run([str(program / "taskq"), "--version"], dist)
-    if version not in said:
+    if said.split()[-1] != version:
         raise ReleaseError(f"what was built says that it is {said!r}")
 
 

@@ -1,4 +1,4 @@
-"""A rolling upgrade in docker-compose.yml, on a Docker engine: ``make upgrade-test ARGS='--from v0.1.0'``.
+"""A rolling upgrade in docker-compose.yml, on a Docker engine: ``make upgrade-test ARGS='--from COMMIT'``.
 
 Two images: of an earlier commit, and of this tree. Two workers of the first run a map; in its middle a worker
 of the second joins them, and they are stopped one after the other (SIGTERM), as a rolling update does it. The map

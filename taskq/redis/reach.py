@@ -34,7 +34,7 @@ _CLUSTER = (
     "It is a node of a cluster, over which the keys of a map would be scattered: use one without cluster mode"
 )
 _NO_TLS = "It does not speak TLS: use redis:// instead of rediss://"
-_CERTIFICATE = "Its certificate is not trusted here: see ssl_ca_certs in docs/operations.md"
+_CERTIFICATE = "Its certificate is not trusted here: see ssl_ca_certs in docs/redis.md"
 _OTHER = "It lacks what taskq needs: that is a Redis or Valkey server; for Sentinel see docs/redis.md"
 _NAME = "The sentinels know the primary by another name: it stands in redis+sentinel://HOST:26379/NAME/0"
 _NO_SENTINEL = "It is no sentinel: without sentinels a URL begins with redis:// or rediss://"
@@ -66,7 +66,7 @@ _FINAL: tuple[tuple[type[BaseException], str, str], ...] = (
 _PASSING: tuple[tuple[type[BaseException], str, str], ...] = (
     (OutOfMemoryError, "", "It has reached maxmemory: delete what is no longer needed, or raise the limit"),
     (ReadOnlyError, "", "It is a read-only replica, perhaps after a fail-over: connect to the primary"),
-    (NoPermissionError, "", "Its ACL does not allow this user what is needed; see docs/operations.md"),
+    (NoPermissionError, "", "Its ACL does not allow this user what is needed; see docs/security.md"),
     (RedisError, "max number of clients reached", _FULL),
     (RedisError, "", _AWAY),
     (OSError, "", _AWAY),

@@ -2,6 +2,7 @@
 
     make servers                        # all; about a quarter of an hour
     make servers ARGS='valkey tls'      # those whose name has this in it; or the checks that do
+    make servers ARGS="'redis 6.2'"     # a name with a space in it
 
 "-": this build of the server does not have it. What fails is told on stderr.
 """
@@ -36,6 +37,9 @@ def tell(program: Program, name: str, failed: list[str]) -> str:
 def main() -> None:
     words = [word.lower() for word in sys.argv[1:]]
     programs, missing = available()
+    names = [*(one.name.lower() for one in programs), *map(str.lower, CHECKS)]
+    if strange := [word for word in words if not any(word in name for name in names)]:
+        sys.exit("\n".join([f"there is no server and no check {', '.join(strange)} here", *missing]))
     programs = [one for one in programs if any(word in one.name.lower() for word in words)] or programs
     checks = [one for one in CHECKS if any(word in one.lower() for word in words)] or [*CHECKS]
     failed: list[str] = []
