@@ -150,13 +150,23 @@ def _said_by(connection: Any, names: list[bytes]) -> list[ServiceInfo]:
     return [info for name, data in pairs if data is not None and (info := _read(name, data)) is not None]
 
 
-def lost(connection: Any, scripts: Scripts, lease: float) -> list[str]:
+def lost(connection: Any, scripts: Scripts, lease: float, asks: str = "") -> list[str] | None:
     """Names of the workers whose lease is over; of very many some, and others the next time.
 
-    ``lease``: seconds that a registered service gets which has none at all, to show that it lives.
+    Args:
+        connection: To Redis.
+        scripts: On the same.
+        lease: Seconds that a registered service gets which has none at all, to show that it lives.
+        asks: The service that asks, and has just renewed its lease, of as many seconds; "": anybody.
+
+    Returns:
+        The names; None if the server was away since that lease was renewed, and so maybe everybody's renewals.
     """
+    found = scripts.lost([keys.LEASES, keys.SERVICES], [lease, _LOST, asks])
+    if found is None:
+        return None
     names = []
-    for name in scripts.lost([keys.LEASES, keys.SERVICES], [lease, _LOST]):
+    for name in found:
         try:
             names.append(name.decode())
         except UnicodeDecodeError:  # nobody's, and it would be lost for ever

@@ -29,7 +29,7 @@ def renew(queue: Queue, one: ServiceInfo, lease: float = 60.0) -> bool:
     return services.renew(Scripts(queue.connection), one, lease).alive
 
 
-def lost(queue: Queue) -> list[str]:
+def lost(queue: Queue) -> list[str] | None:
     return services.lost(queue.connection, Scripts(queue.connection), 60.0)
 
 
@@ -128,6 +128,28 @@ def test_a_service_without_a_lease_gets_one_and_is_lost_later(any_queue: Queue) 
     assert [one.name for one in services.live(any_queue.connection)] == ["a", "b", "c"]
     any_queue.connection.zrem(keys.LEASES, "a", "c")
     assert services.lost(any_queue.connection, Scripts(any_queue.connection), -1.0) == ["a", "c"]
+
+
+def test_who_asks_after_a_silence_of_the_server_hears_of_nobody(any_queue: Queue) -> None:
+    """It had renewed its lease just before; what the others have said since is still to be heard."""
+    scripts, connection = Scripts(any_queue.connection), any_queue.connection
+    for name in ("asks", "other"):
+        renew(any_queue, info(name, lease=30.0), 30.0)
+
+    def hears(silence: float) -> list[str] | None:
+        for name in (b"asks", b"other"):
+            connection.zincrby(keys.LEASES, -silence, name)
+        found = services.lost(connection, scripts, 30.0, "asks")
+        for name in (b"asks", b"other"):
+            connection.zincrby(keys.LEASES, silence, name)
+        return found
+
+    assert hears(19) == []
+    assert hears(21) is None
+    assert hears(31) is None
+    connection.zrem(keys.LEASES, "asks")
+    assert services.lost(connection, scripts, 30.0, "asks") is None, "it is no member any more"
+    assert services.lost(connection, scripts, 30.0) == []
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

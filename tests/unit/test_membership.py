@@ -12,6 +12,7 @@ from taskq.redis import services
 from taskq.redis.clock import Clock
 from taskq.redis.services import Renewal
 from taskq_workers import clock
+from taskq_workers.service.core.fleet import Fleet
 from taskq_workers.service.upkeep import membership
 from taskq_workers.service.upkeep.membership import Membership
 
@@ -110,3 +111,27 @@ def test_many_dead_are_taken_over_from_a_few_at_a_time(world: World, monkeypatch
     assert {*taken[0][:2]} == {"a", "b"}
     assert max(map(len, taken)) == 3
     assert len(taken) == 8
+
+
+def test_a_server_that_was_away_since_the_lease_was_renewed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that hang together, who is heard first must not take the other, or itself, for dead."""
+    world.pass_by(100)
+    world.recovered.clear()
+    monkeypatch.setattr(services, "lost", lambda *_: None)
+    world.pass_by(LEASE / 3 + 1)
+    assert world.membership.was_away
+    monkeypatch.setattr(services, "lost", lambda *_: ["dead"])
+    world.pass_by(LEASE - 5)
+    assert not world.recovered
+    world.pass_by(LEASE)
+    assert world.recovered
+    assert not world.membership.was_away
+
+
+def test_a_count_of_nobody_is_a_count_of_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All were struck off, this one too, and it has just come back."""
+    heard: list[Fleet] = []
+    monkeypatch.setattr(services, "count", lambda *_: (0, 0))
+    monkeypatch.setattr(world.membership._state, "note_fleet", heard.append)
+    world.pass_by(LEASE)
+    assert {(fleet.services, fleet.maps > 0) for fleet in heard} == {(1, True)}

@@ -5,13 +5,18 @@
 --
 -- KEYS  1 taskq:leases   2 taskq:services
 -- ARGV  1 seconds of such a lease   2 how many to name at most
+--       3 who asks: a service that has just renewed its lease, of so many seconds; '': anybody
 -- A lease that ends later than it can is cut to its length: the server's clock was set back since.
 --
 -- Returns their names; of more than are to be named, others each time: as many may be dead as are alive, and each of
--- these would hear of all of those.
+-- these would hear of all of those. Or nil if two thirds of the asker's lease are over: the server was away since it was
+-- renewed. What others have to say may stand behind this, and their leases may have ended a third before.
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
+if ARGV[3] ~= '' and (tonumber(redis.call('ZSCORE', KEYS[1], ARGV[3])) or 0) - now < ARGV[1] / 3 then
+    return false
+end
 if redis.call('HLEN', KEYS[2]) > redis.call('ZCARD', KEYS[1]) then
     for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
         redis.call('ZADD', KEYS[1], 'NX', string.format('%.6f', now + ARGV[1]), name)

@@ -104,7 +104,7 @@ class Membership:
         self._shown = state.lanes.pids, state.lanes.size, state.trouble
         self.mend()
         renewal = self._hold_lease()
-        state.note_fleet(Fleet(*services.count(state.scripts)))
+        state.note_fleet(Fleet(*(max(1, one) for one in services.count(state.scripts))))  # ours may be struck off
         self._given_up = not renewal.alive or self._given_up
         if self._given_up:
             self._come_back()
@@ -112,16 +112,30 @@ class Membership:
         # Renewed every third of a lease, the others' may end a third before ours.
         late = renewal.now - self._renewed_at > lease * 2 / 3
         if late:
-            # Redis, or this host, was away for longer than a lease, and with it perhaps everybody's renewals.
-            # The others get the time of a lease to show that they live.
-            self._patient_until = time.monotonic() + lease
-            self._was_away = self._renewed_at > 0
+            self._be_patient(was_away=self._renewed_at > 0)
         self._renewed_at = renewal.now
         if time.monotonic() < self._patient_until:
             return False
+        lost = self._lost()
+        if lost is None:
+            self._be_patient(was_away=True)
+            return False
         self._was_away = False
+        return self._take_over(lost)
+
+    def _be_patient(self, *, was_away: bool) -> None:
+        """Give the others the time of a lease to show that they live.
+
+        Redis, or this host, was away for as long, and with it perhaps everybody's renewals.
+        """
+        self._patient_until = time.monotonic() + self._state.settings.lease
+        self._was_away = was_away
+
+    def _take_over(self, lost: list[str]) -> bool:
+        """Take over from these for some time; whether there are more."""
+        state = self._state
         until = time.monotonic() + _TAKES_OVER
-        for name in self._lost():
+        for name in lost:
             if time.monotonic() > until:
                 return True
             with contained(f"what the worker {name} held"):
@@ -132,14 +146,15 @@ class Membership:
                     recovery.recover(state.connection, name)
         return False
 
-    def _lost(self) -> list[str]:
+    def _lost(self) -> list[str] | None:
         """Those whose lease is over; first who is registered: what else stands among them may be anything.
 
         Last come those that concerned others only: these stay, and nobody is to wait behind them for ever.
+        None: the server was away since our lease was renewed.
         """
         state = self._state
-        names = services.lost(state.connection, state.scripts, state.settings.lease)
-        if len(names) <= 1:
+        names = services.lost(state.connection, state.scripts, state.settings.lease, state.worker.name)
+        if names is None or len(names) <= 1:
             return names
         registered = services.known_of(state.connection, names)
         self._others &= {*names}
