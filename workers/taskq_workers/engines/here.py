@@ -55,7 +55,7 @@ def pack(parcel: Parcel, *, introduced: bool) -> bytes:
     task = parcel.task
     if isinstance(task, ChunkTask) and task.introduction is not None:
         new = task.introduction
-        task = replace(task, introduction=None if introduced else _abroad(new))
+        task = task._replace(introduction=None if introduced else _abroad(new))
     return pickle.dumps(replace(parcel, task=task), pickle.HIGHEST_PROTOCOL)
 
 

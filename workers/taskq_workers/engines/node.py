@@ -228,7 +228,7 @@ class Node:
                 self._functions[task.key] = replace(new, blobs=self._kept(task.key, new.blobs))
             elif task.key not in self._functions:
                 raise Unknown(task.key)
-            task = replace(task, introduction=None if lane.knows(task.key) else self._functions[task.key])
+            task = task._replace(introduction=None if lane.knows(task.key) else self._functions[task.key])
         job.local = self._lanes.submit(lane, task, job)
         self._running[job.local] = job
 
@@ -253,7 +253,7 @@ class Node:
             outcome = _told(lane.read(outcome))
         elif isinstance(outcome, JobOutcome) and outcome.ran:
             now = time.monotonic()
-            outcome = replace(outcome, ran=(now - outcome.ran[0], now - outcome.ran[1]))
+            outcome = outcome._replace(ran=(now - outcome.ran[0], now - outcome.ran[1]))
         self._lanes.done(lane, number)
         if job := self._running.pop(number, None):
             job.answer.set_result(Answer(lane.where, outcome))

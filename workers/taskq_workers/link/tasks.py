@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskq.maps.source import Source
 from taskq.payload.ranges import Range
@@ -49,8 +49,7 @@ class Introduction:
     source: Source | None = None
 
 
-@dataclass(frozen=True)
-class ChunkTask:
+class ChunkTask(NamedTuple):
     """Run a chunk of a map.
 
     Args:
@@ -81,8 +80,7 @@ class ChunkTask:
     single: bool = False  # one item of it only
 
 
-@dataclass(frozen=True)
-class JobTask:
+class JobTask(NamedTuple):
     """Run a plain RQ job, callbacks included.
 
     Args:
@@ -182,8 +180,7 @@ class MaintenanceTask:
     interval: int
 
 
-@dataclass(frozen=True)
-class JobOutcome:
+class JobOutcome(NamedTuple):
     """How a plain job, or a callback, ended.
 
     Args:

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -125,7 +124,7 @@ class JobRun:
             log.error(
                 "job %s could not be run: %s", self._task.job_id, outcome.error, extra={"action": "job_failed"}
             )
-        self._end(replace(outcome, ran=ran))
+        self._end(outcome._replace(ran=ran))
 
     def say_end(self) -> None:
         """A line for who wants to see each job; without its arguments, which may be nobody's business."""
@@ -207,7 +206,7 @@ def _told(task: JobTask, job: Job | None, before: list[Any], outcome: JobOutcome
     changed |= _meta(task, job, outcome)
     known = isinstance(job._func_name, str)  # noqa: SLF001 - the accessor would try to unpickle again
     name = (job.func_name or "") if known and job.webhooks else ""
-    return replace(outcome, changes=changed or None, name=name)
+    return outcome._replace(changes=changed or None, name=name)
 
 
 def _meta(task: JobTask, job: Job, outcome: JobOutcome) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused
@@ -56,7 +55,7 @@ def _has_run(state: State, job: PlainJob, outcome: JobOutcome) -> None:
     job.told = outcome.error is not None and outcome.ran is not None  # one that is given up has not run
     if outcome.value and (why := state.speech.limits.refuses(len(outcome.value) * 4 // 3)):  # as RQ stores it
         text = f"taskq.errors.TooLargeError: the result of the job {job.job_id} can't be stored: {why}. {_REMEDY}"
-        outcome = replace(outcome, value=None, retry=None, error=text)
+        outcome = outcome._replace(value=None, retry=None, error=text)
     state.note_end(job, outcome)
 
 
