@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import TimeoutError as LateError
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from taskq import MapJob, OptionError, Queue, UnsendableError, WorkerLostError
 from taskq.redis import keys
 from tests import jobs
 from tests.integration.fronts import left, working_queue
-from tests.waiting import BRIEF, wait_until
+from tests.waiting import BRIEF, HANGS, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,36 @@ def test_a_managed_parallel_is_one_map(queue: Queue) -> None:
             assert parallel(delayed(jobs.square)(n) for n in range(4)) == [0, 1, 4, 9]
         assert len([one for one in left(queue) if one not in before and one.startswith(b"rq:job:")]) == 1
     wait_until(lambda: not set(left(queue)) - before)
+
+
+@pytest.mark.usefixtures("config")
+def test_one_begins_and_ends_within_the_block_of_another() -> None:
+    """joblib gives all that begin in a ``parallel_config`` the same backend."""
+    with Parallel() as outer:
+        assert outer(delayed(jobs.square)(n) for n in range(3)) == [0, 1, 4]
+        assert Parallel()(delayed(jobs.add)(n, 1) for n in range(3)) == [1, 2, 3]
+        with pytest.raises(ZeroDivisionError):  # and so it is aborted
+            Parallel()(delayed(jobs.invert)(n) for n in range(3))
+        assert outer(delayed(jobs.square)(n) for n in range(4)) == [0, 1, 4, 9]
+
+
+def test_two_threads_with_one_config(queue: Queue, tmp_path: Path) -> None:
+    """Each has its own map; what ends the one is nothing to the other."""
+    flag, began = tmp_path / "flag", tmp_path / "began"
+
+    def waits() -> Any:
+        with Parallel(backend=backend, n_jobs=2) as parallel:
+            first = parallel([delayed(jobs.begin_and_wait)(str(began), str(flag))])
+            return first + parallel([delayed(jobs.square)(3)])
+
+    with joblib.parallel_config("taskq", queue=queue, n_jobs=2), ThreadPoolExecutor(1) as threads:
+        backend, _ = joblib.parallel.get_active_backend()
+        waiting = threads.submit(waits)
+        wait_until(began.exists)
+        with pytest.raises(ZeroDivisionError):
+            Parallel(backend=backend, n_jobs=2)(delayed(jobs.invert)(n) for n in range(3))
+        flag.touch()
+        assert waiting.result(HANGS) == [str(flag), 9]
 
 
 @pytest.mark.usefixtures("config")

@@ -70,6 +70,7 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
     ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._options = self._told = options
+        self._serves: Any = None  # the Parallel; None: it is only what was told to ``joblib.parallel_config``
         self._workers: Running | None = None
         _read(options)
 
@@ -113,7 +114,8 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
         """As joblib asks, before the first call; a session begins with that.
 
         Raises:
-            FallbackToBackend: joblib's: with one job it needs none, and in a pool process it has threads.
+            FallbackToBackend: joblib's: with one job it needs none, in a pool process it has threads, and each
+                ``Parallel`` has a backend of its own.
             OptionError: If an option is unknown or unusable.
             ServerError: If processes of this program's own do not start.
         """
@@ -127,6 +129,8 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
             raise FallbackToBackend(SequentialBackend(nesting_level=level))
         if in_worker():  # a process that waits for calls would keep it from running them
             raise FallbackToBackend(ThreadingBackend(nesting_level=level))
+        if self._serves is not parallel:
+            raise FallbackToBackend(self._another(parallel))
         self.parallel = parallel
         queue, url, told = _read(self._told, shares=shares)
         place = self._place(queue, url, n_jobs, resumes=told.resume is not None)
@@ -136,6 +140,16 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
             place.close()
             raise
         return n_jobs
+
+    def _another(self, parallel: Any) -> TaskqBackend:
+        """One for this ``Parallel`` alone.
+
+        ``joblib.parallel_config`` gives all the same one, but a ``Parallel`` may begin within the block of
+        another, or in another thread.
+        """
+        made = TaskqBackend(self.nesting_level, self.inner_max_num_threads, **self._options)
+        made._serves = parallel
+        return made
 
     def _place(self, queue: Queue | None, url: str | None, n_jobs: int, *, resumes: bool) -> Place:
         if self._is_own(self._told):
