@@ -99,16 +99,17 @@ def rampage(hosts: Sequence[Host], until: float, chance: random.Random) -> Count
     while time.monotonic() < until:
         for host in hosts:
             host.tend()
-        parts = chance.choice(hosts).parts()
+        host = chance.choice(hosts)
+        parts = host.parts()
         kind = chance.choice(["service", "service", "pool process", "pool process", "pool process", "manager"])
-        of = {"service": parts.services, "pool process": parts.pool, "manager": parts.managers}[kind]
+        started = {worker.pid for worker in host.workers}  # a child that is just being forked looks like a manager
+        managers = [one for one in parts.managers if one.pid in started]
+        of = {"service": parts.services, "pool process": parts.pool, "manager": managers}[kind]
         if of:
             victim = chance.choice(of)
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 if kind == "manager":
-                    next(host for host in hosts if victim.pid in [w.pid for w in host.workers]).killed.add(
-                        victim.pid
-                    )
+                    host.killed.add(victim.pid)
                 os.kill(victim.pid, signal.SIGKILL)
                 deeds[kind] += 1
         time.sleep(chance.uniform(0.1, 0.5))
