@@ -247,3 +247,9 @@ def fork_and_raise() -> str:
         raise ValueError("in the child")
     os.waitpid(child, 0)
     return "parent"
+
+
+def rest_deaf(*_told: Any) -> None:
+    """A callback that takes long, and that no alarm ends, as in C code."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    time.sleep(LONG)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,3 +154,24 @@ def test_one_that_did_not_get_ready_is_trouble_enough(monkeypatch: pytest.Monkey
     made.bury(next(iter(made)))
     assert made.trouble == "a pool process was not ready after 120 s"
     assert made._patience == 240
+
+
+def test_who_is_let_start_no_process_says_so_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: Any, **_options: Any) -> Lane:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(lanes, "_NO_START", 0.0)
+    monkeypatch.setattr(lanes, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(lanes, "Lane", refuse)
+    made: Any = Lanes(Settings("", processes=2), "", lambda *_: None, lambda *_: None)
+    for _ in range(2):
+        made.fill()
+        assert made.trouble == ""
+    made.fill()
+    assert made.trouble == "no pool process can be started: [Errno 24] Too many open files"
+    monkeypatch.setattr(lanes, "Lane", Lane)
+    monkeypatch.setattr(Lane, "started", math.inf, raising=False)
+    monkeypatch.setattr(Lane, "say_when_ready", lambda _lane: None, raising=False)
+    made.fill()
+    made.fill()
+    assert (made.trouble, made._failed, len(made._row)) == ("", 0, 2)

@@ -20,7 +20,7 @@ from taskq_workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_STILLBORN = 3  # processes in a row that died at their start, after which only one at a time is tried
+_STILLBORN = 3  # tries in a row of which no process came that was ever ready, after which it is one at a time
 _PAUSES = (1.0, 60.0)  # seconds until the next of these tries: at first, and at most
 MOST_LENT = 32
 """Processes that wait for other work, of one service, so that others may run. The next that begins to is told."""
@@ -87,6 +87,7 @@ class Lanes:
         self._next = 1
         self._wait_until = 0.0  # on the monotonic clock
         self._stillborn = 0  # processes in a row
+        self._failed = 0  # tries in a row in which the system did not start one
         self._trouble = ""
         self._since = 0.0  # when that was found out, on the monotonic clock
         self._patience = _PATIENCE[0]
@@ -159,10 +160,9 @@ class Lanes:
                         self._row[index].say_when_ready()
             self._replace_worn()
             self._lend()
+            self._failed = 0
         except (OSError, EOFError) as error:  # EOF: the forkserver was killed meanwhile; the next is new
-            self._wait_until = time.monotonic() + _NO_START
-            log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
-                      extra={"action": "no_start"})  # fmt: skip
+            self._note_no_start(error)
 
     def _new(self, index: int) -> Lane:
         title = f"{self._title} pool process {index}"
@@ -281,14 +281,23 @@ class Lanes:
             return
         self._stillborn = self._stillborn + 1 if lane.stillborn else 0
         if lane.stillborn and lane.killed_for:  # it has been waited for long enough to try no second one
-            self._note_trouble(f"a pool process was not ready after {self._patience} s")
+            self._note_trouble(f"a pool process was not ready after {self._patience} s", self._stillborn)
             self._patience = min(2 * self._patience, _PATIENCE[1])
         elif self._stillborn >= _STILLBORN:
             died = f"{self._stillborn} pool processes in a row died at their start, by {lane.death.cause}"
-            self._note_trouble(died)
+            self._note_trouble(died, self._stillborn)
 
-    def _note_trouble(self, why: str) -> None:
-        pause = min(_PAUSES[0] * 2.0 ** max(0, self._stillborn - _STILLBORN), _PAUSES[1])
+    def _note_no_start(self, error: Exception) -> None:
+        self._failed += 1
+        if self._failed >= _STILLBORN:
+            self._note_trouble(f"no pool process can be started: {error}", self._failed)
+            return
+        self._wait_until = time.monotonic() + _NO_START
+        log.error("a pool process can't be started: %r; tried again in %.1f s", error, _NO_START,
+                  extra={"action": "no_start"})  # fmt: skip
+
+    def _note_trouble(self, why: str, in_a_row: int) -> None:
+        pause = min(_PAUSES[0] * 2.0 ** max(0, in_a_row - _STILLBORN), _PAUSES[1])
         self._trouble, self._since = why, time.monotonic()
         self._wait_until = self._since + pause
         log.error("%s; the next one starts in %.0f s", why, pause, extra={"action": "stillborn"})

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _OVERHEAD = 14  # seconds after the grace at which cotyledon loses its patience
 _RELOAD_LOOK = 0.05  # seconds between looks at whether a service that was hung up on has been replaced
+_NO_START = 0.1  # seconds until the next try where the system starts no process: memory, processes, semaphores
 _WATCH = 1.0  # seconds between looks at what the kernel has killed for want of memory
 _HOOK_TIMEOUT = 2.0  # seconds a reply may take while a dead service waits to be restarted
 KILLED = 130  # exit code after a second Ctrl-C, as shells have it
@@ -138,8 +139,14 @@ class Manager(cotyledon.ServiceManager):  # type: ignore[misc,unused-ignore]
             return
         self._respawn.started(number)
         # A service that is spawned is a Python program, which finds these variables all its life.
-        with user_path.safe() if self.mp_context.get_start_method() == "spawn" else nullcontext():
-            super()._start_worker(service_id, worker_id)
+        try:
+            with user_path.safe() if self.mp_context.get_start_method() == "spawn" else nullcontext():
+                super()._start_worker(service_id, worker_id)
+        except OSError as error:  # the supervising thread must not end by it
+            pause = max(self._respawn.died(number, exit_code=1), _NO_START)
+            log.error("service %d can't be started: %s; tried again in %.1f s", worker_id, error, pause,
+                      extra={"action": "service_not_started"})  # fmt: skip
+            self._look_again(pause)
 
     def _number(self, service_id: Any, worker_id: int) -> int:
         """Cotyledon counts each kind of service from 0; what is no worker has a number below 0 here."""

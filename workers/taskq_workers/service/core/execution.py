@@ -29,6 +29,7 @@ from taskq.redis.holdings import Holding
 from taskq.redis.limits import Limits
 from taskq.views.timeline import TimelineNote
 from taskq_workers.link.tasks import CallbackTask, ChunkTask, Introduction, JobOutcome, JobTask, StoppedTask
+from taskq_workers.service.core import errands
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.map_function import MapFunction
 from taskq_workers.settings import MAX_DEATHS
@@ -198,6 +199,7 @@ class MapRun(Taken):
     refusal: str = ""  # whether that was a matter of security: see ``refusals.of``
     callback: CallbackTask | StoppedTask | None = None  # to be run before the map ends
     calling: bool = False  # it runs
+    call_ends: float | None = None  # when its process is to be killed, on the monotonic clock
     called: JobOutcome | None = None  # it has run
     stopped: bool = False  # it was closed because somebody wants its end
     summary: dict[str, object] | None = None  # what RQ's return_value() will say
@@ -245,6 +247,21 @@ class MapRun(Taken):
     def to_call(self) -> CallbackTask | StoppedTask | None:
         """Its callback, if that waits for a process."""
         return None if self.calling or self.called is not None else self.callback
+
+    def calls(self, hooks: int = 0) -> None:
+        """Its callback begins now: from here its time counts. So many hooks have that of an item, or the map's."""
+        job, callback = self.job, self.callback
+        self.calling, self.call_ends = True, None
+        around = hooks and (self.info.item_timeout or job.timeout or rq.Queue.DEFAULT_TIMEOUT)
+        if around < 0:
+            return  # a hook may take for ever
+        if isinstance(callback, StoppedTask):
+            seconds = job.stopped_callback_timeout
+        elif callback is not None and callback.error is None:
+            seconds = job.success_callback_timeout
+        else:
+            seconds = job.failure_callback_timeout
+        self.call_ends = time.monotonic() + seconds + hooks * around + errands.OVERTIME
 
     @property
     def held(self) -> list[Claim]:

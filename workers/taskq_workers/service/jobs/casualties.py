@@ -92,7 +92,7 @@ def _settle_chunk(state: State, lane: Lane, death: Death, run: MapRun, number: i
     if claim is None:  # it ran the map's callback
         run.calling = False
         if guilty:
-            run.called = JobOutcome(error=f"the callback's process died by {death.cause}")
+            run.called = JobOutcome(error=f"the callback's process died by {death}")
     elif run.closed or run not in state.taken:
         return
     elif not guilty:

@@ -28,6 +28,8 @@ def due(state: State) -> Iterator[float]:
         errand = lane.running
         if isinstance(errand, Errand) and errand.deadline:
             yield errand.deadline
+        if _calls(lane) and errand.call_ends:
+            yield errand.call_ends
         if deadline := _item_deadline(lane):
             yield deadline
 
@@ -41,6 +43,9 @@ def enforce(state: State) -> None:
         errand = lane.running
         if isinstance(errand, Errand) and errand.overdue:
             errand.deadline = None
+            lane.kill("timeout")
+        if _calls(lane) and errand.call_ends and time.monotonic() >= errand.call_ends:
+            errand.call_ends = None
             lane.kill("timeout")
         if (deadline := _item_deadline(lane)) and time.monotonic() >= deadline:
             lane.kill(ITEM_TIMEOUT)
@@ -70,6 +75,12 @@ def _time_out(state: State, job: PlainJob) -> None:
             lane.kill("timeout")
             return
     job.deadline = time.monotonic() + _AGAIN  # its process has not begun with it yet
+
+
+def _calls(lane: Lane) -> bool:
+    """Whether the callback of a map runs on this lane."""
+    run = lane.running
+    return isinstance(run, MapRun) and run.calling and lane.task not in run.flying
 
 
 def _item_deadline(lane: Lane) -> float | None:

@@ -145,7 +145,8 @@ def _call_back(state: State, lane: Lane, run: MapRun) -> int:
     """
     assert run.to_call is not None
     suspect.note_begun(state, run)
-    task, run.calling = run.to_call, True
+    task = run.to_call
+    run.calls(state.settings.rq.user.hooks)
     return state.lanes.submit(lane, task, run)
 
 

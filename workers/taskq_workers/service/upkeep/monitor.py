@@ -77,7 +77,7 @@ class Monitor:
     def _process(self, pid: int) -> psutil.Process | None:
         try:
             return self._processes.get(pid) or psutil.Process(pid)
-        except psutil.Error:  # it has just died, and the lane does not know yet
+        except (psutil.Error, OSError):  # it has just died, or no file can be opened
             return None
 
     def _lane(self, lane: Lane) -> ProcessActivity:
@@ -103,12 +103,12 @@ class Monitor:
 
 
 def _usage(process: psutil.Process | None) -> tuple[int, float]:
-    """Resident bytes and seconds of CPU; zeros if it is gone."""
+    """Resident bytes and seconds of CPU; zeros if it is gone, or no file can be opened."""
     try:
         if process is None:
             return 0, 0.0
         with process.oneshot():
             times = process.cpu_times()
             return process.memory_info().rss, times.user + times.system
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return 0, 0.0
