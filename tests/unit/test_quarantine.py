@@ -79,3 +79,24 @@ def test_of_the_services_of_one_host_one_has_its_suspect(monkeypatch: pytest.Mon
     assert not other.solitude.waits
     monkeypatch.setattr(solitude, "folder", lambda: tmp_path / "missing")
     assert one.solitude.take(), "where there is no lock, nobody is asked"
+
+
+def test_nobody_waits_for_ever_for_a_service_that_is_frozen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(solitude, "folder", lambda: tmp_path)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    frozen, other = Solitude(), Solitude()
+    assert frozen.take()
+    while now < 1000 + solitude.PATIENCE:
+        assert not other.take()
+        assert other.waits
+        now += 1
+    assert other.take()
+    assert not other.waits
+    now += 2 * solitude.PATIENCE
+    assert not other.take(), "another time it waits again"
+    frozen.let_go()
+    assert other.take()
+    assert other.held
