@@ -13,6 +13,7 @@
     webhooks                         RQ's, to public addresses
     clock                            what time it is: the server's, for RQ's code too
     build                            which code of taskq this is  hooks      how the user's hooks are called
+    computing                        what the demo has computed
 
 Imports point one way: cli -> dashboard -> report -> manager -> service -> lanes -> process -> link -> the rooms
 without a folder -> taskq. ``make lint`` checks that (import-linter, pyproject.toml).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,18 +15,10 @@ from rich.table import Table
 
 import taskq
 from taskq.redis import keys
+from taskq_workers.computing import compute, shorter
 from taskq_workers.settings import usable_cores
 
 SMALL, LARGE = 8, 200
-
-
-def compute(_n: int) -> int:
-    """The job this project grew from: a second's worth of nothing but CPU."""
-    return sum([random.randint(1, 100) for _ in range(1_000_000)])  # noqa: S311 - as in the seed
-
-
-def shorter(_n: int) -> int:
-    return sum([random.randint(1, 100) for _ in range(50_000)])  # noqa: S311 - as in the seed
 
 
 @click.command()
