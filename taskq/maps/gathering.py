@@ -147,14 +147,14 @@ class Gathering:
             raise DamagedError(f"nothing tells what became of item {missing}, of {self._total} items")
 
     def _put(self, start: int, elements: list[bytes]) -> None:
-        while elements:
-            values: list[object] = []
+        left, values = iter(elements), list[object]()
+        while len(values) < len(elements):
             try:
-                values.extend(self._read_many(elements, start))
+                values.extend(self._read_many(left, start + len(values)))
             except Exception:  # noqa: BLE001 - whatever the classes of the value raise; what came before it is there
-                values.append(self._read_one(elements[len(values)], start + len(values)))
-            self.results[start : start + len(values)] = values
-            start, elements = start + len(values), elements[len(values) :]
+                at = len(values)
+                values.append(self._read_one(elements[at], start + at))
+        self.results[start : start + len(values)] = values
 
     def _read_one(self, data: bytes, index: int) -> object:
         """The result of an item, or why it can't be unpickled here."""

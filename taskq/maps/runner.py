@@ -234,7 +234,8 @@ def _pickled_result(value: Any, index: int, how: _How) -> bytes:
         raise TooLargeError(
             f"the result of item {index} can't be stored: {why}. Store it elsewhere and return where."
         )
-    if _GLOBAL in data and not codec.is_array(value):  # else only plain values are in it, which any reader knows
+    # Else only plain values are in it, which any reader knows.
+    if type(value) not in codec.ATOMS and _GLOBAL in data and not codec.is_array(value):
         try:
             codec.loads(data)
         except Exception as error:

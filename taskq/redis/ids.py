@@ -1,4 +1,4 @@
-"""Which ids a job can have: asked of every id that comes out of Redis, where it comes out.
+"""Ids of jobs: new ones, and which a job can have: asked of every id that comes out of Redis, where it comes out.
 
 RQ gives a job no other id, and raises where it meets one; anybody with write access can put one into a list.
 """
