@@ -7,7 +7,7 @@ import gc
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +41,8 @@ _OBJECTS = (
 
 
 _CHECKED = (*(name for name, _attribute, _example in _OBJECTS), *CALLBACKS)
+
+_AS_USUAL = nullcontext()  # what is pickled is for workers that may not have this program's key
 
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
 
@@ -250,12 +252,8 @@ class Queue(Mapper):
             if "Job ID" in str(error):
                 raise OptionError(f"{error}: {kwargs.get('job_id')!r}") from error
             raise
-        # Pickled here, while nothing is written yet.
-        if self.own_workers:
-            with proxies.reaching(own_workers=True):
-                _ = job.data
-        else:
-            _ = job.data
+        with proxies.reaching(own_workers=True) if self.own_workers else _AS_USUAL:
+            _ = job.data  # pickled here, while nothing is written yet
         return job
 
     def _create(self, *args: Any, **kwargs: Any) -> Job:

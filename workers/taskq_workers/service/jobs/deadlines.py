@@ -23,32 +23,23 @@ def due(state: State) -> Iterator[float]:
         if run.deadline:
             yield run.deadline
     for lane in state.lanes:
-        if lane.idle:
-            continue
-        errand = lane.running
-        if isinstance(errand, Errand) and errand.deadline:
-            yield errand.deadline
-        if _calls(lane) and errand.call_ends:
-            yield errand.call_ends
-        if deadline := _item_deadline(lane):
-            yield deadline
+        running = None if lane.idle else lane.running
+        if isinstance(running, Errand) and running.deadline:
+            yield running.deadline
+        if isinstance(running, MapRun):
+            yield from (at for at in (_call_ends(lane, running), _item_deadline(lane, running)) if at)
 
 
 def enforce(state: State) -> None:
     """End what is over its time."""
     beaten.enforce(state)
     for lane in state.lanes:
-        if lane.idle:
-            continue
-        errand = lane.running
-        if isinstance(errand, Errand) and errand.overdue:
-            errand.deadline = None
+        running = None if lane.idle else lane.running
+        if isinstance(running, Errand) and running.overdue:
+            running.deadline = None
             lane.kill("timeout")
-        if _calls(lane) and errand.call_ends and time.monotonic() >= errand.call_ends:
-            errand.call_ends = None
-            lane.kill("timeout")
-        if (deadline := _item_deadline(lane)) and time.monotonic() >= deadline:
-            lane.kill(ITEM_TIMEOUT)
+        if isinstance(running, MapRun):
+            _enforce_map(lane, running)
     for run in [run for run in state.maps if run.overdue]:
         if not run.closed and not run.complete:
             with run.guarded():
@@ -77,19 +68,25 @@ def _time_out(state: State, job: PlainJob) -> None:
     job.deadline = time.monotonic() + _AGAIN  # its process has not begun with it yet
 
 
-def _calls(lane: Lane) -> bool:
-    """Whether the callback of a map runs on this lane."""
-    run = lane.running
-    return isinstance(run, MapRun) and run.calling and lane.task not in run.flying
+def _enforce_map(lane: Lane, run: MapRun) -> None:
+    if (ends := _call_ends(lane, run)) and time.monotonic() >= ends:
+        run.call_ends = None
+        lane.kill("timeout")
+    if (deadline := _item_deadline(lane, run)) and time.monotonic() >= deadline:
+        lane.kill(ITEM_TIMEOUT)
 
 
-def _item_deadline(lane: Lane) -> float | None:
+def _call_ends(lane: Lane, run: MapRun) -> float | None:
+    """When the map's callback that runs on this lane is to be killed, on the monotonic clock; None: none does."""
+    return run.call_ends if run.calling and lane.task not in run.flying else None
+
+
+def _item_deadline(lane: Lane, run: MapRun) -> float | None:
     """When the item that runs on this lane is to be killed, on the monotonic clock; None: never, or that was done.
 
     A process may take its time to die, where it waits for a disk or a file server.
     """
-    run = lane.running
-    if lane.killed_for or not isinstance(run, MapRun) or not run.info.item_timeout:
+    if lane.killed_for or not run.info.item_timeout:
         return None
     item = lane.item
     return None if item is None else item[1] + run.info.item_timeout + OVERTIME
