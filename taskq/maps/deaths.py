@@ -49,13 +49,17 @@ def after_try(number: int) -> int:
     return only_tried(number) + TRIED
 
 
-def after_service(number: int, ran: bool | None) -> int:
+def after_service(number: int, ran: bool | None, *, spared: bool = False) -> int:
     """The number for a range that was claimed by a service which died.
 
     Args:
         number: As it stood with the claim.
         ran: Whether it ran; None: nobody knows. Then all that was claimed is suspect the first time, and later on
             what had been given to a process.
+        spared: It has its last chance, which this death does not end, since something else ran as well. That a
+            service has died of it is noted all the same, in place of a process if need be: so it runs alone.
     """
     guilty = (services(number) == 0 or number % TRIED >= GIVEN) if ran is None else ran
+    if guilty and spared:
+        return settled(number) + (0 if services(number) else SERVICE - 1)
     return settled(number) + SERVICE * guilty

@@ -151,6 +151,9 @@ JOB_DEATHS = "taskq_deaths"
 """Field of RQ's job hash of a plain job, or a map by its callback, during which workers died: "deaths enqueued_at
 cause"; see suspect.py."""
 
+JOB_RAN = "taskq_ran"
+"""Field beside it: for how many seconds it had run when the last of them died."""
+
 JOB_KIND = "taskq"
 """Field of RQ's job hash which says what kind of job of ours it is: see ``kinds.kind_of``."""
 

@@ -24,7 +24,7 @@ from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link import flight
 from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown
 from taskq_workers.service.upkeep import recovery, suspect
-from taskq_workers.service.upkeep.evidence import Evidence
+from taskq_workers.service.upkeep.evidence import Evidence, read_trace
 from taskq_workers.settings import MAX_DEATHS
 from tests import jobs, rq_jobs
 from tests.integration.pretence import announce, claim
@@ -77,7 +77,7 @@ def test_processes_come_and_go(fake_queue: Queue, path: Path) -> None:
 
 
 def ran(job: Any, name: str, item: int | None = None, *, incarnation: str = "") -> Evidence:
-    flown = Flown(CHUNK, job.id, incarnation or job.store.keys.incarnation, name, item, lane=3)
+    flown = Flown(CHUNK, job.id, incarnation or job.store.keys.incarnation, name, item, lane=3, seconds=7.0)
     return Evidence("SIGKILL (out of memory)", "a host", (flown,))
 
 
@@ -136,6 +136,39 @@ def test_the_item_that_ran_is_set_apart_and_given_up_with_the_evidence(any_queue
     assert [found[n] for n in range(10) if n != 4] == [n * n for n in range(10) if n != 4]
     assert isinstance(found[4], taskq.WorkerLostError)
     assert "the service that ran it died 3 times, last by SIGKILL (out of memory) on a host" in str(found[4])
+
+
+def beside(evidence: Evidence, *, waited: bool) -> Evidence:
+    """The same, with another job that ran, or waited for other work."""
+    assert evidence.ran is not None
+    return replace(evidence, ran=(*evidence.ran, Flown(JOB, "another", "execution", "", None, waited=waited)))
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_the_last_chance_of_a_range_is_not_ended_beside_others_that_ran(any_queue: Queue, waited: bool) -> None:
+    job = any_queue.map(jobs.square, range(10), chunksize=10)
+    for name in ("one", "two", "three"):
+        announce(any_queue, name)
+        begin(any_queue, name, run=False)
+        job.store.open(name)
+        claim(job, name)
+        recovery.recover(any_queue.connection, name, beside(ran(job, "0:10", 4), waited=waited))
+    [again] = job.store.read_claims(job.store.claim("other", 1), "other").claims
+    assert services(again.deaths) == (3 if waited else 2)
+    assert read_trace(any_queue.connection.hget(job.store.keys.deaths, "0:10")).seconds == 7.0
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_the_last_chance_of_a_job_is_not_ended_beside_others_that_ran(any_queue: Queue, waited: bool) -> None:
+    job = any_queue.enqueue(jobs.square, 3)
+    for n in range(3):
+        begin(any_queue, f"dead-{n}")
+        [held] = any_queue.connection.hkeys(f"taskq:held:dead-{n}")
+        flown = Flown(JOB, job.id, held.decode().partition(":")[2], "", None, seconds=5.0)
+        evidence = beside(Evidence("SIGKILL", "a host", (flown,)), waited=waited)
+        recovery.recover(any_queue.connection, f"dead-{n}", evidence)
+    fields = any_queue.connection.hgetall(job.key)
+    assert (suspect.deaths_of(fields), suspect.seconds_of(fields)) == (3 if waited else 2, 5.0)
 
 
 def test_of_the_jobs_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue) -> None:

@@ -296,6 +296,28 @@ def test_what_can_t_run_alone_here_goes_to_a_service_that_has_nothing_to_do(
         flag.touch()
 
 
+@pytest.mark.parametrize("is_map", [False, True])
+def test_others_begin_beside_one_that_runs_alone_for_long(
+    any_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_map: bool
+) -> None:
+    monkeypatch.setattr(quarantine, "UNKNOWN", 0.2)
+    flag = tmp_path / "flag"
+    suspect = any_queue.map(jobs.wait_for, [str(flag)]) if is_map else any_queue.enqueue(jobs.wait_for, str(flag))
+    if isinstance(suspect, MapJob):
+        [held] = claim(suspect.store)
+        suspect.store.release([(held, (MAX_DEATHS - 1) * SERVICE)])
+    else:
+        die(any_queue, MAX_DEATHS - 1)
+    with running_worker(any_queue, processes=2) as state:
+        wait_until(lambda: state.alone, "it runs")
+        others = [any_queue.map(jobs.square, range(30)), any_queue.map(jobs.square, [5])]
+        assert [sum(job.get(timeout=HANGS)) for job in others] == [sum(n * n for n in range(30)), 25]
+        assert any_queue.enqueue(jobs.square, 3).latest_result(timeout=int(HANGS)).return_value == 9
+        assert suspect.get_status() == JobStatus.STARTED
+        flag.touch()
+        wait_until(lambda: suspect.get_status() == JobStatus.FINISHED)
+
+
 def test_what_is_to_run_alone_does_not_while_workers_are_suspended_or_it_is_paused(
     fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

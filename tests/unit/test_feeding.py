@@ -59,7 +59,7 @@ def state_of(lanes: Lanes, *runs: MapRun) -> Any:
         settings=Settings(""),
         ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, policy=Policy(),
         order=QueueOrder("default", ["default"]), needs_idle=False, stopping=False, job_seconds=None,
-        alone=0, drain=None, suspended=False, unrecorded={}, solitude=Mock(held=False),
+        alone=0, alone_until=0.0, drain=None, suspended=False, unrecorded={}, solitude=Mock(held=False),
     )  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from taskq_workers.link import flight
 from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown, Slot, label, numbers_at
+from taskq_workers.link.lending import Lending
 from taskq_workers.link.marker import Marker
 
 
@@ -33,6 +35,23 @@ def test_only_what_runs_is_told(record: Flight) -> None:
     idle.begin(0)
     assert flight.take(record.path) == [Flown(CHUNK, "a map", "incarnation", "10:5", 12, lane=4)]
     assert flight.take(record.path) is None, "it is read once"
+
+
+def test_how_long_it_ran_and_what_waited_for_other_work(record: Flight, monkeypatch: pytest.MonkeyPatch) -> None:
+    slot, process = slot_of(record)
+    waiting, parent = slot_of(record)
+    slot.say([label(1, JOB, "nested", "e")])
+    waiting.say([label(2, JOB, "parent", "f")])
+    now = 10**12
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    parent.begin(2)
+    Lending(numbers_at(waiting.where)).lend()
+    now += 3 * 10**9
+    process.begin(1)
+    now += 2 * 10**9
+    nested, left = flight.take(record.path) or []
+    assert (nested.waited, nested.seconds) == (False, 2.0)
+    assert (left.waited, left.seconds) == (True, 5.0)
 
 
 def test_a_batch(record: Flight) -> None:

@@ -9,13 +9,13 @@ import fakeredis
 
 from taskq.maps import nested
 from taskq.redis.urls import url_of
-from taskq_workers.link import lending
+from taskq_workers.link import marker
 from taskq_workers.link.lending import Lending
 
 
 def test_it_is_lent_as_long_as_one_waits() -> None:
     told: list[bool] = []
-    numbers = lending.allot(multiprocessing)
+    numbers = marker.allot(multiprocessing)
     service = Lending(numbers)
     process = Lending(numbers, lambda: told.append(service.lent))
     one, other = process.lend(), process.lend()
@@ -28,7 +28,7 @@ def test_it_is_lent_as_long_as_one_waits() -> None:
 
 def test_a_wait_of_a_task_that_has_ended_takes_nothing_from_the_next() -> None:
     """A thread that was left behind ends to wait only then."""
-    numbers = lending.allot(multiprocessing)
+    numbers = marker.allot(multiprocessing)
     service, process = Lending(numbers), Lending(numbers)
     left_behind = process.lend()
     process.reset()
@@ -41,7 +41,7 @@ def test_a_wait_of_a_task_that_has_ended_takes_nothing_from_the_next() -> None:
 
 
 def test_a_wait_that_goes_on_for_another_task_lends_again_if_it_is_told() -> None:
-    numbers, connection = lending.allot(multiprocessing), fakeredis.FakeRedis()
+    numbers, connection = marker.allot(multiprocessing), fakeredis.FakeRedis()
     service, process = Lending(numbers), Lending(numbers)
     with nested.used(process, url_of(connection), "", thread=threading.get_ident()):
         wait = nested.Lending(connection, "a map")

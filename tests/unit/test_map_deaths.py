@@ -28,3 +28,11 @@ def test_counts(number: int, of_services: int, of_all: int) -> None:
 )
 def test_after_the_death_of_a_service(number: int, ran: bool | None, after: int) -> None:
     assert after_service(number, ran) == after
+
+
+@pytest.mark.parametrize(("processes", "of_services"), [(2, 0), (1, 1), (0, 2)])
+def test_one_that_is_spared_keeps_its_last_chance_and_runs_alone(processes: int, of_services: int) -> None:
+    number = given(processes + SERVICE * of_services)
+    after = after_service(number, True, spared=True)
+    assert total(after) == 2
+    assert services(after) == max(1, of_services)

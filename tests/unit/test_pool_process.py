@@ -23,7 +23,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> tuple[Marker, Ledger]:
     numbers, memory = marker.allot(ctx), ledger.allot(ctx)
     monkeypatch.setattr(process, "_marker", Marker(numbers), raising=False)
     monkeypatch.setattr(process, "_ledger", Ledger(memory), raising=False)
-    monkeypatch.setattr(process, "_lending", Lending([0, 0]), raising=False)
+    monkeypatch.setattr(process, "_lending", Lending(marker.fresh()), raising=False)
     return Marker(numbers), Ledger(memory)
 
 

@@ -16,7 +16,15 @@ from taskq_workers.service.jobs import quarantine
 
 
 def service(**changes: Any) -> Any:
-    fields = {"alone": 0, "lanes": [], "held": [object()], "maps": [], "unrecorded": {}, "drain": None}
+    fields = {
+        "alone": 0,
+        "alone_until": 0.0,
+        "lanes": [],
+        "held": [object()],
+        "maps": [],
+        "unrecorded": {},
+        "drain": None,
+    }
     return SimpleNamespace(**{**fields, "solitude": Solitude(), **changes})
 
 
@@ -79,6 +87,32 @@ def test_of_the_services_of_one_host_one_has_its_suspect(monkeypatch: pytest.Mon
     assert not other.solitude.waits
     monkeypatch.setattr(solitude, "folder", lambda: tmp_path / "missing")
     assert one.solitude.take(), "where there is no lock, nobody is asked"
+
+
+def test_what_runs_alone_does_so_for_twice_as_long_as_it_had_run_when_it_last_died(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(solitude, "folder", lambda: tmp_path)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    lane = SimpleNamespace(tasks={7: object()}, lent=False, idle=False)
+    here = service(lanes=[lane], held=[])
+    assert here.solitude.take()
+    quarantine.begins(here, 7, 50.0)
+    assert quarantine.is_secluded(here)
+    assert list(quarantine.due(here)) == [1100.0]
+    now = 1099.0
+    assert quarantine.is_secluded(here)
+    now = 1100.0
+    assert not quarantine.is_secluded(here), "nobody waits for it any more"
+    quarantine.look(here)
+    assert here.solitude.held, "the suspects of other services do not begin beside it before their time"
+    lane.tasks.clear()
+    quarantine.look(here)
+    assert not here.solitude.held
+    for seconds, alone in ((1.0, quarantine.LEAST), (0.0, quarantine.UNKNOWN)):
+        quarantine.begins(here, 8, seconds)
+        assert here.alone_until == 1100.0 + alone
 
 
 def test_nobody_waits_for_ever_for_a_service_that_is_frozen(

@@ -89,5 +89,5 @@ def test_fields_of_a_map() -> None:
 
 def test_fields_in_a_job_of_rq_s() -> None:
     assert [row[0].strip("`") for row in rows(KEYS, "Fields in a job of RQ's")] == [
-        keys.JOB_KIND, keys.JOB_TRACE, keys.JOB_DEATHS,
+        keys.JOB_KIND, keys.JOB_TRACE, keys.JOB_DEATHS, keys.JOB_RAN,
     ]  # fmt: skip

@@ -23,7 +23,7 @@ from taskq.redis import keeper
 from taskq_workers import clock
 from taskq_workers.lanes import lone_pool
 from taskq_workers.lanes.death import Death
-from taskq_workers.link import flight, ledger, lending, marker, tray
+from taskq_workers.link import flight, ledger, marker, tray
 from taskq_workers.link.flight import Flight
 from taskq_workers.link.known import LARGE, Known
 from taskq_workers.link.ledger import Ledger
@@ -86,15 +86,14 @@ class Lane:
         self._slot = record.slot() if record else None
         memory = ledger.allot(ctx)
         numbers = marker.allot(ctx) if self._slot is None else self._slot.where
-        self._marker = Marker(numbers if self._slot is None else self._slot.numbers)
+        own = numbers if self._slot is None else self._slot.numbers
+        self._marker, self._lending = Marker(own), Lending(own)
         self._ledger = Ledger(memory)
         user = settings.rq.user
         laid = tray.allot()
         self._clearing = Clearing(laid)
         trust, logs = settings.trust, settings.logs
-        lent = lending.allot(ctx)
-        self._lending = Lending(lent)
-        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, lent, worker)
+        initargs = (settings.url, trust, logs, title, numbers, memory, laid, settings.path, user, worker)
         try:
             self._pool = lone_pool.start(ctx, lambda: on_death(self), lambda: on_done(self, []), initargs)
         finally:

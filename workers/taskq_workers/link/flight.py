@@ -5,7 +5,7 @@ For each process there is a slot in a file that is mapped into memory. In front 
 written, before it sent them, what its tasks are. After the death of the service the manager reads both together,
 and knows what ran; what only waited has nothing to do with it.
 
-    slot:  8 numbers | which of the two texts is whole | text | text
+    slot:  10 numbers | which of the two texts is whole | text | text
     text:  of each task the process has: number, kind, id, execution or incarnation, range
 """
 
@@ -17,15 +17,15 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from taskq_workers.link import marker
 
 _SLOT = 1 << 14  # bytes of a slot
-_NUMBERS = 8
-_WHICH, _TEXT = 64, 72  # where the number of the whole text stands, and where the first begins
+_NUMBERS = 8 * marker.NUMBERS  # bytes of the numbers
+_WHICH, _TEXT = _NUMBERS, _NUMBERS + 8  # where the number of the whole text stands, and where the first begins
 _ROOM = (_SLOT - _TEXT) // 2 - 8  # bytes of a text
 BESIDE = 32  # processes that a service may have beside those which it has as a rule
 _TOO_MUCH = -1  # as the length of a text that has no room
@@ -46,6 +46,8 @@ class Flown:
         item: Index of the item that ran, or of one that ran a moment before; None: that is not known.
         lane: Number of the process's place in its service; of chunks only.
         initializing: It ran the initializer of the map, and no item.
+        waited: It waited for other work, to which its place was lent.
+        seconds: For how long it had run.
     """
 
     kind: str
@@ -55,6 +57,8 @@ class Flown:
     item: int | None
     lane: int = 0
     initializing: bool = False
+    waited: bool = False
+    seconds: float = field(default=0.0, compare=False)
 
 
 def path_of(number: int) -> Path:
@@ -111,7 +115,7 @@ class Slot:
         self._bytes = flight.view(index)
         self._which = self._bytes[_WHICH : _WHICH + 8].cast("q")
         self._lengths = [self._bytes[at : at + 8].cast("q") for at in (_TEXT, _TEXT + _ROOM + 8)]
-        self.numbers: Any = self._bytes[: 8 * _NUMBERS].cast("q")
+        self.numbers: Any = self._bytes[:_NUMBERS].cast("q")
         self.numbers[:] = memoryview(marker.fresh()).cast("B").cast("q")
         self.say(())
 
@@ -152,7 +156,7 @@ def numbers_at(where: Any) -> Any:
         whole = mmap.mmap(handle, at + _SLOT)
     finally:
         os.close(handle)
-    return memoryview(whole)[at : at + 8 * _NUMBERS].cast("q")
+    return memoryview(whole)[at : at + _NUMBERS].cast("q")
 
 
 def take(path: Path) -> list[Flown] | None:
@@ -178,10 +182,12 @@ def _text(slot: bytes) -> bytes | None:
 
 
 def _read(slot: bytes, text: bytes) -> Iterator[Flown]:
-    task, item = marker.read(memoryview(slot)[: 8 * _NUMBERS].cast("q"))
+    left = marker.read(memoryview(slot)[:_NUMBERS].cast("q"))
+    initializing = left.item == marker.INITIALIZER
+    item = None if initializing else left.item
     for record in text.decode("utf-8", "replace").split(_RECORD):
         number, *rest = record.split(_FIELD)
-        if number == str(task):
+        if number == str(left.task):
             kind, job_id, run, name, lane = [*rest, "", "", "", "", ""][:5]
-            at, initializing = int(lane) if lane.isdecimal() else 0, item == marker.INITIALIZER
-            yield Flown(kind, job_id, run, name, None if initializing else item, at, initializing)
+            at = int(lane) if lane.isdecimal() else 0
+            yield Flown(kind, job_id, run, name, item, at, initializing, left.waits, left.seconds)

@@ -1,4 +1,4 @@
-"""Two numbers in memory that a lane shares with its pool process: whether its place is lent, and may be.
+"""Whether a pool process's place is lent, and may be: two of the numbers of its marker (``marker.py``).
 
 number   written by     says
 WAITS    pool process   how many waits for other work go on in it
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from ctypes import c_longlong
 from typing import Any
 
-_WAITS, _REFUSED = range(2)
+from taskq_workers.link.marker import REFUSED, WAITS
 
 _WHY = (
     "",
@@ -28,7 +27,7 @@ class Lending:
     """Both sides' view of the numbers; in the pool process it is a ``nested.Lender``.
 
     Args:
-        numbers: As ``allot`` made them.
+        numbers: The marker's.
         tell: In the pool process: tells the service that the first one has changed.
     """
 
@@ -59,7 +58,7 @@ class Lending:
         return wait in self._waits
 
     def _say(self) -> None:
-        before, self._numbers[_WAITS] = self._numbers[_WAITS], len(self._waits)
+        before, self._numbers[WAITS] = self._numbers[WAITS], len(self._waits)
         if bool(before) != bool(self._waits):
             self._tell()
 
@@ -67,25 +66,20 @@ class Lending:
         """A task has ended: a thread that it has left behind may wait, but not in its name."""
         with self._lock:
             self._waits.clear()
-            self._numbers[_WAITS] = 0
+            self._numbers[WAITS] = 0
 
     @property
     def refused(self) -> str:
         """Why the place can't be lent; "" if it can, or nobody has answered yet."""
-        return _WHY[self._numbers[_REFUSED]]
+        return _WHY[self._numbers[REFUSED]]
 
     # -- of the service --------------------------------------------------------------------------------
 
     @property
     def lent(self) -> bool:
         """Whether the process waits for other work."""
-        return bool(self._numbers[_WAITS])
+        return bool(self._numbers[WAITS])
 
     def refuse(self, refused: bool, *, here: bool = False) -> None:
         """Say whether it may not; ``here``: since none may where the process is."""
-        self._numbers[_REFUSED] = refused * (2 if here else 1)
-
-
-def allot(ctx: Any) -> Any:
-    """Shared memory for one; to be handed to the process at its start."""
-    return ctx.RawArray(c_longlong, 2)
+        self._numbers[REFUSED] = refused * (2 if here else 1)

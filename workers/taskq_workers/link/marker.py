@@ -11,6 +11,8 @@ Neither side ever waits for the other: each number has one writer, and is read w
     STOP     service        tasks which should end before their next item (two: a lane has no more); ALL: any
     FIRST,   service        the tasks that were taken back, while the process has not come to them: it may have any
     LAST                    number of these still before it, behind one that runs long
+    WAITS,   both           whether the process's place is lent, and may be: see ``lending.py``
+    REFUSED
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ from __future__ import annotations
 import time
 from array import array
 from ctypes import c_longlong
-from typing import Any
+from typing import Any, NamedTuple
 
 UNBORN = -1
 ALL = -1
 NONE = -1
 INITIALIZER = -2
 
-_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO, _FIRST, _LAST = range(8)
+NUMBERS = 10
+_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO, _FIRST, _LAST, WAITS, REFUSED = range(NUMBERS)
 
 
 class Marker:
@@ -107,7 +110,7 @@ class Marker:
 
 def fresh() -> array[int]:
     """The numbers of a process that is not ready yet."""
-    return array("q", [UNBORN, 0, NONE, 0, 0, 0, 0, 0])
+    return array("q", [UNBORN, 0, NONE, 0, 0, 0, 0, 0, 0, 0])
 
 
 def allot(ctx: Any) -> Any:
@@ -115,6 +118,24 @@ def allot(ctx: Any) -> Any:
     return ctx.RawArray(c_longlong, fresh().tolist())
 
 
-def read(numbers: Any) -> tuple[int, int | None]:
-    """The task that runs, or ran last (0: none has), and the index of its item (None: unknown; or INITIALIZER)."""
-    return max(0, numbers[_TASK]), None if numbers[_ITEM] == NONE else numbers[_ITEM]
+class Left(NamedTuple):
+    """What the numbers of a process say, of which nothing else is left.
+
+    Args:
+        task: That runs, or ran last; 0: none has.
+        item: Its index; None: unknown; or ``INITIALIZER``.
+        seconds: For how long the task has run.
+        waits: It waits for other work.
+    """
+
+    task: int
+    item: int | None
+    seconds: float
+    waits: bool
+
+
+def read(numbers: Any) -> Left:
+    """What they say now."""
+    item = None if numbers[_ITEM] == NONE else numbers[_ITEM]
+    seconds = (time.monotonic_ns() - numbers[_BEGAN]) / 1e9
+    return Left(max(0, numbers[_TASK]), item, max(0.0, seconds), bool(numbers[WAITS]))

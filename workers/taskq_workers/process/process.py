@@ -75,7 +75,7 @@ _large: dict[str, list[str]] = {}  # the large objects of those maps
 
 def start(
     url: str, trust: Trust, log: LogOptions | None, title: str, numbers: Any, ledger: Any, memory: Memory | None,
-    path: Sequence[str], user: UserCode, lent: Any, worker: str = "",
+    path: Sequence[str], user: UserCode, worker: str = "",
 ) -> None:  # fmt: skip
     """Initializer of the Pool: run once, before the first task."""
     global _marker, _ledger, _tray, _lending  # noqa: PLW0603 - the pool gives its processes no other place
@@ -95,10 +95,11 @@ def start(
     if log is not None:
         logs.beside_the_application(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
-    _lending = Lending(lent, lambda: _answers.put((NOTICE, 0, None)))
+    own = flight.numbers_at(numbers)
+    _lending = Lending(own, lambda: _answers.put((NOTICE, 0, None)))
     nested.use(_lending, url_of(connection.shared()), worker)
     os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
-    _marker = Marker(flight.numbers_at(numbers))
+    _marker = Marker(own)
     sys.path[:] = user_path.all_for_user(path)  # last: what is imported from now on may be the user's
     multiprocessing.set_start_method(None, force=True)  # else job code would get the forkserver's, and no lambdas
     if log is not None and log.module:

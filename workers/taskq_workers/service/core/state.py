@@ -85,6 +85,7 @@ class State:
         ready: The plain ones that wait for a process, in their order.
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
+        alone_until: Until when nothing else is begun beside it, on the monotonic clock.
         drain: When nothing is begun, so that something can run alone.
         solitude: The right to run such a thing, which one service of a host has at a time.
         unrecorded: The plain ones that have ended, until Redis knows.
@@ -125,6 +126,7 @@ class State:
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
+    alone_until: float = 0.0
     drain: Drain | None = None
     solitude: Solitude = field(default_factory=Solitude)
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import offers, quarantine, refusing, short_path, surrender
 from taskq_workers.service.jobs.short_path import QuickJob
 from taskq_workers.service.upkeep import suspect
+from taskq_workers.service.upkeep.evidence import Trace, read_trace
 
 MOST = 2  # tasks of a lane that has no batch: one that runs, and one behind it
 
@@ -74,18 +75,28 @@ def _give_alone(state: State) -> None:
     _let_others_go(state)
     state.drain = None
     if isinstance(one, MapRun):
-        state.alone = _call_back(state, lane, one)
+        quarantine.begins(state, _call_back(state, lane, one), suspect.seconds_of(one.fields))
     elif isinstance(one, PlainJob):
         suspect.note_begun(state, one)
         state.held.remove(one)
         one.started(state.settings.rq.user.hooks)
         state.due = min(state.due, one.deadline or math.inf)
-        state.alone = state.lanes.submit(lane, suspect.task_of(one), one)
-        state.policy.begin(state.alone, offers.of_job(state, one.queue.name), time.monotonic())
+        number = state.lanes.submit(lane, suspect.task_of(one), one)
+        quarantine.begins(state, number, suspect.seconds_of(one.fields))
+        state.policy.begin(number, offers.of_job(state, one.queue.name), time.monotonic())
     else:
         run, claim = one
+        seconds = _ran_before(state, run, claim)
         run.last.remove(claim)
-        state.alone = _give_claim(state, lane, run, claim)
+        quarantine.begins(state, _give_claim(state, lane, run, claim), seconds)
+
+
+def _ran_before(state: State, run: MapRun, claim: Claim) -> float:
+    """For how many seconds this range had run when a service last died of it."""
+    trace = Trace("", None)
+    with run.guarded():
+        trace = read_trace(state.connection.hget(run.store.keys.deaths, str(claim.range)))
+    return trace.seconds
 
 
 def _let_others_go(state: State) -> None:

@@ -5,6 +5,10 @@ of each of these the next death, which is to end it, must be its own: nothing el
 is acquitted. What has one death only runs among the others, or the loss of one host would make long jobs wait for
 each other.
 
+Not for ever, for it may run for long, or hang: for twice as long as it had run at its last death. Then others
+begin beside it, and a death which they have been near is not the end of it (``upkeep/recovery.py``): it has its
+chance again, and is alone for longer.
+
 While something waits for that, nothing new is begun, so that the processes come to rest; but not for long at a
 time, for what runs may take hours. If it was in vain, what waits goes back, for others may have nothing to do.
 
@@ -23,12 +27,25 @@ from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep import suspect
 
+LEAST, UNKNOWN = 10.0, 60.0
+"""Seconds for which what runs alone does so: at least, and where nobody knows for how long it had run."""
+
 _ASKS = 0.1  # seconds between two looks at whether another service of this host runs something alone
+
+
+def begins(state: State, number: int, seconds: float) -> None:
+    """The task with this number runs alone from now on, and had run so long when it last died (0.0: unknown)."""
+    state.alone, state.alone_until = number, time.monotonic() + (max(LEAST, 2 * seconds) if seconds else UNKNOWN)
 
 
 def runs(state: State) -> bool:
     """Whether something runs alone; not while it waits for other work, which may have to run here."""
-    return bool(state.alone) and any(state.alone in lane.tasks and not lane.lent for lane in state.lanes)
+    return time.monotonic() < state.alone_until and any(not lane.lent for lane in _lanes(state))
+
+
+def _lanes(state: State) -> list[Lane]:
+    """That which has what runs alone, or did, and has not ended; if there is one."""
+    return [lane for lane in state.lanes if state.alone in lane.tasks] if state.alone else []
 
 
 def waits(state: State) -> bool:
@@ -44,7 +61,7 @@ def look(state: State) -> bool:
     """
     if runs(state):
         return False
-    if state.solitude.held and not _unsaid(state):
+    if state.solitude.held and not _lanes(state) and not _unsaid(state):
         state.solitude.let_go()
     now = time.monotonic()
     if waits(state):
@@ -70,6 +87,8 @@ def is_secluded(state: State) -> bool:
 def due(state: State) -> Iterator[float]:
     """Moments of the monotonic clock at which to look."""
     drain, now = state.drain, time.monotonic()
+    if runs(state):
+        yield state.alone_until
     if drain and now < drain.away:
         yield drain.away
     if drain and waits(state):

@@ -41,6 +41,17 @@ class Evidence:
         flown = self._flown(incarnation, name)
         return flown is not None and not flown.initializing
 
+    def ran_alone(self, run: str, name: str = "") -> bool:
+        """Whether nothing else ran than this chunk, or this execution of a job; True where nobody knows.
+
+        What waited for other work did not run.
+        """
+        return all(one.waited or (one.run, one.range) == (run, name) for one in self.ran or ())
+
+    def seconds_of(self, run: str, name: str = "") -> float:
+        """For how long this chunk, or this execution of a job, had run; 0.0: that is not known."""
+        return max((one.seconds for one in self.ran or () if (one.run, one.range) == (run, name)), default=0.0)
+
     def ran_initializer(self, incarnation: str) -> bool:
         """Whether the initializer of this map ran, and is suspect."""
         return any(one.initializing and one.run == incarnation for one in self.ran or ())
@@ -77,11 +88,13 @@ class Trace:
         cause: Of the last one.
         item: That ran then; None: that is not known.
         times: How many there were; of the map's initializer only.
+        seconds: For how long the range had run then; 0.0: that is not known.
     """
 
     cause: str
     item: int | None
     times: int = 0
+    seconds: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -93,4 +106,5 @@ def read_trace(data: bytes | None) -> Trace:
     cause, item, times = found.get("cause"), found.get("item"), found.get("times")
     known = cause if isinstance(cause, str) and checked.is_text(cause) else "an unknown cause"
     count = times if isinstance(times, int) and checked.is_count(times) else 0
-    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None, count)
+    seconds = checked.seconds(str(found.get("seconds")).encode())
+    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None, count, seconds)

@@ -24,7 +24,7 @@ from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
 from taskq.maps.claim import Claim
-from taskq.maps.deaths import after_service, settled
+from taskq.maps.deaths import after_service, settled, total
 from taskq.maps.deaths import services as services_of
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
@@ -35,6 +35,7 @@ from taskq.redis.lua import Scripts
 from taskq.views import metrics
 from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, is_damage
+from taskq_workers.service.core.execution import has_last_chance
 from taskq_workers.service.upkeep import lost_runs, suspect
 from taskq_workers.service.upkeep.evidence import INITIALIZER, LOST, Evidence, Trace, read_trace
 
@@ -211,9 +212,11 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
             return settled(claim.deaths)
         seen.add(name)
         held.append(claim)
-        number = after_service(claim.deaths, died.ran_chunk(incarnation, name))
-        if services_of(number) > services_of(claim.deaths):
-            traces[name] = Trace(str(died), died.item_of(incarnation, name)).to_json()
+        ran, alone = died.ran_chunk(incarnation, name), died.ran_alone(incarnation, name)
+        number = after_service(claim.deaths, ran, spared=has_last_chance(total(claim.deaths)) and not alone)
+        if ran or services_of(number) > services_of(claim.deaths):
+            seconds = died.seconds_of(incarnation, name)
+            traces[name] = Trace(str(died), died.item_of(incarnation, name), seconds=seconds).to_json()
         return number
 
     released = store.release_all(name, noted)

@@ -22,7 +22,7 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep.evidence import Evidence
 from taskq_workers.settings import MAX_DEATHS
 
-_DEATHS = keys.JOB_DEATHS.encode()
+_DEATHS, _RAN = keys.JOB_DEATHS.encode(), keys.JOB_RAN.encode()
 _DIGITS = 9  # of a count that may be one
 
 
@@ -38,6 +38,11 @@ def cause_of(fields: Mapping[bytes, bytes]) -> str:
     return checked.text(_noted(fields)[2])
 
 
+def seconds_of(fields: Mapping[bytes, bytes]) -> float:
+    """For how long it had run when the last of them died; 0.0: that is not known."""
+    return checked.seconds(fields.get(_RAN))
+
+
 def _noted(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
     count, enqueued, cause = [*fields.get(_DEATHS, b"").split(b" ", 2), b"", b"", b""][:3]
     return count, enqueued, cause
@@ -51,8 +56,10 @@ def one_more(holding: Holding, fields: Mapping[bytes, bytes], evidence: Evidence
         ran = holding.stage == holdings.GIVEN or not (deaths or is_map)
     if not ran:
         return {}
-    cause = checked.clean(str(evidence)).encode()
-    return {keys.JOB_DEATHS: b"%d %s %s" % (deaths + 1, fields.get(b"enqueued_at", b""), cause)}
+    spared = has_last_chance(deaths) and not evidence.ran_alone(holding.execution_id)
+    cause, seconds = checked.clean(str(evidence)).encode(), evidence.seconds_of(holding.execution_id)
+    counted = b"%d %s %s" % (deaths + (not spared), fields.get(b"enqueued_at", b""), cause)
+    return {keys.JOB_DEATHS: counted, keys.JOB_RAN: b"%.3f" % seconds}
 
 
 def note_begun(state: State, job: PlainJob | MapRun) -> None:
