@@ -22,7 +22,8 @@ def state(**changes: Any) -> Any:
         lanes.trouble = trouble
     one = SimpleNamespace(pending=1, resumes=None, copies_at=math.inf)
     fields = {"lanes": lanes, "polls": False, "open": {"m": one},
-              "stopping": False, "suspended": False, "alone": None, "alone_until": math.inf, "held": [], "maps": [], "drain": None,
+              "stopping": False, "suspended": False, "alone": None, "alone_until": math.inf, "held": [],
+              "maps": [], "drain": None,
               "fleet": Fleet()}  # fmt: skip
     return SimpleNamespace(**fields | ({"alone": alone} if changes.pop("secluded", False) else {}) | changes)
 
