@@ -38,7 +38,7 @@ _MIB = 2**20
 _GONE = 60.0  # seconds a worker may take to end
 _LIMIT = 1800.0  # seconds one line may take
 HEAD = ("what", "service, MiB", "server, MiB", "caller, MiB", "longest script, ms", "longest turn, ms",
-        "a look at it, bytes", "took, s")  # fmt: skip
+        "computed in a turn, ms", "a look at it, bytes", "took, s")  # fmt: skip
 
 
 class Peaks:
@@ -90,11 +90,13 @@ class Place:
         ]
         return {scripting.sha(lua.whole(name)).encode(): f"{name}.lua" for name in files}
 
-    def longest_turn(self, since: float) -> str:
-        """Milliseconds, of those that began after a moment (Unix time)."""
-        turns = [line.split() for line in self.turns.read_text().splitlines()]
-        longest = max((float(took) for at, took in turns if float(at) > since), default=0.0)
-        return f"{longest * 1000:.0f}" if longest else f"< {timed_worker.LEAST * 1000:.0f}"
+    def longest_turn(self, since: float) -> tuple[str, str]:
+        """Milliseconds, of those that began after a moment (Unix time): of the longest, and the most of CPU."""
+        turns = [[float(word) for word in line.split()] for line in self.turns.read_text().splitlines()]
+        turns = [turn for turn in turns if turn[0] > since]
+        most = (max((turn[column] for turn in turns), default=0.0) for column in (1, 2))
+        whole, computed = (f"{one * 1000:.0f}" if one else f"< {timed_worker.LEAST * 1000:.0f}" for one in most)
+        return whole, computed
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def line(title: str, case: Callable[..., Any], count: int) -> tuple[str, ...]:
         took = time.perf_counter() - began
         most = peaks.end()
         cells = (title.format(count=count), most["service"], most["server"], most["caller"],
-                 here.longest_script(), here.longest_turn(since))  # fmt: skip
+                 here.longest_script(), *here.longest_turn(since))  # fmt: skip
     return (*cells, number(look) if look else "-", f"{took:.0f}")
 
 
@@ -151,7 +153,8 @@ def main(*, quick: bool, cases: tuple[str, ...]) -> None:
     text = f"""# Bounds
 
 Written by `make bounds`, measured on {machine()}. Memory is resident: what was there before, and the most that
-came on top. A *look* is what the server sends for `job.progress` and `repr(job)`.
+came on top. A turn of the dispatcher lasts as long as the server lets it wait; what it *computed* is its thread's CPU.
+A *look* is what the server sends for `job.progress` and `repr(job)`.
 
 {table(HEAD, rows)}
 {cases_of_much.explained()}"""
