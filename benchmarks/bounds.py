@@ -153,7 +153,7 @@ def main(*, quick: bool, cases: tuple[str, ...]) -> None:
     text = f"""# Bounds
 
 Written by `make bounds`, measured on {machine()}. Memory is resident: what was there before, and the most that
-came on top. A turn of the dispatcher lasts as long as the server lets it wait; what it *computed* is its thread's CPU.
+came on top. A turn of the dispatcher lasts as long as the server lets it wait; *computed* is its thread's CPU.
 A *look* is what the server sends for `job.progress` and `repr(job)`.
 
 {table(HEAD, rows)}
