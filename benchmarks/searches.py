@@ -1,4 +1,4 @@
-"""joblib's backend "taskq" beside loky, and what it takes to begin and end a Pool of one's own.
+"""joblib's backend "taskq" beside loky: grid searches, and a call that kills its process.
 
     .venv-bench/bin/python -m benchmarks.searches [--rounds 15]
 
@@ -21,7 +21,6 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-import taskq
 import taskq.joblib
 
 BACKENDS = ("taskq", "loky")
@@ -30,7 +29,12 @@ SPLITS = 3
 GUILTY = 3  # the call that kills its process
 WANTED = 1.1  # times loky
 
-__all__ = ["taskq"]
+__all__ = ["taskq"]  # imported for the backend that it registers
+
+
+def data(samples: int) -> tuple[Any, Any]:
+    """A table of so many samples, and their labels."""
+    return make_classification(n_samples=samples, n_features=20, random_state=0)  # type: ignore[no-any-return]
 
 
 def search(backend: str, table: Any, labels: Any) -> float:
@@ -44,7 +48,7 @@ def search(backend: str, table: Any, labels: Any) -> float:
 def searches(rounds: int) -> None:
     """Print how long each takes, for fits of some milliseconds and of some tens."""
     for samples in (300, 1500):
-        table, labels = make_classification(n_samples=samples, n_features=20, random_state=0)
+        table, labels = data(samples)
         took: dict[str, list[float]] = {backend: [] for backend in BACKENDS}
         for number in range(rounds + 1):  # the first does not count: processes begin, and import
             for backend in BACKENDS if number % 2 else BACKENDS[::-1]:
@@ -55,24 +59,6 @@ def searches(rounds: int) -> None:
             f"GridSearchCV, 48 fits of {samples} samples, warm: taskq {statistics.median(ours):.3f} s, loky "
             f"{statistics.median(theirs):.3f} s, {ratio:.2f} x (wanted: {WANTED} x at most)", flush=True,
         )  # fmt: skip
-
-
-def pools(rounds: int) -> None:
-    """Print what it takes to start and to stop a Pool with processes of its own."""
-    starts, stops = [], []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        with taskq.Pool(2) as pool:
-            ready = time.perf_counter()
-            pool.apply(abs, (-1,))
-            done = time.perf_counter()
-        pool.join()
-        starts.append(ready - began)
-        stops.append(time.perf_counter() - done)
-    print(
-        f"with taskq.Pool(2), no server: starts in {statistics.median(starts):.2f} s (wanted: 0.6), stops in "
-        f"{statistics.median(stops):.2f} s (wanted: 0.5)", flush=True,
-    )  # fmt: skip
 
 
 def kills(n: int) -> int:
@@ -100,7 +86,6 @@ def main() -> None:
     os.environ.pop("TASKQ_URL", None)
     searches(options.rounds)
     killed()
-    pools(options.rounds)
 
 
 if __name__ == "__main__":

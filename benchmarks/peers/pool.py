@@ -15,17 +15,17 @@ class PoolSession:
     """Also for what has the same interface."""
 
     def __init__(self, pool):
-        self._pool = pool
+        self.pool = pool
 
     def one(self):
-        self._pool.apply(works.noop, (0,))
+        self.pool.apply(works.noop, (0,))
 
     def jobs(self, count):
-        for result in [self._pool.apply_async(works.noop, (n,)) for n in range(count)]:
+        for result in [self.pool.apply_async(works.noop, (n,)) for n in range(count)]:
             result.get()
 
     def map(self, function, items, *, alone):
-        return self._pool.map(function, items, chunksize=1 if alone else None)
+        return self.pool.map(function, items, chunksize=1 if alone else None)
 
 
 @contextmanager

@@ -288,6 +288,44 @@ def test_ctrl_c_before_all_items_are_there(url: str) -> None:
         assert not set(connection.keys("taskq:{*")) - before
 
 
+def test_what_follows_runs_on_the_results(url: str) -> None:
+    told = taskq(url, "map", "tests.jobs:square", "--range", "5", "--then", "math:sqrt", "--then", "builtins:str",
+                 "--values")  # fmt: skip
+    assert (lines(told.stdout), told.returncode) == (["0.0", "1.0", "2.0", "3.0", "4.0"], exits.OK)
+    assert Queue(url=url).fetch_job(id_in(told.stderr)).get(timeout=HANGS) == lines(told.stdout)
+    told = taskq(url, "map", "math:factorial", "--range", "9", "--reduce", "builtins:max")
+    assert lines(told.stdout) == [{"item": 0, "value": 40320}]
+    told = taskq(url, "map", "math:factorial", "--range", "9", "--then", "math:sqrt", "--detach")
+    assert Queue(url=url).fetch_job(told.stdout.strip()).get(timeout=HANGS)[4] == 24**0.5
+
+
+def test_what_follows_a_pipe_runs_on_the_results_as_they_come(url: str) -> None:
+    with streamed(url, "builtins:len", "--stdin", "lines", "--then", "builtins:str", "--values") as command:
+        assert command.stdin
+        assert command.stdout
+        command.stdin.write("abc\n")
+        assert command.stdout.readline() == '"3"\n', "while the pipe is open"
+        out, _err = command.communicate("xy\n", timeout=HANGS)
+        assert (out, command.returncode) == ('"2"\n', exits.OK)
+
+
+def test_what_can_t_follow_is_said_before_anything_is_pushed_or_leaves_nothing_that_runs(url: str) -> None:
+    with Queue(url=url).connection as connection:
+        before = set(connection.keys("rq:job:*"))
+        for arguments in (
+            ("--then", "nonsense"),
+            ("--reduce", "x"),
+            ("--then", "math:sqrt", "--if-exists", "attach"),
+        ):
+            told = taskq(url, "map", "math:factorial", "5", *arguments)
+            assert told.returncode == exits.USAGE
+        assert set(connection.keys("rq:job:*")) == before
+        told = taskq(url, "map", "math:factorial", "5", "--results", "discard", "--then", "math:sqrt")
+        assert "what it returns is nobody's item" in told.stderr
+        [left] = set(connection.keys("rq:job:*")) - before
+        assert connection.hget(left, "status") == b"canceled"
+
+
 def test_what_is_in_a_memo_is_not_run(url: str) -> None:
     for count, hits in ((4, 0), (8, 4)):
         told = taskq(url, "map", "tests.jobs:square", "--range", str(count), "--memo", "squares", "--values")

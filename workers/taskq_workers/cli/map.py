@@ -13,6 +13,7 @@ from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.payload import names
 from taskq.queue import Queue
+from taskq_workers.cli.chain import Chain, chain_options
 from taskq_workers.cli.follow import Following, follow_options, show_of, start_option, wait_options
 from taskq_workers.cli.items import NegativeItems, items_of
 from taskq_workers.cli.map_options import told, told_options
@@ -51,6 +52,7 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
               "[default: raise, unless it has ended]")  # fmt: skip
 @click.option("--memo", metavar="NAME", help="Don't run items whose results are in this memo, and keep the others "
               "there. [default: none]")  # fmt: skip
+@chain_options
 @click.option("--detach", is_flag=True, help="Print the map's id, and do not wait.")
 @follow_options
 @wait_options
@@ -60,7 +62,7 @@ def map_command(
     form: str | None, streams: bool, star: bool, chunksize: int | None, item_timeout: float | None,
     retries: int | None, max_failures: str | None, job_timeout: str | None, result_ttl: str | None,
     job_id: str | None, detach: bool, as_completed: bool, values: bool, cancel_on_interrupt: bool,
-    progress: bool | None, **options: Any,
+    progress: bool | None, then: tuple[str, ...], fold: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Run FUNCTION for every item on the workers; results as lines of JSON, in the order of the items.
 
@@ -81,6 +83,7 @@ def map_command(
       printf '%s\\n' alpha beta | taskq map builtins:len --stdin lines --as-completed
       echo '[2, 10]' | taskq map builtins:pow --stdin json --star
       printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
+      taskq map math:factorial --range 9 --then math:sqrt --reduce builtins:max
       taskq map math:factorial --range 500 --detach
       taskq map math:factorial --range 500 --memo factorials
       taskq map math:factorial --range 500 --job-id nightly --if-exists attach
@@ -100,6 +103,7 @@ def map_command(
         given["item_timeout"] = item_timeout
     if retries is not None:
         given["retry"] = Retry(max=retries)
+    chain = Chain(then, fold, given)
     if streams and (form is None or detach):
         raise click.UsageError("--follow takes its items from --stdin, and can't be detached from that")
     with reached(url) as connection:
@@ -107,13 +111,14 @@ def map_command(
         following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
         if streams:
             opened: OpenMap = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
-            _say_id(opened)
+            last = chain.follow(opened)
+            _say_id(last)
             with streaming(opened, source):
-                code = following.run(opened)
+                code = following.run(last)
             ctx.exit(code)
         push = queue.starmap if star else queue.map
         try:
-            job = push(function, source, chunksize=chunksize, **given)
+            job = chain.follow(push(function, source, chunksize=chunksize, **given))
         except KeyboardInterrupt:
             say("taskq: nothing was pushed, for not all items were there yet")
             raise

@@ -1,0 +1,233 @@
+"""Pools and executors beside taskq's own: what a call, many calls, a grid search, start and end of each take.
+
+    .venv-bench/bin/python -m benchmarks.fronts [--rounds 5]
+
+Each has two processes, and is started anew in each round by a process of its own, one after the other, so that
+what else the machine does is alike for all. taskq's have no worker to go to: they bring a server and one along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from benchmarks import alone, works
+from benchmarks.measure import seconds
+from benchmarks.peers import PROCESSES
+from benchmarks.report import Row, number, table, times
+
+SUBMITS = 2000
+HEAD = ("", "start, s", "stop, s", "a call, ms", f"{SUBMITS:,} calls, s", "first of imap, ms", "grid search, s")
+_CALLS, _SEARCHES = 300, 3
+_LIMIT = 180.0  # seconds for all of one in a round
+
+
+class PoolFront:
+    """What has the methods of ``multiprocessing.Pool``."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def call(self) -> None:
+        self._pool.apply(works.noop, (1,))
+
+    def many(self, count: int) -> None:
+        for found in [self._pool.apply_async(works.noop, (n,)) for n in range(count)]:
+            found.get()
+
+    def first(self, count: int) -> None:
+        next(iter(self._pool.imap(works.noop, range(count))))
+
+
+class ExecutorFront:
+    """What has those of ``concurrent.futures.Executor``, or Dask's client."""
+
+    def __init__(self, executor: Any, **options: Any) -> None:
+        self._executor, self._options = executor, options
+
+    def call(self) -> None:
+        self._executor.submit(works.noop, 1, **self._options).result()
+
+    def many(self, count: int) -> None:
+        for found in [self._executor.submit(works.noop, n, **self._options) for n in range(count)]:
+            found.result()
+
+    def first(self, count: int) -> None:
+        found = next(iter(self._executor.map(works.noop, range(count), **self._options)))
+        if hasattr(found, "result"):
+            found.result()
+
+
+@contextmanager
+def _taskq_pool() -> Iterator[PoolFront]:
+    import taskq
+
+    with taskq.Pool(PROCESSES) as pool:
+        yield PoolFront(pool)
+
+
+@contextmanager
+def _taskq_executor() -> Iterator[ExecutorFront]:
+    import taskq
+
+    with taskq.Executor(PROCESSES) as executor:
+        yield ExecutorFront(executor)
+
+
+@contextmanager
+def _pool() -> Iterator[PoolFront]:
+    import multiprocessing
+
+    with multiprocessing.Pool(PROCESSES) as pool:
+        yield PoolFront(pool)
+
+
+@contextmanager
+def _executor() -> Iterator[ExecutorFront]:
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(PROCESSES) as executor:
+        yield ExecutorFront(executor)
+
+
+@contextmanager
+def _loky() -> Iterator[ExecutorFront]:
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(PROCESSES) as executor:
+        yield ExecutorFront(executor)
+
+
+@contextmanager
+def _ray() -> Iterator[PoolFront]:
+    from ray.util.joblib import register_ray
+
+    from benchmarks.peers import ray
+
+    register_ray()
+    with ray.start("") as session:
+        yield PoolFront(session.pool)
+
+
+@contextmanager
+def _dask() -> Iterator[ExecutorFront]:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=PROCESSES, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield ExecutorFront(client, pure=False)
+
+
+FRONTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "taskq.Pool": (_taskq_pool, "taskq"),
+    "taskq.Executor": (_taskq_executor, ""),
+    "multiprocessing.Pool": (_pool, "multiprocessing"),
+    "ProcessPoolExecutor": (_executor, ""),
+    "loky": (_loky, "loky"),
+    "Ray's Pool": (_ray, "ray"),
+    "Dask's Client": (_dask, "dask"),
+}
+"""Each with joblib's backend of the same processes."""
+
+
+def measured(name: str) -> list[float | None]:
+    """The columns of one, in seconds."""
+    start, backend = FRONTS[name]
+    began = time.perf_counter()
+    with start() as front:
+        front.call()
+        started = time.perf_counter() - began
+        front.many(SUBMITS // 10)
+        call = statistics.median(seconds(front.call) for _ in range(_CALLS))
+        many = seconds(lambda: front.many(SUBMITS))
+        first = statistics.median(seconds(lambda: front.first(SUBMITS)) for _ in range(3))
+        search = _search(backend) if backend else None
+        ended = time.perf_counter()
+    return [started, time.perf_counter() - ended, call, many, first, search]
+
+
+def _search(backend: str) -> float:
+    """Of 48 fits of some milliseconds by scikit-learn, warm."""
+    from benchmarks import searches
+
+    table, labels = searches.data(300)
+    return statistics.median([searches.search(backend, table, labels) for _ in range(_SEARCHES + 1)][1:])
+
+
+def plain_job() -> float:
+    """Seconds of a plain job of taskq's, from its push to its result."""
+    with alone.queue() as q:
+        once = lambda: q.enqueue(works.noop, 1).latest_result(timeout=5)  # noqa: E731
+        return statistics.median([seconds(once) for _ in range(_CALLS + 20)][20:])
+
+
+def compare(rounds: int) -> str:
+    """The section of the page."""
+    found: dict[str, list[list[float | None]]] = {name: [] for name in FRONTS}
+    failed: dict[str, str] = {}
+    jobs = []
+    for _ in range(rounds):
+        jobs.append(plain_job())
+        for name in FRONTS:
+            if name not in failed:
+                try:
+                    found[name].append(_in_a_process(name))
+                except (subprocess.SubprocessError, ValueError) as error:
+                    failed[name] = f"{type(error).__name__}: {str(error)[:200]}"
+    rows = [_row(name, found[name], found["taskq.Pool"]) for name in FRONTS if name not in failed]
+    notes = [f"- **{name}** failed: {why}\n" for name, why in failed.items()]
+    job = statistics.median(jobs) * 1000
+    return f"""## Pools and executors
+
+No-op calls, through the methods that each has; two processes each, medians of {rounds} rounds. In brackets: the
+median of the rounds' own ratios to `taskq.Pool`, which brings a server and a worker of its own here. *Start* is
+until the first call has its result. A grid search is scikit-learn's, 48 fits of some milliseconds, warm, by
+joblib's backend of that name. A plain job of taskq's took {number(job)} ms in the same rounds, from its push to
+its result.
+
+{table(HEAD, rows)}
+{"".join(notes)}"""
+
+
+def _in_a_process(name: str) -> list[float | None]:
+    environment = {key: value for key, value in os.environ.items() if key != "TASKQ_URL"}
+    command = [sys.executable, "-m", "benchmarks.fronts", "--one", name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT, check=True)
+    figures: list[float | None] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def _row(name: str, figures: Sequence[Sequence[float | None]], ours: Sequence[Sequence[float | None]]) -> Row:
+    cells = [name]
+    for column, factor in enumerate((1, 1, 1000, 1, 1000, 1)):
+        values = [(one[column], our[column]) for one, our in zip(figures, ours, strict=False)]
+        known = [(one, our) for one, our in values if one is not None and our is not None]
+        if not known:
+            cells.append("-")
+            continue
+        cell = number(statistics.median(one for one, _ in known) * factor)
+        ratio = statistics.median(one / our for one, our in known)
+        cells.append(cell if figures is ours else f"{cell} ({times(ratio)})")
+    return tuple(cells)
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--one", type=click.Choice(list(FRONTS)), help="Measure this one, here, and print JSON.")
+def main(*, rounds: int, one: str | None) -> None:
+    print(json.dumps(measured(one)) if one else compare(rounds))
+
+
+if __name__ == "__main__":
+    main()
