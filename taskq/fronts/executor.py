@@ -6,6 +6,7 @@ import concurrent.futures
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, InvalidStateError
+from concurrent.futures._base import CANCELLED, PENDING
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar, Unpack
 
@@ -51,8 +52,7 @@ class Future(concurrent.futures.Future[T]):
         """It will not run."""
         canceled = super().cancel()
         if canceled:
-            with suppress(InvalidStateError, RuntimeError):  # who has told it before has told all
-                self.set_running_or_notify_cancel()
+            self._moves_on_from(CANCELLED)
         else:
             with suppress(InvalidStateError):  # it has ended; else a worker had it, and has given it back
                 self.set_exception(CancelledError())
@@ -68,9 +68,15 @@ class Future(concurrent.futures.Future[T]):
             return True
         if self.done() or self._load is None or not self._session.begun(self._load):
             return False
-        with suppress(InvalidStateError, RuntimeError):  # it has ended meanwhile
-            return not self.done() and self.set_running_or_notify_cancel()
-        return False
+        return self._moves_on_from(PENDING)
+
+    def _moves_on_from(self, state: str) -> bool:
+        """Have it run, or tell all that it was cancelled, if this is its state yet; whether it runs now.
+
+        Asked of the state first: of another one ``set_running_or_notify_cancel`` complains in the log.
+        """
+        with self._condition:
+            return self._state == state and self.set_running_or_notify_cancel()
 
     def ended(self, position: int, value: Any, error: BaseException | None) -> None:
         """As a ticket."""

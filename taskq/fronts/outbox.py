@@ -11,6 +11,7 @@ from taskq.fronts.awaited import Awaited, Load
 from taskq.fronts.outage import Outage, is_away
 from taskq.maps.feed import Feed
 
+_ARRIVES = 5.0  # seconds in which what is on its way arrives; longer only where the server is away
 _TOGETHER = 2000  # items that are put with one call
 
 
@@ -68,7 +69,9 @@ class Outbox:
             self._turn.release()
 
     def withdraw(self, load: Load) -> bool:
-        """Take back what was not sent yet; whether that was so."""
+        """Take back what was not sent yet; whether that was so. What is on its way arrives first."""
+        if load.index is not None and self._turn.acquire(timeout=_ARRIVES):
+            self._turn.release()
         with self._change:
             if load.index is None:
                 load.withdrawn = True

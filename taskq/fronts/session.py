@@ -187,11 +187,17 @@ class Session:
         if self.outbox.withdraw(load):
             return True
         index = load.index
-        if index is None or not self.job.cancel_item(index):
+        if index is None or not self._cancel_item(index):
             return False
         self.awaited.take(index)
         self.awaited.some.set()
         return True
+
+    def _cancel_item(self, index: int) -> bool:
+        try:
+            return self.job.cancel_item(index)
+        except OptionError:  # the server that came back as it was, and has not been told of it again
+            return False
 
     def begun(self, load: Load) -> bool:
         """Whether a worker holds, or has held, the only item of this load, as the server says now."""

@@ -113,6 +113,48 @@ def test_states_and_cancel(executor: Executor, tmp_path: Path) -> None:
     assert executor.submit(jobs.square, 3).result(HANGS) == 9
 
 
+def test_what_is_on_its_way_is_cancelled_when_it_has_arrived(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = tmp_path / "flag"
+    blocked(executor, flag, 2)
+    feed, arrives, on_its_way = executor.job.feed, threading.Event(), threading.Event()
+    put = feed.put
+
+    def put_late(*args: Any, **options: Any) -> range:
+        on_its_way.set()
+        assert arrives.wait(HANGS)
+        return put(*args, **options)
+
+    monkeypatch.setattr(feed, "put", put_late)
+    late = executor.submit(jobs.square, 2)
+    assert on_its_way.wait(HANGS)
+    threading.Timer(0.05, arrives.set).start()
+    try:
+        assert late.cancel()
+        with pytest.raises(CancelledError):
+            late.result(HANGS)
+    finally:
+        flag.touch()
+    assert executor.job.progress.total == 3
+
+
+def test_who_hears_twice_that_it_is_cancelled_says_nothing(
+    executor: Executor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By who has cancelled it, and by the reader, which hears of it from the server."""
+    flag = tmp_path / "flag"
+    blocked(executor, flag, 2)
+    waits = executor.submit(jobs.square, 2)
+    try:
+        assert waits.cancel()
+        assert waits.drop()
+        assert not waits.running()
+        assert not caplog.records
+    finally:
+        flag.touch()
+
+
 def test_shutdown_cancels_what_nobody_has_begun(queue: Queue, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     began = [tmp_path / "first", tmp_path / "second"]
