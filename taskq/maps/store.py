@@ -214,9 +214,14 @@ class MapStore(MapReader):
         names = [k.hash, k.pending, k.claims, k.uses, k.copies, k.since]
         return self.scripts.split(names, args, pipe)
 
-    def give(self, claim: Claim) -> Claim | None:
-        """Note that a process is given a range of which a service has died; None if it is not held any more."""
-        told = replace(claim, deaths=deaths.given(claim.deaths))
+    def give(self, claim: Claim, *, alone: bool = True) -> Claim | None:
+        """Note that a process is given a range of which a service has died; None if it is not held any more.
+
+        Args:
+            claim: Of the range.
+            alone: False: note the contrary, since others run beside it.
+        """
+        told = replace(claim, deaths=(deaths.given if alone else deaths.settled)(claim.deaths))
         k = self.known
         held = self.scripts.given([k.hash, k.claims], [k.incarnation, str(claim.range), claim.text, told.text])
         return told if held else None

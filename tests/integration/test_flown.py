@@ -25,7 +25,7 @@ from taskq_workers.link import flight
 from taskq_workers.link.flight import CHUNK, JOB, Flight, Flown
 from taskq_workers.service.upkeep import recovery, suspect
 from taskq_workers.service.upkeep.evidence import Evidence, read_trace
-from taskq_workers.settings import MAX_DEATHS
+from taskq_workers.settings import MAX_DEATHS, MAX_SPARED
 from tests import jobs, rq_jobs
 from tests.integration.pretence import announce, claim
 from tests.integration.test_suspects import begin, die
@@ -169,6 +169,28 @@ def test_the_last_chance_of_a_job_is_not_ended_beside_others_that_ran(any_queue:
         recovery.recover(any_queue.connection, f"dead-{n}", evidence)
     fields = any_queue.connection.hgetall(job.key)
     assert (suspect.deaths_of(fields), suspect.seconds_of(fields)) == (3 if waited else 2, 5.0)
+
+
+def test_who_kills_beside_others_again_and_again_is_given_up_all_the_same(any_queue: Queue) -> None:
+    job, plain = any_queue.map(jobs.square, range(10), chunksize=10), any_queue.enqueue(jobs.square, 3)
+    of_chunk, of_job = [], []
+    for n in range(MAX_DEATHS + MAX_SPARED):
+        name = f"dead-{n}"
+        announce(any_queue, name)
+        for _ in range(2):
+            begin(any_queue, name)
+        held = [key.decode().partition(":") for key in any_queue.connection.hkeys(f"taskq:held:{name}")]
+        execution = next(execution for job_id, _, execution in held if job_id == plain.id)
+        job.store.open(name)
+        claim(job, name)
+        evidence = ran(job, "0:10", 4)
+        flown = Flown(JOB, plain.id, execution, "", None)
+        recovery.recover(any_queue.connection, name, replace(evidence, ran=(*(evidence.ran or ()), flown)))
+        [again] = job.store.read_claims(job.store.claim("other", 1), "other").claims
+        job.store.release([(again, again.deaths)])
+        of_chunk.append(services(again.deaths))
+        of_job.append(suspect.deaths_of(any_queue.connection.hgetall(plain.key)))
+    assert of_chunk == of_job == [1] + [2] * (MAX_SPARED + 1) + [3]
 
 
 def test_of_the_jobs_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue) -> None:

@@ -18,10 +18,11 @@ from taskq.payload.prepared import PreparedFunction
 from taskq.redis import keys, schema
 from taskq.redis.keys import MapKeys
 from taskq.testing import drain, running_worker
-from taskq_workers.link.flight import CHUNK, Flown
+from taskq_workers.link.flight import CHUNK, JOB, Flown
 from taskq_workers.service.jobs import kept
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.service.upkeep.evidence import Evidence
+from taskq_workers.settings import MAX_SPARED
 from tests import jobs
 from tests.contract.by_hand import A, claim, pending
 from tests.waiting import HANGS, wait_until
@@ -128,21 +129,27 @@ def test_those_of_a_script_have_the_same_globals(loaded: bool) -> None:
     assert (function.name, function.initializer.name) == ("ask", "load")
 
 
-@pytest.mark.parametrize("services", [1, 3])
-def test_services_that_die_in_it_blame_no_item(fake_queue: Queue, services: int) -> None:
-    job = pushed(fake_queue, "a")
+@pytest.mark.parametrize(
+    ("services", "beside"), [(1, False), (3, False), (MAX_SPARED - 1, True), (MAX_SPARED, True)]
+)
+def test_services_that_die_in_it_blame_no_item(fake_queue: Queue, services: int, beside: bool) -> None:
+    """Nor the initializer, as long as others ran as well."""
+    job, another = pushed(fake_queue, "a"), Flown(JOB, "another", "execution", "", None)
     for _ in range(services):
         job.store.open(A)
         [held] = claim(job.store)
         fake_queue.connection.hset(keys.held(A), f"{job.id}:guest-{job.incarnation}", "begun default")
         ran = Flown(CHUNK, job.id, job.incarnation, str(held.range), None, 0, initializing=True)
-        recovery.recover(fake_queue.connection, A, Evidence("SIGKILL", "host", (ran,)))
+        recovery.recover(
+            fake_queue.connection, A, Evidence("SIGKILL", "host", (ran, another) if beside else (ran,))
+        )
     assert pending(job.store)[0] == "0:1 0 0:1"
     with running_worker(fake_queue, 1):
-        if services == 1:
+        if services in (1, MAX_SPARED - 1):
             assert len(job.get(timeout=HANGS)) == 12
         else:
-            with pytest.raises(MapFailedError, match="has taken 3 services down, the last one by SIGKILL on host"):
+            said = f"has taken {services} services down, the last one by SIGKILL on host"
+            with pytest.raises(MapFailedError, match=said):
                 job.get(timeout=HANGS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskq_workers.service.core import solitude
-from taskq_workers.service.core.drain import AWAY, BETWEEN, FIRST, Drain
+from taskq_workers.service.core.drain import AWAY, BETWEEN, FIRST, TRIES, Drain
 from taskq_workers.service.core.solitude import Solitude
 from taskq_workers.service.jobs import quarantine
 
@@ -98,21 +99,53 @@ def test_what_runs_alone_does_so_for_twice_as_long_as_it_had_run_when_it_last_di
     lane = SimpleNamespace(tasks={7: object()}, lent=False, idle=False)
     here = service(lanes=[lane], held=[])
     assert here.solitude.take()
-    quarantine.begins(here, 7, 50.0)
+    quarantine.begins(here, 7, 20.0)
     assert quarantine.is_secluded(here)
-    assert list(quarantine.due(here)) == [1100.0]
-    now = 1099.0
+    assert quarantine.is_alone(here)
+    assert list(quarantine.due(here)) == [1040.0]
+    now = 1039.0
+    quarantine.look(here)
     assert quarantine.is_secluded(here)
-    now = 1100.0
+    assert here.solitude.held
+    now = 1040.0
     assert not quarantine.is_secluded(here), "nobody waits for it any more"
+    assert not quarantine.is_alone(here)
     quarantine.look(here)
-    assert here.solitude.held, "the suspects of other services do not begin beside it before their time"
-    lane.tasks.clear()
-    quarantine.look(here)
-    assert not here.solitude.held
-    for seconds, alone in ((1.0, quarantine.LEAST), (0.0, quarantine.UNKNOWN)):
-        quarantine.begins(here, 8, seconds)
-        assert here.alone_until == 1100.0 + alone
+    assert not here.solitude.held, "nor on other services of the host"
+    for seconds, alone in ((1.0, quarantine.LEAST), (0.0, quarantine.MOST), (1e5, quarantine.MOST)):
+        quarantine.begins(here, 7, seconds)
+        assert here.alone_until == 1040.0 + alone
+
+
+def test_what_waits_for_its_place_or_has_others_beside_it_is_not_alone() -> None:
+    own, other = (SimpleNamespace(tasks={n: object()}, lent=False, idle=False) for n in (7, 8))
+    here = service(lanes=[own, other], held=[])
+    quarantine.begins(here, 7, 1.0)
+    assert not quarantine.runs(here), "others run: nothing waits for it"
+    other.idle = True
+    quarantine.begins(here, 7, 1.0)
+    assert quarantine.is_alone(here)
+    other.idle = False
+    assert not quarantine.is_alone(here), "what has begun while it waited for other work still runs"
+    other.lent = True
+    assert quarantine.is_alone(here)
+    own.lent = True
+    assert not quarantine.is_alone(here)
+
+
+def test_what_waited_in_vain_for_the_others_runs_beside_them() -> None:
+    job = object()
+    busy, idle = (SimpleNamespace(tasks={}, lent=False, idle=idle) for idle in (False, True))
+    here = service(lanes=[busy, idle], held=[job])
+    for n in range(TRIES):
+        assert quarantine.next_of(here) is None
+        here.drain = here.drain or Drain()
+        here.drain.until, here.drain.again = time.monotonic(), 0.0
+        assert quarantine.look(here), f"try {n} was in vain"
+    assert quarantine.next_of(here) is job
+    assert not here.drain.look(math.inf), "there are no more tries"
+    here.drain.away = 0.0
+    assert not quarantine.is_secluded(here)
 
 
 def test_nobody_waits_for_ever_for_a_service_that_is_frozen(

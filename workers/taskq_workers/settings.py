@@ -16,6 +16,9 @@ from taskq_workers.rq_options import RQOptions
 
 HOST = socket.gethostname()
 
+MAX_SPARED = 10
+"""Deaths that end no last chance, as others ran as well; the next one does, or killers would go round for ever."""
+
 MAX_DEATHS = 3
 """Processes that a chunk may kill before it is split, and an item alone before it is given up."""
 

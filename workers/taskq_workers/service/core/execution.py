@@ -58,6 +58,11 @@ def has_last_chance(deaths: int) -> bool:
     return deaths >= MAX_DEATHS - 1
 
 
+def is_last(deaths: int) -> bool:
+    """Whether the next death of a job is the last: of its run, or, once it was given up, of its callback."""
+    return deaths % MAX_DEATHS == MAX_DEATHS - 1
+
+
 def runs_alone(claim: Claim) -> bool:
     """Whether this range is to: see ``quarantine.py``. Of what only processes have died nobody else suffers."""
     return services(claim.deaths) > 0 and has_last_chance(total(claim.deaths))
@@ -119,7 +124,7 @@ class PlainJob(Taken):
     @property
     def runs_alone(self) -> bool:
         """Whether it is to: see ``quarantine.py``."""
-        return has_last_chance(self.deaths)
+        return is_last(self.deaths)
 
     @property
     def succeeded(self) -> bool:

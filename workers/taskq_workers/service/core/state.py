@@ -86,6 +86,7 @@ class State:
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
         alone_until: Until when nothing else is begun beside it, on the monotonic clock.
+        alone_noted: Redis says that a process has been given it, so that the next death is its last.
         drain: When nothing is begun, so that something can run alone.
         solitude: The right to run such a thing, which one service of a host has at a time.
         unrecorded: The plain ones that have ended, until Redis knows.
@@ -127,6 +128,7 @@ class State:
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
     alone_until: float = 0.0
+    alone_noted: bool = False
     drain: Drain | None = None
     solitude: Solitude = field(default_factory=Solitude)
     unrecorded: dict[PlainJob, None] = field(default_factory=dict)

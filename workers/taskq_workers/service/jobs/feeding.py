@@ -55,6 +55,8 @@ def _see_to_suspects(state: State) -> None:
     Raises:
         redis.exceptions.RedisError: If the server can't be reached. What waits, waits as before.
     """
+    if quarantine.is_here(state) and quarantine.is_alone(state) != state.alone_noted:
+        suspect.note_alone(state, alone=not state.alone_noted)
     if quarantine.waits(state) and not (state.stopping or state.suspended or quarantine.runs(state)):
         _give_alone(state)
     if quarantine.look(state):

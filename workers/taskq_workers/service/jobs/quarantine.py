@@ -5,18 +5,20 @@ of each of these the next death, which is to end it, must be its own: nothing el
 is acquitted. What has one death only runs among the others, or the loss of one host would make long jobs wait for
 each other.
 
-Not for ever, for it may run for long, or hang: for twice as long as it had run at its last death. Then others
-begin beside it, and a death which they have been near is not the end of it (``upkeep/recovery.py``): it has its
-chance again, and is alone for longer.
+Not for ever, for it may run for long, or hang: for twice as long as it had run at its last death, and a minute at
+most. Then others begin beside it, and a death which they have been near is not the end of it: it has its chance
+again (``upkeep/recovery.py``), though not more often than ``MAX_SPARED`` times.
 
 While something waits for that, nothing new is begun, so that the processes come to rest; but not for long at a
-time, for what runs may take hours. If it was in vain, what waits goes back, for others may have nothing to do.
+time, for what runs may take hours. If it was in vain, what waits goes back, for others may have nothing to do; and
+if it always is, it runs beside what runs so long.
 
 Services of one host run theirs one after the other (``core/solitude.py``), for a host may be taken down as well.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -27,20 +29,34 @@ from taskq_workers.service.core.execution import MapRun, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep import suspect
 
-LEAST, UNKNOWN = 10.0, 60.0
-"""Seconds for which what runs alone does so: at least, and where nobody knows for how long it had run."""
+LEAST, MOST = 10.0, 60.0
+"""Seconds for which what runs alone does so."""
 
 _ASKS = 0.1  # seconds between two looks at whether another service of this host runs something alone
 
 
 def begins(state: State, number: int, seconds: float) -> None:
     """The task with this number runs alone from now on, and had run so long when it last died (0.0: unknown)."""
-    state.alone, state.alone_until = number, time.monotonic() + (max(LEAST, 2 * seconds) if seconds else UNKNOWN)
+    alone = min(MOST, max(LEAST, 2 * seconds)) if seconds else MOST
+    beside = any(not (lane.idle or lane.lent or number in lane.tasks) for lane in state.lanes)
+    state.alone, state.alone_noted = number, True
+    state.alone_until = -math.inf if beside else time.monotonic() + alone
 
 
 def runs(state: State) -> bool:
     """Whether something runs alone; not while it waits for other work, which may have to run here."""
     return time.monotonic() < state.alone_until and any(not lane.lent for lane in _lanes(state))
+
+
+def is_alone(state: State) -> bool:
+    """Whether nothing else runs, so that the death of the service is its own."""
+    own = _lanes(state)
+    return runs(state) and all(lane.idle or lane.lent or lane in own for lane in state.lanes)
+
+
+def is_here(state: State) -> bool:
+    """Whether what runs alone, or did, has not ended."""
+    return bool(_lanes(state))
 
 
 def _lanes(state: State) -> list[Lane]:
@@ -61,7 +77,7 @@ def look(state: State) -> bool:
     """
     if runs(state):
         return False
-    if state.solitude.held and not _lanes(state) and not _unsaid(state):
+    if state.solitude.held and not _unsaid(state):
         state.solitude.let_go()
     now = time.monotonic()
     if waits(state):
@@ -100,9 +116,10 @@ def due(state: State) -> Iterator[float]:
 def next_of(state: State) -> PlainJob | MapRun | tuple[MapRun, Claim] | None:
     """What is to run alone next, if all processes are at rest, or wait for other work; it stays where it waits.
 
-    Of a map: its callback, or a chunk.
+    Also if that was waited for in vain. Of a map: its callback, or a chunk.
     """
-    if any(not (lane.idle or lane.lent) for lane in state.lanes):
+    rests = all(lane.idle or lane.lent for lane in state.lanes)
+    if not (rests or (state.drain and state.drain.enough)):
         return None
     if state.held:
         return state.held[0]

@@ -21,7 +21,7 @@ from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import closing
 from taskq_workers.service.upkeep.evidence import INITIALIZER, read_trace
-from taskq_workers.settings import HOST, MAX_DEATHS
+from taskq_workers.settings import HOST, MAX_DEATHS, MAX_SPARED
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,9 @@ def refuse_deadly(state: State, run: MapRun) -> None:
     if not (name := run.info.terms.initializer):
         return
     trace = read_trace(state.connection.hget(run.store.keys.deaths, INITIALIZER))
-    if trace.times >= MAX_DEATHS:
-        why = f"{refusal.INITIALIZER}{name} has taken {trace.times} services down, the last one by {trace.cause}"
+    if trace.times >= MAX_DEATHS or trace.spared >= MAX_SPARED:  # of these each beside others that ran
+        times = trace.times + trace.spared
+        why = f"{refusal.INITIALIZER}{name} has taken {times} services down, the last one by {trace.cause}"
         refuse(state, run, why)
 
 

@@ -56,6 +56,10 @@ class Evidence:
         """Whether the initializer of this map ran, and is suspect."""
         return any(one.initializing and one.run == incarnation for one in self.ran or ())
 
+    def initialized_alone(self, incarnation: str) -> bool:
+        """Whether nothing else ran than the initializer of this map, in one process or more."""
+        return all(one.waited or (one.initializing and one.run == incarnation) for one in self.ran or ())
+
     def item_of(self, incarnation: str, name: str) -> int | None:
         """The item of the range that ran, or one shortly before it; None: that is not known."""
         flown = self._flown(incarnation, name)
@@ -88,6 +92,7 @@ class Trace:
         cause: Of the last one.
         item: That ran then; None: that is not known.
         times: How many there were; of the map's initializer only.
+        spared: How many of them ended no last chance, since others ran as well.
         seconds: For how long the range had run then; 0.0: that is not known.
     """
 
@@ -95,6 +100,7 @@ class Trace:
     item: int | None
     times: int = 0
     seconds: float = 0.0
+    spared: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -106,5 +112,7 @@ def read_trace(data: bytes | None) -> Trace:
     cause, item, times = found.get("cause"), found.get("item"), found.get("times")
     known = cause if isinstance(cause, str) and checked.is_text(cause) else "an unknown cause"
     count = times if isinstance(times, int) and checked.is_count(times) else 0
+    spared = found.get("spared")
+    kept = spared if isinstance(spared, int) and checked.is_count(spared) else 0
     seconds = checked.seconds(str(found.get("seconds")).encode())
-    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None, count, seconds)
+    return Trace(known, item if isinstance(item, int) and checked.is_count(item) else None, count, seconds, kept)

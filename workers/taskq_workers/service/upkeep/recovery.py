@@ -38,6 +38,7 @@ from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.execution import has_last_chance
 from taskq_workers.service.upkeep import lost_runs, suspect
 from taskq_workers.service.upkeep.evidence import INITIALIZER, LOST, Evidence, Trace, read_trace
+from taskq_workers.settings import MAX_SPARED
 
 log = logging.getLogger(__name__)
 
@@ -212,18 +213,23 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
             return settled(claim.deaths)
         seen.add(name)
         held.append(claim)
-        ran, alone = died.ran_chunk(incarnation, name), died.ran_alone(incarnation, name)
-        number = after_service(claim.deaths, ran, spared=has_last_chance(total(claim.deaths)) and not alone)
+        ran, spared = died.ran_chunk(incarnation, name), 0
+        if ran and has_last_chance(total(claim.deaths)) and not died.ran_alone(incarnation, name):
+            spared = 1 + read_trace(store.connection.hget(store.keys.deaths, name)).spared
+        number = after_service(claim.deaths, ran, spared=0 < spared <= MAX_SPARED)
         if ran or services_of(number) > services_of(claim.deaths):
-            seconds = died.seconds_of(incarnation, name)
-            traces[name] = Trace(str(died), died.item_of(incarnation, name), seconds=seconds).to_json()
+            item, seconds = died.item_of(incarnation, name), died.seconds_of(incarnation, name)
+            traces[name] = Trace(str(died), item, seconds=seconds, spared=spared).to_json()
         return number
 
     released = store.release_all(name, noted)
     if died.ran_initializer(incarnation):
         with contained(f"the deaths with the initializer of the map {store.keys.id}"):
             before = read_trace(store.connection.hget(store.keys.deaths, INITIALIZER))
-            traces[INITIALIZER] = Trace(str(died), None, before.times + 1).to_json()
+            beside = not died.initialized_alone(incarnation)
+            traces[INITIALIZER] = Trace(
+                str(died), None, before.times + (not beside), spared=before.spared + beside
+            ).to_json()
     if traces:
         with contained(f"the causes of deaths with the map {store.keys.id}"):
             store.note_traces(traces)

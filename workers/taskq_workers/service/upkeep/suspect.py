@@ -17,10 +17,10 @@ from taskq.redis import checked, holdings, keys
 from taskq.redis.holdings import Holding
 from taskq.redis.kinds import kind_of
 from taskq_workers.link.tasks import AbandonedTask, JobOutcome, JobTask
-from taskq_workers.service.core.execution import MapRun, PlainJob, has_last_chance
+from taskq_workers.service.core.execution import MapRun, PlainJob, is_last
 from taskq_workers.service.core.state import State
 from taskq_workers.service.upkeep.evidence import Evidence
-from taskq_workers.settings import MAX_DEATHS
+from taskq_workers.settings import MAX_DEATHS, MAX_SPARED
 
 _DEATHS, _RAN = keys.JOB_DEATHS.encode(), keys.JOB_RAN.encode()
 _DIGITS = 9  # of a count that may be one
@@ -40,7 +40,12 @@ def cause_of(fields: Mapping[bytes, bytes]) -> str:
 
 def seconds_of(fields: Mapping[bytes, bytes]) -> float:
     """For how long it had run when the last of them died; 0.0: that is not known."""
-    return checked.seconds(fields.get(_RAN))
+    return checked.seconds(fields.get(_RAN, b"").partition(b" ")[0] or None)
+
+
+def _spared(fields: Mapping[bytes, bytes]) -> int:
+    """How many of the deaths ended no last chance."""
+    return checked.count(fields.get(_RAN, b"").partition(b" ")[2] or None)
 
 
 def _noted(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
@@ -56,10 +61,11 @@ def one_more(holding: Holding, fields: Mapping[bytes, bytes], evidence: Evidence
         ran = holding.stage == holdings.GIVEN or not (deaths or is_map)
     if not ran:
         return {}
-    spared = has_last_chance(deaths) and not evidence.ran_alone(holding.execution_id)
+    before = _spared(fields) if deaths else 0
+    spared = is_last(deaths) and before < MAX_SPARED and not evidence.ran_alone(holding.execution_id)
     cause, seconds = checked.clean(str(evidence)).encode(), evidence.seconds_of(holding.execution_id)
     counted = b"%d %s %s" % (deaths + (not spared), fields.get(b"enqueued_at", b""), cause)
-    return {keys.JOB_DEATHS: counted, keys.JOB_RAN: b"%.3f" % seconds}
+    return {keys.JOB_DEATHS: counted, keys.JOB_RAN: b"%.3f %d" % (seconds, before + spared)}
 
 
 def note_begun(state: State, job: PlainJob | MapRun) -> None:
@@ -71,6 +77,25 @@ def note_begun(state: State, job: PlainJob | MapRun) -> None:
     if isinstance(job, MapRun) or job.deaths:
         given = replace(job.holding, stage=holdings.GIVEN)
         state.scripts.begun([keys.held(state.name)], [given.key, given.value])
+
+
+def note_alone(state: State, *, alone: bool) -> None:
+    """Note whether what has its last chance runs alone.
+
+    Only then is the next death its last, if nobody knows what else ran.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached. It is to be noted again then.
+    """
+    note = next(lane.tasks[state.alone] for lane in state.lanes if state.alone in lane.tasks)
+    stage = holdings.GIVEN if alone else holdings.BEGUN
+    if isinstance(note, MapRun) and (claim := note.flying.get(state.alone)) is not None:
+        with note.guarded():
+            note.flying[state.alone] = note.store.give(claim, alone=alone) or claim
+    elif isinstance(note, PlainJob | MapRun):
+        told = replace(note.holding, stage=stage)
+        state.scripts.begun([keys.held(state.name)], [told.key, told.value])
+    state.alone_noted = alone
 
 
 def _last(job: PlainJob | MapRun) -> str:
@@ -95,7 +120,7 @@ def task_of(job: PlainJob) -> JobTask | AbandonedTask:
 
 def calls_alone(run: MapRun) -> bool:
     """Whether the map's callback is to be called, and has its last chance."""
-    return run.to_call is not None and has_last_chance(deaths_of(run.fields))
+    return run.to_call is not None and is_last(deaths_of(run.fields))
 
 
 def given_up(run: MapRun) -> JobOutcome | None:
