@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -353,7 +354,22 @@ def test_the_owner_is_told_of_the_last_commit(store: MapStore) -> None:
     message = pubsub.get_message(timeout=HANGS)
     pubsub.close()
     assert message is not None
-    assert b"taskq-complete" in message["data"]
+    assert json.loads(message["data"]) == {"command": "taskq-complete", "map": store.keys.id}
+
+
+def test_an_owner_who_commits_the_last_chunk_is_told_nothing(store: MapStore) -> None:
+    """Whoever owns very many maps would hear as many messages."""
+    pubsub = store.connection.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(f"rq:pubsub:{A}")
+    pubsub.get_message(timeout=HANGS)
+    for claimed in claim(store, 4, A):
+        commit(store, claimed)
+    assert store.info().complete
+    store.connection.publish(f"rq:pubsub:{A}", "the first one")
+    message = pubsub.get_message(timeout=HANGS)
+    pubsub.close()
+    assert message is not None
+    assert message["data"] == b"the first one"
 
 
 @pytest.mark.parametrize("owner", ["100%", "a%sb", "%1", "host-ü", "a b  c"])
@@ -366,7 +382,7 @@ def test_workers_may_have_any_name(any_queue: Queue, owner: str) -> None:
     claim(store, 1, owner)
     assert [one.worker for one in store.claims()] == [owner]
     assert store.release_all(owner) == 1
-    assert commit(store, claim(store, 1, owner)[0]).committed
+    assert commit(store, claim(store, 1, B)[0]).committed
     message = pubsub.get_message(timeout=HANGS)
     pubsub.close()
     assert message is not None

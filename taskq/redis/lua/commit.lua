@@ -231,8 +231,9 @@ if enough > 0 and done >= enough then
     redis.call('HSET', KEYS[1], 'enough', '1')
     total = 0
 end
-if done + lost >= total and map[3] then
-    -- Whoever commits the last chunk tells the owner, which finishes the RQ job.
-    redis.call('PUBLISH', channel_of(map[3]), '{"command": "taskq-complete"}')
+if done + lost >= total and map[3] and map[3] ~= string.match(claim, '^%S+ %S+ %S+ (.+)$') then
+    -- Whoever commits the last chunk tells the owner, which finishes the RQ job, and knows of its own.
+    local note = '{"command": "taskq-complete", "map": "%s"}'
+    redis.call('PUBLISH', channel_of(map[3]), string.format(note, string.match(KEYS[1], '{(.*)}$')))
 end
 return {1, done, lost, total, redis.call('LLEN', KEYS[8]) + redis.call('LLEN', KEYS[12]), map[9] or nil}

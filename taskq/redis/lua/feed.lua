@@ -47,7 +47,7 @@ if ARGV[9] ~= '' and source[3] == ARGV[9] and map[7] == ARGV[8] then
     redis.call('PUBLISH', ARGV[12], 'progress')
     if map[10] and (tonumber(map[8]) or 0) + (tonumber(map[9]) or 0) >= tonumber(ARGV[10]) then
         redis.call('PUBLISH', (string.gsub(ARGV[15], '%%s', (string.gsub(map[10], '%%', '%%%%')))),
-            '{"command": "taskq-complete"}')
+            string.format('{"command": "taskq-complete", "map": "%s"}', string.match(KEYS[1], '{(.*)}$')))
     end
 end
 

@@ -42,6 +42,6 @@ redis.call('HSET', KEYS[1], 'total', ARGV[3], 'seal', ARGV[4])
 redis.call('PUBLISH', ARGV[5], 'progress')
 if map[8] and ended >= tonumber(ARGV[3]) then
     redis.call('PUBLISH', (string.gsub(ARGV[6], '%%s', (string.gsub(map[8], '%%', '%%%%')))),
-        '{"command": "taskq-complete"}') -- as who commits the last chunk does
+        string.format('{"command": "taskq-complete", "map": "%s"}', string.match(KEYS[1], '{(.*)}$'))) -- as who commits the last chunk does
 end
 return {'sealed', items}

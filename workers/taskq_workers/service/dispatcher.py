@@ -324,9 +324,8 @@ class Dispatcher:
             raise event.error
 
     def _command(self, payload: dict[str, Any]) -> None:
-        if payload.get("command") == "taskq-complete":
-            self._housekeeping.hurry()  # somebody committed the last chunk of a map of ours
-        elif payload.get("command") == keys.LOOK:  # somebody closed a map of which we hold chunks
+        if payload.get("command") in ("taskq-complete", keys.LOOK):
+            # Somebody has committed the last chunk of a map of ours, or closed one of which we hold chunks.
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
         elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some

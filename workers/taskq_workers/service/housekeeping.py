@@ -60,10 +60,6 @@ class Housekeeping:
         """When to look next, on the monotonic clock."""
         return self._ticked + TICK
 
-    def hurry(self) -> None:
-        """Look with the next turn."""
-        self._ticked = -math.inf
-
     def was_away(self) -> None:
         """Redis, or the way to it, has just failed."""
         self._away = time.monotonic()
