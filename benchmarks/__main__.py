@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import alone, page, pairs, plot, processes
+from benchmarks import alone, fronts, page, pairs, plot, processes
 from benchmarks.harness import FailedError, Harness
 from benchmarks.peers import SYSTEMS
 from benchmarks.report import table
@@ -77,6 +77,8 @@ def main(
             parts.append(page.comparison(harness.findings, chosen, picture.name))
         if (not systems and not works) or _ALONE in systems:
             parts.append(by_itself(scale, rounds))
+        if not (systems or works or quick):
+            parts.append(fronts.compare(rounds))
     parts += [page.works_explained(chosen, scale), page.fairness(compared)]
     print("\n".join(parts))
     if path:

@@ -200,7 +200,7 @@ def compare(rounds: int) -> str:
         for name in FRONTS:
             if name not in failed:
                 try:
-                    found[name].append(_in_a_process(name))
+                    found[name].append(in_a_process(name))
                 except (subprocess.SubprocessError, ValueError) as error:
                     failed[name] = f"{type(error).__name__}: {str(error)[:200]}"
     rows = [_row(name, found[name], found["taskq.Pool"]) for name in FRONTS if name not in failed]
@@ -218,7 +218,13 @@ its result.
 {"".join(notes)}"""
 
 
-def _in_a_process(name: str) -> list[float | None]:
+def in_a_process(name: str) -> list[float | None]:
+    """The columns of one, in a process that starts nothing else.
+
+    Raises:
+        subprocess.SubprocessError: If it fails, or takes too long.
+        ValueError: If it says something else.
+    """
     environment = {key: value for key, value in os.environ.items() if key != "TASKQ_URL"}
     command = [sys.executable, "-m", "benchmarks.fronts", "--one", name]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT, check=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import processes
+from benchmarks import fronts, processes
 from benchmarks.harness import Findings, Harness
 from benchmarks.page import all_systems
 from benchmarks.peers import System, pool
@@ -82,3 +82,11 @@ def test_a_bare_pool_ends_at_once_whatever_this_process_does_with_the_signal():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert handlers == [signal.SIG_DFL] * 8
+
+
+@pytest.mark.parametrize("name", ["ProcessPoolExecutor", "taskq.Executor"])
+def test_fronts_are_measured(name):
+    start, stop, call, many, first, search = fronts.in_a_process(name)
+    assert 0 < call < start
+    assert min(stop, many, first) > 0
+    assert search is None, "joblib has no backend of these processes"
