@@ -13,6 +13,7 @@ from taskq import as_program as _as_program  # noqa: F401 - before all others: s
 # isort: split
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from taskq.dictionary import Dict
 from taskq.errors import (
     BrokenFrontError,
     DamagedError,
@@ -45,6 +46,8 @@ from taskq.errors import (
     WaitTimeoutError,
     WorkerLostError,
 )
+from taskq.event import Event
+from taskq.fifo import Fifo
 from taskq.local import local
 from taskq.lock import Lock
 from taskq.maps.item_retry import Retry
@@ -73,9 +76,12 @@ __version__ = "0.1.0"
 __all__ = [
     "BrokenFrontError",
     "DamagedError",
+    "Dict",
     "DuplicateJobError",
     "EnoughError",
+    "Event",
     "Executor",
+    "Fifo",
     "FunctionError",
     "ImportRefusedError",
     "ItemCanceledError",

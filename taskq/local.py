@@ -120,7 +120,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _authkey_file(folder: Path) -> Path:
     """Write this program's key for managers of multiprocessing where its workers find it, and nobody else."""
-    from multiprocessing import process  # which ``import taskq`` has no need of
+    from multiprocessing import process  # taskq itself has no need of it before
 
     path = folder / "authkey"
     file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

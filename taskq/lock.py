@@ -20,6 +20,7 @@ from taskq.redis.patience import clear_errors
 LEASE = 30.0  # seconds after which the lock of a holder that died is free
 _RENEWALS = 3  # of the lease, within its time
 _PACE = 0.05  # seconds between two tries
+_FOR_EVER = -1  # as a timeout: threading's word
 
 
 class Lock(Named):
@@ -52,12 +53,14 @@ class Lock(Named):
 
         Args:
             blocking: False: return at once.
-            timeout: Seconds to wait; None: for ever.
+            timeout: Seconds to wait; None, or -1 as with ``threading``: for ever.
 
         Raises:
-            OptionError: If a timeout is given, and is below 0 or it is not to block.
+            OptionError: If a timeout is given, and it is not to block or the timeout is another below 0.
             ServerError: If the server can't be reached, or refuses.
         """
+        if timeout == _FOR_EVER:
+            timeout = None
         if timeout is not None and (not blocking or timeout < 0):
             raise OptionError(f"a timeout is seconds from 0 on, and only of who blocks, not {timeout!r}")
         lock = self.connection.lock(self.key, timeout=LEASE, sleep=_PACE, thread_local=False)

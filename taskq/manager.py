@@ -1,4 +1,4 @@
-"""``taskq.Manager``: lists, values and locks as ``multiprocessing.Manager`` has them, on a server."""
+"""``taskq.Manager``: lists, dictionaries, queues, ... as ``multiprocessing.Manager`` has them, on a server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from taskq.dictionary import Dict
 from taskq.errors import OptionError
+from taskq.event import Event
+from taskq.fifo import Fifo
 from taskq.lock import Lock
 from taskq.queue import Queue
 from taskq.redis import keys
 from taskq.redis.connection import connect, default_url, in_worker
+from taskq.redis.named import Named
 from taskq.redis.server import private_server
 from taskq.result_list import ResultList
 from taskq.value import Value
@@ -28,7 +32,7 @@ class Manager:
 
     What it makes may be passed to ``multiprocessing.Process``, to ``multiprocessing.Pool`` and to jobs. It has
     names that nobody else has drawn, and is gone when the manager ends; what is to stay is made by name, by
-    ``queue.result_list``, ``queue.value`` and ``queue.lock``.
+    ``queue.result_list``, ``queue.dict``, ``queue.queue``, ``queue.value``, ``queue.lock`` and ``queue.event``.
 
     Args:
         queue: On whose server. None: on that of ``url``, or of ``TASKQ_URL``; without any, on a private server,
@@ -39,7 +43,7 @@ class Manager:
         OptionError: If both are given, or one is unusable.
         ServerError: If there is no server program.
 
-    Of a Manager's other types there are none: a ``dict``, a ``Queue`` or an ``Event`` is redis-py's business.
+    Of a Manager's other types there are none.
     """
 
     def __init__(self, *, queue: Queue | None = None, url: str | None = None) -> None:
@@ -74,6 +78,29 @@ class Manager:
         """A lock: see ``taskq.Lock``."""
         return _Lock(self._key(keys.lock), self._connection, url=self._private)
 
+    def dict(self, *args: Any, **kwargs: Any) -> Dict:
+        """A dictionary: see ``taskq.Dict``. As text it is its pairs.
+
+        Args:
+            args: What it has at first, as ``dict`` takes it.
+            kwargs: The same.
+        """
+        made = _Dict(self._key(keys.dictionary), self._connection, url=self._private)
+        made.update(*args, **kwargs)
+        return made
+
+    def Queue(self, maxsize: int = 0) -> Fifo:  # noqa: N802 - multiprocessing's name
+        """A queue of items: see ``taskq.Fifo``.
+
+        Args:
+            maxsize: Items that it may hold; 0: any number.
+        """
+        return _Fifo(self._key(keys.fifo), self._connection, maxsize, url=self._private)
+
+    def Event(self) -> Event:  # noqa: N802 - multiprocessing's name
+        """An event: see ``taskq.Event``."""
+        return _Event(self._key(keys.event), self._connection, url=self._private)
+
     def _key(self, of: Any) -> str:
         key: str = of(os.urandom(16).hex())
         self._made.append(key)
@@ -98,34 +125,42 @@ class Manager:
 # A private server is no worker's: what is of one says where it is when it is pickled.
 
 
-class _List(ResultList):
-    def __init__(self, key: str, connection: Any, *, url: str = "") -> None:
-        super().__init__(key, connection)
+class _Made(Named):
+    """Mixed in before the class of what was made; ``url``: of the private server, or ""."""
+
+    def __init__(self, key: str, connection: Any, *args: Any, url: str = "") -> None:
+        super().__init__(key, connection, *args)
         self._url = url
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (_List, self._url, self.key)
+        told: tuple[Any, ...] = super().__reduce__()[1]  # type: ignore[assignment]  # as all of these say it
+        return _again, (type(self), self._url, self.key, *told[2:])  # behind key and connection
 
+
+class _List(_Made, ResultList):
     def __str__(self) -> str:
         return str([*self])
 
 
-class _Value(Value):
-    def __init__(self, key: str, connection: Any, initial: Any = 0, *, url: str = "") -> None:
-        super().__init__(key, connection, initial)
-        self._url = url
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (_Value, self._url, self.key, self._initial)
+class _Value(_Made, Value):
+    pass
 
 
-class _Lock(Lock):
-    def __init__(self, key: str, connection: Any, *, url: str = "") -> None:
-        super().__init__(key, connection)
-        self._url = url
+class _Lock(_Made, Lock):
+    pass
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (_Lock, self._url, self.key)
+
+class _Dict(_Made, Dict):
+    def __str__(self) -> str:
+        return str(self.copy())
+
+
+class _Fifo(_Made, Fifo):
+    pass
+
+
+class _Event(_Made, Event):
+    pass
 
 
 def _again(kind: Any, url: str, key: str, *args: Any) -> Any:

@@ -15,7 +15,10 @@ import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
+from taskq.dictionary import Dict
 from taskq.errors import DamagedError, OptionError
+from taskq.event import Event
+from taskq.fifo import Fifo
 from taskq.lock import Lock
 from taskq.maps.job import MapJob
 from taskq.maps.mapper import Mapper
@@ -129,6 +132,34 @@ class Queue(Mapper):
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
         return Value(keys.value(_named_well(name, "a value")), self.connection, initial)
+
+    def dict(self, name: str) -> Dict:
+        """A dictionary that all programs and jobs of this server share by its name: see ``taskq.Dict``.
+
+        Raises:
+            OptionError: If the name has other characters than letters, digits and ``_.:-``.
+        """
+        return Dict(keys.dictionary(_named_well(name, "a dictionary")), self.connection)
+
+    def queue(self, name: str, maxsize: int = 0) -> Fifo:
+        """A queue of items that all programs and jobs of this server share by its name: see ``taskq.Fifo``.
+
+        Args:
+            name: Of it.
+            maxsize: Items that there may be when one is put by this object; 0: any number.
+
+        Raises:
+            OptionError: If the name has other characters than letters, digits and ``_.:-``.
+        """
+        return Fifo(keys.fifo(_named_well(name, "a queue of items")), self.connection, maxsize)
+
+    def event(self, name: str) -> Event:
+        """An event that all programs and jobs of this server share by its name: see ``taskq.Event``.
+
+        Raises:
+            OptionError: If the name has other characters than letters, digits and ``_.:-``.
+        """
+        return Event(keys.event(_named_well(name, "an event")), self.connection)
 
     # -- RQ's own, for functions of any kind -----------------------------------------------------------
 

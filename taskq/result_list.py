@@ -9,12 +9,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, overload
+from typing import Any, Self, overload
 
+from taskq.list_changes import ListChanges
 from taskq.payload.results import codec_of
 from taskq.redis import once
 from taskq.redis.list_reader import ListReader
-from taskq.redis.named import Named
 from taskq.redis.patience import clear_errors
 from taskq.views import forms
 
@@ -22,12 +22,14 @@ _BATCH = 1000  # elements written in one round trip
 _HUGE = 2**63  # positions that Redis can't even be asked for
 
 
-class ResultList(Named, Sequence[Any]):
+class ResultList(ListChanges, Sequence[Any]):
     """A live view of a list in Redis; each element is one pickled value.
 
     Nothing is cached: each access asks the server, so elements that other processes append are seen at
-    once, and two accesses may see different lengths. Appends are atomic and keep their order. May be passed
-    to jobs as an argument; there it connects to the worker's server when first used.
+    once, and two accesses may see different lengths. Appends are atomic and keep their order. One by name can be
+    changed as a list is (``pop``, ``insert``, ``sort``, ``results[0] = 1``, ...), each time in one step, which
+    costs as much as reading all of it, but at its ends; a map's is only appended to, or cleared. May be passed to
+    jobs as an argument; there it connects to the worker's server when first used.
 
     Args:
         key: The Redis key.
@@ -67,6 +69,18 @@ class ResultList(Named, Sequence[Any]):
         writer = codec_of(*self._place)
         while batch := [writer.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
             self._push(batch)
+
+    def __iadd__(self, values: Iterable[Any]) -> Self:
+        self.extend(values)
+        return self
+
+    def __add__(self, other: Iterable[Any]) -> list[Any]:
+        return [*self, *other]
+
+    def __mul__(self, times: int) -> list[Any]:
+        return [*self] * times
+
+    __rmul__ = __mul__
 
     def _push(self, batch: list[bytes]) -> None:
         with self.connection.pipeline() as pipe:

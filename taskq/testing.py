@@ -151,7 +151,7 @@ class Executor(executor.Executor):
 
     Args:
         processes: Of its worker.
-        options: Others of ``taskq.Executor``, but a queue and its URL.
+        options: Others of ``taskq.Executor``, but a queue, its URL, ``payload_limit`` and ``max_tasks_per_child``.
 
     Shut it down, or use it as a context manager: that ends the worker, too. ``place.queue`` is its queue.
     """
@@ -165,7 +165,7 @@ class Pool(pool.Pool):
 
     Args:
         processes: Of its worker.
-        options: Others of ``taskq.Pool``, but a queue, its URL and ``maxtasksperchild``.
+        options: Others of ``taskq.Pool``, but a queue, its URL, ``payload_limit`` and ``maxtasksperchild``.
 
     Close or terminate it, or use it as a context manager: that ends the worker, too; ``join`` waits for that.
     """

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -611,3 +612,15 @@ def note_in(shared: Any, n: int) -> int:
     with shared["lock"]:
         shared["list"].append(n)
     return n
+
+
+class LockedError(Exception):
+    """Can't be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("has a lock")
+        self.lock = threading.Lock()
+
+
+def raise_with_a_lock() -> None:
+    raise LockedError

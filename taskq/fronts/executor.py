@@ -15,7 +15,8 @@ from taskq.fronts import baggage
 from taskq.fronts.awaited import Load
 from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.place import Place, check_count
-from taskq.fronts.session import PATIENCE, Session, Terms
+from taskq.fronts.session import Session
+from taskq.fronts.terms import PATIENCE, Terms
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -104,6 +105,7 @@ class Executor(concurrent.futures.Executor):
     Args:
         max_workers: Processes of its own, where it starts any (see ``queue``); None: the cores. The processes of
             workers that are there are the workers' business.
+        mp_context: Taken, and ignored: workers start processes in their own way.
         queue: Whose workers run the calls. None: those of ``url``, or of ``TASKQ_URL``; without any, a private
             server and processes of its own, for as long as the executor lives.
         url: Of a server, instead of a queue.
@@ -112,8 +114,11 @@ class Executor(concurrent.futures.Executor):
             submitted that dies is cancelled.
         initializer: Called once in each process before the first call there.
         initargs: Its arguments.
+        max_tasks_per_child: Tasks after which a process of its own is replaced. None: never.
         patience: Seconds for which the server may be away; None: for ever. After that, futures raise
             ``BrokenFrontError``.
+        payload_limit: Bytes that the arguments of a call, or one result, may have, where no queue is given that
+            says so; None: 64 MiB.
         place: Instead of a queue; see ``taskq.testing``.
         options: Those of ``FrontKeywords``: ``item_timeout``, ``weight``, ``max_failures``, ``meta``, ...
 
@@ -129,20 +134,27 @@ class Executor(concurrent.futures.Executor):
     def __init__(
         self,
         max_workers: int | None = None,
+        mp_context: object = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
         *,
+        max_tasks_per_child: int | None = None,
         queue: Queue | None = None,
         url: str | None = None,
         name: str | None = None,
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
         patience: float | None = PATIENCE,
+        payload_limit: int | None = None,
         place: Place | None = None,
         **options: Unpack[FrontKeywords],
     ) -> None:
         if max_workers is not None:
             check_count("max_workers", max_workers)
-        place = place or Place(queue, url, max_workers)
+        if max_tasks_per_child is not None:
+            check_count("max_tasks_per_child", max_tasks_per_child)
+        del mp_context
         terms = Terms("Executor", name, patience, initializer, initargs, dict(options))
+        terms.check()
+        place = place or Place(queue, url, max_workers, max_tasks_per_child, payload_limit=payload_limit)
         try:
             self._session = Session(place, terms, _error_of)
         except BaseException:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from taskq.errors import BrokenFrontError, MapCanceledError, OptionError, PickleError, RemoteTraceback
+from taskq.errors import BrokenFrontError, ItemError, MapCanceledError, OptionError, PickleError, RemoteTraceback
 from taskq.fronts import baggage
 from taskq.fronts.asked import AsyncResult, Callback, Callbacks, OneResult
 from taskq.fronts.attached import Attached
@@ -17,7 +17,8 @@ from taskq.fronts.awaited import Load
 from taskq.fronts.imap import Flow, Results
 from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.place import Place, check_count
-from taskq.fronts.session import PATIENCE, Session, Terms
+from taskq.fronts.session import Session
+from taskq.fronts.terms import PATIENCE, Terms
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -53,6 +54,8 @@ class Pool:
             submitted is run. Leaving a ``with`` block waits for it. None: nothing is left of it, and leaving a
             ``with`` block terminates the pool, as that of ``multiprocessing``; so does the death of the program.
         patience: Seconds for which the server may be away; None: for ever.
+        payload_limit: Bytes that the arguments of a call, or one result, may have, where no queue is given that
+            says so; None: 64 MiB.
         place: Instead of a queue; see ``taskq.testing``.
         options: Those of ``FrontKeywords``: ``item_timeout``, ``weight``, ``max_failures``, ``meta``, ...
 
@@ -76,6 +79,7 @@ class Pool:
         url: str | None = None,
         name: str | None = None,
         patience: float | None = PATIENCE,
+        payload_limit: int | None = None,
         place: Place | None = None,
         **options: Unpack[FrontKeywords],
     ) -> None:
@@ -83,7 +87,8 @@ class Pool:
         terms = Terms("Pool", name, patience, initializer, tuple(initargs), dict(options), at_exit=bool(name))
         if processes is not None:
             check_count("the number of processes", processes)
-        place = place or Place(queue, url, processes, maxtasksperchild)
+        terms.check()
+        place = place or Place(queue, url, processes, maxtasksperchild, payload_limit=payload_limit)
         try:
             self._session = Session(place, terms, _error_of)
         except BaseException:
@@ -295,6 +300,10 @@ def _error_of(failure: ItemFailure, of: str) -> BaseException:
         unsent: BaseException = _ERRORS.MaybeEncodingError(PickleError(failure.message), failure.message)
         return unsent
     error = failure.to_raise(of)
+    if type(error) is ItemError and not failure.pickled:  # the stand-in of one that does not survive pickling
+        why = PickleError("the exception can't be pickled, or not be made again of its pickle, or is too large")
+        encoding: BaseException = _ERRORS.MaybeEncodingError(why, f"{failure.type}: {failure.message}")
+        encoding.__cause__, error = error.__cause__, encoding
     if isinstance(error.__cause__, RemoteTraceback):  # as the kind of cause that multiprocessing gives it
         cause = _ERRORS.RemoteTraceback(str(error.__cause__))
         object.__setattr__(error, "__cause__", cause)

@@ -6,14 +6,12 @@ submit ──> Outbox ──put──> map ──events──> reader ──> Re
 from __future__ import annotations
 
 import atexit
-import difflib
 import logging
 import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -21,75 +19,24 @@ from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation
 
 from taskq.errors import BrokenFrontError, MapCanceledError, MapError, OptionError, TaskqError
-from taskq.fronts import call
 from taskq.fronts.awaited import Awaited, Load, Ticket
-from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.outage import Outage
 from taskq.fronts.outbox import Outbox
 from taskq.fronts.place import Place
 from taskq.fronts.returns import Returns
+from taskq.fronts.terms import Terms
 from taskq.maps.arrivals import Arrival
 from taskq.maps.doubts import Doubts
 from taskq.maps.open_map import OpenMap
 from taskq.maps.waiting import Events
-from taskq.payload import codec, results
-from taskq.payload.function import Function
+from taskq.payload import results
 from taskq.payload.outcome import ItemFailure
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 30.0  # seconds for which a server may be away
-_KNOWN = frozenset(FrontKeywords.__annotations__)
 _LOOK = 1.0  # seconds between two looks at whether anybody has begun what is left, at a shutdown
 
 _live: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a session is told.
-
-    Args:
-        kind: Of front, for people.
-        name: The id of its map, which stays when it has ended; None: one is drawn, and nothing is left.
-        patience: Seconds for which a server may be away; None: for ever.
-        initializer: Called in each process before anything else is; None: nothing.
-        initargs: Its arguments.
-        options: Those of ``FrontKeywords``.
-        at_exit: Whether the program waits at its end for what was submitted; else that is cancelled.
-        runs: What the map calls for each item.
-    """
-
-    kind: str
-    name: str | None = None
-    patience: float | None = PATIENCE
-    initializer: Any = None
-    initargs: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    at_exit: bool = True
-    runs: Callable[..., Any] = call.run
-
-    def options_of_map(self) -> dict[str, Any]:
-        """For ``Queue.open_map``.
-
-        Raises:
-            OptionError: If one is unknown; lists those there are.
-        """
-        if unknown := sorted(set(self.options) - _KNOWN):
-            near = difflib.get_close_matches(unknown[0], _KNOWN, 1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            known = ", ".join(sorted(_KNOWN))
-            raise OptionError(f"unknown option {', '.join(unknown)}. {hint}The {self.kind} takes {known}")
-        told = {"description": f"{self.kind} {self.name or ''}".strip(), **self.options}
-        if self.initializer is not None:
-            told |= {"initializer": self.initializer, "initargs": self.initargs}
-        return told
-
-    def opened(self, place: Place) -> OpenMap[Any]:
-        """A new map; raises as ``Queue.open_map``."""
-        options, called = self.options_of_map(), Function(self.kind, codec.dumps(self.runs), by_value=False)
-        orphan: Any = "finish" if self.name else "cancel"
-        return place.queue.open_map(called, job_id=self.name, orphan=orphan, star=True, **options)
 
 
 class Session:
@@ -111,8 +58,7 @@ class Session:
         job: OpenMap[Any] | None = None, expected: Mapping[int, Ticket] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.place, self.terms, self._error_of = place, terms, error_of
-        if terms.patience is not None and not (isinstance(terms.patience, int | float) and terms.patience >= 0):
-            raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {terms.patience!r}")
+        terms.check_patience()
         self.job: OpenMap[Any] = job if job is not None else terms.opened(place)
         self.pid = os.getpid()
         self._over = threading.Event()  # nothing is waited for any more

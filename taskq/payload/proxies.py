@@ -24,7 +24,8 @@ VARIABLE = "TASKQ_AUTHKEY"
 
 INSTEAD = (
     "it works in processes of this program only. Shared counterparts on the server: q.lock(name), q.value(name), "
-    "q.result_list(name). In processes that a taskq.Pool or taskq.local() starts itself, proxies of a Manager work"
+    "q.result_list(name), q.dict(name), q.queue(name), q.event(name). In processes that a taskq.Pool or "
+    "taskq.local() starts itself, proxies of a Manager work"
 )
 
 _MARK = b"RebuildProxy"  # by which the pickle of a proxy is known, and of what speaks of one

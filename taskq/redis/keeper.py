@@ -3,6 +3,9 @@
     program ──holds the end of a pipe, which is our stdin──> keeper ──is the parent of──> server
        └─starts, with a mark in the environment──> workers, which hold the end of another pipe, the line
 
+A program that needs the server no more says so with a byte. To close its end of the pipe would not do: who was
+forked from it (by ``multiprocessing``, say) holds that, too, and may live for long.
+
     dies       is noticed by                                           and then
     program    keeper: end of stdin, or another parent than before     the workers leave; the server is ended
     workers    keeper: end of the line                                 all that carries the mark is killed
@@ -140,7 +143,7 @@ class Keeper:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _look(self, seconds: float) -> None:
-        """Wait for news of a pipe; all news is that it has ended."""
+        """Wait for news of a pipe: it has ended, or has a byte, and either is the last that comes."""
         for pipe in select.select(self._open, [], [], seconds)[0]:
             self._open.discard(pipe)
             if pipe == self._line:

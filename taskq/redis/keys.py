@@ -62,6 +62,10 @@ taskq:memos            zset    name of a memo -> Unix time it was used by a    p
 taskq:list:{name}      list    a free-standing result list                    anybody           no
 taskq:lock:{name}      string  a lock's holder, as redis-py draws it          anybody           its lease
 taskq:value:{name}     string  a value, pickled                               anybody           no
+taskq:dict:{name}      hash    a key, as Python writes it -> key and value,   anybody           no
+                               pickled: see dictionary.py
+taskq:queue:{name}     list    items that somebody has put, pickled            anybody           no
+taskq:event:{name}     string  there while the event is set                   anybody           no
 taskq:shared:{name}    hash    n -> the nth piece of an object that maps      producer          after ``ttl``
                                share (shared.py); the name is 128 random bits
 taskq:open:{queue}     zset    map id -> Unix time at which it was opened: of   open, close       no
@@ -81,7 +85,8 @@ taskq:schema           hash    the least and greatest schema in use, until      
                                when that is fresh, and which one a worker
                                reserves that is just starting: see schema.py
 taskq:said:{thread}    string  what was drawn for the last transaction that a     producer          10 minutes
-                               producer's thread has made: see once.py
+                               producer's thread has made: see once.py; behind
+                               it the item that it got, see fifo_get.lua
 taskq:refused          hash    "signature", "import" -> how many jobs and     worker            no
                                chunks were refused for that
 taskq:activity         hash    worker name -> JSON of an Activity             service           -
@@ -381,6 +386,21 @@ def lock(name: str) -> str:
 def value(name: str) -> str:
     """The key of the value with this name."""
     return f"{PREFIX}:value:{{{name}}}"
+
+
+def dictionary(name: str) -> str:
+    """The key of the dictionary with this name."""
+    return f"{PREFIX}:dict:{{{name}}}"
+
+
+def fifo(name: str) -> str:
+    """The key of the queue of items with this name."""
+    return f"{PREFIX}:queue:{{{name}}}"
+
+
+def event(name: str) -> str:
+    """The key of the event with this name."""
+    return f"{PREFIX}:event:{{{name}}}"
 
 
 def free_list(name: str) -> str:

@@ -29,15 +29,15 @@ class Receipt:
         if not hasattr(_own, "key"):
             _own.key = f"{keys.RECEIPT}{os.urandom(8).hex()}"
         self.key: str = _own.key
-        self._token = os.urandom(12).hex()
+        self.token = os.urandom(12).hex()
 
     def write(self, pipe: Any) -> None:
         """Queue it, within the transaction."""
-        pipe.set(self.key, self._token, ex=RECEIPT_TTL)
+        pipe.set(self.key, self.token, ex=RECEIPT_TTL)
 
     def is_(self, found: bytes | None) -> bool:
         """Whether what stands there says so."""
-        return found == self._token.encode()
+        return found == self.token.encode()
 
     def is_there(self, connection: Any) -> bool:
         """Whether the transaction was made."""

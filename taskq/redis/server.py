@@ -44,6 +44,7 @@ def private_server(*options: str) -> Iterator[str]:
         ServerError: If there is no server program, or it does not start.
     """
     with kept_server(*options) as server:
+        server.hang_up()  # there will be no workers; and a fork, which would have it, too, may outlive the block
         yield server.url
 
 
@@ -128,7 +129,8 @@ def _end(process: subprocess.Popen[bytes], folder: Path, mark: str) -> None:
     """Let the keeper end the server; if it can't any more, do what is left to do."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.close()
+    with suppress(BrokenPipeError), process.stdin as pipe:  # it may have ended
+        pipe.write(b"\n")  # a fork of ours may hold the pipe open
     try:
         process.wait(_STOP)
     except subprocess.TimeoutExpired:

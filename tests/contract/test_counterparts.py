@@ -55,7 +55,8 @@ def test_a_lock(any_queue: Queue) -> None:
         with pytest.raises(LockLostError, match="is not held here"):
             theirs.release()
         assert 0 < any_queue.connection.pttl(mine.key) <= 1000 * lock.LEASE
-    assert theirs.acquire()
+    assert theirs.acquire(True, -1)  # as threading's
+    assert not mine.acquire(False, -1)
     assert theirs.release() is None
     assert not [one for one in threading.enumerate() if "taskq holds" in one.name and not one.daemon]
 
@@ -75,7 +76,7 @@ def test_a_lock_that_was_lost_says_so(any_queue: Queue) -> None:
         held.release()
 
 
-@pytest.mark.parametrize("bad", [{"timeout": -1}, {"blocking": False, "timeout": 1}])
+@pytest.mark.parametrize("bad", [{"timeout": -2}, {"blocking": False, "timeout": 1}])
 def test_bad_waits(fake_queue: Queue, bad: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="a timeout is seconds"):
         fake_queue.lock("ledger").acquire(**bad)

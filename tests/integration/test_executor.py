@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import multiprocessing
 import os
 import signal
 import sys
@@ -22,10 +23,12 @@ from taskq import (
     Executor,
     MapCanceledError,
     OptionError,
+    Pool,
     Queue,
     TooLargeError,
     UnsendableError,
 )
+from taskq.fronts import place
 from tests import jobs
 from tests.integration.fronts import left, working_queue
 from tests.waiting import HANGS, wait_until
@@ -281,6 +284,55 @@ def test_unusable_options(queue: Queue) -> None:
         with pytest.raises(OptionError, match=said):
             Executor(**options)
     assert not left(queue)
+
+
+@pytest.mark.parametrize("front", [Executor, Pool])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"colour": 1}, "unknown option colour"),
+        ({"item_timeout": -1}, "item_timeout"),
+        ({"patience": -1}, "patience"),
+        ({"name": "a b"}, "ID must only contain"),
+        ({"initializer": 3}, "initializer"),
+        ({"payload_limit": 0}, "payload_limit must be"),
+        ({"result_ttl": "x"}, "these options"),
+    ],
+)
+def test_unusable_options_are_found_before_anything_is_started(
+    front: Any, options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TASKQ_URL", raising=False)
+    monkeypatch.setattr(place, "local", lambda *_, **__: pytest.fail("a server was started"))
+    with pytest.raises(OptionError, match=said):
+        front(**options)
+
+
+def test_what_process_pool_executor_takes(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Executor(2, multiprocessing.get_context("spawn"), jobs.square, (2,), queue=queue) as executor:
+        assert executor.submit(jobs.square, 3).result(HANGS) == 9
+    for number, said in ((0, "max_tasks_per_child must be greater"), (3, "--max-tasks-per-child")):
+        with pytest.raises(OptionError, match=said):
+            Executor(queue=queue, max_tasks_per_child=number)
+    monkeypatch.delenv("TASKQ_URL", raising=False)
+    with Executor(1, max_tasks_per_child=1) as executor:
+        assert len({executor.submit(os.getpid).result(HANGS) for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("front", [Executor, Pool])
+def test_how_large_arguments_may_be(front: Any, server_url: str) -> None:
+    with front(url=server_url, payload_limit=1000) as one:
+        assert one._session.place.queue.payload_limit == 1000
+        with pytest.raises(TooLargeError, match="over the limit of 1,000"):
+            [*one.map(len, [b"x" * 2000])]
+    with pytest.raises(OptionError, match="the queue's own"):
+        front(queue=Queue(url=server_url), payload_limit=1000)
+
+
+def test_how_large_arguments_may_be_in_processes_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASKQ_URL", raising=False)
+    with Executor(1, payload_limit=1000) as executor:
+        assert isinstance(executor.submit(len, b"x" * 2000).exception(HANGS), TooLargeError)
 
 
 def test_calls_that_submit_to_executors_of_their_own(queue: Queue) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -17,7 +19,8 @@ import pytest
 from joblib import Parallel, delayed
 
 import taskq.joblib
-from taskq import MapJob, OptionError, Queue, UnsendableError, WorkerLostError
+from taskq import MapJob, OptionError, Queue, TooLargeError, UnsendableError, WorkerLostError
+from taskq.fronts import place
 from taskq.redis import keys
 from tests import jobs
 from tests.integration.fronts import left, working_queue
@@ -203,6 +206,27 @@ def test_how_many_jobs(queue: Queue) -> None:
 def test_options_that_are_none(queue: Queue, options: dict[str, Any], said: str) -> None:
     with joblib.parallel_config("taskq", queue=queue, n_jobs=2, **options), pytest.raises(OptionError, match=said):
         Parallel()(delayed(jobs.square)(n) for n in range(2))
+
+
+def test_options_that_are_none_start_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASKQ_URL", raising=False)
+    monkeypatch.setattr(place, "local", lambda *_, **__: pytest.fail("a server was started"))
+    for options in ({"colour": 1}, {"item_timeout": -1}, {"initializer": 3}, {"payload_limit": 0}):
+        with joblib.parallel_config("taskq", n_jobs=2, **options), pytest.raises(OptionError):
+            Parallel()(delayed(jobs.square)(n) for n in range(2))
+
+
+def test_processes_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take what a Manager has made here, as joblib's own do; and as much as they are told."""
+    monkeypatch.delenv("TASKQ_URL", raising=False)
+    with multiprocessing.Manager() as manager, joblib.parallel_config("taskq", n_jobs=2, payload_limit=10_000):
+        shared = {"lock": manager.Lock(), "list": manager.list()}
+        Parallel(max_nbytes=None)(delayed(jobs.note_in)(shared, n) for n in range(2))
+        Parallel()(delayed(jobs.note_in)(shared, n) for n in range(2, 4))
+        Parallel()(delayed(functools.partial(jobs.note_in, shared))(n) for n in range(4, 6))
+        assert sorted(shared["list"]) == [*range(6)]
+        with pytest.raises(TooLargeError, match="over the limit of 10,000"):
+            Parallel()(delayed(len)("x" * 20_000) for _ in range(2))
 
 
 # -- large arguments -------------------------------------------------------------------------------------

@@ -8,16 +8,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
 
 from taskq.errors import ServerError
+from taskq.fronts.pool import Pool
 from taskq.redis import keeper
 from taskq.redis.connection import connect
-from taskq.redis.server import find_program, private_server, sweep
+from taskq.redis.server import KeptServer, find_program, kept_server, private_server, sweep
+from tests import jobs
 from tests.waiting import HANGS, LONG, wait_until
 
 SLEEP = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep({LONG})'])"
@@ -132,3 +135,62 @@ def test_a_fork_that_leaves_the_block_is_not_its_end() -> None:
     finally:
         if os.getpid() != own:
             os._exit(0)
+
+
+@pytest.fixture
+def patient_keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The keeper waits for ever for who has not left; returns who was killed for it."""
+    killed: list[int] = []
+    source = Path(keeper.__file__).read_text()
+    assert "_LEAVE = 8.0" in source
+    path = tmp_path / "keeper.py"
+    path.write_text(source.replace("_LEAVE = 8.0", f"_LEAVE = {LONG}"))
+    monkeypatch.setattr(keeper, "__file__", str(path))
+    kill = subprocess.Popen.kill
+
+    def noted(process: subprocess.Popen[bytes]) -> None:
+        killed.append(process.pid)
+        kill(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", noted)
+    return killed
+
+
+@pytest.fixture
+def fork() -> Iterator[Callable[[], int]]:
+    """Forks a child that has all that this program has open, and outlives what the test does."""
+    children: list[int] = []
+
+    def fork() -> int:
+        if (child := os.fork()) == 0:
+            signal.pause()
+            os._exit(0)
+        children.append(child)
+        return child
+
+    yield fork
+    for child in children:
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it lives still"
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("make", [kept_server, private_server])
+def test_a_fork_that_lives_on_does_not_keep_the_server(
+    make: Callable[[], AbstractContextManager[object]], fork: Callable[[], int], patient_keeper: list[int],
+    folder: Path,
+) -> None:  # fmt: skip
+    with make() as server:
+        if isinstance(server, KeptServer):  # as where workers are started
+            server.hang_up()
+        fork()
+    assert not patient_keeper
+    assert list(folder.iterdir()) == []
+
+
+def test_a_fork_that_lives_on_does_not_keep_a_pool(fork: Callable[[], int], patient_keeper: list[int]) -> None:
+    with Pool(1) as pool:
+        assert pool.map(jobs.square, [3]) == [9]
+        fork()
+    pool.join()
+    assert not patient_keeper

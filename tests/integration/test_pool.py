@@ -82,6 +82,9 @@ def test_errors(pool: Pool) -> None:
     assert not result.successful()
     with pytest.raises(multiprocessing.pool.MaybeEncodingError):
         pool.apply(threading.Lock)
+    with pytest.raises(multiprocessing.pool.MaybeEncodingError, match="LockedError: has a lock") as encoding:
+        pool.apply(jobs.raise_with_a_lock)
+    assert "raise LockedError" in str(encoding.value.__cause__)
     with pytest.raises(UnsendableError, match="argument 0 "):
         pool.apply(jobs.square, (threading.Lock(),))
     with pytest.raises(TypeError, match=r"argument 0\[1\]"):

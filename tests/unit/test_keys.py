@@ -109,6 +109,9 @@ def test_every_key_is_in_the_schema() -> None:
         shared("name"),
         keys.lock("name"),
         keys.value("name"),
+        keys.dictionary("name"),
+        keys.fifo("name"),
+        keys.event("name"),
     )
     made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

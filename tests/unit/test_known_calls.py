@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,9 @@ def test_what_draws_something_else_each_time_is_refused() -> None:
     ):
         with pytest.raises(OptionError, match="has no seed: it draws something else in each run"):
             key(jobs.add, *args)
+    for mine in (random.Random(), Model(seed=random.SystemRandom())):
+        with pytest.raises(OptionError, match="does not tell whether it was given a seed"):
+            key(jobs.add, mine)
     assert key(jobs.add, np.random.RandomState(3)) == key(jobs.add, np.random.RandomState(3))
     assert key(jobs.add, np.random.default_rng(3)) != key(jobs.add, np.random.default_rng(4))
 

@@ -37,10 +37,12 @@ class Arguments:
         connection: To the server.
         limit: Bytes that what is not shared may have.
         shares: Whether anything is shared.
+        own_workers: They go to workers that this program has started.
     """
 
-    def __init__(self, connection: Any, limit: int, *, shares: bool) -> None:
+    def __init__(self, connection: Any, limit: int, *, shares: bool, own_workers: bool = False) -> None:
         self._connection, self._limit, self._shares = connection, limit, shares
+        self._own_workers = own_workers
         self._known: dict[int, _Known] = {}  # by ``id``
         self._gone: deque[tuple[int, Handle]] = deque()  # nobody here refers to these any more
 
@@ -59,13 +61,13 @@ class Arguments:
             ResultsGoneError: If what was shared has gone from the server.
         """
         if not self._shares:
-            return baggage.arguments(function, args, kwargs, self._limit)
+            return self._pickled(function, args, kwargs)
         self._sweep()
         args = tuple(self._there(value) for value in args)
         kwargs = {name: self._there(value) for name, value in kwargs.items()}
         too_large: TooLargeError | None = None
         try:
-            data = baggage.arguments(function, args, kwargs, self._limit)
+            data = self._pickled(function, args, kwargs)
             if len(data) < large.LEAST:
                 return data
         except TooLargeError as error:
@@ -76,7 +78,10 @@ class Arguments:
             old is new for old, new in zip((*args, *kwargs.values()), (*sent, *named.values()), strict=True)
         ):
             return data
-        return baggage.arguments(function, sent, named, self._limit)
+        return self._pickled(function, sent, named)
+
+    def _pickled(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return baggage.arguments(function, args, kwargs, self._limit, own_workers=self._own_workers)
 
     def close(self) -> None:
         """Delete all from the server; the calls have ended.

@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from taskq.errors import OptionError
 from taskq.fronts.parallel import own
 from taskq.fronts.parallel.batch import Batch
-from taskq.fronts.parallel.running import Running, Told
+from taskq.fronts.parallel.running import KIND, Running, Told
 from taskq.fronts.place import Place
-from taskq.fronts.session import PATIENCE
+from taskq.fronts.terms import PATIENCE, Terms
 from taskq.queue import Queue
 from taskq.redis import reach, services
 from taskq.redis.connection import default_url, in_worker
@@ -55,6 +55,8 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
         initializer: Called once in each process before the first call there.
         initargs: Its arguments.
         patience: Seconds for which the server may be away; None: for ever. Default: 30.
+        payload_limit: Bytes that the arguments of a call, or one result, may have, where no queue is given that
+            says so. Default: 64 MiB.
         options: Those of ``FrontKeywords``: ``item_timeout``, ``weight``, ``max_running``, ``meta``, ...
 
     Raises:
@@ -133,7 +135,8 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
             raise FallbackToBackend(self._another(parallel))
         self.parallel = parallel
         queue, url, told = _read(self._told, shares=shares)
-        place = self._place(queue, url, n_jobs, resumes=told.resume is not None)
+        Terms(KIND, None, told.patience, told.initializer, told.initargs, told.options).check()
+        place = self._place(queue, url, n_jobs, self._told.get("payload_limit"), resumes=told.resume is not None)
         try:
             self._workers = Running(place, told)
         except BaseException:
@@ -151,19 +154,21 @@ class TaskqBackend(AutoBatchingMixin, ParallelBackendBase):
         made._serves = parallel
         return made
 
-    def _place(self, queue: Queue | None, url: str | None, n_jobs: int, *, resumes: bool) -> Place:
+    def _place(
+        self, queue: Queue | None, url: str | None, n_jobs: int, limit: int | None, *, resumes: bool
+    ) -> Place:
         if self._is_own(self._told):
             if resumes:
                 raise OptionError(
                     "resume= needs a queue, a url or TASKQ_URL: a private server ends with the program"
                 )
-            return own.borrow(n_jobs, self._prepare_worker_env(n_jobs=n_jobs))
+            return own.borrow(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), limit)
         if self.inner_max_num_threads is not None:
             raise OptionError(
                 "inner_max_num_threads is for processes that the backend starts itself; these are of workers: "
                 "start them with OMP_NUM_THREADS and the like"
             )
-        return Place(queue, url, None)
+        return Place(queue, url, None, payload_limit=limit)
 
     def submit(self, func: Any, callback: Callable[[Batch], object] | None = None) -> Batch:
         """Have a batch of joblib's run; raises as ``Running.submit``."""
@@ -206,6 +211,7 @@ def _read(options: dict[str, Any], *, shares: bool = True) -> tuple[Queue | None
     """
     left = dict(options)
     queue, url = left.pop("queue", None), left.pop("url", None)
+    left.pop("payload_limit", None)  # of the place
     initializer, initargs = left.pop("initializer", None), tuple(left.pop("initargs", ()))
     patience, resume = left.pop("patience", PATIENCE), left.pop("resume", None)
     told = Told(shares, initializer, initargs, patience, left, resume)

@@ -7,6 +7,7 @@ arguments don't count that only say who calls and what is printed. An estimator 
 from __future__ import annotations
 
 import functools
+import random
 import sys
 import sysconfig
 import types
@@ -145,6 +146,8 @@ class _Hasher(NumpyHasher):
 
     def save(self, obj: Any) -> None:
         """As pickle's; called for each object in it."""
+        if isinstance(obj, random.Random):
+            raise self._unknown_seed(obj)
         if isinstance(obj, self.np.random.RandomState | self.np.random.Generator):
             self._check_seed(obj)
         elif isinstance(obj, types.FunctionType):
@@ -156,6 +159,15 @@ class _Hasher(NumpyHasher):
             kept = sorted((name, value) for name, value in parameters.items() if name not in _NO_MATTER)
             obj = ("estimator", type(obj), kept)
         super().save(obj)
+
+    def _unknown_seed(self, drawn: random.Random) -> OptionError:
+        """Python's own generators keep nothing by which to tell one that was seeded from one that was not."""
+        return OptionError(
+            f"a {type(drawn).__name__} of Python's random in {self._what} of {display_name(self._function)} does "
+            "not tell whether it was given a seed; without one it draws something else in each run, so there is "
+            "nothing that could be resumed. Pass a number, and make random.Random(number) in the function, or "
+            "leave resume= out"
+        )
 
     def _check_seed(self, drawn: Any) -> None:
         bits = drawn.bit_generator if hasattr(drawn, "bit_generator") else drawn._bit_generator  # noqa: SLF001

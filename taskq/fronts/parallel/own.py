@@ -16,14 +16,14 @@ from taskq.fronts.place import Place
 IDLE = 300.0  # seconds after which processes that nobody uses end
 
 _lock = threading.RLock()
-_kept: dict[tuple[int, int, tuple[tuple[str, str], ...]], _Kept] = {}
+_kept: dict[tuple[int, int, tuple[tuple[str, str], ...], int | None], _Kept] = {}
 
 
 class _Kept:
     """One server and its processes."""
 
-    def __init__(self, processes: int, environment: Mapping[str, str]) -> None:
-        self.place = Place(None, None, processes, environment=environment)
+    def __init__(self, processes: int, environment: Mapping[str, str], limit: int | None) -> None:
+        self.place = Place(None, None, processes, environment=environment, payload_limit=limit)
         self.users = 0
         self.timer: threading.Timer | None = None
 
@@ -37,21 +37,23 @@ class Borrowed(Place):
         self._stack.callback(_give_back, kept)
 
 
-def borrow(processes: int, environment: Mapping[str, str]) -> Place:
+def borrow(processes: int, environment: Mapping[str, str], limit: int | None = None) -> Place:
     """So many processes; they are started if they are not there.
 
     Args:
         processes: How many.
         environment: Variables that they get beside this program's.
+        limit: The ``payload_limit`` of their queue; None: the usual one.
 
     Raises:
+        OptionError: If the limit is none.
         ServerError: If there is no server program, or they do not start.
     """
-    key = os.getpid(), processes, tuple(sorted(environment.items()))
+    key = os.getpid(), processes, tuple(sorted(environment.items())), limit
     with _lock:
         kept = _kept.get(key)
         if kept is None:
-            kept = _kept[key] = _Kept(processes, environment)
+            kept = _kept[key] = _Kept(processes, environment, limit)
         if kept.timer is not None:
             kept.timer.cancel()
             kept.timer = None

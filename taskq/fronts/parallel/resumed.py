@@ -16,7 +16,7 @@ from taskq.errors import MapError, OptionError
 from taskq.fronts.awaited import Ticket
 from taskq.fronts.parallel.batch import Call
 from taskq.fronts.parallel.known import Known
-from taskq.fronts.session import Terms
+from taskq.fronts.terms import Terms
 from taskq.maps import adopted, memo, opening
 from taskq.maps import terms as of_maps
 from taskq.maps.open_map import OpenMap

@@ -21,7 +21,8 @@ from taskq.fronts.parallel.arguments import Arguments
 from taskq.fronts.parallel.batch import Batch, Call, error_of
 from taskq.fronts.parallel.resumed import Held, Resumed
 from taskq.fronts.place import Place
-from taskq.fronts.session import PATIENCE, Session, Terms
+from taskq.fronts.session import Session
+from taskq.fronts.terms import PATIENCE, Terms
 from taskq.payload import codec
 
 KIND = "Parallel"
@@ -58,7 +59,10 @@ class Running:
 
     def __init__(self, place: Place, told: Told) -> None:
         self._place, self._told = place, told
-        self._arguments = Arguments(place.queue.connection, place.queue.payload_limit, shares=told.shares)
+        queue = place.queue
+        self._arguments = Arguments(
+            queue.connection, queue.payload_limit, shares=told.shares, own_workers=queue.own_workers
+        )
         self._callbacks = Callbacks("taskq Parallel callbacks")
         self._over = threading.Event()
         self._outage = Outage(place.queue.connection, told.patience, self._over)

@@ -199,6 +199,7 @@ class Dispatcher:
             reconcile(state)  # then what we hold still; if we were given up for dead, that may be nothing
         if state.stopping:
             self._membership.say_stop()
+            self._fetching.wake()
 
     def _turn(self) -> None:
         state = self.state

@@ -10,6 +10,10 @@ If the reply is lost, nobody knows at first whether a job was begun. Its executi
 list, and its id begins with this wait's ticket (``reconcile``). And should the server have come to
 the first half only, the fetcher finds the id in the list when it looks again, at once; or whoever recovers the
 service does.
+
+A fetcher that is to end is not cut off from the server, which would go on moving ids for it until it has noticed:
+the server is told to let it go on (``CLIENT UNBLOCK``), as if the time of its BLMOVE was over. Its reply says
+whether a job came before that.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rq
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from taskq.redis import keys
 from taskq.redis.lua import Scripts
@@ -32,6 +36,7 @@ from taskq_workers.service.rq.worker import RQWorker
 log = logging.getLogger(__name__)
 
 BLOCK = 1.0  # seconds of one BLMOVE: how long the gate may be closed before the thread notices
+_CLIENT_ID = "CLIENT ID"  # the command's name in redis-py
 TIMEOUT = BLOCK + 5.0
 """Seconds a reply may take; until then the dispatcher believes that somebody waits, and does not ask itself."""
 QUIET = 0.002
@@ -72,11 +77,19 @@ class Fetcher(threading.Thread):
         self._post = post
         self._stopped = threading.Event()
         self._look = False  # the list may hold something: look, whether jobs are wanted or not
+        self._client: int | None = None  # number of the connection that waits, or did last
+        self._is_told = True  # whether the server tells that number, and lets a wait be ended by it
+        connection.set_response_callback(_CLIENT_ID, self._heard)
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            if self._look or self._gate.wait(BLOCK):
+            if (self._look or self._gate.wait(BLOCK)) and not self._stopped.is_set():
                 self._fetch()
+
+    def _heard(self, number: Any, **_options: Any) -> Any:
+        """The server says which of its connections waits: the first reply of a packet, while the next is due."""
+        self._client = number
+        return number
 
     def _fetch(self) -> None:
         ticket, began, look = short_path.new_ticket(), time.monotonic(), self._look
@@ -101,12 +114,18 @@ class Fetcher(threading.Thread):
 
     def _take(self, ticket: str) -> Any:
         key = keys.fetched(self._worker.name, self._queue.name)
+        asks = self._is_told and not self._look
         with self._connection.pipeline(transaction=False) as pipe:
+            if asks:
+                pipe.client_id()
             if not self._look:
                 pipe.blmove(self._queue.key, key, BLOCK)
             short_path.queue_take(pipe, self._scripts, self._worker, [self._queue], ticket, maps=0, fetched=True)
             *moved, reply = pipe.execute(raise_on_error=False)
         self._look = False
+        number, *moved = moved if asks else [None, *moved]
+        if isinstance(number, ResponseError):
+            self._is_told, self._client = False, None
         if isinstance(reply, NoScriptError):  # the server was restarted; nothing was begun
             self._scripts.take.load()
             self._look = True
@@ -119,3 +138,20 @@ class Fetcher(threading.Thread):
     def stop(self) -> None:
         """Ask it to end; it does so within ``BLOCK`` seconds, and may still report a job until then."""
         self._stopped.set()
+
+    def wake(self, connection: Any) -> None:
+        """Have the server end its wait, after ``stop``; to be said again if it had not begun that yet.
+
+        Args:
+            connection: The caller's.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached; not if it refuses.
+        """
+        client = self._client
+        if client is None or not self._is_told or not self.is_alive():
+            return
+        try:
+            connection.client_unblock(client)
+        except ResponseError:  # administrators forbid it: the wait is over within ``BLOCK`` seconds
+            self._is_told = False

@@ -42,6 +42,17 @@ class Fetching:
         for one in self._fetchers:
             one.stop()
 
+    def wake(self) -> None:
+        """Have those end at once that were asked to, and wait for something; what comes they still bring.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached.
+        """
+        self._gate.set()  # who waits there hears it; who fetches in between has seen that it is to end
+        self._gate.clear()
+        for one in self._fetchers:
+            one.wake(self._state.connection)
+
     def join(self) -> None:
         """Give the fetchers the time of one wait to end."""
         for one in self._fetchers:
