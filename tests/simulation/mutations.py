@@ -250,6 +250,7 @@ MUTATIONS = (
     _m(
         "of a map of which nothing is to be run the job is kept for ever until its producer says otherwise", 25186,
         ("taskq/maps/producer.py", "        job.cleanup(ttl or WRITING_TTL, pipeline=pipe)\n", ""),
+        ("taskq/maps/producer.py", "    if ttl == 0:\n        job.cleanup(ttl)\n", "    job.cleanup(ttl)\n"),
     ),
     # -- what a map was told ---------------------------------------------------------------------------
     _m(
