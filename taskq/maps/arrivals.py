@@ -98,14 +98,23 @@ class Arrivals:
         if self._discards:
             self._check_failures(self._store.info().failed)
             return
+        # That twice, for the server may come back as it was some moments before between the two looks it takes.
+        if self._trouble() and (trouble := self._trouble()):
+            raise DamagedError(trouble)
+
+    def _trouble(self) -> str:
+        """How the result list and its spans don't fit each other; "": they do.
+
+        Raises:
+            ResultsGoneError: As ``check``.
+        """
         self._spans.prove()
         end = self._store.at_end(self._spans.count, spans_read.BATCH)
         self._check_failures(end.info.failed)
         told = self._position + sum(count for _start, count in end.spans)
-        if told != end.results and len(end.spans) < spans_read.BATCH:
-            raise DamagedError(
-                f"{self._store.keys.results} has {end.results} elements, and its spans tell of {told}"
-            )
+        if told == end.results or len(end.spans) == spans_read.BATCH:
+            return ""
+        return f"{self._store.keys.results} has {end.results} elements, and its spans tell of {told}"
 
     def _check_failures(self, failed: int) -> None:
         if self._failures > failed:

@@ -44,6 +44,19 @@ def only_tried(number: int) -> int:
     return number - number % TRIED
 
 
+def of_part(number: int, *, alone: bool) -> int:
+    """The number for a part that is cut off a range, where nobody knows which of its items something died of.
+
+    Args:
+        number: As it stood with the whole.
+        alone: The part is one item. The deaths may have been those of the others, so it takes one of them along
+            and no more: before it is given up it has to be there, alone, at two others.
+    """
+    if not alone or total(number) <= 1:
+        return settled(number)
+    return only_tried(number) + (SERVICE if services(number) else 1)
+
+
 def after_try(number: int) -> int:
     """The number for items that have failed, and are to be tried again; nothing has died of that."""
     return only_tried(number) + TRIED

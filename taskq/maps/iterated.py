@@ -30,7 +30,7 @@ from taskq.maps.reader import discarded
 from taskq.maps.result_type import R
 from taskq.maps.values import Errors, Values, check_errors, check_start
 from taskq.maps.waiting import Events
-from taskq.payload.outcome import add_note
+from taskq.payload.outcome import ItemFailure, add_note
 from taskq.redis import clock
 from taskq.redis.patience import clear_errors
 from taskq.views import activity
@@ -248,12 +248,12 @@ class Iterated(Controlled, Generic[R]):
         info = self.store.info()
         if not info.announced:
             return self._lost()
-        if not info.enough and (failure := self.store.first_failure(info)):
+        if failure := self._first_failure(info):
             # A loop would take these two for its regular end.
             return failure.to_raise(self._named(info), (IndexError, StopIteration))
         if not info.complete:
             return self._early_end(info)
-        with self._undisturbed():
+        with self._undisturbed(info, spans_read.came_back_older(self.id)):
             self._completed.prove(info)
         return IndexError(f"the map has {info.done} results")
 
@@ -275,19 +275,34 @@ class Iterated(Controlled, Generic[R]):
     def _check_whole(self, info: MapInfo) -> None:
         """See that a map which says that it is complete has all items of which this object knows."""
 
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Tell damage that the body meets from what is none: the map is not what it was when the body began.
+    def _first_failure(self, info: MapInfo) -> ItemFailure | None:
+        """What the map fails with, if an item has failed for good.
 
         Raises:
-            ResultsGoneError, ReplacedError: If it was deleted or pushed again, or the server came back as it was
-                some moments before.
+            GoesOnError: If it is tried again, and its errors are forgotten.
+        """
+        if info.enough:
+            return None
+        with self._undisturbed(info, GoesOnError()):
+            return self.store.first_failure(info)
+
+    @contextmanager
+    def _undisturbed(self, then: MapInfo, changed: Exception) -> Iterator[None]:
+        """Tell damage that the body meets from what is none: the map has changed since the body began.
+
+        Args:
+            then: What its hash said when it had ended.
+            changed: What to raise if it says something else: the server came back as it was some moments before,
+                or the map is tried again.
+
+        Raises:
+            ResultsGoneError, ReplacedError: If it was deleted or pushed again.
         """
         try:
             yield
         except DamagedError as error:
-            if not self.store.info().complete:
-                raise spans_read.came_back_older(self.id) from error
+            if _outcome(self.store.info()) != _outcome(then):
+                raise changed from error
             raise
 
     def _named(self, info: MapInfo) -> str:
@@ -296,6 +311,11 @@ class Iterated(Controlled, Generic[R]):
     @cached_property
     def _doubts(self) -> Doubts:
         return Doubts(self)
+
+
+def _outcome(info: MapInfo) -> tuple[object, ...]:
+    """What tells one end of a map from another one."""
+    return info.complete, info.done, info.failed, info.ended
 
 
 def _bare(_index: int, value: Any) -> Any:

@@ -20,7 +20,7 @@ from taskq.maps.executions import Executions
 from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
-from taskq.maps.outage import rides_out
+from taskq.maps.outage import GoesOnError, rides_out
 from taskq.maps.reader import AtEnd, discarded
 from taskq.maps.result_type import R
 from taskq.maps.values import Errors, check_errors
@@ -200,7 +200,7 @@ class MapJob(Chained[R]):
     def _not_whole(self, info: MapInfo) -> BaseException | None:
         if not info.announced:
             return self._lost()
-        if not info.enough and (first := self.store.first_failure(info)):
+        if first := self._first_failure(info):
             return first.to_raise(self._named(info))
         if not info.complete:
             return self._early_end(info)
@@ -233,11 +233,15 @@ class MapJob(Chained[R]):
 
     def _results(self, gathering: Gathering, errors: Errors) -> list[Any] | BaseException:
         end = self.store.at_end(gathering.spans, spans_read.BATCH)
-        info = end.info
-        if not info.announced:
+        if not end.info.announced:
             raise self._lost()
-        if info.enough:
-            return self._wanted(gathering, end, errors)
+        # Nobody has been given anything yet: if the map changes meanwhile, all is asked and read anew.
+        with self._undisturbed(end.info, GoesOnError()):
+            return self._wanted(gathering, end, errors) if end.info.enough else self._all(gathering, end, errors)
+
+    def _all(self, gathering: Gathering, end: AtEnd, errors: Errors) -> list[Any] | BaseException:
+        """The results of a map all of whose items were wanted."""
+        info = end.info
         if errors == "raise" and (first := self.store.first_failure(info)):
             return first.to_raise(self._named(info))
         if errors == "raise" and end.errors:
@@ -247,24 +251,22 @@ class MapJob(Chained[R]):
         self._check_whole(info)
         if end.results + end.errors < info.total:
             raise DamagedError(f"{self.store.keys.results} has lost elements: the map has {info.total} items")
-        with self._undisturbed():
-            gathering.read_rest(end.spans, end.results)
-            if errors == "raise" and gathering.unreadable:
-                add_note(gathering.unreadable, f"of {self._named(info)}")
-                return gathering.unreadable
-            if end.errors:
-                for failure in self.store.each_failure():
-                    gathering.put_failure(failure.index, failure.exception(self._named(info)))
-            gathering.prove()
+        gathering.read_rest(end.spans, end.results)
+        if errors == "raise" and gathering.unreadable:
+            add_note(gathering.unreadable, f"of {self._named(info)}")
+            return gathering.unreadable
+        if end.errors:
+            for failure in self.store.each_failure():
+                gathering.put_failure(failure.index, failure.exception(self._named(info)))
+        gathering.prove()
         return gathering.results
 
     def _wanted(self, gathering: Gathering, end: AtEnd, errors: Errors) -> list[Any] | BaseException:
         """The results of a map that wanted so many, and has them."""
-        with self._undisturbed():
-            gathering.read_rest(end.spans, end.results)
-            results = gathering.present
-            if len(results) != end.info.terms.first:
-                raise DamagedError(f"{self.store.keys.results} has {len(results)} of {end.info.done} results")
+        gathering.read_rest(end.spans, end.results)
+        results = gathering.present
+        if len(results) != end.info.terms.first:
+            raise DamagedError(f"{self.store.keys.results} has {len(results)} of {end.info.done} results")
         if errors == "raise" and gathering.unreadable:
             add_note(gathering.unreadable, f"of {self._named(end.info)}")
             return gathering.unreadable

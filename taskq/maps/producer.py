@@ -29,7 +29,7 @@ from taskq.maps.terms import NONE, Terms
 from taskq.payload import large, proxies
 from taskq.payload.outcome import summary
 from taskq.redis import clock, once
-from taskq.redis.keys import MapField
+from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.views import tracing
 from taskq.views.counted import counted
 
@@ -150,8 +150,11 @@ def _finish_empty(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
         draft.announce(pipe, fields, None)
         job.save(pipeline=pipe, include_result=False)
         job._handle_success(ttl, pipeline=pipe)  # noqa: SLF001 - what RQ calls for a job run in place
+        # In the same step: if this process dies then, services take care of the map's keys, and nobody of RQ's.
+        job.cleanup(ttl or WRITING_TTL, pipeline=pipe)
 
     once.transaction(job.connection, act, job.key, draft.keys.hash)
     job.store.close()
-    job.cleanup(ttl)
+    if ttl == 0:
+        job.cleanup(ttl)
     job.store.expire(ttl)

@@ -133,6 +133,8 @@ class MapStore(MapReader):
             pause: Seconds until those of its items that are to be tried again may be.
         """
         k = self.known
+        # All parts that did not run get the same number, so it is that of the smallest one.
+        alone = len(claim.to_do) > 1 and any(len(claim.header.within(part.range)) == 1 for part in outcome.rest)
         entry = timeline.fields(k.id, str(claim.range), deaths.total(claim.deaths), outcome, note)
         kinds = error_groups.count(outcome.failures)
         stay = sum(
@@ -150,8 +152,8 @@ class MapStore(MapReader):
             k.incarnation, str(claim.range), claim.text, len(claim.header.indexes), len(claim.to_do) - stay,
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest) + len(outcome.again),
             len(outcome.left),
-            deaths.settled(claim.deaths), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE, KINDS,
-            int(outcome.discarded), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
+            deaths.of_part(claim.deaths, alone=alone), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE,
+            KINDS, int(outcome.discarded), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),

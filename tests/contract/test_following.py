@@ -12,6 +12,7 @@ from rq.job import JobStatus
 from taskq import DamagedError, MapJob, Queue, ResultsGoneError
 from taskq.maps import spans_read
 from taskq.maps.arrivals import Arrivals
+from taskq.maps.reader import MapReader
 from taskq.testing import drain
 from taskq_workers.cli import exits, follow
 from taskq_workers.cli.follow import Following
@@ -56,6 +57,28 @@ def test_what_was_told_of_a_list_that_came_back_older(any_queue: Queue, in_order
     made.commit(2)
     told(reading)
     turn(any_queue, made, 2)
+    with pytest.raises(ResultsGoneError, match="read them again"):
+        reading.check()
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_was_told_of_a_list_that_came_back_older_between_two_looks(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, in_order: bool
+) -> None:
+    made = Map(any_queue)
+    reading = Arrivals(made.store, in_order=in_order)
+    made.commit(1)
+    made.commit(2)
+    told(reading)
+    at_end = MapReader.at_end
+
+    def come_back(self: MapReader, *args: int) -> Any:
+        monkeypatch.setattr(MapReader, "at_end", at_end)
+        any_queue.connection.rpop(self.keys.spans)
+        any_queue.connection.rpop(self.keys.results, 2)
+        return at_end(self, *args)
+
+    monkeypatch.setattr(MapReader, "at_end", come_back)
     with pytest.raises(ResultsGoneError, match="read them again"):
         reading.check()
 

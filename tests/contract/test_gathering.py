@@ -15,8 +15,9 @@ from taskq.errors import DamagedError, ItemError, ResultsGoneError
 from taskq.maps import collecting, spans_read
 from taskq.maps.gathering import Gathering
 from taskq.maps.job import MapJob
+from taskq.maps.reader import MapReader
 from taskq.redis import list_reader
-from taskq.testing import running_worker
+from taskq.testing import drain, running_worker
 from tests import jobs
 from tests.contract.test_arrivals import Map
 from tests.waiting import HANGS, LONG, wait_until
@@ -221,3 +222,70 @@ def test_get_looks_seldom_where_nothing_is_to_be_read(
         with nullcontext() if options else pytest.raises(TypeError):
             job.get(**options)
     assert len(looks) <= 4
+
+
+def one_that_fails_once(queue: Queue, folder: Path) -> tuple[MapJob[int], Path]:
+    """A map that has ended, of three items of which the last one has failed; and what has it fail."""
+    flag = folder / "flag"
+    flag.touch()
+    job = queue.starmap(jobs.fail_until, [(str(flag), n) for n in range(3)], chunksize=1)
+    drain(queue)
+    return job, flag
+
+
+READ = {
+    "get": lambda job: job.get(),
+    "get with errors": lambda job: job.get(errors="return"),
+    "count": lambda job: list(range(job.count())),
+    "one by one": list,
+}
+
+
+@pytest.mark.parametrize("how", READ)
+def test_a_map_that_is_tried_again_while_its_end_is_read(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What it has failed with is not there any more: nothing is damaged, and nothing was lost."""
+    job, flag = one_that_fails_once(fake_queue, tmp_path)
+    failures_at, each_failure = MapReader.failures_at, MapReader.each_failure
+
+    def try_again() -> None:
+        if flag.exists():
+            flag.unlink()
+            job.requeue()
+            drain(fake_queue)
+
+    monkeypatch.setattr(MapReader, "failures_at", lambda *args: (try_again(), failures_at(*args))[1])
+    monkeypatch.setattr(MapReader, "each_failure", lambda *args: (try_again(), each_failure(*args))[1])
+    assert READ[how](job) == [0, 1, 2]
+    assert not flag.exists()
+
+
+@pytest.mark.parametrize("errors", ["raise", "return"])
+def test_a_server_that_comes_back_older_while_the_end_is_read(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: Any
+) -> None:
+    """It has lost a retry that went well; what it has is whole, and another end."""
+    job, flag = one_that_fails_once(fake_queue, tmp_path)
+    connection, at_end = fake_queue.connection, MapReader.at_end
+    keys = [key for key in (job.key, *job.store.keys.all) if connection.exists(key)]
+    before = {key: connection.dump(key) for key in keys}
+    flag.unlink()
+    job.requeue()
+    drain(fake_queue)
+
+    def come_back(self: MapReader, *args: int) -> Any:
+        monkeypatch.setattr(MapReader, "at_end", at_end)
+        told = at_end(self, *args)
+        connection.delete(job.key, *job.store.keys.all)
+        for key, dump in before.items():
+            connection.restore(key, 0, dump)
+        return told
+
+    monkeypatch.setattr(MapReader, "at_end", come_back)
+    if errors == "raise":
+        with pytest.raises(ValueError, match="not yet"):
+            job.get()
+    else:
+        *values, error = job.get(errors="return")
+        assert (values, str(error)) == ([0, 1], "not yet")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from taskq import Queue
 from taskq.maps.body import read_header
 from taskq.maps.claim import Claim
+from taskq.maps.deaths import SERVICE
 from taskq.maps.runner import run_chunk
 from taskq.maps.store import MapStore
 from taskq.payload import codec
@@ -124,6 +125,25 @@ def test_what_did_not_run_keeps_its_deaths(store: MapStore) -> None:
     assert {str(one.range): one.deaths for one in claim(store, 9)}["0:1"] == 0, (
         "what has run to its end killed nobody"
     )
+
+
+@pytest.mark.parametrize(("noted", "of_item"), [(1, 1), (2, 1), (SERVICE + 1, SERVICE), (2 * SERVICE, SERVICE)])
+def test_one_item_that_did_not_run_takes_one_death_of_its_chunk_along(
+    store: MapStore, noted: int, of_item: int
+) -> None:
+    """Else it would be given up the first time that it dies, for deaths of those which have ended well."""
+    give_back(store, *claim(store), deaths=noted)
+    commit(store, claim(store)[0], stop=2)
+    (alone,) = claim(store)
+    assert (str(alone.range), alone.deaths) == ("2:1", of_item)
+
+
+def test_an_item_that_was_stopped_before_it_began_keeps_its_deaths(store: MapStore) -> None:
+    claims = claim(store, 4)
+    give_back(store, claims[-1], deaths=2)
+    (alone,) = claim(store)
+    commit(store, alone, stop=9)
+    assert [(str(one.range), one.deaths) for one in claim(store)] == [("9:1", 2)]
 
 
 def test_many_parts_come_in_order(any_queue: Queue) -> None:

@@ -13,6 +13,7 @@ from rq.job import Callback, JobStatus  # type: ignore[attr-defined]
 from taskq import DamagedError, MapJob, OptionError, PickleError, Queue, SignatureError
 from taskq.maps import memo
 from taskq.maps.item_keys import LONGEST
+from taskq.maps.store import MapStore
 from taskq.payload import signing
 from taskq.redis import keys
 from taskq.testing import drain
@@ -324,6 +325,33 @@ def test_how_long_it_is_kept(any_queue: Queue, ttl: float | None, lasts: int) ->
     run(any_queue, [1], memo_ttl=ttl)
     left = [any_queue.connection.ttl(key) for key in (keys.memo("scan-v1"), held(any_queue).key)]
     assert all(lasts - 60 <= one <= lasts for one in left)
+
+
+class _DiedError(BaseException):
+    """The process is no more."""
+
+
+def test_of_a_map_that_nobody_is_to_run_nothing_stays_for_ever(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its results were in the memo, and its producer dies when it has just said so."""
+    run(any_queue, [1, 2])
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise _DiedError
+
+    monkeypatch.setattr(MapStore, "close", dies)
+    with pytest.raises(_DiedError):
+        any_queue.map(noted, [1, 2], memo="scan-v1", job_id="late")
+    job = MapJob.fetch("late", connection=any_queue.connection)
+    assert job.get_status() == JobStatus.FINISHED
+    assert any_queue.connection.ttl(job.key) > 0
+
+
+def test_of_a_map_that_nobody_is_to_run_nothing_is_kept_if_nothing_is_to_be(any_queue: Queue) -> None:
+    run(any_queue, [1, 2])
+    job = any_queue.map(noted, [1, 2], memo="scan-v1", result_ttl=0)
+    assert any_queue.connection.exists(job.key, *job.store.keys.all) == 0
 
 
 # -- what somebody may have done ----------------------------------------------------------------------------

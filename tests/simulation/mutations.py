@@ -154,6 +154,10 @@ MUTATIONS = (
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
+    _m(
+        "a map that has changed while its end was read is taken for damaged", 23587,
+        ("taskq/maps/iterated.py", "if _outcome(self.store.info()) != _outcome(then):", "if False:"),
+    ),
     # -- ownership and leases --------------------------------------------------------------------------
     _m(
         "leases go by the host's clock", 57,
@@ -225,6 +229,10 @@ MUTATIONS = (
         "a chunk is given up with the item that is to blame", 137,
         (_SERVICE + "jobs/casualties.py", "rest = [Part(one) for one in claim.beside(index)]", "rest = []"),
     ),
+    _m(
+        "an item that is cut off a chunk takes all deaths of that along", 27196,
+        ("taskq/maps/deaths.py", "if not alone or total(number) <= 1:", "if True:"),
+    ),
     # -- messages and cleaning -------------------------------------------------------------------------
     _m(
         "a wait hangs on a message", 1,
@@ -238,6 +246,11 @@ MUTATIONS = (
     _m(
         "results of the memo are written twice, if only the reply was lost", 1090,
         (_LUA + "write_memo.lua", "if map[2] == ARGV[3] then", "if true then"),
+    ),
+    _m(
+        "of a map of which nothing is to be run the job is kept for ever until its producer says otherwise", 25186,
+        ("taskq/maps/producer.py", "        job.cleanup(ttl or WRITING_TTL, pipeline=pipe)\n", ""),
+        ("taskq/maps/producer.py", "    if ttl == 0:\n        job.cleanup(ttl)\n", "    job.cleanup(ttl)\n"),
     ),
     # -- what a map was told ---------------------------------------------------------------------------
     _m(
@@ -265,6 +278,11 @@ MUTATIONS = (
     _m(
         "a map is sealed with another number of items than it has", 143,
         (_LUA + "seal.lua", " or ARGV[3] ~= '' and items ~= ARGV[3]", ""),
+    ),
+    _m(
+        "a map that is sealed loses its lease before it hears how many items it has", 15282,
+        (_LUA + "seal.lua", "if ARGV[3] ~= '' then\n    redis.call('HSET', KEYS[1], 'total'",
+         "redis.call('HDEL', KEYS[1], 'lease')\nif ARGV[3] ~= '' then\n    redis.call('HSET', KEYS[1], 'total'"),
     ),
     _m(
         "an open map without a producer is left as it is", 71,

@@ -63,10 +63,10 @@ def _mistold(world: Any, map_id: str, status: str) -> list[str]:
     seen = world.oracle.see(map_id)
     if seen is None:
         return []
-    placed, total = seen.placed(), seen.number("total")
-    whole = sorted([*placed, *map(int, seen.errors)]) == list(range(total)) and (
-        seen.runs is not None or len(seen.results) == len(placed)
-    )
+    placed, total = seen.placed(), seen.number("total")  # which says of an open map more than there can be
+    ended = sorted([*placed, *map(int, seen.errors)])
+    known = seen.runs is not None or len(seen.results) == len(placed)
+    whole = known and len(ended) == total and ended == list(range(total))
     first = world.pushes[world.incarnations[seen.fields[b"incarnation"]]].order.first
     if first and status == "finished" and len(placed) == first:
         return []

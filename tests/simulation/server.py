@@ -18,7 +18,7 @@ from fakeredis.model import get_command_info
 
 from tests.simulation.loop import Host, Loop
 
-_FULL = "OOM command not allowed when used memory > 'maxmemory'."
+FULL = "OOM command not allowed when used memory > 'maxmemory'."
 
 
 def _wants_memory(name: str) -> bool:
@@ -26,7 +26,7 @@ def _wants_memory(name: str) -> bool:
     return info is not None and b"denyoom" in info[2]
 
 
-_GROWING = {name for name in SUPPORTED_COMMANDS if _wants_memory(name)}
+GROWING = {name for name in SUPPORTED_COMMANDS if _wants_memory(name)}
 
 
 class Socket(FakeSocket):
@@ -35,8 +35,8 @@ class Socket(FakeSocket):
     simulated: Server
 
     def _name_to_func(self, cmd_name: str) -> Any:
-        if self.simulated.full > self.simulated.loop.now and cmd_name in _GROWING:
-            raise SimpleError(_FULL)
+        if self.simulated.full > self.simulated.loop.now and cmd_name in GROWING:
+            raise SimpleError(FULL)
         return super()._name_to_func(cmd_name)
 
     def eval(self, script: bytes, numkeys: int, *given: bytes) -> Any:

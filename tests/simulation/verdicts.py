@@ -120,8 +120,6 @@ def _unsound(world: Any, push: Any, error: BaseException) -> str:
     order = push.order
     if isinstance(error, (DamagedError, MapFailedError, ResultsGoneError)) and order.id in world.damaged:
         return ""
-    if isinstance(error, DamagedError) and "the error record of item" in str(error) and world.lost_from(push):
-        return ""  # it was about to read what the server has forgotten since
     if isinstance(error, ReplacedError):
         later = [
             one for one in world.pushes.values() if one is not push and one.order.id == order.id and one.began

@@ -12,10 +12,12 @@ from taskq.maps import body
 from taskq.maps.claim import Claim
 from taskq.maps.deaths import SERVICE
 from taskq.maps.terms import NONE
+from taskq.payload.outcome import ChunkOutcome
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 from taskq_workers.lanes.death import Death
 from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.exchange import Exchange
 from taskq_workers.service.jobs import casualties
 
 KEYS = MapKeys("m", "0" * 32)
@@ -60,3 +62,12 @@ def test_the_item_after_the_one_that_was_over_its_time_is_not_to_blame(began: fl
     casualties._settle_guilty(cast("Any", Mock()), cast("Any", lane), death, run, claim)
     assert [[one.index for one in outcome.failures] for _claim, outcome, _note in run.ended] == [[2]] * failed
     assert list(run.ready) == [claim] * (not failed)
+
+
+def test_a_half_of_what_cant_be_stored_takes_one_death_along_if_it_is_one_item() -> None:
+    span = Range(0, 3)
+    claim = Claim(span, "token", 2, span, "w", body.write(KEYS, 0, range(3)))
+    ended: Any = (claim, ChunkOutcome([], [], [], 1.0, 1.0), Mock())
+    run: Any = SimpleNamespace(ended=[ended], wounded=[])
+    Exchange(cast("Any", Mock()), ask=False)._not_taken(run, ended, ValueError())
+    assert run.wounded[0].parts == ((Range(0, 1), 1), (Range(1, 2), 2))

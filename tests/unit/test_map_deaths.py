@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.maps.deaths import GIVEN, SERVICE, after_service, given, services, settled, total
+from taskq.maps.deaths import GIVEN, SERVICE, TRIED, after_service, given, of_part, services, settled, total
 
 
 @pytest.mark.parametrize(("number", "of_services", "of_all"), [(0, 0, 0), (2, 0, 2), (1001, 1, 2), (2000, 2, 2)])
@@ -36,3 +36,15 @@ def test_one_that_is_spared_keeps_its_last_chance_and_runs_alone(processes: int,
     after = after_service(number, True, spared=True)
     assert total(after) == 2
     assert services(after) == max(1, of_services)
+
+
+@pytest.mark.parametrize(
+    ("number", "of_item"),
+    [(0, 0), (1, 1), (2, 1), (SERVICE, SERVICE), (SERVICE + 1, SERVICE), (2 * SERVICE + GIVEN, SERVICE)],
+)
+@pytest.mark.parametrize("before", [0, TRIED])
+def test_an_item_that_is_cut_off_takes_one_death_of_the_whole_along(
+    number: int, of_item: int, before: int
+) -> None:
+    assert of_part(before + number, alone=True) == before + of_item
+    assert of_part(before + number, alone=False) == before + settled(number)

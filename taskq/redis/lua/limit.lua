@@ -10,13 +10,16 @@ local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state')
 if map[1] ~= ARGV[1] or map[2] == 'writing' then
     return 0
 end
-for i, field in ipairs({'max_running', 'rate'}) do
-    local value = ARGV[i + 1]
+local limits, ended = {max_running = ARGV[2], rate = ARGV[3]}, {}
+for field, value in pairs(limits) do
     if value == '' then
-        redis.call('HDEL', KEYS[1], field)
+        ended[#ended + 1] = field
     elseif value ~= '=' then
         redis.call('HSET', KEYS[1], field, value)
     end
+end
+if #ended > 0 then
+    redis.call('HDEL', KEYS[1], unpack(ended)) -- last, for without memory all the others fail
 end
 redis.call('PUBLISH', ARGV[5], ARGV[6])
 redis.call('PUBLISH', ARGV[5], ARGV[7])

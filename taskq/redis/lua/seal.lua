@@ -34,11 +34,13 @@ end
 if ARGV[2] == '' and not map[9] then
     redis.call('HSET', KEYS[1], 'orphaned', '1')
 end
+if ARGV[3] ~= '' then
+    redis.call('HSET', KEYS[1], 'total', ARGV[3], 'seal', ARGV[4]) -- first, for without memory it fails
+end
 redis.call('HDEL', KEYS[1], 'lease')
 if ARGV[3] == '' then
     return {'sealed', items}
 end
-redis.call('HSET', KEYS[1], 'total', ARGV[3], 'seal', ARGV[4])
 redis.call('PUBLISH', ARGV[5], 'progress')
 if map[8] and ended >= tonumber(ARGV[3]) then
     redis.call('PUBLISH', (string.gsub(ARGV[6], '%%s', (string.gsub(map[8], '%%', '%%%%')))),

@@ -14,7 +14,7 @@ import rq
 from redis.exceptions import NoScriptError
 
 from taskq.maps import surplus
-from taskq.maps.deaths import settled
+from taskq.maps.deaths import of_part, settled
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part
 from taskq.redis import limits
 from taskq_workers.service.core.damage import contained, is_damage, mend
@@ -177,7 +177,8 @@ class Exchange:
         claim, outcome, note = ended
         run.ended.remove(ended)
         if len(claim.to_do) > 1:
-            parts = tuple((half, settled(claim.deaths)) for half in claim.halves())
+            within, noted = claim.header.within, claim.deaths
+            parts = tuple((half, of_part(noted, alone=len(within(half)) == 1)) for half in claim.halves())
             again = Wounded(claim, 0, None, outcome.started, outcome.seconds, parts)
             run.wounded.append(again)
             return
