@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import gc
 import inspect
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -32,9 +31,6 @@ from taskq.redis.patience import no_cluster
 from taskq.result_list import ResultList
 from taskq.value import Value
 from taskq.views import short_ids, tracing
-
-_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
-
 
 _OBJECTS = (
     ("retry", "max", "Retry(max=3)"),
@@ -89,7 +85,7 @@ class Queue(Mapper):
             raise OptionError("give either a connection, or url and patience for a new one, not both")
         if patience is not None and not (isinstance(patience, int | float) and patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {patience!r}")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not ids.is_name(name):
             raise OptionError(f"a queue's name may hold letters, digits and _.:- only, not {name!r}")
         if payload_limit < 1:
             raise OptionError(f"payload_limit must be at least 1 byte, not {payload_limit!r}")
@@ -302,7 +298,7 @@ class Queue(Mapper):
 
 
 def _named_well(name: str, what: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not ids.is_name(name):
         raise OptionError(f"{what}'s name may hold letters, digits and _.:- only, not {name!r}")
     return name
 

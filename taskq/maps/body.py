@@ -6,14 +6,16 @@ need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, an
 data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
 which can't be read costs itself; unless they share so much that apart they would be many times larger. Of kind
 ``r`` each item is a result of another map, as it stands in the list there, and of kind ``g`` several of them, each
-behind its length; the server has written these itself (feed.lua).
+behind its length; the server has written these itself (feed.lua). Of kind ``l`` they are the last ones, fewer than
+of the others, and before them stands the signature over how many results there are in all.
 
 Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
 that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in
 bodies of its own size; but not if those would be larger than the old one, for items may have much in common.
 
 With a secret key the pickles are signed together with the header, for the map and its incarnation. Results of
-another map carry their own signatures, each for that map and for its item there.
+another map carry their own signatures, each for that map and for its item there; how many of them are an item is a
+term of the map's, so signed with what was announced.
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ from typing import Any
 
 from taskq.errors import DamagedError
 from taskq.maps.repeats import Slimmed
-from taskq.maps.source import Source
-from taskq.payload import codec, results
+from taskq.maps.source import Source, proven
+from taskq.payload import codec, results, signing
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 
-PLAIN, FRAMED, RESULTS, GROUPS = "p", "f", "r", "g"
-_TAKEN = (RESULTS, GROUPS)  # of another map
+PLAIN, FRAMED, RESULTS, GROUPS, LAST = "p", "f", "r", "g", "l"
+_TAKEN = (RESULTS, GROUPS, LAST)  # of another map
 
 _LENGTH = struct.Struct(">I")
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
@@ -120,7 +122,8 @@ class Body:
                 as all items of a map that has one are.
         """
         header = read_header(body)
-        if (header.kind in _TAKEN) is (source is None):
+        allowed = (PLAIN, FRAMED) if source is None else (GROUPS, LAST) if source.together else (RESULTS,)
+        if header.kind not in allowed:
             raise DamagedError(f"a chunk of kind {header.kind!r} is none of this map's")
         data = _opened(keys, header, body[body.index(b"\n") + 1 :])
         items = codec.loads(data) if header.kind == PLAIN else list(_frames(data))
@@ -149,7 +152,7 @@ class Body:
     def loads(self) -> Callable[[Any], Any] | None:
         """What makes an item of what ``within`` gives, and may raise anything; None: they are items already."""
         if self.source is not None:
-            return _Results(self.source, groups=self.header.kind == GROUPS)
+            return _Results(self.source, self._keys, self.header.kind)
         return codec.loads if self.header.kind == FRAMED else None
 
     def span(self, positions: Sequence[int]) -> Range:
@@ -176,19 +179,27 @@ class _Results:
 
     Args:
         source: That map.
-        groups: An item is a list of several of them.
+        keys: Of the map whose items they become.
+        kind: Of the body; of all but ``RESULTS`` an item is a list of several of them.
     """
 
-    def __init__(self, source: Source, *, groups: bool) -> None:
-        self._groups, self._source = groups, source
+    def __init__(self, source: Source, keys: MapKeys, kind: str) -> None:
+        self._source, self._keys, self._kind = source, keys, kind
         self._reads = results.reader(source.place)
 
     def __call__(self, item: tuple[int, bytes]) -> Any:
         index, data = item
-        if not self._groups:
+        if self._kind == RESULTS:
             return self._reads(data, index)
+        held, total = list(_frames(data)), None
+        if self._kind == LAST:
+            total = proven(self._keys, held.pop(0) if held else b"")
+        members = self._source.members(index, total)
+        # Without a key what is last is not told from what was cut off, nor is anything else that was changed.
+        if len(held) != members and (signing.keyring() or len(held) > members):
+            raise DamagedError(f"item {index} is {members} results of another map, and {len(held)} were given")
         first = index * self._source.together
-        return [self._reads(one, first + number) for number, one in enumerate(_frames(data))]
+        return [self._reads(one, first + number) for number, one in enumerate(held)]
 
 
 def write(keys: MapKeys, start: int, run: Any) -> bytes:

@@ -17,6 +17,7 @@ from taskq.maps.keywords import ChainCall, FedKeywords, MapKeywords
 from taskq.maps.result_type import R
 from taskq.maps.source import ALL, Source
 from taskq.payload.signed_job import SignedJob
+from taskq.redis import ids
 from taskq.redis.patience import clear_errors
 
 if TYPE_CHECKING:
@@ -149,9 +150,7 @@ class Chained(Iterated[R]):
         kind = kind or cast("type[J]", SignedJob.map_class)
         told = dict(options)
         _check_usable(told)
-        name, size = told.pop("queue", None) or self.origin, check_chunksize(told.pop("chunksize", None))
-        if not isinstance(name, str):
-            raise OptionError(f"queue must be the name of one, not {name!r:.80}")
+        name, size = _queue_of(told, self.origin), check_chunksize(told.pop("chunksize", None))
         read, info = MapOptions.read(told), self.store.info()
         self._check_followable(info)
         source = Source(self.id, info.incarnation, together)
@@ -190,6 +189,14 @@ def _check_usable(options: Collection[str]) -> None:
         )
 
 
+def _queue_of(options: dict[str, Any], own: str) -> str:
+    """The name of the queue that these name, and name no more; or its own."""
+    name = options.pop("queue", None)
+    if name is not None and not ids.is_name(name):
+        raise OptionError(f"queue must be the name of one, of letters, digits and _.:- only, not {name!r:.80}")
+    return own if name is None else str(name)
+
+
 def folded(job: Chained[Any], fn: Any, initial: tuple[Any, ...], options: dict[str, Any]) -> Folded[Any]:
     """See ``Chained.reduce``."""
     from taskq.maps import folding
@@ -201,7 +208,10 @@ def folded(job: Chained[Any], fn: Any, initial: tuple[Any, ...], options: dict[s
         raise OptionError("chunksize must be 2 at least: so many are folded together")
     if options.get("results", "keep") != "keep":
         raise OptionError("what comes of a fold is its result: it can't be discarded")
-    read = MapOptions.read({name: value for name, value in options.items() if name != "queue"})
+    rest = dict(options)
+    _queue_of(rest, job.origin)
+    read = MapOptions.read(rest)
+    read.check()  # of all maps, before the first is pushed
     of_each = {name: value for name, value in options.items() if name in _OF_EACH}
     leaf, last = (folding.prepared(fn, one, share=read.shares) for one in ((), initial))
     pushed: list[MapJob[Any]] = []

@@ -6,7 +6,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from taskq.errors import OptionError, TooLargeError
 from taskq.maps import body
@@ -14,6 +14,8 @@ from taskq.maps.repeats import Ahead, Repeats, may_be_large
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
+
+T = TypeVar("T")
 
 MAX_ITEMS = 4096  # of a chunk whose size taskq picks: one commit stays a few milliseconds of Redis's time
 SOFT_BYTES = 1024 * 1024  # of a chunk whose size taskq picks, unless a single item is larger
@@ -76,7 +78,7 @@ class Chunker:
     repeats: Repeats | None = None
 
     def chunks(self, items: Iterable[Any], start: int = 0) -> Iterator[Chunk]:
-        """The chunks, in order; one is in memory at a time.
+        """The chunks, in order; one is in memory at a time. Whatever is raised, what came before it comes first.
 
         Args:
             items: What is to be cut.
@@ -84,7 +86,9 @@ class Chunker:
 
         Raises:
             PickleError: If an item can't be pickled; names its index.
-            TooLargeError: If an item or a chunk is over the limit; names the index.
+            TooLargeError: If an item or a chunk is over the limit; names the index of the item, or of the first of
+                the chunk.
+            Others: Whatever ``items`` raises.
         """
         runs = Ahead(self._runs(items))
         for run in runs:
@@ -125,7 +129,7 @@ class Chunker:
             yield from self._some(indexes[middle:], items[middle:])
             return
         if len(data) > self.limit:
-            raise self._too_large(indexes[0], items, len(data))
+            raise self._too_large(indexes[0], items, len(data))[1]
         yield Chunk(Range(indexes[0], indexes[-1] - indexes[0] + 1), data)
 
     def _runs(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -139,35 +143,52 @@ class Chunker:
             return
         iterator = iter(items)
         seen = 0
-        while run := list(itertools.islice(iterator, self._size(seen, total))):
+        raised: list[BaseException] = []
+        while run := list(until_raised(itertools.islice(iterator, self._size(seen, total)), raised)):
             seen += len(run)
             yield run
+            if raised:
+                break
+        if raised:
+            raise raised[0]
 
     def _size(self, seen: int, total: int | None) -> int:
         return self.chunksize or min(self.most, size_for(seen, total, self.cores))
 
     def _fitting(self, start: int, run: Any) -> Iterator[Chunk]:
         """The run as one chunk, or halved until each is of a good size (only if taskq picks the size)."""
-        data = _written(self.keys, start, run)
+        try:
+            data = body.write(self.keys, start, run)
+        except Exception as error:  # noqa: BLE001 - raised below, behind what can be sent
+            before, why = _unsendable(start, run, error)
+            data = b""
+        if not data:
+            if before:
+                yield from self._fitting(start, run[:before])
+            raise why
         if len(data) > min(SOFT_BYTES, self.limit) and self.chunksize is None and len(run) > 1:
             middle = len(run) // 2
             yield from self._fitting(start, run[:middle])
             yield from self._fitting(start + middle, run[middle:])
             return
         if len(data) > self.limit:
-            raise self._too_large(start, run, len(data))
+            before, why = self._too_large(start, run, len(data))
+            if before:
+                yield from self._fitting(start, run[:before])
+            raise why
         yield Chunk(Range(start, len(run)), data)
 
-    def _too_large(self, start: int, run: Any, size: int) -> TooLargeError:
+    def _too_large(self, start: int, run: Any, size: int) -> tuple[int, TooLargeError]:
+        """Of a run that is over the limit: the offset of the item that is by itself, or 0; and what to raise."""
         limit = f"the limit of {self.limit:,} bytes"
         for offset, item in enumerate(run):
             alone = len(codec.dumps(item, f"item {start + offset}"))
             if alone > self.limit or len(run) == 1:
-                return TooLargeError(
+                return offset, TooLargeError(
                     f"item {start + offset} is {alone:,} bytes, over {limit}. Send a path or a key instead "
                     "of the data, or raise the limit: Queue(payload_limit=...)."
                 )
-        return TooLargeError(
+        return 0, TooLargeError(
             f"items {start} to {start + len(run) - 1} are {size:,} bytes together, over {limit} of one "
             f"chunk. Use a chunksize below {len(run)}, or leave it to taskq."
         )
@@ -180,13 +201,27 @@ def _slices_alike(items: Any) -> bool:
     )
 
 
-def _written(keys: MapKeys, start: int, run: Any) -> bytes:
-    try:
-        return body.write(keys, start, run)
-    except Exception:
-        for offset, item in enumerate(run):
+def until_raised(items: Iterator[T], raised: list[BaseException]) -> Iterator[T]:
+    """The items, up to whatever they raise, which is put there: what came before is not lost with it."""
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised by who calls, behind what came before
+            raised.append(error)
+            return
+        yield item
+
+
+def _unsendable(start: int, run: Any, error: Exception) -> tuple[int, Exception]:
+    """Of a run that can't be written: the offset of the item by which it can't, and what that raises."""
+    for offset, item in enumerate(run):
+        try:
             codec.dumps(item, f"item {start + offset}")
-        raise
+        except Exception as why:  # noqa: BLE001 - whatever user code raises
+            return offset, why
+    return 0, error
 
 
 def check_chunksize(chunksize: Any) -> int | None:

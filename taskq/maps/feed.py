@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from taskq.errors import DamagedError, EnoughError, MapError, TaskqError
-from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker
+from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker, until_raised
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec
 from taskq.maps.memo import Memo
@@ -116,14 +116,17 @@ class Feed:
             self._check()
             first = self.items
             self._name(first, wanted)
+            raised: list[BaseException] = []
             try:
-                for batch in self._batches(items, chunker):
+                for batch in self._batches(until_raised(chunker.chunks(items, first), raised)):
                     self._add(batch)
-                    if wait:
+                    if wait and not raised:
                         self._wait_for_room()  # only now: whatever it raises, what was taken counts as put
             except EnoughError:
                 if not stops:
                     raise
+            if raised:
+                raise raised[0]
             return range(first, self.items)
 
     def _name(self, first: int, wanted: Sequence[str]) -> None:
@@ -179,11 +182,11 @@ class Feed:
         with self._talk:
             self._say()
 
-    def _batches(self, items: Iterable[Any], chunker: Chunker) -> Iterator[list[Chunk]]:
-        """The chunks of these items, so many of them as go in one round trip."""
+    def _batches(self, chunks: Iterator[Chunk]) -> Iterator[list[Chunk]]:
+        """These chunks, so many of them as go in one round trip."""
         batch: list[Chunk] = []
         size = count = 0
-        for chunk in chunker.chunks(items, self.items):
+        for chunk in chunks:
             batch.append(chunk)
             size, count = size + len(chunk.body), count + chunk.range.count
             full = self._room is not None and count + self.items - self.ended > self._room

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic
 
+from taskq.errors import OptionError
+from taskq.maps import coroutines
 from taskq.maps.job import MapJob
 from taskq.maps.result_type import R
 from taskq.payload.function import Function, display_name
@@ -64,10 +66,14 @@ def prepared(fn: Any, initial: tuple[Any, ...], *, share: bool) -> Function:
         share: As for ``Function.of``.
 
     Raises:
-        OptionError, PickleError: As ``Function.of``.
+        OptionError, PickleError: As ``Function.of``; or if it is known to be a coroutine function.
     """
     inner = Function.of(fn) if isinstance(fn, str) else fn
     Function.of(inner)  # refuses what is none
+    if coroutines.expected(inner):
+        raise OptionError(
+            f"{display_name(inner)} is a coroutine function, which can't fold: nobody awaits what it returns"
+        )
     whole = functools.partial(fold_last, inner, *initial) if initial else functools.partial(fold, inner)
     made = Function.of(whole, share=share)
     made.name = inner.name if isinstance(inner, Function) else display_name(inner)

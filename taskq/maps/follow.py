@@ -26,9 +26,9 @@ from taskq.errors import ReplacedError, ResultsGoneError
 from taskq.maps.chunk import SOFT_BYTES
 from taskq.maps.info import MapInfo, read_info, seal_codec
 from taskq.maps.reader import MapReader
-from taskq.maps.source import Source
+from taskq.maps.source import Source, proof_of
 from taskq.maps.store import KINDS, MapStore
-from taskq.payload import codec
+from taskq.payload import codec, signing
 from taskq.payload.outcome import ItemFailure
 from taskq.redis import keys
 from taskq.redis.keys import UNSEALED, MapKeys
@@ -48,19 +48,21 @@ server's."""
 _RECORDS = 100  # error records that are read in one round trip: each may be large
 
 
-def feed(scripts: Scripts, follower: MapKeys, source: Source, sealed: tuple[Any, ...] = ("", "", "")) -> bytes:
+def feed(scripts: Scripts, follower: MapKeys, source: Source, sealed: tuple[Any, ...] = ()) -> bytes:
     """Have a map get what its source has by now, a bounded part of it: what feed.lua says.
 
     Args:
         scripts: Of the server.
         follower: Keys of the map.
         source: Its source.
-        sealed: The source's number of items, the map's own then, and the seal over that: if it is to be sealed.
+        sealed: If it is to be sealed: the source's number of items, the map's own then, the seal over that, and
+            the proof of the source's number.
     """
+    *told, proof = sealed or ("", "", "", "unsealed" if signing.keyring() else "")
     k, s, note = follower, source.keys, keys.note(keys.WORK, follower.id)
     names = [k.hash, k.bodies, k.pending, k.parts, s.hash, s.spans, s.results, Job.key_for(s.id)]
-    args = [k.incarnation, str(source), s.incarnation, ITEMS, SOFT_BYTES, *_AT_ONCE, UNSEALED, *sealed]
-    args += [k.events, keys.NOTES, note, PUBSUB_CHANNEL_TEMPLATE]
+    args = [k.incarnation, str(source), s.incarnation, ITEMS, SOFT_BYTES, *_AT_ONCE, UNSEALED, *told]
+    args += [k.events, keys.NOTES, note, PUBSUB_CHANNEL_TEMPLATE, proof]
     said: bytes = scripts.feed(names, args)
     return said
 
@@ -78,7 +80,8 @@ def step(store: MapStore, info: MapInfo) -> bytes:
         return feed(store.scripts, store.known, source)
     total = source.items(there.total)
     seal = seal_codec(store.keys.id).close(replace(info, total=total).announcement)
-    return feed(store.scripts, store.known, source, (there.total, total, seal))
+    proof = proof_of(store.known, there.total)
+    return feed(store.scripts, store.known, source, (there.total, total, seal, proof))
 
 
 def _source(store: MapStore, source: Source) -> MapInfo | None:

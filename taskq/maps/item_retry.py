@@ -39,7 +39,8 @@ class Retry:
     Args:
         max: How many times more, from 1 to 1000.
         backoff: Seconds before the first retry, by how many times each pause is longer than the one before, and
-            seconds that none is longer than; or one number: seconds of each pause. From 0 to 30 days.
+            seconds that none is longer than; or one number: seconds of each pause. From 0 to 30 days; the factor
+            is 1 at least, and the longest is no shorter than the first.
         jitter: By which share a pause is shorter or longer, at random, so that not all come back at once; from 0
             to 1.
         on: The class, or classes, of errors after which it is tried again, with their subclasses. One that ran
@@ -68,6 +69,11 @@ class Retry:
                 "backoff of a taskq.Retry must be seconds, or (seconds of the first pause, factor, seconds at "
                 f"most), from 0 to {LONGEST:,.0f}, not {self.backoff!r}"
             )
+        if parts[1] < 1 or parts[0] > parts[2]:
+            raise OptionError(
+                "backoff of a taskq.Retry: no pause is shorter than the one before, so the factor is 1 at least, "
+                f"and the seconds at most are no fewer than those of the first; not {self.backoff!r}"
+            )
         if not _is_number(self.jitter, 1.0):
             raise OptionError(f"jitter of a taskq.Retry must be a number from 0 to 1, not {self.jitter!r}")
         for name in ("on", "not_on"):
@@ -77,6 +83,10 @@ class Retry:
                 raise OptionError(f"{name} of a taskq.Retry must be a class of errors, or a tuple, not {given!r}")
         if self.on == ():
             raise OptionError("on of a taskq.Retry names no error, so nothing would be tried again")
+        if all(issubclass(one, self.not_on) for one in (self.on if isinstance(self.on, tuple) else (self.on,))):
+            raise OptionError(
+                f"not_on of a taskq.Retry has all errors of on in it, so nothing would be tried again: {self.on!r}"
+            )
 
     @property
     def kinds(self) -> bytes:

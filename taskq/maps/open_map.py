@@ -82,8 +82,9 @@ class OpenMap(MapJob[R], Generic[T, R]):
             The indexes of those that were added.
 
         Raises:
-            As ``put`` but for ``EnoughError``, or whatever the iterable raises: what came before counts as put;
-                ``accepted`` tells how many items that is.
+            As ``put`` but for ``EnoughError``, or whatever the iterable raises: what came before that, or before
+                an item that can't be sent, counts as put; ``accepted`` tells how many items that is. (Where a
+                chunk of the ``chunksize`` that you gave is too large, nothing of that chunk.)
         """
         check_iterable(items, "the argument of put_many")
         return self.feed.put(items, stops=True)

@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Protocol, TypeVar
 
 from rq.defaults import DEFAULT_FAILURE_TTL
@@ -111,6 +112,18 @@ class MapOptions:
             )
         return cls(**options, names=frozenset(options))
 
+    def check(self) -> None:
+        """See that they can be had, before anything is written.
+
+        Raises:
+            OptionError: Says which can't.
+        """
+        try:
+            self._check()
+            self.caps  # noqa: B018 - raises if they are none
+        except _REFUSALS as error:
+            raise OptionError(f"a map can't be made with these options: {error}") from error
+
     def _check(self) -> None:
         """Refuse what RQ would take and nobody can mean.
 
@@ -118,22 +131,12 @@ class MapOptions:
             ValueError: Says what.
             Others: As RQ, if a value is of a type that can't be compared.
         """
-        timeout, ttl = parse_timeout(self.job_timeout), parse_timeout(self.ttl)
-        times = {"job_timeout": timeout, "ttl": ttl, "result_ttl": parse_timeout(self.result_ttl),
-                 "failure_ttl": parse_timeout(self.failure_ttl)}  # fmt: skip
-        for name, seconds in times.items():
-            if seconds is not None and seconds > LONGEST:
-                raise ValueError(f"{name} must be {LONGEST:,} seconds at most")
-        if timeout == 0 or (timeout is not None and timeout < NO_TIMEOUT):
-            raise ValueError("job_timeout must be above 0, or -1 for none")
-        if ttl is not None and ttl <= 0:
-            raise ValueError("ttl must be above 0")
-        if self.item_timeout is not None and not 0 < float(self.item_timeout) < float("inf"):
-            raise ValueError("item_timeout must be a number of seconds above 0")
-        if not LIGHTEST <= float(self.weight) <= HEAVIEST:
-            raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}")
+        self._check_times()
+        self._check_numbers()
         if self.meta is not None and not isinstance(self.meta, dict):
             raise ValueError(f"meta must be a dict, not {self.meta!r:.80}")
+        if self.at_front is not True and self.at_front is not False:
+            raise ValueError(f"at_front must be True or False, not {self.at_front!r:.80}")
         self._check_terms()
         self._check_speculate()
         self._check_retries()
@@ -142,6 +145,31 @@ class MapOptions:
             raise ValueError("unique=True needs a job_id")
         self._check_if_exists()
         self._check_memo()
+
+    def _check_times(self) -> None:
+        names = ("job_timeout", "ttl", "result_ttl", "failure_ttl")
+        if told := [name for name in names if isinstance(getattr(self, name), bool)]:
+            raise ValueError(f"{told[0]} must be a time, not {getattr(self, told[0])!r}")
+        times = {name: parse_timeout(getattr(self, name)) for name in names}
+        for name, seconds in times.items():
+            if seconds is not None and seconds > LONGEST:
+                raise ValueError(f"{name} must be {LONGEST:,} seconds at most")
+        timeout, ttl, *kept = times.values()
+        if timeout == 0 or (timeout is not None and timeout < NO_TIMEOUT):
+            raise ValueError("job_timeout must be above 0, or -1 for none")
+        if ttl is not None and ttl <= 0:
+            raise ValueError("ttl must be above 0")
+        if any(seconds is not None and seconds < -1 for seconds in kept):
+            raise ValueError("result_ttl and failure_ttl must be seconds from 0 on, or -1 for ever")
+
+    def _check_numbers(self) -> None:
+        limit = self.item_timeout
+        if limit is not None and not (_is_real(limit) and 0 < limit <= LONGEST):
+            raise ValueError(
+                f"item_timeout must be a number of seconds above 0, {LONGEST:,} at most, not {limit!r:.80}"
+            )
+        if not (_is_real(self.weight) and LIGHTEST <= self.weight <= HEAVIEST):
+            raise ValueError(f"weight must be a number from {LIGHTEST:g} to {HEAVIEST:g}, not {self.weight!r:.80}")
 
     def _check_retries(self) -> None:
         if self.retry is not None and not isinstance(self.retry, Retry):
@@ -282,9 +310,8 @@ class MapOptions:
         Raises:
             OptionError: If RQ refuses one of the values.
         """
+        self.check()
         try:
-            self._check()
-            self.caps  # noqa: B018 - refused before anything is written
             timeout = parse_timeout(self.job_timeout)
             job = kind.create(
                 MAP_PATH,
@@ -327,6 +354,11 @@ def _is_text(value: object) -> bool:
         return not isinstance(value, str) or value.encode() is not None
     except UnicodeEncodeError:
         return False
+
+
+def _is_real(value: object) -> bool:
+    """Whether it is a number, NumPy's too, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _is_count(value: object) -> bool:

@@ -25,12 +25,13 @@ class Pace:
     """Decides before an item whether the chunk stops there; asked as seldom as it may be."""
 
     def __init__(
-        self, watch: Watch | None, glance: float, seconds: float, count: int, most: int, enough: int
-    ) -> None:
+        self, watch: Watch | None, glance: float, seconds: float, count: int, most: int, enough: int,
+        bears: float = ENDLESS,
+    ) -> None:  # fmt: skip
         self.began = time.perf_counter()
         adapt = seconds < ENDLESS
         self.next_look = self.began if watch or adapt or enough else ENDLESS
-        self._enough, self._failed = enough, 0
+        self._enough, self._bears, self._failed = enough, bears, 0
         self.size: int | None = None  # items of each part of the rest
         self._watch = watch
         self._glance = glance
@@ -44,6 +45,8 @@ class Pace:
     def note(self, failure: ItemFailure) -> int:
         """Of a chunk in which all items fail, not all exceptions may be large; returns the size of this one."""
         self._failed += 1
+        if self._failed > self._bears:
+            self.next_look = 0.0  # at once
         self._pickled += len(failure.pickled)
         if self._pickled >= HELD:
             self.room = MAX_TEXT
@@ -52,7 +55,7 @@ class Pace:
     def stops(self, index: int, position: int, now: float) -> bool:
         """Whether to stop before the item with this index, at this position of what is to be done."""
         self.next_look = now + self._glance
-        if 0 < self._enough <= position - self._failed:
+        if 0 < self._enough <= position - self._failed or self._failed > self._bears:
             return True
         if self._watch and self._watch.begins(index):
             return True

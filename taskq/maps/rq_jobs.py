@@ -178,6 +178,7 @@ def _run(
         adapt=info.adapt,
         discards=info.terms.discards,
         enough=info.terms.first,
+        bears=info.terms.bearable(info.total),
         passing=RQ_INTERRUPTS,
         retries=info.terms.retries,
         tried=tried(claim.deaths),

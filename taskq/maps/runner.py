@@ -7,6 +7,7 @@ raise something that can't be pickled, becomes the outcome of that item alone: a
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -53,6 +54,7 @@ def run_chunk(
     exact: bool = False,
     discards: bool = False,
     enough: int = 0,
+    bears: float = math.inf,
     stretch: float = 1.0,
     inside: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
     retries: int = 0,
@@ -77,6 +79,7 @@ def run_chunk(
         exact: Tell ``watch`` of each item; else of one that begins a moment after the last of which it was told.
         discards: Results are nobody's: they are neither pickled nor kept.
         enough: So many results are wanted: with them the chunk ends; 0: all.
+        bears: So many items may fail: with one more the map has failed, and so the chunk ends.
         stretch: How many times ``SLICE`` it may last before it is cut.
         inside: Makes of user code what is called in its place, e.g. in a context of its own; what that raises, the
             item has raised. None: it is called as it is.
@@ -106,7 +109,7 @@ def run_chunk(
         call = limited(call, item_timeout)
     glance = 0.0 if exact or item_timeout or enough else _GLANCE
     most = SLICE * stretch if adapt else ENDLESS
-    pace = Pace(watch, glance, most, len(body.header.within(part)), server.together, enough)
+    pace = Pace(watch, glance, most, len(body.header.within(part)), server.together, enough, bears)
     loads = body.loads and inside(body.loads)
     how = _How(call, star, loads, limit, server, passing, item_timeout, discards, again, min(limit, SMALL))
     return _run(how, body, part, pace, keys, single=single)

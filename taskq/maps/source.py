@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from taskq.errors import DamagedError
+from taskq.payload import codec, signing
 from taskq.payload.ranges import COUNTABLE
 from taskq.redis import ids
 from taskq.redis.keys import MapKeys
@@ -54,6 +55,17 @@ class Source:
         """For which its results are signed: see ``results.codec_of``."""
         return self.keys.results, self.incarnation
 
+    def members(self, item: int, total: int | None) -> int:
+        """How many results are this item; ``total``: of all, None: more than these.
+
+        Raises:
+            DamagedError: If all together don't have an item with that number.
+        """
+        left = self.together if total is None else min(self.together, total - item * self.together)
+        if left < 0 or (not left and self.together != ALL):
+            raise DamagedError(f"item {item} is none of those that {total} results of the map {self.id} make")
+        return left
+
     def items(self, results: int) -> int:
         """How many items so many results are; of all together one, also if there is none."""
         if self.together == ALL:
@@ -63,6 +75,28 @@ class Source:
     def item(self, result: int) -> int:
         """The item that has this result."""
         return result // self.together if self.together else result
+
+
+def proof_of(follower: MapKeys, total: int) -> bytes:
+    """The signature over how many results the source of this map has in all; b"" without a key."""
+    return _number(follower).close(b"%d" % total) if signing.keyring() else b""
+
+
+def proven(follower: MapKeys, proof: bytes) -> int:
+    """How many these are.
+
+    Raises:
+        SignatureError: If it is not signed for that map.
+        DamagedError: If it is no number.
+    """
+    said = _number(follower).open(proof)
+    if not said.isdigit():
+        raise DamagedError(f"{said[:40]!r} is no number of results")
+    return int(said)
+
+
+def _number(follower: MapKeys) -> codec.Codec:
+    return codec.at("source's number", follower.id, follower.incarnation)
 
 
 def followers(text: str) -> Iterator[MapKeys]:

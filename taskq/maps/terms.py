@@ -75,11 +75,18 @@ class Terms:
             failed: Items.
             total: Of all items; ``UNSEALED``: not known yet, and then no share of them is either.
         """
-        most = self.max_failures
-        if most < 0 or failed <= (most * total if 0 < most < 1 else most):
+        if failed <= self.bearable(total):
             return ""
+        most = self.max_failures
         what = f"{most:.3g} of all items" if 0 < most < 1 else f"{most:g}"
         return f"{TOO_MANY}: {failed}, and max_failures is {what}"
+
+    def bearable(self, total: int) -> float:
+        """How many items may fail before the map does; ``total`` as for ``too_many``."""
+        most = self.max_failures
+        if most < 0:
+            return math.inf
+        return most * total if 0 < most < 1 else most
 
     @cached_property
     def spell(self) -> Spell | None:

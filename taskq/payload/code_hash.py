@@ -1,8 +1,9 @@
 """What tells one version of a function from another: a digest of its code, and of the data that belongs to it.
 
 Looked at are byte code, constants, names and default values, what is in its closure or a partial's arguments, at
-any depth, and the functions and classes of its own module which it names, likewise. Not looked at are comments,
-line numbers and its docstring, the values of globals, and what it calls of other modules.
+any depth, its own attributes, and the functions and classes of its own module which it names, likewise. Of an
+object that can be called it is the code of its class, and its data, whatever name it bears. Not looked at are
+comments, line numbers and its docstring, the values of globals, and what it calls of other modules.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import copyreg
 import functools
 import hashlib
 import io
+import pickle
 import types
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
+import cloudpickle
+
+from taskq.errors import OptionError
 from taskq.payload import canonical
-from taskq.payload.function import Function, is_importable
+from taskq.payload.function import Function, display_name, is_importable
 
 _SIZE = 32  # hex digits of a digest
 _LAYERS = 20  # around a function, when it is asked of which module it is
 _CACHED = type(functools.lru_cache(len))
 _BOUND = (types.BuiltinMethodType, types.MethodWrapperType)
+_NATIVE = (*_BOUND, types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, _CACHED, *_BOUND)
 _WRAPPERS = {
     property: "fget", staticmethod: "__func__", classmethod: "__func__", _CACHED: "__wrapped__",
@@ -32,10 +37,31 @@ _WRAPPERS = {
 
 
 def of(target: Any) -> str:
-    """The digest of a callable, as ``Queue.map`` takes it. Of a dotted path it is one of the path alone."""
-    reader = _Reader(_module_of(target))
-    reader.callable(target)
+    """The digest of a callable, as ``Queue.map`` takes it. Of a dotted path it is one of the path alone.
+
+    Raises:
+        OptionError: If something of it can't be told from another: data that nothing can write out.
+    """
+    reader = _Reader(_modules_of(target))
+    try:
+        reader.callable(target)
+    except _UnknownError as error:
+        raise OptionError(
+            f"this version of the function {display_name(target)} can't be told from another one, which memo, "
+            f'resume and if_exists="attach" need, for {error}. Make that in the function, or pass the function '
+            "by its path, as 'module:function': then it is known by that alone"
+        ) from error.__cause__
     return reader.digest()
+
+
+class _UnknownError(Exception):
+    """Something that belongs to a function can't be written out."""
+
+
+def _modules_of(target: Any) -> frozenset[str]:
+    """The modules of a function: its own, whatever is around it; of an object those of what it calls, too."""
+    called = [] if isinstance(target, (type, *_FUNCTIONS)) else getattr(target, "__dict__", {}).values()
+    return frozenset(map(_module_of, (target, *filter(callable, called))))
 
 
 def _module_of(target: Any) -> str:
@@ -52,11 +78,11 @@ class _Reader:
     """Reads one function.
 
     Args:
-        module: Where the code of classes counts of which something is in its data.
+        modules: Where the code of classes counts of which something is in its data.
     """
 
-    def __init__(self, module: str) -> None:
-        self.module = module
+    def __init__(self, modules: frozenset[str]) -> None:
+        self.modules = modules
         self._hash = hashlib.sha256()
         self._seen: dict[int, Any] = {}  # by their identity, which they keep as long as they are here
 
@@ -70,7 +96,7 @@ class _Reader:
         if isinstance(target, str):
             self._say("path", target)
         elif isinstance(target, Function):
-            self._say("function", target.name, target.code)
+            self._say("function", target.name, target.code, *filter(None, [target.digest]))
         elif isinstance(target, types.FunctionType):
             self._function(target)
         elif isinstance(target, types.MethodType):
@@ -82,18 +108,31 @@ class _Reader:
             self.callable(target.func)
             self.value(target.args)
             self.value(target.keywords)
+            if type(target) is not functools.partial:
+                self._class(type(target))
+                self.value(vars(target))
         elif isinstance(target, type):
             self._class(target)
-        elif callable(inner := getattr(target, "__wrapped__", None)):
-            self.callable(inner)
-        elif hasattr(target, "__qualname__") or hasattr(target, "__name__"):
+        elif type(target) in (_CACHED, staticmethod) or _is_native(target):
             self._named(target)
         else:
-            self._class(type(target))
-            self.value(target)
+            self._object(target)
+
+    def _object(self, target: Any) -> None:
+        """One that can be called, by its class and its data: a name that it bears may be that of any other."""
+        self._class(type(target))
+        if type(target) not in copyreg.dispatch_table:
+            try:
+                target.__reduce_ex__(canonical.PROTOCOL)
+            except Exception as error:  # whatever a class raises that can't be pickled
+                raise _UnknownError(f"a {_name_of(type(target))} can't be pickled ({error})") from error
+        self.value(target)
 
     def _named(self, target: Any) -> None:
-        """One that is written in C, and what it is bound to, as a dict's ``get`` is."""
+        """One that is written in C, and what it is bound to, as a dict's ``get`` is, or what it wraps."""
+        if callable(inner := getattr(target, "__wrapped__", None)):
+            self.callable(inner)
+            return
         owner = getattr(target, "__self__", None) if isinstance(target, _BOUND) else None
         if owner is not None and not isinstance(owner, types.ModuleType):
             self.value(owner)
@@ -106,13 +145,38 @@ class _Reader:
         self._code(function.__code__, function.__doc__)
         self.value(function.__defaults__)
         self.value(function.__kwdefaults__)
+        held = []
         for cell in function.__closure__ or ():
             try:
-                self.value(cell.cell_contents)
+                held.append(cell.cell_contents)
             except ValueError:  # not set yet
                 self._say("empty")
+            else:
+                self.value(held[-1])
+        self._attributes(function, held)
         for name in sorted(set(_names(function.__code__))):
             self._helper(name, function.__globals__.get(name), function.__module__)
+
+    def _attributes(self, function: types.FunctionType, held: list[Any]) -> None:
+        """What somebody has hung on it, but for what Python does: that tells of it, and is not read by it.
+
+        What wraps the function itself, as RQ's ``delay`` does, is another way to call it: of that it is the code,
+        for what else it holds is of the caller, a connection say, and another in each run.
+
+        Args:
+            function: It.
+            held: What is in its closure, and so was said already.
+        """
+        for name, value in sorted(vars(function).items()):
+            if name == "__wrapped__" and not any(value is one for one in held):
+                self._say("attribute", name)
+                self.value(value)
+            elif not (name.startswith("__") and name.endswith("__")):
+                self._say("attribute", name)
+                if isinstance(value, types.FunctionType) and vars(value).get("__wrapped__") is function:
+                    self._code(value.__code__, value.__doc__)
+                else:
+                    self.value(value)
 
     def _helper(self, name: str, found: Any, module: str) -> None:
         """What a function names, if it is a function or class of the same module."""
@@ -142,6 +206,9 @@ class _Reader:
         elif isinstance(member, type) and member.__module__ == cls.__module__:
             self._say(name)
             self._class(member)
+        elif not name.startswith("__") and _is_method_object(member):
+            self._say(name)
+            self.callable(member)
         elif not name.startswith("__") and _is_constant(member):
             self._say(name, member)
 
@@ -173,24 +240,32 @@ class _Reader:
     def _pickled(self, value: Any) -> bytes:
         # What is cyclic can't be written out: of that it counts, too, where one object stands twice.
         for fast in (True, False):
-            with io.BytesIO() as file, suppress(Exception):
-                pickler = _Data(file, self)
-                pickler.fast = fast
-                pickler.dump(value)
-                return file.getvalue()
-        return _name_of(type(value)).encode()  # of which nothing can be known
+            try:
+                return self._written(value, fast=fast)
+            except _UnknownError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever user code raises that pickles itself
+                why = error
+        raise _UnknownError(f"a {_name_of(type(value))} in it can't be pickled ({why})") from why
+
+    def _written(self, value: Any, *, fast: bool) -> bytes:
+        with io.BytesIO() as file:
+            pickler = _Data(file, self)
+            pickler.fast = fast
+            pickler.dump(value)
+            return file.getvalue()
 
     def part(self, found: Any) -> tuple[str, ...]:
         """What stands for a function or a class in the data; of those of other modules it is the name.
 
         So what only puts the data together again, as NumPy's functions do its arrays, may become another version.
         """
-        if isinstance(found, types.FunctionType) and found.__module__ != self.module and is_importable(found):
+        if isinstance(found, types.FunctionType) and found.__module__ not in self.modules and is_importable(found):
             return ("function", found.__module__, found.__qualname__)
         if not isinstance(found, type):
             self.callable(found)
             return ("code",)
-        if found.__module__ == self.module:
+        if found.__module__ in self.modules:
             self._class(found)
         return ("class", _name_of(found))
 
@@ -211,22 +286,57 @@ class _Data(canonical.Pickler):
         return None
 
     def _element(self, obj: Any) -> str:
-        reader = _Reader(self._reader.module)  # its own: sets have no order
+        reader = _Reader(self._reader.modules)  # its own: sets have no order
         reader.value(obj)
         return reader.digest()
 
     def reducer_override(self, obj: Any) -> Any:
-        """A lock, a connection: what it holds tells nothing of results. Of what is beside it all is told."""
+        """As pickle's, and of what only cloudpickle can send, a module say or a memoryview, as there.
+
+        A lock, a connection: what it holds tells nothing of results, and nobody can send it. Of what is beside it
+        all is told. An object that can be called is none of these.
+        """
         if type(obj) in copyreg.dispatch_table:
             return NotImplemented
+        if type(obj) is memoryview:
+            return _name_of, (memoryview,), (obj.tobytes(), obj.format, obj.shape)
         try:
             return obj.__reduce_ex__(canonical.PROTOCOL)
         except Exception:  # noqa: BLE001 - whatever a class raises that can't be pickled
-            return _name_of, (type(obj),)
+            try:
+                return cloudpickle.Pickler.dispatch_table[type(obj)](obj)
+            except Exception:  # nor can cloudpickle
+                if _is_written(obj):
+                    raise
+                return _name_of, (type(obj),)
 
 
 def _name_of(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _is_written(target: Any) -> bool:
+    """Whether it is an object that can be called by code of its class."""
+    if isinstance(target, type) or not callable(target):
+        return False
+    return isinstance(type(target).__call__, types.FunctionType)
+
+
+def _is_method_object(member: Any) -> bool:
+    """Whether that of a class is a method which is an object, as a decorator makes that is itself a class."""
+    return isinstance(member, functools.partial) or _is_written(member)
+
+
+def _is_native(target: Any) -> bool:
+    """Whether it is written in C, and known by its name: in a module, or in what it is bound to."""
+    if isinstance(target, _NATIVE):
+        return True
+    if _is_written(target) or not (hasattr(target, "__name__") or hasattr(target, "__qualname__")):
+        return False
+    try:
+        return pickle.loads(pickle.dumps(target)) is target
+    except Exception:  # noqa: BLE001 - nobody finds it by that name
+        return False
 
 
 def _is_constant(value: Any) -> bool:

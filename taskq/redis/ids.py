@@ -6,8 +6,11 @@ RQ gives a job no other id, and raises where it meets one; anybody with write ac
 from __future__ import annotations
 
 import os
+import re
 
 from rq.job import JOB_ID_PATTERN
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
 LONGEST = 10_000  # characters; RQ knows no limit, and every message about a job holds its id
 
@@ -19,6 +22,11 @@ def read(raw: bytes | str) -> str | None:
     except UnicodeDecodeError:
         return None
     return text if len(text) <= LONGEST and JOB_ID_PATTERN.fullmatch(text) else None
+
+
+def is_name(name: object) -> bool:
+    """Whether a queue, a free list, a lock or a value can be called that."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def of_execution(member: bytes | str) -> str | None:

@@ -208,6 +208,7 @@ class MapField:
     COPIED = "copied"  # how many did; absent: none
     SOURCE = "source"  # of a map whose items are another's results: "id incarnation"; see maps/source.py
     TOGETHER = "together"  # of such a map: how many results are one item, if that is not one
+    SOURCE_TOTAL = "source_total"  # of such a map, with a secret key: signature over its source's number of items
     CHUNK = "chunk"  # of such a map: how many items a chunk has, if its user has said so
     TAKEN = "taken"  # of such a map: "span offset results", where feed.lua goes on among these of its source
     OVER = "over"  # of such a map: "ended" or "gone": no more is taken of its source; absent: more may come

@@ -188,6 +188,7 @@ def kept_of_jobs(connection: Any) -> set[bytes]:
         (("math:sqrt", "1", "--chunksiz=1"), "", exits.USAGE, "No such option '--chunksiz'. Did you mean"),
         (("math:sqrt", "1", "--retry", "0"), "", exits.USAGE, "Invalid value for '--retry'"),
         (("math:sqrt", "1", "--item-timeout", "0"), "", exits.USAGE, "Invalid value for '--item-timeout'"),
+        (("math:sqrt", "1", "--item-timeout", "1e10"), "", exits.USAGE, "Invalid value for '--item-timeout'"),
         (("math:sqrt", "--stdin", "json"), "1\n[\n", exits.ERROR, "line 2 of stdin is not JSON"),
         (("math:sqrt", "--stdin", "csv"), "a,b\n1\n", exits.ERROR, "line 2 of stdin has not as many fields"),
         (("math:sqrt", "1", "--job-timeout", "soon"), "", exits.ERROR, "can't be made with these options"),

@@ -397,6 +397,11 @@ def test_run_whole_where_it_is_pushed(fake_queue: Queue) -> None:
 
 def test_in_another_queue(any_queue: Queue) -> None:
     first = any_queue.map(jobs.square, range(4))
+    before = set(any_queue.connection.keys())
+    for name in ("a b", "", 3, "a{b}"):
+        with pytest.raises(OptionError, match="queue must be the name of one"):
+            first.map(jobs.square, queue=name)
+    assert set(any_queue.connection.keys()) == before
     second = first.map(jobs.square, queue="elsewhere", job_id="second")
     drain(any_queue)
     assert first.ready()

@@ -83,6 +83,10 @@ def test_an_item_that_fails_fails_it(fake_queue: Queue) -> None:
         job.get()
 
 
+async def coroutine(left: int, right: int) -> int:
+    return left + right
+
+
 @pytest.mark.parametrize(
     ("fn", "options", "kind", "why"),
     [
@@ -90,6 +94,13 @@ def test_an_item_that_fails_fails_it(fake_queue: Queue) -> None:
         (operator.add, {"results": "discard"}, OptionError, "can't be discarded"),
         (operator.add, {"first": 1}, OptionError, "has no option first"),
         (operator.add, {"weight": 0}, OptionError, "weight"),
+        (operator.add, {"weight": "2"}, OptionError, "weight"),
+        (operator.add, {"item_timeout": 1e10}, OptionError, "item_timeout must be"),
+        (operator.add, {"max_running": 0}, OptionError, "max_running"),
+        (operator.add, {"queue": "a b"}, OptionError, "queue must be the name"),
+        (operator.add, {"queue": 3}, OptionError, "queue must be the name"),
+        (coroutine, {}, OptionError, "coroutine is a coroutine function"),
+        (functools.partial(coroutine, 1), {}, OptionError, "is a coroutine function"),
         (7, {}, OptionError, "a function is needed"),
         (operator.add, {"retry": 3}, OptionError, "retry must be RQ's Retry"),
         (operator.add, {"initial": open("/dev/null", "rb")}, PickleError, "can't be pickled"),  # noqa: SIM115, PTH123

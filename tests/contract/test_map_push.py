@@ -221,6 +221,12 @@ BAD: list[tuple[str, type[BaseException], Callable[[Queue], Any]]] = [
     ("timeout a word", OptionError, lambda q: q.map(SQUARE, [1], job_timeout="soon")),
     ("timeout infinite", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=float("inf"))),
     ("timeout not a number", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=float("nan"))),
+    *((f"{name} {value!r}", OptionError, lambda q, name=name, value=value: q.map(SQUARE, [1], **{name: value}))
+      for name, values in {
+          "item_timeout": (1e10, 1e300, float("inf"), float("nan"), True, "3", 0, -1, [1]),
+          "weight": ("2", True, None, 0, float("nan"), 1e4), "at_front": ("x", 1, None),
+          "result_ttl": (-2, True), "failure_ttl": (-2, True), "ttl": (True,), "job_timeout": (True,),
+      }.items() for value in values),
     ("timeout a list", OptionError, lambda q: q.map(SQUARE, [1], job_timeout=[1])),
     ("result_ttl a word", OptionError, lambda q: q.map(SQUARE, [1], result_ttl="soon")),
     ("failure_ttl a word", OptionError, lambda q: q.map(SQUARE, [1], failure_ttl="soon")),

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from rq.job import Callback, JobStatus  # type: ignore[attr-defined]
 
@@ -286,6 +287,18 @@ def test_a_function_that_has_changed(fake_queue: Queue) -> None:
     assert push(3).memo_hits == 3
     with pytest.raises(OptionError, match=r"the memo sums is of the function .*, and not of square"):
         fake_queue.map(jobs.square, [1], memo="sums")
+
+
+def test_an_object_with_the_name_of_another(fake_queue: Queue) -> None:
+    """NumPy's bear that of the function in them."""
+    one, other = np.vectorize(lambda x: x + 1), np.vectorize(lambda x: x + 100)
+    job = fake_queue.map(one, range(3), memo="v")
+    drain(fake_queue)
+    assert job.get(timeout=0) == [1, 2, 3]
+    for options in ({"memo": "v"}, {"job_id": "a", "if_exists": "attach"}):
+        fake_queue.map(one, range(3), **options)
+        with pytest.raises(OptionError, match="the data that belongs to it"):
+            fake_queue.map(other, range(3), **options)
 
 
 def test_a_map_of_before_it_forgot_stores_nothing(any_queue: Queue) -> None:

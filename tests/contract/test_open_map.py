@@ -183,17 +183,35 @@ def test_an_item_that_cannot_be_sent_is_not_added(any_queue: Queue) -> None:
     assert entries(job.store, job.store.keys.pending) == ["0:1", "1:1"]
 
 
-def test_what_an_iterable_raises_comes_after_what_it_gave(any_queue: Queue) -> None:
+@pytest.mark.parametrize("buffersize", [None, 10_000])
+@pytest.mark.parametrize("chunksize", [None, 1, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5000])
+def test_what_an_iterable_raises_comes_after_what_it_gave(
+    any_queue: Queue, count: int, chunksize: int | None, buffersize: int | None
+) -> None:
     def items() -> Iterator[int]:
-        yield from range(3)
+        yield from range(count)
         raise ZeroDivisionError
 
-    job = any_queue.open_map(jobs.square)
+    job = any_queue.open_map(jobs.square, chunksize=chunksize, buffersize=buffersize)
     with pytest.raises(ZeroDivisionError):
         job.put_many(items())
-    assert job.store.info().items <= 3
-    first = job.store.info().items
-    assert job.put(9) == first
+    assert job.store.info().items == job.accepted == len(job) == count
+    assert job.put(9) == count
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+@pytest.mark.parametrize("chunksize", [None, 1, 100, 10_000])
+def test_what_comes_before_an_item_that_can_not_be_sent_is_put(
+    any_queue: Queue, chunksize: int | None, as_list: bool
+) -> None:
+    for bad, error in ((threading.Lock(), PickleError), (bytes(any_queue.payload_limit + 1), TooLargeError)):
+        job = any_queue.open_map(jobs.square, chunksize=chunksize)
+        given = [*range(777), bad, *range(50)]
+        with pytest.raises(error, match=r"^item 777 "):
+            job.put_many(given if as_list else iter(given))
+        assert job.store.info().items == job.accepted == 777
+        assert job.put(9) == 777
 
 
 def test_what_has_closed_it_is_said_before_its_job_has_ended(any_queue: Queue) -> None:

@@ -218,6 +218,9 @@ def test_a_map_without_it_has_no_such_key(any_queue: Queue) -> None:
     {"backoff": float("nan")}, {"backoff": float("inf")}, {"backoff": 31 * 24 * 3600}, {"jitter": 1.1},
     {"jitter": -0.1}, {"jitter": True}, {"on": ()}, {"on": ValueError()}, {"on": int}, {"on": [ValueError]},
     {"on": "ValueError"}, {"not_on": None}, {"not_on": (ValueError, 3)},
+    {"backoff": (10, 2, 5)}, {"backoff": (1, 0.5, 60)}, {"backoff": (0, 0, 60)},
+    {"on": OSError, "not_on": OSError}, {"on": (OSError, KeyError), "not_on": (OSError, LookupError)},
+    {"not_on": Exception},
 ])  # fmt: skip
 def test_what_it_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=r"taskq\.Retry"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,26 @@ def test_it_fails_once_more_have_failed(fake_queue: Queue, most: float, least: i
         job.get(timeout=HANGS, errors="return")
     with pytest.raises(ZeroDivisionError):
         job.get(timeout=HANGS)
+
+
+@pytest.mark.parametrize(("most", "failed"), [(0, 1), (7, 8), (0.1, 41)])
+@pytest.mark.parametrize("runs", ["service", "stock"])
+def test_a_chunk_stops_that_alone_has_too_many(
+    fake_queue: Queue, tmp_path: Path, most: float, failed: int, runs: str
+) -> None:
+    """With no more than two processes, and chunks of half of the items."""
+    tried = partial(jobs.fail_times, str(tmp_path / "tried"), times=1)
+    job = fake_queue.map(tried, range(400), chunksize=200, max_failures=most)
+    if runs == "stock":
+        drain(fake_queue)
+    else:
+        with running_worker(fake_queue, processes=2):
+            wait_until(job.ready)
+    assert job.get_status() == JobStatus.FAILED
+    with pytest.raises(MapFailedError, match="too many items have failed"):
+        job.get(timeout=HANGS, errors="return")
+    ran = len((tmp_path / "tried").read_text(encoding="utf-8").splitlines())
+    assert ran == job.progress.failed == failed if runs == "stock" else failed <= ran <= 4 * failed
 
 
 def test_what_stays_below_is_seen_through(fake_queue: Queue) -> None:

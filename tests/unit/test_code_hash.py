@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
+from rq.decorators import job as rq_job
 
+from taskq.errors import OptionError
 from taskq.payload import code_hash
+from taskq.payload.function import Function
 from tests import jobs
 
 FIRST = """
@@ -199,3 +203,131 @@ def test_arrays_count_and_not_who_makes_them_again(monkeypatch: pytest.MonkeyPat
     maker = table.__reduce_ex__(5)[0]
     monkeypatch.setattr(maker, "__code__", (lambda *_args: None).__code__)
     assert code_hash.of(ones) == before
+
+
+# -- objects that can be called, and what bears another's name ----------------------------------------------
+
+OBJECTS = """
+import functools
+import types
+
+import numpy as np
+
+class Scaled:
+    def __init__(self, function, by):
+        functools.update_wrapper(self, function)
+        self.function, self.by = function, by
+
+    def __call__(self, n):
+        return self.function(n) * self.by + 1000
+
+class Part(functools.partial):
+    def __call__(self, n):
+        return super().__call__(n) + 2000
+
+def plain(n):
+    return n + 5
+
+def make_named(n):
+    def named(m):
+        return m + named.by + 4000
+    named.by = n
+    return named
+
+class Holder:
+    @functools.partial(Scaled, by=6)
+    def run(self):
+        return 3000
+
+def uses(n):
+    return Holder().run()
+
+def holds(data):
+    return lambda n: (data, n)
+
+vectorized = np.vectorize(plain)
+vectorized_lambda = np.vectorize(lambda n: n + 11)
+with_otypes = np.vectorize(lambda n: n, otypes=["f4"])
+scaled = Scaled(plain, by=7)
+part = Part(pow, 8)
+tagged = Part(pow, 1)
+tagged.tag = 12
+attribute = make_named(9)
+view = holds(memoryview(b"10"))
+types_of = holds(types.MappingProxyType({"a": 13}))
+wrapped = functools.wraps(plain)(lambda n: wrapped.__wrapped__(n))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("vectorized", "n + 5", "n + 6"),
+        ("vectorized_lambda", "n + 11", "n + 12"),
+        ("with_otypes", '"f4"', '"f8"'),
+        ("scaled", "by=7", "by=8"),
+        ("scaled", "n + 5", "n + 6"),
+        ("scaled", "+ 1000", "- 1000"),
+        ("part", "pow, 8", "pow, 9"),
+        ("part", "+ 2000", "- 2000"),
+        ("tagged", "tag = 12", "tag = 13"),
+        ("attribute", "make_named(9)", "make_named(10)"),
+        ("attribute", "+ 4000", "- 4000"),
+        ("uses", "3000", "3001"),
+        ("uses", "by=6", "by=7"),
+        ("view", 'b"10"', 'b"11"'),
+        ("types_of", "13}", "14}"),
+        ("wrapped", "n + 5", "n + 6"),
+    ],
+)
+def test_no_object_is_known_by_a_name_that_it_bears(name: str, old: str, new: str) -> None:
+    assert OBJECTS.count(old) == 1
+    assert of(OBJECTS, name) == of(OBJECTS, name) != of(OBJECTS.replace(old, new), name)
+
+
+def test_a_module_in_a_closure() -> None:
+    one, same, other = (code_hash.of(closed_over(module)) for module in (math, math, functools))
+    assert one == same != other
+
+
+def test_a_function_whose_code_travels_apart() -> None:
+    one, other = (Function.of(functools.partial(jobs.add, bytes([n]) * (1 << 21)), share=True) for n in (1, 2))
+    assert one.code == other.code == b""
+    assert code_hash.of(one) != code_hash.of(other)
+
+
+def test_what_rq_hangs_on_a_function_is_not_read() -> None:
+    """Its connection is another in each run."""
+    one, other = (rq_job("default", connection=redis.Redis(port=port))(jobs.square) for port in (1, 2))
+    try:
+        assert one.__closure__ is None
+        assert one.delay is other.delay
+        before = code_hash.of(one)
+        del one.delay, one.enqueue
+        rq_job("default", connection=redis.Redis(port=3))(jobs.square)
+        assert code_hash.of(jobs.square) == before
+    finally:
+        vars(jobs.square).clear()
+
+
+class Closed:
+    def __call__(self, n: int) -> int:
+        return n
+
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Closed(),
+        np.frompyfunc(lambda n: n, 1, 1),
+        closed_over([Closed()]),
+        closed_over([np.frompyfunc(lambda n: n, 1, 1), 1]),
+        functools.partial(jobs.add, np.frompyfunc(lambda n: n, 1, 1)),
+    ],
+)
+def test_what_can_not_be_told_from_others_is_an_error(target: Any) -> None:
+    with pytest.raises(OptionError, match=r"can't be told from another one.*can't be pickled.*by its path"):
+        code_hash.of(target)

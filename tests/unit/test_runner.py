@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,15 @@ def test_all_succeed() -> None:
 def test_an_array() -> None:
     outcome = run(float, np.arange(3))
     assert values(outcome) == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(("bears", "ran"), [(0, 2), (1, 4), (2.5, 6), (3, 8), (math.inf, 10)])
+def test_more_failures_than_the_map_bears_end_it(bears: float, ran: int) -> None:
+    outcome = run(jobs.invert, [1, 0] * 4 + [1, 1], bears=bears)
+    failed = len(outcome.failures)
+    assert len(outcome.values) + failed == ran
+    assert sum(part.range.count for part in outcome.rest) == 10 - ran
+    assert failed == min(4, math.floor(min(bears, 9)) + 1)
 
 
 def test_star() -> None:

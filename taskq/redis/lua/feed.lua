@@ -5,7 +5,9 @@
 -- if it is said late, or the server came back as it was some moments before. Results are copied with their
 -- signatures, as they are.
 --
--- Of a group of results that is one item, those that are there wait in :parts until it is whole.
+-- Of a group of results that is one item, those that are there wait in :parts until it is whole. With a secret key
+-- the last one, if it is smaller, waits until the map is sealed: it takes along what is signed then of the source's
+-- number, by which who runs it knows that nothing was cut off.
 --
 -- KEYS  1 taskq:{id}   2 :bodies   3 :pending   4 :parts
 --       5 the source's taskq:{id}   6 its :spans   7 its :results   8 rq:job: and its id
@@ -17,6 +19,8 @@
 --       11 the seal over what is announced then, '' without a key; of all three '' if not
 --       12 channel of the map's events   13 channel of all services   14 the note for them that chunks are pending
 --       15 template of a worker's channel, with %s
+--       16 the signature over the source's number of items if the map is to be sealed, and with a key anything but
+--       '' if not; '' without one
 -- Returns 'more' if there was more than may be taken at once; 'waits' if all was taken, and more may come; 'over'
 -- if not: the source has ended, or is gone; 'closed' if this map is not open, or has another source; '' if it is
 -- gone.
@@ -24,7 +28,7 @@
 --include ended
 
 local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'source', 'together', 'taken', 'over', 'total',
-    'done', 'failed', 'owner', 'next', 'chunk', 'passed')
+    'done', 'failed', 'owner', 'next', 'chunk', 'passed', 'source_total')
 if map[1] ~= ARGV[1] then
     return ''
 end
@@ -39,10 +43,14 @@ if source[1] ~= ARGV[3] then
     return 'over'
 end
 
-local total = map[7]
+local total, proof = map[7], map[14]
 if ARGV[9] ~= '' and source[3] == ARGV[9] and map[7] == ARGV[8] then
     total = ARGV[10]
     redis.call('HSET', KEYS[1], 'total', total, 'seal', ARGV[11])
+    if ARGV[16] ~= '' then
+        proof = ARGV[16]
+        redis.call('HSET', KEYS[1], 'source_total', proof)
+    end
     redis.call('HDEL', KEYS[1], 'lease')
     redis.call('PUBLISH', ARGV[12], 'progress')
     if map[10] and (tonumber(map[8]) or 0) + (tonumber(map[9]) or 0) >= tonumber(ARGV[10]) then
@@ -83,7 +91,11 @@ local function gather(group)
     local here = text(group)
     local known = redis.call('HGET', KEYS[4], here)
     local count, starts = string.match(known or '0', '^(%d+)(.*)$')
-    if tonumber(count) ~= (all and math.min(together, all - group * together) or together) then
+    local short = all and all - group * together < together
+    if tonumber(count) ~= (short and all - group * together or together) then
+        return
+    end
+    if short and total == ARGV[8] and ARGV[16] ~= '' then
         return
     end
     local order, parts = {}, {}
@@ -97,7 +109,11 @@ local function gather(group)
         redis.call('HDEL', KEYS[4], name)
     end
     redis.call('HDEL', KEYS[4], here)
-    add('g', group, 1, frame(table.concat(parts)))
+    if short and proof then
+        add('l', group, 1, frame(frame(proof) .. table.concat(parts)))
+    else
+        add('g', group, 1, frame(table.concat(parts)))
+    end
 end
 
 -- Keep results of a group until all are there.

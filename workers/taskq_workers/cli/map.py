@@ -11,6 +11,7 @@ from rq.job import Retry
 
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
+from taskq.maps.options import LONGEST
 from taskq.payload import names
 from taskq.queue import Queue
 from taskq_workers.cli.chain import Chain, chain_options
@@ -37,7 +38,7 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 )
 @click.option("--star", is_flag=True, help="Each item is a list of arguments.")
 @click.option("--chunksize", type=click.IntRange(min=1), help="Items that run together. [default: taskq picks it]")
-@click.option("--item-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+@click.option("--item-timeout", type=click.FloatRange(min=0, max=LONGEST, min_open=True), metavar="SECONDS",
               help="Limit of each item. [default: none]")  # fmt: skip
 @click.option("--retry", "retries", type=click.IntRange(min=1), metavar="N",
               help="How often what has failed is tried again at the end. [default: not at all]")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,6 +79,7 @@ class ChunkTask(NamedTuple):
     retries: int = 0  # of items that fail
     tried: int = 0  # how often these items have been tried
     single: bool = False  # one item of it only
+    bears: float = math.inf  # so many items may fail; with one more the map has
 
 
 class JobTask(NamedTuple):

@@ -279,7 +279,7 @@ def _run_ready(number: int, task: ChunkTask) -> ChunkOutcome | ChunkRefused:
                 function, keys, task.star, task.range, task.body, task.limit,
                 item_timeout=task.item_timeout, adapt=task.adapt, watch=_Watch(number),
                 server=task.server or USUAL, exact=task.exact, inside=around.inside, stretch=task.stretch,
-                discards=task.discards, enough=task.enough,
+                discards=task.discards, enough=task.enough, bears=task.bears,
                 retries=task.retries, tried=task.tried, single=task.single,
                 source=source,
             )  # fmt: skip

@@ -292,7 +292,7 @@ class MapRun(Taken):
             info.limit, info.item_timeout, info.adapt, self.limits,
             total(claim.deaths) > 0, max(self.stretch, self.crowd), info.terms.discards,
             info.terms.first and max(1, info.terms.first - self.done),
-            info.terms.retries, tried(claim.deaths), self.single,
+            info.terms.retries, tried(claim.deaths), self.single, info.terms.bearable(info.total),
         )  # fmt: skip
 
     def pause_after(self, claim: Claim) -> float:
