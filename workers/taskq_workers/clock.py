@@ -53,7 +53,7 @@ def followed() -> Iterator[None]:
 
 def _have_rq_call(now: Any) -> None:
     """RQ's modules have imported the function by its name; what they import later comes from ``rq.utils``."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # another thread may import meanwhile
         if name.partition(".")[0] == "rq" and getattr(module, "now", None) in (_RQ_NOW, utc):
             module.now = now  # type: ignore[attr-defined,unused-ignore]
 
