@@ -155,7 +155,7 @@ MUTATIONS = (
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
     _m(
-        "a map that has changed while its end was read is taken for damaged", 23587,
+        "a map that has changed while its end was read is taken for damaged", 10990,
         ("taskq/maps/iterated.py", "if _outcome(self.store.info()) != _outcome(then):", "if False:"),
     ),
     # -- ownership and leases --------------------------------------------------------------------------
