@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
@@ -74,44 +75,15 @@ class ExecutorFront:
             self._executor.shutdown()
 
 
-@contextmanager
-def _taskq_pool() -> Iterator[PoolFront]:
-    import taskq
+def _of(front: Callable[[Any], Any], module: str, name: str) -> Callable[[], Any]:
+    """What starts one that begins as a Pool does; it is imported only where it is measured."""
 
-    with taskq.Pool(PROCESSES) as pool:
-        yield PoolFront(pool)
+    @contextmanager
+    def start() -> Iterator[Any]:
+        with getattr(import_module(module), name)(PROCESSES) as made:
+            yield front(made)
 
-
-@contextmanager
-def _taskq_executor() -> Iterator[ExecutorFront]:
-    import taskq
-
-    with taskq.Executor(PROCESSES) as executor:
-        yield ExecutorFront(executor)
-
-
-@contextmanager
-def _pool() -> Iterator[PoolFront]:
-    import multiprocessing
-
-    with multiprocessing.Pool(PROCESSES) as pool:
-        yield PoolFront(pool)
-
-
-@contextmanager
-def _executor() -> Iterator[ExecutorFront]:
-    from concurrent.futures import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(PROCESSES) as executor:
-        yield ExecutorFront(executor)
-
-
-@contextmanager
-def _loky() -> Iterator[ExecutorFront]:
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(PROCESSES) as executor:
-        yield ExecutorFront(executor)
+    return start
 
 
 @contextmanager
@@ -137,11 +109,11 @@ def _dask() -> Iterator[ExecutorFront]:
 
 
 FRONTS: dict[str, tuple[Callable[[], Any], str]] = {
-    "taskq.Pool": (_taskq_pool, "taskq"),
-    "taskq.Executor": (_taskq_executor, ""),
-    "multiprocessing.Pool": (_pool, "multiprocessing"),
-    "ProcessPoolExecutor": (_executor, ""),
-    "loky": (_loky, "loky"),
+    "taskq.Pool": (_of(PoolFront, "taskq", "Pool"), "taskq"),
+    "taskq.Executor": (_of(ExecutorFront, "taskq", "Executor"), ""),
+    "multiprocessing.Pool": (_of(PoolFront, "multiprocessing", "Pool"), "multiprocessing"),
+    "ProcessPoolExecutor": (_of(ExecutorFront, "concurrent.futures", "ProcessPoolExecutor"), ""),
+    "loky": (_of(ExecutorFront, "joblib.externals.loky", "ProcessPoolExecutor"), "loky"),
     "Ray's Pool": (_ray, "ray"),
     "Dask's Client": (_dask, "dask"),
 }

@@ -60,7 +60,7 @@ class Manager:
 
     def list(self, sequence: Iterable[Any] = ()) -> ResultList:
         """A list: see ``ResultList``. As text it is its elements, as a Manager's."""
-        made = _List(self._key(keys.free_list), self._connection, url=self._private)
+        made = _List(self._key("list"), self._connection, url=self._private)
         made.extend(sequence)
         return made
 
@@ -72,11 +72,11 @@ class Manager:
             value: What it is at first.
         """
         del typecode
-        return _Value(self._key(keys.value), self._connection, value, url=self._private)
+        return _Value(self._key("value"), self._connection, value, url=self._private)
 
     def Lock(self) -> Lock:  # noqa: N802 - multiprocessing's name
         """A lock: see ``taskq.Lock``."""
-        return _Lock(self._key(keys.lock), self._connection, url=self._private)
+        return _Lock(self._key("lock"), self._connection, url=self._private)
 
     def dict(self, *args: Any, **kwargs: Any) -> Dict:
         """A dictionary: see ``taskq.Dict``. As text it is its pairs.
@@ -85,7 +85,7 @@ class Manager:
             args: What it has at first, as ``dict`` takes it.
             kwargs: The same.
         """
-        made = _Dict(self._key(keys.dictionary), self._connection, url=self._private)
+        made = _Dict(self._key("dict"), self._connection, url=self._private)
         made.update(*args, **kwargs)
         return made
 
@@ -95,14 +95,14 @@ class Manager:
         Args:
             maxsize: Items that it may hold; 0: any number.
         """
-        return _Fifo(self._key(keys.fifo), self._connection, maxsize, url=self._private)
+        return _Fifo(self._key("queue"), self._connection, maxsize, url=self._private)
 
     def Event(self) -> Event:  # noqa: N802 - multiprocessing's name
         """An event: see ``taskq.Event``."""
-        return _Event(self._key(keys.event), self._connection, url=self._private)
+        return _Event(self._key("event"), self._connection, url=self._private)
 
-    def _key(self, of: Any) -> str:
-        key: str = of(os.urandom(16).hex())
+    def _key(self, kind: str) -> str:
+        key = keys.named(kind, os.urandom(16).hex())
         self._made.append(key)
         return key
 

@@ -107,7 +107,7 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        return ResultList(keys.free_list(_named_well(name, "a result list")), self.connection)
+        return ResultList(_key("list", name, "a result list"), self.connection)
 
     def lock(self, name: str) -> Lock:
         """A lock that all programs and jobs of this server share by its name: see ``taskq.Lock``.
@@ -115,7 +115,7 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        return Lock(keys.lock(_named_well(name, "a lock")), self.connection)
+        return Lock(_key("lock", name, "a lock"), self.connection)
 
     def value(self, name: str, initial: Any = 0) -> Value:
         """A value that all programs and jobs of this server share by its name: see ``taskq.Value``.
@@ -127,7 +127,7 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        return Value(keys.value(_named_well(name, "a value")), self.connection, initial)
+        return Value(_key("value", name, "a value"), self.connection, initial)
 
     def dict(self, name: str) -> Dict:
         """A dictionary that all programs and jobs of this server share by its name: see ``taskq.Dict``.
@@ -135,7 +135,7 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        return Dict(keys.dictionary(_named_well(name, "a dictionary")), self.connection)
+        return Dict(_key("dict", name, "a dictionary"), self.connection)
 
     def queue(self, name: str, maxsize: int = 0) -> Fifo:
         """A queue of items that all programs and jobs of this server share by its name: see ``taskq.Fifo``.
@@ -147,7 +147,7 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        return Fifo(keys.fifo(_named_well(name, "a queue of items")), self.connection, maxsize)
+        return Fifo(_key("queue", name, "a queue of items"), self.connection, maxsize)
 
     def event(self, name: str) -> Event:
         """An event that all programs and jobs of this server share by its name: see ``taskq.Event``.
@@ -155,7 +155,7 @@ class Queue(Mapper):
         Raises:
             OptionError: If the name has other characters than letters, digits and ``_.:-``.
         """
-        return Event(keys.event(_named_well(name, "an event")), self.connection)
+        return Event(_key("event", name, "an event"), self.connection)
 
     # -- RQ's own, for functions of any kind -----------------------------------------------------------
 
@@ -297,10 +297,11 @@ class Queue(Mapper):
         return job
 
 
-def _named_well(name: str, what: str) -> str:
+def _key(kind: str, name: str, what: str) -> str:
+    """Of what programs share by this name: see ``keys.NAMED``."""
     if not ids.is_name(name):
         raise OptionError(f"{what}'s name may hold letters, digits and _.:- only, not {name!r}")
-    return name
+    return keys.named(kind, name)
 
 
 @contextmanager

@@ -193,6 +193,7 @@ class MapField:
     WEIGHT = "weight"  # its share of its queue's time, beside those of other maps; absent: 1
     OWNER = "owner"  # name of the worker that runs the RQ job
     QUEUE = "queue"  # in whose register of open maps it is
+    OPENED = "opened"  # as what the owner holds the job, "job id:execution id": it opens the map once
     STARTED = "started"  # Unix time at which the first owner opened it
     ENDED = "ended"  # Unix time at which it was closed
     TRACE = "trace"  # context of the producer's span, if there is one: see tracing.py
@@ -379,31 +380,10 @@ def memo_maps(name: str) -> str:
     return f"{memo(name)}:maps"
 
 
-def lock(name: str) -> str:
-    """The key of the lock with this name."""
-    return f"{PREFIX}:lock:{{{name}}}"
+NAMED = ("list", "lock", "value", "dict", "queue", "event")
+"""Kinds of what programs share by its name."""
 
 
-def value(name: str) -> str:
-    """The key of the value with this name."""
-    return f"{PREFIX}:value:{{{name}}}"
-
-
-def dictionary(name: str) -> str:
-    """The key of the dictionary with this name."""
-    return f"{PREFIX}:dict:{{{name}}}"
-
-
-def fifo(name: str) -> str:
-    """The key of the queue of items with this name."""
-    return f"{PREFIX}:queue:{{{name}}}"
-
-
-def event(name: str) -> str:
-    """The key of the event with this name."""
-    return f"{PREFIX}:event:{{{name}}}"
-
-
-def free_list(name: str) -> str:
-    """The key of the free-standing result list with this name."""
-    return f"{PREFIX}:list:{{{name}}}"
+def named(kind: str, name: str) -> str:
+    """The key of one of these kinds, with this name."""
+    return f"{PREFIX}:{kind}:{{{name}}}"

@@ -204,6 +204,25 @@ def test_a_map_that_was_cancelled_in_this_moment_stays_closed(store: MapStore, s
     assert everything(store) == before
 
 
+def test_who_has_had_it_closed_does_not_open_it_again(store: MapStore) -> None:
+    """What it had said is heard twice: its failed item would run once more, while the end is put on record."""
+    works_on(store, A, store.keys.id)
+    first, retry = f"{store.keys.id}:e1", f"{store.keys.id}:e2"
+    store.open(A, first)
+    for one in claim(store, 4):
+        commit(store, one, failing=[one.range.start])
+    store.close(whole=True)
+    before = everything(store)
+    echo = store.open(A, first)
+    assert echo is not None
+    assert echo.state == "closed"
+    assert everything(store) == before
+    store.connection.hset(keys.held(A), retry, "begun default")
+    again = store.open(A, retry)
+    assert again is not None
+    assert (again.state, again.failed) == ("open", 0)
+
+
 def test_open_takes_off_all_time_limits(store: MapStore) -> None:
     """A map that is run again must not lose the results it has because of the time limit of its first end."""
     first, second, third = claim(store, 3)

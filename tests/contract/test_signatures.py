@@ -159,7 +159,7 @@ def test_everything_that_is_pickled_is_signed(queue: Queue) -> None:
         queue.connection.hget(of.hash, MapField.SEAL),
         queue.connection.hget(of.errors, "1"),
         queue.connection.lindex(of.results, 0),
-        queue.connection.lindex(keys.free_list("free"), 0),
+        queue.connection.lindex(keys.named("list", "free"), 0),
         *(queue.connection.hget(one.key, "meta") for one in (job, plain)),
         *(base64.b64decode(queue.connection.xrange(key)[-1][1][b"return_value"]) for key in values),
     ):

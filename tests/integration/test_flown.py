@@ -81,6 +81,15 @@ def ran(job: Any, name: str, item: int | None = None, *, incarnation: str = "") 
     return Evidence("SIGKILL (out of memory)", "a host", (flown,))
 
 
+def die_running(queue: Queue, name: str, job: Any, evidence: Evidence) -> None:
+    """Let a service die that had this map, and a claim on it."""
+    announce(queue, name)
+    begin(queue, name, run=False)
+    job.store.open(name)
+    claim(job, name)
+    recovery.recover(queue.connection, name, evidence)
+
+
 def test_of_the_claims_of_a_dead_service_only_what_ran_is_suspect(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, range(30), chunksize=10)
     announce(any_queue, "dead")
@@ -98,11 +107,7 @@ def test_of_the_claims_of_a_dead_service_only_what_ran_is_suspect(any_queue: Que
 
 def test_what_ran_of_a_map_that_was_replaced_is_no_evidence_against_the_new_one(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, range(10), chunksize=10)
-    announce(any_queue, "dead")
-    begin(any_queue, "dead", run=False)
-    job.store.open("dead")
-    claim(job, "dead")
-    recovery.recover(any_queue.connection, "dead", ran(job, "0:10", incarnation="0" * 32))
+    die_running(any_queue, "dead", job, ran(job, "0:10", incarnation="0" * 32))
     [again] = job.store.read_claims(job.store.claim("other", 1), "other").claims
     assert services(again.deaths) == 0
 
@@ -126,11 +131,7 @@ def test_the_item_that_ran_is_set_apart_and_given_up_with_the_evidence(any_queue
     """Third death: the service that gets the range gives up the item, and does the others."""
     job = any_queue.map(jobs.square, range(10), chunksize=10)
     for name in ("one", "two", "three"):
-        announce(any_queue, name)
-        begin(any_queue, name, run=False)
-        job.store.open(name)
-        claim(job, name)
-        recovery.recover(any_queue.connection, name, ran(job, "0:10", 4))
+        die_running(any_queue, name, job, ran(job, "0:10", 4))
     with running_worker(any_queue, 2):
         found = job.get(timeout=HANGS, errors="return")
     assert [found[n] for n in range(10) if n != 4] == [n * n for n in range(10) if n != 4]
@@ -148,11 +149,7 @@ def beside(evidence: Evidence, *, waited: bool) -> Evidence:
 def test_the_last_chance_of_a_range_is_not_ended_beside_others_that_ran(any_queue: Queue, waited: bool) -> None:
     job = any_queue.map(jobs.square, range(10), chunksize=10)
     for name in ("one", "two", "three"):
-        announce(any_queue, name)
-        begin(any_queue, name, run=False)
-        job.store.open(name)
-        claim(job, name)
-        recovery.recover(any_queue.connection, name, beside(ran(job, "0:10", 4), waited=waited))
+        die_running(any_queue, name, job, beside(ran(job, "0:10", 4), waited=waited))
     [again] = job.store.read_claims(job.store.claim("other", 1), "other").claims
     assert services(again.deaths) == (3 if waited else 2)
     assert read_trace(any_queue.connection.hget(job.store.keys.deaths, "0:10")).seconds == 7.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from taskq.redis import keys
-from taskq.redis.keys import MapKeys, fetched, free_list, held, memo, memo_entries, memo_maps, shared
+from taskq.redis.keys import MapKeys, fetched, held, memo, memo_entries, memo_maps, named, shared
 from tests.unit import source
 from tests.waiting import HANGS
 
@@ -40,7 +40,7 @@ def test_no_key_is_spelled_elsewhere(path: Path) -> None:
 
 def test_a_prefix_is_before_all_of_them() -> None:
     names = "from taskq.redis import keys as k; print(*k.MapKeys('x').all, k.held('w'), k.fetched('w', 'q'), "
-    names += "k.free_list('l'), k.MAPS, k.OPEN, k.NOTES, k.LEASES, k.SERVICES, k.SCHEMA, k.RECEIPT, k.TIMELINE)"
+    names += "k.named('list', 'l'), k.MAPS, k.OPEN, k.NOTES, k.LEASES, k.SERVICES, k.SCHEMA, k.RECEIPT)"
     told = _keys(names, "app-1:taskq")
     assert told.returncode == 0, told.stderr
     assert all(key.startswith("app-1:taskq:") for key in told.stdout.split())
@@ -86,10 +86,11 @@ SINGLE = {
 def test_maps_and_lists_cannot_meet() -> None:
     names = ["list", "leases", "services", "timeline", "maps", "a:results", "a"]
     maps = {key for name in names for key in MapKeys(name).all}
-    others = {*SINGLE, *(make(name) for make in (free_list, shared, held, memo) for name in names)}
+    others = {*SINGLE, *(make(name) for make in (shared, held, memo) for name in names)}
+    others |= {named(kind, name) for kind in keys.NAMED for name in names}
     others |= {fetched(name, name) for name in names}
     assert not maps & others
-    assert len(set(map(free_list, names))) == len(names)
+    assert len({named("list", name) for name in names}) == len(names)
 
 
 def test_every_key_is_in_the_schema() -> None:
@@ -97,7 +98,7 @@ def test_every_key_is_in_the_schema() -> None:
     of_map = MapKeys("id")
     channels = {of_map.events, of_map.end, keys.NOTES}
     names = (
-        free_list("name"),
+        *(named(kind, "name") for kind in keys.NAMED),
         fetched("{worker}", "{queue}"),
         held("{worker}"),
         memo("name"),
@@ -107,11 +108,6 @@ def test_every_key_is_in_the_schema() -> None:
         keys.HOST + "{host}",
         keys.RECEIPT + "{thread}",
         shared("name"),
-        keys.lock("name"),
-        keys.value("name"),
-        keys.dictionary("name"),
-        keys.fifo("name"),
-        keys.event("name"),
     )
     made = {*of_map.all, of_map.chunks, MapKeys("id", "{incarnation}").starts, *channels, *names, *SINGLE}
     assert set(re.findall(r"^(taskq:\S+)", schema, re.MULTILINE)) == made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from taskq.redis import keys
 from taskq.views import metrics
@@ -77,7 +78,8 @@ def test_the_schema_has_every_key_that_code_makes() -> None:
     ]
     for key in (*made, *simple):
         assert any(one == key or (key.endswith(":") and one.startswith(key)) for one in told), key
-    for make in (keys.lock, keys.value, keys.free_list, keys.shared, keys.memo, keys.memo_maps, keys.held):
+    of_kinds = (partial(keys.named, kind) for kind in keys.NAMED)
+    for make in (*of_kinds, keys.shared, keys.memo, keys.memo_maps, keys.held):
         assert re.sub(r"\{?x\}?", "*", make("x")) in {re.sub(r"\{\w+\}", "*", one) for one in told}, make
 
 

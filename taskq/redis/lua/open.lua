@@ -11,17 +11,21 @@
 --       4 where it goes on among the claims: "0", and then what the call before has said
 --       5 the map's id   6 what the registers of open maps begin with   7 channel of all services   8 the note for them
 --       9 as what the worker holds the job, "job id:execution id"; '' if it has no index of what it holds
+-- Who has opened it, and has it closed, does not open it again: that is said twice, or comes late, and would have what has
+-- failed run once more while its end is put on record. A retry holds the job as another execution.
+--
 -- Returns {state before, flat fields of the hash}; {'more', where to go on} if it is to be called again; {false} if
 -- this incarnation is gone, or the job is not held any more: what was said long ago, and comes only now, would open a
 -- map again that has ended.
 
-local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'enough')
+local map = redis.call('HMGET', KEYS[1], 'incarnation', 'state', 'enough', 'opened')
 if map[1] ~= ARGV[1] or map[2] == 'writing' or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then
     return {false}
 end
 local state = map[2]
 local status = redis.call('HGET', KEYS[8], 'status')
-if state == 'closed' and (status == 'canceled' or status == 'stopped') then
+local again = ARGV[9] ~= '' and map[4] == ARGV[9]
+if state == 'closed' and (again or status == 'canceled' or status == 'stopped') then
     return {state, redis.call('HGETALL', KEYS[1])} -- in this very moment; it must stay so
 end
 if state == 'closed' and not map[3] then -- what has all that it wants stays as it is: only its end was not recorded
@@ -62,7 +66,7 @@ if state == 'closed' and not map[3] then -- what has all that it wants stays as 
     end
 end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2])
+redis.call('HSET', KEYS[1], 'state', 'open', 'owner', ARGV[2], 'opened', ARGV[9])
 redis.call('HSETNX', KEYS[1], 'started', string.format('%d.%06d', time[1], time[2]))
 redis.call('HDEL', KEYS[1], 'reason', 'kill', 'ended', 'until')
 local queue = redis.call('HGET', KEYS[8], 'origin')
