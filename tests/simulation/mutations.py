@@ -191,8 +191,13 @@ MUTATIONS = (
          " and now[2] == ARGV[1] and (now[3] or '') == created and (now[4] or '') == kind then", " then"),
     ),
     _m(
-        "a map is opened by who does not hold its job", 19250,
+        "a map is opened by what comes late", 19250,
         (_LUA + "open.lua", "or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then", "then"),
+        (_LUA + "open.lua", "local again = ARGV[9] ~= '' and map[4] == ARGV[9]", "local again = false"),
+    ),
+    _m(
+        "who has had a map closed opens it again", 30257,
+        (_LUA + "open.lua", "local again = ARGV[9] ~= '' and map[4] == ARGV[9]", "local again = false"),
     ),
     _m(
         "claims of which nobody knows are kept", 29,

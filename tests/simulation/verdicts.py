@@ -33,7 +33,7 @@ def check(world: Any, push: Any, values: list[Any]) -> None:
         if indexes != sorted(set(indexes)):
             raise Violation(f"get() returned results of {indexes}")
         return
-    if len(values) != order.count and not (order.orphan and len(values) < order.count and not push.returned):
+    if len(values) != order.count and not may_lack(world, push, len(values)):
         raise Violation(f"get() returned {len(values)} values of {order.count} items")
     for index, value in enumerate(values):
         if isinstance(value, Value):
@@ -43,6 +43,12 @@ def check(world: Any, push: Any, values: list[Any]) -> None:
             raise Violation(f"get() returned {value!r} for item {index}")
         elif problem := _blameless(world, push, index, value):
             raise Violation(problem)
+
+
+def may_lack(world: Any, push: Any, count: int) -> bool:
+    """Whether so few of an open map's items are all, for its producer could put, or say again, no more."""
+    order = push.order
+    return bool(order.orphan) and count < order.count and (not push.returned or world.is_bereft(push))
 
 
 def check_one(push: Any, value: Any, what: str, index: int | None = None) -> None:
@@ -61,7 +67,7 @@ def _is_of(push: Any, value: Value) -> bool:
     return value.function == value.item and (value.function == push.order.number or bool(push.order.memo))
 
 
-def check_all(push: Any, indexes: list[int]) -> None:
+def check_all(world: Any, push: Any, indexes: list[int]) -> None:
     """See that each item was among these, once.
 
     Raises:
@@ -71,7 +77,7 @@ def check_all(push: Any, indexes: list[int]) -> None:
         if len(indexes) < push.order.first or len(set(indexes)) < len(indexes):
             raise Violation(f"{indexes} are all of {push.order.first} results")
         return
-    fewer = push.order.orphan and not push.returned and len(indexes) < push.order.count
+    fewer = may_lack(world, push, len(indexes))
     if sorted(indexes) != list(range(len(indexes) if fewer else push.order.count)):
         raise Violation(f"{indexes} are all results of {push.order.count} items")
 

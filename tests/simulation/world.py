@@ -170,6 +170,11 @@ class World:
         """Whether the server has come back as it was before this push was over."""
         return any(saved <= (push.returned or self.loop.now) and died >= push.began for saved, died in self.lost)
 
+    def is_bereft(self, push: Push) -> bool:
+        """Whether the server has lost what this push said, and its producer is dead, who would say it again."""
+        name = f"producer {push.order.number}"
+        return self.lost_since(push) and any(one.name == name and not one.alive for one in self.people)
+
     def lost_from(self, push: Push) -> bool:
         """Whether the server has lost anything since this push began."""
         return any(died >= push.began for _saved, died in self.lost)
