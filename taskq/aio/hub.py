@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
+from redis.exceptions import ConnectionError as LostConnectionError
 from redis.exceptions import RedisError
 
 from taskq.maps.waiting import LOOK_AGAIN
@@ -113,13 +114,15 @@ class Hub:
             wanted = set(self._ears)
             if new := wanted - self._told:
                 self._told |= new
-                await pubsub.subscribe(*new)
+                with _cut_meanwhile():
+                    await pubsub.subscribe(*new)
                 connected.set()
             unwanted = self._told - wanted
             if old := unwanted & idle:
                 self._told -= old
                 self._heard -= old
-                await pubsub.unsubscribe(*old)
+                with _cut_meanwhile():
+                    await pubsub.unsubscribe(*old)
             idle = set()
             try:
                 async with asyncio.timeout(_LINGER if unwanted - old else None):
@@ -130,7 +133,8 @@ class Hub:
     async def _read(self, pubsub: Any, connected: asyncio.Event) -> None:
         await connected.wait()
         while True:
-            message = await pubsub.get_message(timeout=LOOK_AGAIN)
+            with _cut_meanwhile():
+                message = await pubsub.get_message(timeout=LOOK_AGAIN)
             if message is None or message["type"] not in ("message", "subscribe"):
                 continue
             channel = _text(message["channel"])
@@ -138,6 +142,15 @@ class Hub:
                 self._heard.add(channel)
             for ear in self._ears.get(channel, ()):
                 ear.hear()
+
+
+@contextmanager
+def _cut_meanwhile() -> Iterator[None]:
+    """One task reads from the connection that another writes to: redis.asyncio sets its ends to None for both."""
+    try:
+        yield
+    except AttributeError as error:
+        raise LostConnectionError(f"closed by another task meanwhile: {error}") from error
 
 
 def _text(channel: Any) -> str:

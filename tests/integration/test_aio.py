@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import AbstractConnection as Connection
 
 from taskq import MapCanceledError, Queue, aio
 from taskq.redis.connection import connect
@@ -170,5 +171,30 @@ def test_connections_that_are_cut_are_made_again(queue: Queue, server_url: str) 
                 await asyncio.to_thread(cut_all)
             with running_worker(Queue("cut", connection=connect(server_url)), processes=1):
                 assert await waits == [[0, 1, 4], [0, 1, 4], 9]
+
+    run(program())
+
+
+def test_a_connection_that_is_closed_as_a_task_writes_to_it_is_made_again(
+    queue: Queue, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    async def closed_once(connection: Connection, command: Any) -> None:
+        if not closed and b"SUBSCRIBE" in b"".join(command):
+            closed.append(connection)
+            await connection.disconnect(nowait=True)
+        await write(connection, command)
+
+    write = Connection._send_packed_command
+    monkeypatch.setattr(Connection, "_send_packed_command", closed_once)
+
+    async def program() -> None:
+        async with aio.Queue("closed", url=server_url) as own:
+            job = await own.map(jobs.square, range(3))
+            waits = asyncio.ensure_future(_all(job.in_order()))
+            await asyncio.to_thread(wait_until, lambda: closed)
+            with running_worker(Queue("closed", connection=connect(server_url)), processes=1):
+                assert await waits == [0, 1, 4]
 
     run(program())
