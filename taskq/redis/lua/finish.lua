@@ -22,9 +22,8 @@ local function finish(at)
     if redis.call('HEXISTS', KEYS[3], name) == 0 then
         return 0
     end
-    local kind = redis.call('TYPE', results)
-    kind = kind.ok or kind
-    if redis.call('EXISTS', job) == 0 then
+    local known = redis.call('HMGET', job, 'status', 'taskq')
+    if not known[1] and redis.call('EXISTS', job) == 0 then
         if redis.call('EXISTS', ARGV[3] .. name) == 1 then
             return 2
         end
@@ -32,10 +31,10 @@ local function finish(at)
         redis.call('SREM', KEYS[2], name)
         return 0
     end
-    if redis.call('HEXISTS', job, 'taskq') == 1 then
+    if known[2] then
         return 2 -- a map was pushed with its id meanwhile: this end is none of that
     end
-    if redis.call('EXISTS', job .. ':dependents') == 1 or (kind ~= 'none' and kind ~= 'stream') then
+    if redis.call('EXISTS', job .. ':dependents') == 1 then
         return 2
     end
     local result = {'type', '1', 'worker_name', ARGV[1]}
@@ -46,10 +45,11 @@ local function finish(at)
         'execution_ended_at', ARGV[at + 7]}) do
         result[#result + 1] = value
     end
-    -- First, for without memory it fails. A stream whose last id is the greatest there is takes nothing more.
+    -- First, for without memory it fails. A stream whose last id is the greatest there is takes nothing more, and what
+    -- is no stream takes nothing at all.
     local added = redis.pcall('XADD', results, 'MAXLEN', '~', 10, '*', unpack(result))
     if type(added) == 'table' and added.err then
-        if string.find(added.err, 'exhausted', 1, true) then
+        if string.find(added.err, 'exhausted', 1, true) or string.find(added.err, 'WRONGTYPE', 1, true) then
             return 2
         end
         redis.call('XADD', results, '*', unpack(result)) -- fails as before, and says so in the server's own words

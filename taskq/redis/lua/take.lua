@@ -103,9 +103,7 @@ local function begin(number, id)
             flat[i + 1] = fields[flat[i]]
         end
     end
-    local kind = redis.call('TYPE', ARGV[9] .. id)
-    kind = kind.ok or kind
-    if ARGV[4] ~= '1' or flat.err or not simple(fields) or (kind ~= 'none' and kind ~= 'zset') then
+    if ARGV[4] ~= '1' or flat.err or not simple(fields) then
         reply[#reply + 1] = {number, id}
         return string.sub(fields['taskq'] or '', 1, 3) == 'map'
     end
@@ -116,12 +114,20 @@ local function begin(number, id)
     local name = id .. ':' .. execution
     local timeout = tonumber(fields['timeout']) or 0
     local ttl = (timeout > 0 and math.floor(math.min(timeout, monitoring)) or monitoring) + grace
+    -- First, for that key may be of another type: then RQ's own code is to meet it.
+    local noted = redis.pcall('ZADD', ARGV[9] .. id, now + ttl + grace, execution)
+    if type(noted) == 'table' then
+        if string.find(noted.err, 'WRONGTYPE', 1, true) then
+            reply[#reply + 1] = {number, id}
+            return false
+        end
+        redis.call('ZADD', ARGV[9] .. id, now + ttl + grace, execution) -- fails as before, in the server's own words
+    end
     longest = math.max(longest, ttl)
     redis.call('HSET', KEYS[5], name, ARGV[14 + 3 * number])
     redis.call('HSET', ARGV[8] .. name, 'id', execution, 'job_id', id, 'created_at', exact, 'last_heartbeat', exact,
         'worker_name', worker)
     redis.call('EXPIRE', ARGV[8] .. name, ttl)
-    redis.call('ZADD', ARGV[9] .. id, now + ttl + grace, execution)
     redis.call('EXPIRE', ARGV[9] .. id, ttl + grace)
     redis.call('ZADD', KEYS[8 + 3 * number], now + ttl, name)
     redis.call('SADD', KEYS[4], name)
