@@ -29,11 +29,15 @@ _TIMES = 5  # for what is measured several times in a row
 
 
 @contextmanager
-def queue() -> Iterator[taskq.Queue]:
-    """A queue on a server of its own, with a worker that is ready, its processes included."""
+def queue(*options: str) -> Iterator[taskq.Queue]:
+    """A queue on a server of its own, with a worker that is ready, its processes included.
+
+    Args:
+        options: More of those of ``taskq worker``.
+    """
     spared = processes.descendants()
     try:
-        with harness.server() as url, _worker(url):
+        with harness.server() as url, _worker(url, *options):
             q = taskq.Queue(url=url)
             until(lambda: services.live(q.connection), "the worker is ready")
             q.map(works.nap, [0.05] * 2 * PROCESSES, chunksize=1).get(timeout=_HANG)
@@ -44,8 +48,8 @@ def queue() -> Iterator[taskq.Queue]:
 
 
 @contextmanager
-def _worker(url: str) -> Iterator[None]:
-    process = subprocess.Popen(worker(url), stdin=subprocess.DEVNULL)
+def _worker(url: str, *options: str) -> Iterator[None]:
+    process = subprocess.Popen(worker(url, *options), stdin=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -79,6 +83,22 @@ def start(rounds: int) -> list[Row]:
     return [
         ("`taskq worker` ready for work", f"{statistics.median(registered):.2f} s"),
         ("... and the result of a job that waited for it", f"{statistics.median(answered):.2f} s"),
+    ]
+
+
+def local(rounds: int) -> list[Row]:
+    """``taskq.local()``: until its queue is there, and until all of it is gone again."""
+    up, down = [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        with taskq.local(PROCESSES) as q:
+            up.append(time.perf_counter() - began)
+            q.map(works.noop, range(PROCESSES)).get(timeout=_HANG)
+            began = time.perf_counter()
+        down.append(time.perf_counter() - began)
+    return [
+        ("`taskq.local()` up", f"{statistics.median(up):.2f} s"),
+        ("... and down", f"{statistics.median(down):.2f} s"),
     ]
 
 
@@ -142,7 +162,7 @@ def enqueue(q: taskq.Queue, scale: Scale) -> list[Row]:
 
 def memory(q: taskq.Queue, scale: Scale) -> list[Row]:
     """Memory while a generator of small items is pushed and run."""
-    items = scale.sizes[-1]
+    items = scale.huge
     process = psutil.Process(services.live(q.connection)[0].pid)
     q.map(works.noop, range(items // 100)).get()
     seen: list[tuple[str, float, float]] = []

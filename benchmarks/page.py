@@ -11,8 +11,11 @@ from typing import Any
 
 import psutil
 
+from benchmarks import history
 from benchmarks.harness import Findings, server
+from benchmarks.history import Entry
 from benchmarks.peers import PROCESSES, SYSTEMS, System
+from benchmarks.quiet import Quiet
 from benchmarks.report import Comparison
 from benchmarks.works import Scale, Work
 from taskq.redis.connection import connect
@@ -100,11 +103,25 @@ def fairness(systems: Sequence[System]) -> str:
 """
 
 
-def write(path: Path, rounds: int, parts: Sequence[str]) -> None:
+def releases(entries: Sequence[Entry], picture: str) -> str:
+    """The part about all releases."""
+    return f"""## From release to release
+
+What taskq measured then, and in brackets how many times as well it did as the middle one of the other systems in
+the same run: machines and days differ, so that only these can be compared. All figures of all systems are in
+[benchmarks.json](benchmarks.json).
+
+{history.compared(entries)}
+![The ratios in brackets, from release to release]({picture})
+"""
+
+
+def write(path: Path, rounds: int, quiet: Quiet, parts: Sequence[str]) -> None:
     intro = f"""# Benchmarks
 
-Written by `make bench`: medians of {rounds} rounds. Measured on {machine()}. Ratios
-hold from machine to machine, absolute numbers do not.
+Written by `make bench`: medians of {rounds} rounds. Measured on {machine()}. The
+machine was {"quiet" if quiet.enough else "NOT quiet"}: {quiet}. Ratios hold from machine to machine, absolute
+numbers do not.
 
 """
     path.write_text(intro + "\n".join(parts))

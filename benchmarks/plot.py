@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Findings
+from benchmarks.history import Entry, beside
 from benchmarks.peers import System
 from benchmarks.report import OURS, middle, number
 from benchmarks.works import Work
 
 _COLUMNS = 3
+_ACROSS = 4  # pictures of releases, beside each other
 _OURS, _OTHERS, _TEXT = "#c2410c", "#94a3b8", "#334155"
+_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "taskq", "font.size": 8, "text.color": _TEXT,
+          "axes.labelcolor": _TEXT, "xtick.color": _TEXT, "ytick.color": _TEXT}  # fmt: skip
 
 
 def draw(findings: Mapping[System, Findings], works: Sequence[Work], path: Path) -> None:
@@ -20,15 +24,34 @@ def draw(findings: Mapping[System, Findings], works: Sequence[Work], path: Path)
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {"svg.fonttype": "none", "svg.hashsalt": "taskq", "font.size": 8, "text.color": _TEXT,
-             "axes.labelcolor": _TEXT, "xtick.color": _TEXT, "ytick.color": _TEXT}  # fmt: skip
-    with mpl.rc_context(style):
+    with mpl.rc_context(_STYLE):
         last, used = divmod(len(works), _COLUMNS)  # the lines fill what the bars leave of the last row
         figure = Figure(figsize=(11, 2.8 * (last + 1)), layout="constrained", facecolor="white")
         grid = figure.add_gridspec(last + 1, _COLUMNS)
         for number_, work in enumerate(works):
             _bars(figure.add_subplot(grid[divmod(number_, _COLUMNS)]), findings, work)
         _lines(figure.add_subplot(grid[last, used:]), findings)
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def draw_releases(entries: Sequence[Entry], works: Sequence[Work], path: Path) -> None:
+    """How many times as well as the middle one of the others taskq did, from release to release."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 2.2 * -(-len(works) // _ACROSS)), layout="constrained", facecolor="white")
+        for number_, work in enumerate(works, 1):
+            axes = figure.add_subplot(-(-len(works) // _ACROSS), _ACROSS, number_)
+            known = [(one.release, ratio) for one in entries if (ratio := beside(one, work)) is not None]
+            axes.plot([name for name, _ in known], [ratio for _, ratio in known], color=_OURS, marker="o")
+            for name, ratio in known:
+                axes.annotate(number(ratio), (name, ratio), (0, 5), textcoords="offset points", ha="center")
+            axes.set_title(f"{work.title}, times the middle one", fontsize=8)
+            axes.set_ylim(0, 1.3 * max((ratio for _, ratio in known), default=1.0))
+            axes.margins(x=0.3)
+            axes.yaxis.set_ticks([])
+            _plain(axes)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

@@ -87,6 +87,8 @@ class Scale:
     long: float = 1.0  # seconds
     short: float = 0.05
     sizes: tuple[int, ...] = tuple(10**n for n in range(3, 8))  # of growing maps
+    huge: int = 10**8  # items of the largest map, of which the memory is watched
+    wide: tuple[int, ...] = (16, 64)  # processes that sleep
     growth_limit: float = 30.0  # seconds a map of the next size may be expected to take
     idle: float = 5.0  # seconds
     memory: int = 2**30  # bytes that are made ready before a work
@@ -101,5 +103,5 @@ FULL = Scale()
 QUICK = Scale(
     compute_items=2, brief_items=20, pairs=2, starts=1, budget=0.2, most_jobs=2000, most_items=100_000,
     most_arrays=20, samples=20, long=0.1, short=0.005, sizes=(1_000, 10_000, 100_000), growth_limit=3.0, idle=1.0,
-    memory=2**26,
+    huge=10**6, wide=(16,), memory=2**26,
 )  # fmt: skip

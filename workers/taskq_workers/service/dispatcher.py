@@ -144,7 +144,10 @@ class Dispatcher:
             if alone and self.state.lanes.changing:  # who discards a lane waits for its threads' ends
                 self._inbox.ring()
                 return
-            self._turn()
+            if alone and self._rests():
+                self._open_gate()  # and no more: whoever waited for this end pushes the next job now
+            else:
+                self._turn()
         except Exception as error:  # noqa: BLE001 - it is raised again if nothing else helps
             if is_damage(error):
                 self._setbacks.damage(error)
@@ -156,6 +159,13 @@ class Dispatcher:
         if self.state.finished and not self.state.stopping:
             log.info("ends: %s", self.state.finished, extra={"action": "finished"})
             self._departure.begin(time.monotonic() + self.state.settings.grace)
+
+    def _rests(self) -> bool:
+        """Whether a turn would find nothing to do until something comes or is due; notes that it worked."""
+        state = self.state
+        self._idle_since = time.monotonic()
+        busy = state.taken or state.open or state.polls or state.webhooks.busy
+        return not (busy or self._ask or self._fetching.unsettled or self._gathering.until)
 
     def _due(self) -> float:
         """When something is to be done that no event tells of, on the monotonic clock; within a tick."""
