@@ -456,6 +456,15 @@ def kill_service(n: int, bad: int = 0, seconds: float = 0.0) -> int:
     return n
 
 
+def kill_parent(n: int, bad: int = 0, seconds: float = 0.0) -> int:
+    """Takes down what its process was forked from, and with it all others that were; if ``n`` is bad."""
+    if n == bad:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(1800)
+    time.sleep(seconds)
+    return n
+
+
 def kill_worker(n: int, bad: int = 0, seconds: float = 0.0) -> int:
     """Takes all of its worker down, as the end of its container does; if ``n`` is bad."""
     if n != bad:

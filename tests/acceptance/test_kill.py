@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -103,7 +104,20 @@ def test_forkserver(workers: Workers, real_queue: Queue, ledger: Path, flag: Pat
     os.kill(forkserver, signal.SIGKILL)
     check(job, ledger, flag, *pids)
     assert set(repeated(ledger)) <= in_flight(ledger, pids)
-    assert len(worker.service_pids) == 1
+    wait_until(lambda: len(worker.service_pids) == 1)
+
+
+def test_what_kills_the_forkserver_each_time_is_given_up_alone(workers: Workers, real_queue: Queue) -> None:
+    worker = workers.ready(processes=2)
+    plain = [real_queue.enqueue(jobs.kill_parent, n, bad=20, seconds=0.05) for n in range(40)]
+    mapped = real_queue.map(partial(jobs.kill_parent, bad=7, seconds=0.05), range(20))
+    wait_until(lambda: all(job.get_status() in ("finished", "failed") for job in [*plain, mapped]))
+    killer = plain.pop(20)
+    assert f"{MAX_DEATHS} workers, one after the other, died" in (killer.latest_result().exc_string or "")
+    assert [job.return_value() for job in plain] == [n for n in range(40) if n != 20]
+    assert list(mapped.errors) == [7]
+    assert sorted(mapped.result_list) == [n for n in range(20) if n != 7]
+    check_registers(real_queue, worker)
 
 
 @pytest.mark.parametrize("services", [1, 2])

@@ -47,6 +47,10 @@ class Seat(Lane):
         return False
 
     @property
+    def orphaned(self) -> bool:
+        return False
+
+    @property
     def lent(self) -> bool:
         return False
 

@@ -6,6 +6,14 @@ import signal
 from dataclasses import dataclass
 
 
+class ForkserverLostError(Exception):
+    """All pool processes of a service have ended with their forkserver, so that none of them says what it died of.
+
+    What ran may have killed it, or something else has (the kernel, for want of memory). That is to be found out as
+    where a service was killed, so the service ends as if it had been: before its flight record changes.
+    """
+
+
 @dataclass(frozen=True)
 class Death:
     """What is known of it.

@@ -23,6 +23,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 from taskq.redis import keeper
 from taskq_workers import user_path
 
@@ -55,6 +57,19 @@ def stop_forkserver() -> None:
     """End it, and what it has started; the next one reads what is installed then."""
     with _lock, suppress(OSError):
         forkserver._forkserver._stop()  # type: ignore[attr-defined] # noqa: SLF001 - multiprocessing has no other way
+
+
+def forkserver_pid() -> int:
+    """The process id of the one that runs, or ran last; 0: there was none."""
+    return int(getattr(forkserver._forkserver, "_forkserver_pid", None) or 0)  # noqa: SLF001
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the forkserver with this process id has ended; it may have been waited for, or not."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def clean_up() -> None:

@@ -21,7 +21,7 @@ import psutil
 from taskq.payload.outcome import ChunkOutcome
 from taskq.redis import keeper
 from taskq_workers import clock
-from taskq_workers.lanes import lone_pool
+from taskq_workers.lanes import guard, lone_pool
 from taskq_workers.lanes.death import Death
 from taskq_workers.link import flight, ledger, marker, tray
 from taskq_workers.link.flight import Flight
@@ -35,6 +35,8 @@ from taskq_workers.process import process
 from taskq_workers.settings import HOST, Settings
 
 _RECALL = 0.02  # seconds after which what waits behind a running task may be asked back
+_UNKNOWN = 255  # multiprocessing's exit code of a process whose forkserver can't tell it any more
+_ENDS = 0.05  # seconds in which a forkserver that is ending is gone
 _SETTLED = 0.005  # seconds after which what was asked, and what was said before, has been seen by the other side
 
 OnDone = Callable[["Lane", list[tuple[int, Any]]], None]
@@ -100,6 +102,7 @@ class Lane:
             if laid is not None:
                 laid.handed_over()
         self._pool.name_threads(f"lane {index}")
+        self._forkserver = guard.forkserver_pid()
         self.pid: int = self._pool.process.pid
 
     def _begin(self, index: int, on_done: OnDone) -> None:
@@ -130,6 +133,19 @@ class Lane:
     def stillborn(self) -> bool:
         """Whether its process has not even got ready to run anything."""
         return self._marker.stillborn
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether its forkserver has ended, and its process with it, so that nobody knows what that died of.
+
+        To be asked of one whose process is dead. What the flight record does not tell of is not asked after.
+        """
+        if self._slot is None or self._pool.process.exitcode != _UNKNOWN:
+            return False
+        deadline = time.monotonic() + _ENDS
+        while not (ended := guard.has_ended(self._forkserver)) and time.monotonic() < deadline:
+            time.sleep(_ENDS / 50)  # what it had open is closed a moment before it is gone
+        return ended
 
     @property
     def idle(self) -> bool:

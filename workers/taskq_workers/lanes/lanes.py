@@ -322,7 +322,8 @@ class Lanes:
             log.error("%s", _OTHER_BUILD, extra={"action": "other_build"})
         self._trouble, self._since = _OTHER_BUILD, time.monotonic()
         self._wait_until = time.monotonic() + _INSTALLED_AGAIN
-        guard.stop_forkserver()
+        if all(lane.stillborn for lane in self):  # else those that work would end with it
+            guard.stop_forkserver()
 
     @property
     def trouble(self) -> str:

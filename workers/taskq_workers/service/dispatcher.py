@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskq.redis import keys
+from taskq_workers.lanes.death import ForkserverLostError
 from taskq_workers.lanes.lane import Lane
 from taskq_workers.service.core.damage import is_damage
 from taskq_workers.service.core.errands import Errand
@@ -305,6 +306,8 @@ class Dispatcher:
             for event in events:
                 self._note(event)
             dead = [event.lane for event in events if isinstance(event, Died) and not event.lane.discarded]
+            if any(lane.tasks and lane.orphaned for lane in dead):
+                raise ForkserverLostError("the forkserver was killed, and with it all pool processes")
             # What a dead process had finished reaches the inbox while its lane is buried; only then is it
             # known what was lost with it.
             events = []

@@ -6,6 +6,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ from taskq_workers import clock, logs, signals, telemetry
 from taskq_workers.engines import choose
 from taskq_workers.engines.seats import Seats
 from taskq_workers.lanes import guard
+from taskq_workers.lanes.death import ForkserverLostError
 from taskq_workers.lanes.lanes import Lanes
 from taskq_workers.link import flight, host_file
 from taskq_workers.link.flight import Flight
@@ -109,6 +111,9 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                 host_file.sweep()
                 if dispatcher.state.finished:
                     sys.exit(FINISHED)
+        except ForkserverLostError as error:
+            log.error("%s: this service ends, too", error, extra={"action": "forkserver_lost"})
+            os.kill(os.getpid(), signal.SIGKILL)  # the manager says of what ran that it may have done it
         finally:
             telemetry.flush(spans)
             self._ended.set()
