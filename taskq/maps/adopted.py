@@ -12,9 +12,11 @@ from taskq.maps import existing, push
 from taskq.maps.chunk import Chunker
 from taskq.maps.controlled import ENDED
 from taskq.maps.feed import LEASE, Feed
+from taskq.maps.info import check_put
 from taskq.maps.memo import Memo
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import MapQueue
+from taskq.payload import signing
 from taskq.redis import checked, services
 
 
@@ -57,6 +59,8 @@ def adopt(queue: MapQueue, job: OpenMap, memo: Memo) -> bool:
     state, items = store.scripts.adopt([k.hash], [k.incarnation, feeder, LEASE])
     if state != b"open":
         return False
+    if signing.keyring():  # asked now that nobody else puts any more
+        check_put(job.id, store.info())
     cores = services.cores(queue.connection, queue.name) or push.own_cores()
     chunker = Chunker(store.keys, None, cores, queue.payload_limit)
     known = checked.count(items)

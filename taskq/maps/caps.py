@@ -5,7 +5,8 @@ Both hold for all services together, since the script that hands out ranges judg
 one after the other; so nothing is counted that could be lost, and whatever ends a claim makes room. Of a map with
 a rate each claim is one item, and the server keeps when the last ones were handed out.
 
-They are no part of what is signed, for they change while the map runs, as its pause does.
+What a map was pushed with is a part of what its producer has announced, and signed with that. They change while
+the map runs (``MapJob.limit``): who has the secret key, and changes them, signs the new ones beside the first.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from taskq.errors import OptionError
+from taskq.payload import codec
 from taskq.payload.ranges import COUNTABLE
 
 MOST = 10_000  # items of a rate: the server keeps a moment for each
@@ -35,6 +37,11 @@ class Caps:
 
     def __bool__(self) -> bool:
         return bool(self.max_running or self.rate)
+
+    @property
+    def text(self) -> str:
+        """Both, as ``of_text`` reads them."""
+        return f"{self.max_running} {self.rate}"
 
     @property
     def named(self) -> dict[str, int | str]:
@@ -89,6 +96,26 @@ def read(max_running: str, rate: str) -> Caps:
         return Caps(check_max_running(int(max_running) if max_running else None), check_rate(rate or None))
     except OptionError as error:
         raise ValueError(str(error)) from error
+
+
+def of_text(text: str) -> Caps:
+    """What ``Caps.text`` was.
+
+    Raises:
+        ValueError: If that is none.
+    """
+    max_running, _, rate = text.partition(" ")
+    return read("" if max_running == "0" else max_running, rate)
+
+
+def signed(incarnation: str, now: Caps) -> bytes:
+    """What is signed of those that were changed."""
+    return f"{incarnation} {now.text}".encode()
+
+
+def seal_codec(job_id: str) -> codec.Codec:
+    """For the signature over that."""
+    return codec.at("limits", job_id)
 
 
 def shown(max_running: str, rate: str) -> dict[str, int | str]:

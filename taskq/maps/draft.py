@@ -12,7 +12,7 @@ from rq.results import Result
 from taskq.errors import MapError
 from taskq.maps.chunk import Chunk
 from taskq.maps.fits import Fits
-from taskq.maps.info import MapInfo, read_info, seal_codec
+from taskq.maps.info import MapInfo, read_info, seal_codec, signed_put
 from taskq.payload import results
 from taskq.payload.large import Blob, Told
 from taskq.redis import admission, keys
@@ -207,6 +207,8 @@ class Draft:
         k, info = self.keys, self.announced(fields, sealed=sealed)
         seal = seal_codec(k.id).close(info.announcement)
         told = {MapField.TOTAL: info.total, MapField.SEAL: seal, MapField.STATE: "open"}
+        if MapField.FEEDER in fields and (put := signed_put(k.id, k.incarnation, 0)):
+            told[MapField.PUT_SEAL] = put
         with_memo = bool(info.terms.memo)
         if MapField.WRITER in fields:
             pipe.hdel(k.hash, MapField.WRITER)

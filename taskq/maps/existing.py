@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from redis.exceptions import RedisError
@@ -21,6 +22,7 @@ from taskq.maps.draft import Draft
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
 from taskq.maps.sameness import Wanted
+from taskq.maps.terms import Terms
 from taskq.redis import ids
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.lua import Scripts
@@ -71,8 +73,16 @@ def going_on(job: MapJob, map_id: str, wanted: MapInfo) -> MapJob | None:
         info = found.store.info()
     except (NoSuchJobError, MapError, DamagedError):  # who told of it may be wrong; it was no more than a hint
         return None
-    same = ("name", "star", "total", "limit", "item_timeout", "terms")
-    return found if all(getattr(info, part) == getattr(wanted, part) for part in same) else None
+    same = ("name", "star", "total", "limit", "item_timeout")
+    is_same = all(getattr(info, part) == getattr(wanted, part) for part in same)
+    return found if is_same and _told(info) == _told(wanted) else None
+
+
+def _told(info: MapInfo) -> Terms:
+    """What it was told, but for what was said to the push alone."""
+    terms = info.terms
+    return replace(terms.wanted, code_digest=terms.code_digest, items_digest=terms.items_digest,
+                   memo_generation=terms.memo_generation, blobs=terms.blobs)  # fmt: skip
 
 
 def make_way(job: MapJob, mine: Callable[[bytes], bool]) -> None:

@@ -23,7 +23,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from taskq.errors import DamagedError, EnoughError, MapError, TaskqError
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker, until_raised
 from taskq.maps.fits import Fits
-from taskq.maps.info import MapInfo, seal_codec
+from taskq.maps.info import MapInfo, seal_codec, signed_put
 from taskq.maps.memo import Memo
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events
@@ -263,7 +263,8 @@ class Feed:
         after = chunks[-1].range.end if chunks else before
         named = [(n, self._named[n]) for n in range(before, after if self._named else 0) if n in self._named]
         note = keys.note(keys.WORK, k.id)
-        args = [k.incarnation, self._feeder, LEASE, before, after, keys.NOTES, note, len(named)]
+        signed = signed_put(k.id, k.incarnation, after) if chunks else b""
+        args = [k.incarnation, self._feeder, LEASE, before, after, keys.NOTES, note, len(named), signed]
         args += [*(part for pair in named for part in pair), *flat]
         state, *numbers = self._store.scripts.put([k.hash, k.bodies, k.pending, k.memo], args)
         self._check_state(state, numbers[0])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from taskq.errors import DamagedError
+from taskq.errors import DamagedError, SignatureError
 from taskq.maps import caps
+from taskq.maps.caps import NONE as UNCAPPED
 from taskq.maps.caps import Caps
 from taskq.maps.terms import NONE, Terms
 from taskq.maps.terms import read as read_terms
@@ -39,7 +41,7 @@ class MapInfo:
     trace: str = ""  # context of the producer's span
     span: str = ""  # of the job's
     incarnation: str = ""
-    weight: float = 1.0  # beside those of other maps of its queue; of no meaning to anybody but the scheduler
+    weight: float = 1.0  # beside those of other maps of its queue
     first: int | None = None  # the lowest index of an item that failed
     seal: bytes = field(default=b"", repr=False)
     written: int = 0  # items, so far
@@ -49,7 +51,11 @@ class MapInfo:
     paused: bool = False
     memo_hits: int = 0  # items whose results were in its memo
     orphaned: bool = False  # it was sealed since its producer was gone
-    caps: Caps = caps.NONE
+    caps: Caps = UNCAPPED
+    pushed_caps: Caps = UNCAPPED  # those that it was pushed with
+    caps_seal: bytes = field(default=b"", repr=False)
+    put_seal: bytes = field(default=b"", repr=False)
+    ran: str = ""  # the sum of what has run: see payload/tally.py
     over: str = ""  # of a map that has a source: why no more is taken of it
     passed: int = 0  # of such a map: items that have failed since their source has no result for them
     followers: str = ""  # the maps whose source it is: see source.py
@@ -65,7 +71,19 @@ class MapInfo:
         told = [self.incarnation, self.total, self.star, self.limit, self.item_timeout, self.adapt]
         if named := self.terms.to_json():
             told.append(named)
+        if beside := self._announced_beside:
+            told.append(beside)
         return json.dumps(told, allow_nan=False).encode()
+
+    @property
+    def _announced_beside(self) -> dict[str, Any]:
+        """What is announced in fields of its own, where it is not as of most maps."""
+        beside: dict[str, Any] = {**self.pushed_caps.named}
+        if self.weight != 1:
+            beside["weight"] = self.weight
+        if self.sealed and self.orphaned:  # so that who has not sealed it can't be said to have
+            beside["orphaned"] = True
+        return beside
 
     @property
     def taken(self) -> int:
@@ -139,6 +157,8 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
     def text(field: str) -> str:
         return fields.get(field.encode(), b"").decode("utf-8", "replace")
 
+    now = caps.read(text(MapField.MAX_RUNNING), text(MapField.RATE))
+    pushed = text(MapField.PUSHED_CAPS)
     return MapInfo(
         name=text(MapField.NAME),
         star=text(MapField.STAR) == "1",
@@ -166,7 +186,11 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         orphaned=text(MapField.ORPHANED) == "1",
         memo_hits=number(MapField.MEMO_HITS),
         fed=MapField.LEASE.encode() in fields,
-        caps=caps.read(text(MapField.MAX_RUNNING), text(MapField.RATE)),
+        caps=now,
+        pushed_caps=caps.of_text(pushed) if pushed else now,
+        caps_seal=fields.get(MapField.CAPS_SEAL.encode(), b""),
+        put_seal=fields.get(MapField.PUT_SEAL.encode(), b""),
+        ran=text(MapField.RAN),
         over=text(MapField.OVER),
         passed=number(MapField.PASSED),
         followers=text(MapField.FOLLOWERS),
@@ -192,4 +216,37 @@ def check_announcement(job_id: str, info: MapInfo) -> None:
     if seal_codec(job_id).open(info.seal) != info.announcement:
         raise DamagedError(
             f"the map {job_id} was changed since it was pushed: its hash says {info.announcement!r}"
+        )
+    if info.caps != info.pushed_caps:
+        signed = caps.signed(info.incarnation, info.caps)
+        if caps.seal_codec(job_id).open(info.caps_seal) != signed:
+            raise DamagedError(f"the limits of the map {job_id} were changed: its hash says {info.caps.named}")
+
+
+def signed_put(job_id: str, incarnation: str, items: int) -> bytes:
+    """The signature over how many items the producer of an open map has put; b"" without a secret key."""
+    if not signing.keyring():
+        return b""
+    return _put_codec(job_id).close(f"{incarnation} {items}".encode())
+
+
+def _put_codec(job_id: str) -> codec.Codec:
+    return codec.at("number of items", job_id)
+
+
+def check_put(job_id: str, info: MapInfo) -> None:
+    """Refuse a number of items which the producer of an open map has not put; for who seals it, or feeds it on.
+
+    Raises:
+        SignatureError, DamagedError: If there is a secret key, and it is not signed; or if there is none here, and
+            the map is signed.
+    """
+    if not signing.keyring():
+        if info.seal.startswith(signing.MAGIC):
+            raise SignatureError(f"the map {job_id} is signed, and {signing.VARIABLE} is not set here")
+        return
+    if _put_codec(job_id).open(info.put_seal) != f"{info.incarnation} {info.written}".encode():
+        raise DamagedError(
+            f"the map {job_id} has {info.written} items, and its producer has put another number of them: "
+            f"{MapField.NEXT} was changed"
         )

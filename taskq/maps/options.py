@@ -23,7 +23,7 @@ from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.job import MapJob
 from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, RESULTS, Terms
-from taskq.payload import code_hash
+from taskq.payload import code_hash, tally
 from taskq.payload.function import Function, check_callbacks
 from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
@@ -263,12 +263,28 @@ class MapOptions:
     def terms(self, named: Terms = NONE, initializer: str = "") -> Terms:
         """What of these is a term of the map's, besides those that are named; ``initializer``: its name."""
         told: dict[str, Any] = {"results": self.results, "initializer": initializer, "first": self.first or 0}
-        told["speculate"] = self.speculate
+        told |= {"speculate": self.speculate, "initargs": len(self.initargs)}
+        if self.results == "discard":
+            told["runs"] = tally.key_name()
+        if self.if_exists != "raise":
+            told["if_exists"] = self.if_exists
+        told |= self._memo_terms()
         if self.max_failures is not None:
             told["max_failures"] = self.max_failures
         if self.item_retry is not None:
             told["item_retry"] = self.item_retry.spell
         return replace(named, **told)
+
+    def _memo_terms(self) -> dict[str, Any]:
+        """What was named of a memo, besides its name."""
+        told: dict[str, Any] = {}
+        if self.key is not None:
+            told["key"] = getattr(self.key, "__qualname__", None) or type(self.key).__qualname__
+        if self.memo_ttl is not None:
+            told["memo_ttl"] = float(self.memo_ttl)
+        if self.memo_changed is not None:
+            told["memo_changed"] = self.memo_changed
+        return told
 
     @property
     def memo_seconds(self) -> float:

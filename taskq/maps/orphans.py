@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from taskq.maps.info import MapInfo, seal_codec
+from taskq.maps.info import MapInfo, check_put, seal_codec
 from taskq.maps.store import MapStore
 
 GRACE = 5.0
@@ -49,12 +49,18 @@ def seal(store: MapStore, info: MapInfo) -> bool:
 
     Returns:
         Whether that was done, now or before.
+
+    Raises:
+        As ``info.check_put``.
     """
     if info.sealed or info.orphaned:
         return info.orphaned
-    k, items = store.known, "" if info.terms.orphan == "cancel" and not info.enough else info.written
-    signed = seal_codec(k.id).close(replace(info, total=info.written).announcement)
-    args = [k.incarnation, "", items, signed, k.events, PUBSUB_CHANNEL_TEMPLATE]
+    k, orphaned = store.known, not info.enough
+    items: str | int = "" if info.terms.orphan == "cancel" and orphaned else info.written
+    if items != "" and info.fed:  # who signs a number here says that the producer has put so many
+        check_put(k.id, info)
+    signed = seal_codec(k.id).close(replace(info, total=info.written, orphaned=orphaned).announcement)
+    args = [k.incarnation, "", items, signed, k.events, PUBSUB_CHANNEL_TEMPLATE, "1" if orphaned else ""]
     state, there = store.scripts.seal([k.hash], args)
     return bool(state == b"sealed" and there == b"%d" % info.written)
 

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from taskq.errors import DamagedError
 from taskq.maps.coverage import Coverage
 from taskq.maps.info import MapInfo
+from taskq.maps.reader import Merged
 from taskq.maps.store import MapStore
+from taskq.payload import signing, tally
+from taskq.payload.tally import Tally
 
 _GONE = -2  # what unrecorded.lua says of a map that is not there any more
 STEP = 5000  # spans, or error records, that one step looks at
@@ -50,6 +53,7 @@ class Proof:
         self._gaps: Iterator[tuple[int, int]] | None = None  # what no span tells of and was not looked at yet
         self._cursor = 0  # of runs, where spans are merged
         self._runs: set[tuple[int, int]] = set()
+        self._sum = tally.NOTHING  # that they should have added
         self._ends: set[tuple[int, int]] = set()
 
     def step(self) -> MapInfo | None:
@@ -93,6 +97,7 @@ class Proof:
         if not part.info.complete:
             self._begin()
             return part.info
+        self._add_up(part)
         self._runs.update(part.runs)
         self._ends.update(part.ends)
         self._cursor = part.cursor
@@ -102,11 +107,24 @@ class Proof:
             raise DamagedError(
                 f"{self._store.keys.spans} tells of other items by their ends than by their beginnings"
             )
+        signed = bool(part.info.terms.runs and signing.keyring())
+        if signed and (part.info.ran or tally.NOTHING) != self._sum:
+            raise DamagedError(
+                f"the sum of what has run is not that of the items of which {self._store.keys.spans} tells: one "
+                "of the two was changed, or some have run without the secret key"
+            )
         self._coverage = Coverage(part.info.total)
         for start, end in self._runs:
             self._coverage.add(start, end - start)
         self._told = sum(end - start for start, end in self._runs)
         return self._all_read(part.info, self._coverage, part.info.done, part.errors)
+
+    def _add_up(self, part: Merged) -> None:
+        """Have more of the runs among those that the sum is to tell of; some are told twice."""
+        terms, k = part.info.terms, self._store.known
+        if terms.runs and signing.keyring():
+            more = Tally(terms.runs, k.id, k.incarnation).of(set(part.runs) - self._runs)
+            self._sum = tally.added(self._sum, more)
 
     def _read_spans(self) -> MapInfo | None:
         end = self._store.at_end(self._spans, STEP)

@@ -22,7 +22,7 @@ from taskq.maps.options import MapOptions, MapQueue
 from taskq.maps.store import MapStore, function_codec
 from taskq.maps.terms import Terms
 from taskq.maps.terms import read as terms_of
-from taskq.payload import large
+from taskq.payload import large, signing
 from taskq.payload.function import Function
 from taskq.payload.prepared import PreparedFunction
 from taskq.redis import schema, services
@@ -168,7 +168,8 @@ def tell_terms(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:
         shared.renew(job.connection, used)
         terms = terms_of(str(fields.get(MapField.TERMS, "")))
         fields[MapField.TERMS] = replace(terms, blobs=" ".join(map(str, blobs))).to_json()
-    if not fields.keys().isdisjoint(_TERMS):
+    # Where the weight is signed, services of schema 5 would find a signature that is none.
+    if not fields.keys().isdisjoint(_TERMS) or (MapField.WEIGHT in fields and signing.keyring()):
         job.schema = schema.TERMS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from taskq.errors import OptionError
@@ -109,4 +109,4 @@ class Wanted:
 
 def _named(terms: Terms) -> dict[str, Any]:
     """Those that are options of the user's."""
-    return replace(terms, code_digest="", items_digest="", memo_generation="", blobs="").named
+    return terms.wanted.named

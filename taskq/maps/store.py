@@ -14,17 +14,19 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.job import Job
 
-from taskq.errors import DamagedError
-from taskq.maps import deaths
+from taskq.errors import DamagedError, SignatureError
+from taskq.maps import caps, deaths
+from taskq.maps.caps import Caps
 from taskq.maps.claim import Claim, ClaimReply, new_token, parse
 from taskq.maps.info import MapInfo, read_info
 from taskq.maps.reader import MapReader
 from taskq.maps.refusal import Refusal
 from taskq.maps.terms import NONE, Terms
-from taskq.payload import codec
+from taskq.payload import codec, signing
 from taskq.payload.codec import Codec
 from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
+from taskq.payload.tally import Tally
 from taskq.redis import checked, holdings, keys
 from taskq.redis.lua import Operation, Scripts
 from taskq.views import error_groups, timeline
@@ -32,6 +34,7 @@ from taskq.views.timeline import TimelineNote
 
 _END = "end"
 _NOT_THERE, _TOO_MANY = -1, -2  # what commit.lua says
+_OTHERS, _SIGNED = -1, -2  # what limit.lua says
 _STEP = 1000  # entries that one call of a script moves, or one round trip reads
 _MAX_REASON = 4000  # characters
 KINDS = 1000  # of errors that are counted apart
@@ -153,7 +156,7 @@ class MapStore(MapReader):
             len(outcome.spans), len(outcome.failures), len(kinds), len(outcome.rest) + len(outcome.again),
             len(outcome.left),
             deaths.of_part(claim.deaths, alone=alone), keys.TIMELINE_LENGTH, k.events, PUBSUB_CHANNEL_TEMPLATE,
-            KINDS, int(outcome.discarded), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
+            KINDS, self._counted(outcome, terms), terms.first, f"{outcome.seconds:.6f}", 2 * len(entry),
             *(part for pair in entry.items() for part in pair),
             *(f"{start}:{count}" for start, count in outcome.spans),
             *self._records(outcome.failures),
@@ -162,6 +165,13 @@ class MapStore(MapReader):
             *_flat(outcome.left), *outcome.values,
         ]  # fmt: skip
         return self.scripts.commit(names, args, pipe)
+
+    def _counted(self, outcome: ChunkOutcome, terms: Terms) -> int | str:
+        """Whether results are only counted; with a secret key what they add to the sum of what has run."""
+        if not (outcome.discarded and terms.runs):
+            return int(outcome.discarded)
+        tally = Tally(terms.runs, self.known.id, self.known.incarnation)
+        return tally.of((start, start + count) for start, count in outcome.spans if count)
 
     def _records(self, failures: list[ItemFailure]) -> Iterator[Any]:
         if failures:
@@ -361,12 +371,30 @@ class MapStore(MapReader):
         Args:
             max_running: Items at once, 0: any number; None: as before.
             rate: Such as ``"300/m"``, "": any number; None: as before.
+
+        Raises:
+            SignatureError: If the map is signed, and there is no secret key here.
+            As ``info``, with a secret key.
         """
         k = self.known
         told = ["=" if one is None else one or "" for one in (max_running, rate)]
-        notes = (keys.note(word, k.id) for word in (keys.LOOK, keys.WORK))
-        operation = Operation(self.connection, "limit")  # which no worker needs
-        return bool(operation([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes]))
+        notes = [keys.note(word, k.id) for word in (keys.LOOK, keys.WORK)]
+        operation, said = Operation(self.connection, "limit"), _OTHERS  # which no worker needs
+        while said == _OTHERS:
+            signed = self._signed_caps(max_running, rate) if signing.keyring() else []
+            said = operation([k.hash], [k.incarnation, *told, k.events, keys.NOTES, *notes, *signed])
+        if said == _SIGNED:
+            raise SignatureError(f"the map {k.id} is signed, and {signing.VARIABLE} is not set here")
+        return bool(said)
+
+    def _signed_caps(self, max_running: int | None, rate: str | None) -> list[Any]:
+        """What limit.lua is told with a secret key: the signature over what will be, and what it was and is."""
+        info = self.info()
+        is_now, k = info.caps, self.known
+        most = is_now.max_running if max_running is None else max_running
+        will_be = Caps(most, is_now.rate if rate is None else rate)
+        seal = caps.seal_codec(k.id).close(caps.signed(k.incarnation, will_be))
+        return [seal, info.pushed_caps.text, is_now.max_running or "", is_now.rate]
 
     def expire(self, ttl: int, *, alone: bool = False) -> None:
         """Let all keys live for ``ttl`` seconds; -1: for ever, 0: not at all. An open map never gets a limit.

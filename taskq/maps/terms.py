@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -43,6 +43,12 @@ class Terms:
         speculate: Whether what runs long may run a second time beside the first: see ``lua/stragglers.lua``.
         source: The map whose results its items are, as ``Source.read`` reads it; "": it has items of its own.
         together: How many of these results are one item; 0: each is one.
+        initargs: How many arguments the initializer gets.
+        key: Name of the function that gives an item's key in the memo; "": the item itself is.
+        memo_ttl: Seconds for which a result in the memo counts, -1: for ever; 0: as it is without being named.
+        memo_changed: What becomes of a memo whose function has changed, as it was named; "": it was not.
+        if_exists: What was to become of another map with its id; "": an error.
+        runs: Name of the secret key that signs what has run, where results are not kept: see ``payload/tally.py``.
     """
 
     orphan: str = ""
@@ -60,6 +66,12 @@ class Terms:
     speculate: bool = False
     source: str = ""
     together: int = 0
+    initargs: int = 0
+    key: str = ""
+    memo_ttl: float = 0.0
+    memo_changed: str = ""
+    if_exists: str = ""
+    runs: str = ""
 
     def to_json(self) -> str:
         """What the field of the hash says; "" if nothing was named."""
@@ -122,6 +134,14 @@ class Terms:
         return self.results == "discard"
 
     @property
+    def wanted(self) -> Terms:
+        """Those by which two maps are told apart: neither digests, nor what was said to the push alone."""
+        return replace(
+            self, code_digest="", items_digest="", memo_generation="", blobs="", runs="", key="", memo_ttl=0.0,
+            memo_changed="", if_exists="",
+        )  # fmt: skip
+
+    @property
     def named(self) -> dict[str, Any]:
         """Those that were named, for people and for JSON."""
         named: dict[str, Any] = json.loads(self.to_json() or "{}")
@@ -136,7 +156,7 @@ class Terms:
 
 NONE = Terms()
 RESULTS = ("keep", "discard")
-_OURS = frozenset({"code_digest", "items_digest", "memo_generation"})  # no user has named these
+_OURS = frozenset({"code_digest", "items_digest", "memo_generation", "runs"})  # no user has named these
 
 
 def read(text: str) -> Terms:

@@ -83,8 +83,17 @@ class Keyring:
         Args:
             place: What it is, and of what.
         """
+        return Seal(self.derived(*place), " of ".join(place[:2]))
+
+    def derived(self, *place: str) -> list[bytes]:
+        """A key for just this place, of each key there is."""
         name = json.dumps(place, allow_nan=False).encode()  # no two places are written alike
-        return Seal([hmac.digest(key, _CONTEXT + name, "sha256") for key in self._keys], " of ".join(place[:2]))
+        return [hmac.digest(key, _CONTEXT + name, "sha256") for key in self._keys]
+
+    @property
+    def names(self) -> list[str]:
+        """What tells which of several keys was used, and nothing of the key."""
+        return [derived[:8].hex() for derived in self.derived("name of a key")]
 
 
 class Seal:

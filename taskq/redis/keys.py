@@ -175,6 +175,10 @@ class MapField:
     STATE = "state"  # "writing" -> "open" <-> "closed": workers may claim chunks only while it is open
     SEAL = "seal"  # with a secret key: signature over what the producer has announced
     TERMS = "terms"  # JSON of what else it was told: see maps/terms.py; absent: nothing
+    PUSHED_CAPS = "pushed_caps"  # with a secret key: what max_running and rate were, before they were changed
+    CAPS_SEAL = "caps_seal"  # with a secret key: signature over max_running and rate, since they were changed
+    PUT_SEAL = "put_seal"  # of an open map, with a secret key: signature over how many items its producer has put
+    RAN = "ran"  # of a map that keeps no results, with a secret key: the sum of what has run, see payload/tally.py
     FEEDER = "feeder"  # of an open map: who may add items, a name that its producer has drawn
     LEASE = "lease"  # of an open map: until when its producer lives, Unix time
     WRITER = "writer"  # of a map that is being written: until when its producer lives, Unix time; absent: unknown

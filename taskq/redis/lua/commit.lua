@@ -15,7 +15,8 @@
 --       9 number of parts that did not run   10 number of parts that failed   11 deaths to note for the former
 --       12 maximal length of the timeline   13 channel of the map's events
 --       14 template of a worker's channel, with %s   15 most kinds of errors that are counted apart
---       16 "1": the map keeps no results, and its spans are merged
+--       16 "1": the map keeps no results, and its spans are merged; with a secret key what they add to the sum of what
+--       has run (payload/tally.py), 32 hexadecimal digits; "0": it keeps them
 --       17 how many results are enough, and none is stored beyond these; 0: all
 --       18 seconds for which it ran   19 number of timeline values, then: field, value, ...
 --       then: spans; item index, record for each error; kind, count, first index for each kind of error; range, body
@@ -40,7 +41,7 @@ end
 
 local spans, errors, kinds = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local rest, failed = tonumber(ARGV[9]), tonumber(ARGV[10])
-local discards = ARGV[16] == '1'
+local discards = ARGV[16] ~= '0'
 local enough = tonumber(ARGV[17])
 local timeline = 20
 local first_span = timeline + tonumber(ARGV[19])
@@ -97,6 +98,16 @@ local function merge(from, to)
     end
 end
 
+-- What has run is summed up, word by word; a sum that somebody has made something else of proves nothing any more.
+local function summed_up(sum, more)
+    local words = {}
+    for i = 1, 32, 8 do
+        local word = tonumber(string.sub(sum, i, i + 7), 16) or 0
+        words[#words + 1] = string.format('%08x', (word + tonumber(string.sub(more, i, i + 7), 16)) % 4294967296)
+    end
+    return table.concat(words)
+end
+
 -- First what needs memory: without any the very first command fails, and nothing has changed.
 local added = redis.pcall('XADD', KEYS[7], 'MAXLEN', '~', ARGV[12], '*', unpack(ARGV, timeline, first_span - 1))
 if type(added) == 'table' and added.err and not string.find(added.err, 'exhausted', 1, true) then
@@ -108,6 +119,10 @@ if discards then
         if length ~= '0' then
             merge(from, string.format('%.0f', from + length))
         end
+    end
+    if #ARGV[16] > 1 then
+        local ran = redis.call('HGET', KEYS[1], 'ran') or ''
+        redis.call('HSET', KEYS[1], 'ran', summed_up(ran, ARGV[16]))
     end
 else
     write('RPUSH', KEYS[5], first_span, first_error - 1)

@@ -9,7 +9,8 @@
 --       4 how many items the map has before these, for the producer   5 how many with these
 --       6 channel of all services   7 the note for them that chunks are pending
 --       8 number of items that are to be in the memo
---       9.. item index, signature and key for each such item; then range, body, ... for each chunk
+--       9 with a secret key: the signature over the number of items with these; '' without
+--       10.. item index, signature and key for each such item; then range, body, ... for each chunk
 -- Returns {state, items, done, failed}; the state is '' if this incarnation is gone, 'sealed' if it can't get any more
 -- items, 'other' if somebody else feeds it, 'enough' if it has all results that it wants, else the map's. Nothing was changed unless that is 'open'. The numbers are as
 -- they stand there.
@@ -34,9 +35,9 @@ end
 --include steps
 
 local waits = redis.call('EXISTS', KEYS[3]) == 1
-local first_chunk = 9 + 2 * ARGV[8]
+local first_chunk = 10 + 2 * ARGV[8]
 if map[5] == ARGV[4] and #ARGV >= first_chunk then
-    write('HSET', KEYS[4], 9, first_chunk - 1)
+    write('HSET', KEYS[4], 10, first_chunk - 1)
     for i = first_chunk, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
         redis.call('RPUSH', KEYS[3], ARGV[i])
@@ -45,7 +46,7 @@ if map[5] == ARGV[4] and #ARGV >= first_chunk then
     for i = 2, ttl >= 0 and 4 or 0 do -- nobody has begun it yet
         redis.call('EXPIRE', KEYS[i], ttl)
     end
-    redis.call('HSET', KEYS[1], 'next', ARGV[5])
+    redis.call('HSET', KEYS[1], 'next', ARGV[5], unpack(ARGV[9] ~= '' and {'put_seal', ARGV[9]} or {}))
     reply[2] = ARGV[5]
     if not waits then
         redis.call('PUBLISH', ARGV[6], ARGV[7]) -- and nobody who waits for results: these are no more by this

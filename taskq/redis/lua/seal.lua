@@ -7,6 +7,7 @@
 --       3 how many items it has, for who seals it; '' if it is to be cancelled
 --       4 the seal over what is announced now, '' without a key
 --       5 channel of the map's events   6 template of a worker's channel, with %s
+--       7 '1': since the feeder is gone; else, where 2 is '', since the map has all results that it wants
 -- Returns {state, items}: 'sealed' if it is sealed, now or before; '' if this incarnation is gone; 'other' if somebody
 -- else feeds it; 'fed' if its feeder's lease is not over. Else the map's state: then it has another number of items, or
 -- is not open, and nothing was changed.
@@ -25,13 +26,14 @@ if ARGV[2] ~= '' and map[3] ~= ARGV[2] then
     return {'other', items}
 end
 local time = redis.call('TIME')
-if ARGV[2] == '' and not map[9] and lease > time[1] + time[2] / 1e6 then
+local orphaned = ARGV[7] == '1'
+if orphaned and lease > time[1] + time[2] / 1e6 or ARGV[2] == '' and not orphaned and not map[9] then
     return {'fed', items}
 end
 if map[2] ~= 'open' or ARGV[3] ~= '' and items ~= ARGV[3] then
     return {map[2], items}
 end
-if ARGV[2] == '' and not map[9] then
+if orphaned then
     redis.call('HSET', KEYS[1], 'orphaned', '1')
 end
 if ARGV[3] ~= '' then

@@ -46,7 +46,8 @@ def _look_at_caps(state: State, run: MapRun, info: MapInfo) -> None:
     before = run.info.caps
     if info.caps == before:
         return
-    run.info, run.resumes = replace(run.info, caps=info.caps), None
+    run.info = replace(run.info, caps=info.caps, pushed_caps=info.pushed_caps, caps_seal=info.caps_seal)
+    run.resumes = None
     if info.caps.is_tighter(before) and run.in_hand:
         _let_rest(state, run)
 
