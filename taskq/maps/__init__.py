@@ -28,6 +28,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     orphans     what becomes of it when its producer is gone
     fits        whether the server takes what is to be written
     terms       what else a map was told
+    told        what it was told in all, as people are shown it
     picking     one item is cancelled
     job         ``MapJob``: waits, results, errors
     iterated    what has come of it so far, and its results one by one

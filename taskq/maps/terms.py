@@ -19,6 +19,8 @@ from taskq.redis import checked
 
 TOO_MANY = "too many items have failed"
 
+_FEW = 20  # large objects that are named to people
+
 Orphan = Literal["finish", "cancel"]
 Results = Literal["keep", "discard"]
 
@@ -146,7 +148,8 @@ class Terms:
         """Those that were named, for people and for JSON."""
         named: dict[str, Any] = json.loads(self.to_json() or "{}")
         if "blobs" in named:
-            named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large]
+            named["blobs"] = [f"{one.digest[:12]}, {one.size:,} bytes" for one in self.large[:_FEW]]
+            named["blobs"] += [f"and {len(self.large) - _FEW:,} more"] * (len(self.large) > _FEW)
         if self.follows:
             named["source"] = self.follows.id
             if self.together == ALL:
@@ -190,12 +193,16 @@ def shown(text: bytes | None, memo_hits: bytes | None = None, copied: bytes | No
         copied: Another one: how many chunks have run a second time; it is named if they may.
     """
     try:
-        named = read(checked.text(text)).named
+        told = of_users(read(checked.text(text, checked.RECORD)))
     except DamagedError:
         return {}
-    told = {name: value for name, value in named.items() if name not in _OURS}
     told |= {"memo_hits": checked.count(memo_hits)} if "memo" in told else {}
     return told | ({"copied": checked.count(copied)} if "speculate" in told else {})
+
+
+def of_users(terms: Terms) -> dict[str, Any]:
+    """Those that a user named."""
+    return {name: value for name, value in terms.named.items() if name not in _OURS}
 
 
 def _is_number(value: object, kind: type) -> bool:

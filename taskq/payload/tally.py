@@ -2,8 +2,8 @@
 
 Of such a map nothing stays of an item but that it was counted, so there is nothing that could be signed one by
 one. Each number of an item has a mark, which only who has the key can tell. A commit of the items from ``start``
-up to ``end`` adds ``mark(end) - mark(start)`` to a sum in the map's hash. Of runs that touch, the marks between them
-cancel out. So what all commits have added is told by the runs that there are at the end, however they were
+up to ``end`` adds ``mark(end) - mark(start)`` to a sum in the map's hash. Of runs that touch, the marks between
+them cancel out. So what all commits have added is told by the runs that there are at the end, however they were
 committed; and who has no key can't tell the sum of a map of which an item has never run, whatever commits he has
 seen: over each item there must lie a difference that somebody with the key has added.
 

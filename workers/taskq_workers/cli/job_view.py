@@ -8,14 +8,13 @@ from typing import Any
 
 from rq.job import Job
 
-from taskq.maps import caps, terms
+from taskq.maps import told
 from taskq.redis import checked, ids, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.kinds import MAP, kind_of
 from taskq.views import backlog, listed
 
-_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, MapField.TERMS,
-          MapField.MEMO_HITS, MapField.COPIED, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
+_ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, *told.FIELDS)
 _DATES = ("created_at", "enqueued_at", "started_at", "ended_at")
 
 
@@ -27,7 +26,7 @@ class Items:
         total: Of an open map, those it has so far.
         sealed: Whether it gets no more.
         paused: Whether nothing of it starts.
-        terms: What else it was told, by name: see ``maps/terms.py``, ``maps/caps.py``.
+        terms: What else it was told, by name: see ``maps/told.py``.
     """
 
     total: int
@@ -96,8 +95,8 @@ def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
 
 def _items(
     total: bytes | None, written: bytes | None, done: bytes | None, failed: bytes | None, paused: bytes | None,
-    told: bytes | None, hits: bytes | None, copied: bytes | None, *capped: bytes | None,
+    *options: bytes | None,
 ) -> Items:  # fmt: skip
     count, sealed = checked.items(total, written)
-    named = {**terms.shown(told, hits, copied), **caps.shown(*map(checked.text, capped))}
+    named = told.shown(options)
     return Items(count, checked.count(done), checked.count(failed), sealed, paused is not None, named)

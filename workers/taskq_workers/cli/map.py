@@ -51,8 +51,6 @@ from taskq_workers.cli.streaming import BUFFER, own_stdin, streaming
 @click.option("--if-exists", type=click.Choice(["raise", "attach", "replace"]),
               help="If a map has the --job-id: attach goes on with it, if it is the same; replace cancels it. "
               "[default: raise, unless it has ended]")  # fmt: skip
-@click.option("--memo", metavar="NAME", help="Don't run items whose results are in this memo, and keep the others "
-              "there. [default: none]")  # fmt: skip
 @chain_options
 @click.option("--detach", is_flag=True, help="Print the map's id, and do not wait.")
 @follow_options
@@ -86,7 +84,8 @@ def map_command(
       printf '%s\\n' 5 7 | taskq map math:factorial --stdin json --follow
       taskq map math:factorial --range 9 --then math:sqrt --reduce builtins:max
       taskq map math:factorial --range 500 --detach
-      taskq map math:factorial --range 500 --memo factorials
+      taskq map math:factorial --range 500 --memo factorials --memo-ttl 3600
+      taskq map math:sqrt 4 -1 --item-retry 3 --jitter 0.5 --retry-not-on ValueError
       taskq map math:factorial --range 500 --job-id nightly --if-exists attach
     """
     function = names.dotted(target)
@@ -96,7 +95,7 @@ def map_command(
     stdin = io.TextIOWrapper(own_stdin() if streams else sys.stdin.buffer, encoding="utf-8-sig", newline="")
     source = items_of(items, count, form, stdin)
     times = {"job_timeout": job_timeout, "result_ttl": result_ttl}
-    given = told({"job_id": job_id, **options})
+    given = told({"job_id": job_id, **options}, opens=streams)
     given |= {name: _seconds(value) for name, value in times.items() if value is not None}
     if max_failures is not None:
         given["max_failures"] = _number(max_failures)
@@ -111,7 +110,8 @@ def map_command(
         queue = Queue(queue_name, connection=connection)
         following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
         if streams:
-            opened: OpenMap = queue.open_map(function, buffersize=BUFFER, star=star, chunksize=chunksize, **given)
+            given = {"buffersize": BUFFER, **given}
+            opened: OpenMap = queue.open_map(function, star=star, chunksize=chunksize, **given)
             last = chain.follow(opened)
             _say_id(last)
             with streaming(opened, source):

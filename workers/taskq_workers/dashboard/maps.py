@@ -7,7 +7,7 @@ from typing import Any
 
 from rq.job import Job, JobStatus
 
-from taskq.maps import caps, terms
+from taskq.maps import told
 from taskq.redis import checked, clock, ids
 from taskq.redis.checked import count, seconds, text
 from taskq.redis.keys import MapField, MapKeys
@@ -20,8 +20,7 @@ MAX_RUNNING = 200  # running jobs of each queue that are looked at
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
 _HASH = (MapField.NAME, MapField.TOTAL, MapField.DONE, MapField.FAILED, MapField.STARTED, MapField.ENDED,
-         MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.TERMS,
-         MapField.PAUSED, MapField.MEMO_HITS, MapField.COPIED, MapField.MAX_RUNNING, MapField.RATE)  # fmt: skip
+         MapField.REASON, MapField.REFUSED, MapField.NEXT, MapField.PAUSED, *told.FIELDS)  # fmt: skip
 
 
 class Maps:
@@ -80,8 +79,6 @@ class Maps:
         if rate is None or not running:  # seen for the first time, or over: on the average
             ran = (ended or now) - started if started else 0.0
             rate = (done + failed) / ran if ran > 0 else 0.0
-        capped = caps.shown(*(text(fields[name]) for name in (MapField.MAX_RUNNING, MapField.RATE)))
-        told = fields[MapField.MEMO_HITS], fields[MapField.COPIED]
         left = (total - done - failed) / rate if running and rate > 0 and sealed else None
         return {
             **job, "name": text(fields[MapField.NAME]) or job["description"], "total": total, "done": done,
@@ -89,7 +86,7 @@ class Maps:
             "left": None if left is None else round(left, 1), "started": started or job["started"],
             "ended": ended or job["ended"], "reason": text(fields[MapField.REASON], MAX_TEXT),
             "refused": text(fields[MapField.REFUSED], MAX_TEXT), "sealed": sealed,
-            "terms": {**terms.shown(fields[MapField.TERMS], *told), **capped},
+            "terms": told.shown([fields[name] for name in told.FIELDS]),
             "paused": fields[MapField.PAUSED] is not None,
         }  # fmt: skip
 

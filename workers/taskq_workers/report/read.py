@@ -11,6 +11,7 @@ from typing import Any
 from rq.utils import as_text
 
 from taskq.errors import UsageError
+from taskq.maps import told
 from taskq.maps.controlled import ENDED
 from taskq.maps.info import MapInfo
 from taskq.maps.job import MapJob
@@ -73,6 +74,11 @@ class MapReport:
     rows: list[ProcessRow]
     groups: list[ErrorGroup]
     complete: bool
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What it was told, for people."""
+        return told.of(self.info)
 
     @property
     def ended(self) -> bool:

@@ -5,6 +5,7 @@ import { clock, colour, count, percent, rate, seconds, short } from "./format.js
 
 const ENDED = new Set(["finished", "failed", "stopped", "canceled"]);
 const FEW = 12;
+const LONG = 60; // characters of what a map was told that stand in its line; all of it is in the title
 let all = false;
 let last = [];
 let clockNow = 0;
@@ -54,7 +55,7 @@ function create(map) {
   const row = make("tr", { role: "row" },
     cell(swatch, make("a", { className: "name", href: `#map/${id}` }, map.name), make("span", { className: "sub" }, make("code", { title: map.id }, short(map.id)), " ", make("span"))),
     cell(make("span", { className: "status" }), make("span", { className: "sub reason" })),
-    cell(bar, make("span", { className: "sub" })),
+    cell(bar, make("span", { className: "sub" }), make("span", { className: "sub told" })),
     make("td", { className: "n", role: "cell" }),
     make("td", { className: "n", role: "cell" }, make("span"), make("span", { className: "sub" })),
     make("td", { className: "n", role: "cell" }),
@@ -76,13 +77,15 @@ function update(row, map) {
     : map.paused && !ENDED.has(map.status) ? `${map.status}, paused` : map.status);
   say(status.lastChild, map.reason);
   status.firstChild.title = map.reason || (map.refused && `refused by ${map.refused}`);
-  const [bar, text] = progress.children;
+  const [bar, text, told] = progress.children;
   bar.setAttribute("aria-valuenow", map.total ? Math.round((100 * (map.done + map.failed)) / map.total) : 0);
   bar.children[0].style.width = `${map.total ? (100 * map.done) / map.total : 0}%`;
   bar.children[1].style.width = `${map.total ? (100 * map.failed) / map.total : 0}%`;
   const failed = map.failed ? `, ${count(map.failed)} failed` : "";
   say(text, `${count(map.done)} of ${count(map.total)}${map.sealed ? "" : " so far"} done${failed}, ${percent(map.done + map.failed, map.total)}`);
-  text.title = Object.entries(map.terms).map(([term, value]) => `${term}: ${value}`).join("\n");
+  const terms = Object.entries(map.terms).map(([term, value]) => `${term}: ${Array.isArray(value) ? value.join(", ") : value}`);
+  text.title = told.title = terms.join("\n");
+  say(told, terms.map((one) => one.length > LONG ? `${one.slice(0, LONG)}…` : one).join(" · "));
   say(speed, map.started ? `${rate(map.rate)}/s` : "–");
   const ended = ENDED.has(map.status);
   say(time.lastChild, map.started ? `started ${clock(map.started, clockNow)}` : "");
