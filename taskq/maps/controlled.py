@@ -210,6 +210,7 @@ class Controlled(SignedJob):
             OptionError: If one is none of these.
             MapError: If the map has ended.
             VersionError: If workers of an earlier version of taskq serve its queue: they would not keep to it.
+            SignatureError: If the map is signed with a secret key, and there is none here, or another.
             ResultsGoneError, ReplacedError: As ``get``.
             ServerError: If the server can't be reached, or refuses.
         """

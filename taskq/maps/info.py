@@ -55,6 +55,8 @@ class MapInfo:
     pushed_caps: Caps = UNCAPPED  # those that it was pushed with
     caps_seal: bytes = field(default=b"", repr=False)
     put_seal: bytes = field(default=b"", repr=False)
+    retries: bool = False  # the server keeps items that are to be tried again, as the terms say
+    speculates: bool = False  # and has ranges run twice
     ran: str = ""  # the sum of what has run: see payload/tally.py
     over: str = ""  # of a map that has a source: why no more is taken of it
     passed: int = 0  # of such a map: items that have failed since their source has no result for them
@@ -191,6 +193,8 @@ def _read(fields: Mapping[bytes, bytes]) -> MapInfo:
         caps_seal=fields.get(MapField.CAPS_SEAL.encode(), b""),
         put_seal=fields.get(MapField.PUT_SEAL.encode(), b""),
         ran=text(MapField.RAN),
+        retries=MapField.RETRIES.encode() in fields,
+        speculates=MapField.SPECULATE.encode() in fields,
         over=text(MapField.OVER),
         passed=number(MapField.PASSED),
         followers=text(MapField.FOLLOWERS),
@@ -216,6 +220,11 @@ def check_announcement(job_id: str, info: MapInfo) -> None:
     if seal_codec(job_id).open(info.seal) != info.announcement:
         raise DamagedError(
             f"the map {job_id} was changed since it was pushed: its hash says {info.announcement!r}"
+        )
+    if (info.retries, info.speculates) != (bool(info.terms.item_retry), info.terms.speculate):
+        raise DamagedError(
+            f"the map {job_id} was changed since it was pushed: {MapField.RETRIES} and {MapField.SPECULATE} are "
+            "not what its terms say"
         )
     if info.caps != info.pushed_caps:
         signed = caps.signed(info.incarnation, info.caps)

@@ -98,12 +98,13 @@ def test_a_map_runs_a_process_is_killed_cancel_and_retry(
     flag = tmp_path / "flag"
     flag.touch()
     failing = real_queue.starmap(jobs.fail_until, [(str(flag), n) for n in range(4)], chunksize=1)
-    running = real_queue.map(jobs.nap, [0.2] * 4000, chunksize=1)
+    running = real_queue.map(jobs.nap, [0.2] * 4000, chunksize=1, weight=2, item_timeout=60)
 
     # It runs
     expect(line_of(page, "nap").locator(".status")).to_have_text("started")
     expect(page.locator("#card-cores")).to_have_text("2 of 2")
     expect(page.locator("#services")).to_contain_text("nap, chunk")
+    expect(line_of(page, "nap").locator(".told")).to_have_text("item_timeout: 60 · weight: 2")
     expect(line_of(page, "nap").locator(".bar + .sub")).to_contain_text(re.compile(r"[1-9][\d\s]* of 4\s000 done"))
 
     # A process is killed: a red mark in the drawing, the same in words, and a death in the table of processes

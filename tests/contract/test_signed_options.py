@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskq import DamagedError, Queue, SignatureError
+from taskq import DamagedError, Queue, Retry, SignatureError
 from taskq.maps import adopted, memo, orphans
 from taskq.maps.caps import Caps
 from taskq.maps.claim import Claim
@@ -75,6 +75,18 @@ def test_nor_can_it_be_taken_away(queue: Queue, name: str) -> None:
     job = queue.map(jobs.square, range(4), weight=3, max_running=2, rate="100/s")
     forge(job, **{name: None})
     with pytest.raises(DamagedError, match="was changed since it was pushed"):
+        job.store.info()
+
+
+@pytest.mark.parametrize(("options", "name", "value"), [
+    ({}, MapField.RETRIES, 1), ({}, MapField.SPECULATE, 1), ({"speculate": True}, MapField.SPECULATE, None),
+    ({"item_retry": Retry(2)}, MapField.RETRIES, None),
+])  # fmt: skip
+def test_what_scripts_go_by_is_what_is_signed(queue: Queue, options: Any, name: str, value: object) -> None:
+    job = queue.map(jobs.square, range(4), **options)
+    job.store.info()
+    forge(job, **{name: value})
+    with pytest.raises(DamagedError, match="are not what its terms say"):
         job.store.info()
 
 

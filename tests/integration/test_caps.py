@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from taskq import Queue
+from taskq import DamagedError, Queue
+from taskq.payload import signing
 from taskq.redis.urls import url_of
 from taskq.testing import drain, running_worker
 from taskq_workers.cli import cli, exits
@@ -67,6 +68,26 @@ def test_what_is_too_much_by_a_new_limit_ends_its_item(fake_queue: Queue) -> Non
         assert job.progress.done < 60
         job.limit(rate=None, max_running=1)
         assert len(job.get(timeout=HANGS)) == 60
+
+
+def test_with_a_key_who_has_none_changes_no_limit_of_what_runs(
+    fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(signing.VARIABLE, "correct horse battery staple and more")
+    queue = Queue(fake_queue.name, connection=fake_queue.connection)
+    try:
+        with running_worker(queue):
+            job = queue.map(jobs.nap, [0.01] * 5000, chunksize=10, max_running=2)
+            wait_until(lambda: job.store.info().done > 0)
+            job.limit(max_running=1)
+            done = job.store.info().done
+            wait_until(lambda: job.store.info().done > done, "who has the key may")
+            queue.connection.hset(job.store.keys.hash, "max_running", 7)
+            wait_until(lambda: job.get_status() == "failed")
+            with pytest.raises(DamagedError, match="the limits of"):
+                job.get(timeout=HANGS)
+    finally:
+        signing._in_use.clear()
 
 
 def test_by_command_and_by_the_page(real_queue: Queue) -> None:
