@@ -55,7 +55,7 @@ def forge(job: MapJob[Any], **told: object) -> None:
 
 @pytest.mark.parametrize("pushed", [{}, {"weight": 3, "max_running": 2, "rate": "100/s"}], ids=["none", "all"])
 @pytest.mark.parametrize(("name", "value"), [
-    (MapField.WEIGHT, 1000), (MapField.MAX_RUNNING, 1), (MapField.RATE, "1/h"),
+    (MapField.WEIGHT, 1000), (MapField.MAX_RUNNING, 1), (MapField.RATE, "99/s"),
     (MapField.PUSHED_CAPS, "7 "), (MapField.PUSHED_CAPS, "x"),
 ])  # fmt: skip
 @pytest.mark.parametrize("before", [True, False])
