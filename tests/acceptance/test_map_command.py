@@ -341,7 +341,7 @@ def test_the_same_map_once_more(url: str) -> None:
     first, second = (taskq(url, *command, "attach") for _ in range(2))
     assert lines(first.stdout) == lines(second.stdout) == [9, 16]
     shown = json.loads(taskq(url, "show", "again", "--json").stdout)
-    assert (shown["status"], shown["items"]["terms"]) == ("finished", {})
+    assert (shown["status"], shown["items"]["terms"]) == ("finished", {"if_exists": "attach"})
     other = taskq(url, "map", "tests.jobs:square", "3", "--job-id", "again", "--if-exists", "attach")
     assert (other.returncode, other.stdout) == (exits.ERROR, "")
     assert "it has 2 items" in other.stderr

@@ -202,7 +202,7 @@ def test_what_it_cannot_be(fake_queue: Queue) -> None:
 def test_who_does_not_know_it_keeps_away(fake_queue: Queue) -> None:
     job = pushed(fake_queue, "a")
     assert job.schema == schema.TERMS
-    assert job.store.info().terms.named == {"initializer": "load_model"}
+    assert job.store.info().terms.named == {"initializer": "load_model", "initargs": 1}
 
 
 def test_who_attaches_must_mean_the_same_initializer(fake_queue: Queue) -> None:
