@@ -85,7 +85,7 @@ def map_command(
       taskq map math:factorial --range 9 --then math:sqrt --reduce builtins:max
       taskq map math:factorial --range 500 --detach
       taskq map math:factorial --range 500 --memo factorials --memo-ttl 3600
-      taskq map math:sqrt 4 -1 --item-retry 3 --jitter 0.5 --retry-not-on ValueError
+      taskq map math:sqrt 4 9 --item-retry 3 --jitter 0.5 --retry-not-on ValueError
       taskq map math:factorial --range 500 --job-id nightly --if-exists attach
     """
     function = names.dotted(target)
