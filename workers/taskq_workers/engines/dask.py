@@ -73,6 +73,7 @@ class DaskEngine:
     """
 
     stretch = 5.0
+    distance = 20.0  # a chunk is cut after 0.5 s, and may take twice as long
 
     def __init__(self, address: str, spec: Spec, keys: Keyring, lease: float) -> None:
         self._address, self._spec, self._keys, self._lease = address, spec, keys, lease

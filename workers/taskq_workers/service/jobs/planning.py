@@ -102,7 +102,7 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
 
 
 def _is_fast(state: State, offer: Offer) -> bool:
-    return offer.ahead and 0 < offer.seconds < FAST * state.lanes.stretch
+    return offer.ahead and 0 < offer.seconds < FAST * state.lanes.distance
 
 
 def _one_is_free_soon(state: State) -> bool:
