@@ -45,6 +45,7 @@ _CHECKED = (*(name for name, _attribute, _example in _OBJECTS), *CALLBACKS)
 
 _AS_USUAL = nullcontext()  # what is pickled is for workers that may not have this program's key
 
+_OWN = ("connection", "url", "payload_limit", "patience", "min_replicas")
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
 
 
@@ -234,8 +235,10 @@ class Queue(Mapper):
     def _follow(self, receipt: once.Receipt | None, *jobs: Job) -> None:
         """Have replicas have what was pushed, as many as are to."""
         if self.is_async and self.replicas.least and jobs:
-            what = f"the job {jobs[0].id}" if len(jobs) == 1 else f"the batch of {len(jobs)} jobs from {jobs[0].id} on"
-            self.replicas.follow(self.connection, receipt, what)
+            first = f"the job {jobs[0].id}"
+            self.replicas.follow(
+                self.connection, receipt, first if len(jobs) == 1 else f"{first}, one of {len(jobs)},"
+            )
 
     def _enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """As RQ's, by which go jobs whose dependencies have ended, and those that are tried again."""
@@ -348,7 +351,7 @@ def _check_known(options: Iterable[str]) -> None:
         OptionError: If there is another.
     """
     for name in sorted(set(options) - _RQS):
-        near = difflib.get_close_matches(name, ["connection", "url", "payload_limit", "patience", "min_replicas", *_RQS], 1)
+        near = difflib.get_close_matches(name, [*_OWN, *_RQS], 1)
         raise OptionError(f"a queue has no option {name}" + (f", did you mean {near[0]}?" if near else ""))
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -59,7 +59,7 @@ class _Client:
     def status(self) -> str:
         return "running" if self._cluster.there else "connecting"
 
-    async def __aenter__(self) -> _Client:
+    async def __aenter__(self) -> Self:
         if not self._cluster.there:
             self._cluster.tries += 1
             raise OSError("nobody listens")

@@ -40,8 +40,8 @@ class Replicas:
             what: For messages: ``the map ...``.
 
         Raises:
-            ServerError: If another server is the primary by now, and has not heard of it; or if not so many replicas
-                have it in time. It was pushed all the same.
+            ServerError: If another server is the primary by now, and has not heard of it; or if not so many
+                replicas have it in time. It was pushed all the same.
             redis.exceptions.RedisError: If the server can't be reached.
         """
         if not self.least:
@@ -58,15 +58,15 @@ class Replicas:
                 return
             if time.monotonic() >= until:
                 raise ServerError(
-                    f"{what} was pushed, but {have} of {self.least} replicas have it after {self.seconds:g} s: if the "
-                    f"server at {url_of(connection)} is lost now, so is that. It stays, and is not to be pushed "
-                    f"again; look at the replicas. See docs/redis.md"
+                    f"{what} was pushed, but {have} of {self.least} replicas have it after {self.seconds:g} s: if "
+                    f"the server at {url_of(connection)} is lost now, so is that. It stays, and is not to be "
+                    f"pushed again; look at the replicas. See docs/redis.md"
                 )
 
     def _ask(self, connection: Any, receipt: Receipt | None, seconds: float) -> tuple[bool, int]:
-        """Whether the primary has it, and how many replicas have; asked in one go, for it counts on one connection.
+        """Whether the primary has it, and how many replicas have; asked on one connection.
 
-        The server waits for what a connection has written last. So something is written.
+        The server waits for what that has written last. So something is written.
         """
         with connection.pipeline(transaction=False) as pipe:
             if receipt is None:
