@@ -1,9 +1,9 @@
-"""What people look at, and what they do from a shell: the page and the commands, as producers and workers connect."""
+"""What people look at: the page, and the commands of a shell. They connect as producers and workers do."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from tests.acceptance.browser import Dashboard
 from tests.acceptance.worker import run
@@ -33,9 +33,9 @@ def look(url: str, folder: Path, **variables: str) -> None:
     page = Dashboard(url, folder / "page.log", "--allow-actions", **variables)
     try:
         for path, held in PATHS.items():
-            with urlopen(f"{page.address}{path}", timeout=HANGS) as answer:
+            with urlopen(f"{page.address}{path}", timeout=HANGS) as answer:  # noqa: S310 - as below
                 assert held in answer.read().decode().lower(), path
-        with urlopen(f"{page.address}/events", timeout=HANGS) as events:
+        with urlopen(f"{page.address}/events", timeout=HANGS) as events:  # noqa: S310 - the page's own address
             while MAP not in (line := events.readline().decode()):
                 assert line, "the page has ended its events"
     finally:
