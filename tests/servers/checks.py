@@ -230,10 +230,13 @@ def fail_over(bench: Bench) -> None:
 
 
 def replicas(bench: Bench) -> None:
-    """``--min-replicas 1``: with the only replica frozen nothing more is claimed, and all goes on after that."""
+    """``--min-replicas 1``: with the only replica frozen nothing more is claimed, and all goes on after that.
+
+    Producers that want as much are told so.
+    """
     with site(2, 1, bench.program.path) as there, bench.worker(there.url, "--min-replicas", "1") as worker:
         worker.wait_until_ready()
-        queue = Queue(url=there.url)
+        queue = Queue(url=there.url, min_replicas=1)
         job = queue.map(jobs.nap, [0.02] * 200, chunksize=1)
         wait_until(lambda: job.progress.done > 10, "it is under way")
         follower = next(one for one in there.servers if not one.is_primary)
@@ -241,6 +244,8 @@ def replicas(bench: Bench) -> None:
         worker.wait_until_output("0 of 1 replicas have what was committed")
         wait_until(lambda: job.store.connection.llen(job.store.keys.pending) > 0, "there is more to do")
         wait_until(lambda: any("takes nothing" in info.trouble for info in worker.infos), "it says so")
+        with pytest.raises(ServerError, match="was pushed, but 0 of 1 replicas have it"):
+            queue.enqueue(jobs.square, 1)
         follower.signal(signal.SIGCONT)
         assert len(job.get(timeout=HANGS)) == 200
         queue.connection.close()
