@@ -1,4 +1,4 @@
-"""taskq on a Dask cluster, beside taskq on the same cores, ``Client.map`` and joblib on the same cluster.
+"""taskq on a Dask cluster, beside taskq on the same cores, ``Client.map`` and joblib on the same cluster, and Ray.
 
     .venv-bench/bin/python -m benchmarks.engines
 
@@ -15,9 +15,11 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks import works
@@ -32,6 +34,7 @@ NOOPS = 200_000
 MOST_JOBLIB = 10_000  # items; each is a task to it
 GUILTY = 3  # the item that kills its process
 WAIT = 180.0  # seconds after which who has not answered never will
+KILLED = 40.0  # the same, where an item has killed its process: some lose sight of it
 
 Map = Callable[[Callable[[Any], Any], list[Any]], list[Any]]
 
@@ -61,6 +64,18 @@ def _joblib(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
 
     with joblib.parallel_config(backend="dask"):
         return list(joblib.Parallel()(joblib.delayed(function)(item) for item in items))
+
+
+@contextmanager
+def _ray() -> Iterator[dict[str, Map]]:
+    """Its Pool, on as many processes; nothing if it is not installed."""
+    if find_spec("ray") is None:
+        yield {}
+        return
+    from benchmarks.peers import ray
+
+    with ray.start("") as session:
+        yield {"Ray Pool": lambda function, items: list(session.map(function, items, alone=False))}
 
 
 def _seconds(run: Map, function: Callable[[Any], Any], items: list[Any]) -> float:
@@ -94,13 +109,21 @@ def measure(systems: dict[str, Map], rounds: int) -> None:
 def kill(systems: dict[str, Map]) -> None:
     """Print what becomes of a map one item of which kills its process."""
     for name, run in systems.items():
+        said = [f"no end in {KILLED:.0f} s"]
         began = time.perf_counter()
-        try:
-            results = run(dies, list(range(20)))
-            said = f"{sum(one == n for n, one in enumerate(results))} of 20 results"
-        except Exception as error:  # noqa: BLE001 - what it says is what is to be seen
-            said = f"{type(error).__name__}: {error}".splitlines()[0][:80]
-        print(f"{'one of 20 kills':22} {name:22} {time.perf_counter() - began:7.3f} s  {said}", flush=True)
+        # It may never end, and nothing can stop it.
+        thread = threading.Thread(target=lambda run=run, said=said: said.insert(0, _outcome(run)), daemon=True)
+        thread.start()
+        thread.join(KILLED)
+        print(f"{'one of 20 kills':22} {name:22} {time.perf_counter() - began:7.3f} s  {said[0]}", flush=True)
+
+
+def _outcome(run: Map) -> str:
+    try:
+        results = run(dies, list(range(20)))
+    except BaseException as error:  # noqa: BLE001 - what it says is what is to be seen
+        return f"{type(error).__name__}: {error}".splitlines()[0][:80]
+    return f"{sum(one == n for n, one in enumerate(results))} of 20 results"
 
 
 def main() -> None:
@@ -115,15 +138,16 @@ def main() -> None:
         private_server() as here, private_server() as there,
         _worker(here, "--processes", str(CORES)) as local,
         _worker(there, "--engine", cluster.scheduler_address.replace("tcp", "dask")) as seats,
+        _ray() as ray,
     ):  # fmt: skip
         systems: dict[str, Map] = {
             "taskq on these cores": local,
             "taskq on Dask": seats,
             "Client.map": lambda function, items: client.gather(client.map(function, items, pure=False)),
-            "joblib on Dask": _joblib,
+            **ray,
+            "joblib on Dask": _joblib,  # the last one: what it does when its worker is killed may never end
         }
         measure(systems, options.rounds)
-        del systems["joblib on Dask"]  # it never ends
         kill(systems)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gc
 import inspect
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -24,10 +25,11 @@ from taskq.maps.mapper import Mapper
 from taskq.payload import codec, proxies, signing
 from taskq.payload.function import CALLBACKS, Function, check_callbacks, for_rq
 from taskq.payload.signed_job import signing_class
-from taskq.redis import clients, exposure, ids, keys, once
+from taskq.redis import clients, exposure, ids, keys, once, replicas
 from taskq.redis.connection import connect
 from taskq.redis.kinds import MAP, kind_of
 from taskq.redis.patience import no_cluster
+from taskq.redis.replicas import Replicas
 from taskq.result_list import ResultList
 from taskq.value import Value
 from taskq.views import short_ids, tracing
@@ -43,6 +45,7 @@ _CHECKED = (*(name for name, _attribute, _example in _OBJECTS), *CALLBACKS)
 
 _AS_USUAL = nullcontext()  # what is pickled is for workers that may not have this program's key
 
+_OWN = ("connection", "url", "payload_limit", "patience", "min_replicas")
 _RQS = set(inspect.signature(rq.Queue.__init__).parameters) - {"self", "kwargs"}
 
 
@@ -63,6 +66,9 @@ class Queue(Mapper):
         patience: Seconds for which everything asked of the server is tried again while it can't be reached, has
             no memory left or is a read-only replica; None: for ever. Default 0: a lost connection is tried again
             three times, within a tenth of a second. Only without a ``connection`` of your own.
+        min_replicas: How many replicas of the server must have what is pushed before a push returns; see
+            docs/redis.md for what that covers. They are waited for as long as ``patience`` says, and 5 s at least;
+            then it is a ``ServerError``, though what was pushed stays. Default 0: none is asked for.
         options: RQ's: ``default_timeout``, ``is_async``, ``job_class``, ``serializer``, ...
 
     Raises:
@@ -79,18 +85,22 @@ class Queue(Mapper):
         url: str | None = None,
         payload_limit: int = codec.DEFAULT_LIMIT,
         patience: float | None = 0.0,
+        min_replicas: int = 0,
         **options: Any,
     ) -> None:
         if connection is not None and (url is not None or patience != 0):
             raise OptionError("give either a connection, or url and patience for a new one, not both")
         if patience is not None and not (isinstance(patience, int | float) and patience >= 0):
             raise OptionError(f"patience must be seconds from 0 on, or None for ever, not {patience!r}")
+        if isinstance(min_replicas, bool) or not isinstance(min_replicas, int) or min_replicas < 0:
+            raise OptionError(f"min_replicas must be a whole number from 0 on, not {min_replicas!r}")
         if not ids.is_name(name):
             raise OptionError(f"a queue's name may hold letters, digits and _.:- only, not {name!r}")
         if payload_limit < 1:
             raise OptionError(f"payload_limit must be at least 1 byte, not {payload_limit!r}")
         _check_known(options)
         self.payload_limit = payload_limit
+        self.replicas = Replicas(min_replicas, math.inf if patience is None else max(patience, replicas.USUAL))
         options["serializer"] = options.get("serializer") or codec.Serializer
         if connection is not None:
             clients.check(connection)
@@ -211,12 +221,24 @@ class Queue(Mapper):
 
     def _enqueue(self, job: Job, pipeline: Any, *, at_front: bool, unique: bool) -> Job:
         simple = self.is_async and not (unique or job.has_rate_limit or job._dependency_ids)  # noqa: SLF001 - RQ has no accessor
-        if pipeline is not None or not simple:
+        if pipeline is not None:
             return super().enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
+        if not simple:
+            pushed = super().enqueue_job(job, at_front=at_front, unique=unique)
+            self._follow(None, pushed)
+            return pushed
         with self.connection.pipeline() as pipe:
             super().enqueue_job(job, pipeline=pipe, at_front=at_front)
-            once.execute(pipe)
+            self._follow(once.execute(pipe), job)
         return job
+
+    def _follow(self, receipt: once.Receipt | None, *jobs: Job) -> None:
+        """Have replicas have what was pushed, as many as are to."""
+        if self.is_async and self.replicas.least and jobs:
+            first = f"the job {jobs[0].id}"
+            self.replicas.follow(
+                self.connection, receipt, first if len(jobs) == 1 else f"{first}, one of {len(jobs)},"
+            )
 
     def _enqueue_job(self, job: Job, pipeline: Any = None, at_front: bool = False, unique: bool = False) -> Job:
         """As RQ's, by which go jobs whose dependencies have ended, and those that are tried again."""
@@ -224,17 +246,21 @@ class Queue(Mapper):
             return super()._enqueue_job(job, pipeline=pipeline, at_front=at_front, unique=unique)
         with self.connection.pipeline() as pipe:
             super()._enqueue_job(job, pipeline=pipe, at_front=at_front)
-            once.execute(pipe)
+            self._follow(once.execute(pipe), job)
         return job
 
     @no_cluster
     def schedule_job(self, job: Job, datetime: datetime, pipeline: Any = None, unique: bool = False) -> Job:
         """As RQ's, by which go ``enqueue_at`` and ``enqueue_in``."""
-        if pipeline is not None or unique:
+        if pipeline is not None:
             return super().schedule_job(job, datetime, pipeline=pipeline, unique=unique)
+        if unique:
+            pushed = super().schedule_job(job, datetime, unique=unique)
+            self._follow(None, pushed)
+            return pushed
         with self.connection.pipeline() as pipe:
             super().schedule_job(job, datetime, pipeline=pipe)
-            once.execute(pipe)
+            self._follow(once.execute(pipe), job)
         return job
 
     @no_cluster
@@ -250,12 +276,14 @@ class Queue(Mapper):
         """
         datas = list(job_datas)
         if not self.is_async or any(data.depends_on for data in datas):
-            return super().enqueue_many(datas, pipeline, group_id)  # runs them, or asks the server meanwhile
+            made: list[Job] = super().enqueue_many(datas, pipeline, group_id)  # runs them, or asks meanwhile
+            self._follow(None, *(made if pipeline is None else ()))
+            return made
         with self.connection.pipeline() as own:
             with _uncollected():
                 jobs: list[Job] = super().enqueue_many(datas, own if pipeline is None else pipeline, group_id)
             if jobs and pipeline is None:
-                once.execute(own)
+                self._follow(once.execute(own), *jobs)
         return jobs
 
     def create_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:
@@ -323,7 +351,7 @@ def _check_known(options: Iterable[str]) -> None:
         OptionError: If there is another.
     """
     for name in sorted(set(options) - _RQS):
-        near = difflib.get_close_matches(name, ["connection", "url", "payload_limit", "patience", *_RQS], 1)
+        near = difflib.get_close_matches(name, [*_OWN, *_RQS], 1)
         raise OptionError(f"a queue has no option {name}" + (f", did you mean {near[0]}?" if near else ""))
 
 

@@ -18,6 +18,7 @@ _STORE = 512 * 2**20  # bytes of shared memory: the large results fit
 @contextmanager
 def start(_url: str) -> Iterator[PoolSession]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would report to its makers
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else its processes give way to all others, with 15
     ray.init(
         num_cpus=PROCESSES,
         include_dashboard=False,

@@ -21,6 +21,7 @@ from taskq.maps.shared import SHARE_TTL, Shared, share
 from taskq.maps.terms import Orphan, Terms
 from taskq.payload.function import Function
 from taskq.payload.ranges import COUNTABLE
+from taskq.redis import replicas
 from taskq.redis.patience import clear_errors
 
 A = TypeVar("A")
@@ -43,6 +44,7 @@ class Mapper(rq.Queue):
     payload_limit: int
 
     own_workers = False
+    replicas = replicas.NONE
     """Whether all its workers were started by this program, for itself: see ``taskq.local``."""
 
     keeps_leases = True

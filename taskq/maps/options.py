@@ -27,6 +27,7 @@ from taskq.payload import code_hash, tally
 from taskq.payload.function import Function, check_callbacks
 from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
+from taskq.redis.replicas import Replicas
 
 J = TypeVar("J", bound=MapJob[Any])
 
@@ -48,6 +49,7 @@ class MapQueue(Protocol):
     payload_limit: int
     keeps_leases: bool
     own_workers: bool
+    replicas: Replicas
 
     @property
     def is_async(self) -> bool:

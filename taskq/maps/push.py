@@ -126,15 +126,29 @@ class Push(Generic[J]):
         sealed: bool = True,
         beside: Callable[[Any], None] | None = None,
     ) -> None:
-        """Announce it; ``beside`` queues what belongs to the same transaction."""
+        """Announce it; ``beside`` queues what belongs to the same transaction.
+
+        Raises:
+            ServerError: It is announced, but ``Queue(min_replicas=...)`` replicas do not have it in time.
+        """
+        receipt = self._announce(draft, fields, sealed=sealed, beside=beside)
+        if self.queue.is_async:
+            self.queue.replicas.follow(self.queue.connection, receipt, f"the map {self.job.id}")
+
+    def _announce(
+        self, draft: Draft, fields: dict[str, Any], *, sealed: bool, beside: Callable[[Any], None] | None
+    ) -> Receipt | None:
+        """As ``announce``; its receipt, None if that is not there any more."""
         queue, job, options = self.queue, self.job, self.options
         receipt = Receipt()
         with queue.connection.pipeline() as pipe:
             while True:
                 try:
                     pipe.watch(job.key, draft.keys.hash)
-                    if receipt.is_there(pipe) or draft.is_announced(pipe):
-                        return  # and only the reply was lost
+                    if receipt.is_there(pipe):
+                        return receipt  # and only the reply was lost
+                    if draft.is_announced(pipe):
+                        return None
                     if options.unique and pipe.exists(job.key):
                         raise DuplicateJobError(f"a job with the id {job.id!r} exists")
                     if not queue.is_async:
@@ -144,7 +158,7 @@ class Push(Generic[J]):
                             beside(pipe)
                         pipe.execute()
                         queue.enqueue_job(job)
-                        return
+                        return None
                     queue.enqueue_job(job, pipeline=pipe, at_front=options.at_front)
                     draft.announce(pipe, fields, job.ttl, sealed=sealed)
                     if beside:
@@ -154,7 +168,7 @@ class Push(Generic[J]):
                 except WatchError:  # a job that this one depends on has just changed, or no reply came: look again
                     job._status = JobStatus.QUEUED  # noqa: SLF001 - as RQ's own retry loop does
                 else:
-                    return
+                    return receipt
 
 
 def tell_terms(job: MapJob, draft: Draft, fields: dict[str, Any]) -> None:

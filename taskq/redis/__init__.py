@@ -16,6 +16,7 @@ Knows nothing of what is in a payload. Imported by everybody above.
     reach        why a server can't be worked with, and what to do
     patience     what is tried again, and for how long
     once         what is not said again if only its reply was lost
+    replicas     what was pushed is to be on replicas, too
     exposure     the warning that others may reach an unsigned server
     server       a private server
     keeper       ends it when its program is gone

@@ -44,8 +44,8 @@ class Receipt:
         return self.is_(connection.get(self.key))
 
 
-def execute(pipe: Any) -> None:
-    """Execute a transaction that watches nothing; again only if the server has not made it.
+def execute(pipe: Any) -> Receipt:
+    """Execute a transaction that watches nothing; again only if the server has not made it. Returns its receipt.
 
     That is asked in each further try itself, so that a server which is away for longer costs none of them.
 
@@ -67,6 +67,7 @@ def execute(pipe: Any) -> None:
 
     pipe._execute_transaction = once
     pipe.execute()
+    return receipt
 
 
 def transaction(connection: Any, act: Callable[[Any], object], *watched: str) -> None:

@@ -25,6 +25,7 @@ from taskq import Queue, ServerError
 from tests import jobs
 from tests.acceptance.compose import redis_conf
 from tests.acceptance.worker import ROOT, Server, Worker, run
+from tests.servers.looks import look
 from tests.servers.programs import Program
 from tests.servers.site import free_port, site
 from tests.waiting import HANGS, wait_until
@@ -77,7 +78,7 @@ class Bench:
 
 
 def all_of_it(url: str, bench: Bench) -> None:
-    """Maps, plain jobs of all kinds, result lists, and commands."""
+    """Maps, plain jobs of all kinds, result lists, the page, and commands."""
     with bench.worker(url, "--with-scheduler") as worker:
         worker.wait_until_ready()
         queue = Queue(url=url)
@@ -98,9 +99,7 @@ def all_of_it(url: str, bench: Bench) -> None:
         for job in plain:
             assert job.latest_result(timeout=HANGS).type.name == "SUCCESSFUL"
         assert list(results) == [1]
-        for command in (["status"], ["health"]):
-            ended = run(*command, TASKQ_URL=url, **bench.variables)
-            assert ended.returncode == 0, ended.stdout + ended.stderr
+        look(url, bench.folder, **bench.variables)
         queue.connection.close()
 
 
@@ -155,6 +154,7 @@ def password(bench: Bench) -> None:
                 kept.write_text("second")
                 queue.connection.client_kill_filter(_type="normal", skipme=False)
                 assert Queue(url=url).map(jobs.square, range(500)).get(timeout=HANGS) == SQUARES
+                look(url, bench.folder, **bench.variables)
         finally:
             sys.path.remove(str(bench.folder))
 
@@ -191,6 +191,7 @@ def prefixes(bench: Bench) -> None:
             env={**bench.variables, "TASKQ_URL": server.url, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert ended.stdout.strip() == str(sum(range(500))), ended.stderr
+        look(server.url, bench.folder, **bench.variables)
         with redis.Redis(unix_socket_path=str(server.path)) as connection:
             assert not [key for key in connection.scan_iter() if not key.startswith(b"app:")]
 
@@ -229,10 +230,13 @@ def fail_over(bench: Bench) -> None:
 
 
 def replicas(bench: Bench) -> None:
-    """``--min-replicas 1``: with the only replica frozen nothing more is claimed, and all goes on after that."""
+    """``--min-replicas 1``: with the only replica frozen nothing more is claimed, and all goes on after that.
+
+    Producers that want as much are told so.
+    """
     with site(2, 1, bench.program.path) as there, bench.worker(there.url, "--min-replicas", "1") as worker:
         worker.wait_until_ready()
-        queue = Queue(url=there.url)
+        queue = Queue(url=there.url, min_replicas=1)
         job = queue.map(jobs.nap, [0.02] * 200, chunksize=1)
         wait_until(lambda: job.progress.done > 10, "it is under way")
         follower = next(one for one in there.servers if not one.is_primary)
@@ -240,6 +244,8 @@ def replicas(bench: Bench) -> None:
         worker.wait_until_output("0 of 1 replicas have what was committed")
         wait_until(lambda: job.store.connection.llen(job.store.keys.pending) > 0, "there is more to do")
         wait_until(lambda: any("takes nothing" in info.trouble for info in worker.infos), "it says so")
+        with pytest.raises(ServerError, match="was pushed, but 0 of 1 replicas have it"):
+            queue.enqueue(jobs.square, 1)
         follower.signal(signal.SIGCONT)
         assert len(job.get(timeout=HANGS)) == 200
         queue.connection.close()

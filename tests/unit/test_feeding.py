@@ -81,6 +81,19 @@ def test_the_last_chunks_wait_for_whoever_is_free_first(ready: int, pending: int
     assert len(run.ready) == ready - queued
 
 
+@pytest.mark.parametrize(("distance", "queued"), [(1.0, 0), (5.0, 0), (20.0, 2)])
+def test_where_chunks_are_long_on_their_way_longer_ones_wait_behind_others(distance: float, queued: int) -> None:
+    """Seats of a cluster have chunks of 0.5 s, and of up to twice as much: a second one is there when one ends."""
+    run = short_chunks(pending=100)
+    run.seconds, run.distance = 0.9, distance
+    run.ready = deque(claim(number) for number in range(3))
+    lanes = Lanes(run)
+    for lane in lanes.open:
+        lane.since -= 0.7
+    feeding.top_up(state_of(lanes, run))
+    assert lanes.submitted == queued
+
+
 def test_beside_another_map_they_are_queued_for_no_process_would_ever_be_idle() -> None:
     run = short_chunks(pending=0)
     run.ready = deque([claim(0)])

@@ -73,6 +73,7 @@ class DaskEngine:
     """
 
     stretch = 5.0
+    distance = 20.0  # a chunk is cut after 0.5 s, and may take twice as long
 
     def __init__(self, address: str, spec: Spec, keys: Keyring, lease: float) -> None:
         self._address, self._spec, self._keys, self._lease = address, spec, keys, lease
@@ -87,7 +88,7 @@ class DaskEngine:
         self._jobs: set[asyncio.Task[None]] = set()
         self._closing = threading.Event()
         self._why = ""  # the scheduler is away; "": it is not
-        self._since = time.monotonic()  # when the last slot went
+        self._since = time.monotonic()  # when the last slot went, or the scheduler was reached
         self._thread = threading.Thread(target=self._run, name="dask", daemon=True)
 
     # -- of the service's thread -----------------------------------------------------------------------
@@ -141,6 +142,7 @@ class DaskEngine:
                     self._address, asynchronous=True, set_as_default=False, timeout=_CONNECTS
                 ) as client:
                     self._client, self._why, pause = client, "", _PAUSES[0]
+                    self._since = time.monotonic()  # its workers find it again later than we do
                     client.subscribe_topic("all", self._happened)
                     await self._watch(client)
                     if self._closing.is_set():

@@ -111,6 +111,11 @@ class Engine(Protocol):
     stretch: float
     """How many times longer than on lanes of this host chunks should run: what it costs to send one differs."""
 
+    distance: float
+    """How many times longer chunks may run of which a slot gets a second one while the first one runs.
+
+    As long as one is on its way the slot would do nothing. But the second one can't be begun elsewhere at once."""
+
     def open(self, told: Told) -> None:
         """Begin; slots may come later."""
 

@@ -30,6 +30,7 @@ class ExecutorEngine:
     """
 
     stretch = 5.0
+    distance = 5.0  # what waits can't be asked back
 
     def __init__(self, make: Callable[[], Executor], spec: Spec, slots: int) -> None:
         self._make, self._spec = make, spec

@@ -34,7 +34,7 @@ class Seats(Lanes):
         self._engine = engine
         self._on_change = on_change
         self._by_slot: dict[Slot, Seat] = {}
-        self.stretch = engine.stretch
+        self.stretch, self.distance = engine.stretch, engine.distance
         engine.open(self)
 
     @property

@@ -73,6 +73,9 @@ class Lanes:
     stretch = 1.0
     """How much longer than usual chunks are to run that taskq has cut: what it costs to give one differs."""
 
+    distance = 1.0
+    """How much longer than usual chunks may run that are queued behind running ones: the way to a lane differs."""
+
     def __init__(
         self, settings: Settings, title: str, on_done: OnDone, on_death: OnDeath, record: Flight | None = None,
         worker: str = "",

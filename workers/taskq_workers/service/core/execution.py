@@ -215,6 +215,7 @@ class MapRun(Taken):
     function: MapFunction = field(init=False)
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     stretch: float = 1.0  # of the lanes: see ``Lanes``
+    distance: float = 1.0  # of the lanes, too
     remembers: bool = False  # processes keep something of it: see ``kept.py``
     initializer_deaths: int = 0  # of processes, in its initializer
     crowd: float = 1.0  # how much longer chunks are to last, so many are the processes: see ``Fleet``
@@ -241,7 +242,7 @@ class MapRun(Taken):
 
     @property
     def fast(self) -> bool:
-        return not self.capped and 0.0 < self.seconds < FAST * self.stretch
+        return not self.capped and 0.0 < self.seconds < FAST * self.distance
 
     @property
     def weight(self) -> float:

@@ -225,6 +225,7 @@ class State:
         if isinstance(taken, MapRun):
             taken.limits = self.speech.limits if self.speech.limits.unusual else None
             taken.stretch, taken.crowd = self.lanes.stretch, self.fleet.stretch
+            taken.distance = self.lanes.distance
             self.maps.append(taken)
         elif isinstance(taken, PlainJob):
             (self.held if taken.runs_alone else self.ready).append(taken)

@@ -285,4 +285,4 @@ def _soon_free(lane: Lane) -> bool:
     [*tasks] = lane.tasks.values()
     if len(tasks) != 1 or lane.lent or not isinstance(tasks[0], MapRun) or not tasks[0].fast:
         return False
-    return lane.running is None or time.monotonic() - lane.since < FAST * tasks[0].stretch
+    return lane.running is None or time.monotonic() - lane.since < FAST * tasks[0].distance

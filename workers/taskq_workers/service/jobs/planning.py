@@ -38,8 +38,8 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
         beside_jobs: Jobs are taken in the same moment, and may come before what would be claimed. Then nothing is
             claimed that takes long: a process that gets a job is not free any more.
     """
-    if not state.maps:
-        return []
+    if not (state.maps and state.lanes.size):
+        return []  # without a place to run anything, what is held is kept: see ``engines/dask.py``, ``AWAY``
     runs = {offers.source_of(run): run for run in state.maps}
     picks = offers.upcoming(state, offers.known(state))
     free = max(0, len(state.lanes.idle) - len(state.errands))
@@ -102,7 +102,7 @@ def _ahead(state: State, now: int, picks: Iterator[Offer]) -> tuple[list[Offer],
 
 
 def _is_fast(state: State, offer: Offer) -> bool:
-    return offer.ahead and 0 < offer.seconds < FAST * state.lanes.stretch
+    return offer.ahead and 0 < offer.seconds < FAST * state.lanes.distance
 
 
 def _one_is_free_soon(state: State) -> bool:
