@@ -28,7 +28,7 @@ TaskqError
 ├── ServerError           no server could be reached or started
 ├── BrokenFrontError      a Pool or an Executor can do no more                (also BrokenExecutor)
 ├── LockLostError         a lock is not held, or was lost while it was           (also RuntimeError)
-├── NestedWaitError       work waits for other work for which there is no process
+├── NestedWaitError       what waits holds what it waits for: a process, the end of a map
 └── WaitTimeoutError      the time given to a wait is over              (also TimeoutError)
 """
 
@@ -168,7 +168,11 @@ class LockLostError(TaskqError, RuntimeError):
 
 
 class NestedWaitError(TaskqError):
-    """An item, or a job, waits for a map on its own server, and might hold the very process which that needs.
+    """What waits might hold the very thing that it waits for.
+
+    An item, or a job, waits for a map on its own server, and might hold the process which that needs. Or a program
+    waits for the end of a map that it has opened itself, when all that it has put has ended, and no other thread of
+    it could put more, or say that this was all.
 
     Not raised in a plain job that a stock RQ worker runs, where nobody looks: it waits until others run the map.
     """

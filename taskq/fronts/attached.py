@@ -28,8 +28,12 @@ class Attached:
         """The pool of this name.
 
         Raises:
-            OptionError: If there is none on this queue.
+            OptionError: If there is none on this queue; or an argument is unusable.
         """
+        if not isinstance(queue, Queue):
+            raise OptionError(f"queue must be a taskq.Queue, not {queue!r}")
+        if not isinstance(name, str):
+            raise OptionError(f"the name of a pool is a string, not {name!r}")
         job = queue.fetch_job(name)
         if not isinstance(job, MapJob):
             raise OptionError(f"there is no pool {name!r} on the queue {queue.name!r}")
@@ -38,11 +42,14 @@ class Attached:
     def results(self, timeout: float | None = None) -> list[Any]:
         """All results, in the order in which the calls were submitted; waits until the pool has ended.
 
+        A pool ends when it is closed, and all that was submitted has ended; or, if its program has died, that.
+
         Args:
             timeout: Seconds; None: for ever.
 
         Raises:
-            As ``MapJob.get``.
+            As ``MapJob.get``; ``NestedWaitError`` if the pool is this program's own, and only this thread is left
+                to close it.
         """
         return self.job.get(timeout)
 

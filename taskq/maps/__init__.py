@@ -56,6 +56,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     collecting  waits for the end of a map, and reads its results meanwhile
     outage      who waits rides out a restart of the server
     doubts      why nobody works on a map
+    own_feed    waiting for the end of a map that this very program feeds
     waited      what those know of a map's job who wait for it
     gathering   results into input order, while the map runs
     arrivals    results in input order, one by one, none of them held

@@ -16,7 +16,8 @@ from rq.job import Job, JobStatus
 from rq.scheduler import RQScheduler
 from rq.worker.base import BaseWorker
 
-from taskq.errors import TaskqError, WaitTimeoutError
+from taskq.errors import NestedWaitError, TaskqError, WaitTimeoutError
+from taskq.maps import own_feed
 from taskq.maps.waited import Waited
 from taskq.redis import services
 from taskq.redis.connection import DEFAULT_URL
@@ -42,8 +43,13 @@ class Doubts:
         self._said = {said}
         self.begin()
 
-    def begin(self) -> Self:
-        """A wait begins; what was said in others before is not said again."""
+    def begin(self, *, for_ever: bool = False) -> Self:
+        """A wait begins; what was said in others before is not said again.
+
+        Args:
+            for_ever: Its user has given it no time, and goes on when it is over, and not before.
+        """
+        self._for_ever = for_ever
         self._last: str | None = None
         self._pause = _FIRST
         self._due = time.monotonic() + _FIRST
@@ -55,10 +61,17 @@ class Doubts:
         return time.monotonic() >= self._due
 
     def look(self) -> None:
-        """Look, if it is time to."""
+        """Look, if it is time to.
+
+        Raises:
+            NestedWaitError: If the wait is for something that only this thread could do.
+        """
         if not self.due:
             return
-        found = of(self._job)
+        own = None
+        found = of(self._job) or (own := _of_own(self._job) if self._for_ever else None)
+        if own and own == self._last and own_feed.is_alone():
+            raise NestedWaitError(f"waiting here for the map {self._job.id} would never end: {own}")
         if found and found == self._last and found not in self._said:
             say(f"the map {self._job.id} waits: {found}")
             self._said.add(found)
@@ -70,7 +83,7 @@ class Doubts:
 def not_in_time(job: Waited, timeout: float | None) -> WaitTimeoutError:
     """The error of a wait that is over, which says whether the map goes on."""
     why = of(job)
-    how = f"nobody works on it: {why}" if why else "it goes on"
+    how = f"nobody works on it: {why}" if why else _of_own(job) or "it goes on"
     return WaitTimeoutError(f"the map {job.id} has not ended within {timeout} s ({job.progress}); {how}")
 
 
@@ -78,6 +91,12 @@ def of(job: Waited) -> str | None:
     """Why nobody works on this map, and what to do; None if somebody may, or nothing can be learnt about it."""
     with suppress(RedisError, TaskqError):  # who waits hears of it from what he asks himself
         return _of(job)
+    return None
+
+
+def _of_own(job: Waited) -> str | None:
+    with suppress(RedisError, TaskqError):  # as above
+        return own_feed.end_of(job.store)
     return None
 
 

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from taskq.errors import DamagedError, EnoughError, MapError, TaskqError
+from taskq.maps import own_feed
 from taskq.maps.chunk import MAX_ITEMS, SOFT_BYTES, Chunk, Chunker, until_raised
 from taskq.maps.fits import Fits
 from taskq.maps.info import MapInfo, seal_codec, signed_put
@@ -135,6 +136,11 @@ class Feed:
             k, memo = self._store.known, self._memo
             for index, key in enumerate(wanted, first):
                 self._named[index] = memo.signature(k.id, k.incarnation, index, key) + b" " + key.encode()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process has more to say to the server, as far as it knows."""
+        return not (self._over.is_set() or self.is_fork)
 
     @property
     def is_fork(self) -> bool:
@@ -354,6 +360,7 @@ class Feed:
         """
         with self._talk:
             self._say()
+        own_feed.note(self._store.known, self)
         if keep:
             name = f"taskq feeds {self._store.keys.id}"
             threading.Thread(target=self._keep, name=name, daemon=True).start()

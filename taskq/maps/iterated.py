@@ -129,7 +129,7 @@ class Iterated(Controlled, Generic[R]):
 
     def _comes(self, position: int) -> bool:
         """Wait for a result at this position; False if the map ends before."""
-        watch = self._doubts.begin()
+        watch = self._doubts.begin(for_ever=True)
         with Events(self.connection, self.store.keys) as events:
             while not self._completed.has(position):
                 # Asked before it is read again: nothing is added after the end.

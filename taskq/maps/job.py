@@ -106,9 +106,10 @@ class MapJob(Chained[R]):
         its retry), is said once on stderr.
         """
         if not progress:
-            return until_end(self, timeout, self._doubts.begin())
+            return until_end(self, timeout, self._doubts.begin(for_ever=timeout is None))
         with bar(self._name(), progress) as move:
-            ended = until_end(self, timeout, self._doubts.begin(), lambda: move(self.progress))
+            doubts = self._doubts.begin(for_ever=timeout is None)
+            ended = until_end(self, timeout, doubts, lambda: move(self.progress))
             self._show(move)
             return ended
 
@@ -211,7 +212,8 @@ class MapJob(Chained[R]):
     def _answer(self, timeout: float | None, errors: Errors) -> list[Any] | BaseException:
         """The results; or an item's own error, which may look like one of the server's and is none."""
         end = partial(self._results, errors=errors)
-        return collected(self, timeout, self._doubts.begin(), end, despite_failures=errors == "return")
+        doubts = self._doubts.begin(for_ever=timeout is None)
+        return collected(self, timeout, doubts, end, despite_failures=errors == "return")
 
     def answer(self, errors: Errors) -> list[Any] | BaseException:
         """As ``get``, for who has waited for its end otherwise: it neither waits nor rides out outages.

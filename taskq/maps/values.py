@@ -181,7 +181,7 @@ class Values(Iterator[V]):
         """The next that comes; None if the map has ended before."""
         if self._ended:
             return None
-        watch = self._doubts.begin()
+        watch = self._doubts.begin(for_ever=True)
         with Events(self.connection, self._job.store.keys) as events:
             while (arrival := self._next()) is None and not self._ended:
                 events.next(pace=_PACE, on_quiet=watch.look)

@@ -13,13 +13,14 @@ from rq.job import JobStatus
 from rq.scheduler import RQScheduler
 from rq.suspension import suspend
 
-from taskq import MapCanceledError, MapJob, Queue, WaitTimeoutError
-from taskq.maps import doubts
+from taskq import MapCanceledError, MapJob, NestedWaitError, OpenMap, Queue, WaitTimeoutError
+from taskq.maps import doubts, own_feed
 from taskq.redis import services
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 from taskq.testing import drain, running_worker
 from tests import jobs
+from tests.contract.by_hand import claim, commit
 from tests.waiting import BRIEF, HANGS, LONG
 
 Make = Callable[[Queue], MapJob]
@@ -175,3 +176,63 @@ def test_nothing_is_said_of_one_that_runs(fake_queue: Queue, capsys: pytest.Capt
 def test_without_a_stderr(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
     assert not queued(any_queue).wait(timeout=BRIEF)
+
+
+@pytest.fixture
+def unsealed(fake_queue: Queue) -> OpenMap[Any, Any]:
+    """An open map of which all has ended that was put."""
+    info = ServiceInfo("one", "host", 1, 1, (fake_queue.name,), "3.11.7", 0.0)
+    services.renew(Scripts(fake_queue.connection), info, LONG)
+    job = fake_queue.open_map(jobs.square)
+    job.put(5)
+    commit(job.store, claim(job.store)[0])
+    fake_queue.connection.hset(job.key, "status", "started")
+    return job
+
+
+@pytest.mark.parametrize("ask", [MapJob.get, list])
+@pytest.mark.usefixtures("brief")
+def test_an_end_that_only_who_waits_can_bring_about(
+    fake_queue: Queue, unsealed: OpenMap[Any, Any], monkeypatch: pytest.MonkeyPatch, ask: Callable[[MapJob], Any]
+) -> None:
+    monkeypatch.setattr(own_feed, "is_alone", lambda: True)
+    other = fake_queue.fetch_job(unsealed.id)
+    assert isinstance(other, MapJob)
+    with pytest.raises(NestedWaitError, match="all that was put has ended, and more may come until"):
+        ask(other)
+
+
+@pytest.mark.usefixtures("brief")
+def test_an_end_that_another_thread_may_bring_about(
+    unsealed: OpenMap[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def looks(*, for_ever: bool) -> str:
+        watch = doubts.Doubts(unsealed).begin(for_ever=for_ever)
+        watch.look()
+        watch.look()
+        return capsys.readouterr().err
+
+    monkeypatch.setattr(own_feed, "is_alone", lambda: False)
+    assert "call seal() before you wait" in looks(for_ever=True)
+    assert not looks(for_ever=False), "who has given a time is told at its end"
+    assert "call seal() before you wait" in str(doubts.not_in_time(unsealed, 1.0))
+    monkeypatch.setattr(own_feed, "is_alone", lambda: True)
+    assert not looks(for_ever=False)
+    unsealed.put(6)
+    assert not looks(for_ever=True), "there is something to be run"
+    commit(unsealed.store, claim(unsealed.store)[0])
+    unsealed.seal()
+    assert not looks(for_ever=True)
+
+
+def test_who_else_may_seal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def others(*names: str) -> bool:
+        threads = [threading.current_thread(), *(threading.Thread(name=name) for name in names)]
+        monkeypatch.setattr(threading, "enumerate", lambda: threads)
+        return own_feed.is_alone()
+
+    assert others()
+    assert others("taskq Pool sends", "taskq Pool reads", "taskq feeds nightly")
+    assert not others("taskq imap reads"), "the iterable is the user's"
+    assert not others("taskq Pool callbacks")
+    assert not others("Thread-1")

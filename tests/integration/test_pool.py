@@ -16,7 +16,17 @@ from typing import Any
 
 import pytest
 
-from taskq import BrokenFrontError, DuplicateJobError, MapCanceledError, OptionError, Pool, Queue, UnsendableError
+from taskq import (
+    BrokenFrontError,
+    DuplicateJobError,
+    MapCanceledError,
+    OptionError,
+    Pool,
+    Queue,
+    ReplacedError,
+    UnsendableError,
+    WaitTimeoutError,
+)
 from tests import jobs
 from tests.integration.fronts import left, working_queue
 from tests.waiting import HANGS, wait_until
@@ -215,9 +225,31 @@ def test_a_name(queue: Queue) -> None:
         assert attached.job.successful()
         attached.join()
         attached.terminate()
+    with Pool.attach("nightly", queue=queue) as again:  # one by one, too, and by several
+        assert list(zip(again, attached, strict=True)) == [(0, 0), (1, 1), (4, 4)]
     attached.job.delete()
     with pytest.raises(OptionError, match="no pool 'nightly'"):
         Pool.attach("nightly", queue=queue)
+    with pytest.raises(OptionError, match="a string, not 7"):
+        Pool.attach(7, queue=queue)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"must be a taskq.Queue"):
+        Pool.attach("nightly", queue=None)  # type: ignore[arg-type]
+
+
+def test_results_that_are_asked_for_before_the_pool_is_closed(queue: Queue) -> None:
+    with Pool(queue=queue, name="open") as pool:
+        assert pool.map(jobs.square, range(3)) == [0, 1, 4]
+        attached = Pool.attach("open", queue=queue)
+        with pytest.raises(WaitTimeoutError, match="close the pool"):
+            attached.results(0)
+        pool.close()
+        assert attached.results(HANGS) == [0, 1, 4]
+    with Pool(queue=queue, name="open") as pool:
+        pool.apply(jobs.square, (5,))
+        with pytest.raises(ReplacedError):
+            attached.results(HANGS)
+    assert Pool.attach("open", queue=queue).results(HANGS) == [25]
+    pool.job.delete()
 
 
 def test_a_killed_process(pool: Pool) -> None:
