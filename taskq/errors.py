@@ -7,7 +7,7 @@ TaskqError
 │   ├── VersionError      another version of taskq works on this server
 │   └── PayloadError      an item, a function or an argument can't travel
 │       ├── PickleError       it can't be pickled                           (also pickle.PicklingError)
-│       │   └── UnsendableError   an argument of a Pool's or an Executor's call  (also TypeError)
+│       │   └── UnsendableError   an argument of a job, or of a Pool's call      (also TypeError)
 │       └── TooLargeError     it is over the size limit
 ├── MapError              a map ended without all of its results
 │   ├── MapFailedError    it failed as a whole: function not loadable, job timeout, ...
@@ -67,7 +67,7 @@ class PickleError(PayloadError, pickle.PicklingError):
 
 
 class UnsendableError(PickleError, TypeError):
-    """An argument of a call that was submitted to a front can't be pickled; the message says where in which."""
+    """An argument of a job, or of a call of a front, can't be pickled; the message says where in which."""
 
 
 class TooLargeError(PayloadError):
@@ -171,8 +171,8 @@ class NestedWaitError(TaskqError):
     """What waits might hold the very thing that it waits for.
 
     An item, or a job, waits for a map on its own server, and might hold the process which that needs. Or a program
-    waits for the end of a map that it has opened itself, when all that it has put has ended, and no other thread of
-    it could put more, or say that this was all.
+    waits for the end of a map that it has opened itself, when all that was put has ended, and no other thread
+    could put more, or say that this was all.
 
     Not raised in a plain job that a stock RQ worker runs, where nobody looks: it waits until others run the map.
     """

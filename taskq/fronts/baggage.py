@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import functools
-import io
 import pickle
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskq.errors import PickleError, TooLargeError, UnsendableError
 from taskq.fronts.call import Record, record_of
-from taskq.payload import codec, proxies
+from taskq.payload import codec, proxies, stuck
 from taskq.payload.function import Function, display_name, is_importable
-from taskq.payload.parts import DEEP, parts
 
 _PICKLES_OWN = (TypeError, AttributeError, pickle.PicklingError)
 """What pickle itself says of a value; all else is raised by the value's class, and is its own."""
 
-_COPY = b"StringIO"  # what cloudpickle makes of a file that is open for reading
 _CALLS = 4096  # of functions that are kept pickled
 
 
@@ -67,11 +64,9 @@ def arguments(
     """
     with proxies.reaching(own_workers):
         try:
-            data = codec.dumps((args, dict(kwargs)), "what was submitted")
+            data = codec.dumps((args, dict(kwargs)), None)
         except PickleError as error:
             raise _unsendable(function, args, kwargs, error) from error.__cause__
-    if _holds_file((args, dict(kwargs)), data):
-        raise _unsendable(function, args, kwargs, PickleError("an open file"))
     if len(data) > limit:
         raise TooLargeError(
             f"the arguments of {display_name(function)} are {len(data):,} bytes, over the limit of {limit:,}. "
@@ -87,7 +82,8 @@ def _unsendable(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any],
         places = (f"{name}{place}" for name, value in named if (place := proxies.place(value)) is not None)
         where = next(places, "something of multiprocessing in an argument")
         return UnsendableError(f"{where} of {display_name(function)} can't travel to a worker: {proxies.INSTEAD}")
-    where = next((found for found in _suspects(args, kwargs) if found), "an argument")
+    found = stuck.in_call(args, kwargs)
+    where = f"{found.path} ({found.kind})" if found else "an argument"
     cause = error.__cause__
     said = f"{where} of {display_name(function)} can't travel to a worker"
     if cause is not None and not isinstance(cause, _PICKLES_OWN):
@@ -98,37 +94,3 @@ def _unsendable(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any],
     return UnsendableError(
         f"{said}{why}. Send what it is made from (a path, an address, plain data), and make it in the function"
     )
-
-
-def _suspects(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[str]:
-    for number, value in enumerate(args):
-        yield _where(value, f"argument {number}", DEEP)
-    for name, value in kwargs.items():
-        yield _where(value, f"argument {name!r}", DEEP)
-
-
-def _where(value: Any, path: str, left: int) -> str:
-    """The path of what can't be pickled, as deep in the value as it can be seen; "" if all of it can."""
-    if _travels(value):
-        return ""
-    if left:
-        for step, part in parts(value):
-            if found := _where(part, f"{path}{step}", left - 1):
-                return found
-    return f"{path} ({type(value).__module__}.{type(value).__qualname__})"
-
-
-def _travels(value: Any) -> bool:
-    try:
-        return not _holds_file(value, codec.dumps(value))
-    except PickleError:
-        return False
-
-
-def _holds_file(value: Any, data: bytes, left: int = DEEP) -> bool:
-    """Whether an open file is in it: one that is read would be sent as a copy of its text, which nobody means."""
-    if _COPY not in data:
-        return False
-    if isinstance(value, io.TextIOWrapper):
-        return True
-    return bool(left) and any(_holds_file(part, data, left - 1) for _step, part in parts(value))

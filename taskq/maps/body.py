@@ -230,7 +230,7 @@ def _of_items(keys: MapKeys, header: Header, run: Any) -> bytes:
     if _is_plain(run):
         return _write(keys, header, run, start)
     try:
-        whole = codec.dumps(run)
+        whole = codec.dumps(run, None)
     except Exception:  # noqa: BLE001 - by item it is seen which one it is
         whole = _GLOBAL
     if _GLOBAL not in whole:

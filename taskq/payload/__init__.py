@@ -4,6 +4,7 @@ Knows nothing of Redis. Imported by everybody above.
 
     codec       pickle, and code by value; the codec of one place
     by_value    what goes by value, and how: cloudpickle, and what it leaves out
+    stuck       what of a value can't travel, and where in it that is
     classes     classes that went by value become the reader's own, if these are alike
     shape       what makes two classes alike
     sources     source lines that go along with functions

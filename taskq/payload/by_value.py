@@ -6,6 +6,7 @@
     what dispatches    ``singledispatch``, ``singledispatchmethod``
     memoryviews        as such: with their shape, over memory of the reader's (``views.py``)
     types with a name  ``NewType``, ``ParamSpec``, ``TypeVarTuple``, ``type X = ...``
+    open files         not at all: cloudpickle would send a copy of their text, which nobody means
 
 pickle sends what is cached, and types with a name, by the name that they have in their module. Of ``__main__``
 they would be missed when the worker looks for them; what else is of that kind is refused here, where it is seen.
@@ -114,6 +115,8 @@ def _reduce(obj: Any, kind: type) -> Any:
         return _reduce_descriptor(obj)
     if kind in (WeakKeyDictionary, WeakValueDictionary):
         return kind, (dict(obj),)
+    if issubclass(kind, io.TextIOWrapper) and obj is not sys.stdout and obj is not sys.stderr:
+        raise TypeError(f"cannot pickle {kind.__name__!r} object: it is an open file")
     _refuse_a_name(obj)
     return NotImplemented
 

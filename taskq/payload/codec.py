@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from cloudpickle import list_registry_pickle_by_value
 
-from taskq.errors import DamagedError, PickleError, SignatureError
-from taskq.payload import by_value, proxies, signing
+from taskq.errors import DamagedError, PickleError, SignatureError, UnsendableError
+from taskq.payload import by_value, proxies, signing, stuck
 
 PROTOCOL = by_value.PROTOCOL
 DEFAULT_LIMIT = 64 * 1024 * 1024  # bytes: one chunk of items, or one result
@@ -37,17 +37,17 @@ class Takes(Protocol):
         """Whether it is to stay in the pickle."""
 
 
-def dumps(value: Any, what: str = "value", with_sources: bool = False, apart: Takes | None = None) -> bytes:
+def dumps(value: Any, what: str | None = "value", with_sources: bool = False, apart: Takes | None = None) -> bytes:
     """Pickle a value so that any worker can read it.
 
     Args:
         value: Anything that pickle or cloudpickle can serialize.
-        what: What to call it in the error, e.g. ``"item 7"``.
+        what: What to call it in the error, e.g. ``"item 7"``. None: nobody reads that, and nothing is looked for.
         with_sources: Whether functions that go by value take their source lines along.
         apart: Takes the large buffers; ``loads`` needs them again. None: all is in the pickle.
 
     Raises:
-        PickleError: If neither can serialize it.
+        PickleError: If neither can serialize it; says what in it that is, and where.
         UnsendableError: If something of multiprocessing is in it that can't be used where it arrives.
     """
     if type(value) in ATOMS:
@@ -58,7 +58,7 @@ def dumps(value: Any, what: str = "value", with_sources: bool = False, apart: Ta
         return dumps_by_value(value, what, with_sources, apart)
     if len(data) > _LONG and is_array(value):
         return data
-    proxies.check(value, data, what)
+    proxies.check(value, data, what or "value")
     if _MAIN in data or list_registry_pickle_by_value():
         return dumps_by_value(value, what, with_sources, apart)
     return data
@@ -71,7 +71,7 @@ def is_array(value: Any) -> bool:
 
 
 def dumps_by_value(
-    value: Any, what: str = "value", with_sources: bool = False, apart: Takes | None = None
+    value: Any, what: str | None = "value", with_sources: bool = False, apart: Takes | None = None
 ) -> bytes:
     """As ``dumps``, with the code of functions and classes of ``__main__`` included.
 
@@ -83,14 +83,21 @@ def dumps_by_value(
     try:
         data = by_value.dumps(value, with_sources=with_sources, take=apart.take if apart else None)
     except Exception as error:
-        if (refused := proxies.of_lock(value, what, error)) is not None:
+        if (refused := proxies.of_lock(value, what or "value", error)) is not None:
             raise refused from error
-        raise PickleError(
-            f"{what} ({type(value).__name__}) can't be pickled: {type(error).__name__}: {error}. "
-            "Send what it is made from (a path, a URL, plain data) and open it inside the function."
-        ) from error
-    proxies.check(value, data, what)
+        deep = isinstance(error.__cause__ or error, RecursionError)  # no part of it is to blame
+        found = stuck.of(value, what) if what and not deep else stuck.Stuck(what or "value", value)
+        raise PickleError(_says(found.path, found.part, error)) from error
+    proxies.check(value, data, what or "value")
     return data
+
+
+def _says(path: str, part: Any, error: BaseException | None) -> str:
+    why = f"{type(error).__name__}: {error}. " if error else ""
+    return (
+        f"{path} ({type(part).__name__}) can't be pickled: {why}"
+        "Send what it is made from (a path, a URL, plain data) and open it inside the function."
+    )
 
 
 def holds_code(data: bytes) -> bool:
@@ -170,12 +177,30 @@ def at(*place: str) -> Codec:
 _UNSIGNED = _Unsigned()
 
 
+_JOB = "the job's function or one of its arguments"
+
+
+def _of_job(data: Any, error: PickleError) -> PickleError:
+    """The error which names the argument that can't be pickled, if ``data`` is the call of a job."""
+    match data:
+        case (str(name), called, tuple(args) | list(args), dict(kwargs)):
+            if found := stuck.in_call(tuple(args), kwargs):
+                of = getattr(called, "name", name) if name == "__call__" else name
+                return UnsendableError(_says(f"{found.path} of {of}", found.part, error.__cause__))
+    return PickleError(_says(_JOB, data, error.__cause__))
+
+
 class Serializer:
     """RQ's serializer interface over this codec, unsigned; a stock RQ worker reads what it writes."""
 
     @staticmethod
     def dumps(value: Any, /) -> bytes:
-        return dumps(value, "the job's function or one of its arguments")
+        try:
+            return dumps(value, None)
+        except UnsendableError:
+            return dumps(value, _JOB)
+        except PickleError as error:
+            raise _of_job(value, error) from error.__cause__
 
     @staticmethod
     def loads(data: bytes, /) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,18 @@ def parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, set | frozenset):
         yield from ((f" {part!r:.40}", part) for part in list(value)[:_MANY])
     yield from ((f".{name}", part) for name, part in list(getattr(value, "__dict__", {}).items())[:_MANY])
+    yield from ((f".{name}", getattr(value, name)) for name in _in_slots(type(value)) if hasattr(value, name))
+
+
+def _in_slots(kind: type) -> Iterator[str]:
+    """The attributes that its instances have, and not in a dictionary."""
+    if kind.__module__ == "builtins":
+        return
+    if issubclass(kind, functools.partial):
+        yield from ("func", "args", "keywords")
+    for one in kind.__mro__:
+        slots = vars(one).get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else slots
 
 
 def path_to(value: Any, wanted: Callable[[Any], bool]) -> str | None:

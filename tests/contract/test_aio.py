@@ -17,6 +17,7 @@ from taskq import (
     OptionError,
     PickleError,
     Queue,
+    UnsendableError,
     WaitTimeoutError,
     aio,
 )
@@ -55,6 +56,25 @@ async def told(values: AsyncIterator[Any]) -> list[Any]:
         except Exception as error:  # noqa: BLE001 - that is what is told
             found.append(type(error).__name__)
         assert len(found) < 100, "it does not end"
+
+
+def test_what_cannot_travel_is_named_before_anything_is_written(fake_queue: Queue) -> None:
+    lock = threading.Lock()
+
+    async def program(queue: aio.Queue) -> None:
+        with pytest.raises(UnsendableError, match=r"argument 'b'.held\[0\] of tests.jobs.add \(lock\)"):
+            await queue.enqueue(jobs.add, 1, b=jobs.Holder([lock]))
+        with pytest.raises(PickleError, match=r"item 1.held\['a'\] \(lock\)"):
+            await queue.map(jobs.echo, [1, jobs.Holder({"a": lock})])
+        with open(__file__) as file, pytest.raises(PickleError, match=r"item 0\[0\] \(TextIOWrapper\)"):  # noqa: ASYNC230, PTH123
+            await queue.map(jobs.echo, [[file]])
+        assert not fake_queue.connection.dbsize()
+        async with queue.open_map(jobs.echo) as job:
+            with pytest.raises(PickleError, match=r"item 0.held \(lock\)"):
+                await job.put(jobs.Holder(lock))
+            assert job.accepted == job.sync.store.info().items == 0
+
+    on(fake_queue, program)
 
 
 def test_a_map_is_awaited_and_iterated_over(any_queue: Queue) -> None:

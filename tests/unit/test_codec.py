@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import pickle
+import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -13,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import taskq
-from taskq import PickleError, TaskqError
+from taskq import PickleError, TaskqError, UnsendableError
 from taskq.payload import codec
 from tests import jobs
 from tests.unit import source
@@ -157,3 +163,42 @@ def test_the_serializer_is_one_for_rq() -> None:
 def test_the_serializer_names_the_job() -> None:
     with pytest.raises(PickleError, match="the job's function or one of its arguments"):
         codec.Serializer.dumps(threading.Lock())
+
+
+class Slotted:
+    __slots__ = ("held", "other")
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    ("wrap", "path"),
+    [
+        (lambda stuck: [1, {"a": stuck}], "[1]['a']"),
+        (lambda stuck: jobs.Holder(jobs.Holder(stuck)), ".held.held"),
+        (Slotted, ".held"),
+        (lambda stuck: functools.partial(jobs.add, 1, b=stuck), ".keywords['b']"),
+    ],
+)
+@pytest.mark.parametrize("make", [threading.Lock, lambda: (n for n in "abc"), socket.socket, Path(__file__).open])
+def test_what_cannot_travel_is_named(wrap: Callable[[Any], Any], path: str, make: Callable[[], Any]) -> None:
+    stuck = make()
+    with closing(stuck) if hasattr(stuck, "close") else nullcontext(), pytest.raises(PickleError) as caught:
+        codec.dumps(wrap(stuck), "item 7")
+    assert str(caught.value).startswith(f"item 7{path} ({type(stuck).__name__}) can't be pickled")
+
+
+def test_the_serializer_names_the_argument() -> None:
+    data = ("tests.jobs.add", None, (1, [threading.Lock()]), {})
+    with pytest.raises(UnsendableError, match=r"^argument 1\[0\] of tests.jobs.add \(lock\) can't be pickled"):
+        codec.Serializer.dumps(data)
+    data = ("tests.jobs.add", None, (1,), {"b": jobs.Holder(threading.Lock())})
+    with pytest.raises(UnsendableError, match=r"^argument 'b'.held of tests.jobs.add \(lock\) can't be pickled"):
+        codec.Serializer.dumps(data)
+
+
+def test_text_streams_that_are_no_files_travel(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        for stream in (sys.stdout, sys.stderr):
+            assert codec.loads(codec.dumps([stream, io.StringIO("x")]))[0] is stream
