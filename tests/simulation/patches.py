@@ -24,7 +24,7 @@ from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskq.maps import feed, follow, orphans, producer, proof, push, runner, spans_read, store
+from taskq.maps import feed, follow, orphans, own_feed, producer, proof, push, runner, spans_read, store
 from taskq.redis import keys, lua
 from taskq.redis.clock import Clock
 from taskq.views import said
@@ -210,6 +210,7 @@ def _apply_all() -> None:
         get_ident=lambda: id(world.current().loop.current),
     )  # fmt: skip
     feed.LEASE, orphans.GRACE = 3.0, 1.0
+    own_feed.is_alone = lambda: False  # who feeds a map, and who waits for it, are in different programs
     worker.RQWorker.heartbeat_grace = (
         2  # so that an outage which can be simulated is longer than all of RQ's limits
     )

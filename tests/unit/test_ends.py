@@ -19,6 +19,7 @@ class Service:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, maps: int, seconds: float) -> None:
         self.maps = [MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(terms=NONE)) for _ in range(maps)]
+        self.active = self.maps
         for run in self.maps:
             run.complete = True
         self.now, self.seconds, self.seen = 0.0, seconds, list[MapRun]()

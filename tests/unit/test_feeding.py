@@ -55,9 +55,10 @@ def short_chunks(pending: int, name: str = "a") -> MapRun:
 
 
 def state_of(lanes: Lanes, *runs: MapRun) -> Any:
+    maps = deque(runs)
     return SimpleNamespace(
         settings=Settings(""),
-        ready=deque(), held=deque(), maps=deque(runs), errands=deque(), lanes=lanes, policy=Policy(),
+        ready=deque(), held=deque(), maps=maps, active=maps, errands=deque(), lanes=lanes, policy=Policy(),
         order=QueueOrder("default", ["default"]), needs_idle=False, stopping=False, job_seconds=None,
         alone=0, alone_until=0.0, drain=None, suspended=False, unrecorded={}, solitude=Mock(held=False),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from taskq.maps import caps
+from taskq_workers.service.core.execution import LOOK_AGAIN
 from taskq_workers.service.core.policy import Policy
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.jobs import offers
@@ -15,7 +16,7 @@ from taskq_workers.service.jobs import offers
 
 def a_run(name: str, weight: float, *, in_hand: int) -> Any:
     return SimpleNamespace(
-        store=SimpleNamespace(keys=SimpleNamespace(id=name, incarnation="1")), queue=SimpleNamespace(name="low"),
+        source=(name, "1"), queue=SimpleNamespace(name="low"),
         ready=[None] * in_hand, pending=99, looked=0.0, heard=0.0, seconds=0.1, weight=weight,
         complete=False, closed="", refused=False, resumes=None, capped=False,
         info=SimpleNamespace(caps=caps.NONE), function=SimpleNamespace(ready=True),
@@ -24,7 +25,8 @@ def a_run(name: str, weight: float, *, in_hand: int) -> Any:
 
 def a_state(*runs: Any) -> Any:
     return SimpleNamespace(
-        maps=deque(runs), ready=deque(), open={}, jobs_waiting={}, job_seconds=None, policy=Policy(),
+        maps=deque(runs), active=list(runs), runs={}, shared=False,
+        ready=deque(), open={}, jobs_waiting={}, job_seconds=None, policy=Policy(),
         order=QueueOrder("default", ["low"]),
     )  # fmt: skip
 
@@ -60,8 +62,8 @@ def test_the_jobs_of_a_queue_keep_their_place_between_one_and_the_next() -> None
 def test_what_has_nothing_pending_is_offered_again_only_if_no_look_has_told_so_since() -> None:
     now = time.monotonic()
     run = a_run("a", 1.0, in_hand=0)
-    run.pending, run.looked = 0, now - 2 * offers.LOOK_AGAIN
+    run.pending, run.looked = 0, now - 2 * LOOK_AGAIN
     assert offers.pending(run, now) == 1, "nobody knows"
     run.heard = now
-    assert offers.pending(run, now + offers.LOOK_AGAIN / 2) == 0, "hundreds of such maps would keep others waiting"
-    assert offers.pending(run, now + offers.LOOK_AGAIN) == 1
+    assert offers.pending(run, now + LOOK_AGAIN / 2) == 0, "hundreds of such maps would keep others waiting"
+    assert offers.pending(run, now + LOOK_AGAIN) == 1

@@ -26,7 +26,9 @@ def service(**changes: Any) -> Any:
         "unrecorded": {},
         "drain": None,
     }
-    return SimpleNamespace(**{**fields, "solitude": Solitude(), **changes})
+    state = SimpleNamespace(**{**fields, "solitude": Solitude(), **changes})
+    state.active = state.maps
+    return state
 
 
 def test_each_try_that_is_in_vain_is_followed_by_a_longer_one_after_a_while() -> None:

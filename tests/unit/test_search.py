@@ -23,7 +23,7 @@ def state(**changes: Any) -> Any:
     one = SimpleNamespace(pending=1, resumes=None, copies_at=math.inf)
     fields = {"lanes": lanes, "polls": False, "open": {"m": one},
               "stopping": False, "suspended": False, "alone": None, "alone_until": math.inf, "held": [],
-              "maps": [], "drain": None,
+              "maps": [], "active": [], "runs": {}, "stragglers": [], "drain": None,
               "fleet": Fleet()}  # fmt: skip
     return SimpleNamespace(**fields | ({"alone": alone} if changes.pop("secluded", False) else {}) | changes)
 

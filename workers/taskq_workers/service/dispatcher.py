@@ -126,7 +126,7 @@ class Dispatcher:
         state = self.state
         if self._setbacks.pause or not self._joined or self.state.stopping or self._commands:
             return False
-        if state.maps or state.errands or state.ready or len(state.taken) > state.lanes.size:
+        if state.active or state.errands or state.ready or state.jobs > state.lanes.size:
             return False
         if state.lanes.changing or time.monotonic() >= self._wakes_at:
             return False
@@ -187,7 +187,7 @@ class Dispatcher:
             until.append(self._commands[0][0])
         if (leaves := self._departure.next_look) is not None:
             until = [leaves]
-        if any(run.proof for run in state.maps) or feeding.reads_on(state) or chains.is_due(state):
+        if any(run.proof for run in state.active) or feeding.reads_on(state) or chains.is_due(state):
             until = [0.0]  # the next step of a proof that a map is complete, or of another's results, ...
         if feeding.waits_for_files(state):
             until.append(time.monotonic() + _FILES)
@@ -242,6 +242,7 @@ class Dispatcher:
             feeding.top_up(state)
         deadlines.enforce(state)
         self._end_maps()
+        state.let_rest()
         self._open_gate()
 
     def _exchange(self) -> None:
@@ -282,7 +283,7 @@ class Dispatcher:
     def _hungry(self) -> bool:
         """Whether a process has nothing to do, while something is pending, or may be."""
         state, now = self.state, time.monotonic()
-        return bool(state.lanes.idle) and any(offers.pending(run, now) for run in state.maps)
+        return bool(state.lanes.idle) and any(offers.pending(run, now) for run in state.active)
 
     def _open_gate(self) -> None:
         """Let the fetchers wait for jobs, if the queues were empty when last asked."""
@@ -342,6 +343,7 @@ class Dispatcher:
             # Somebody has committed the last chunk of a map of ours, or closed one of which we hold chunks.
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
+            self.state.look_over()
         elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
             self._search.told()
         elif payload.get("command") == keys.IDLE:
@@ -358,6 +360,7 @@ class Dispatcher:
     def _obey(self) -> None:
         while self._commands and self._commands[0][0] <= time.monotonic():
             commands.obey(self.state, self._commands.popleft()[1])
+            self.state.look_over()
 
     # -- ends ------------------------------------------------------------------------------------------
 

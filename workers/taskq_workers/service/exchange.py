@@ -138,7 +138,7 @@ class Exchange:
 
     def _queue_commits(self, pipe: Any) -> list[Handler]:
         handlers: list[Handler] = []
-        for run in self.state.maps:
+        for run in self.state.active:
             for ended in run.ended:
                 claim, outcome, note = ended
                 pause = run.pause_after(claim) if outcome.again else 0.0
@@ -193,7 +193,7 @@ class Exchange:
     def _queue_wounded(self, pipe: Any) -> list[Handler]:
         """Give them back before claims are made, so that they are tried again at once, and first."""
         handlers: list[Handler] = []
-        for run in self.state.maps:
+        for run in self.state.active:
             for wounded in run.wounded:
                 claim, deaths = wounded.claim, wounded.deaths
                 if wounded.note is not None:
@@ -214,7 +214,7 @@ class Exchange:
 
     def _queue_refusals(self, pipe: Any) -> list[Handler]:
         handlers: list[Handler] = []
-        for run in self.state.maps:
+        for run in self.state.active:
             if run.unsaid is not None and not run.closed:
                 run.store.refuse(run.unsaid, pipe)
                 handlers.append((run, partial(self._refusal_said, run), None))
@@ -263,7 +263,7 @@ class Exchange:
     def _queue_room(self, pipe: Any) -> list[Handler]:
         """Tell others that more of a map may run, where that was as much as may and we leave some of it."""
         handlers: list[Handler] = []
-        for run in self.state.maps:
+        for run in self.state.active:
             if run.info.caps.max_running and len(run.ended) + len(run.wounded) > self._claims[run]:
                 guests.say_work(pipe, run)
                 handlers.append((None, _nothing, None))

@@ -86,6 +86,7 @@ class Housekeeping:
             # The server may have heard late what we took for lost.
             self._compared, state.unsure = self._ticked, True
         self._rounds.look()
+        state.look_over()  # also at what nothing has told of for long
 
     def _look_around(self) -> None:
         """Look at what concerns all services, as all of them do, each in its time."""

@@ -32,6 +32,7 @@ def reconcile(state: State) -> None:
     for run in list(state.maps):
         with run.guarded():
             _resolve_claims(state, run)
+    state.look_over()
     state.unsure = False
 
 

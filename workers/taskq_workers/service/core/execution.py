@@ -48,6 +48,13 @@ BATCH = (0.004, 32)
 BATCH_BYTES = 1 << 16
 """Of arguments in a batch; else reading it takes longer than running it."""
 
+LOOK_AGAIN = 10.0
+"""Seconds after which a map is asked again that had nothing pending, and of which no look has told since.
+
+Each look tells of up to 200 open maps of a queue, and there is one a second. To ask a map costs a process that is
+free its turn: where hundreds of maps rest, and each was asked once a second, others would hardly get one.
+"""
+
 OVERTIME = 1.0  # seconds after its own alarm at which a process is killed
 ITEM_TIMEOUT, KILL_HORSE = "item timeout", "told to by kill-horse"  # what a process is killed for
 BEATEN = "another process was through with the same chunk"
@@ -213,6 +220,7 @@ class MapRun(Taken):
     seconds: float = 0.0  # running mean of a chunk's time
     proof: Proof | None = None  # that it is complete, while that is being made
     function: MapFunction = field(init=False)
+    source: tuple[str, str] = field(init=False)  # what the policy calls it
     limits: Limits | None = None  # of the server, if they are not what they are as a rule
     stretch: float = 1.0  # of the lanes: see ``Lanes``
     distance: float = 1.0  # of the lanes, too
@@ -230,6 +238,7 @@ class MapRun(Taken):
 
     def __post_init__(self) -> None:
         self.function = MapFunction(self.store, self.info.terms.large)
+        self.source = self.store.keys.id, self.store.keys.incarnation
 
     @property
     def key(self) -> str:
@@ -278,6 +287,20 @@ class MapRun(Taken):
     @property
     def in_hand(self) -> int:
         return len(self.ready) + len(self.last) + len(self.flying)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether there is nothing to be done about it, nor to be said of it, as far as is known.
+
+        Args:
+            now: On the monotonic clock.
+        """
+        if self.pending or self.ready or self.flying or self.ended or self.wounded or self.last or self.look:
+            return False
+        if self.guest or self.complete or self.closed or self.refused or self.too_many or self.resumes is not None:
+            return False
+        if self.callback or self.proof or self.follower or self.deadline:
+            return False
+        return now - max(self.looked, self.heard) < LOOK_AGAIN
 
     def task(self, claim: Claim, known: bool) -> ChunkTask:
         """The task for a claimed chunk; ``known``: the pool process has been introduced to this map."""

@@ -82,6 +82,9 @@ class State:
     Args:
         taken: The jobs it runs; to be changed by ``add`` and ``drop`` only, as all that is kept of them here.
         maps: Those of them that are maps, in the order in which they came.
+        active: Those of these about which there may be something to do: what a turn looks at. Whoever changes one
+            that is left out calls ``look_over``, which is called once a second anyway.
+        runs: All of them, by id and incarnation.
         ready: The plain ones that wait for a process, in their order.
         held: The plain ones that are to run alone: see ``quarantine.py``.
         alone: Number of the task that runs alone, or did.
@@ -106,11 +109,13 @@ class State:
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
         open: What is open in its queues, as last seen: (id, incarnation) -> the map.
+        stragglers: Those of them of which something may have to run a second time.
         jobs_waiting: In its queues, as last seen; none is left out in which jobs wait.
         kept: Maps of which processes keep something, and which are not run here now, by their keys: ``kept.py``.
         looks: So many times it has looked.
         shares_until: On the monotonic clock: until then nothing is claimed ahead, for somebody is idle.
         fleet: How many work on the server, as last heard.
+        shared: The policy was last told of maps that want something, too.
         feeds: Maps, each with its source, that may get some of its results: see ``chains.py``.
     """
 
@@ -124,6 +129,8 @@ class State:
     speech: Speech = field(default_factory=Speech)
     taken: dict[Taken, None] = field(default_factory=dict)
     maps: deque[MapRun] = field(default_factory=deque)
+    active: list[MapRun] = field(default_factory=list)
+    runs: dict[tuple[str, str], MapRun] = field(default_factory=dict)
     ready: deque[PlainJob] = field(default_factory=deque)
     held: deque[PlainJob] = field(default_factory=deque)
     alone: int = 0
@@ -146,10 +153,12 @@ class State:
     unsure: bool = False
     stopping: bool = False
     open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
+    stragglers: list[OpenMap] = field(default_factory=list)
     jobs_waiting: dict[str, int] = field(default_factory=dict)
     kept: dict[str, MapKeys] = field(default_factory=dict)
     looks: int = 0
     shares_until: float = 0.0
+    shared: bool = False
     fleet: Fleet = field(default_factory=Fleet)
     feeds: dict[tuple[MapKeys, Source], None] = field(default_factory=dict)
     order: QueueOrder = field(init=False)
@@ -184,6 +193,11 @@ class State:
         return [queues[name] for name in self.order]
 
     @property
+    def jobs(self) -> int:
+        """How many plain jobs it has taken."""
+        return len(self.taken) - len(self.maps)
+
+    @property
     def plain(self) -> Iterator[PlainJob]:
         return (job for job in self.taken if isinstance(job, PlainJob))
 
@@ -195,7 +209,7 @@ class State:
     @property
     def needs_idle(self) -> bool:
         """Whether a plain job, or a chunk not known as short, waits for an idle process."""
-        return self.waiting > 0 or any(run.ready and not run.fast for run in self.maps)
+        return self.waiting > 0 or any(run.ready and not run.fast for run in self.active)
 
     @property
     def allowance(self) -> int:
@@ -227,8 +241,21 @@ class State:
             taken.stretch, taken.crowd = self.lanes.stretch, self.fleet.stretch
             taken.distance = self.lanes.distance
             self.maps.append(taken)
+            self.active.append(taken)
+            self.runs[taken.source] = taken
         elif isinstance(taken, PlainJob):
             (self.held if taken.runs_alone else self.ready).append(taken)
+
+    def look_over(self) -> None:
+        """See about which maps there may be something to do: something has been heard of others."""
+        now = time.monotonic()
+        self.active = [run for run in self.maps if not run.is_idle(now)]
+
+    def let_rest(self) -> None:
+        """Leave those alone about which nothing is to be done any more."""
+        now = time.monotonic()
+        if any(run.is_idle(now) for run in self.active):
+            self.active = [run for run in self.active if not run.is_idle(now)]
 
     def note_fleet(self, fleet: Fleet) -> None:
         """Learn how many work on the server: chunks that begin from now on last as long as that takes."""
@@ -269,12 +296,15 @@ class State:
         """Forget a job that has ended here."""
         self.taken.pop(taken, None)
         if isinstance(taken, MapRun):
-            if taken in self.maps:
-                self.maps.remove(taken)
+            for maps in (self.maps, self.active):
+                if taken in maps:
+                    maps.remove(taken)
+            if self.runs.get(taken.source) is taken:
+                del self.runs[taken.source]
             if taken.key not in self.kept:
                 self.lanes.forget(taken.key, at_once=taken.remembers)
-            if (source := (taken.store.keys.id, taken.store.keys.incarnation)) not in self.open:
-                self.policy.forget(source)
+            if taken.source not in self.open:
+                self.policy.forget(taken.source)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):

@@ -23,22 +23,21 @@ log = logging.getLogger(__name__)
 
 def due(state: State) -> float:
     """When a range is to run a second time, on the monotonic clock; never, while anything else is to be done."""
-    times = [one.copies_at for one in state.open.values() if _may_run(state, one)]
+    times = [one.copies_at for one in state.stragglers if _may_run(state, one)]
     return min(times, default=math.inf) if times and _free(state) > 0 else math.inf
 
 
 def are_due(state: State) -> bool:
     """Whether one is, now."""
-    return bool(state.open) and due(state) <= time.monotonic()
+    return bool(state.stragglers) and due(state) <= time.monotonic()
 
 
 def join(state: State) -> None:
     """Become a guest of those maps of which a range is to run a second time here."""
     if not are_due(state):
         return
-    own = {offers.source_of(run) for run in state.maps}
     for one in [*_due_now(state)][: _free(state)]:
-        if (one.id, one.incarnation) not in own:
+        if (one.id, one.incarnation) not in state.runs:
             guests.join_map(state, one)
 
 
@@ -46,8 +45,8 @@ def wanted(state: State) -> list[tuple[MapRun, int]]:
     """Of which maps how many ranges are to be claimed a second time now, at most."""
     if not are_due(state):
         return []
-    sources = {(one.id, one.incarnation) for one in _due_now(state)}
-    runs = [run for run in state.maps if offers.source_of(run) in sources and not (run.complete or run.closed)]
+    due_now = (state.runs.get((one.id, one.incarnation)) for one in _due_now(state))
+    runs = [run for run in due_now if run is not None and not (run.complete or run.closed)]
     return [(run, _free(state)) for run in runs[:1]]  # of the next one when that has no more
 
 
@@ -55,7 +54,7 @@ def claimed(state: State, run: MapRun, reply: Any) -> None:
     """Take what was claimed a second time, and learn when more may be."""
     answer = run.store.read_claims(reply, state.name)
     run.pending = answer.pending
-    if (one := state.open.get(offers.source_of(run))) is not None:
+    if (one := state.open.get(run.source)) is not None:
         one.copies_at = math.inf if answer.wait is None else time.monotonic() + answer.wait
     if run.refused:
         run.hand_back(answer.claims)
@@ -66,6 +65,7 @@ def claimed(state: State, run: MapRun, reply: Any) -> None:
                  extra={"action": "chunk_copied", "job": run.job.id})  # fmt: skip
         state.meter.count("taskq_chunk_copies")
     run.look = run.look or answer.state != "open"
+    state.look_over()
 
 
 def _may_run(state: State, one: OpenMap) -> bool:
@@ -74,7 +74,7 @@ def _may_run(state: State, one: OpenMap) -> bool:
 
 def _due_now(state: State) -> Iterator[OpenMap]:
     now = time.monotonic()
-    return (one for one in state.open.values() if _may_run(state, one) and one.copies_at <= now)
+    return (one for one in state.stragglers if _may_run(state, one) and one.copies_at <= now)
 
 
 def _free(state: State) -> int:

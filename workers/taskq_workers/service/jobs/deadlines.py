@@ -19,7 +19,7 @@ def due(state: State) -> Iterator[float]:
     """Moments of the monotonic clock at which to look again."""
     yield state.due
     yield from (at for _lane, at in beaten.overdue(state))
-    for run in state.maps:
+    for run in state.active:
         if run.deadline:
             yield run.deadline
     for lane in state.lanes:
@@ -40,7 +40,7 @@ def enforce(state: State) -> None:
             lane.kill("timeout")
         if isinstance(running, MapRun):
             _enforce_map(lane, running)
-    for run in [run for run in state.maps if run.overdue]:
+    for run in [run for run in state.active if run.overdue]:
         if not run.closed and not run.complete:
             with run.guarded():
                 closing.time_out(state, run)

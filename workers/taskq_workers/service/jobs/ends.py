@@ -26,7 +26,7 @@ class Ends:
     def look(self) -> bool:
         """See to the maps, and end those that are over; whether some were left for the next turn."""
         until = time.monotonic() + SLICE
-        there = dict.fromkeys(self._state.maps)
+        there = dict.fromkeys(self._state.active)
         turn = deque([run for run in self._left if run in there] or there)
         while turn:
             self._see_to(turn.popleft())

@@ -32,7 +32,7 @@ def top_up(state: State, *, hold: bool = False) -> None:
     _see_to_suspects(state)
     if quarantine.is_secluded(state):
         return
-    if not (state.ready or state.errands or any(run.ready or run.callback for run in state.maps)):
+    if not (state.ready or state.errands or any(run.ready or run.callback for run in state.active)):
         return
     _read_functions(state)
     # One that is only just starting comes last: it may never get ready.
@@ -40,7 +40,7 @@ def top_up(state: State, *, hold: bool = False) -> None:
     for lane in lanes:
         while lane.idle and not lane.closed and _give_first(state, lane):
             pass
-    if state.maps:
+    if state.active:
         if lanes := [lane for lane in lanes if not lane.closed and len(lane.tasks) < MOST]:
             _by_policy(state, lanes, hold=hold)
     else:
@@ -112,18 +112,18 @@ def _let_others_go(state: State) -> None:
 
 def reads_on(state: State) -> bool:
     """Whether a function is being read, so that its next piece is to be read at once."""
-    reads = any(run.function.size and not run.function.waits and _lacks_function(run) for run in state.maps)
+    reads = any(run.function.size and not run.function.waits and _lacks_function(run) for run in state.active)
     return reads and not quarantine.runs(state)
 
 
 def waits_for_files(state: State) -> bool:
     """Whether a large object is being read by another service of this host."""
-    return any(run.function.waits and _lacks_function(run) for run in state.maps)
+    return any(run.function.waits and _lacks_function(run) for run in state.active)
 
 
 def _read_functions(state: State) -> None:
     """Read on the functions of maps with chunks in hand: a piece of each."""
-    for run in state.maps:
+    for run in state.active:
         if not _lacks_function(run):
             continue
         with run.guarded():
@@ -143,7 +143,7 @@ def _give_first(state: State, lane: Lane) -> bool:
         errand = state.errands.popleft()
         state.lanes.submit(lane, errand.started(), errand)
         return True
-    for run in state.maps:
+    for run in state.active:
         if run.to_call is not None and not suspect.calls_alone(run):
             _call_back(state, lane, run)
             return True
@@ -165,7 +165,7 @@ def _call_back(state: State, lane: Lane, run: MapRun) -> int:
 
 def _by_policy(state: State, lanes: list[Lane], *, hold: bool) -> None:
     """Give plain jobs and chunks in the order of the policy, as far as there is room for them."""
-    runs: dict[Hashable, MapRun] = {offers.source_of(run): run for run in state.maps}
+    runs: dict[Hashable, MapRun] = {run.source: run for run in state.active}
     again = True
     while again:
         again = False
@@ -199,10 +199,12 @@ def _give_jobs(state: State, lane: Lane) -> int:
         first = state.lanes.submit(lane, suspect.task_of(jobs[0]), jobs[0])
     else:
         first = state.lanes.submit_batch(lane, [(job.task(), job) for job in jobs], BATCH[0])
-    if state.maps:  # else nobody else wants a process
+    if state.active:  # else nobody else wants a process
         now = time.monotonic()
         for number, job in enumerate(jobs, first):
             state.policy.begin(number, offers.of_job(state, job.queue.name), now)
+    if state.maps:
+        for job in jobs:
             state.order.took(job.queue.name)
     return len(jobs)
 
@@ -241,7 +243,7 @@ def _give_chunk(state: State, lane: Lane, run: MapRun) -> bool:
     # queued so, behind short ones, and none while something waits for a process: it must not wait for two.
     # Nor are the last ones: another process may be free sooner, and everybody waits for these. Beside another map
     # they are, for its chunks would be in every process before a process is idle.
-    many = len(state.maps) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
+    many = len(state.active) > 1 or len(run.ready) + run.pending > len(state.lanes.open)
     room = lane.idle or (run.fast and many and _soon_free(lane) and not state.needs_idle)
     if not room or not run.ready or run.closed or not run.function.ready:
         return False

@@ -72,7 +72,7 @@ class Fetching:
 
     def wait(self) -> None:
         """Let the fetchers wait for jobs, if a process is free."""
-        if self._quiet and self._state.taken:
+        if self._quiet and (self._state.jobs or self._state.active):
             return
         self._quiet = False
         if self._room():

@@ -19,7 +19,7 @@ class Gathering:
     def look(self, state: State) -> bool:
         """Whether the ends that are to be recorded may wait a moment, since the processes have more to do."""
         now, ended = time.monotonic(), state.unrecorded
-        busy = bool(state.ready) and not (state.maps or state.stopping)
+        busy = bool(state.ready) and not (state.active or state.stopping)
         if not busy or not 0 < len(ended) < MOST or not all(job.succeeded for job in ended):
             self.until = 0.0
         else:

@@ -58,15 +58,17 @@ def look(state: State) -> None:
             one = _read(names[number], *raw)
             if one is not None:
                 found[one.id, one.incarnation] = one
-    own = {offers.source_of(run): run for run in state.maps}
+    own = state.runs
     for source in [source for source in state.open if source not in found and source not in own]:
         state.policy.forget(source)
     kept.look(state, found)
     state.open, state.jobs_waiting = found, jobs
+    state.stragglers = [one for one in found.values() if one.copies_at < math.inf]
     for source, run in own.items():
         if source in found:
             run.pending, run.resumes = found[source].pending, found[source].resumes
             run.heard = time.monotonic()
+    state.look_over()
 
 
 def _read(
@@ -96,11 +98,9 @@ def join(state: State) -> None:
     ):
         return
     room = len(state.lanes.idle) or 1
-    own = {offers.source_of(run) for run in state.maps}
     for offer, _ in zip(offers.upcoming(state, offers.known(state)), range(room), strict=False):
         one = state.open.get(offer.source) if isinstance(offer.source, tuple) else None
-        if one is not None and (one.id, one.incarnation) not in own:
-            own.add((one.id, one.incarnation))
+        if one is not None and (one.id, one.incarnation) not in state.runs:
             join_map(state, one)
 
 
@@ -145,7 +145,7 @@ def _guest(state: State, one: OpenMap) -> MapRun | None:
 def leave(state: State, run: MapRun) -> None:
     """Be no guest any more; what is claimed has been committed or given back."""
     state.connection.hdel(keys.held(state.name), run.holding.key)
-    if (one := state.open.get(offers.source_of(run))) is not None:
+    if (one := state.open.get(run.source)) is not None:
         # As known, until it is looked at: who seems to want nothing for a moment loses its place in the line.
         one.pending = 0 if run.complete else run.pending
     if not (run.complete or run.closed):
@@ -163,7 +163,7 @@ def is_over(run: MapRun) -> bool:
 
 def call(state: State) -> None:
     """Say that a process has nothing to do, if others may have something."""
-    held = {offers.source_of(run): len(run.held) for run in state.maps}
+    held = {run.source: len(run.held) for run in state.active}
     for source, one in state.open.items():
         if one.claimed > held.get(source, 0) and not state.leaves_alone(*source):
             args = [keys.NOTES, keys.note(keys.IDLE, one.id), round(state.fleet.call * 1000)]
@@ -173,7 +173,7 @@ def call(state: State) -> None:
 
 def share(state: State) -> None:
     """A process elsewhere has nothing to do: what is not begun here goes back, unless it is begun now."""
-    if not state.lanes.idle and any(run.ready or len(run.flying) > state.lanes.size for run in state.maps):
+    if not state.lanes.idle and any(run.ready or len(run.flying) > state.lanes.size for run in state.active):
         state.shares_until = time.monotonic() + SHARES
 
 

@@ -8,39 +8,39 @@ from collections import Counter
 from collections.abc import Iterator
 
 from taskq_workers.service.core.account import Offer
-from taskq_workers.service.core.execution import MapRun
+from taskq_workers.service.core.execution import LOOK_AGAIN, MapRun
 from taskq_workers.service.core.queue_order import QueueOrder
 from taskq_workers.service.core.state import State
-
-LOOK_AGAIN = 10.0
-"""Seconds after which a map is asked again that had nothing pending, and of which no look has told since.
-
-Each look tells of up to 200 open maps of a queue, and there is one a second. To ask a map costs a process that is
-free its turn: where hundreds of maps rest, and each was asked once a second, others would hardly get one.
-"""
 
 
 def in_hand(state: State) -> list[Offer]:
     """What can be given to a process at once."""
-    return [*_jobs(state), *(_of(run, len(run.ready)) for run in state.maps if _can_run(run))]
+    return [*_jobs(state), *(_of(run, len(run.ready)) for run in state.active if _can_run(run))]
 
 
 def known(state: State) -> list[Offer]:
     """The same, and what is pending in Redis, as far as known."""
     now = time.monotonic()
-    chunks = ((run, len(run.ready) + pending(run, now)) for run in state.maps if not run.closed)
-    own = [*_jobs(state), *(_of(run, count) for run, count in chunks if count)]
+    own = [*_jobs(state)]
+    own += [
+        _of(run, count)
+        for run in state.active
+        if not run.closed and (count := len(run.ready) + pending(run, now))
+    ]
     if not state.open:
         return own
-    runs = {source_of(run) for run in state.maps}
-    others = (one for one in state.joinable if (one.id, one.incarnation) not in runs)
+    others = (one for one in state.joinable if (one.id, one.incarnation) not in state.runs)
     return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
 
 
 def may_come(state: State) -> bool:
     """Whether chunks are pending that this service can run, of its own maps or others."""
-    out = {source_of(run) for run in state.maps if run.complete or run.closed or run.refused}
-    return any((one.id, one.incarnation) not in out for one in state.joinable)
+    return any(not _is_out(state.runs.get((one.id, one.incarnation))) for one in state.joinable)
+
+
+def _is_out(run: MapRun | None) -> bool:
+    """Whether it is one of ours of which nothing more is claimed here."""
+    return run is not None and bool(run.complete or run.closed or run.refused)
 
 
 def pending(run: MapRun, now: float) -> int:
@@ -65,8 +65,10 @@ def _can_run(run: MapRun) -> bool:
 
 def note(state: State) -> None:
     """Tell the policy, once a turn, of all that want something; also of plain jobs that wait in Redis."""
-    if state.maps or state.open:  # else nobody shares with the plain jobs
-        offers = known(state)
+    offers = known(state) if state.active or state.open else []
+    shared = any(not isinstance(offer.source, str) for offer in offers)
+    if shared or state.shared:  # else nobody shares with the plain jobs
+        state.shared = shared
         ready = {offer.source for offer in offers}
         waiting = [queue for queue, count in state.jobs_waiting.items() if count and queue not in ready]
         state.policy.note([*offers, *(_job(state, queue, 1) for queue in waiting)], time.monotonic())
@@ -86,11 +88,6 @@ def jobs_are_next(state: State, queue: str, maps: list[Offer]) -> bool:
     return next(state.policy.upcoming([job, *maps], order, time.monotonic())).source == queue
 
 
-def source_of(run: MapRun) -> tuple[str, str]:
-    """What the policy calls a map."""
-    return run.store.keys.id, run.store.keys.incarnation
-
-
 def of_job(state: State, queue: str) -> Offer:
     """The plain jobs of a queue, for ``Policy.begin``."""
     return _job(state, queue, 1)
@@ -104,7 +101,7 @@ def of_run(run: MapRun) -> Offer:
 def _jobs(state: State) -> Iterator[Offer]:
     """Those that are ready are given in their order, whatever queue they are of: one is that queue's turn."""
     if state.ready:
-        counts = Counter(job.queue.name for job in state.ready) if state.maps else {}
+        counts = Counter(job.queue.name for job in state.ready) if state.active else {}
         first = state.ready[0].queue.name
         yield _job(state, first, counts.get(first, len(state.ready)))
 
@@ -114,4 +111,4 @@ def _job(state: State, queue: str, tasks: int) -> Offer:
 
 
 def _of(run: MapRun, tasks: int) -> Offer:
-    return Offer(source_of(run), run.queue.name, tasks, run.seconds, run.weight, ahead=not run.capped)
+    return Offer(run.source, run.queue.name, tasks, run.seconds, run.weight, ahead=not run.capped)

@@ -38,9 +38,9 @@ def claims(state: State, *, beside_jobs: bool) -> list[tuple[MapRun, int]]:
         beside_jobs: Jobs are taken in the same moment, and may come before what would be claimed. Then nothing is
             claimed that takes long: a process that gets a job is not free any more.
     """
-    if not (state.maps and state.lanes.size):
+    if not (state.active and state.lanes.size):
         return []  # without a place to run anything, what is held is kept: see ``engines/dask.py``, ``AWAY``
-    runs = {offers.source_of(run): run for run in state.maps}
+    runs = {run.source: run for run in state.active}
     picks = offers.upcoming(state, offers.known(state))
     free = max(0, len(state.lanes.idle) - len(state.errands))
     now = _begun_at_once(state, list(itertools.islice(picks, free)))
@@ -146,7 +146,7 @@ def takes(state: State) -> Takes:
 def _room(state: State) -> int:
     """How many jobs to take: one for each free process, or for the next one that is; short ones ahead of need."""
     waiting = state.waiting
-    if not state.maps and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
+    if not state.active and state.job_seconds is not None and state.job_seconds < short_path.SHORT:
         seconds, most = short_path.AHEAD
         ahead = state.lanes.size * max(1, min(most, int(seconds / max(state.job_seconds, 1e-6))))
         room = ahead - waiting if waiting <= ahead // 2 else 0

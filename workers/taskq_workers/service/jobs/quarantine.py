@@ -66,7 +66,12 @@ def _lanes(state: State) -> list[Lane]:
 
 def waits(state: State) -> bool:
     """Whether something waits until it can run alone."""
-    return bool(state.held) or any((run.last and not run.closed) or suspect.calls_alone(run) for run in state.maps)
+    if state.held:
+        return True
+    for run in state.active:  # each turn asks some ten times
+        if (run.last and not run.closed) or (run.callback is not None and suspect.calls_alone(run)):
+            return True
+    return False
 
 
 def look(state: State) -> bool:
@@ -90,7 +95,7 @@ def look(state: State) -> bool:
 
 def _unsaid(state: State) -> bool:
     """Whether Redis does not know yet how something has ended: it would be taken for running, if we died now."""
-    return bool(state.unrecorded) or any(run.ended or run.wounded for run in state.maps)
+    return bool(state.unrecorded) or any(run.ended or run.wounded for run in state.active)
 
 
 def is_secluded(state: State) -> bool:
@@ -123,7 +128,7 @@ def next_of(state: State) -> PlainJob | MapRun | tuple[MapRun, Claim] | None:
         return None
     if state.held:
         return state.held[0]
-    for run in state.maps:
+    for run in state.active:
         if suspect.calls_alone(run):
             return run
         if run.last and run.function.ready and not run.closed:

@@ -49,7 +49,7 @@ class Search:
         if state.lanes.idle and state.open and not self._rests:
             yield self._next
         if state.lanes.idle and not self._rests:
-            yield from (run.resumes for run in state.maps if run.resumes is not None and offers.rests(run))
+            yield from (run.resumes for run in state.active if run.resumes is not None and offers.rests(run))
             yield from self._resumes()
             yield max(copies.due(state), self._found + self._pause)
 
@@ -62,9 +62,8 @@ class Search:
     def _resumes(self) -> Iterator[float]:
         """When maps on which we don't work may be claimed of again."""
         state = self._state
-        own = {offers.source_of(run) for run in state.maps}
         for source, one in state.open.items():
-            if one.resumes is not None and source not in own and not state.leaves_alone(*source):
+            if one.resumes is not None and source not in state.runs and not state.leaves_alone(*source):
                 yield one.resumes
 
     @property
