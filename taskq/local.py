@@ -24,7 +24,8 @@ _GRACE = 2.0  # seconds which running items get at the end
 _OVERHEAD = 20.0  # seconds after that in which the workers must have ended; a second Ctrl-C ends them at once
 
 _PROGRAM = """
-import os, runpy, sys
+import gc, os, runpy, sys
+gc.disable()  # until the worker has read its code: of that nothing is garbage, and to look at it takes a while
 from importlib.util import find_spec
 ours, path = sys.argv.pop(1), sys.argv.pop(1)
 found = find_spec("taskq")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
@@ -12,24 +13,6 @@ from taskq import __version__
 from taskq.errors import TaskqError, VersionError
 from taskq.views.escaped import escaped
 from taskq_workers.cli import exits
-from taskq_workers.cli.completion import completion
-from taskq_workers.cli.control import cancel, limit, pause, resume, retry
-from taskq_workers.cli.dashboard import dashboard
-from taskq_workers.cli.demo import demo
-from taskq_workers.cli.doctor import doctor
-from taskq_workers.cli.health import health
-from taskq_workers.cli.jobs import jobs
-from taskq_workers.cli.map import attach, map_command
-from taskq_workers.cli.memo import memo_group
-from taskq_workers.cli.report import report
-from taskq_workers.cli.results import results
-from taskq_workers.cli.server import server
-from taskq_workers.cli.shell import shell
-from taskq_workers.cli.show import show_command
-from taskq_workers.cli.status import status
-from taskq_workers.cli.top import top
-from taskq_workers.cli.worker import worker
-from taskq_workers.cli.worker_pool import worker_pool
 
 
 class _Message(click.ClickException):
@@ -59,6 +42,39 @@ class _Group(click.Group):
             ctx.exit(exits.PIPE_CLOSED)
 
 
+class _Commands(dict[str, Any]):
+    """Name -> command, each imported when it is asked for: a worker starts without what draws tables.
+
+    A command is in the module that has its name, or else says ``_ELSEWHERE``.
+    """
+
+    def __getitem__(self, name: str) -> click.Command:
+        if not super().__getitem__(name):
+            module, attribute = _ELSEWHERE.get(name, (name.replace("-", "_"), name.replace("-", "_")))
+            self[name] = getattr(import_module(f"{__name__}.{module}"), attribute)
+        command: click.Command = super().__getitem__(name)
+        return command
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 - that would be this very method
+
+    def values(self) -> Any:
+        return [self[name] for name in self]
+
+    def items(self) -> Any:
+        return [(name, self[name]) for name in self]
+
+
+_ELSEWHERE = {
+    **{name: ("control", name) for name in ("cancel", "limit", "pause", "resume", "retry")},
+    "map": ("map", "map_command"),
+    "attach": ("map", "attach"),
+    "memo": ("memo", "memo_group"),
+    "show": ("show", "show_command"),
+}
+"""Name -> module and attribute."""
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def cli() -> None:
@@ -76,11 +92,14 @@ def cli() -> None:
     """
 
 
-for command in (
-    worker, worker_pool, server, demo, shell, map_command, attach, status, top, jobs, show_command, results,
-    cancel, retry, pause, resume, limit, memo_group, health, doctor, dashboard, report, completion,
-):  # fmt: skip
-    cli.add_command(command)
+cli.commands = _Commands(
+    (name, "")
+    for name in (
+        "worker", "worker-pool", "server", "demo", "shell", "map", "attach", "status", "top", "jobs", "show",
+        "results", "cancel", "retry", "pause", "resume", "limit", "memo", "health", "doctor", "dashboard",
+        "report", "completion",
+    )
+)  # fmt: skip
 
 
 def main() -> None:

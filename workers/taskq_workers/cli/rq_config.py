@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rq.cli.helpers import get_redis_from_config, read_config_file
 
 from taskq.errors import OptionError
 from taskq.redis.connection import DEFAULT_URL
@@ -50,6 +49,8 @@ def read_config(ctx: click.Context, module: str) -> dict[str, Any]:
     Raises:
         OptionError: If it can't be imported, or sets what can't be had here.
     """
+    from rq.cli.helpers import read_config_file  # only where it is asked for: it brings all of RQ's command line
+
     try:
         settings = read_config_file(module)
     except Exception as error:
@@ -96,4 +97,6 @@ def _url(settings: Mapping[str, Any]) -> str | None:
     for name, known in _SENTINEL.items():
         if unsaid := {*told.get(name, {})} - known - _TIMES:
             raise ValueError(f"SENTINEL: {name} has {', '.join(sorted(unsaid))}, which services can't be told")
+    from rq.cli.helpers import get_redis_from_config  # as above
+
     return whole_url_of(get_redis_from_config(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import select
 import signal
@@ -182,6 +183,7 @@ def _run(settings: Settings, server_of_ours: AbstractContextManager[object], pid
         settings = prepare(settings)
         if pid_file:
             Path(pid_file).expanduser().write_text(str(os.getpid()), encoding="ascii")
+        gc.enable()  # taskq.local() starts us with it off
         manager = Manager(settings)
         try:
             manager.run()
