@@ -43,7 +43,7 @@ def begin(state: State, run: MapRun) -> None:
 
 def is_due(state: State) -> bool:
     """Whether there is something to do at once."""
-    return bool(state.feeds) or any(run.follower is not None and run.follower.busy for run in state.maps)
+    return bool(state.feeds) or any(run.follower is not None and run.follower.busy for run in state.active)
 
 
 def feed(state: State) -> None:
@@ -52,7 +52,7 @@ def feed(state: State) -> None:
     Raises:
         redis.exceptions.RedisError: If the server can't be reached; then it is said again.
     """
-    for run in [run for run in state.maps if run.follower is not None and run.follower.busy]:
+    for run in [run for run in state.active if run.follower is not None and run.follower.busy]:
         with run.guarded():
             look(state, run)
     for follower, its_source in list(state.feeds)[:_STEPS]:

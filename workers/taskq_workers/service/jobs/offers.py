@@ -23,9 +23,7 @@ def known(state: State) -> list[Offer]:
     now = time.monotonic()
     own = [*_jobs(state)]
     own += [
-        _of(run, count)
-        for run in state.active
-        if not run.closed and (count := len(run.ready) + pending(run, now))
+        _of(run, count) for run in state.active if not run.closed and (count := len(run.ready) + pending(run, now))
     ]
     if not state.open:
         return own
