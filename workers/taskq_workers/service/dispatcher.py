@@ -165,7 +165,7 @@ class Dispatcher:
         """Whether a turn would find nothing to do until something comes or is due; notes that it worked."""
         state = self.state
         self._idle_since = time.monotonic()
-        busy = state.taken or state.open or state.polls or state.webhooks.busy
+        busy = state.jobs or state.active or state.polls or state.webhooks.busy
         return not (busy or self._ask or self._fetching.unsettled or self._gathering.until)
 
     def _due(self) -> float:
