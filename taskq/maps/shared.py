@@ -78,8 +78,7 @@ class Shared(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._gone:
             raise PickleError(f"{self!r} was unshared")
-        large.note(self._told)
-        return fetched, (str(self._told),)
+        return fetched, (large.pickled_as(self._told),)
 
     def __repr__(self) -> str:
         return f"<Shared {type(self._value).__name__}, {self.size:,} bytes>"
