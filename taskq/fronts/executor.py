@@ -172,6 +172,8 @@ class Executor(concurrent.futures.Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``fn(*args, **kwargs)`` run.
 
+        What is large in the function or the arguments travels with each call: ``taskq.share`` has it travel once.
+
         Returns:
             Its future. What can't be sent is the future's exception: it names the argument, and where in it.
 

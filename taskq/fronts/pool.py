@@ -127,6 +127,8 @@ class Pool:
     ) -> AsyncResult[T]:  # fmt: skip
         """As ``apply``, at once; one of the callbacks is called with the result, or the error.
 
+        What is large in the function or the arguments travels with each call: ``taskq.share`` has it travel once.
+
         Raises:
             ValueError: If the pool is closed.
             BrokenFrontError: If it can do no more.

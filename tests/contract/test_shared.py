@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 from collections.abc import Callable
 from functools import partial
 from itertools import repeat
@@ -14,8 +15,9 @@ import pytest
 
 import taskq
 from taskq import DamagedError, MapError, MapFailedError, MapJob, OptionError, PickleError, Queue, ResultsGoneError
+from taskq.maps import shared
 from taskq.maps.draft import Draft
-from taskq.payload.large import LEAST
+from taskq.payload.large import LEAST, Told
 from taskq.redis import connection, keys
 from taskq.testing import drain
 from tests.waiting import HANGS
@@ -299,6 +301,37 @@ def test_one_that_is_gone_when_the_map_runs(any_queue: Queue) -> None:
     drain(any_queue)
     with pytest.raises(MapFailedError, match="it was unshared, or has expired"):
         job.get(timeout=HANGS)
+
+
+def test_a_pool_process_keeps_what_it_has_read_last(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(one: bytes) -> float:
+        return float(pickle.loads(one)[3])
+
+    monkeypatch.setattr(connection, "shared", lambda: fake_queue.connection)
+    monkeypatch.setattr(connection, "in_worker", lambda: True)
+    first, *others = (pickle.dumps(fake_queue.share(TABLE + n)) for n in range(5))
+    assert read(first) == 3.0
+    fake_queue.connection.flushdb()
+    for _ in range(2):
+        assert read(first) == 3.0
+    with pytest.raises(ResultsGoneError, match="unshared, expired or evicted"):
+        read(others[0])
+
+
+def test_a_pool_process_keeps_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = shared._Held()
+    monkeypatch.setattr(shared, "read", lambda told: memoryview(bytes(told.size)))
+    told = [Told(f"{n:064x}", n * 10, "") for n in range(6)]
+    monkeypatch.setattr(kept, "_MOST", (3, 120))
+    for one in told:
+        kept.read(one)
+    assert list(kept._views) == told[3:]
+    kept.read(told[3])
+    assert list(kept._views) == [*told[4:], told[3]]
+    kept.read(Told("f" * 64, 60, ""))
+    assert [one.size for one in kept._views] == [30, 60]
+    kept.read(Told("e" * 64, 200, ""))
+    assert [one.size for one in kept._views] == [200]
 
 
 def nested(shared: Any) -> Callable[[int], float]:
