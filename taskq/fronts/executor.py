@@ -17,6 +17,7 @@ from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import Session
 from taskq.fronts.terms import PATIENCE, Terms
+from taskq.maps.open_map import OpenMap
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -165,7 +166,7 @@ class Executor(concurrent.futures.Executor):
         self._finalizer.atexit = False
 
     @property
-    def job(self) -> Any:
+    def job(self) -> OpenMap[Any, Any]:
         """Its map: an ``OpenMap``, with ``id``, ``progress``, ``pause`` and all that maps have."""
         return self._session.job
 
