@@ -29,7 +29,7 @@ def pools(queue: Queue) -> None:
         assert_type(pool, Pool)
         assert_type(pool.apply(halve, (1,)), float)
         assert_type(pool.apply(tell, ("a",), {"times": 2}), str)
-        assert_type(pool.apply_async(halve, [1], None, print, print).get(timeout=3.0), float)
+        assert_type(pool.apply_async(halve, [1], None, print, print).get(timeout=0), float)
         assert_type(pool.map(halve, [1], 3), list[float])
         mapped = pool.map_async(halve, [1], chunksize=None, callback=print, error_callback=print)
         assert_type(mapped.get(), list[float])
@@ -66,11 +66,11 @@ def executors(queue: Queue) -> None:
         share=True, meta=None, description=None, at_front=False, job_timeout=60, result_ttl="1d", failure_ttl=60,
         ttl=None,
     ) as executor:  # fmt: skip
-        assert_type(executor.submit(halve, 1).result(timeout=3), float)
+        assert_type(executor.submit(halve, 1).result(timeout=0), float)
         assert_type(executor.submit(tell, "a", times=2).result(), str)
         future: concurrent.futures.Future[str] = executor.submit(tell, "a")
         assert_type(future.cancel(), bool)
-        assert_type(list(executor.map(halve, [1], timeout=3)), list[float])
+        assert_type(list(executor.map(halve, [1], timeout=0)), list[float])
         assert_type(executor.shutdown(wait=False, cancel_futures=True), None)
         executor.submit(halve, "a")  # type: ignore[arg-type]  # pyright: ignore
         executor.submit(halve)  # type: ignore[call-arg]  # pyright: ignore

@@ -40,7 +40,7 @@ def of_each_map(queue: Queue) -> None:
         if_exists="attach", memo="halves", key=named, memo_ttl=3600, memo_changed="forget",
     )  # fmt: skip
     assert_type(job, MapJob[float])
-    assert_type(job.count(timeout=3.0, progress=True), int)
+    assert_type(job.count(timeout=0, progress=True), int)
     queue.starmap(
         tell, [("a", 1)], item_timeout=None, max_failures=0.1, item_retry=None, meta=None, description=None,
         max_running=None, rate=None, job_timeout=3.5, result_ttl="1d", failure_ttl=None, ttl="1h", retry=None,
