@@ -25,7 +25,7 @@ def keeping(done: list[str], monkeypatch: pytest.MonkeyPatch) -> Housekeeping:
         monkeypatch.setattr(getattr(housekeeping, module), name, Mock())
     for name in ("Maintenance", "Suspension", "Rounds", "Deferred", "Sweep"):
         monkeypatch.setattr(housekeeping, name, Mock())
-    state: Any = Mock(taken=[], fleet=Mock(pace=1.0, compare=lambda share: share))
+    state: Any = Mock(taken=[], told=(), fleet=Mock(pace=1.0, compare=lambda share: share))
     keeping = Housekeeping(state, Mock(), Mock(was_away=False), Mock(tell=lambda: done.append("tell")))
     keeping._stranded = Mock(look=lambda *_: done.append("stranded"))
     keeping._sweep = Mock(look=lambda *_: done.append("sweep"))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, intake, short_path
+from taskq_workers.service.jobs import guests, intake, refusing, short_path
 from taskq_workers.service.jobs.rounds import Rounds
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
@@ -103,6 +103,7 @@ class Housekeeping:
         """Look at what concerns all services, as all of them do, each in its time."""
         self._looked, self._took = time.monotonic(), 0.0
         self._search.want()
+        refusing.hear(self._state)  # a round trip only where something was refused
         self._left += [self._monitor.tell, self._look_for_stranded, self._sweep_up, self._look_at_deferred]
 
     def go_on(self) -> None:
