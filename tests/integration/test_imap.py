@@ -148,10 +148,10 @@ def test_who_reads_no_further_costs_no_process_but_that_of_an_item_that_goes_on(
     let_go, let, flag = closing.let_go, threading.Event(), tmp_path / "flag"
     monkeypatch.setattr(closing, "let_go", lambda *args, **kwargs: (let_go(*args, **kwargs), let.set()))
     monkeypatch.setattr(closing, "LINGERS", HANGS if ends else 0.0)
-    with running_worker(real_queue, processes=1):
+    with running_worker(real_queue, processes=1) as state:
         (process,) = real_queue.map(jobs.process_id, [0]).get(timeout=HANGS)
         values = real_queue.imap(jobs.wait_for, iter([str(flag)]))
-        wait_until(lambda: real_queue.connection.keys("taskq:{*:claims"))
+        wait_until(lambda: any(lane.item for lane in state.lanes))  # it has begun: else it never would
         values.close()
         assert let.wait(HANGS)
         if ends:
