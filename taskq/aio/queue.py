@@ -126,6 +126,16 @@ class Queue:
     ) -> MapJob[R]: ...
     @overload
     async def map(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], items: Iterable[Any], more: Iterable[Any],
+        third: Iterable[Any], /, *others: Iterable[Any], **options: Unpack[MapCall],
+    ) -> MapJob[R]: ...  # fmt: skip
+    @overload
+    async def map(
+        self, fn: Callable[..., R], items: Iterable[Any], more: Iterable[Any], third: Iterable[Any], /,
+        *others: Iterable[Any], **options: Unpack[MapCall],
+    ) -> MapJob[R]: ...  # fmt: skip
+    @overload
+    async def map(
         self, fn: str, /, *iterables: Iterable[Any] | AsyncIterable[Any], **options: Unpack[MapCall]
     ) -> MapJob[Any]: ...
     @clear_errors
@@ -208,7 +218,18 @@ class Queue:
     ) -> Lazy[R]: ...  # fmt: skip
     @overload
     def imap(
-        self, fn: Callable[..., Any] | str, iterable: Iterable[Any] | AsyncIterable[Any], *, star: bool = False,
+        self, fn: Callable[..., Coroutine[Any, Any, R]],
+        iterable: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]], *, star: Literal[True],
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, fn: Callable[..., R], iterable: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]], *,
+        star: Literal[True], **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, fn: str, iterable: Iterable[Any] | AsyncIterable[Any], *, star: bool = False,
         **options: Unpack[LazyCall],
     ) -> Lazy[Any]: ...  # fmt: skip
     def imap(self, fn: Any, iterable: Any, **options: Any) -> Lazy[Any]:
@@ -246,7 +267,18 @@ class Queue:
     ) -> Lazy[R]: ...  # fmt: skip
     @overload
     def imap_unordered(
-        self, fn: Callable[..., Any] | str, iterable: Iterable[Any] | AsyncIterable[Any], *, star: bool = False,
+        self, fn: Callable[..., Coroutine[Any, Any, R]],
+        iterable: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]], *, star: Literal[True],
+        **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap_unordered(
+        self, fn: Callable[..., R], iterable: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]], *,
+        star: Literal[True], **options: Unpack[LazyCall],
+    ) -> Lazy[R]: ...  # fmt: skip
+    @overload
+    def imap_unordered(
+        self, fn: str, iterable: Iterable[Any] | AsyncIterable[Any], *, star: bool = False,
         **options: Unpack[LazyCall],
     ) -> Lazy[Any]: ...  # fmt: skip
     def imap_unordered(self, fn: Any, iterable: Any, **options: Any) -> Lazy[Any]:

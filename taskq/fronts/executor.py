@@ -17,6 +17,7 @@ from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import Session
 from taskq.fronts.terms import PATIENCE, Terms
+from taskq.maps.open_map import OpenMap
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -165,12 +166,14 @@ class Executor(concurrent.futures.Executor):
         self._finalizer.atexit = False
 
     @property
-    def job(self) -> Any:
+    def job(self) -> OpenMap[Any, Any]:
         """Its map: an ``OpenMap``, with ``id``, ``progress``, ``pause`` and all that maps have."""
         return self._session.job
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``fn(*args, **kwargs)`` run.
+
+        What is large in the function or the arguments travels with each call: ``taskq.share`` has it travel once.
 
         Returns:
             Its future. What can't be sent is the future's exception: it names the argument, and where in it.

@@ -19,6 +19,7 @@ from taskq.fronts.keywords import FrontKeywords
 from taskq.fronts.place import Place, check_count
 from taskq.fronts.session import Session
 from taskq.fronts.terms import PATIENCE, Terms
+from taskq.maps.open_map import OpenMap
 from taskq.payload.outcome import ItemFailure
 from taskq.queue import Queue
 
@@ -111,7 +112,7 @@ class Pool:
         return Attached.of(name, queue)
 
     @property
-    def job(self) -> Any:
+    def job(self) -> OpenMap[Any, Any]:
         """Its map: an ``OpenMap``, with ``id``, ``progress``, ``pause`` and all that maps have."""
         return self._session.job
 
@@ -126,6 +127,8 @@ class Pool:
         callback: Callback = None, error_callback: Callback = None,
     ) -> AsyncResult[T]:  # fmt: skip
         """As ``apply``, at once; one of the callbacks is called with the result, or the error.
+
+        What is large in the function or the arguments travels with each call: ``taskq.share`` has it travel once.
 
         Raises:
             ValueError: If the pool is closed.

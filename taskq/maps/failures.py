@@ -6,7 +6,7 @@ from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from itertools import islice
 
 from taskq.maps.reader import MapReader
-from taskq.maps.spans_read import covered
+from taskq.maps.spans_read import covered, covered_by_runs
 from taskq.payload.outcome import ItemFailure
 from taskq.redis.patience import clear_errors
 from taskq.views import forms
@@ -28,6 +28,7 @@ class Failures(Mapping[int, ItemFailure]):
 
     def __init__(self, store: MapReader) -> None:
         self._store = store
+        self.connection = store.connection
 
     @clear_errors
     def __getitem__(self, index: int) -> ItemFailure:
@@ -67,8 +68,10 @@ class Failures(Mapping[int, ItemFailure]):
     def _gaps(self) -> Iterator[tuple[int, int]]:
         if not self._store.failed():
             return iter(())
-        coverage, _read = covered(self._store, self._store.info().total)
-        return coverage.gaps(_BATCH)
+        terms, total = (info := self._store.info()).terms, info.total
+        coverage = covered_by_runs(self._store, total) if terms.discards else covered(self._store, total)[0]
+        items = self._store.info().items  # of an open map not all that there may be, but all that there are
+        return _before(items, coverage.gaps(_BATCH))
 
     def items(self) -> ItemsView[int, ItemFailure]:
         return _Items(self)
@@ -84,6 +87,13 @@ class Failures(Mapping[int, ItemFailure]):
         shown = [f"{failure.index}: {failure!r}" for failure, _ in zip(self.each(), range(_SHOWN), strict=False)]
         more = [f"... {len(self)} in all"] if len(self) > _SHOWN else []
         return "{" + ", ".join([*shown, *more]) + "}"
+
+
+def _before(end: int, gaps: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    for start, count in gaps:
+        if start >= end:
+            return
+        yield start, min(count, end - start)
 
 
 class _Items(ItemsView[int, ItemFailure]):

@@ -316,10 +316,10 @@ def _put(job: OpenMap, items: list[Any], until: int, alone: int) -> None:
 
 
 def remove(job: MapJob[Any]) -> None:
-    """Have nothing left of a map; one that has not ended is cancelled."""
+    """Have nothing left of a map; one that has not ended is cancelled, with what runs of it."""
     with suppress(InvalidJobOperation, TaskqError):
         if not job.ready():
-            job.cancel()
+            job.cancel(kill=True)
     with suppress(InvalidJobOperation, TaskqError):
         if isinstance(job, OpenMap):
             job.give_up()

@@ -53,7 +53,8 @@ class OpenMap(MapJob[R], Generic[T, R]):
     def put(self, item: T) -> int:
         """Add an item. It can be run when this returns, and is run at once if a process is free.
 
-        With a ``buffersize`` it waits while more items than that are unfinished.
+        With a ``buffersize`` it waits while more items than that are unfinished. What is large in items travels
+        with each: ``Queue.share`` has it travel once.
 
         Returns:
             The item's index.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -78,8 +80,7 @@ class Shared(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._gone:
             raise PickleError(f"{self!r} was unshared")
-        large.note(self._told)
-        return fetched, (str(self._told),)
+        return fetched, (large.pickled_as(self._told),)
 
     def __repr__(self) -> str:
         return f"<Shared {type(self._value).__name__}, {self.size:,} bytes>"
@@ -182,6 +183,35 @@ class _Keeper:
         return memoryview(held).toreadonly()
 
 
+class _Held:
+    """What this process has read last; all that was made of it is read-only, and so is the same for the next."""
+
+    _MOST = (4, 256 << 20)  # objects, and bytes but for the last of them
+
+    def __init__(self) -> None:
+        self._views: OrderedDict[Told, memoryview] = OrderedDict()
+        self._turn = threading.Lock()  # items may run in threads
+
+    def read(self, told: Told) -> memoryview:
+        """As the function ``read``."""
+        view = self._views.get(told)
+        if view is None:
+            view = read(told)
+        with self._turn:
+            self._views.pop(told, None)  # it comes last from now on
+            self._views[told] = view
+            count, size = self._MOST
+            while len(self._views) > count or (len(self._views) > 1 and self._size() > size):
+                self._views.popitem(last=False)
+            return view
+
+    def _size(self) -> int:
+        return sum(view.nbytes for view in self._views.values())
+
+
+_held = _Held()
+
+
 def _gone(told: Told) -> ResultsGoneError:
     return ResultsGoneError(f"a shared object of {told.size:,} bytes is gone: unshared, expired or evicted")
 
@@ -207,15 +237,16 @@ def _limit(connection: Any, key: str, ttl: int) -> None:
         connection.persist(key)
 
 
-def fetched(text: str, reads: Callable[[str], memoryview] | None = None) -> Any:
+def fetched(text: str, *, keeps: bool = False) -> Any:
     """The object that a handle stands for: what unpickling one gives.
 
     Args:
         text: The handle's.
-        reads: How it is read from the server, if not as each time anew.
+        keeps: Whether this process keeps what it reads for the next time, also if it is no pool process.
 
-    A pool process finds it in the memory that it has in common with others if a map has announced it. Everybody
-    else, and plain jobs, read it from the server.
+    A pool process finds it in the memory that it has in common with others if a map has announced it. What it
+    gets otherwise, with an item of an open map, a call of a pool, a plain job, it reads from the server once, as
+    long as it is among the last that it has read (``_held``). Who is no pool process reads it each time.
 
     Raises:
         ResultsGoneError: If it is gone.
@@ -225,4 +256,4 @@ def fetched(text: str, reads: Callable[[str], memoryview] | None = None) -> Any:
     told = Told.read(text)
     if large.is_offered(told.digest):
         return large.value_of(told.digest)
-    return large.value_in(reads(text) if reads else read(told))
+    return large.value_in(_held.read(told) if keeps or connections.in_worker() else read(told))

@@ -96,6 +96,28 @@ def covered(store: MapReader, total: int) -> tuple[Coverage, SpansRead]:
     return coverage, read
 
 
+def covered_by_runs(store: MapReader, total: int) -> Coverage:
+    """As ``covered``, of a map that keeps no results: they were merged to runs, and still are while it runs.
+
+    So a run may have been read twice, the second time longer; or have gone into one that was read before.
+
+    Raises:
+        As ``MapReader.merged``; and DamagedError if a run tells of items that there are not.
+    """
+    runs: set[tuple[int, int]] = set()
+    cursor = -1
+    while cursor:
+        part = store.merged(max(cursor, 0), BATCH)
+        runs.update(part.runs)
+        cursor = part.cursor
+    coverage, at = Coverage(total), 0
+    for start, end in sorted(runs):
+        if end > at:
+            coverage.add(max(start, at), end - max(start, at))
+            at = end
+    return coverage
+
+
 def came_back_older(map_id: str) -> ResultsGoneError:
     """For whoever has read some results that the server has lost since, so that others are in their places now."""
     return ResultsGoneError(

@@ -2,7 +2,7 @@
 
 An ordinary pickle says where one object stands in two places, and gives sets in an order that changes from run to
 run. So two values that are equal may have different pickles. Here each object is written out, and sets are sorted.
-The order of a dict's keys counts.
+The order of a dict's keys counts. Of what was shared (``taskq.share``) its content does, whoever has shared it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import pickle
 from typing import Any
 
-from taskq.payload import codec
+from taskq.payload import codec, large
 
 PROTOCOL = 5
 
@@ -48,7 +48,8 @@ def dumps(value: Any, what: str = "value") -> bytes:
     try:
         return exactly(value)
     except Exception:  # noqa: BLE001 - cyclic data, code by value, and whatever user code raises
-        return codec.dumps(value, what)
+        with large.comparing():
+            return codec.dumps(value, what)
 
 
 def exactly(value: Any) -> bytes:
@@ -61,7 +62,12 @@ def exactly(value: Any) -> bytes:
 
 
 class Pickler(pickle.Pickler):
-    """Sorts sets."""
+    """Sorts sets, and has shared objects count by their content."""
+
+    def dump(self, value: Any, /) -> None:
+        """As pickle's."""
+        with large.comparing():
+            super().dump(value)
 
     def persistent_id(self, obj: Any) -> Any:
         """What is written in place of a set: its elements, sorted."""

@@ -165,7 +165,12 @@ class Told:
     kept: str = ""
 
     def __str__(self) -> str:
-        return f"{self.digest}:{self.size}" + (f":{self.kept}" if self.kept else "")
+        return self.content + (f":{self.kept}" if self.kept else "")
+
+    @property
+    def content(self) -> str:
+        """As ``str``, but for where it is kept: what is the same for the same bytes, whoever has shared them."""
+        return f"{self.digest}:{self.size}"
 
     @property
     def count(self) -> int:
@@ -207,6 +212,27 @@ def note(told: Told) -> None:
     """Say that a shared object is being pickled."""
     if (used := _used.get()) is not None:
         used[told.kept] = told
+
+
+_compared: ContextVar[bool] = ContextVar("_compared", default=False)
+
+
+@contextmanager
+def comparing() -> Iterator[None]:
+    """What is pickled in this block is compared, and never sent: shared objects count by their content there."""
+    token = _compared.set(True)
+    try:
+        yield
+    finally:
+        _compared.reset(token)
+
+
+def pickled_as(told: Told) -> str:
+    """What a shared object is pickled as: as it is sent, or in ``comparing`` as it is compared."""
+    if _compared.get():
+        return told.content
+    note(told)
+    return str(told)
 
 
 @dataclass(frozen=True)

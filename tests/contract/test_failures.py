@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as AwayError
 
-from taskq import MapJob, Queue
+from taskq import MapJob, Queue, ServerError
 from taskq.maps import failures
 from taskq.maps.reader import MapReader
 from taskq.testing import drain
 from tests import jobs
+from tests.contract.by_hand import claim, commit
 
 
 @pytest.fixture
@@ -69,3 +72,36 @@ def test_an_exception_of_half_a_mebibyte_is_what_was_raised(any_queue: Queue) ->
     with pytest.raises(LookupError) as caught:
         job.get()
     assert len(caught.value.args[0]) == 500_000
+
+
+def test_of_a_map_that_keeps_no_results(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "_BATCH", 3)
+    made = any_queue.map(jobs.fail_odd, range(30), chunksize=4, results="discard")
+    drain(any_queue)
+    odd = list(range(1, 30, 2))
+    assert list(made.errors) == odd
+    assert [failure.index for failure in made.errors.values()] == odd
+    assert repr(made.errors).endswith("... 15 in all}")
+
+
+def test_of_an_open_map_nothing_is_looked_for_behind_what_was_put(any_queue: Queue) -> None:
+    made = any_queue.open_map(jobs.fail_odd)
+    made.put_many(range(3))
+    for one in claim(made.store, 9):
+        commit(made.store, one, failing=[index for index in one.to_do if index == 1])
+    seen = islice(made.errors._batches(), 9)  # type: ignore[attr-defined]
+    assert sum(map(len, seen)) == 1
+    assert list(made.errors) == [1]
+    made.cancel()
+
+
+def test_a_server_that_is_away_is_a_clear_error(any_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> Any:
+        raise AwayError("no route")
+
+    made = any_queue.map(jobs.fail_odd, range(3))
+    monkeypatch.setattr(MapReader, "failed", away)
+    with pytest.raises(ServerError, match="no route"):
+        len(made.errors)
+    with pytest.raises(ServerError, match="no route"):
+        list(made.errors)

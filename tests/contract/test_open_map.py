@@ -22,6 +22,7 @@ from taskq import (
     PickleError,
     Queue,
     ResultsGoneError,
+    SourceFailedError,
     TooLargeError,
 )
 from taskq.maps import feed, orphans
@@ -484,6 +485,32 @@ def test_an_item_that_has_not_begun_is_cancelled(any_queue: Queue) -> None:
     job.requeue()
     drain(any_queue)
     assert job.get(timeout=HANGS)[7] == 49, "a retry runs it"
+
+
+def test_a_cancelled_item_is_in_no_memo(fake_queue: Queue) -> None:
+    job = fake_queue.map(jobs.square, range(5), chunksize=1, memo="squares")
+    assert job.cancel_item(3)
+    drain(fake_queue)
+    again = fake_queue.map(jobs.square, range(6), chunksize=1, memo="squares")
+    assert (again.memo_hits, again.cancel_item(2), again.cancel_item(5)) == (4, False, True)
+    drain(fake_queue)
+    assert again.get(timeout=HANGS, errors="return")[:5] == [0, 1, 4, 9, 16]
+
+
+def test_a_cancelled_item_fails_in_what_follows_and_is_none_of_those_that_are_enough(fake_queue: Queue) -> None:
+    job = fake_queue.map(jobs.square, range(4), chunksize=1)
+    after = job.map(jobs.square, chunksize=1)
+    some = fake_queue.map(jobs.square, range(4), chunksize=1, first=2)
+    assert (job.cancel_item(1), some.cancel_item(0), some.cancel_item(1)) == (True, True, True)
+    drain(fake_queue)
+    assert some.get(timeout=HANGS) == [4, 9]
+    values = after.get(timeout=HANGS, errors="return")
+    assert [type(value) for value in values] == [int, SourceFailedError, int, int]
+    job.requeue()
+    drain(fake_queue)
+    after.requeue()
+    drain(fake_queue)
+    assert after.get(timeout=HANGS) == [0, 1, 16, 81]
 
 
 def test_items_of_every_kind_of_range(any_queue: Queue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 from collections.abc import Callable
 from functools import partial
 from itertools import repeat
@@ -14,8 +15,9 @@ import pytest
 
 import taskq
 from taskq import DamagedError, MapError, MapFailedError, MapJob, OptionError, PickleError, Queue, ResultsGoneError
+from taskq.maps import shared
 from taskq.maps.draft import Draft
-from taskq.payload.large import LEAST
+from taskq.payload.large import LEAST, Told
 from taskq.redis import connection, keys
 from taskq.testing import drain
 from tests.waiting import HANGS
@@ -299,6 +301,104 @@ def test_one_that_is_gone_when_the_map_runs(any_queue: Queue) -> None:
     drain(any_queue)
     with pytest.raises(MapFailedError, match="it was unshared, or has expired"):
         job.get(timeout=HANGS)
+
+
+def test_a_pool_process_keeps_what_it_has_read_last(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(one: bytes) -> float:
+        return float(pickle.loads(one)[3])
+
+    monkeypatch.setattr(connection, "shared", lambda: fake_queue.connection)
+    monkeypatch.setattr(connection, "in_worker", lambda: True)
+    first, *others = (pickle.dumps(fake_queue.share(TABLE + n)) for n in range(5))
+    assert read(first) == 3.0
+    fake_queue.connection.flushdb()
+    for _ in range(2):
+        assert read(first) == 3.0
+    with pytest.raises(ResultsGoneError, match="unshared, expired or evicted"):
+        read(others[0])
+
+
+def test_a_pool_process_keeps_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = shared._Held()
+    monkeypatch.setattr(shared, "read", lambda told: memoryview(bytes(told.size)))
+    told = [Told(f"{n:064x}", n * 10, "") for n in range(6)]
+    monkeypatch.setattr(kept, "_MOST", (3, 120))
+    for one in told:
+        kept.read(one)
+    assert list(kept._views) == told[3:]
+    kept.read(told[3])
+    assert list(kept._views) == [*told[4:], told[3]]
+    kept.read(Told("f" * 64, 60, ""))
+    assert [one.size for one in kept._views] == [30, 60]
+    kept.read(Told("e" * 64, 200, ""))
+    assert [one.size for one in kept._views] == [200]
+
+
+def nested(shared: Any) -> Callable[[int], float]:
+    held = {"tables": [shared]}
+
+    def found(n: int) -> float:
+        return at(held["tables"][0], n)
+
+    return found
+
+
+ANEW: dict[str, Callable[[Any], Any]] = {
+    "a partial": lambda shared: partial(at, shared),
+    "a closure": closure,
+    "within a closure": nested,
+    "a partial of a closure": lambda shared: partial(closure, shared)(),
+    "a default": lambda shared: lambda n, table=shared: at(table, n),
+}
+
+
+@pytest.mark.parametrize("made", ANEW.values(), ids=ANEW)
+def test_what_is_shared_anew_is_the_same_to_a_memo(fake_queue: Queue, made: Callable[[Any], Any]) -> None:
+    for hits in (0, 5):
+        with fake_queue.share(TABLE.copy()) as shared:
+            job = fake_queue.map(made(shared), range(5), memo="found")
+            assert job.memo_hits == hits
+            drain(fake_queue)
+            assert job.get() == FOUND
+    with fake_queue.share(TABLE + 1) as other, pytest.raises(OptionError, match="another version of"):
+        fake_queue.map(made(other), range(5), memo="found")
+
+
+@pytest.mark.parametrize("made", ANEW.values(), ids=ANEW)
+def test_who_shares_anew_attaches(fake_queue: Queue, made: Callable[[Any], Any]) -> None:
+    first, again = (
+        fake_queue.map(made(fake_queue.share(TABLE.copy())), range(5), job_id="nightly", if_exists="attach")
+        for _ in range(2)
+    )
+    assert again.incarnation == first.incarnation
+    with pytest.raises(OptionError, match=r"the code of its function .* is another"):
+        fake_queue.map(made(fake_queue.share(TABLE + 1)), range(5), job_id="nightly", if_exists="attach")
+    drain(fake_queue)
+    assert again.get() == FOUND
+
+
+def test_items_that_are_shared_anew_are_the_same(fake_queue: Queue) -> None:
+    def pushed(table: Any) -> MapJob[float]:
+        items = [(fake_queue.share(table), n) for n in range(5)]
+        return fake_queue.starmap(at, items, job_id="nightly", if_exists="attach")
+
+    first, again = pushed(TABLE), pushed(TABLE.copy())
+    assert again.incarnation == first.incarnation
+    with pytest.raises(OptionError, match="its 5 items are others"):
+        pushed(TABLE + 1)
+
+
+def test_the_arguments_of_an_initializer_that_are_shared_anew_are_the_same(fake_queue: Queue) -> None:
+    def pushed(table: Any) -> MapJob[int]:
+        options: Any = {"initializer": len, "initargs": (fake_queue.share(table),)}
+        return fake_queue.map(abs, range(3), memo="abs", **options)
+
+    job = pushed(TABLE)
+    drain(fake_queue)
+    assert job.get() == [0, 1, 2]
+    assert pushed(TABLE.copy()).memo_hits == 3
+    with pytest.raises(OptionError, match="another version of"):
+        pushed(TABLE + 1)
 
 
 def test_what_can_not_be_shared(any_queue: Queue) -> None:

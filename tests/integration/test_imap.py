@@ -6,6 +6,7 @@ import gc
 import itertools
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,9 @@ from taskq import OptionError, PickleError, Queue
 from taskq.maps import lazy
 from taskq.maps.push import own_cores
 from taskq.testing import running_worker
+from taskq_workers.service.jobs import closing
 from tests import jobs
-from tests.waiting import wait_until
+from tests.waiting import HANGS, wait_until
 
 
 def left(queue: Queue) -> list[bytes]:
@@ -137,6 +139,25 @@ def test_nothing_is_left_when_nobody_wants_more(real_queue: Queue, how: str) -> 
                 raise ZeroDivisionError
         wait_until(lambda: not left(real_queue))
         assert list(real_queue.imap(jobs.square, [2])) == [4]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_who_reads_no_further_costs_no_process_but_that_of_an_item_that_goes_on(
+    real_queue: Queue, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, let, flag = closing.let_go, threading.Event(), tmp_path / "flag"
+    monkeypatch.setattr(closing, "let_go", lambda *args, **kwargs: (let_go(*args, **kwargs), let.set()))
+    monkeypatch.setattr(closing, "LINGERS", HANGS if ends else 0.0)
+    with running_worker(real_queue, processes=1) as state:
+        (process,) = real_queue.map(jobs.process_id, [0]).get(timeout=HANGS)
+        values = real_queue.imap(jobs.wait_for, iter([str(flag)]))
+        wait_until(lambda: any(lane.item for lane in state.lanes))  # it has begun: else it never would
+        values.close()
+        assert let.wait(HANGS)
+        if ends:
+            flag.touch()
+        (after,) = real_queue.map(jobs.process_id, [0]).get(timeout=HANGS)
+    assert (after == process) is ends
 
 
 def test_what_was_closed_is_at_its_end(real_queue: Queue) -> None:

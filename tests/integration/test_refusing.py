@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,7 @@ import taskq
 from taskq import Queue
 from taskq.redis import services
 from taskq.testing import running_worker
-from taskq_workers.service.core import map_function
+from taskq_workers.service.core import map_function, state
 from tests import jobs
 from tests.waiting import HANGS, wait_until
 
@@ -119,6 +120,21 @@ def test_a_retry_asks_again(fake_queue: Queue, tmp_path: Path) -> None:
         assert job.get(timeout=HANGS) == list(range(10))
         assert job.store.refusals() == {}
         assert state.trouble == ""
+
+
+def test_a_retry_asks_all_again(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also who helped before, and remembers that it could not: else the owner would wait for it."""
+    monkeypatch.setattr(state, "MOST_REFUSED", (1000, math.inf))
+    options: Any = {"processes": 1, "refusal_grace": 0.0}
+    with running_worker(fake_queue, **options), running_worker(fake_queue, **options) as second:
+        wait_until(lambda: len(services.live(fake_queue.connection)) == 2)
+        job = fake_queue.map(jobs.square, range(10), initializer="tests.jobs.fail_to_load", initargs=("x",))
+        for _ in range(2):
+            wait_until(job.ready)
+            assert len(job.store.refusals()) == 2
+            job.requeue()
+        wait_until(job.ready)
+    assert len(second.refused) == 1
 
 
 class Shared:

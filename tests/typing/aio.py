@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
+from taskq import Progress, Retry
 from taskq.aio import Job, MapJob, OpenMap, Queue, Values
 
 
@@ -59,6 +60,55 @@ async def open_maps(queue: Queue) -> None:
     async for value in queue.imap(halve, numbers(), buffersize=3):
         assert_type(value, float)
     assert_type(await anext(queue.imap_unordered(fetch, [""])), bytes)
+
+
+def add(first: int, second: int, third: int) -> int:
+    return first + second + third
+
+
+async def pairs() -> AsyncIterator[tuple[str, int]]:
+    yield "", 1
+
+
+async def options(queue: Queue) -> None:
+    job = await queue.map(
+        halve, [1], chunksize=3, item_timeout=2, item_retry=Retry(2), first=3, memo="halves", key=str, rate="5/s",
+        max_running=3, job_id="nightly", if_exists="attach", initializer=print, initargs=(), results="keep",
+    )  # fmt: skip
+    assert_type(await job.count(3.0, cancel_map=True), int)
+    assert_type(await job.wait(timeout=None, cancel_map=False), bool)
+    assert_type(await job.get(3, "raise", cancel_map=True), list[float])
+    assert_type(await job.cancel(kill=True), None)
+    assert_type(await job.progress(), Progress)
+    assert_type(await (await queue.map(add, [1], [2], [3])), list[int])
+    await queue.map(halve, [1], rate=5)  # type: ignore[call-overload]  # pyright: ignore
+    await queue.map(halve, [1], item_retry=3)  # type: ignore[call-overload]  # pyright: ignore
+    await queue.map(halve, [1], if_exists="return")  # type: ignore[call-overload]  # pyright: ignore
+    await job.get(errors="ignore")  # type: ignore[call-overload]  # pyright: ignore
+    await job.wait(cancel=True)  # type: ignore[call-arg]  # pyright: ignore
+    await job.cancel(True)  # type: ignore[call-arg]  # pyright: ignore
+
+
+async def of_open_maps(queue: Queue) -> None:
+    opened = await queue.open_map(
+        tell, star=True, buffersize=None, orphan="cancel", chunksize=2, job_id="fed", first=3, weight=2, ttl=60
+    )
+    assert_type(await opened.put(("a", 1)), int)
+    assert_type(await opened.seal(), None)
+    assert_type(opened.accepted, int)
+    queue.open_map(halve, memo="a")  # type: ignore[call-overload]  # pyright: ignore
+    queue.open_map(halve, orphan="seal")  # type: ignore[call-overload]  # pyright: ignore
+
+
+async def lazy(queue: Queue) -> None:
+    async with queue.imap(tell, pairs(), star=True, buffersize=3, chunksize=2, item_timeout=1, weight=2) as texts:
+        assert_type(await anext(texts), str)
+    assert_type(await anext(queue.imap_unordered(tell, [("a", 1)], star=True, item_retry=Retry(1))), str)
+    assert_type(await anext(queue.imap("tasks:f", numbers())), Any)
+    queue.imap(halve, ["a"])  # type: ignore[arg-type]  # pyright: ignore
+    queue.imap(halve, [1], first=3)  # type: ignore[call-overload]  # pyright: ignore
+    queue.imap_unordered(halve, numbers(), buffersize="3")  # type: ignore[call-overload]  # pyright: ignore
+    queue.imap_unordered(tell, numbers(), star=True)  # type: ignore[call-overload]  # pyright: ignore
 
 
 async def plain(queue: Queue, values: Values[int]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from taskq import OptionError
 from taskq.fronts.parallel.known import Known
+from taskq.testing import make_fake_queue
 from tests import jobs
 
 
@@ -91,6 +92,13 @@ def test_arrays_count_by_what_they_hold() -> None:
         assert key(jobs.add, table) != key(jobs.add, changed)
         assert key(jobs.add, table) != key(jobs.add, table.reshape(2, -1))
         assert key(jobs.add, table) != key(jobs.add, table.astype(np.int64))
+
+
+def test_what_is_shared_counts_by_what_it_holds() -> None:
+    queue = make_fake_queue()
+    one, again, other = (queue.share(table) for table in ([1, 2], [1, 2], [1, 3]))
+    assert key(jobs.add, one, b=[one]) == key(jobs.add, again, b=[again])
+    assert key(jobs.add, one) != key(jobs.add, other)
 
 
 def test_the_same_call_twice_is_two_calls() -> None:
@@ -180,6 +188,7 @@ ROOT = Path(__file__).parents[2]
 _PRINTS = """
 import numpy as np
 from taskq.fronts.parallel.known import Known
+from taskq.testing import make_fake_queue
 from tests import jobs
 from tests.unit.test_known_calls import Model
 print(Known().key((jobs.add, (Model(3), {"a", "b", "c"}, np.arange(5)), {"x": None})))

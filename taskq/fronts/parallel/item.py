@@ -13,8 +13,6 @@ from taskq.maps import shared
 from taskq.payload import codec, large
 from taskq.payload.large import Told
 
-_KEPT = 4  # large arguments that a process keeps, besides those that the map has announced
-
 
 def run(record: call.Record, arguments: bytes, nested: bytes) -> Any:
     """Call a function, as joblib does in its own processes.
@@ -78,9 +76,4 @@ class Handle:
 
 def value_of(text: str) -> Any:
     """As ``shared.fetched``, over memory that this process keeps for the next call."""
-    return shared.fetched(text, _blob)
-
-
-@functools.lru_cache(_KEPT)
-def _blob(text: str) -> memoryview:
-    return shared.read(Told.read(text))
+    return shared.fetched(text, keeps=True)

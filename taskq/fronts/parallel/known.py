@@ -20,7 +20,7 @@ from joblib.hashing import NumpyHasher
 
 from taskq.errors import OptionError
 from taskq.fronts.parallel.batch import Call
-from taskq.payload import code_hash
+from taskq.payload import code_hash, large
 from taskq.payload.function import display_name
 from taskq.payload.large import LEAST
 
@@ -134,7 +134,8 @@ class _Hasher(NumpyHasher):
         """
         del return_digest
         try:
-            return str(super().hash(obj))
+            with large.comparing():
+                return str(super().hash(obj))
         except OptionError:
             raise
         except Exception as error:  # whatever classes of the user's raise when they are pickled

@@ -189,6 +189,8 @@ class Dispatcher:
             until = [leaves]
         if any(run.proof for run in state.active) or feeding.reads_on(state) or chains.is_due(state):
             until = [0.0]  # the next step of a proof that a map is complete, or of another's results, ...
+        if self._housekeeping.behind:
+            until.append(0.0)
         if feeding.waits_for_files(state):
             until.append(time.monotonic() + _FILES)
         if self._ask and state.lanes.idle and not (self._gathering.until or self._departure.next_look):
@@ -244,6 +246,7 @@ class Dispatcher:
         self._end_maps()
         state.let_rest()
         self._open_gate()
+        self._housekeeping.go_on()  # last, for somebody may wait for all else
 
     def _exchange(self) -> None:
         """Say to Redis what there is to say, take jobs, and begin them."""

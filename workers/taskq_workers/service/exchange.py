@@ -220,9 +220,10 @@ class Exchange:
                 handlers.append((run, partial(self._refusal_said, run), None))
         return handlers
 
-    @staticmethod
-    def _refusal_said(run: MapRun, _reply: Any) -> None:
+    def _refusal_said(self, run: MapRun, said: int) -> None:
         run.unsaid = None
+        if said:
+            self.state.told.add((run.store.keys.id, run.store.keys.incarnation))
 
     # -- claims ----------------------------------------------------------------------------------------
 

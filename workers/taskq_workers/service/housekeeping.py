@@ -2,16 +2,21 @@
 
 What concerns all services is done by each of them. Where they are many, or the way to the server is long, each
 takes its time (``core/fleet.py``): else they would cost the server as much as the square of their number.
+
+Each part of that is a way to the server and back, or more, and nobody waits for it. So a turn does one of them,
+and last: what has come meanwhile, a job or a first item, is not kept waiting by all of them.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections import deque
+from collections.abc import Callable
 
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, intake, short_path
+from taskq_workers.service.jobs import guests, intake, refusing, short_path
 from taskq_workers.service.jobs.rounds import Rounds
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
@@ -54,11 +59,18 @@ class Housekeeping:
         self._compared = time.monotonic()
         self._away = -math.inf  # when Redis, or the way to it, failed last
         self._apart = 0.0  # seconds from one look around to the next, at least
+        self._left: deque[Callable[[], None]] = deque()  # parts of the last look around that are still to be done
+        self._took = 0.0  # seconds, those that were
 
     @property
     def due(self) -> float:
         """When to look next, on the monotonic clock."""
         return self._ticked + TICK
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something for ``go_on``."""
+        return bool(self._left)
 
     def was_away(self) -> None:
         """Redis, or the way to it, has just failed."""
@@ -79,7 +91,7 @@ class Housekeeping:
         self._suspension.look()
         if not self._membership.was_away:
             self._maintenance.look()
-        if self._ticked - self._looked >= max(state.fleet.pace, self._apart) - TICK / 2:
+        if not self._left and self._ticked - self._looked >= max(state.fleet.pace, self._apart) - TICK / 2:
             self._look_around()
         share = COMPARING[self._ticked - self._away < AFTERWARDS]
         if self._ticked - self._compared >= max(COMPARE, state.fleet.compare(share)):
@@ -90,14 +102,32 @@ class Housekeeping:
 
     def _look_around(self) -> None:
         """Look at what concerns all services, as all of them do, each in its time."""
-        state = self._state
-        self._looked = began = time.monotonic()
+        self._looked, self._took = time.monotonic(), 0.0
         self._search.want()
-        self._monitor.tell()
+        refusing.hear(self._state)  # a round trip only where something was refused
+        self._left += [self._monitor.tell, self._look_for_stranded, self._sweep_up, self._look_at_deferred]
+
+    def go_on(self) -> None:
+        """Do one part of what is left of the look around.
+
+        Raises:
+            redis.exceptions.RedisError: If the server can't be reached; that part comes again with the next look.
+        """
+        if not self._left:
+            return
+        began = time.monotonic()
+        self._left.popleft()()
+        self._took += time.monotonic() - began
+        if not self._left:  # where the way to the server is long, ends of items wait for each of these
+            self._apart = min(LONGEST, self._took * APART)
+
+    def _look_for_stranded(self) -> None:
         with contained("the intermediate lists"):
-            self._stranded.look(state, {taken.job_id for taken in state.taken})
+            self._stranded.look(self._state, {taken.job_id for taken in self._state.taken})
+
+    def _sweep_up(self) -> None:
         with contained("the list of maps"):
-            self._sweep.look(state)
-        self._deferred.look(state)
-        # Each of these is a way to the server and back, or more. Where that is long, ends of items wait for it.
-        self._apart = min(LONGEST, (time.monotonic() - began) * APART)
+            self._sweep.look(self._state)
+
+    def _look_at_deferred(self) -> None:
+        self._deferred.look(self._state)

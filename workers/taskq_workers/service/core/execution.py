@@ -204,6 +204,7 @@ class MapRun(Taken):
     look: bool = False
     complete: bool = False
     closed: str = ""  # why it is over before it is complete: "gone", "closed", or a refusal in words
+    kills_at: float | None = None  # when what still runs of it is killed, on the monotonic clock
     refused: str = ""  # why this service can't run it: see ``refusing.py``
     unsaid: Refusal | None = None  # the same, until it is in Redis
     refusals_at: float = 0.0  # when to look next who else can't, on the monotonic clock

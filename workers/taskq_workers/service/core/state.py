@@ -105,6 +105,7 @@ class State:
             their way here. Fetchers add, the dispatcher removes.
         failing: Why its turns fail, while several in a row have.
         refused: Maps (id, incarnation) that can't be run here -> when that was seen, on the monotonic clock.
+        told: Those of them whose refusal stands on the server, until somebody has the map tried again.
         behind: Why nothing is taken until replicas have what was committed; "": they have, or nobody asks.
         unsure: A pipeline broke, so Redis may hold claims for this worker of which it does not know.
         stopping: It takes nothing new.
@@ -150,6 +151,7 @@ class State:
     failing: str = ""
     behind: str = ""
     refused: dict[tuple[str, str], float] = field(default_factory=dict)
+    told: set[tuple[str, str]] = field(default_factory=set)
     unsure: bool = False
     stopping: bool = False
     open: dict[tuple[str, str], OpenMap] = field(default_factory=dict)
@@ -333,7 +335,12 @@ class State:
         """This service can't run the map: see ``refusing.py``."""
         self.refused[map_id, incarnation] = time.monotonic()
         while len(self.refused) > MOST_REFUSED[0]:
-            del self.refused[next(iter(self.refused))]
+            self.forget_refusal(next(iter(self.refused)))
+
+    def forget_refusal(self, source: tuple[str, str]) -> None:
+        """Try this map again when it is its turn."""
+        self.refused.pop(source, None)
+        self.told.discard(source)
 
     def leaves_alone(self, map_id: str, incarnation: str) -> bool:
         """Whether it has found out not long ago that it can't run this map."""

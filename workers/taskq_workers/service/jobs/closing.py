@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from taskq.errors import ReplacedError, ResultsGoneError
@@ -13,6 +14,13 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import beaten
 from taskq_workers.service.rq.worker import STOPPED
 
+OVER = "the map is over"
+LINGERS = 0.1
+"""Seconds for which an item of a map that was deleted, or cancelled with ``kill``, may run before it is killed.
+
+To start another process takes as long, and the next map would wait for it: whoever takes no more of what ``imap``
+gives ends a map of which some items run, and most of these end by themselves."""
+
 
 def look(state: State, run: MapRun) -> None:
     """See what has become of a map of which no event tells: others may have completed or closed it."""
@@ -21,14 +29,17 @@ def look(state: State, run: MapRun) -> None:
         info = run.store.info()
     except (ResultsGoneError, ReplacedError):
         run.closed = "gone"
-        let_go(state, run, kill=True)
+        _let_linger(state, run)
         return
     _look_at_caps(state, run, info)
     if info.complete and not info.reason and (info.enough or not run.guest):
         run.complete = True  # also if it is closed: by us, in an end that Redis went away in the middle of
     elif info.state != "open":
         run.closed = "closed"
-        let_go(state, run, kill=info.kill or not info.reason.startswith((CANCELED, TOO_MANY)))
+        if info.kill or not info.reason.startswith((CANCELED, TOO_MANY)):
+            _let_linger(state, run)
+        else:
+            let_go(state, run, kill=False)
     elif info.paused and run.in_hand:
         _let_rest(state, run)
     elif not run.guest:
@@ -60,6 +71,12 @@ def _let_rest(state: State, run: MapRun) -> None:
     let_go(state, run, kill=False)
 
 
+def _let_linger(state: State, run: MapRun) -> None:
+    """Free the processes that still run something of this map: soon they are killed (``deadlines.py``)."""
+    let_go(state, run, kill=False)
+    run.kills_at = time.monotonic() + LINGERS
+
+
 def let_go(state: State, run: MapRun, *, kill: bool) -> None:
     """Free the processes that still run something of this map: ``kill`` them, or let them end their item."""
     for lane in state.lanes:
@@ -67,7 +84,7 @@ def let_go(state: State, run: MapRun, *, kill: bool) -> None:
             if note is run:
                 lane.stop(number)
         if kill and lane.running is run:
-            lane.kill("the map is over")
+            lane.kill(OVER)
 
 
 def fail_map(run: MapRun, reason: str) -> None:

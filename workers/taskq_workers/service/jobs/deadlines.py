@@ -27,7 +27,8 @@ def due(state: State) -> Iterator[float]:
         if isinstance(running, Errand) and running.deadline:
             yield running.deadline
         if isinstance(running, MapRun):
-            yield from (at for at in (_call_ends(lane, running), _item_deadline(lane, running)) if at)
+            ends = _call_ends(lane, running), _item_deadline(lane, running), _map_over(lane, running)
+            yield from (at for at in ends if at)
 
 
 def enforce(state: State) -> None:
@@ -74,6 +75,13 @@ def _enforce_map(lane: Lane, run: MapRun) -> None:
         lane.kill("timeout")
     if (deadline := _item_deadline(lane, run)) and time.monotonic() >= deadline:
         lane.kill(ITEM_TIMEOUT)
+    if (over := _map_over(lane, run)) and time.monotonic() >= over:
+        lane.kill(closing.OVER)
+
+
+def _map_over(lane: Lane, run: MapRun) -> float | None:
+    """When what this lane runs of a map that was deleted is to be killed; None: never, or that was done."""
+    return None if lane.killed_for else run.kills_at
 
 
 def _call_ends(lane: Lane, run: MapRun) -> float | None:

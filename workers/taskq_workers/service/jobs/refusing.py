@@ -17,6 +17,7 @@ from taskq.maps import refusal
 from taskq.maps.claim import Claim
 from taskq.maps.refusal import Refusal
 from taskq.redis import services
+from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import closing
@@ -39,6 +40,24 @@ def refuse(state: State, run: MapRun, why: str, claims: Sequence[Claim] = ()) ->
     run.ready.clear()
     run.last.clear()  # nothing is to come to rest for it here
     state.note_refusal(run.store.keys.id, run.store.keys.incarnation)
+
+
+def hear(state: State) -> None:
+    """Try what was refused here again, if somebody has the map tried again: then no refusal stands there any more.
+
+    Raises:
+        redis.exceptions.RedisError: If the server can't be reached.
+    """
+    sources = [source for source in state.told if source in state.open and state.leaves_alone(*source)]
+    if not sources:
+        return
+    with state.connection.pipeline(transaction=False) as pipe:
+        for map_id, _incarnation in sources:
+            pipe.hexists(MapKeys(map_id).refusals, state.name)
+        replies = pipe.execute(raise_on_error=False)
+    for source, there in zip(sources, replies, strict=True):
+        if there == 0:
+            state.forget_refusal(source)
 
 
 def refuse_deadly(state: State, run: MapRun) -> None:
