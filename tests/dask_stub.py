@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pytest
 
-from taskq_workers.engines import dask, dask_node, here
+from taskq_workers.engines import here
 
 ENGINE = "dask://stub:8786"
 ADDRESS = "tcp://stub:1"
@@ -82,6 +82,8 @@ class _Client:
         """Nothing is told before it is asked."""
 
     async def run(self, function: Any, *args: Any, workers: list[str], **_options: Any) -> dict[str, Any]:
+        from taskq_workers.engines import dask_node
+
         worker = {"dask_worker": _Worker()} if function in (dask_node.enlist, dask_node.dismiss) else {}
         return {workers[0]: await function(*args, **worker)}
 
@@ -121,6 +123,8 @@ class _Worker:
 @contextmanager
 def stub(patch: pytest.MonkeyPatch) -> Iterator[StubCluster]:
     """Engines find this cluster, and see its time; no seat is left after the block."""
+    from taskq_workers.engines import dask  # not sooner: it imports distributed, see ``own_pickling``
+
     made = StubCluster()
     with patch.context() as patched:
         patched.setattr(dask, "Client", made.client)

@@ -15,6 +15,7 @@ import pytest
 import rq
 from rq import Callback
 from rq.job import JobStatus
+from rq.suspension import suspend
 from rq.utils import now
 
 from taskq import Queue
@@ -135,6 +136,7 @@ def test_who_dies_after_it_is_recovered(queue: Queue, away: Callable[..., None],
         for key in queue.connection.keys("rq:worker*"):
             queue.connection.delete(key)
         queue.connection.delete(*queue.connection.keys("rq:execution*") or ["none"])
+        suspend(queue.connection)  # else it may take them again as soon as they are there
         assert recovery.recover_prefix(queue.connection, state.name) == 2
         assert {*queue.job_ids} == {plain.id, job.id}
         assert not queue.connection.hlen(job.store.keys.claims)

@@ -14,7 +14,6 @@ if find_spec("distributed") is None:
 from taskq import Queue
 from taskq.redis import keys
 from taskq.testing import running_worker
-from taskq_workers.engines.dask import AWAY, EMPTY
 from tests import jobs
 from tests.dask_stub import ADDRESS, ENGINE, StubCluster, stub
 from tests.integration.test_engines import own_pickling, runs_of
@@ -32,6 +31,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubCluster]:
 
 def test_claims_are_kept_and_then_handed_back(fake_queue: Queue, cluster: StubCluster, tmp_path: Path) -> None:
     """A service of this host's goes on with them, and nobody is to blame."""
+    from taskq_workers.engines import dask
+
     ledger, flag = tmp_path / "ledger", tmp_path / "flag"
     with running_worker(fake_queue, engine=ENGINE) as state:
         wait_until(lambda: state.lanes.size == 2)
@@ -40,7 +41,7 @@ def test_claims_are_kept_and_then_handed_back(fake_queue: Queue, cluster: StubCl
         cluster.there = False
         wait_until(lambda: not state.lanes.size)
         with running_worker(fake_queue) as other:
-            cluster.now += AWAY
+            cluster.now += dask.AWAY
             tries = cluster.tries
             wait_until(lambda: cluster.tries > tries + 20, "it is tried again and again")
             assert {claim.worker for claim in job.store.claims()} == {state.name}
@@ -57,6 +58,8 @@ def test_claims_are_kept_and_then_handed_back(fake_queue: Queue, cluster: StubCl
 
 def test_who_comes_back_sooner_keeps_them(fake_queue: Queue, cluster: StubCluster, tmp_path: Path) -> None:
     """Also if the workers of the new scheduler come later than it does itself."""
+    from taskq_workers.engines import dask
+
     ledger, flag = tmp_path / "ledger", tmp_path / "flag"
     with running_worker(fake_queue, engine=ENGINE) as state:
         wait_until(lambda: state.lanes.size == 2)
@@ -64,7 +67,7 @@ def test_who_comes_back_sooner_keeps_them(fake_queue: Queue, cluster: StubCluste
         wait_until(lambda: len(list(job.store.claims())) == ITEMS)
         workers, cluster.workers, cluster.there = cluster.workers, {}, False
         wait_until(lambda: not state.lanes.size)
-        cluster.now += EMPTY + 2
+        cluster.now += dask.EMPTY + 2
         looks = cluster.looks
         cluster.there = True
         wait_until(lambda: cluster.looks > looks + 20, "the scheduler is back, and has no worker yet")

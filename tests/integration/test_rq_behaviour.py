@@ -113,10 +113,8 @@ def test_a_stopped_map_ends_at_once_in_all_services(real_queue: Queue) -> None:
         running_worker(real_queue, processes=1) as second,
     ):
         job = real_queue.map(jobs.nap, [LONG] * 8, chunksize=1, on_stopped=rq.Callback(jobs.remember_process))
-        # One that has not begun with its chunk need not be killed: it is told to pass it over.
-        wait_until(
-            lambda: sum(lane.running in state.maps for state in (first, second) for lane in state.lanes) == 2
-        )
+        # One that has not begun with its item need not be killed: it is told to pass it over.
+        wait_until(lambda: sum(lane.item is not None for state in (first, second) for lane in state.lanes) == 2)
         pids = {*first.lanes.pids, *second.lanes.pids}
         send_stop_job_command(real_queue.connection, job.id)
         wait_until(lambda: job.get_status() == JobStatus.STOPPED)

@@ -150,7 +150,7 @@ MUTATIONS = (
         ("taskq/maps/completed.py", "if not everything.is_as(self._read):", "if False:"),
     ),
     _m(
-        "taskq attach does not see that a list came back older", 209,
+        "taskq attach does not see that a list came back older", 10122,
         ("taskq/maps/spans_read.py", "if batch[:1] != [self._last]:", "if False:"),
         ("taskq/maps/arrivals.py", "        self._spans.prove()\n", ""),
     ),
@@ -193,10 +193,6 @@ MUTATIONS = (
     _m(
         "a map is opened by what comes late", 19250,
         (_LUA + "open.lua", "or ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[9], ARGV[9]) == 0 then", "then"),
-        (_LUA + "open.lua", "local again = ARGV[9] ~= '' and map[4] == ARGV[9]", "local again = false"),
-    ),
-    _m(
-        "who has had a map closed opens it again", 30257,
         (_LUA + "open.lua", "local again = ARGV[9] ~= '' and map[4] == ARGV[9]", "local again = false"),
     ),
     _m(
@@ -263,11 +259,6 @@ MUTATIONS = (
         (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
     ),
     _m(
-        "more results are stored than are wanted", 899,
-        (_LUA + "commit.lua", "if enough > 0 and tonumber(map[7]) + results + counted > enough then",
-         "if false then"),
-    ),
-    _m(
         "what has enough does not end", 59,
         ("taskq/maps/terms.py", "return 0 < self.first <= done", "return False"),
     ),
@@ -283,11 +274,6 @@ MUTATIONS = (
     _m(
         "a map is sealed with another number of items than it has", 143,
         (_LUA + "seal.lua", " or ARGV[3] ~= '' and items ~= ARGV[3]", ""),
-    ),
-    _m(
-        "a map that is sealed loses its lease before it hears how many items it has", 15282,
-        (_LUA + "seal.lua", "if ARGV[3] ~= '' then\n    redis.call('HSET', KEYS[1], 'total'",
-         "redis.call('HDEL', KEYS[1], 'lease')\nif ARGV[3] ~= '' then\n    redis.call('HSET', KEYS[1], 'total'"),
     ),
     _m(
         "an open map without a producer is left as it is", 71,

@@ -155,6 +155,8 @@ def _configured(
     path = [*([str(Path.cwd())] if at_home else []), *(str(Path(folder).absolute()) for folder in given["path"])]
     if not given["config"]:
         return url, queues, path
+    import rq.cli.helpers  # noqa: F401 - which ``read_config`` needs, while it finds no module of the user's
+
     with user_path.in_front(path):
         found = read_config(click.get_current_context(), given["config"])
         given |= {name: value for name, value in found.items() if name not in ("url", "queues")}

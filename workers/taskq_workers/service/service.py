@@ -113,6 +113,7 @@ class Service(cotyledon.Service):  # type: ignore[misc,unused-ignore]
                     sys.exit(FINISHED)
         except ForkserverLostError as error:
             log.error("%s: this service ends, too", error, extra={"action": "forkserver_lost"})
+            guard.clean_up()  # the manager would, if it is still there
             os.kill(os.getpid(), signal.SIGKILL)  # the manager says of what ran that it may have done it
         finally:
             telemetry.flush(spans)
