@@ -101,9 +101,11 @@ class Hub:
         pubsub = self._client.pubsub()
         connected = asyncio.Event()
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._subscribe(pubsub, connected))
-                both.create_task(self._read(pubsub, connected))
+            await pubsub.connect()
+            with _connected_once(pubsub.connection):
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._subscribe(pubsub, connected))
+                    both.create_task(self._read(pubsub, connected))
         finally:
             await pubsub.aclose()
 
@@ -142,6 +144,21 @@ class Hub:
                 self._heard.add(channel)
             for ear in self._ears.get(channel, ()):
                 ear.hear()
+
+
+@contextmanager
+def _connected_once(connection: Any) -> Iterator[None]:
+    """Keep redis.asyncio from connecting again: both tasks would, at once, and one of the two would stay open."""
+
+    async def refuse(**_options: object) -> None:
+        if not connection.is_connected:
+            raise LostConnectionError("cut")
+
+    connection.connect_check_health = refuse
+    try:
+        yield
+    finally:
+        del connection.connect_check_health  # it goes back to its pool
 
 
 @contextmanager
