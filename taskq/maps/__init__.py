@@ -37,7 +37,8 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     requeue     has a failed job run again
     controlled  a map is paused, cancelled, deleted, run again
     executions  what RQ lists as running, also where the record is gone
-    store       all that is done to a map's keys: claim, commit, release, divide, close
+    store       all that workers do to its chunks: claim, commit, release, divide
+    control     what becomes of it as a whole: closed, paused, limited, kept for so long
     reader      all that is read from them
     info        what a map's hash says, checked
     runner      runs the items of one chunk; every outcome becomes plain bytes

@@ -12,10 +12,11 @@ from rq.job import Job, JobStatus
 from taskq import MapJob, OptionError, Queue, ReplacedError, SourceFailedError
 from taskq.maps import follow
 from taskq.maps.body import Body
+from taskq.maps.control import FOLLOWED_TTL
 from taskq.maps.follow import MORE, OVER, Follower
 from taskq.maps.proof import prove
 from taskq.maps.source import Source
-from taskq.maps.store import FOLLOWED_TTL, MapStore
+from taskq.maps.store import MapStore
 from taskq.payload import signing
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapField, MapKeys

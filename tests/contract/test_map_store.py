@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskq import DamagedError, Queue
-from taskq.maps import store as maps_store
+from taskq.maps import control
 from taskq.maps.claim import Claim, ClaimReply
 from taskq.maps.store import MapStore
 from taskq.payload import codec
@@ -485,7 +485,7 @@ def test_what_comes_after_the_end_leaves_nothing_for_ever(
     """The map was closed and expires; what was claimed is given back only now, into keys that were empty."""
     claims = claim(store, 4)
     assert pending(store) == []
-    monkeypatch.setattr(maps_store, "_STEP", 0)  # as if more were claimed than one call moves
+    monkeypatch.setattr(control, "_STEP", 0)  # as if more were claimed than one call moves
     store.close()
     store.expire(60)
     monkeypatch.undo()

@@ -23,8 +23,9 @@ from taskq.redis import connection, keys, refusals
 from taskq.redis.keys import MapField
 from taskq.testing import drain
 from tests import jobs
+from tests.secret import KEY
 
-KEY = "correct horse battery staple and more"
+pytestmark = pytest.mark.usefixtures("secret_key")
 
 
 class Bomb:
@@ -37,17 +38,9 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(signing.VARIABLE, KEY)
-    yield
-    signing._in_use.clear()
-
-
 @pytest.fixture
-def queue(any_queue: Queue) -> Queue:
-    """As its first test parameter says, and made while there is a key."""
-    return Queue(any_queue.name, connection=any_queue.connection)
+def queue(signed_queue: Queue) -> Queue:
+    return signed_queue
 
 
 @pytest.fixture

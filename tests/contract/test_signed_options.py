@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,23 +21,17 @@ from taskq.testing import drain
 from tests import jobs
 from tests.contract.by_hand import A, claim, commit, outcome, put
 from tests.contract.test_adopted import opened as opened_with_memo
+from tests.secret import KEY
 from tests.waiting import HANGS
 
-KEY, OTHER = "correct horse battery staple and more", "another horse another battery and so on"
+pytestmark = pytest.mark.usefixtures("secret_key")
+OTHER = "another horse another battery and so on"
 REFUSED = (DamagedError, SignatureError)
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(signing.VARIABLE, KEY)
-    yield
-    signing._in_use.clear()
-
-
 @pytest.fixture
-def queue(any_queue: Queue) -> Queue:
-    """As its first test parameter says, and made while there is a key."""
-    return Queue(any_queue.name, connection=any_queue.connection)
+def queue(signed_queue: Queue) -> Queue:
+    return signed_queue
 
 
 def forge(job: MapJob[Any], **told: object) -> None:
