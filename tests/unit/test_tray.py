@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskq_workers.link import tray
-from taskq_workers.link.tray import Clearing, Laid, Memory, Tray
+from taskq_workers.link.tray import Carried, Clearing, Laid, Memory, Tray
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all goes through the pipe")
 
@@ -49,26 +49,36 @@ def test_large_ones_are_seen_where_they_lie(memory: Memory) -> None:
 
 def test_without_such_memory_everything_goes_through_the_pipe() -> None:
     values = [b"x" * tray.LARGE]
-    assert Tray(None).lay(values) is values
-    assert Clearing(None).take(values) == values
+    assert Tray(None).lay(values) == [Carried(values[0])]
+    assert Tray(None).lay([b"small"]) == [b"small"]
+
+
+@pytest.mark.parametrize("memory", [None, "allotted"])
+def test_what_came_through_the_pipe_is_sent_from_where_it_is(memory: str | None) -> None:
+    values = [b"small", b"x" * (tray.SIZE + 1)]
+    laid = Tray(allotted() if memory else None).lay(values)
+    small, view = Clearing(None).take(laid)
+    assert small is values[0]
+    assert isinstance(view, memoryview)
+    assert view.obj is values[1], "a copy of what is large costs as much as to send it"
 
 
 def test_what_finds_no_room_goes_through_the_pipe(memory: Memory) -> None:
     sender, values = Tray(memory), [bytes(QUARTER)] * 6
-    assert [type(one) for one in sender.lay(values)] == [Laid] * 4 + [bytes] * 2
-    assert sender.lay([bytes(tray.SIZE + 1)]) == [bytes(tray.SIZE + 1)]
+    assert [type(one) for one in sender.lay(values)] == [Laid] * 4 + [Carried] * 2
+    assert sender.lay([bytes(tray.SIZE + 1)]) == [Carried(bytes(tray.SIZE + 1))]
 
 
 def test_a_place_is_free_when_nobody_looks_at_it_any_more(memory: Memory) -> None:
     sender, receiver = Tray(memory), Clearing(memory)
     first, second, *rest = receiver.take(sender.lay([bytes(QUARTER)] * 4))
-    assert isinstance(sender.lay([bytes(QUARTER)])[0], bytes)
+    assert isinstance(sender.lay([bytes(QUARTER)])[0], Carried)
     del second
     receiver.sweep()
-    assert isinstance(sender.lay([bytes(QUARTER)])[0], bytes), "the one before it is still in the way"
+    assert isinstance(sender.lay([bytes(QUARTER)])[0], Carried), "the one before it is still in the way"
     del first
     receiver.sweep()
-    assert [type(one) for one in sender.lay([bytes(QUARTER)] * 3)] == [Laid, Laid, bytes]
+    assert [type(one) for one in sender.lay([bytes(QUARTER)] * 3)] == [Laid, Laid, Carried]
     assert len(rest) == 2
 
 

@@ -35,6 +35,16 @@ class Laid:
     length: int
 
 
+@dataclass(frozen=True)
+class Carried:
+    """Travels with what is large and found no room, so that the service need not look for it."""
+
+    value: bytes
+
+
+_APART = frozenset([Laid, Carried])
+
+
 class Memory:
     """What both sides share; can be handed to a process at its start, as an argument."""
 
@@ -80,14 +90,15 @@ class Tray:
         self._next = 0  # position
 
     def lay(self, values: list[Any]) -> list[Any]:
-        """The values, with ``Laid`` instead of those that are large, as long as there is room."""
-        memory = self._memory
-        if memory is None or max(map(len, values), default=0) < LARGE:
+        """The values, with ``Laid`` instead of those that are large, as long as there is room; then ``Carried``."""
+        if max(map(len, values), default=0) < LARGE:
             return values
-        return [value if len(value) < LARGE else self._lay(memory, value) or value for value in values]
+        return [value if len(value) < LARGE else self._lay(value) or Carried(value) for value in values]
 
-    def _lay(self, memory: Memory, value: bytes) -> Laid | None:
-        length = len(value)
+    def _lay(self, value: bytes) -> Laid | None:
+        memory, length = self._memory, len(value)
+        if memory is None:
+            return None
         freed, start = memory.freed[0], self._next % SIZE
         skipped = SIZE - start if start + length > SIZE else 0  # it lies in one piece
         needed = length if freed == self._next else skipped + length  # where nothing lies, all is free
@@ -111,13 +122,21 @@ class Clearing:
         self._gone: deque[int] = deque()
 
     def take(self, values: list[Any]) -> list[Any]:
-        """The values, with a view of what was laid down, which stays there until nobody has the view any more."""
-        self.sweep()
-        if Laid not in set(map(type, values)):
-            return values
-        return [self._view(value) if type(value) is Laid else value for value in values]
+        """The values, with views of those that are large, which are sent from where they are.
 
-    def _view(self, laid: Laid) -> memoryview:
+        What was laid down stays there until nobody has the view any more.
+        """
+        self.sweep()
+        if _APART.isdisjoint(map(type, values)):
+            return values
+        return [self._view(value) if type(value) in _APART else value for value in values]
+
+    def _view(self, large: Laid | Carried) -> memoryview:
+        if isinstance(large, Carried):
+            return memoryview(large.value)
+        return self._view_of_laid(large)
+
+    def _view_of_laid(self, laid: Laid) -> memoryview:
         assert self._memory is not None
         start, end = laid.at % SIZE, laid.at + laid.length
         view = self._memory.ring[start : start + laid.length]
