@@ -39,12 +39,13 @@ class Counted:
     NAME = "counted"
 
     def __init__(self, queue: Queue) -> None:
-        self._server, self._before = queue.connection, threading.active_count()
+        self._server, self._before = queue.connection, set(threading.enumerate())
         self.threads = self.connections = 0
 
     def look(self) -> None:
         named = [one for one in self._server.client_list() if one["name"] == self.NAME]
-        self.threads = max(self.threads, threading.active_count() - self._before)
+        threads = set(threading.enumerate()) - self._before  # of those before some may end meanwhile
+        self.threads = max(self.threads, len(threads))
         self.connections = max(self.connections, len(named))
 
 
