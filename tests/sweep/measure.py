@@ -52,7 +52,7 @@ def measure(connection: Any, mix: Mix, processes: int) -> Seen:
     items = [mix.seconds] * max(4, min(needed, ITEMS // mix.maps))
     maps = [low.map(jobs.nap, items, chunksize=mix.chunksize) for _ in range(mix.maps)]
     try:
-        wait_until(lambda: any(_done(maps)))
+        wait_until(lambda: _has_begun(mix, processes, _done(maps)))
         time.sleep(BEGINNING)
         before = _done(maps)
         time.sleep(MIDDLE)
@@ -63,6 +63,14 @@ def measure(connection: Any, mix: Mix, processes: int) -> Seen:
             if not one.ready():
                 one.cancel(kill=True)
         wait_until(lambda: not connection.keys("taskq:held:*"), "the worker has nothing to do")
+
+
+def _has_begun(mix: Mix, processes: int, done: list[int]) -> bool:
+    """Whether the maps compete: each of them has begun, if all have had their turn in a moment; else any has.
+
+    Who is known before the others has all processes until then, and is in nobody's debt for it.
+    """
+    return all(done) if mix.maps * mix.seconds / processes < BEGINNING else any(done)
 
 
 def _newcomers(queue: Queue, maps: list[MapJob]) -> tuple[float, float, int]:
