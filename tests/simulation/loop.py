@@ -52,6 +52,7 @@ class Process:
         self.resumes = 0.0  # until then nothing of it moves
         self.tasks: dict[Task, None] = {}  # in their order: a set's is another each time
         self.servers_clock = Clock()
+        self.own: dict[str, Any] = {}  # as a task's
         self.on_death: list[Callable[[], object]] = []
 
     def kill(self) -> None:
@@ -81,6 +82,7 @@ class Task:
         self.greenlet = greenlet(self._main)
         self.waits = 0  # number of the wait it is in; an older wake is too late
         self.ended = False
+        self.own: dict[str, Any] = {}  # what is kept for this thread alone
         process.tasks[self] = None
         process.loop.tasks[self] = None
 

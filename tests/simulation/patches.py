@@ -24,8 +24,9 @@ from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskq.maps import feed, follow, orphans, own_feed, producer, proof, push, runner, spans_read, store
-from taskq.redis import keys, lua
+from taskq.maps import feed, follow, orphans, own_end, own_feed, producer, proof, push, runner, spans_read, store
+from taskq.payload import classes
+from taskq.redis import keys, lua, once
 from taskq.redis.clock import Clock
 from taskq.views import said
 from taskq_workers import clock
@@ -36,7 +37,7 @@ from taskq_workers.service.core import solitude
 from taskq_workers.service.rq import worker
 from taskq_workers.service.upkeep import membership, monitor
 from tests.simulation import world
-from tests.simulation.loop import EPOCH, Event, Host, Process
+from tests.simulation.loop import EPOCH, Event, Host, Process, Task
 from tests.simulation.people import SimRedis
 from tests.simulation.processes import FakeContext, FakePool, PoolProcess
 from tests.simulation.services import Manager, NoFetcher, Service
@@ -53,6 +54,14 @@ def _process() -> Process | None:
     """Whose code runs; None: nobody's."""
     loop = world.current().loop
     return loop.acting if loop.current is None else loop.current.process
+
+
+def _thread() -> Task | Process:
+    """Which task runs; if none does, whose turn it is."""
+    loop = world.current().loop
+    found: Task | Process | None = loop.acting if loop.current is None else loop.current
+    assert found is not None
+    return found
 
 
 def _host(here: World) -> Host:
@@ -87,6 +96,19 @@ def _rq_now() -> datetime:
     if world.maybe() is not None and isinstance(_process(), Service | Manager | PoolProcess):
         return clock.utc()
     return datetime.fromtimestamp(_now(), UTC)
+
+
+class _Local:
+    """Stands for what is a thread's own: what one keeps is another's neither in this world nor in the next."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return _thread().own[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _thread().own[name] = value
 
 
 class _Lock:
@@ -169,6 +191,16 @@ def apply() -> None:
         gc.freeze()  # each world is cleared away by itself; all this stays
 
 
+def forget() -> None:
+    """What a process of the product keeps for all its life is none of the next world's.
+
+    The first world of a process would be another one than it is later: what is drawn once, and kept, takes bytes out of
+    that world's tokens alone.
+    """
+    for kept in (classes._origins, classes._by_id, own_end._ends):
+        kept.clear()
+
+
 def _take_small_steps() -> None:
     """What is done in bounded steps is done in several, also with a dozen items."""
     producer._BATCH_CHUNKS, store._STEP, proof.STEP = 2, 2, 3
@@ -191,6 +223,7 @@ def _apply_all() -> None:
             module.now = _rq_now  # type: ignore[attr-defined]
         if name.startswith("taskq") and getattr(module, "say", None) is say:
             module.say = _say  # type: ignore[attr-defined]
+    once._own = _Local()  # type: ignore[assignment]
     clock.SERVER = _ServersClock()  # type: ignore[assignment]
     scripting_mixin._check_for_lua_globals = lambda *_: None  # a third of each call; linted elsewhere
     lone_pool.start, lanes.context = _pool, lambda *_: FakeContext
