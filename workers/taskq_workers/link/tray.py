@@ -90,7 +90,7 @@ class Tray:
         self._next = 0  # position
 
     def lay(self, values: list[Any]) -> list[Any]:
-        """The values, with ``Laid`` instead of those that are large, as long as there is room; then ``Carried``."""
+        """The values, with ``Laid`` instead of those that are large, or ``Carried`` where there is no room."""
         if max(map(len, values), default=0) < LARGE:
             return values
         return [value if len(value) < LARGE else self._lay(value) or Carried(value) for value in values]
@@ -134,12 +134,9 @@ class Clearing:
     def _view(self, large: Laid | Carried) -> memoryview:
         if isinstance(large, Carried):
             return memoryview(large.value)
-        return self._view_of_laid(large)
-
-    def _view_of_laid(self, laid: Laid) -> memoryview:
         assert self._memory is not None
-        start, end = laid.at % SIZE, laid.at + laid.length
-        view = self._memory.ring[start : start + laid.length]
+        start, end = large.at % SIZE, large.at + large.length
+        view = self._memory.ring[start : start + large.length]
         self._ends.append(end)
         weakref.finalize(view, self._gone.append, end).atexit = False
         return view
