@@ -194,8 +194,8 @@ def apply() -> None:
 def forget() -> None:
     """What a process of the product keeps for all its life is none of the next world's.
 
-    The first world of a process would be another one than it is later: what is drawn once, and kept, takes bytes out of
-    that world's tokens alone.
+    The first world of a process would be another one than it is later: what is drawn once, and kept, takes bytes
+    out of that world's tokens alone.
     """
     for kept in (classes._origins, classes._by_id, own_end._ends):
         kept.clear()
