@@ -11,12 +11,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TypeVar
 from unittest.mock import patch
 
-from tests.simulation import themes
+from tests.simulation import themes, written
 from tests.simulation.mutate import Mutation
 from tests.simulation.mutations import MUTATIONS, by_name
+from tests.simulation.plan import Plan
 from tests.simulation.shrink import Shrinker
+
+T = TypeVar("T")
 
 MAKE_TEST = 300
 """Seeds that ``make test`` runs, from 0 on: about 40 s of CPU."""
@@ -79,8 +83,8 @@ def run_all(pool: ProcessPoolExecutor, first: int, seeds: int) -> Iterator[Tally
 # -- what the processes do -----------------------------------------------------------------------------
 
 
-def _wanted(seeds: Iterable[int]) -> Iterator[int]:
-    """The seeds, as long as somebody is there who wants to know what comes of them."""
+def _wanted(seeds: Iterable[T]) -> Iterator[T]:
+    """The seeds, or plans, as long as somebody is there who wants to know what comes of them."""
     parent = multiprocessing.parent_process()
     for seed in seeds:
         if parent is not None and not parent.is_alive():
@@ -121,34 +125,43 @@ def tell(seed: int, mutation: str = "", *, shrunk: bool = True) -> tuple[bool, s
 
 
 def first_seed(mutation: str, most: int) -> tuple[int | None, str]:
-    """The first seed that shows a mutation, and what it shows; None if none of the first ``most`` does."""
-    for seed in _wanted(range(most)):
-        if failure := _shows(by_name(mutation), seed):
-            return seed, failure
+    """The first seed that shows a mutation, and what it shows; None if none of the first ``most`` does.
+
+    Of one for which worlds are written it is the number of the first of these.
+    """
+    one = by_name(mutation)
+    for number, plan in enumerate(_wanted(_worlds_of(one, most))):
+        if failure := _shows(one, plan):
+            return (number if one.worlds else plan.seed), failure
     return None, ""
 
 
-def _shows(mutation: Mutation, seed: int) -> str:
+def _worlds_of(mutation: Mutation, most: int) -> Iterator[Plan]:
+    return written.lives(mutation.worlds) if mutation.worlds else map(themes.draw, range(most))
+
+
+def _shows(mutation: Mutation, plan: Plan) -> str:
     """What is wrong in this world, and only with this mutation; "" if nothing is."""
     from tests.simulation import patches
-    from tests.simulation.run import run_seed
+    from tests.simulation.run import run
 
     patches.apply()  # beneath the mutation, which is taken back
     with mutation.applied():
-        failure = run_seed(seed).failure
-    return failure if failure and not run_seed(seed).failure else ""
+        failure = run(plan).failure
+    return failure if failure and not run(plan).failure else ""
 
 
-def shown_by(names: list[str]) -> dict[str, int | None]:
-    """Of each of these mutations a seed whose world shows it; None if that of none in ``make test`` does.
+def shown_by(names: list[str]) -> dict[str, bool]:
+    """Of each of these mutations whether a world shows it: one that is written for it, or one of ``make test``.
 
-    The seed that a mutation has is tried first. Each change of the product makes other worlds of the same seeds,
-    so that now and then it shows nothing any more.
+    Of the latter the seed that a mutation has is tried first. Each change of the product makes other worlds of the
+    same seeds, so that now and then it shows nothing any more.
     """
-    found: dict[str, int | None] = {}
+    found: dict[str, bool] = {}
     for one in map(by_name, names):
-        seeds = _wanted(chain([one.seed], range(MAKE_TEST)))
-        found[one.name] = next((seed for seed in seeds if _shows(one, seed)), None)
+        drawn = map(themes.draw, [one.seed])
+        tried = _worlds_of(one, MAKE_TEST) if one.worlds else chain(drawn, _worlds_of(one, MAKE_TEST))
+        found[one.name] = any(_shows(one, plan) for plan in _wanted(tried))
     return found
 
 

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from taskq.redis import lua
 from tests.simulation import story
+from tests.simulation.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,12 +46,14 @@ class Mutation:
 
     Args:
         name: What is wrong then.
-        seed: Whose world shows it.
+        seed: Whose world shows it; of no use where there are ``worlds``.
+        worlds: That are written for it: see ``written.py``.
     """
 
     name: str
     seed: int
     changes: tuple[Change, ...]
+    worlds: tuple[Plan, ...] = ()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -73,8 +76,13 @@ def _in_lua(file: str, changes: list[Change]) -> Iterator[None]:
     name, source = Path(file).stem, lua.source  # which others may have changed, too
     changed = _changed(source(name), changes)
     with patch.object(lua, "source", lambda one: changed if one == name else source(one)):
-        story.names.cache_clear()
+        _read_again()
         yield
+    _read_again()
+
+
+def _read_again() -> None:
+    lua.whole.cache_clear()
     story.names.cache_clear()
 
 

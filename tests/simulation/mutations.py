@@ -1,4 +1,4 @@
-"""Ways in which the product could be wrong, each with a seed whose world shows it.
+"""Ways in which the product could be wrong, each with a seed whose world shows it, or worlds written for it.
 
 ``make simulate MUTATIONS=1`` says after how many seeds each is found; a guard that is new in the product belongs
 here, with whatever fault it is there for.
@@ -6,11 +6,14 @@ here, with whatever fault it is there for.
 
 from __future__ import annotations
 
+from tests.simulation import written
 from tests.simulation.mutate import Change, Mutation
+from tests.simulation.plan import Plan
 
 
-def _m(name: str, seed: int, *changes: tuple[str, str, str]) -> Mutation:
-    return Mutation(name, seed, tuple(Change(*change) for change in changes))
+def _m(name: str, seed: int | tuple[Plan, ...], *changes: tuple[str, str, str]) -> Mutation:
+    made = tuple(Change(*change) for change in changes)
+    return Mutation(name, seed, made) if isinstance(seed, int) else Mutation(name, -1, made, seed)
 
 
 def by_name(name: str) -> Mutation:
@@ -59,7 +62,7 @@ MUTATIONS = (
         (_LUA + "commit.lua", "if told ~= results then", "if false then"),
     ),
     _m(
-        "a commit is taken for a closed map", 391,
+        "a commit is taken for a closed map", written.CANCELLED,
         (_LUA + "commit.lua", "if map[4] ~= 'open' or map[6] then", "if false then"),
     ),
     _m(
@@ -115,7 +118,7 @@ MUTATIONS = (
         (_LUA + "expire.lua", "if state == 'open' or state == 'writing' then", "if false then"),
     ),
     _m(
-        "a close that comes late closes a map that was opened again", 63,
+        "a close that comes late closes a map that was opened again", written.LATE_CLOSE,
         (_LUA + "close.lua", " or ARGV[9] == '1' and not map[7] and map[2] + map[3] < tonumber(map[4]) then",
          " then"),
     ),
@@ -196,6 +199,10 @@ MUTATIONS = (
         (_LUA + "open.lua", "local again = ARGV[9] ~= '' and map[4] == ARGV[9]", "local again = false"),
     ),
     _m(
+        "who has had a map closed opens it again", written.OPENED_TWICE,
+        (_LUA + "open.lua", "local again = ARGV[9] ~= '' and map[4] == ARGV[9]", "local again = false"),
+    ),
+    _m(
         "claims of which nobody knows are kept", 29,
         (_SERVICE + "reconciliation.py", "if claim.text not in known]", "if False]"),
     ),
@@ -259,6 +266,11 @@ MUTATIONS = (
         (_LUA + "commit.lua", "    if behind then\n", "    if false then\n"),
     ),
     _m(
+        "more results are stored than are wanted", written.ENOUGH,
+        (_LUA + "commit.lua", "if enough > 0 and tonumber(map[7]) + results + counted > enough then",
+         "if false then"),
+    ),
+    _m(
         "what has enough does not end", 59,
         ("taskq/maps/terms.py", "return 0 < self.first <= done", "return False"),
     ),
@@ -274,6 +286,11 @@ MUTATIONS = (
     _m(
         "a map is sealed with another number of items than it has", 143,
         (_LUA + "seal.lua", " or ARGV[3] ~= '' and items ~= ARGV[3]", ""),
+    ),
+    _m(
+        "a map that is sealed loses its lease before it hears how many items it has", written.SEALED,
+        (_LUA + "seal.lua", "if ARGV[3] ~= '' then\n    redis.call('HSET', KEYS[1], 'total'",
+         "redis.call('HDEL', KEYS[1], 'lease')\nif ARGV[3] ~= '' then\n    redis.call('HSET', KEYS[1], 'total'"),
     ),
     _m(
         "an open map without a producer is left as it is", 71,

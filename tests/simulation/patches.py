@@ -20,11 +20,23 @@ import redis.client
 import redis.retry
 import rq.utils
 from fakeredis.commands_mixins import scripting_mixin
-from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from taskq.maps import feed, follow, orphans, own_end, own_feed, producer, proof, push, runner, spans_read, store
+from taskq.maps import (
+    control,
+    feed,
+    follow,
+    orphans,
+    own_end,
+    own_feed,
+    producer,
+    proof,
+    push,
+    runner,
+    spans_read,
+    store,
+)
 from taskq.payload import classes
 from taskq.redis import keys, lua, once
 from taskq.redis.clock import Clock
@@ -42,7 +54,7 @@ from tests.simulation.people import SimRedis
 from tests.simulation.processes import FakeContext, FakePool, PoolProcess
 from tests.simulation.services import Manager, NoFetcher, Service
 from tests.simulation.story import Listener
-from tests.simulation.wire import client
+from tests.simulation.wire import SimPool, client
 from tests.simulation.world import World
 
 _urandom = os.urandom
@@ -176,7 +188,7 @@ def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) 
 
 
 def _connect(**_: Any) -> Any:
-    return client(world.current().network, _process(), SimRedis, ConnectionPool, Retry(NoBackoff(), 0))
+    return client(world.current().network, _process(), SimRedis, SimPool, Retry(NoBackoff(), 0))
 
 
 _done: list[bool] = []
@@ -203,9 +215,10 @@ def forget() -> None:
 
 def _take_small_steps() -> None:
     """What is done in bounded steps is done in several, also with a dozen items."""
-    producer._BATCH_CHUNKS, store._STEP, proof.STEP = 2, 2, 3
+    producer._BATCH_CHUNKS, store._STEP, control._STEP, proof.STEP = 2, 2, 2, 3
     source = lua.source
     lua.source = lambda name: source(name).replace("'COUNT', 100)", "'COUNT', 1)")  # type: ignore[assignment]
+    lua.whole.cache_clear()
     spans_read.BATCH = 2
     follow._AT_ONCE, follow._RECORDS = (3, 1 << 20), 1
     push._written = deque(maxlen=0)  # of one process; here it would be that of all, and of worlds before

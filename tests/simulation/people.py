@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -29,14 +28,14 @@ from tests.simulation import items, verdicts
 from tests.simulation.loop import Host, Process
 from tests.simulation.oracle import Violation
 from tests.simulation.plan import Order
-from tests.simulation.wire import client
+from tests.simulation.wire import SimPool, Unmeasured, client
 
 _RETRIES = 3  # redis-py's, as ``connect`` has them
 MEMO = "m"
 _PATIENCE = 10.0  # seconds, of those who are patient
 
 
-class SimRedis(Redis):
+class SimRedis(Unmeasured):
     """With messages of the simulation's."""
 
     def pubsub(self, **_: Any) -> Any:
@@ -70,7 +69,7 @@ class Person(Process):
         self.world = world
         self.patience = 0.5  # seconds until it tries again
         retry = Patience(_PATIENCE) if patient else Retry(ExponentialBackoff(cap=1.0, base=0.02), _RETRIES)
-        self.connection = client(world.network, self, SimRedis, ConnectionPool, retry)
+        self.connection = client(world.network, self, SimRedis, SimPool, retry)
 
     def try_later(self) -> None:
         """Wait, for longer each time."""

@@ -65,7 +65,7 @@ def run(given: Plan) -> Outcome:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """End what goes round in circles in which no time passes, wherever it is; by CPU time, whatever the load."""
+    """End what goes round in circles in which no time passes, wherever it is; others' load is not in its CPU."""
 
     def ring(*_: object) -> None:
         raise Stuck(f"it has not come to an end within {HANGS} s")

@@ -19,7 +19,7 @@ from taskq_workers.service.rq.lean import LeanPool, LeanRedis
 from taskq_workers.service.upkeep import recovery
 from taskq_workers.settings import Settings
 from tests.simulation.loop import Event, Host, Process
-from tests.simulation.wire import client
+from tests.simulation.wire import Unmeasured, client
 
 _NOTICE = (0.004, 0.02)  # seconds until a manager sees that a service is dead
 _WOKEN = (0.0003, 0.003)  # seconds until a service that waits hears of a job
@@ -124,7 +124,7 @@ class Service(Process):
         self.later(self._world.rng.uniform(*_WOKEN), lambda: self.inbox.put(Message({"command": "taskq-sent"})))
 
 
-class SimLean(LeanRedis):
+class SimLean(Unmeasured, LeanRedis):
     """With messages of the simulation's."""
 
     def pubsub(self, **_: Any) -> Any:

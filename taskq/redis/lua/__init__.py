@@ -18,6 +18,7 @@ def source(name: str) -> str:
     return (resources.files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
 
 
+@cache  # whoever makes a connection of his own asks for all of them
 def whole(name: str) -> str:
     """The same, with the files that it is made with (``--include NAME``) in their places."""
     return _INCLUDE.sub(lambda found: source(found[1]), source(name))
