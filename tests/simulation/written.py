@@ -43,7 +43,7 @@ LATE_CLOSE = tuple(
 
 OPENED_TWICE = tuple(
     _with(_FAILING, _said(0.1, "twice", "open", seconds), _said(0.11, "stall", "close", 1.0))
-    for seconds in (0.3, 0.4, 0.5, 0.6, 0.7)
+    for seconds in (0.5, 0.6, 0.7, 0.4)
 )
 """What opened a map comes once more when it was closed, and its end is not on record yet."""
 
