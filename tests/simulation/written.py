@@ -47,7 +47,7 @@ OPENED_TWICE = tuple(
 )
 """What opened a map comes once more when it was closed, and its end is not on record yet."""
 
-ENOUGH = (replace(_FEW, loss=1.0), _with(_FEW, _said(0.2, "stall", "commit", 0.1)))
+ENOUGH = (_with(_FEW, _said(0.2, "stall", "commit", 0.1)), replace(_FEW, loss=1.0))
 """Several who work on a map of which a few results are enough come to their ends at once."""
 
 SEALED = tuple(_with(_FED, _said(0.15, "stall", "put", 0.5), Deed(at, "full", 0, 1.0)) for at in (0.3, 0.4, 0.5))
