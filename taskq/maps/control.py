@@ -19,6 +19,8 @@ _END = "end"
 _OTHERS, _SIGNED = -1, -2  # what limit.lua says
 _STEP = 1000  # entries that one call of a script moves
 _MAX_REASON = 4000  # characters
+CANCELED = "cancelled"  # the reason that closes a cancelled map
+CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 FOLLOWED_TTL = 24 * 3600
 """Seconds for which a map is kept at least whose results are to be another's items, until that has them."""
 
@@ -67,6 +69,12 @@ class MapControl(MapReader):
             keys.OPEN,
         ]
         self.scripts.close(self._of_claims, args, pipe)
+
+    def cancel(self, *, kill: bool = False) -> None:
+        """Do to the map what was done to its job; ``kill`` what runs of it."""
+        self.close(CANCELED, kill=kill)
+        self.expire(CANCELED_TTL)
+        self.tell_end()
 
     def pause(self, *, paused: bool) -> bool:
         """Have nothing more of it claimed, or have it go on; whether there is such a map."""

@@ -21,9 +21,7 @@ from taskq.redis.kinds import kind_of
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 
-CANCELED = "cancelled"  # the reason that closes a cancelled map
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
-CANCELED_TTL = 24 * 3600  # seconds for which a cancelled map's results so far can be looked at
 
 
 class Kept(Enum):
@@ -80,9 +78,9 @@ class Controlled(SignedJob):
         except InvalidJobOperation:
             # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
             if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
-                self._end_canceled(kill=kill)
+                self.store.cancel(kill=kill)
             raise
-        self._end_canceled(kill=kill)
+        self.store.cancel(kill=kill)
         return answer
 
     def _cancel(
@@ -106,11 +104,6 @@ class Controlled(SignedJob):
             queue = rq.Queue(self.origin, self.connection, job_class=SignedJob, serializer=self.serializer)
             queue.enqueue_ready_jobs_by_queue(moved)
         return moved
-
-    def _end_canceled(self, *, kill: bool) -> None:
-        self.store.close(CANCELED, kill=kill)
-        self.store.expire(CANCELED_TTL)
-        self.store.tell_end()
 
     def delete(
         self, pipeline: Any = None, remove_from_queue: bool = True, delete_dependents: bool = False

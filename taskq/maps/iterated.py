@@ -21,7 +21,8 @@ from taskq.errors import (
 from taskq.maps import spans_read
 from taskq.maps.arrivals import Arrivals
 from taskq.maps.completed import Completed
-from taskq.maps.controlled import CANCELED, ENDED, Controlled
+from taskq.maps.control import CANCELED
+from taskq.maps.controlled import ENDED, Controlled
 from taskq.maps.doubts import Doubts
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
@@ -38,6 +39,8 @@ from taskq.views.escaped import escaped
 from taskq.views.progress import Progress
 
 _CANCELED = frozenset({JobStatus.CANCELED, JobStatus.STOPPED})
+_NO_REASON = "no reason was recorded"
+_NO_JOB = "RQ's record of it is gone: somebody has deleted that, or the server has lost it. Push the map again"
 
 
 class Iterated(Controlled, Generic[R]):
@@ -269,7 +272,7 @@ class Iterated(Controlled, Generic[R]):
         if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.items} items done")
         latest = self.latest_result()
-        why = info.reason or (latest.exc_string if latest else "") or "no reason was recorded"
+        why = info.reason or (latest.exc_string if latest else "") or (_NO_JOB if status is None else _NO_REASON)
         return MapFailedError(f"the map {self.id} failed with {info.done} of {info.items} items done: {why}")
 
     def _check_whole(self, info: MapInfo) -> None:

@@ -27,7 +27,7 @@ from taskq.maps.values import Errors, check_errors
 from taskq.payload.outcome import ItemFailure, add_note
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import keys
-from taskq.redis.kinds import MAP, kind_of, schema_of
+from taskq.redis.kinds import MAP, kind_of, mark_of, schema_of
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 from taskq.result_list import ResultList
@@ -57,7 +57,8 @@ class MapJob(Chained[R]):
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
-        fields[keys.JOB_KIND] = f"{self.kind} {self.incarnation} {self.schema}" if self.incarnation else self.kind
+        made = fields["created_at"]
+        fields[keys.JOB_KIND] = mark_of(self.incarnation, self.schema, made) if self.incarnation else self.kind
         return fields
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:

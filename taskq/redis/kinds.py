@@ -9,6 +9,13 @@ from taskq.redis import keys
 from taskq.redis.schema import FIRST
 
 MAP = "map"
+_CREATED = b"created_at"  # field of RQ's
+_MADE = 3  # word of a mark
+
+
+def mark_of(incarnation: str, schema: int, created_at: str) -> str:
+    """The mark of a map, as ``kind_of`` reads it; ``created_at`` as RQ writes it."""
+    return f"{MAP} {incarnation} {schema} {created_at}"
 
 
 class Kind(NamedTuple):
@@ -31,10 +38,19 @@ def schema_of(fields: Mapping[bytes, bytes]) -> int:
     return int(rest[1]) if len(rest) > 1 and rest[1].isdecimal() else FIRST + 1
 
 
+def is_left_over(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether the mark is of a map that had this id before: RQ writes a job over what is there, field by field.
+
+    A mark tells when its map was made. One of an older version does not, and counts as the job's own.
+    """
+    words = fields.get(keys.JOB_KIND.encode(), b"").split(b" ")
+    return len(words) > _MADE and fields.get(_CREATED, words[_MADE]) != words[_MADE]
+
+
 def kind_of(fields: Mapping[bytes, bytes]) -> Kind:
     """What kind of job a raw RQ job hash is.
 
     The mark is a field of the hash, so that it can be read without unpickling anything of the user's.
     """
     name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
-    return Kind(MAP, *rest[:1]) if name == MAP else Kind("")
+    return Kind(MAP, *rest[:1]) if name == MAP and not is_left_over(fields) else Kind("")

@@ -33,7 +33,7 @@ from taskq import (
     WaitTimeoutError,
 )
 from taskq.errors import RemoteTraceback
-from taskq.maps.controlled import CANCELED
+from taskq.maps.control import CANCELED
 from taskq.maps.executions import Executions
 from taskq.maps.store import MapStore
 from taskq.maps.waiting import Events

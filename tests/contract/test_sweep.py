@@ -10,7 +10,7 @@ import pytest
 from rq.job import Job, JobStatus
 
 from taskq import MapJob, Queue
-from taskq.maps.controlled import CANCELED_TTL
+from taskq.maps.control import CANCELED_TTL
 from taskq.maps.store import MapStore
 from taskq.redis import keys
 from taskq_workers.service.core.fleet import Fleet

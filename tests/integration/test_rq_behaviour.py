@@ -28,7 +28,7 @@ from rq.suspension import resume, suspend
 from rq.utils import current_timestamp
 from rq.worker.base import WorkerStatus
 
-from taskq import MapCanceledError, Queue
+from taskq import MapCanceledError, MapError, MapJob, Queue
 from taskq.payload.function import Function
 from taskq.testing import make_fake_queue, running_worker
 from taskq_workers.rq_options import RQOptions
@@ -51,6 +51,49 @@ def name_of_worker(queue: Queue) -> str:
 def wait_until_started(*started: rq.job.Job) -> None:
     for job in started:
         wait_until(lambda job=job: job.get_status() == JobStatus.STARTED)
+
+
+def test_a_map_whose_job_a_tool_of_rq_s_cancels_is_cancelled_with_all_that_follows_it(real_queue: Queue) -> None:
+    job = real_queue.map(jobs.nap, [0.05] * 1000, chunksize=1)
+    follower, plain = job.map(jobs.square), real_queue.enqueue(jobs.square, 3, depends_on=job.id)
+    with running_worker(real_queue, 2):
+        wait_until(lambda: job.progress.done)
+        rq.job.Job.fetch(job.id, connection=real_queue.connection).cancel()
+        for waits in (job, follower):
+            with pytest.raises(MapError):
+                waits.get(timeout=HANGS)
+        wait_until(lambda: job.store.info().state != "open", "its owner looks once a second")
+        wait_until(lambda: not real_queue.connection.keys("taskq:held:*"), "nothing of it runs")
+        done = job.progress.done
+        assert real_queue.enqueue(jobs.square, 4).latest_result(timeout=HANGS).return_value == 16
+    assert job.progress.done == done < 1000
+    with pytest.raises(MapCanceledError, match=f"cancelled with {done} of 1000 items done"):
+        job.get(timeout=HANGS)
+    assert plain.get_status() == JobStatus.DEFERRED, "as RQ leaves what waits for a cancelled job"
+
+
+@pytest.mark.parametrize("kind", [Queue, rq.Queue])
+@pytest.mark.parametrize("end", ["cancelled", "finished"])
+def test_a_plain_job_with_the_id_of_a_map_that_has_ended_is_a_plain_job(
+    real_queue: Queue, kind: type[rq.Queue], end: str
+) -> None:
+    """RQ writes it over the map's job, field by field, and leaves what else stands there."""
+    job = real_queue.map(jobs.nap, [0.01] * (500 if end == "cancelled" else 2), job_id="one", chunksize=1)
+    with running_worker(real_queue, 1):
+        wait_until(lambda: job.progress.done)
+        if end == "cancelled":
+            job.cancel()
+        else:
+            job.get(timeout=HANGS)
+        done = job.progress.done
+        plain = kind(real_queue.name, connection=real_queue.connection).enqueue(jobs.square, 3, job_id="one")
+        wait_until(lambda: plain.get_status() == JobStatus.FINISHED)
+        assert plain.return_value(refresh=True) == 9
+    assert job.store.info().done == done, "the map was not begun again"
+    found = real_queue.fetch_job("one")
+    assert found is not None
+    assert not isinstance(found, MapJob)
+    assert found.return_value() == 9
 
 
 # -- commands -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from rq.job import validate_job_id
 
 from taskq.redis import ids
 from taskq.redis.keys import JOB_KIND
-from taskq.redis.kinds import kind_of
+from taskq.redis.kinds import is_left_over, kind_of, mark_of, schema_of
 
 NO_IDS = [
     b"a b",
@@ -47,6 +47,24 @@ def test_ids() -> None:
 def test_a_map_has_an_incarnation_and_all_else_is_plain() -> None:
     assert kind_of({JOB_KIND.encode(): b"map a-b 4"}) == ("map", "a-b")
     assert kind_of({JOB_KIND.encode(): b"helper a-b"}) == kind_of({}) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "left_over"),
+    [
+        ({b"created_at": b"2026-01-02T03:04:05.000006Z"}, False),
+        ({b"created_at": b"2026-01-02T03:04:05.000007Z"}, True),
+        ({b"created_at": b""}, True),
+        ({}, False),  # only the mark was read
+    ],
+)
+def test_a_mark_is_of_the_map_that_was_made_then(fields: dict[bytes, bytes], left_over: bool) -> None:
+    mark = mark_of("a-b", 6, "2026-01-02T03:04:05.000006Z")
+    fields |= {JOB_KIND.encode(): mark.encode()}
+    assert is_left_over(fields) == left_over
+    assert kind_of(fields) == (("", "") if left_over else ("map", "a-b"))
+    assert schema_of(fields) == 6
+    assert not is_left_over({JOB_KIND.encode(): b"map a-b 6", b"created_at": b"now"}), "of an older version"
 
 
 def test_an_id_that_is_drawn_is_a_uuid_as_rq_draws_them() -> None:

@@ -15,6 +15,7 @@ from taskq.redis.keys import MapKeys
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.jobs import closing, rounds
 from taskq_workers.service.jobs.rounds import CHECKED, Rounds
+from taskq_workers.service.rq.job import ServiceJob
 
 NO_FEEDER = [None, None]
 NO_CAPS = [None, None]
@@ -32,6 +33,7 @@ class Service:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, runs: list[MapRun]) -> None:
         self.maps, self.replies, self.trips = runs, dict.fromkeys(runs, OPEN), 0
+        self.jobs: dict[MapRun, Any] = {}
         self.seen: list[MapRun] = []
         self.connection = SimpleNamespace(pipeline=self.pipeline)
         self.rounds = Rounds(cast("Any", self))
@@ -40,7 +42,8 @@ class Service:
     def pipeline(self, **_options: Any) -> Any:
         self.trips += 1
         pipe = Mock()
-        pipe.execute.return_value = [self.replies[run] for run in self.maps]
+        jobs = [self.jobs.get(run, [b"map", b"started"]) for run in self.maps if not run.guest]
+        pipe.execute.return_value = [*(self.replies[run] for run in self.maps), *jobs]
         return Mock(__enter__=lambda _: pipe, __exit__=lambda *_: None)
 
     def round(self) -> list[MapRun]:
@@ -95,3 +98,28 @@ def test_a_pause_of_which_no_message_told_is_seen_where_something_is_in_hand(
     assert works in service.round()
     service.replies[works] = OPEN
     assert works not in service.round()
+
+
+@pytest.mark.parametrize(
+    ("job", "canceled"),
+    [
+        ([b"map:1", b"canceled"], True),
+        ([b"map:1", b"started"], False),
+        ([b"map:2", b"canceled"], False),  # of another life of the id
+        ([None, b"canceled"], False),  # a plain job has the id now
+        ([None, None], False),  # gone, maybe by its time to live: our books say what becomes of the map
+        (ValueError("WRONGTYPE"), False),
+    ],
+)
+def test_a_map_whose_job_was_cancelled_by_a_tool_of_rq_s_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, job: Any, canceled: bool
+) -> None:
+    run, guest = (run_of(name, guest=name == "guest") for name in ("own", "guest"))
+    run.job = guest.job = ServiceJob(id="m", connection=Mock())
+    run.job.mark = "map:1"
+    service = Service(monkeypatch, [run, guest])
+    service.jobs[run] = job
+    service.round()
+    assert run.store.cancel.called == canceled
+    assert not guest.store.cancel.called
+    assert (run in service.seen) is True

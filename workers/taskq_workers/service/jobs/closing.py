@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from taskq.errors import ReplacedError, ResultsGoneError
-from taskq.maps.controlled import CANCELED
+from taskq.maps.control import CANCELED
 from taskq.maps.info import MapInfo
 from taskq.maps.terms import TOO_MANY
 from taskq_workers.service.core.execution import MapRun

@@ -18,7 +18,7 @@ from taskq.maps.info import MapInfo, check_announcement
 from taskq.redis import holdings, ids, keys
 from taskq.redis.holdings import Holding
 from taskq.redis.keys import MapField
-from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.kinds import MAP, is_left_over, kind_of
 from taskq.views import tracing
 from taskq.views.counted import counted
 from taskq_workers import readable
@@ -82,6 +82,9 @@ def _begin(state: State, wanted: list[_Wanted]) -> list[Taken]:
         found = list(_hold(state, wanted))
         pipe.multi()
         for one, fields in found:
+            if is_left_over(fields):
+                pipe.hdel(Job.key_for(one.job_id), keys.JOB_KIND)
+                del fields[keys.JOB_KIND.encode()]
             job = _job(state, one.queue, one.job_id, fields)
             if job is None:
                 pipe.hdel(keys.held(state.name), one.holding.key)

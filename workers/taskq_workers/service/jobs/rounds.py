@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rq.job import Job, JobStatus
+
 from taskq.maps import caps
-from taskq.redis import checked
+from taskq.redis import checked, keys
 from taskq.redis.keys import MapField
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import chains, closing, orphans
+from taskq_workers.service.rq.job import ServiceJob
 
 CHECKED = 20
 """Maps of which nothing is in hand that are looked at in a second; each costs some seven round trips."""
@@ -42,11 +45,12 @@ class Rounds:
         state = self._state
         if not (runs := [run for run in state.maps if not (run.closed or run.complete)]):
             return
-        with state.connection.pipeline(transaction=False) as pipe:
-            for run in runs:
-                pipe.hmget(run.store.keys.hash, _FIELDS)
-            replies = pipe.execute(raise_on_error=False)
+        replies, canceled = self._ask(runs)
         goes_on = {run: _goes_on(run, reply) for run, reply in zip(runs, replies, strict=True)}
+        for run in (run for run in canceled if goes_on[run]):
+            goes_on[run] = False
+            with run.guarded():
+                run.store.cancel()
         for run, reply in zip(runs, replies, strict=True):
             if goes_on[run] and run.info.terms.max_failures >= 0:  # whoever has counted the last may have died
                 run.too_many = run.info.terms.too_many(checked.count(reply[4]), checked.count(reply[2]))
@@ -61,6 +65,18 @@ class Rounds:
             with run.guarded():
                 closing.look(state, run)
 
+    def _ask(self, runs: list[MapRun]) -> tuple[list[Any], list[MapRun]]:
+        """What the hash of each says; and those of our own whose job says that it was cancelled."""
+        own = [run for run in runs if not run.guest]
+        with self._state.connection.pipeline(transaction=False) as pipe:
+            for run in runs:
+                pipe.hmget(run.store.keys.hash, _FIELDS)
+            for run in own:
+                pipe.hmget(run.job.key, keys.JOB_KIND, "status")
+            replies = pipe.execute(raise_on_error=False)
+        jobs = zip(own, replies[len(runs) :], strict=True)
+        return replies[: len(runs)], [run for run, reply in jobs if _was_canceled(run.job, reply)]
+
     def _turn(self, runs: list[MapRun]) -> list[MapRun]:
         """Those of the maps that rest which are looked at this time."""
         if len(runs) <= CHECKED:
@@ -68,6 +84,11 @@ class Rounds:
         first = self._next % len(runs)
         self._next = first + CHECKED
         return [*runs, *runs][first : first + CHECKED]
+
+
+def _was_canceled(job: Job, reply: Any) -> bool:
+    """Whether somebody has cancelled this job with a tool of RQ's, which knows nothing of the map's keys."""
+    return isinstance(job, ServiceJob) and bool(reply == [job.mark.encode(), JobStatus.CANCELED.value.encode()])
 
 
 def _goes_on(run: MapRun, reply: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.job import Job, JobStatus
 
-from taskq.maps.controlled import CANCELED_TTL
+from taskq.maps.control import CANCELED_TTL
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.store import MapStore
 from taskq.redis import clock, ids, keys
