@@ -415,8 +415,8 @@ def test_options_are_stored_as_rq_stores_them(any_queue: Queue, options: dict[st
 def test_the_mark_that_tells_a_map(any_queue: Queue) -> None:
     job = any_queue.map(jobs.square, [1])
     mark = fields(any_queue, job)["taskq"].decode()
-    assert mark == f"map {job.incarnation} {SCHEMA}"
-    assert re.fullmatch("map [0-9a-f]{32} [0-9]+", mark)
+    assert mark == f"map {job.incarnation} {SCHEMA} {fields(any_queue, job)['created_at'].decode()}"
+    assert re.fullmatch("map [0-9a-f]{32} [0-9]+ [0-9TZ:.-]+", mark)
     assert job.store.info().incarnation == job.incarnation
     assert any_queue.fetch_job(job.id).incarnation == job.incarnation
 

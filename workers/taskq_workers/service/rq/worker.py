@@ -188,8 +188,9 @@ class RQWorker(BaseWorker):
         finally:
             self.connection = connection
         if replaced and job:
-            log.warning("job %s was deleted, cancelled, ended by another or pushed again", job.id,
-                        extra={"action": "replaced", "job": job.id})  # fmt: skip
+            # No warning: who cancels what is just ending, as an iterator does that is dropped, meets this.
+            log.info("job %s was deleted, cancelled, ended by another or pushed again", job.id,
+                     extra={"action": "replaced", "job": job.id})  # fmt: skip
             self.forget(job, execution)
         return False
 
