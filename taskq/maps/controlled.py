@@ -16,8 +16,7 @@ from taskq.maps.reader import replaced
 from taskq.maps.requeue import put_back
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clients, keys, once, services
-from taskq.redis.kinds import kind_of
+from taskq.redis import clients, kinds, once, services
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 
@@ -298,6 +297,6 @@ class Controlled(SignedJob):
         Raises:
             ReplacedError: If not.
         """
-        mark = connection.hget(self.key, keys.JOB_KIND)
-        if mark and self.incarnation and kind_of({keys.JOB_KIND.encode(): mark}).incarnation != self.incarnation:
+        found = connection.hmget(self.key, kinds.FIELDS)
+        if any(found) and self.incarnation and kinds.read(found).incarnation != self.incarnation:
             raise replaced(self.id)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from taskq.redis import keys
 from taskq.redis.schema import FIRST
 
 MAP = "map"
-_CREATED = b"created_at"  # field of RQ's
+FIELDS = (keys.JOB_KIND, "created_at")
+"""What ``kind_of`` looks at, of a job's hash."""
+
+_MARK, _CREATED = (name.encode() for name in FIELDS)
 _MADE = 3  # word of a mark
 
 
@@ -32,7 +35,7 @@ class Kind(NamedTuple):
 
 def schema_of(fields: Mapping[bytes, bytes]) -> int:
     """The schema of the producer of a map, by the raw hash of its RQ job; see schema.py."""
-    _name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
+    _name, *rest = fields.get(_MARK, b"").decode("utf-8", "replace").split(" ")
     if not rest:
         return FIRST  # it knows no incarnations
     return int(rest[1]) if len(rest) > 1 and rest[1].isdecimal() else FIRST + 1
@@ -43,7 +46,7 @@ def is_left_over(fields: Mapping[bytes, bytes]) -> bool:
 
     A mark tells when its map was made. One of an older version does not, and counts as the job's own.
     """
-    words = fields.get(keys.JOB_KIND.encode(), b"").split(b" ")
+    words = fields.get(_MARK, b"").split(b" ")
     return len(words) > _MADE and fields.get(_CREATED, words[_MADE]) != words[_MADE]
 
 
@@ -52,5 +55,12 @@ def kind_of(fields: Mapping[bytes, bytes]) -> Kind:
 
     The mark is a field of the hash, so that it can be read without unpickling anything of the user's.
     """
-    name, *rest = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace").split(" ")
+    name, *rest = fields.get(_MARK, b"").decode("utf-8", "replace").split(" ")
     return Kind(MAP, *rest[:1]) if name == MAP and not is_left_over(fields) else Kind("")
+
+
+def read(values: Sequence[bytes | None]) -> Kind:
+    """The same, of nothing but ``FIELDS``."""
+    return kind_of(
+        {name: value for name, value in zip((_MARK, _CREATED), values, strict=True) if value is not None}
+    )

@@ -13,9 +13,9 @@ from typing import Any
 import rq
 from rq.job import Job
 
-from taskq.redis import checked, clock, ids, keys, services
+from taskq.redis import checked, clock, ids, kinds, services
 from taskq.redis.keys import MapField, MapKeys
-from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.kinds import MAP
 from taskq.redis.services import ServiceInfo
 from taskq.views import waits
 from taskq.views.progress import Progress
@@ -147,10 +147,12 @@ def _kinds(connection: Any, found: Iterable[str]) -> dict[str, str]:
     jobs = list(found)
     with connection.pipeline(transaction=False) as pipe:
         for job_id in jobs:
-            pipe.hget(Job.key_for(job_id), keys.JOB_KIND)
-        marks = [checked.reply(mark, b"") for mark in pipe.execute(raise_on_error=False)] if jobs else []
-    field = keys.JOB_KIND.encode()
-    return {job_id: kind_of({field: mark})[0] for job_id, mark in zip(jobs, marks, strict=True)}
+            pipe.hmget(Job.key_for(job_id), kinds.FIELDS)
+        replies = pipe.execute(raise_on_error=False) if jobs else []
+    nothing = [None] * len(kinds.FIELDS)
+    return {
+        job_id: kinds.read(checked.reply(reply, nothing)).name for job_id, reply in zip(jobs, replies, strict=True)
+    }
 
 
 def _maps(connection: Any, queue: str, status: str, found: list[str]) -> list[MapLine]:

@@ -7,10 +7,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+import rq
+from rq.job import JobStatus
 
 from taskq import DuplicateJobError, MapJob, Queue, ReplacedError, ResultsGoneError
 from taskq.maps.store import MapStore
 from taskq.testing import drain
+from taskq.views import backlog
+from taskq_workers.cli import job_view
 from tests import jobs
 from tests.contract.by_hand import failures_of
 
@@ -192,3 +196,25 @@ def test_two_producers_replace_a_map_at_the_same_time(
         pushed.append(any_queue.map(jobs.square, range(3), job_id="same"))
     drain(any_queue)
     assert pushed[0].get() == [0, 1, 4]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["waits", "has ended"])
+def test_a_plain_job_with_the_id_of_a_map_is_none_of_the_map_s(any_queue: Queue, begun: bool) -> None:
+    job = any_queue.map(jobs.square, range(4), job_id="one")
+    job.cancel()
+    rq.Queue(any_queue.name, connection=any_queue.connection).enqueue(jobs.square, 3, job_id="one")
+    if begun:
+        drain(any_queue)
+        assert job.status_now() == JobStatus.FINISHED
+    for act in (job.cancel, job.requeue, job.delete):
+        with pytest.raises(ReplacedError):
+            act()
+    found = any_queue.fetch_job("one")
+    assert found is not None
+    assert not isinstance(found, MapJob)
+    [view] = job_view.views(any_queue.connection, ["one"])
+    assert view is not None
+    assert view.kind == "plain"
+    if not begun:
+        [line] = [one for one in backlog.read_queues(any_queue.connection) if one.name == any_queue.name]
+        assert not line.maps

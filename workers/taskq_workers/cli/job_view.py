@@ -9,9 +9,9 @@ from typing import Any
 from rq.job import Job
 
 from taskq.maps import told
-from taskq.redis import checked, ids, keys
+from taskq.redis import checked, ids, keys, kinds
 from taskq.redis.keys import MapField, MapKeys
-from taskq.redis.kinds import MAP, kind_of
+from taskq.redis.kinds import MAP
 from taskq.views import backlog, listed
 
 _ITEMS = (MapField.TOTAL, MapField.NEXT, MapField.DONE, MapField.FAILED, MapField.PAUSED, *told.FIELDS)
@@ -85,7 +85,7 @@ def views(connection: Any, jobs: Collection[str]) -> list[JobView | None]:
 def _view(job_id: str, reply: Any, counts: Any) -> JobView | None:
     fields: list[bytes | None] = checked.reply(reply, [None] * (4 + len(_DATES)))
     mark, status, origin, description, *dates = map(checked.text, fields)
-    kind = kind_of({keys.JOB_KIND.encode(): mark.encode()})[0]
+    kind = kinds.read((mark.encode(), dates[0].encode() or None)).name
     if not status:
         return None
     items = _items(*checked.reply(counts, [None] * len(_ITEMS))) if kind == MAP else None

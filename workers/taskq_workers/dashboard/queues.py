@@ -17,9 +17,8 @@ from rq.registry import (
     StartedJobRegistry,
 )
 
-from taskq.redis import checked, ids, keys
+from taskq.redis import checked, ids, keys, kinds
 from taskq.redis.checked import count, text
-from taskq.redis.kinds import kind_of
 
 MAX_QUEUES = 50  # shown
 PAGE = 25  # jobs on one page
@@ -99,7 +98,7 @@ def job_row(job_id: str, reply: Any) -> dict[str, Any]:
     """What the page says of a job, from its ``FIELDS``; only text, whatever stands there."""
     values: Sequence[bytes | None] = checked.reply(reply, [None] * len(FIELDS))
     fields = dict(zip(FIELDS, values, strict=True))
-    kind = kind_of({keys.JOB_KIND.encode(): fields[keys.JOB_KIND] or b""}).name
+    kind = kinds.read([fields[name] for name in kinds.FIELDS]).name
     return {
         "id": job_id,
         "kind": kind,

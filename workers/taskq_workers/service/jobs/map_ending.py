@@ -16,8 +16,7 @@ from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
-from taskq.redis import keys, refusals
-from taskq.redis.kinds import kind_of
+from taskq.redis import kinds, refusals
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
@@ -146,8 +145,8 @@ def _ttl(run: MapRun, *, failed: bool) -> int:
 
 def _why_closed(state: State, run: MapRun) -> str | None:
     """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
-    status, worker, mark = state.connection.hmget(run.job.key, "status", "worker_name", keys.JOB_KIND)
-    replaced = kind_of({keys.JOB_KIND.encode(): mark or b""}).incarnation != run.store.keys.incarnation
+    status, worker, *found = state.connection.hmget(run.job.key, "status", "worker_name", *kinds.FIELDS)
+    replaced = kinds.read(found).incarnation != run.store.keys.incarnation
     if replaced or status != b"started" or (worker or b"").decode() != state.name:
         return None
     if run.closed not in ("closed", "gone"):
