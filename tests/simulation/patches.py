@@ -47,6 +47,7 @@ from taskq_workers.process import errands
 from taskq_workers.service import service
 from taskq_workers.service.core import solitude
 from taskq_workers.service.rq import worker
+from taskq_workers.service.rq.lean import LeanPool
 from taskq_workers.service.upkeep import membership, monitor
 from tests.simulation import world
 from tests.simulation.loop import EPOCH, Event, Host, Process, Task
@@ -54,7 +55,7 @@ from tests.simulation.people import SimRedis
 from tests.simulation.processes import FakeContext, FakePool, PoolProcess
 from tests.simulation.services import Manager, NoFetcher, Service
 from tests.simulation.story import Listener
-from tests.simulation.wire import SimPool, client
+from tests.simulation.wire import client
 from tests.simulation.world import World
 
 _urandom = os.urandom
@@ -188,7 +189,7 @@ def _pool(_ctx: Any, on_death: Any, _on_notice: Any, initargs: tuple[Any, ...]) 
 
 
 def _connect(**_: Any) -> Any:
-    return client(world.current().network, _process(), SimRedis, SimPool, Retry(NoBackoff(), 0))
+    return client(world.current().network, _process(), SimRedis, LeanPool, Retry(NoBackoff(), 0))
 
 
 _done: list[bool] = []

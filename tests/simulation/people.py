@@ -24,11 +24,12 @@ from taskq.maps.proof import prove
 from taskq.maps.waiting import Events
 from taskq.payload import codec
 from taskq.redis.patience import Patience
+from taskq_workers.service.rq.lean import LeanPool
 from tests.simulation import items, verdicts
 from tests.simulation.loop import Host, Process
 from tests.simulation.oracle import Violation
 from tests.simulation.plan import Order
-from tests.simulation.wire import SimPool, Unmeasured, client
+from tests.simulation.wire import Unmeasured, client
 
 _RETRIES = 3  # redis-py's, as ``connect`` has them
 MEMO = "m"
@@ -69,7 +70,7 @@ class Person(Process):
         self.world = world
         self.patience = 0.5  # seconds until it tries again
         retry = Patience(_PATIENCE) if patient else Retry(ExponentialBackoff(cap=1.0, base=0.02), _RETRIES)
-        self.connection = client(world.network, self, SimRedis, SimPool, retry)
+        self.connection = client(world.network, self, SimRedis, LeanPool, retry)
 
     def try_later(self) -> None:
         """Wait, for longer each time."""

@@ -212,25 +212,6 @@ class Unmeasured(redis.Redis):
                 self.connection_pool.release(connection)
 
 
-class SimPool(redis.ConnectionPool):
-    """As redis-py's own, which measures itself, and asks a socket whether there is anything to be read."""
-
-    def get_connection(self, *_: Any, **__: Any) -> Any:
-        connection = self._available_connections.pop() if self._available_connections else self.make_connection()
-        self._in_use_connections.add(connection)
-        try:
-            connection.connect()
-        except BaseException:
-            self.release(connection)
-            raise
-        return connection
-
-    def release(self, connection: Any) -> None:
-        if connection in self._in_use_connections:
-            self._in_use_connections.remove(connection)
-            self._available_connections.append(connection)
-
-
 def _encoded(args: tuple[Any, ...]) -> list[bytes]:
     first, *rest = args
     words = first.encode().split(b" ") if isinstance(first, str) else [first]
