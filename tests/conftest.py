@@ -45,7 +45,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave to the simulation what is frozen, from its first test in this process on: it freezes all of it itself."""
+    """Leave to the simulation what is frozen, from its first test in this process on: it freezes itself."""
     if not item.config.stash.get(_SIMULATES, False) and SIMULATION in item.path.parents:
         item.config.stash[_SIMULATES] = True
         gc.unfreeze()
