@@ -159,13 +159,14 @@ def sees_what_is_true(queue: Queue) -> None:
 
 def test_records(true_service: Queue) -> None:
     connection = true_service.connection
-    leases = {name: time.time() + 3600 for name in ("other", "x", *map(str, range(len(RECORDS))))}
-    connection.zadd(keys.LEASES, leases)
+    lapse = time.time() + 3600
+    connection.zadd(keys.LEASES, dict.fromkeys(("other", "x"), lapse))
     for value in RECORDS:
         for key in (keys.SERVICES, keys.ACTIVITY):
             connection.hset(key, mapping=dict.fromkeys(("other", "x"), as_json(value)))
         found = {info.name for info in services.live(connection)} | {one.name for one in activity.live(connection)}
         assert found <= {NAME, "x"}, "a record of another name counts"
+    connection.zadd(keys.LEASES, dict.fromkeys(map(str, range(len(RECORDS))), lapse))
     for key in (keys.SERVICES, keys.ACTIVITY):
         connection.hset(key, mapping={str(number): as_json(value) for number, value in enumerate(RECORDS)})
     sees_what_is_true(true_service)
