@@ -120,30 +120,30 @@ FRONTS: dict[str, tuple[Callable[[], Any], str]] = {
 """Each with joblib's backend of the same processes."""
 
 
-def measured(name: str) -> list[float | None]:
-    """The columns of one, in seconds."""
+def measured(name: str, calls: int = SUBMITS) -> list[float | None]:
+    """The columns of one, in seconds; ``calls`` are many."""
     start, backend = FRONTS[name]
     began = time.perf_counter()
     with start() as front:
         front.call()
         started = time.perf_counter() - began
-        front.many(SUBMITS // 10)
-        call = statistics.median(seconds(front.call) for _ in range(_CALLS))
-        many = seconds(lambda: front.many(SUBMITS))
-        first = statistics.median(_first(front) for _ in range(3))
+        front.many(calls // 10)
+        call = statistics.median(seconds(front.call) for _ in range(min(calls, _CALLS)))
+        many = seconds(lambda: front.many(calls))
+        first = statistics.median(_first(front, calls) for _ in range(3))
         search = _search(backend) if backend else None
         ended = time.perf_counter()
         front.end()
     return [started, time.perf_counter() - ended, call, many, first, search]
 
 
-def _first(front: PoolFront | ExecutorFront) -> float:
+def _first(front: PoolFront | ExecutorFront, calls: int) -> float:
     """Seconds until the first of many has its result; the others are waited for afterwards."""
     began = time.perf_counter()
-    found = front.some(SUBMITS)
+    found = front.some(calls)
     next(found)
     took = time.perf_counter() - began
-    assert sum(1 for _ in found) == SUBMITS - 1
+    assert sum(1 for _ in found) == calls - 1
     return took
 
 
@@ -190,7 +190,7 @@ its result.
 {"".join(notes)}"""
 
 
-def in_a_process(name: str) -> list[float | None]:
+def in_a_process(name: str, calls: int = SUBMITS) -> list[float | None]:
     """The columns of one, in a process that starts nothing else.
 
     Raises:
@@ -198,7 +198,7 @@ def in_a_process(name: str) -> list[float | None]:
         ValueError: If it says something else.
     """
     environment = {key: value for key, value in os.environ.items() if key != "TASKQ_URL"}
-    command = [sys.executable, "-m", "benchmarks.fronts", "--one", name]
+    command = [sys.executable, "-m", "benchmarks.fronts", "--one", name, "--calls", str(calls)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT, check=True)
     figures: list[float | None] = json.loads(done.stdout.splitlines()[-1])
     return figures
@@ -221,8 +221,9 @@ def _row(name: str, figures: Sequence[Sequence[float | None]], ours: Sequence[Se
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--one", type=click.Choice(list(FRONTS)), help="Measure this one, here, and print JSON.")
-def main(*, rounds: int, one: str | None) -> None:
-    print(json.dumps(measured(one)) if one else compare(rounds))
+@click.option("--calls", type=int, default=SUBMITS, hidden=True)
+def main(*, rounds: int, one: str | None, calls: int) -> None:
+    print(json.dumps(measured(one, calls)) if one else compare(rounds))
 
 
 if __name__ == "__main__":

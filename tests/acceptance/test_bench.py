@@ -87,7 +87,7 @@ def test_a_bare_pool_ends_at_once_whatever_this_process_does_with_the_signal():
 @pytest.mark.parametrize("name", ["ProcessPoolExecutor", "taskq.Executor"])
 def test_fronts_are_measured(name):
     spared = processes.descendants()
-    start, stop, call, many, first, search = fronts.in_a_process(name)
+    start, stop, call, many, first, search = fronts.in_a_process(name, calls=100)
     processes.kill_all_but(spared)  # multiprocessing's own, which end a little later than what they serve
     assert 0 < call < start
     assert min(stop, many, first) > 0
