@@ -23,7 +23,7 @@ pytestmark = pytest.mark.acceptance
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 LIMIT = 5 * HANGS  # seconds; an example waits for one thing after the other
-LOOK = 0.05  # seconds between looks at the processes
+LOOK = 0.2  # seconds between looks at the processes, which live for longer; each takes some 10 ms
 
 SUMS = r"Results: \[(\d{8}, ){7}\d{8}\]"
 

@@ -118,7 +118,11 @@ class Worker:
     @property
     def processes(self) -> list[psutil.Process]:
         """All of the tree that are alive, orphans included."""
-        return [process for process in psutil.process_iter() if self._has(process.pid)]
+        found = []
+        for pid in filter(self._has, psutil.pids()):  # not all of the machine's are looked at, again and again
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(pid))
+        return found
 
     def _has(self, pid: int) -> bool:
         try:
