@@ -48,7 +48,7 @@ CALLS = {
     "RQScheduler": "s = RQScheduler(['default'], c); s.acquire_locks(); s.enqueue_scheduled_jobs()",
 }
 IMPORTS = """
-import contextlib, os, sys, redis, rq
+import contextlib, os, signal, sys, redis, rq
 from rq.command import send_stop_job_command
 from rq.executions import Execution
 from rq.group import Group
@@ -61,6 +61,7 @@ EACH_IN_A_PROCESS = """
 for call in sys.stdin:
     child = os.fork()
     if not child:
+        signal.alarm({hangs})  # nobody waits for ever for what hangs
         os.dup2(2, 1)  # RQ logs there
         c = redis.Redis(unix_socket_path=sys.argv[1])
         with contextlib.suppress(Exception):
@@ -117,8 +118,9 @@ class Caller:
     """A program with a key that makes calls, each in a process of its own."""
 
     def __init__(self, url: str, first: str) -> None:
+        program = IMPORTS.format(first=first) + EACH_IN_A_PROCESS.format(hangs=HANGS)
         self._program = subprocess.Popen(
-            [sys.executable, "-c", IMPORTS.format(first=first) + EACH_IN_A_PROCESS, url.removeprefix("unix://")],
+            [sys.executable, "-c", program, url.removeprefix("unix://")],
             cwd=ROOT, env=environment(TASKQ_SECRET_KEY=KEY),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
