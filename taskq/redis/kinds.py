@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ FIELDS = (keys.JOB_KIND, "created_at")
 
 _MARK, _CREATED = (name.encode() for name in FIELDS)
 _MADE = 3  # word of a mark
+_DATE = re.compile(rb"[\d-]+T[\d:.]+Z")  # as RQ writes one
 
 
 def mark_of(incarnation: str, schema: int, created_at: str) -> str:
@@ -44,10 +46,12 @@ def schema_of(fields: Mapping[bytes, bytes]) -> int:
 def is_left_over(fields: Mapping[bytes, bytes]) -> bool:
     """Whether the mark is of a map that had this id before: RQ writes a job over what is there, field by field.
 
-    A mark tells when its map was made. One of an older version does not, and counts as the job's own.
+    A mark tells when its map was made. One of an older version does not, and counts as the job's own; so does
+    any mark beside what is no date, which RQ has not written.
     """
     words = fields.get(_MARK, b"").split(b" ")
-    return len(words) > _MADE and fields.get(_CREATED, words[_MADE]) != words[_MADE]
+    made = fields.get(_CREATED, b"")
+    return len(words) > _MADE and made != words[_MADE] and _DATE.fullmatch(made) is not None
 
 
 def kind_of(fields: Mapping[bytes, bytes]) -> Kind:

@@ -54,7 +54,8 @@ def test_a_map_has_an_incarnation_and_all_else_is_plain() -> None:
     [
         ({b"created_at": b"2026-01-02T03:04:05.000006Z"}, False),
         ({b"created_at": b"2026-01-02T03:04:05.000007Z"}, True),
-        ({b"created_at": b""}, True),
+        ({b"created_at": b""}, False),  # no date of RQ's: who wrote it is not known
+        ({b"created_at": b"x" * 27}, False),
         ({}, False),  # only the mark was read
     ],
 )
