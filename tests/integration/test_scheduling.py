@@ -9,6 +9,8 @@ from rq.job import JobStatus
 
 from taskq import MapJob, Queue
 from taskq.testing import running_worker
+from taskq_workers.service.core.execution import Taken
+from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import planning
 from tests import jobs
 from tests.waiting import HANGS, wait_until
@@ -110,3 +112,21 @@ def test_weights_are_shares(fake_queue: Queue) -> None:
         wait_until(lambda: heavy.progress.done >= done[0] + 100)
         assert light.progress.done - done[1] <= 50  # 25, and what the machine adds
         end(heavy, light)
+
+
+def test_maps_that_end_soon_are_taken_as_they_end(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each turn goes through hundreds of them, of which it ends one."""
+    monkeypatch.setattr(planning, "BRIEF", (2, HANGS))
+    monkeypatch.setattr(planning, "MAPS", 2)
+    crowds, add = [], State.add
+
+    def watched(state: State, taken: Taken) -> None:
+        add(state, taken)
+        if state.map_ended > 0:
+            crowds.append(len(state.maps))
+
+    monkeypatch.setattr(State, "add", watched)
+    maps = [fake_queue.map(jobs.square, range(2)) for _ in range(40)]
+    with running_worker(fake_queue, processes=2):
+        assert [one.get(timeout=HANGS) for one in maps] == [[0, 1]] * len(maps)
+    assert max(crowds) <= 2 + 2, "a fetcher asks nobody"

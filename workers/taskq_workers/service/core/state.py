@@ -118,6 +118,7 @@ class State:
         fleet: How many work on the server, as last heard.
         shared: The policy was last told of maps that want something, too.
         feeds: Maps, each with its source, that may get some of its results: see ``chains.py``.
+        map_ended: When the last map that it owned left, on the monotonic clock.
     """
 
     settings: Settings
@@ -163,6 +164,7 @@ class State:
     shared: bool = False
     fleet: Fleet = field(default_factory=Fleet)
     feeds: dict[tuple[MapKeys, Source], None] = field(default_factory=dict)
+    map_ended: float = -math.inf
     order: QueueOrder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -298,6 +300,8 @@ class State:
         """Forget a job that has ended here."""
         self.taken.pop(taken, None)
         if isinstance(taken, MapRun):
+            if not taken.guest:
+                self.map_ended = time.monotonic()
             for maps in (self.maps, self.active):
                 if taken in maps:
                     maps.remove(taken)
@@ -351,6 +355,12 @@ class State:
     def joinable(self) -> Iterator[OpenMap]:
         """The open maps of which something is pending, but for those that can't be run here."""
         return (one for source, one in self.open.items() if one.pending and not self.leaves_alone(*source))
+
+    @property
+    def others(self) -> Iterator[OpenMap]:
+        """Those of them on which it does not work."""
+        there = ((source, one) for source, one in self.open.items() if one.pending and source not in self.runs)
+        return (one for source, one in there if not self.leaves_alone(*source))
 
     def finish(self, why: str) -> None:
         """End the service for good, after what runs."""

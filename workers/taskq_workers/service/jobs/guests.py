@@ -94,7 +94,7 @@ def join(state: State) -> None:
         or state.suspended
         or state.lanes.trouble
         or quarantine.is_secluded(state)
-        or not offers.may_come(state)
+        or not any(state.others)
     ):
         return
     room = len(state.lanes.idle) or 1

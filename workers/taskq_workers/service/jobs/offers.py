@@ -25,10 +25,8 @@ def known(state: State) -> list[Offer]:
     own += [
         _of(run, count) for run in state.active if not run.closed and (count := len(run.ready) + pending(run, now))
     ]
-    if not state.open:
-        return own
-    others = (one for one in state.joinable if (one.id, one.incarnation) not in state.runs)
-    return [*own, *(Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in others)]
+    others = (Offer((one.id, one.incarnation), one.queue, one.pending, 0.0, one.weight) for one in state.others)
+    return [*own, *others]
 
 
 def may_come(state: State) -> bool:

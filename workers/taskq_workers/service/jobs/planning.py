@@ -27,6 +27,9 @@ What waits behind them in their queue is left to others, as long as there is som
 what they wait for. What there is in other queues does not wait.
 """
 
+BRIEF = (32, 0.1)
+"""The same while maps end one soon after the other, within so many seconds: what waits behind them comes soon."""
+
 # -- chunks ------------------------------------------------------------------------------------------
 
 
@@ -161,7 +164,8 @@ def _room(state: State) -> int:
 def maps(state: State, queues: Sequence[rq.Queue]) -> tuple[int, list[int]]:
     """How many maps to take at most where jobs are asked for, in all and of each of the queues."""
     owned = Counter(run.queue.name for run in state.maps if not run.guest)
-    room = [max(0, OWNED - owned[queue.name]) for queue in queues]
+    most = min(OWNED, BRIEF[0]) if time.monotonic() - state.map_ended < BRIEF[1] else OWNED
+    room = [max(0, most - owned[queue.name]) for queue in queues]
     if 0 in room and not offers.known(state):
         room = [max(1, one) for one in room]
     return max(1, min(MAPS, state.allowance)), room
