@@ -14,11 +14,13 @@ from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 
 from taskq import MapJob, Queue
+from taskq.errors import DamagedError
 from taskq.redis import clock, holdings, keys, services
 from taskq.redis.holdings import Holding
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 from taskq.testing import drain
+from taskq_workers import readable
 from taskq_workers.link.tasks import JobOutcome
 from taskq_workers.service.core.execution import Taken
 from taskq_workers.service.jobs import short_path
@@ -77,6 +79,11 @@ ENDS: dict[str, Callable[[Begun], bool]] = {
     "stop": lambda begun: begun.worker.fail(*begun.rq, "stopped", stopped=True),
     "retry": _retry,
     "forget": lambda begun: begun.worker.forget(begun.job, begun.execution),
+}
+ENDINGS = [end for end in ENDS if end != "forget"]
+AGAIN: dict[str, Callable[[Queue, str], object]] = {
+    "a map": lambda queue, job_id: queue.map(jobs.square, range(4), job_id=job_id),
+    "a plain job": lambda queue, job_id: queue.enqueue(jobs.square, 5, job_id=job_id),
 }
 OPTIONS: dict[str, dict[str, Any]] = {"plain": {}, "with a retry": {"retry": rq.Retry(max=2)}}
 
@@ -253,9 +260,13 @@ def test_a_success_that_is_not_ours_is_not_recorded(any_queue: Queue) -> None:
     assert everything(any_queue.connection) == before
 
 
-def test_a_success_is_not_recorded_of_a_map_that_was_pushed_with_the_id(any_queue: Queue) -> None:
+@pytest.mark.parametrize("again", AGAIN)
+def test_a_success_is_not_recorded_of_another_job_that_was_pushed_with_the_id(
+    any_queue: Queue, again: str
+) -> None:
     quick = Quick(any_queue)
-    any_queue.connection.hset(Job.key_for(quick.id), mapping={"taskq": "map other", "status": "queued"})
+    Job.fetch(quick.id, any_queue.connection).delete()
+    AGAIN[again](any_queue, quick.id)
     before = everything(any_queue.connection)
     assert quick.finish() == short_path.NOT_SIMPLE, "the long way forgets it"
     assert everything(any_queue.connection) == before
@@ -556,13 +567,34 @@ def test_what_has_failed_under_its_id_since_is_another_s(any_queue: Queue, chang
     assert begun.fields[b"status"] == b"failed"
 
 
-def test_the_end_of_a_plain_job_is_not_recorded_of_a_map_that_has_its_id(any_queue: Queue) -> None:
-    begun = Begun(any_queue)
-    any_queue.connection.hset(begun.job.key, mapping={"taskq": "map other", "status": "queued"})
-    before = everything(any_queue.connection)[begun.job.key.encode()]
-    assert not begun.worker.succeed(*begun.rq, 9)
+@pytest.mark.parametrize("again", AGAIN)
+@pytest.mark.parametrize("end", [*ENDINGS, "succeed with others", "fail by hand"])
+def test_the_end_of_a_plain_job_is_not_recorded_of_another_that_has_its_id(
+    any_queue: Queue, end: str, again: str
+) -> None:
+    begun = Begun(any_queue, result_ttl=0 if end == "fail by hand" else None)
+    Job.fetch(begun.id, any_queue.connection).delete()
+    AGAIN[again](any_queue, begun.id)
+    before = begun.fields
+    if end == "succeed with others":
+        assert successes.record(begun.worker, [(*begun.rq, 9)]) == {}
+    elif end == "fail by hand":
+        readable.fail(any_queue.connection, "default", begun.id, "why", begun.execution, NAME, begun.job.made)
+    else:
+        assert not ENDS[end](begun)
     assert begun.fields == before
-    assert not any_queue.connection.exists(keys.held(NAME), f"rq:results:{begun.id}")
+    assert not any_queue.connection.exists(keys.held(NAME), f"rq:results:{begun.id}", begun.execution.key)
+    assert begun.id not in any_queue.failed_job_registry.get_job_ids()
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_a_job_whose_mark_was_changed_is_damaged(any_queue: Queue, end: str) -> None:
+    """Else nobody would end it: it is begun, and what it was nobody can tell."""
+    begun = Begun(any_queue, any_queue.map(jobs.square, range(3)).id)
+    any_queue.connection.hset(begun.job.key, "taskq", "map")
+    with pytest.raises(DamagedError, match=f"the field taskq of {begun.job.key} was changed: it is b'map'"):
+        ENDS[end](begun)
+    assert begun.worker.holds(begun.execution)
 
 
 def test_a_job_that_was_deleted_does_not_come_back(any_queue: Queue) -> None:

@@ -96,6 +96,24 @@ def test_a_plain_job_with_the_id_of_a_map_that_has_ended_is_a_plain_job(
     assert found.return_value() == 9
 
 
+def test_a_map_with_the_id_of_a_plain_job_that_still_runs_is_not_ended_by_it(
+    real_queue: Queue, tmp_path: Path
+) -> None:
+    flags = [tmp_path / name for name in ("plain", "map")]
+    plain = real_queue.enqueue(jobs.wait_for, str(flags[0]), job_id="one")
+    with running_worker(real_queue, processes=2) as state:
+        wait_until_started(plain)
+        rq.job.Job.fetch("one", real_queue.connection).delete()
+        job = real_queue.map(jobs.wait_for, [str(flags[1])] * 2, job_id="one")
+        wait_until(lambda: len(state.taken) == 2)
+        flags[0].touch()
+        wait_until(lambda: len(state.taken) == 1, "the plain job has ended")
+        assert job.get_status() == JobStatus.STARTED
+        flags[1].touch()
+        assert len(job.get(timeout=HANGS)) == 2
+        assert real_queue.connection.hkeys(f"taskq:held:{state.name}") == []
+
+
 # -- commands -------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
+from redis.exceptions import ResponseError, WatchError
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
@@ -19,6 +21,7 @@ from rq.results import Result
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
 from taskq.redis import checked, ids, keys
+from taskq.redis.patience import says_damage
 from taskq_workers import clock
 
 log = logging.getLogger(__name__)
@@ -67,7 +70,8 @@ def _damaged(job: Job, field: str, value: object) -> DamagedError:
 
 
 def fail(
-    connection: Any, queue: str, job_id: str, why: str, execution: Execution | None = None, worker: str = ""
+    connection: Any, queue: str, job_id: str, why: str, execution: Execution | None = None, worker: str = "",
+    made: bytes | None = None,
 ) -> None:
     """Record the failure of a job with which RQ's code can't do it, as far as its keys let us.
 
@@ -78,24 +82,45 @@ def fail(
         why: For people.
         execution: Of the job, to be struck off.
         worker: Name of the RQ worker.
+        made: When the job was pushed, as its hash had it: if another has got its id, or none is there, that does
+            not fail, and only the execution is struck off. None: whatever is there.
 
     Raises:
-        redis.exceptions.RedisError: If the server can't be reached.
+        redis.exceptions.RedisError: If the server can't be reached, or refuses.
     """
     log.error("job %s fails: %s", job_id, why, extra={"action": "bad_job", "job": job_id})
     job = Job(job_id, connection=connection, serializer=SealedSerializer)
-    with connection.pipeline(transaction=False) as pipe:  # each for itself: any of them may be refused
-        pipe.zadd(FailedJobRegistry(queue, connection).key, {job_id: clock.SERVER.now() + DEFAULT_FAILURE_TTL})
-        Result.create_failure(job, DEFAULT_FAILURE_TTL, why, worker, pipeline=pipe)
-        if execution is not None:
-            pipe.delete(execution.key)
-            pipe.zrem(StartedJobRegistry(queue, connection).key, execution.composite_key)
-            pipe.zrem(ExecutionRegistry(job_id, connection).key, execution.id)
-            pipe.srem(execution.worker_executions_key, execution.composite_key)
-            pipe.hdel(keys.held(worker), execution.composite_key)
-        pipe.hset(job.key, "status", JobStatus.FAILED.value)  # last: who waits for it looks at the rest then
-        pipe.expire(job.key, DEFAULT_FAILURE_TTL)
-        pipe.execute(raise_on_error=False)
+    with connection.pipeline() as pipe:
+        while True:
+            pipe.watch(job.key)
+            there = made is None or _is_still(pipe, job.key, made)
+            pipe.multi()
+            if there:
+                lapses = clock.SERVER.now() + DEFAULT_FAILURE_TTL
+                pipe.zadd(FailedJobRegistry(queue, connection).key, {job_id: lapses})
+                Result.create_failure(job, DEFAULT_FAILURE_TTL, why, worker, pipeline=pipe)
+            if execution is not None:
+                pipe.delete(execution.key)
+                pipe.zrem(StartedJobRegistry(queue, connection).key, execution.composite_key)
+                pipe.zrem(ExecutionRegistry(job_id, connection).key, execution.id)
+                pipe.srem(execution.worker_executions_key, execution.composite_key)
+                pipe.hdel(keys.held(worker), execution.composite_key)
+            if there:
+                pipe.hset(job.key, "status", JobStatus.FAILED.value)
+                pipe.expire(job.key, DEFAULT_FAILURE_TTL)
+            with suppress(WatchError):
+                pipe.execute(raise_on_error=False)  # whatever one of these keys holds, the others are written
+                return
+
+
+def _is_still(pipe: Any, key: str, made: bytes) -> bool:
+    """Whether the job at this key is the one that was pushed then, as far as can be seen."""
+    try:
+        return (pipe.hget(key, "created_at") or b"") == made
+    except ResponseError as error:
+        if not says_damage(error):
+            raise
+        return True
 
 
 def sift(

@@ -1,6 +1,7 @@
 -- Record the success of simple jobs (see take.lua), with exactly what RQ's worker writes.
 --
 -- What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs elsewhere.
+-- What is another job by now, since its id was pushed again, is not simple any more.
 -- The index of what the worker holds tells; its entry is removed here. RQ's execution may have expired meanwhile. A job
 -- that was deleted, and its executions with it, is let go of.
 --
@@ -9,7 +10,7 @@
 --       executions, of results, of the jobs in work, of the finished ones
 --       then for each job: id, execution id, queue name, seconds to keep the result (-1: for ever), when it was
 --       started and when it ended as RQ writes it, the same in Unix time, the result (base64, '' for None), Unix
---       time at which it was taken
+--       time at which it was taken; when it was pushed, as its hash had it then
 -- Returns for each job 1; 0 if it is not ours; 2 if it is not simple any more, and then nothing was done. And then 1 if
 -- the worker has nothing left to do, and was noted as idle; else 0.
 
@@ -22,7 +23,7 @@ local function finish(at)
     if redis.call('HEXISTS', KEYS[3], name) == 0 then
         return 0
     end
-    local known = redis.call('HMGET', job, 'status', 'taskq')
+    local known = redis.call('HMGET', job, 'status', 'taskq', 'created_at')
     if not known[1] and redis.call('EXISTS', job) == 0 then
         if redis.call('EXISTS', ARGV[3] .. name) == 1 then
             return 2
@@ -31,8 +32,8 @@ local function finish(at)
         redis.call('SREM', KEYS[2], name)
         return 0
     end
-    if known[2] then
-        return 2 -- a map was pushed with its id meanwhile: this end is none of that
+    if known[2] or (known[3] or '') ~= ARGV[at + 10] then
+        return 2
     end
     if redis.call('EXISTS', job .. ':dependents') == 1 then
         return 2
@@ -73,7 +74,7 @@ local function finish(at)
     return 1
 end
 
-for at = 8, #ARGV, 10 do
+for at = 8, #ARGV, 11 do
     reply[#reply + 1] = finish(at)
 end
 local idle = 0

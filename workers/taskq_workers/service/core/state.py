@@ -300,22 +300,25 @@ class State:
         """Forget a job that has ended here."""
         self.taken.pop(taken, None)
         if isinstance(taken, MapRun):
-            if not taken.guest:
-                self.map_ended = time.monotonic()
-            for maps in (self.maps, self.active):
-                if taken in maps:
-                    maps.remove(taken)
-            if self.runs.get(taken.source) is taken:
-                del self.runs[taken.source]
-            if taken.key not in self.kept:
-                self.lanes.forget(taken.key, at_once=taken.remembers)
-            if taken.source not in self.open:
-                self.policy.forget(taken.source)
+            self._drop_map(taken)
         elif isinstance(taken, PlainJob):
             self.unrecorded.pop(taken, None)
             for queue in (self.ready, self.held):
                 if not taken.submitted and taken in queue:
                     queue.remove(taken)
+
+    def _drop_map(self, run: MapRun) -> None:
+        if not run.guest:
+            self.map_ended = time.monotonic()
+        for maps in (self.maps, self.active):
+            if run in maps:
+                maps.remove(run)
+        if self.runs.get(run.source) is run:
+            del self.runs[run.source]
+        if run.key not in self.kept:
+            self.lanes.forget(run.key, at_once=run.remembers)
+        if run.source not in self.open:
+            self.policy.forget(run.source)
 
     def let_go(self, taken: Taken) -> None:
         """Forget a job that goes back to its queue; one that no process was given counts for nothing."""

@@ -83,7 +83,8 @@ def _is_large(job: PlainJob) -> bool:
 
 def _not_recorded(state: State, job: PlainJob, error: Exception) -> None:
     why = f"the job's end could not be recorded: {type(error).__name__}: {error}"
-    readable.fail(state.connection, job.queue.name, job.job_id, why, job.execution, state.name)
+    made = job.fields.get(b"created_at", b"")
+    readable.fail(state.connection, job.queue.name, job.job_id, why, job.execution, state.name, made)
     state.ended(job, "failed", why)
 
 

@@ -16,7 +16,7 @@ from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
-from taskq.redis import kinds, refusals
+from taskq.redis import refusals
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
@@ -145,8 +145,8 @@ def _ttl(run: MapRun, *, failed: bool) -> int:
 
 def _why_closed(state: State, run: MapRun) -> str | None:
     """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
-    status, worker, *found = state.connection.hmget(run.job.key, "status", "worker_name", *kinds.FIELDS)
-    replaced = kinds.read(found).incarnation != run.store.keys.incarnation
+    status, worker, made = state.connection.hmget(run.job.key, "status", "worker_name", "created_at")
+    replaced = (made or b"") != run.fields.get(b"created_at", b"")
     if replaced or status != b"started" or (worker or b"").decode() != state.name:
         return None
     if run.closed not in ("closed", "gone"):
@@ -191,7 +191,10 @@ def _end_damaged(state: State, run: MapRun) -> None:
             except Exception as error:
                 if not is_damage(error):
                     raise
-                readable.fail(state.connection, run.queue.name, run.job.id, run.closed, run.execution, state.name)
+                made = run.fields.get(b"created_at", b"")
+                readable.fail(
+                    state.connection, run.queue.name, run.job.id, run.closed, run.execution, state.name, made
+                )
     if not run.guest:
         with contained(what):
             run.store.close(run.closed)

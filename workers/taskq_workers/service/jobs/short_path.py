@@ -81,6 +81,7 @@ class QuickJob(PlainJob):
         except Exception:  # noqa: BLE001 - the hash may hold anything: its pool process says what, and it fails
             known = {b"data": self.fields[b"data"], b"origin": self.queue.name.encode()}
             job = self._worker.job_of(self.job_id, known)
+            job.made = self.fields.get(b"created_at", b"")
         job.worker_name = self._worker.name
         began = datetime.fromtimestamp(float(self._began), UTC)
         job.started_at = job.last_heartbeat = self.execution.created_at = began
@@ -231,7 +232,7 @@ def queue_finish(state: State, pipe: Any, jobs: list[QuickJob]) -> None:
         value = "" if outcome.value is None else base64.b64encode(outcome.value).decode()
         ttl = job.fields.get(b"result_ttl") or state.worker.default_result_ttl
         args += [job.job_id, job.execution.id, job.queue.name, ttl, _formatted(began), _formatted(ended), began,
-                 ended, value, job.began]  # fmt: skip
+                 ended, value, job.began, job.fields.get(b"created_at", b"")]  # fmt: skip
     held = keys.held(state.name)
     state.scripts.finish([state.worker.key, state.worker.executions_key, held], args, pipe)
 

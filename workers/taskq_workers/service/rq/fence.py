@@ -2,8 +2,8 @@
 
 RQ's code makes a pipeline of the worker's connection, says what there is to say, and executes it. Behind a fence
 that transaction watches the index of what the worker holds, and is not made if the entry is gone: the end is on
-record, or we were given up for dead and the job is somebody else's. It watches the job, too: a map may have been
-pushed with its id since, and then the end would be recorded of a map that has not begun; or, of a map, somebody
+record, or we were given up for dead and the job is somebody else's. It watches the job, too: another may have been
+pushed with its id since, and then the end would be recorded of one that has not begun; or, of a map, somebody
 has cancelled it, and a failure that is to be tried again would undo that; or its success is on record, for its id
 has come into RQ's lists twice, and two services have begun it.
 """
@@ -17,7 +17,8 @@ from typing import Any, Self
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 
-from taskq.redis import keys
+from taskq.errors import DamagedError
+from taskq.redis import keys, kinds
 
 _OVER = (b"canceled", b"stopped", b"finished")  # what RQ calls a job that is not to be tried again
 
@@ -42,26 +43,31 @@ class Guard:
         entry: Of the execution, which is there.
         job: The key of the job's hash; "": it is not asked.
         mark: What stands there of the kind of job, and which one (``kinds.py``); "": it is a plain one.
+        made: What stands there of when it was pushed; None: that is not known.
     """
 
     index: str
     entry: str
     job: str = ""
     mark: str = ""
+    made: bytes | None = None
 
     def watch(self, pipe: Pipeline, *names: str) -> None:
         """See that it is so, and have the transaction fail if that changes.
 
         Raises:
             NotHeldError: If not.
+            DamagedError: If the job is the one that it was, and its mark is not.
         """
         pipe.watch(*names, self.index, *([self.job] if self.job else []))
         if not pipe.hexists(self.index, self.entry):
             raise NotHeldError(self.entry)
         if self.job:
-            mark, status = pipe.hmget(self.job, keys.JOB_KIND, "status")
-            if (mark or b"") != self.mark.encode() or (self.mark and status in _OVER):
+            mark, made, status = pipe.hmget(self.job, *kinds.FIELDS, "status")
+            if (self.made is not None and (made or b"") != self.made) or (self.mark and status in _OVER):
                 raise ReplacedJobError(self.entry)
+            if (mark or b"") != self.mark.encode():
+                raise DamagedError(f"the field {keys.JOB_KIND} of {self.job} was changed: it is {mark!r:.80}")
 
 
 class Fence:

@@ -26,10 +26,12 @@ class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
     Args:
         on_webhooks: Called with the job, its status and its error, where RQ would send them.
         mark: Of a map, as its hash has it: which one it is.
+        made: When it was pushed, as its hash has it: another that has got its id has another time.
     """
 
     on_webhooks: OnWebhooks
     mark = ""
+    made = b""
 
     def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
         """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""

@@ -5,15 +5,16 @@ The commands are those of RQ's ``handle_job_success``, made by the same parts of
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import rq
 from redis.exceptions import WatchError
 from rq.executions import Execution
 from rq.job import Job
 
-from taskq.redis import keys
+from taskq.redis import keys, kinds
 from taskq.redis.patience import says_damage
+from taskq_workers.service.rq.job import ServiceJob
 from taskq_workers.service.rq.worker import RQWorker
 
 T = TypeVar("T", bound=Any)
@@ -39,7 +40,8 @@ def record(worker: RQWorker, ended: list[Ended]) -> dict[str, Exception]:
     """Record them all. A dependent added in this very moment is found after the commit, as by RQ after a failure.
 
     What is no longer ours is passed over: its end is on record, or we were given up for dead and it runs
-    elsewhere. Watching the index of what we hold makes sure of that up to the very commit.
+    elsewhere; and so is what is not there any more, or another job by now, for its id was pushed again. Watching
+    the index of what we hold, and the jobs, makes sure of that up to the very commit.
 
     Returns:
         Job id -> why not all of its end could be recorded: what stands in its keys is not RQ's.
@@ -67,16 +69,14 @@ def _record(pipe: Any, worker: RQWorker, ended: list[Ended]) -> list[tuple[Job, 
     """Of each that was ours what the server has replied; the last reply is whether others depend on it."""
     asked: list[tuple[int, int]] = []  # of each job the first command about it, and the last, which asks
     index = keys.held(worker.name)
-    pipe.watch(index)
+    pipe.watch(index, *(job.key for job, *_rest in ended))
     held = pipe.hmget(index, [execution.composite_key for _job, _queue, execution, _value in ended])
     ended = [one for one, entry in zip(ended, held, strict=True) if entry is not None]
-    deleted: list[str] = []
-    if ended and pipe.exists(*(job.key for job, *_rest in ended)) < len(ended):
-        deleted = [ex.composite_key for job, _, ex, _ in ended if not pipe.exists(job.key, ex.key)]
+    others = _others(worker.connection, ended)
     pipe.multi()
-    if deleted:
-        pipe.hdel(index, *deleted)
-        ended = [one for one in ended if one[2].composite_key not in deleted]
+    for job, _queue, execution, _value in others:
+        worker.cleanup_execution(job, pipeline=pipe, execution=execution)
+    ended = [one for one in ended if one not in others]
     for job, _queue, execution, value in ended:
         first = len(pipe)
         _success(pipe, worker, job, execution, value)
@@ -86,6 +86,20 @@ def _record(pipe: Any, worker: RQWorker, ended: list[Ended]) -> list[tuple[Job, 
     return [
         (job, queue, replies[first : last + 1])
         for (first, last), (job, queue, _execution, _value) in zip(asked, ended, strict=True)
+    ]
+
+
+def _others(connection: Any, ended: list[Ended]) -> list[Ended]:
+    """Those of the ended whose ids are nobody's any more, or other jobs'; these are watched."""
+    with connection.pipeline(transaction=False) as pipe:  # of its own: in one round trip, behind the watch
+        for job, *_rest in ended:
+            pipe.hmget(job.key, kinds.FIELDS)
+        found = pipe.execute(raise_on_error=False)
+    ours = [cast("ServiceJob", job) for job, *_rest in ended]  # from ``job_of``, as all of a service
+    return [
+        one
+        for one, job, seen in zip(ended, ours, found, strict=True)
+        if seen != [job.mark.encode() or None, job.made or None]
     ]
 
 

@@ -100,7 +100,7 @@ class RQWorker(BaseWorker):
 
     # -- a job's life ----------------------------------------------------------------------------------
 
-    def job_of(self, job_id: str, fields: Mapping[bytes, bytes]) -> Job:
+    def job_of(self, job_id: str, fields: Mapping[bytes, bytes]) -> ServiceJob:
         """The RQ job with this hash; its pickles stay sealed.
 
         Raises:
@@ -112,6 +112,7 @@ class RQWorker(BaseWorker):
         job.on_webhooks = self.on_webhooks
         job.restore(fields)
         job.mark = fields.get(keys.JOB_KIND.encode(), b"").decode("utf-8", "replace")
+        job.made = fields.get(b"created_at", b"")
         readable.check(job)
         return job
 
@@ -172,10 +173,13 @@ class RQWorker(BaseWorker):
             record: See above.
             job: Only if it is this one still, and neither cancelled nor finished, if it is a map: its id may have
                 been pushed again.
+
+        Raises:
+            DamagedError: If its mark was changed, so that nobody can tell what it is.
         """
         connection: Any = self.connection
-        mark = job.mark if isinstance(job, ServiceJob) else ""
-        guard = Guard(keys.held(self.name), execution.composite_key, job.key if job else "", mark)
+        mark, made = (job.mark, job.made) if isinstance(job, ServiceJob) else ("", None)
+        guard = Guard(keys.held(self.name), execution.composite_key, job.key if job else "", mark, made)
         fence: Any = Fence(connection, guard)
         self.connection = fence
         try:
