@@ -7,13 +7,15 @@ producers and jobs of one Redis.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Self, overload
 
+from taskq.errors import ReplacedError
 from taskq.list_changes import ListChanges
 from taskq.payload.results import codec_of
 from taskq.redis import once
+from taskq.redis.keys import MapField
 from taskq.redis.list_reader import ListReader
 from taskq.redis.patience import clear_errors
 from taskq.views import forms
@@ -39,7 +41,8 @@ class ResultList(ListChanges, Sequence[Any]):
     Raises:
         OptionError: If the connection is one that can't be used: see ``Queue``.
 
-    Every access raises ``ServerError`` if the server can't be reached, or refuses.
+    Every access raises ``ServerError`` if the server can't be reached, or refuses; and of a map's list
+    ``ReplacedError``, once its id was pushed again and there is another map's.
 
     Where there is a secret key, elements are signed for this list, and reading one that is not raises
     ``SignatureError``; that somebody has removed or repeated elements can't be seen.
@@ -48,6 +51,23 @@ class ResultList(ListChanges, Sequence[Any]):
     def __init__(self, key: str, connection: Any = None, incarnation: str = "") -> None:
         super().__init__(key, connection)
         self._place = (key, incarnation) if incarnation else (key,)
+        self._incarnation = incarnation
+
+    def _say(self, command: Callable[[Any], object]) -> Any:
+        """What the server says to a command, if there is no other map's list by now."""
+        if not self._incarnation:
+            return command(self.connection)
+        with self.connection.pipeline(transaction=False) as pipe:
+            command(pipe)
+            pipe.hget(self.key.removesuffix(":results"), MapField.INCARNATION)
+            reply, incarnation = pipe.execute()
+        if incarnation is not None and incarnation != self._incarnation.encode():
+            raise ReplacedError(f"{self.key} is another map's: the id of the map that is meant was pushed again")
+        return reply
+
+    def _check(self) -> None:
+        if self._incarnation:
+            self._say(lambda server: server.exists(self.key))
 
     @clear_errors
     def append(self, value: Any) -> None:
@@ -83,6 +103,7 @@ class ResultList(ListChanges, Sequence[Any]):
     __rmul__ = __mul__
 
     def _push(self, batch: list[bytes]) -> None:
+        self._check()
         with self.connection.pipeline() as pipe:
             pipe.rpush(self.key, *batch)
             once.execute(pipe)
@@ -90,11 +111,12 @@ class ResultList(ListChanges, Sequence[Any]):
     @clear_errors
     def clear(self) -> None:
         """Remove all elements, and with them the key."""
+        self._check()
         self.connection.delete(self.key)
 
     @clear_errors
     def __len__(self) -> int:
-        return int(self.connection.llen(self.key))
+        return int(self._say(lambda server: server.llen(self.key)))
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -106,7 +128,8 @@ class ResultList(ListChanges, Sequence[Any]):
         if isinstance(index, slice):
             return self._slice(index)
         position = operator.index(index)
-        data = self.connection.lindex(self.key, position) if abs(position) < _HUGE else None
+        there = abs(position) < _HUGE
+        data = self._say(lambda server: server.lindex(self.key, position)) if there else None
         if data is None:
             raise IndexError(f"index {index} is out of range of {self!r}")
         return codec_of(*self._place).loads(data)
@@ -117,14 +140,14 @@ class ResultList(ListChanges, Sequence[Any]):
         if not chosen:
             return []
         low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
-        raw = self.connection.lrange(self.key, low, high)
+        raw = self._say(lambda server: server.lrange(self.key, low, high))
         reader = codec_of(*self._place)
         return [reader.loads(raw[index - low]) for index in chosen if index - low < len(raw)]
 
     def __iter__(self) -> Iterator[Any]:
         """The elements in order, a batch in memory at a time; ends where the list ends when that is reached."""
         reader = codec_of(*self._place)
-        for data in ListReader(self.connection, self.key).read():
+        for data in ListReader(self.connection, self.key, self._say).read():
             yield reader.loads(data)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from rq.job import JobStatus
 
 from taskq.aio.hands import Hands
 from taskq.errors import TaskqError
-from taskq.maps.controlled import ENDED
+from taskq.maps.controlled import ENDED, STATUS
 from taskq.maps.doubts import Doubts
 
 _TOGETHER = 1000  # jobs of one round trip
@@ -68,13 +68,15 @@ class Looks:
     def _statuses(self, jobs: list[Any]) -> list[Any]:
         with self._connection.pipeline(transaction=False) as pipe:
             for job in jobs:
-                pipe.hget(job.key, "status")
+                pipe.hmget(job.key, STATUS)
             raw = pipe.execute()
         return [_status(job, one) for job, one in zip(jobs, raw, strict=True)]
 
 
-def _status(job: Any, raw: Any) -> Any:
+def _status(job: Any, found: list[bytes | None]) -> Any:
     try:
-        return job.status_of(raw) if hasattr(job, "status_of") else JobStatus(raw.decode()) if raw else None
+        if hasattr(job, "status_of"):
+            return job.status_of(found)
+        return JobStatus(found[-1].decode()) if found[-1] else None
     except (TaskqError, ValueError) as error:
         return error

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import rq
 from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
+from rq.results import Result
 
 from taskq.errors import DamagedError, MapError, OptionError, ResultsGoneError, VersionError
 from taskq.maps import caps, own_end, picking
@@ -19,6 +20,9 @@ from taskq.payload.signed_job import SignedJob
 from taskq.redis import clients, kinds, once, services
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
+
+STATUS = (*kinds.FIELDS, "status")
+"""Fields of a job's hash that tell how the map is, if it is this one."""
 
 ENDED = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 
@@ -244,7 +248,11 @@ class Controlled(SignedJob):
 
     @clear_errors
     def ready(self) -> bool:
-        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry)."""
+        """Whether the map has ended: finished, failed, stopped or cancelled (not: waits for a retry).
+
+        Raises:
+            ReplacedError: If its id was pushed again.
+        """
         status = self.status_now()
         return status is None or status in ENDED
 
@@ -253,16 +261,41 @@ class Controlled(SignedJob):
 
         Raises:
             DamagedError: If it is none of RQ's.
+            ReplacedError: If the id was pushed again.
             redis.exceptions.RedisError: If the server can't be reached, or refuses.
         """
-        return self.status_of(self.connection.hget(self.key, "status"))
+        found: Any = self.connection.hmget(self.key, STATUS)
+        return self.status_of(found)
 
-    def status_of(self, status: Any) -> JobStatus | None:
-        """What this field of the job's hash says; raises as ``status_now``."""
+    def status_of(self, found: list[bytes | None]) -> JobStatus | None:
+        """What the fields ``STATUS`` of the job's hash say; raises as ``status_now``."""
+        self._check_seen(found)
+        return self.status_there(found[-1])
+
+    def status_there(self, status: Any) -> JobStatus | None:
+        """What this field of the hash says, whosever it is; raises as ``status_now``."""
         try:
             return own_end.seen(self, JobStatus(status.decode())) if status else None
         except ValueError as error:
             raise DamagedError(f"the status of the job {self.id} is {status!r:.80}") from error
+
+    def return_value(self, refresh: bool = False) -> Any:
+        """As RQ's. It raises ``ReplacedError`` if the id was pushed again."""
+        value = super().return_value(refresh)
+        self._check_meant(self.connection)
+        return value
+
+    def latest_result(self, timeout: int = 0) -> Result | None:
+        """As RQ's; raises as ``return_value``."""
+        found = super().latest_result(timeout)
+        self._check_meant(self.connection)
+        return found
+
+    def results(self) -> list[Result]:
+        """As RQ's; raises as ``return_value``."""
+        found = super().results()
+        self._check_meant(self.connection)
+        return found
 
     def _lost(self) -> ResultsGoneError:
         return ResultsGoneError(
@@ -297,6 +330,9 @@ class Controlled(SignedJob):
         Raises:
             ReplacedError: If not.
         """
-        found = connection.hmget(self.key, kinds.FIELDS)
-        if any(found) and self.incarnation and kinds.read(found).incarnation != self.incarnation:
+        self._check_seen(connection.hmget(self.key, kinds.FIELDS))
+
+    def _check_seen(self, found: list[bytes | None]) -> None:
+        seen = found[: len(kinds.FIELDS)]
+        if any(found) and self.incarnation and kinds.read(seen).incarnation != self.incarnation:
             raise replaced(self.id)

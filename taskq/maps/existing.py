@@ -92,8 +92,8 @@ def make_way(job: MapJob, mine: Callable[[bytes], bool]) -> None:
         DuplicateJobError: As ``attached``.
     """
     found = _there(job, mine)
-    if found is not None and found.status_now() not in ENDED:
-        with suppress(InvalidJobOperation, ReplacedError, ResultsGoneError):  # it has just ended, or was replaced
+    with suppress(InvalidJobOperation, ReplacedError, ResultsGoneError):  # it has just ended, or was replaced
+        if found is not None and found.status_now() not in ENDED:
             found.cancel()
 
 

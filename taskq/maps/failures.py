@@ -23,7 +23,8 @@ class Failures(Mapping[int, ItemFailure]):
 
     Every access raises ``ServerError`` if the server can't be reached, ``SignatureError`` if there is a secret key
     and a record is not signed for this map; ``DamagedError`` if one is no record of the item at which it stands;
-    ``ResultsGoneError`` if the map is gone, or the server loses a part of it meanwhile.
+    ``ResultsGoneError`` if the map is gone, or the server loses a part of it meanwhile; ``ReplacedError`` if its
+    id was pushed again.
     """
 
     def __init__(self, store: MapReader) -> None:

@@ -75,6 +75,7 @@ class MapJob(Chained[R]):
         Raises:
             MapError: If the map has not ended yet.
             ResultsGoneError: If nothing is known of it any more.
+            ReplacedError: If its id was pushed again.
         """
         status = self.status_now()
         if status is None:

@@ -203,7 +203,7 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
         return
     there: list[Any] = job.connection.hmget(draft.keys.hash, MapField.INCARNATION, MapField.STATE)
     incarnation, state = there
-    status = job.status_now()  # asked last: job and map are announced together
+    status = job.status_there(job.connection.hget(job.key, "status"))  # last: job and map are announced together
     if status is None and (state != b"writing" or incarnation in _written):
         if incarnation:  # an RQ tool has deleted the job, and knows nothing of our keys; or see ``_written``
             MapStore(job.id, job.connection, incarnation=incarnation.decode("ascii", "replace")).expire(

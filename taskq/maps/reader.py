@@ -305,8 +305,12 @@ class MapReader:
         )
 
     def failed(self) -> int:
-        """How many items have an error record."""
-        return int(self.connection.hlen(self.keys.errors))
+        """How many items have an error record.
+
+        Raises:
+            ReplacedError: If the map's id was pushed again.
+        """
+        return int(self._read(lambda pipe: pipe.hlen(self.keys.errors)))
 
     def failures_at(self, indexes: Sequence[int]) -> list[ItemFailure | None]:
         """The error records of these items; None for an item that has none.

@@ -28,7 +28,7 @@ def owned(queue: Queue) -> tuple[MapJob, Any]:
     store.open(NAME)
     job.set_status(JobStatus.STARTED)
     queue.connection.hset(job.key, "worker_name", NAME)
-    run = {"job": job, "store": store}
+    run = {"job": job, "store": store, "fields": queue.connection.hgetall(job.key)}
     return job, SimpleNamespace(**run, guest=False, closed="", look=False, **_REST)
 
 

@@ -266,16 +266,16 @@ def test_a_map_that_is_announced_while_another_producer_looks_stays(
     """It has no RQ job yet, and in the next moment it has both: a tool that has deleted the job looks alike."""
     writing = Draft("mine", any_queue.connection)
     assert writing.begin(b"f", {})
-    status_now = MapJob.status_now
+    status_there = MapJob.status_there
 
-    def announced_then(job: MapJob) -> Any:
-        status = status_now(job)
+    def announced_then(job: MapJob, found: Any) -> Any:
+        status = status_there(job, found)
         with any_queue.connection.pipeline() as pipe:
             writing.announce(pipe, {}, None)
             pipe.execute()
         return status
 
-    monkeypatch.setattr(MapJob, "status_now", announced_then)
+    monkeypatch.setattr(MapJob, "status_there", announced_then)
     with pytest.raises(DuplicateJobError, match="being written by another producer"):
         any_queue.map(jobs.square, range(3), job_id="mine")
     assert any_queue.connection.hget(writing.keys.hash, "state") == b"open"

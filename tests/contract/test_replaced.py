@@ -17,6 +17,7 @@ from taskq.views import backlog
 from taskq_workers.cli import job_view
 from tests import jobs
 from tests.contract.by_hand import failures_of
+from tests.waiting import HANGS
 
 READS: dict[str, Callable[[MapStore], Any]] = {
     "spans": lambda store: store.spans(0, 10**6),
@@ -26,6 +27,29 @@ READS: dict[str, Callable[[MapStore], Any]] = {
     "groups": lambda store: store.groups(),
     "function": lambda store: store.function(),
     "hash": lambda store: store.info(),
+}
+
+
+SAYS: dict[str, Callable[[MapJob], Any]] = {
+    "ready": lambda job: job.ready(),
+    "successful": lambda job: job.successful(),
+    "wait": lambda job: job.wait(),
+    "wait for a while": lambda job: job.wait(HANGS),
+    "get": lambda job: job.get(),
+    "get for a while": lambda job: job.get(HANGS),
+    "count": lambda job: job.count(),
+    "iteration": list,
+    "return_value": lambda job: job.return_value(),
+    "latest_result": lambda job: job.latest_result(),
+    "all of RQ's results": lambda job: job.results(),
+    "errors": lambda job: dict(job.errors),
+    "number of errors": lambda job: len(job.errors),
+    "result list": lambda job: list(job.result_list),
+    "its length": lambda job: len(job.result_list),
+    "one of it": lambda job: job.result_list[0],
+    "some of it": lambda job: job.result_list[1:3],
+    "appending to it": lambda job: job.result_list.append(1),
+    "clearing it": lambda job: job.result_list.clear(),
 }
 
 
@@ -43,6 +67,14 @@ def replaced(any_queue: Queue) -> MapJob:
 def test_nothing_of_the_new_one_is_read_as_the_old_ones(replaced: MapJob, what: str) -> None:
     with pytest.raises(ReplacedError, match="pushed again"):
         READS[what](replaced.store)
+
+
+@pytest.mark.parametrize("what", SAYS)
+def test_an_old_handle_says_nothing_of_the_new_one(replaced: MapJob, what: str) -> None:
+    with pytest.raises(ReplacedError, match="pushed again"):
+        SAYS[what](replaced)
+    new = MapJob.fetch("same", connection=replaced.connection)
+    assert len(new.result_list) == 5, "item 0 of it has failed"
 
 
 def test_who_iterates_hears_of_it_in_the_middle(any_queue: Queue) -> None:
@@ -205,8 +237,8 @@ def test_a_plain_job_with_the_id_of_a_map_is_none_of_the_map_s(any_queue: Queue,
     rq.Queue(any_queue.name, connection=any_queue.connection).enqueue(jobs.square, 3, job_id="one")
     if begun:
         drain(any_queue)
-        assert job.status_now() == JobStatus.FINISHED
-    for act in (job.cancel, job.requeue, job.delete):
+        assert rq.job.Job.fetch("one", any_queue.connection).get_status() == JobStatus.FINISHED
+    for act in (job.cancel, job.requeue, job.delete, job.ready, job.successful, job.wait, job.return_value):
         with pytest.raises(ReplacedError):
             act()
     found = any_queue.fetch_job("one")

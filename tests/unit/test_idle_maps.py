@@ -29,6 +29,7 @@ class Service(SimpleNamespace):
     """As much of a service's state as knows its maps."""
 
     add, drop, look_over, let_rest, jobs = State.add, State.drop, State.look_over, State.let_rest, State.jobs
+    _drop_map, others = State._drop_map, State.others
 
 
 def a_state(*runs: MapRun) -> Any:

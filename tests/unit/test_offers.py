@@ -26,7 +26,7 @@ def a_run(name: str, weight: float, *, in_hand: int) -> Any:
 def a_state(*runs: Any) -> Any:
     return SimpleNamespace(
         maps=deque(runs), active=list(runs), runs={}, shared=False,
-        ready=deque(), open={}, jobs_waiting={}, job_seconds=None, policy=Policy(),
+        ready=deque(), open={}, others=[], jobs_waiting={}, job_seconds=None, policy=Policy(),
         order=QueueOrder("default", ["low"]),
     )  # fmt: skip
 
