@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from taskq.errors import DamagedError
 from taskq.maps.doubts import not_in_time
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import through_outages
@@ -27,7 +28,7 @@ def counted(
 
     Raises:
         WaitTimeoutError: If it has not ended in time.
-        Others: As ``prove``.
+        Others: As ``prove``; and DamagedError if the hash tells of no failure, and there are some.
     """
 
     def ask(left: float | None) -> int | BaseException:
@@ -43,5 +44,7 @@ def count_of(job: Waited, not_whole: Callable[[MapInfo], BaseException | None]) 
     info = job.store.info()
     if (error := not_whole(info)) is not None:
         return error
-    prove(job.store, discards=info.terms.discards)
-    return info.done
+    done = prove(job.store, discards=info.terms.discards)
+    if done < info.total and not info.enough:
+        raise DamagedError(f"{job.store.keys.errors} holds records, and the map's hash tells of none")
+    return done

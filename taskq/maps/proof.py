@@ -19,12 +19,15 @@ _GONE = -2  # what unrecorded.lua says of a map that is not there any more
 STEP = 5000  # spans, or error records, that one step looks at
 
 
-def prove(store: MapStore, *, discards: bool = False) -> None:
+def prove(store: MapStore, *, discards: bool = False) -> int:
     """See that a map which says that it is complete is so; at once, for whoever has nothing else to do.
 
     Args:
         store: The map's.
         discards: It keeps no results.
+
+    Returns:
+        How many items have a result: what its spans tell, and not what its hash has counted.
 
     Raises:
         As ``Proof.step``.
@@ -32,6 +35,7 @@ def prove(store: MapStore, *, discards: bool = False) -> None:
     proof = Proof(store, discards=discards)
     while proof.step() is None:
         pass
+    return proof.told
 
 
 class Proof:
@@ -55,6 +59,11 @@ class Proof:
         self._runs: set[tuple[int, int]] = set()
         self._sum = tally.NOTHING  # that they should have added
         self._ends: set[tuple[int, int]] = set()
+
+    @property
+    def told(self) -> int:
+        """How many items have a result, once it is made."""
+        return self._told
 
     def step(self) -> MapInfo | None:
         """Go on.

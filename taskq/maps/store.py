@@ -27,6 +27,7 @@ from taskq.payload.outcome import ChunkOutcome, ItemFailure, Part, Totals
 from taskq.payload.ranges import Range
 from taskq.payload.tally import Tally
 from taskq.redis import checked, holdings, keys
+from taskq.redis.keys import MapField
 from taskq.views import error_groups, timeline
 from taskq.views.timeline import TimelineNote
 
@@ -280,8 +281,9 @@ class MapStore(MapControl):
         """See that an open map can still be completed; its owner asks when nothing of it is in hand.
 
         Raises:
-            DamagedError: If items are neither done nor in a range that is pending or claimed: somebody has changed
-                the map's keys, and it would stay open for ever.
+            DamagedError: If items are neither done nor in a range that is pending or claimed, or its hash says
+                that it has all results that it wants, and it has not: somebody has changed the map's keys, and it
+                would stay open for ever.
         """
         k = self.known
         with self.connection.pipeline() as pipe:
@@ -289,7 +291,11 @@ class MapStore(MapControl):
             self.count_left(pipe)
             fields, *left = pipe.execute()
         info = read_info(fields)
-        if fields and info.state == "open" and info.missing > 0 and not any(left):
+        if not fields or info.state != "open":
+            return
+        if MapField.ENOUGH.encode() in fields and not info.enough:
+            raise DamagedError(f"{k.hash} says that the map {k.id} has enough results, and it has {info.done}")
+        if info.missing > 0 and not any(left):
             raise DamagedError(
                 f"{info.missing} of {info.items} items are in no chunk any more: {k.pending} was changed"
             )

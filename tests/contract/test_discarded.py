@@ -155,6 +155,35 @@ def test_count_of_a_map_that_keeps_its_results(fake_queue: Queue) -> None:
         failed.count()
 
 
+@pytest.mark.parametrize("results", ["keep", "discard"])
+@pytest.mark.parametrize("change", [{"done": 30}, {"done": 3, "failed": 2}, {"done": 1, "failed": 4}])
+def test_what_the_hash_has_counted_is_not_what_is_told(
+    fake_queue: Queue, results: Any, change: dict[str, int]
+) -> None:
+    job = fake_queue.map(jobs.invert, [1] * 5, results=results)
+    drain(fake_queue)
+    fake_queue.connection.hset(job.store.keys.hash, mapping=change)
+    if results == "keep":
+        assert job.count() == 5
+    else:
+        with pytest.raises(DamagedError):
+            job.count()
+
+
+@pytest.mark.parametrize("results", ["keep", "discard"])
+@pytest.mark.parametrize("change", [{}, {"done": 5, "failed": 0}])
+def test_a_failure_of_which_the_hash_does_not_tell_is_no_success(
+    fake_queue: Queue, results: Any, change: dict[str, int]
+) -> None:
+    job = fake_queue.map(jobs.invert, [1, 1, 0, 1, 1], results=results)
+    drain(fake_queue)
+    fake_queue.connection.hdel(job.store.keys.hash, "first")
+    if change:
+        fake_queue.connection.hset(job.store.keys.hash, mapping=change)
+    with pytest.raises(DamagedError):
+        job.count()
+
+
 @pytest.mark.parametrize("value", ["", "drop", None, True])
 def test_what_it_cannot_be(fake_queue: Queue, value: Any) -> None:
     with pytest.raises(OptionError, match="results"):

@@ -220,6 +220,16 @@ def test_a_map_whose_chunks_are_gone_fails(fake_queue: Queue) -> None:
         job.get()
 
 
+def test_a_map_that_is_said_to_have_enough_fails(fake_queue: Queue) -> None:
+    park, job = parked(fake_queue)
+    fake_queue.connection.hset(job.store.keys.hash, "enough", "1")
+    with running_worker(fake_queue, 1):
+        release(fake_queue, park, job.id)
+        wait_until(lambda: ended(job))
+    with pytest.raises(TaskqError, match="has enough results, and it has 0"):
+        job.get()
+
+
 OURS = {
     keys.LEASES: b"zset", keys.SERVICES: b"hash", keys.MAPS: b"zset", keys.TIMELINE: b"stream",
     keys.REFUSED: b"hash", keys.ACTIVITY: b"hash", keys.METRICS: b"hash", f"{keys.OPEN}default": b"zset",
