@@ -185,7 +185,8 @@ MUTATIONS = (
         "an end is recorded by who does not hold the job any more", 15,
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
         (_SERVICE + "rq/fence.py",
-         'if (mark or b"") != self.mark.encode() or (self.mark and status in _OVER):', "if False:"),
+         'if (self.made is not None and (made or b"") != self.made) or (self.mark and status in _OVER):', "if False:"),
+        (_SERVICE + "rq/fence.py", 'if (mark or b"") != self.mark.encode():', "if False:"),
         (_SERVICE + "jobs/map_ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
     ),
     _m(
