@@ -100,7 +100,9 @@ class MapJob(Chained[R]):
 
         Raises:
             ServerError: If the server refuses, or can't be reached for 30 seconds; or, at the end of a shorter
-                timeout, if it can't be reached then.
+                timeout, if it can't be reached then. One that takes what is said to it, and answers nothing (its
+                machine is frozen), is noticed by that alone, after two minutes at most, whatever the timeout.
+            ReplacedError: If the map's id was pushed again.
             NestedWaitError: If this is an item, or a job, that would hold a process which the map may need.
             DamagedError: If the job's status in Redis is none of RQ's.
 
