@@ -533,6 +533,41 @@ def test_nothing_is_made_of_what_is_not_held_any_more(any_queue: Queue) -> None:
     assert any_queue.started_job_registry.get_job_ids() == [ours.id]
 
 
+def test_what_the_index_has_lost_is_put_back(any_queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    begun, connection = Begun(any_queue), any_queue.connection
+    connection.zadd(keys.LEASES, {NAME: clock.ask(connection) + 60})
+    connection.delete(keys.held(NAME))
+    assert not beat(begun)
+    assert holdings.read(connection, NAME) == {begun.holding.key: begun.holding}
+    assert f"job {begun.id} was not in {keys.held(NAME)} any more, and is again" in caplog.text
+    assert begun.worker.succeed(*begun.rq, 9)
+    assert begun.fields[b"status"] == b"finished"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda connection, _begun: connection.zadd(keys.LEASES, {NAME: 1.0}),
+        lambda connection, _begun: connection.delete(keys.LEASES),
+        lambda connection, begun: connection.delete(begun.execution.key),
+        lambda connection, begun: connection.hset(begun.job.key, "status", "queued"),
+        lambda connection, begun: connection.hset(begun.job.key, "worker_name", "other"),
+        lambda connection, begun: connection.hset(begun.job.key, "created_at", "later"),
+    ],
+    ids=["lease over", "no lease", "ended", "waits again", "another's", "pushed again"],
+)
+def test_what_may_be_another_s_is_not_put_back(any_queue: Queue, change: Callable[[Any, Begun], object]) -> None:
+    begun, connection = Begun(any_queue), any_queue.connection
+    connection.zadd(keys.LEASES, {NAME: clock.ask(connection) + 60})
+    state = believing(begun)
+    connection.delete(keys.held(NAME))
+    change(connection, begun)
+    for _ in mirror.beats(state):
+        pass
+    assert state.unsure, "it finds out"
+    assert not connection.exists(keys.held(NAME))
+
+
 def test_what_was_taken_for_abandoned_while_we_were_away_is_not(any_queue: Queue) -> None:
     """Whoever looks into RQ's registry of running jobs cleans it, a dashboard too."""
     begun, registry = Begun(any_queue), any_queue.started_job_registry

@@ -220,6 +220,16 @@ def test_a_map_whose_chunks_are_gone_fails(fake_queue: Queue) -> None:
         job.get()
 
 
+def test_a_map_ends_though_nothing_says_any_more_who_runs_it(fake_queue: Queue) -> None:
+    job, plain = fake_queue.map(jobs.nap, [0.05] * 20, chunksize=2), fake_queue.enqueue(jobs.nap, 0.3)
+    with running_worker(fake_queue, 2) as state:
+        wait_until(lambda: job.progress.done and plain.get_status() == "started")
+        fake_queue.connection.delete(keys.held(state.name))
+        assert len(job.get(timeout=HANGS)) == 20
+        wait_until(lambda: plain.get_status() == "finished")
+    assert job.get_status() == "finished"
+
+
 def test_a_map_that_is_said_to_have_enough_fails(fake_queue: Queue) -> None:
     park, job = parked(fake_queue)
     fake_queue.connection.hset(job.store.keys.hash, "enough", "1")

@@ -188,7 +188,8 @@ MUTATIONS = (
          'if (self.made is not None and (made or b"") != self.made) or (self.mark and status in _OVER):',
          "if False:"),
         (_SERVICE + "rq/fence.py", 'if (mark or b"") != self.mark.encode():', "if False:"),
-        (_SERVICE + "jobs/map_ending.py", "    if not state.worker.holds(run.execution):", "    if False:"),
+        (_SERVICE + "jobs/map_ending.py",
+         "    if not (state.worker.holds(run.execution) or mirror.is_held(state, run)):", "    if False:"),
     ),
     _m(
         "a former run takes the failure of a new one for a cleaning", 3785,

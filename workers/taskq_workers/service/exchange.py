@@ -23,6 +23,7 @@ from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import casualties, chains, copies, guests, planning, quarantine, short_path
 from taskq_workers.service.jobs.short_path import Batch, QuickJob
 from taskq_workers.service.rq import own_keys
+from taskq_workers.service.upkeep import mirror
 
 log = logging.getLogger(__name__)
 
@@ -323,6 +324,8 @@ class Exchange:
             if code == short_path.NOT_SIMPLE:
                 job.long_way = True
                 continue
+            if code == short_path.NOT_OURS and mirror.is_held(self.state, job):
+                continue  # it is said again
             if code == short_path.DONE:
                 self.state.ended(job, "finished")
             self.state.worker.executions.pop(job.execution.id, None)

@@ -20,6 +20,7 @@ from taskq_workers.service.core.execution import PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq import own_keys, successes
 from taskq_workers.service.rq.worker import STOPPED
+from taskq_workers.service.upkeep import mirror
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _end_alone(state: State, job: PlainJob) -> None:
     refusals.count(state.connection, job.outcome.refusal)
     if job.outcome.refusal:
         job.job.webhooks = []  # of somebody whose job is not run: nor are others called for them
-    if not state.worker.holds(job.execution):
+    if not (state.worker.holds(job.execution) or mirror.is_held(state, job)):
         pass  # its end is on record, or we were given up for dead and it runs elsewhere
     elif not state.connection.exists(job.job.key, job.execution.key):
         state.worker.forget(job.job, job.execution)  # somebody has deleted it

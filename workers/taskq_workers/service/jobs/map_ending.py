@@ -23,7 +23,7 @@ from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.execution import MapRun
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import guests
-from taskq_workers.service.upkeep import suspect
+from taskq_workers.service.upkeep import mirror, suspect
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         error = run.called.error
         reason = f"its callback failed: {error.strip().splitlines()[-1].strip()}"
         refusals.count(state.connection, run.called.refusal)
-    if not state.worker.holds(run.execution):
+    if not (state.worker.holds(run.execution) or mirror.is_held(state, run)):
         run.store.tell_end()  # its end is on record: only the reply was lost; or it is somebody else's by now
         state.drop(run)
         return

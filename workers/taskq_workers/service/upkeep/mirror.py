@@ -6,6 +6,7 @@ for them. They tell RQ's tools what runs; whose it is, the index says (``holding
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from rq.utils import utcformat
@@ -13,11 +14,15 @@ from rq.worker.base import WorkerStatus
 
 from taskq.redis import keys
 from taskq_workers import clock
+from taskq_workers.service.core.execution import Taken
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq import prefixes
 from taskq_workers.service.rq.worker import RQWorker
 
+log = logging.getLogger(__name__)
+
 _PORTION = 200  # records a script makes: others wait for it
+_PUT_BACK = 2  # what mirror.lua says
 
 
 def register(state: State, status: WorkerStatus) -> None:
@@ -33,23 +38,38 @@ def beats(state: State) -> Iterator[None]:
 
     What it believes to hold and does not is left alone, and found out about: ``state.unsure``.
     """
-    worker: RQWorker = state.worker
+    worker = state.worker
     if not state.connection.hexists(worker.key, "birth"):
         register(state, WorkerStatus.BUSY if state.taken else WorkerStatus.IDLE)
     if not state.taken:
         worker.heartbeat()
         yield
         return
-    ttl = worker.get_heartbeat_ttl()
-    worker.heartbeat(ttl)
+    worker.heartbeat(worker.get_heartbeat_ttl())
     held = [one for one in state.taken if not one.holding.guest_of]  # of which RQ knows nothing
     for first in range(0, len(held), _PORTION):
-        args = [state.name, ttl, utcformat(clock.utc()), prefixes.JOB, prefixes.EXECUTION, prefixes.EXECUTIONS,
-                prefixes.WIP, prefixes.FAILED, worker.heartbeat_grace]  # fmt: skip
-        for one in held[first : first + _PORTION]:
-            if one in state.taken:  # it may have ended since
-                known = one.fields.get(b"created_at", b""), one.fields.get(keys.JOB_KIND.encode(), b"")
-                args += [one.job_id, one.execution.id, one.queue.name, one.began, *known]
-        if 0 in state.scripts.mirror([keys.held(state.name), worker.executions_key], args):
+        if not _are_held(state, [one for one in held[first : first + _PORTION] if one in state.taken]):
             state.unsure = True
         yield
+
+
+def is_held(state: State, one: Taken) -> bool:
+    """Whether this is held: also what the index has lost, which is put back."""
+    return _are_held(state, [one])
+
+
+def _are_held(state: State, ones: list[Taken]) -> bool:
+    """Beat for these; whether all of them are held."""
+    worker: RQWorker = state.worker
+    args = [state.name, worker.get_heartbeat_ttl(), utcformat(clock.utc()), prefixes.JOB, prefixes.EXECUTION,
+            prefixes.EXECUTIONS, prefixes.WIP, prefixes.FAILED, worker.heartbeat_grace]  # fmt: skip
+    for one in ones:
+        known = one.fields.get(b"created_at", b""), one.fields.get(keys.JOB_KIND.encode(), b"")
+        args += [one.job_id, one.execution.id, one.queue.name, one.began, *known, one.holding.value]
+    index = keys.held(state.name)
+    found = state.scripts.mirror([index, worker.executions_key, keys.LEASES], args)
+    for one, held in zip(ones, found, strict=True):
+        if held == _PUT_BACK:
+            log.warning("job %s was not in %s any more, and is again", one.job_id, index,
+                        extra={"action": "put_back", "job": one.job_id})  # fmt: skip
+    return 0 not in found
