@@ -70,7 +70,12 @@ def _damaged(job: Job, field: str, value: object) -> DamagedError:
 
 
 def fail(
-    connection: Any, queue: str, job_id: str, why: str, execution: Execution | None = None, worker: str = "",
+    connection: Any,
+    queue: str,
+    job_id: str,
+    why: str,
+    execution: Execution | None = None,
+    worker: str = "",
     made: bytes | None = None,
 ) -> None:
     """Record the failure of a job with which RQ's code can't do it, as far as its keys let us.
