@@ -157,7 +157,10 @@ def test_what_was_taken_from_a_service_it_lets_go_of(
         job, other = (any_queue.enqueue(jobs.wait_for, str(flag)) for _ in range(2))
         wait_until(lambda: len(state.taken) == 2)
         [entry] = [key for key in any_queue.connection.hkeys(keys.held(state.name)) if job.id.encode() in key]
-        any_queue.connection.hdel(keys.held(state.name), entry)
+        with any_queue.connection.pipeline() as pipe:
+            pipe.hset(job.key, "worker_name", "another")
+            pipe.hdel(keys.held(state.name), entry)
+            pipe.execute()
         wait_until(lambda: [taken.job_id for taken in state.taken] == [other.id])
         flag.touch()
         wait_until(lambda: has_ended(other))
