@@ -15,7 +15,8 @@ FIELDS = (keys.JOB_KIND, "created_at")
 
 _MARK, _CREATED = (name.encode() for name in FIELDS)
 _MADE = 3  # word of a mark
-_DATE = re.compile(rb"[\d-]+T[\d:.]+Z")  # as RQ writes one
+_DATE = re.compile(rb"([\d-]+T[\d:]+)(?:\.(\d+))?Z")  # as RQ writes, or reads, one
+_DIGITS = 6  # of its microseconds
 
 
 def mark_of(incarnation: str, schema: int, created_at: str) -> str:
@@ -52,6 +53,21 @@ def is_left_over(fields: Mapping[bytes, bytes]) -> bool:
     words = fields.get(_MARK, b"").split(b" ")
     made = fields.get(_CREATED, b"")
     return len(words) > _MADE and made != words[_MADE] and _DATE.fullmatch(made) is not None
+
+
+def is_other(made: bytes, seen: bytes | None) -> bool:
+    """Whether what was pushed at one of these times is another job than what was pushed at the other.
+
+    RQ draws a time with each push, and writes it anew as it is with each ``Job.save()``: to the microsecond,
+    whatever other producers have written. Where one of the two is none, nobody can tell, and it is the same.
+    """
+    one, other = _moment(made), _moment(seen or b"")
+    return bool(one and other and one != other)
+
+
+def _moment(date: bytes) -> bytes:
+    found = _DATE.fullmatch(date)
+    return found[1] + b"." + (found[2] or b"").ljust(_DIGITS, b"0")[:_DIGITS] if found else b""
 
 
 def kind_of(fields: Mapping[bytes, bytes]) -> Kind:

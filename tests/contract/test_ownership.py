@@ -17,6 +17,7 @@ from taskq import MapJob, Queue
 from taskq.errors import DamagedError
 from taskq.redis import clock, holdings, keys, services
 from taskq.redis.holdings import Holding
+from taskq.redis.kinds import is_other
 from taskq.redis.lua import Scripts
 from taskq.redis.services import ServiceInfo
 from taskq.testing import drain
@@ -33,6 +34,7 @@ from tests import jobs
 from tests.contents import everything
 
 NAME = "worker"
+LATER = "2099-01-02T03:04:05.000006Z"
 
 
 class Begun:
@@ -209,13 +211,13 @@ def test_of_those_that_succeed_together_only_ours_are_recorded(any_queue: Queue)
 class Quick:
     """A job that take.lua has begun."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, job_id: str = "") -> None:
         self.scripts = Scripts(queue.connection)
         self.connection = queue.connection
         self.worker = RQWorker((queue.name,), NAME, queue.connection)
         self.scripts.take.load()
         self.scripts.finish.load()
-        self.id = queue.enqueue(jobs.square, 3).id
+        self.id = job_id or queue.enqueue(jobs.square, 3).id
         self.state: Any = type("State", (), {"name": NAME, "worker": self.worker, "scripts": self.scripts,
                                              "connection": queue.connection})()  # fmt: skip
         with queue.connection.pipeline() as pipe:
@@ -552,7 +554,7 @@ def test_what_the_index_has_lost_is_put_back(any_queue: Queue, caplog: pytest.Lo
         lambda connection, begun: connection.delete(begun.execution.key),
         lambda connection, begun: connection.hset(begun.job.key, "status", "queued"),
         lambda connection, begun: connection.hset(begun.job.key, "worker_name", "other"),
-        lambda connection, begun: connection.hset(begun.job.key, "created_at", "later"),
+        lambda connection, begun: connection.hset(begun.job.key, "created_at", LATER),
     ],
     ids=["lease over", "no lease", "ended", "waits again", "another's", "pushed again"],
 )
@@ -592,7 +594,7 @@ def test_what_was_begun_since_the_index_was_read_goes_back_too(any_queue: Queue)
     assert not any_queue.connection.exists(keys.held(NAME))
 
 
-@pytest.mark.parametrize("changed", [{"worker_name": "other"}, {"created_at": "later"}, {"taskq": "map other"}])
+@pytest.mark.parametrize("changed", [{"worker_name": "other"}, {"created_at": LATER}, {"taskq": "map other"}])
 def test_what_has_failed_under_its_id_since_is_another_s(any_queue: Queue, changed: dict[str, str]) -> None:
     """It was pushed again, run elsewhere, and is on record, while the former run is still held."""
     begun = Begun(any_queue)
@@ -620,6 +622,84 @@ def test_the_end_of_a_plain_job_is_not_recorded_of_another_that_has_its_id(
     assert begun.fields == before
     assert not any_queue.connection.exists(keys.held(NAME), f"rq:results:{begun.id}", begun.execution.key)
     assert begun.id not in any_queue.failed_job_registry.get_job_ids()
+
+
+WRITTEN = ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05Z", "", None, "yesterday"]
+
+
+def rewrite(begun: Begun | Quick) -> None:
+    """As ``Job.save()`` does, by whoever has the job."""
+    Job.fetch(begun.id, begun.connection).save()
+
+
+def write_date(queue: Queue, date: str | None) -> str:
+    """A job of a producer which does not write it as RQ does; its id."""
+    job_id: str = queue.enqueue(jobs.square, 3).id
+    if date is None:
+        queue.connection.hdel(Job.key_for(job_id), "created_at")
+    else:
+        queue.connection.hset(Job.key_for(job_id), "created_at", date)
+    return job_id
+
+
+@pytest.mark.parametrize("date", WRITTEN[:-1])
+@pytest.mark.parametrize("end", [*ENDINGS, "succeed with others"])
+def test_an_end_is_recorded_however_its_time_was_written_and_is_now(
+    any_queue: Queue, end: str, date: str | None
+) -> None:
+    begun = Begun(any_queue, write_date(any_queue, date))
+    rewrite(begun)
+    if end == "succeed with others":
+        assert successes.record(begun.worker, [(*begun.rq, 9)]) == {}
+    else:
+        assert ENDS[end](begun)
+    assert not begun.worker.holds(begun.execution)
+
+
+@pytest.mark.parametrize("date", WRITTEN[:-1])
+def test_so_is_a_success_on_the_short_path(any_queue: Queue, date: str | None) -> None:
+    quick = Quick(any_queue, write_date(any_queue, date))
+    rewrite(quick)
+    assert quick.finish() == short_path.DONE
+    assert quick.status == b"finished"
+
+
+@pytest.mark.parametrize("made", WRITTEN)
+@pytest.mark.parametrize("seen", WRITTEN)
+def test_two_times_are_others_if_both_are_known(made: str | None, seen: str | None) -> None:
+    known = WRITTEN[:2]
+    one, other = (None if date is None else date.encode() for date in (made, seen))
+    assert is_other(one or b"", other) == (made != seen and made in known and seen in known)
+    assert not is_other(b"2026-01-02T03:04:05.678000Z", b"2026-01-02T03:04:05.678Z")
+
+
+@pytest.mark.parametrize("kind", ["fails", "asks for it"])
+def test_a_retry_that_waits_is_recorded_as_a_whole(any_queue: Queue, kind: str) -> None:
+    """RQ says the status before the transaction: whoever died in between would leave a job that is nowhere."""
+    begun = Begun(any_queue, retry=rq.Retry(max=2, interval=60))
+    Job.fetch(begun.id, any_queue.connection).delete()
+    any_queue.map(jobs.square, range(4), job_id=begun.id)
+    before = begun.fields
+    if kind == "fails":
+        assert not ENDS["fail"](begun)
+    else:
+        outcome = JobOutcome(begun.job.serializer.dumps(None), retry=(2, [60], False))
+        assert not begun.worker.retry(*begun.rq, outcome)
+    assert begun.fields == before
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_who_waits_for_the_place_of_what_has_no_end_gets_it(any_queue: Queue, deleted: bool) -> None:
+    limit = rq.RateLimit("one", 1)
+    begun = Begun(any_queue, rate_limit=limit)
+    waits = any_queue.enqueue(jobs.square, 4, rate_limit=limit)
+    assert waits.get_status() == "rate_limited"
+    if deleted:
+        Job.fetch(begun.id, any_queue.connection).delete()
+    else:
+        any_queue.connection.delete(begun.job.key)
+    assert not ENDS["succeed"](begun)
+    assert waits.get_status() == JobStatus.QUEUED
 
 
 @pytest.mark.parametrize("end", ENDINGS)

@@ -20,7 +20,7 @@ from rq.results import Result
 
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import checked, ids, keys
+from taskq.redis import checked, ids, keys, kinds
 from taskq.redis.patience import says_damage
 from taskq_workers import clock
 
@@ -121,7 +121,7 @@ def fail(
 def _is_still(pipe: Any, key: str, made: bytes) -> bool:
     """Whether the job at this key is the one that was pushed then, as far as can be seen."""
     try:
-        return (pipe.hget(key, "created_at") or b"") == made
+        return pipe.exists(key) == 1 and not kinds.is_other(made, pipe.hget(key, "created_at"))
     except ResponseError as error:
         if not says_damage(error):
             raise

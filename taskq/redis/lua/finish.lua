@@ -17,6 +17,8 @@
 local reply, count, seconds = {}, 0, 0
 local time = redis.call('TIME')
 
+--include is_other
+
 local function finish(at)
     local id, execution, queue, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
     local name, job, results = id .. ':' .. execution, ARGV[2] .. id, ARGV[5] .. id
@@ -32,7 +34,7 @@ local function finish(at)
         redis.call('SREM', KEYS[2], name)
         return 0
     end
-    if known[2] or (known[3] or '') ~= ARGV[at + 10] then
+    if known[2] or known[3] ~= ARGV[at + 10] and is_other(ARGV[at + 10], known[3]) then
         return 2
     end
     if redis.call('EXISTS', job .. ':dependents') == 1 then

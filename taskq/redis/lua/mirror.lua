@@ -22,13 +22,15 @@ local lease = redis.pcall('ZSCORE', KEYS[3], ARGV[1])
 local alive = type(lease) == 'string' and tonumber(lease) > time[1] + time[2] / 1e6
 local reply = {}
 
+--include is_other
+
 -- A key may hold anything by now, and the server may have no memory: each record is made as far as that goes.
 local function mirror(id, execution, queue, began, created, kind, entry)
     local name, job, done = id .. ':' .. execution, ARGV[4] .. id, 1
     if redis.call('HEXISTS', KEYS[1], name) == 0 then
         local runs = alive and redis.call('EXISTS', ARGV[5] .. name) == 1 -- what has ended has no record any more
         local now = runs and redis.pcall('HMGET', job, 'status', 'worker_name', 'created_at', 'taskq') or {}
-        if now[1] ~= 'started' or now[2] ~= ARGV[1] or (now[3] or '') ~= created or (now[4] or '') ~= kind then
+        if now[1] ~= 'started' or now[2] ~= ARGV[1] or is_other(created, now[3]) or (now[4] or '') ~= kind then
             return 0
         end
         redis.call('HSET', KEYS[1], name, entry)
@@ -44,7 +46,7 @@ local function mirror(id, execution, queue, began, created, kind, entry)
     if redis.call('EXISTS', job) == 1 then
         redis.pcall('HSET', job, 'last_heartbeat', ARGV[3])
         local now = redis.pcall('HMGET', job, 'status', 'worker_name', 'created_at', 'taskq')
-        if now[1] == 'failed' and now[2] == ARGV[1] and (now[3] or '') == created and (now[4] or '') == kind then
+        if now[1] == 'failed' and now[2] == ARGV[1] and not is_other(created, now[3]) and (now[4] or '') == kind then
             redis.pcall('HSET', job, 'status', 'started')
             redis.pcall('PERSIST', job)
             redis.pcall('ZREM', ARGV[8] .. queue, id)

@@ -16,7 +16,7 @@ from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
-from taskq.redis import refusals
+from taskq.redis import kinds, refusals
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
@@ -146,7 +146,7 @@ def _ttl(run: MapRun, *, failed: bool) -> int:
 def _why_closed(state: State, run: MapRun) -> str | None:
     """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
     status, worker, made = state.connection.hmget(run.job.key, "status", "worker_name", "created_at")
-    replaced = (made or b"") != run.fields.get(b"created_at", b"")
+    replaced = kinds.is_other(run.fields.get(b"created_at", b""), made)
     if replaced or status != b"started" or (worker or b"").decode() != state.name:
         return None
     if run.closed not in ("closed", "gone"):

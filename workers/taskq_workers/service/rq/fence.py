@@ -43,14 +43,14 @@ class Guard:
         entry: Of the execution, which is there.
         job: The key of the job's hash; "": it is not asked.
         mark: What stands there of the kind of job, and which one (``kinds.py``); "": it is a plain one.
-        made: What stands there of when it was pushed; None: that is not known.
+        made: What stands there of when it was pushed; empty: that is not known.
     """
 
     index: str
     entry: str
     job: str = ""
     mark: str = ""
-    made: bytes | None = None
+    made: bytes = b""
 
     def watch(self, pipe: Pipeline, *names: str) -> None:
         """See that it is so, and have the transaction fail if that changes.
@@ -63,8 +63,10 @@ class Guard:
         if not pipe.hexists(self.index, self.entry):
             raise NotHeldError(self.entry)
         if self.job:
-            mark, made, status = pipe.hmget(self.job, *kinds.FIELDS, "status")
-            if (self.made is not None and (made or b"") != self.made) or (self.mark and status in _OVER):
+            found: Any = pipe.hmget(self.job, *kinds.FIELDS, "status")
+            mark, made, status = found
+            is_gone = mark is made is status is None
+            if is_gone or kinds.is_other(self.made, made) or (self.mark and status in _OVER):
                 raise ReplacedJobError(self.entry)
             if (mark or b"") != self.mark.encode():
                 raise DamagedError(f"the field {keys.JOB_KIND} of {self.job} was changed: it is {mark!r:.80}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rq.job import Job, JobStatus
 
@@ -32,6 +33,15 @@ class ServiceJob(Job):  # type: ignore[misc,unused-ignore]
     on_webhooks: OnWebhooks
     mark = ""
     made = b""
+
+    def set_status(self, status: JobStatus, pipeline: Any = None) -> None:
+        """As RQ's. Without a pipeline RQ says it before the transaction of a retry that says it once more.
+
+        It would be said of whatever has the id by now, or be all that is on record, if we died then.
+        """
+        self._status = status
+        if pipeline is not None:
+            super().set_status(status, pipeline)
 
     def send_webhooks(self, status: str | JobStatus, *, exc_string: str | None = None) -> None:
         """RQ's own code calls it when the end is on record; the payload names the function, which is sealed."""

@@ -93,14 +93,18 @@ def _others(connection: Any, ended: list[Ended]) -> list[Ended]:
     """Those of the ended whose ids are nobody's any more, or other jobs'; these are watched."""
     with connection.pipeline(transaction=False) as pipe:  # of its own: in one round trip, behind the watch
         for job, *_rest in ended:
-            pipe.hmget(job.key, kinds.FIELDS)
+            pipe.hmget(job.key, *kinds.FIELDS, "status")
         found = pipe.execute(raise_on_error=False)
     ours = [cast("ServiceJob", job) for job, *_rest in ended]  # from ``job_of``, as all of a service
-    return [
-        one
-        for one, job, seen in zip(ended, ours, found, strict=True)
-        if seen != [job.mark.encode() or None, job.made or None]
-    ]
+    return [one for one, job, seen in zip(ended, ours, found, strict=True) if not _is_there(job, seen)]
+
+
+def _is_there(job: ServiceJob, seen: Any) -> bool:
+    """Whether these fields, ``FIELDS`` and the status, are the job's."""
+    if isinstance(seen, Exception) or seen == [None] * len(seen):
+        return False
+    mark, made, _status = seen
+    return (mark or b"") == job.mark.encode() and not kinds.is_other(job.made, made)
 
 
 def _success(pipe: Any, worker: RQWorker, job: Job, execution: Execution, value: Any) -> None:

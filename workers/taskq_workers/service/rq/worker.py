@@ -18,6 +18,7 @@ import rq
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
+from rq.rate_limit import RateLimitRegistry
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from taskq.payload.sealed import Sealed, SealedJobSerializer, SealedRetry, SealedSerializer
@@ -178,7 +179,7 @@ class RQWorker(BaseWorker):
             DamagedError: If its mark was changed, so that nobody can tell what it is.
         """
         connection: Any = self.connection
-        mark, made = (job.mark, job.made) if isinstance(job, ServiceJob) else ("", None)
+        mark, made = (job.mark, job.made) if isinstance(job, ServiceJob) else ("", b"")
         guard = Guard(keys.held(self.name), execution.composite_key, job.key if job else "", mark, made)
         fence: Any = Fence(connection, guard)
         self.connection = fence
@@ -296,7 +297,12 @@ class RQWorker(BaseWorker):
                 self.cleanup_execution(job, pipeline=pipe, execution=execution)
                 pipe.execute()
 
-        return self._while_held(execution, record)
+        ours = self._while_held(execution, record)
+        if (
+            ours and job.has_rate_limit
+        ):  # it holds a place that others wait for, unless whoever has its id holds that
+            RateLimitRegistry.from_job(job).release_stale_and_enqueue(job.id)
+        return ours
 
     def is_busy(self) -> None:
         """Redis has just been told that jobs run; see take.lua."""
