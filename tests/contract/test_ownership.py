@@ -546,6 +546,17 @@ def test_what_the_index_has_lost_is_put_back(any_queue: Queue, caplog: pytest.Lo
     assert begun.fields[b"status"] == b"finished"
 
 
+def test_what_the_index_has_lost_goes_back_too(any_queue: Queue) -> None:
+    quick, connection = Quick(any_queue), any_queue.connection
+    connection.zadd(keys.LEASES, {NAME: clock.ask(connection) + 60})
+    connection.delete(keys.held(NAME))
+    quick.state.let_go = lambda _job: None
+    short_path.give_back(quick.state, quick.job)
+    assert quick.status == b"queued"
+    assert any_queue.job_ids == [quick.id]
+    assert not connection.exists(keys.held(NAME))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
 from taskq_workers.service.exchange import Exchange
 from taskq_workers.service.jobs import ending
 from taskq_workers.service.jobs.fetching import Fetching
 from taskq_workers.service.reconciliation import reconcile
-from taskq_workers.service.upkeep import recovery
+from taskq_workers.service.upkeep import mirror, recovery
 from taskq_workers.service.upkeep.membership import Membership
 from taskq_workers.service.upkeep.monitor import Monitor
 
@@ -90,6 +91,9 @@ class Departure:
             if state.unsure:
                 reconcile(state)
             self._monitor.tell(force=True)
+            with contained("what is held"):
+                for _ in mirror.beats(state):  # what goes back is what the index says
+                    pass
             recovery.hand_back(state.connection, state.name)
             state.solitude.let_go()  # else it ends with this process
         except RedisError as error:

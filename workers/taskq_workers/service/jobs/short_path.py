@@ -31,7 +31,7 @@ from taskq_workers.service.core.execution import OVERTIME, PlainJob
 from taskq_workers.service.core.state import State
 from taskq_workers.service.rq import prefixes
 from taskq_workers.service.rq.worker import RQWorker
-from taskq_workers.service.upkeep import recovery
+from taskq_workers.service.upkeep import mirror, recovery
 
 log = logging.getLogger(__name__)
 
@@ -214,6 +214,7 @@ def give_back_late(state: State) -> None:
 
 def give_back(state: State, job: PlainJob) -> None:
     """Let go of a job that was begun, and has not run."""
+    mirror.is_held(state, job)  # it goes back only by what the index says
     recovery.return_safely(state.connection, state.name, job.holding)
     state.worker.executions.pop(job.execution.id, None)
     state.let_go(job)
