@@ -44,11 +44,13 @@ class Ledger:
         deaths: (push, index) -> how many processes and services died while they had the item, or what came of it.
         loads: (process, incarnation) -> how often the initializer was called there.
         stopped: Processes that were stopped for a while.
+        lost: How many services died.
     """
 
     runs: list[Run] = field(default_factory=list)
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
+    lost: int = 0
     loads: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def load(self, process: str, incarnation: str) -> int:
@@ -79,6 +81,7 @@ class Ledger:
 
     def service_died(self, service: str, stored: Callable[[int, int], bool]) -> None:
         """So is this service, with all that came of what its processes have run, and was not stored."""
+        self.lost += 1
         mine = [run for run in self.runs if run.service == service]
         counted = {(run.push, run.index) for run in mine if not run.ended}
         for key in dict.fromkeys((run.push, run.index) for run in mine):

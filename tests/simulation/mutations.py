@@ -193,7 +193,7 @@ MUTATIONS = (
     _m(
         "a former run takes the failure of a new one for a cleaning", 3785,
         (_LUA + "mirror.lua",
-         " and now[2] == ARGV[1] and (now[3] or '') == created and (now[4] or '') == kind then", " then"),
+         " and now[2] == ARGV[1] and not is_other(created, now[3]) and (now[4] or '') == kind then", " then"),
     ),
     _m(
         "a map is opened by what comes late", 19250,
