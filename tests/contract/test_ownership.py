@@ -699,6 +699,21 @@ def test_a_retry_that_waits_is_recorded_as_a_whole(any_queue: Queue, kind: str) 
     assert begun.fields == before
 
 
+def test_garbage_in_the_mark_of_a_plain_job_keeps_it_from_no_end(any_queue: Queue) -> None:
+    quick = Quick(any_queue)
+    any_queue.connection.hset(Job.key_for(quick.id), "taskq", "garbage")
+    assert quick.finish() == short_path.NOT_SIMPLE
+    assert successes.record(quick.worker, [(*quick.job.rq, 9)]) == {}
+    assert quick.status == b"finished"
+
+
+def test_of_a_job_whose_key_is_no_hash_it_is_said(any_queue: Queue) -> None:
+    begun = Begun(any_queue)
+    any_queue.connection.delete(begun.job.key)
+    any_queue.connection.set(begun.job.key, "text")
+    assert begun.id in successes.record(begun.worker, [(*begun.rq, 9)])
+
+
 @pytest.mark.parametrize("deleted", [False, True])
 def test_who_waits_for_the_place_of_what_has_no_end_gets_it(any_queue: Queue, deleted: bool) -> None:
     limit = rq.RateLimit("one", 1)

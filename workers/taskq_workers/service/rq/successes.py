@@ -93,18 +93,18 @@ def _others(connection: Any, ended: list[Ended]) -> list[Ended]:
     """Those of the ended whose ids are nobody's any more, or other jobs'; these are watched."""
     with connection.pipeline(transaction=False) as pipe:  # of its own: in one round trip, behind the watch
         for job, *_rest in ended:
-            pipe.hmget(job.key, *kinds.FIELDS, "status")
+            pipe.hmget(job.key, "created_at", "status")
         found = pipe.execute(raise_on_error=False)
     ours = [cast("ServiceJob", job) for job, *_rest in ended]  # from ``job_of``, as all of a service
     return [one for one, job, seen in zip(ended, ours, found, strict=True) if not _is_there(job, seen)]
 
 
 def _is_there(job: ServiceJob, seen: Any) -> bool:
-    """Whether these fields, ``FIELDS`` and the status, are the job's."""
-    if isinstance(seen, Exception) or seen == [None] * len(seen):
-        return False
-    mark, made, _status = seen
-    return (mark or b"") == job.mark.encode() and not kinds.is_other(job.made, made)
+    """Whether a hash with these fields, when it was pushed and its status, is the job's.
+
+    What is no hash is refused where the end is written, and said then.
+    """
+    return isinstance(seen, Exception) or (any(seen) and not kinds.is_other(job.made, seen[0]))
 
 
 def _success(pipe: Any, worker: RQWorker, job: Job, execution: Execution, value: Any) -> None:

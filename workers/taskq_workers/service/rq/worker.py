@@ -298,9 +298,8 @@ class RQWorker(BaseWorker):
                 pipe.execute()
 
         ours = self._while_held(execution, record)
-        if (
-            ours and job.has_rate_limit
-        ):  # it holds a place that others wait for, unless whoever has its id holds that
+        if ours and job.has_rate_limit:
+            # Others wait for its place, unless that is whose who has its id by now: RQ looks.
             RateLimitRegistry.from_job(job).release_stale_and_enqueue(job.id)
         return ours
 
