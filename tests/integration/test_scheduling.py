@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import rq
 from rq.job import JobStatus
 
 from taskq import MapJob, Queue
 from taskq.testing import running_worker
-from taskq_workers.service.core.execution import Taken
 from taskq_workers.service.core.state import State
 from taskq_workers.service.jobs import planning
 from tests import jobs
@@ -118,15 +119,18 @@ def test_maps_that_end_soon_are_taken_as_they_end(fake_queue: Queue, monkeypatch
     """Else each turn goes through hundreds of them, of which it ends one."""
     monkeypatch.setattr(planning, "BRIEF", (2, HANGS))
     monkeypatch.setattr(planning, "MAPS", 2)
-    crowds, add = [], State.add
+    asked, room_for = [], planning.maps
 
-    def watched(state: State, taken: Taken) -> None:
-        add(state, taken)
+    def watched(state: State, queues: Sequence[rq.Queue]) -> tuple[int, list[int]]:
+        most, rooms = room_for(state, queues)
         if state.map_ended > 0:
-            crowds.append(len(state.maps))
+            asked.append((len(state.maps), *rooms))
+        return most, rooms
 
-    monkeypatch.setattr(State, "add", watched)
+    monkeypatch.setattr(planning, "maps", watched)
     maps = [fake_queue.map(jobs.square, range(2)) for _ in range(40)]
     with running_worker(fake_queue, processes=2):
         assert [one.get(timeout=HANGS) for one in maps] == [[0, 1]] * len(maps)
-    assert max(crowds) <= 2 + 2, "a fetcher asks nobody"
+    assert asked
+    for owned, room in asked:
+        assert room <= max(1, 2 - owned), "one, where there is nothing to run"
