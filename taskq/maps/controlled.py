@@ -297,6 +297,40 @@ class Controlled(SignedJob):
         self._check_meant(self.connection)
         return found
 
+    def save(self, pipeline: Any = None, include_meta: bool = True, include_result: bool = True) -> None:
+        """As RQ's; without a pipeline, it raises as ``return_value``, and then nothing is written."""
+        if pipeline is None:
+            self._write(lambda pipe: super(Controlled, self).save(pipe, include_meta, include_result))
+        else:
+            super().save(pipeline, include_meta, include_result)
+
+    def save_meta(self) -> None:
+        """As RQ's; raises as ``save``."""
+        meta = self._serialize_meta()
+        self._write(lambda pipe: pipe.hset(self.key, "meta", meta))
+
+    def set_status(self, status: JobStatus, pipeline: Any = None) -> None:
+        """As RQ's; raises as ``save``."""
+        if pipeline is None:
+            self._write(lambda pipe: super(Controlled, self).set_status(status, pipe))
+        else:
+            super().set_status(status, pipeline)
+
+    def _write(self, act: Callable[[Any], Any]) -> None:
+        """As ``_meant``, for what reads nothing."""
+
+        def write(pipe: Any) -> None:
+            pipe.multi()
+            act(pipe)
+
+        self._meant(write)
+
+    def _fetch_status(self) -> JobStatus:
+        """RQ's, behind ``get_status``, ``is_finished`` and so on; raises as ``return_value``."""
+        status: JobStatus = super()._fetch_status()
+        self._check_meant(self.connection)
+        return status
+
     def _lost(self) -> ResultsGoneError:
         return ResultsGoneError(
             f"the map {self.id} is lost: the server came back as it was before the push was over. Push it again"

@@ -21,7 +21,7 @@ from taskq.maps.failures import Failures
 from taskq.maps.gathering import Gathering
 from taskq.maps.info import MapInfo
 from taskq.maps.outage import GoesOnError, rides_out
-from taskq.maps.reader import AtEnd, discarded
+from taskq.maps.reader import AtEnd, discarded, replaced
 from taskq.maps.result_type import R
 from taskq.maps.values import Errors, check_errors
 from taskq.payload.outcome import ItemFailure, add_note
@@ -62,8 +62,16 @@ class MapJob(Chained[R]):
         return fields
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        """As RQ's.
+
+        Raises:
+            ReplacedError: If the job's id was pushed again since this object was made.
+        """
+        kind = kind_of(raw_data)
+        if self.incarnation and kind.incarnation != self.incarnation:
+            raise replaced(self.id)
         super().restore(raw_data)
-        self.incarnation = self.incarnation or kind_of(raw_data).incarnation
+        self.incarnation = kind.incarnation  # "" of a plain job: so RQ fetches what a map depends on
         self.schema = schema_of(raw_data)
 
     # -- waiting -------------------------------------------------------------------------------------

@@ -65,6 +65,11 @@ def is_other(made: bytes, seen: bytes | None) -> bool:
     return bool(one and other and one != other)
 
 
+def is_later(one: bytes | None, other: bytes) -> bool:
+    """Whether the first of two such times is the later one."""
+    return _moment(one or b"") > _moment(other)
+
+
 def _moment(date: bytes) -> bytes:
     found = _DATE.fullmatch(date)
     return found[1] + b"." + (found[2] or b"").ljust(_DIGITS, b"0")[:_DIGITS] if found else b""

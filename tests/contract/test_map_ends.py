@@ -18,7 +18,8 @@ from tests import jobs
 from tests.waiting import HANGS
 
 NAME = "worker"
-_REST: dict[str, Any] = {"summary": None, "execution": None, "called": None, "stopped": False}
+_RUN = SimpleNamespace(composite_key="one:1")
+_REST: dict[str, Any] = {"summary": None, "execution": _RUN, "called": None, "stopped": False}
 
 
 def owned(queue: Queue) -> tuple[MapJob, Any]:

@@ -378,8 +378,8 @@ def test_a_dead_worker_is_in_no_register_whatever_its_record_says(
     assert connection.ttl(begun.worker.key) != -1
 
 
-@pytest.mark.parametrize("status", ["finished", "failed", "canceled", "queued"])
-def test_a_job_that_others_have_ended_or_queued_is_left_as_it_is(any_queue: Queue, status: str) -> None:
+@pytest.mark.parametrize("status", ["finished", "failed", "canceled", "stopped"])
+def test_a_job_that_others_have_ended_is_left_as_it_is(any_queue: Queue, status: str) -> None:
     begun = Begun(any_queue)
     any_queue.connection.hset(begun.job.key, "status", status)
     before = begun.fields

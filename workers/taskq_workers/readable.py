@@ -22,7 +22,7 @@ from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
 from taskq.redis import checked, ids, keys, kinds
 from taskq.redis.patience import says_damage
-from taskq_workers import clock
+from taskq_workers import clock, lives
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def fail(
     with connection.pipeline() as pipe:
         while True:
             pipe.watch(job.key)
-            there = made is None or _is_still(pipe, job.key, made)
+            there = made is None or _is_still(pipe, job.key, execution, made)
             pipe.multi()
             if there:
                 lapses = clock.SERVER.now() + DEFAULT_FAILURE_TTL
@@ -118,10 +118,15 @@ def fail(
                 return
 
 
-def _is_still(pipe: Any, key: str, made: bytes) -> bool:
+def _is_still(pipe: Any, key: str, execution: Execution | None, made: bytes) -> bool:
     """Whether the job at this key is the one that was pushed then, as far as can be seen."""
     try:
-        return pipe.exists(key) == 1 and not kinds.is_other(made, pipe.hget(key, "created_at"))
+        if not pipe.exists(key):
+            return False
+        seen = pipe.hget(key, "created_at")
+        if execution is None:
+            return not kinds.is_other(made, seen)
+        return not lives.is_another(pipe, execution.composite_key, made, seen)
     except ResponseError as error:
         if not says_damage(error):
             raise

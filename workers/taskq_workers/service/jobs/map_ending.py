@@ -16,8 +16,8 @@ from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
-from taskq.redis import kinds, refusals
-from taskq_workers import clock, readable
+from taskq.redis import refusals
+from taskq_workers import clock, lives, readable
 from taskq_workers.link.tasks import CallbackTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.execution import MapRun
@@ -146,8 +146,11 @@ def _ttl(run: MapRun, *, failed: bool) -> int:
 def _why_closed(state: State, run: MapRun) -> str | None:
     """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
     status, worker, made = state.connection.hmget(run.job.key, "status", "worker_name", "created_at")
-    replaced = kinds.is_other(run.fields.get(b"created_at", b""), made)
-    if replaced or status != b"started" or (worker or b"").decode() != state.name:
+    key, before = run.execution.composite_key, run.fields.get(b"created_at", b"")
+    if status is None or status in lives.ENDED or lives.is_another(state.connection, key, before, made):
+        return None
+    as_begun = status == b"started" and worker == state.name.encode()
+    if not as_begun and lives.is_elsewhere(state.connection, key):
         return None
     if run.closed not in ("closed", "gone"):
         return run.closed

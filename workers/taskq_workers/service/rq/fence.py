@@ -19,6 +19,7 @@ from redis.exceptions import WatchError
 
 from taskq.errors import DamagedError
 from taskq.redis import keys, kinds
+from taskq_workers import lives
 
 _OVER = (b"canceled", b"stopped", b"finished")  # what RQ calls a job that is not to be tried again
 
@@ -66,7 +67,8 @@ class Guard:
             found: Any = pipe.hmget(self.job, *kinds.FIELDS, "status")
             mark, made, status = found
             is_gone = mark is made is status is None
-            if is_gone or kinds.is_other(self.made, made) or (self.mark and status in _OVER):
+            is_another = lives.is_another(pipe, self.entry, self.made, made)
+            if is_gone or is_another or (self.mark and status in _OVER):
                 raise ReplacedJobError(self.entry)
             if (mark or b"") != self.mark.encode():
                 raise DamagedError(f"the field {keys.JOB_KIND} of {self.job} was changed: it is {mark!r:.80}")

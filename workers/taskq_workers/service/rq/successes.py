@@ -12,8 +12,9 @@ from redis.exceptions import WatchError
 from rq.executions import Execution
 from rq.job import Job
 
-from taskq.redis import keys, kinds
+from taskq.redis import keys
 from taskq.redis.patience import says_damage
+from taskq_workers import lives
 from taskq_workers.service.rq.job import ServiceJob
 from taskq_workers.service.rq.worker import RQWorker
 
@@ -96,15 +97,21 @@ def _others(connection: Any, ended: list[Ended]) -> list[Ended]:
             pipe.hmget(job.key, "created_at", "status")
         found = pipe.execute(raise_on_error=False)
     ours = [cast("ServiceJob", job) for job, *_rest in ended]  # from ``job_of``, as all of a service
-    return [one for one, job, seen in zip(ended, ours, found, strict=True) if not _is_there(job, seen)]
+    return [
+        one
+        for one, job, seen in zip(ended, ours, found, strict=True)
+        if not _is_there(connection, job, one[2], seen)
+    ]
 
 
-def _is_there(job: ServiceJob, seen: Any) -> bool:
+def _is_there(connection: Any, job: ServiceJob, execution: Execution, seen: Any) -> bool:
     """Whether a hash with these fields, when it was pushed and its status, is the job's.
 
     What is no hash is refused where the end is written, and said then.
     """
-    return isinstance(seen, Exception) or (any(seen) and not kinds.is_other(job.made, seen[0]))
+    return isinstance(seen, Exception) or (
+        any(seen) and not lives.is_another(connection, execution.composite_key, job.made, seen[0])
+    )
 
 
 def _success(pipe: Any, worker: RQWorker, job: Job, execution: Execution, value: Any) -> None:

@@ -33,7 +33,7 @@ from taskq.redis.holdings import Holding
 from taskq.redis.kinds import kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
-from taskq_workers import clock
+from taskq_workers import clock, lives
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.execution import has_last_chance
 from taskq_workers.service.upkeep import lost_runs, suspect
@@ -182,7 +182,7 @@ def _return_job(connection: Any, pipe: Any, name: str, holding: Holding, *, died
         released = _release(MapStore(holding.job_id, connection, incarnation=meant), name, died)
         if died and released:
             connection.hincrbyfloat(keys.METRICS, metrics.field("taskq_chunk_reruns", "service"), released)
-    goes_back = bool(fields) and not guest and _is_unfinished(name, holding, fields)
+    goes_back = bool(fields) and not guest and _is_unfinished(pipe, name, holding, fields)
     begun = holding.stage != holdings.TAKEN
     deaths = suspect.one_more(holding, fields, died) if goes_back and begun and died else {}
     pipe.multi()
@@ -239,12 +239,14 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
     return released
 
 
-def _is_unfinished(name: str, holding: Holding, fields: dict[bytes, bytes]) -> bool:
-    """Whether the job is as this worker left it: nobody has ended it, or begun it, since."""
-    status = fields.get(b"status", b"").decode("utf-8", "replace")
+def _is_unfinished(pipe: Any, name: str, holding: Holding, fields: dict[bytes, bytes]) -> bool:
+    """Whether nobody has ended the job since this worker had it, and nobody else has it."""
+    status = fields.get(b"status", b"")
     if holding.stage == holdings.TAKEN:
-        return status == JobStatus.QUEUED
-    return status == JobStatus.STARTED and fields.get(b"worker_name") == name.encode()
+        as_left = status == b"queued"
+    else:
+        as_left = status == b"started" and fields.get(b"worker_name") == name.encode()
+    return as_left or (status not in lives.ENDED and not lives.is_elsewhere(pipe, holding.key))
 
 
 def _take_off(pipe: Any, name: str, holding: Holding) -> None:

@@ -1,0 +1,211 @@
+"""RQ's ``Job.save`` writes all that its object knows, also what has not been so for long: no job is lost by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import rq
+from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job, JobStatus
+
+from taskq import MapJob, Queue, ReplacedError
+from taskq.testing import drain
+from taskq_workers.service.jobs import map_ending, short_path
+from taskq_workers.service.rq import successes
+from taskq_workers.service.upkeep import recovery
+from tests import jobs
+from tests.contract.test_ownership import AGAIN, ENDINGS, ENDS, NAME, Begun, Quick, hold
+
+SOON = timedelta(minutes=5)
+
+
+def save(job: Job, status: str = "queued") -> None:
+    """As a producer does that fetched it when it was so."""
+    job._status = JobStatus(status)
+    job.save()
+
+
+def stale(job_id: str, connection: Any) -> Job:
+    job = Job.fetch(job_id, connection)
+    job.worker_name = None
+    return job
+
+
+@pytest.mark.parametrize("status", ["queued", "created", "deferred", "scheduled", "started"])
+@pytest.mark.parametrize("what", ["a plain job", "a map"])
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "taken"])
+def test_what_was_saved_while_a_worker_had_it_comes_back_as_that_dies(
+    any_queue: Queue, what: str, status: str, begun: bool
+) -> None:
+    AGAIN[what](any_queue, "one")
+    if begun:
+        Begun(any_queue, "one")
+    else:
+        any_queue.connection.lmove(any_queue.key, any_queue.intermediate_queue_key)
+        hold(any_queue, "one")
+    save(stale("one", any_queue.connection), status)
+    assert recovery.recover(any_queue.connection, NAME) == 1
+    assert any_queue.job_ids == ["one"]
+    drain(any_queue)
+    found = any_queue.fetch_job("one")
+    assert found is not None
+    assert found.get_status() == JobStatus.FINISHED
+
+
+def _enqueue(queue: Queue, job: Job) -> None:
+    rq.Queue(queue.name, connection=queue.connection).enqueue_job(job)
+
+
+def _take(queue: Queue, job: Job) -> None:
+    """As RQ's worker does, before it begins."""
+    save(job)
+    queue.connection.lpush(queue.intermediate_queue_key, job.id)
+
+
+def _run(queue: Queue, job: Job) -> None:
+    """As RQ's worker does."""
+    save(job, "started")
+    with queue.connection.pipeline() as pipe:
+        Execution.create(job, 90, pipe, worker_name="RQ's")
+        job.prepare_for_execution("RQ's", pipe)
+        pipe.execute()
+
+
+def _schedule(queue: Queue, job: Job) -> None:
+    save(job, "scheduled")
+    queue.scheduled_job_registry.schedule(job, datetime.now(UTC) + SOON)
+
+
+def _defer(queue: Queue, job: Job) -> None:
+    save(job, "deferred")
+    queue.deferred_job_registry.add(job)
+
+
+ELSEWHERE: dict[str, Callable[[Queue, Job], None]] = {
+    "enqueued": _enqueue, "taken": _take, "runs": _run, "scheduled": _schedule, "deferred": _defer,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_what_somebody_else_has_by_now_is_left_to_them(any_queue: Queue, where: str) -> None:
+    begun = Begun(any_queue)
+    ELSEWHERE[where](any_queue, stale(begun.id, any_queue.connection))
+    before, waiting = begun.fields, any_queue.job_ids
+    assert recovery.recover(any_queue.connection, NAME) == 0
+    assert begun.fields == before
+    assert any_queue.job_ids == waiting
+
+
+def test_a_run_of_which_nobody_has_heard_for_long_is_nobody_s(any_queue: Queue) -> None:
+    begun = Begun(any_queue)
+    save(stale(begun.id, any_queue.connection))
+    any_queue.connection.zadd(ExecutionRegistry(begun.id, any_queue.connection).key, {"former": 1.0})
+    assert recovery.recover(any_queue.connection, NAME) == 1
+
+
+# -- what a former job with the id was ----------------------------------------------------------------
+
+
+def replaced(queue: Queue) -> Job:
+    """The object of a job whose id was pushed again."""
+    queue.enqueue(jobs.square, 2, job_id="one")
+    job = Job.fetch("one", queue.connection)
+    job.delete()
+    queue.enqueue(jobs.square, 3, job_id="one")
+    return job
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_an_end_is_recorded_though_a_former_object_was_saved_meanwhile(any_queue: Queue, end: str) -> None:
+    old = replaced(any_queue)
+    begun = Begun(any_queue, "one")
+    save(old)
+    assert ENDS[end](begun)
+    assert begun.fields[b"status"] == {"succeed": b"finished", "retry": b"queued", "stop": b"stopped"}.get(
+        end, b"failed"
+    )
+    assert not begun.worker.holds(begun.execution)
+
+
+def test_so_are_successes_of_many(any_queue: Queue) -> None:
+    old = replaced(any_queue)
+    begun = Begun(any_queue, "one")
+    save(old)
+    successes.record(begun.worker, [(*begun.rq, 9)])
+    assert begun.fields[b"status"] == b"finished"
+
+
+def test_so_are_those_of_the_short_path(any_queue: Queue) -> None:
+    old = replaced(any_queue)
+    quick = Quick(any_queue, "one")
+    save(old)
+    assert quick.finish() == short_path.NOT_SIMPLE
+    successes.record(quick.worker, [(quick.job.job, quick.job.queue, quick.job.execution, 9)])
+    assert quick.status == b"finished"
+
+
+@pytest.mark.parametrize("where", [where for where in ELSEWHERE if where != "taken"])
+def test_a_job_that_a_slow_clock_has_dated_before_the_one_that_runs_is_another(
+    any_queue: Queue, where: str
+) -> None:
+    """It was written over that one, without deleting it, as RQ's ``enqueue`` does."""
+    begun = Begun(any_queue)
+    earlier = stale(begun.id, any_queue.connection)
+    earlier.created_at -= SOON
+    earlier.save()
+    ELSEWHERE[where](any_queue, earlier)
+    before = begun.fields
+    assert not ENDS["succeed"](begun)
+    assert begun.fields == before
+    assert not begun.worker.holds(begun.execution)
+
+
+# -- maps --------------------------------------------------------------------------------------------
+
+
+WRITES: dict[str, Callable[[MapJob], object]] = {
+    "save": lambda job: job.save(),
+    "save_meta": lambda job: job.save_meta(),
+    "set_status": lambda job: job.set_status(JobStatus.FINISHED),
+    "refresh": lambda job: job.refresh(),
+    "get_status": lambda job: job.get_status(),
+    "is_finished": lambda job: job.is_finished,
+}
+
+
+@pytest.mark.parametrize("again", AGAIN)
+@pytest.mark.parametrize("what", WRITES)
+def test_an_old_map_s_object_writes_nothing_over_the_new_one(any_queue: Queue, what: str, again: str) -> None:
+    old = any_queue.map(jobs.square, range(4), job_id="one")
+    drain(any_queue)
+    AGAIN[again](any_queue, "one")
+    before = any_queue.connection.hgetall(old.key)
+    with pytest.raises(ReplacedError, match="pushed again"):
+        WRITES[what](old)
+    assert any_queue.connection.hgetall(old.key) == before
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_that_of_the_map_itself_does_as_rq_s(any_queue: Queue, what: str) -> None:
+    job = any_queue.map(jobs.square, range(4))
+    job.meta["note"] = what
+    WRITES[what](job)
+    if what in ("save", "save_meta"):
+        assert MapJob.fetch(job.id, any_queue.connection).meta == {"note": what}
+    assert job.get_status() == (JobStatus.FINISHED if what == "set_status" else JobStatus.QUEUED)
+
+
+def test_a_map_ends_early_though_its_job_was_saved_meanwhile(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.invert, [0] * 4, max_failures=1, chunksize=1)
+    begun = Begun(any_queue, job.id)
+    save(stale(job.id, any_queue.connection))
+    job.store.close("more than 1 item failed")
+    run: Any = type("Run", (), {"job": begun.job, "execution": begun.execution, "fields": begun.fields,
+                                "closed": "closed", "store": job.store})()  # fmt: skip
+    state: Any = type("State", (), {"connection": any_queue.connection, "name": NAME})()
+    assert map_ending._why_closed(state, run) == "more than 1 item failed"
+    _enqueue(any_queue, stale(job.id, any_queue.connection))
+    assert map_ending._why_closed(state, run) is None, "whoever takes it says so"
