@@ -281,3 +281,26 @@ def test_who_begins_before_anybody_has_heard_of_it_has_no_time_to_make_up_for() 
     policy.note([old, new], 101.0)
     picks = itertools.islice(policy.upcoming([old, new], order, 101.0), 10)
     assert Counter(offer.source for offer in picks)["new"] <= 6
+
+
+@pytest.mark.parametrize("there", [3, 32])
+def test_a_stream_of_maps_that_take_next_to_no_time_leaves_a_long_one_its_turns(there: int) -> None:
+    """However many come: it is their service that has no more time, and its processes have some."""
+    policy, order, numbers = Policy(), QueueOrder("default", ["q"]), itertools.count()
+    stream = [next(numbers) for _ in range(there)]
+    began: Counter[str] = Counter()
+    now = 0.0
+    for task in range(5_000):
+        offers = [Offer("long", "q", 99, 0.1), *(Offer(number, "q", 1, 0.001) for number in stream)]
+        policy.note(offers, now)
+        offer = next(iter(policy.upcoming(offers, order, now)))
+        policy.begin(task, offer, now)
+        now += offer.seconds
+        policy.end(task, offer.seconds)
+        began["long" if offer.source == "long" else "stream"] += 1
+        if offer.source != "long":
+            policy.forget(offer.source)
+            stream.remove(offer.source)
+            stream.append(next(numbers))
+    assert began["long"] > 5_000 * 0.05 / 0.1 / (there + 1) / 2, "half of its share, by what each of them counts"
+    assert began["stream"] > began["long"]

@@ -63,6 +63,7 @@ class Account:
     used: float = 0.0  # seconds, since then
     owed: float = 0.0  # seconds: what it got before others, on credit that was given back
     spent: float = 0.0  # of these what was taken from the credit again, when it left
+    jumped: bool = False  # it has gone before another, on credit
     tasks: set[Hashable] = field(default_factory=set)  # that run
 
     def is_new(self, offer: Offer) -> bool:

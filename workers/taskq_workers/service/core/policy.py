@@ -17,6 +17,9 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
   costs five seconds of credit at most. Plain jobs are newcomers each time that one comes to none that waits, and
   give nothing back.
 
+- A map that has had less than 0.05 s in its life counts as if it had had that, in the clock and in what credit is
+  left, once it is no more: to begin and to end it takes the service's time.
+
 A process is never left idle while anything is offered. What may not run (suspended, capped) is not offered.
 """
 
@@ -116,6 +119,7 @@ class Policy:
         account = self._come(offer.source, offer, now)
         charge = self._charge(account, offer, now)
         on_credit = account.fresh and self._goes_before_another(account, now)
+        account.jumped |= on_credit
         one = self._tasks[task] = Task(account, now, charge, account.fresh, on_credit)
         account.tasks.add(task)
         account.fresh = False
@@ -149,8 +153,29 @@ class Policy:
         if account is not None:
             if account.there:
                 self._leave(account)
+            self._charge_for_coming(account)
             for task in account.tasks:
                 self._tasks.pop(task, None)
+
+    def _charge_for_coming(self, account: Account) -> None:
+        """Reckon with so much at least for a map that is no more.
+
+        A stream of maps of a millisecond each leaves processes idle while the service begins and ends these. By
+        what runs alone the clock, at which each of them begins, would all but stand, and no credit would be spent:
+        whoever was there before them would never have its turn.
+        """
+        seconds = UNKNOWN - account.used
+        if not account.anew and account.used and seconds > 0:
+            self._advance(account, seconds)
+            if account.jumped:
+                left = max(0.0, self._credit.get(account.queue, CREDIT))
+                self._add_credit(account.queue, -min(seconds, left))
+
+    def _advance(self, account: Account, seconds: float) -> None:
+        """Move the clock on by what one source has had."""
+        there = (one.weight for one in self._accounts.values() if one.queue == account.queue and one.there)
+        before = self._clock.get(account.queue, 0.0)
+        self._clock[account.queue] = before + seconds / (sum(there) or account.weight)
 
     # -- what comes next -------------------------------------------------------------------------------
 
@@ -205,8 +230,7 @@ class Policy:
     def _spend(self, task: Task, seconds: float) -> None:
         account, queue = task.account, task.account.queue
         account.had += seconds / account.weight
-        weights = sum(one.weight for one in self._accounts.values() if one.queue == queue and one.there)
-        self._clock[queue] = self._clock.get(queue, 0.0) + seconds / (weights or account.weight)
+        self._advance(account, seconds)
         if task.on_credit:
             spent = min(seconds, MOST - task.spent)
             task.spent += spent
