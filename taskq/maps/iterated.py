@@ -265,9 +265,12 @@ class Iterated(Controlled, Generic[R]):
 
         Raises:
             GoesOnError: If it has not.
+            ResultsGoneError, ReplacedError: If it was deleted or pushed again since it was asked.
         """
         status = self.status_now()  # asked once: a server that comes back as it was may say something else then
-        if status is not None and status not in ENDED:
+        if status is None:
+            info = self.store.info()  # whoever pushes its id again cancels it first, and deletes it
+        if info.complete or (status is not None and status not in ENDED):
             raise GoesOnError
         if status in _CANCELED or info.reason == CANCELED:
             return MapCanceledError(f"the map {self.id} was cancelled with {info.done} of {info.items} items done")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import rq
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 
-from taskq import DuplicateJobError, MapJob, Queue, ReplacedError, ResultsGoneError
+from taskq import DuplicateJobError, MapCanceledError, MapJob, Queue, ReplacedError, ResultsGoneError
 from taskq.maps.store import MapStore
 from taskq.testing import drain
 from taskq.views import backlog
@@ -145,6 +145,32 @@ def test_a_map_that_is_not_there_any_more_when_it_is_proved_is_not_damaged(
     monkeypatch.setattr(MapStore, before, disturb)
     with pytest.raises(error, match=text):
         list(job) if before == "at_end" else job.get(errors="return")
+
+
+def _half_deleted(job: MapJob) -> None:
+    job.store.cancel()
+    Job.delete(job)
+
+
+IN_THE_MIDDLE: dict[str, tuple[Callable[[MapJob], object], type[Exception]]] = {
+    "its job is deleted": (_half_deleted, MapCanceledError),
+    "its keys are deleted": (MapJob.delete, ResultsGoneError),
+    "it is pushed again": (lambda job: (job.delete(), _push_again(job)), ReplacedError),
+}
+
+
+@pytest.mark.parametrize("what", IN_THE_MIDDLE)
+def test_who_asks_how_it_ended_while_it_is_replaced(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It has read the map's hash, and not yet RQ's status: a seed of the simulation heard that it had failed."""
+    act, error = IN_THE_MIDDLE[what]
+    job = any_queue.map(jobs.square, range(4))
+    info = job.store.info()
+    act(job)
+    monkeypatch.setattr(MapJob, "status_now", lambda _self: None)
+    with pytest.raises(error):
+        raise job._early_end(info)
 
 
 def _through_a_pipeline(act: Callable[..., object], job: MapJob) -> None:
