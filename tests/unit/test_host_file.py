@@ -74,25 +74,27 @@ print(flush=True)
 time.sleep(1000)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        assert host_file.sweep() == 0, "it is in use"
-        assert names(folder) == [TOLD.digest + ("" if whole else ".part")]
-        other.kill()
-        other.wait()
-    assert host_file.sweep() == 1
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert host_file.sweep() == 0, "it is in use"
+            assert [Path(name).suffix for name in names(folder)] == ([""] if whole else [".part", ".turn"])
+        finally:
+            other.kill()
+            other.wait()
+    assert host_file.sweep() == 1 + (not whole)
     assert names(folder) == []
 
 
 def test_what_half_was_written_before_is_written_anew(folder: Path) -> None:
-    (folder / f"{TOLD.digest}.part").write_bytes(bytes(20_000))
+    (folder / f"{TOLD.digest}.x.part").write_bytes(bytes(20_000))
     file = HostFile(TOLD)
     file.fill(DATA)
     assert Path(file.path).read_bytes() == DATA
 
 
 def test_one_that_is_swept_away_while_it_is_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = folder / f"{TOLD.digest}.part"
+    left = folder / f"{TOLD.digest}.turn"
     left.touch()
     lock = host_file.fcntl.flock
 
@@ -106,6 +108,46 @@ def test_one_that_is_swept_away_while_it_is_opened(folder: Path, monkeypatch: py
     file.fill(DATA)
     assert Path(file.path).read_bytes() == DATA
     assert names(folder) == [TOLD.digest]
+
+
+def test_one_that_has_become_whole_between_two_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = HostFile(TOLD), HostFile(TOLD)
+    assert first.claim()
+    find = HostFile._find
+
+    def then(self: HostFile) -> bool:
+        found = find(self)
+        monkeypatch.setattr(HostFile, "_find", find)
+        first.add(DATA)
+        return found
+
+    monkeypatch.setattr(HostFile, "_find", then)
+    assert second.claim()
+    assert second.ready, "it is not written twice"
+    assert names(folder) == [TOLD.digest]
+
+
+def test_a_lock_that_changes_its_kind_is_given_up_for_a_moment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """See flock(2): whoever sweeps just then would find the file left over."""
+    lock, held = host_file.fcntl.flock, set[int]()
+
+    def change(descriptor: int, how: int) -> None:
+        if descriptor in held:
+            lock(descriptor, host_file.fcntl.LOCK_UN)
+            monkeypatch.setattr(host_file.fcntl, "flock", lock)
+            host_file.sweep()
+        held.add(descriptor)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(host_file.fcntl, "flock", change)
+    first, second = HostFile(TOLD), HostFile(TOLD)
+    assert first.claim()
+    first.add(DATA)
+    held.clear()
+    assert second.claim()
+    assert second.ready
 
 
 def test_other_bytes_are_not_taken_for_it(folder: Path) -> None:
@@ -126,7 +168,9 @@ def test_who_writes_it_is_not_waited_for_for_ever(folder: Path, monkeypatch: pyt
     other.fill(DATA)
     assert Path(other.path).read_bytes() == DATA
     other.close()
-    assert names(folder) == [f"{TOLD.digest}.part"]
+    assert [Path(name).suffix for name in names(folder)] == [".part", ".turn"], "the stopped one's"
+    stopped.add(DATA)
+    assert names(folder) == [TOLD.digest], "it has gone on"
 
 
 def test_a_folder_of_somebody_elses(folder: Path) -> None:

@@ -1,12 +1,15 @@
 """A large object in a file that all services of a user on one host read, and one of them writes.
 
-    <temporary folder>/taskq-<uid>/<sha256>.part    being written; who writes it has locked it, exclusively
-                                  /<sha256>         whole, and as its name says; who uses it has locked it, shared
+    <temporary folder>/taskq-<uid>/<sha256>.turn     whoever writes it has locked this, exclusively
+                                  /<sha256>.x.part   being written; x is anything
+                                  /<sha256>          whole, and as its name says
 
 Pool processes map the file read-only, so the host has one copy of it: the kernel's pages. The locks (``flock``)
 end with the processes that hold them, however these end. So a file that nobody has locked is left over, and
-``sweep`` takes it away: a service does that when it starts, and whenever it is done with one. It is no file of
-``/dev/shm``, of which containers have 64 MiB: pages of a file on a disk can leave memory again.
+``sweep`` takes it away: a service does that when it starts, and whenever it is done with one. Who writes or uses a
+file has locked it, shared, from its beginning on: an exclusive lock that becomes a shared one is given up for a
+moment, flock(2). It is no file of ``/dev/shm``, of which containers have 64 MiB: pages of a file on a disk can
+leave memory again.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from pathlib import Path
 from taskq.errors import DamagedError, FunctionError
 from taskq.payload.large import Told
 
-_PART = ".part"
+_TURN, _PART = ".turn", ".part"
 _PATIENCE = 10.0  # seconds for which who writes a file is waited for
 _PAUSE = 0.02  # seconds between looks meanwhile
 _NAMELESS = sys.platform == "linux"  # a file is found by its descriptor, too
@@ -60,15 +63,17 @@ class HostFile:
         self.told = told
         self.size = 0  # bytes that we have written of it
         self.ready = False
-        self._descriptor = -1
-        self._own: Path | None = None  # of a file that nobody else is to find
+        self._locks: list[int] = []  # descriptors; the last is the file's
+        self.close = weakref.finalize(self, _let_go, self._locks)
+        self._turn = -1
+        self._own: Path | None = None  # of a file that nobody else finds, or not yet
         self._waits_since = 0.0  # on the monotonic clock; 0.0: for nobody
         self._sum = hashlib.sha256()
 
     @property
     def path(self) -> str:
         """Where pool processes find it, as long as this object lives; on Linux also if its name is gone."""
-        return f"/proc/{os.getpid()}/fd/{self._descriptor}" if _NAMELESS else str(self._own or self._path)
+        return f"/proc/{os.getpid()}/fd/{self._locks[-1]}" if _NAMELESS else str(self._own or self._path)
 
     @property
     def _path(self) -> Path:
@@ -80,21 +85,44 @@ class HostFile:
         Raises:
             FunctionError: If there is no place for it on this host.
         """
-        if self.ready or self._descriptor >= 0:
+        if self._locks:
             return True
         try:
-            found = locked(self._path, os.O_RDONLY, fcntl.LOCK_SH)
-            self.ready = found is not None
-            if found is None:
-                found = locked(self._path.with_suffix(_PART), os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)
-                assert found is not None
-                os.ftruncate(found, 0)  # of one who died over it; nobody maps what is not whole
-        except BlockingIOError:
-            return self._waited_too_long()
+            try:
+                if not self._find():
+                    self._take_turn()
+            except BlockingIOError:
+                return self._waited_too_long()
         except OSError as error:
             raise _no_place(error) from error
-        self._hold(found)
         return True
+
+    def _find(self) -> bool:
+        """Have it, if it is whole; raises as ``locked``."""
+        found = locked(self._path, os.O_RDONLY, fcntl.LOCK_SH)
+        if found is not None:
+            self._locks.append(found)
+            self.ready = True
+        return self.ready
+
+    def _take_turn(self) -> None:
+        """Be the one who writes it, or have it after all; raises as ``locked``."""
+        turn = locked(self._path.with_suffix(_TURN), os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)
+        assert turn is not None
+        self._turn = turn
+        self._locks.append(turn)
+        try:
+            if not self._find():  # between our two looks another may have ended
+                self._make()
+        finally:
+            if self._own is None:
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._path.with_suffix(_TURN).unlink()
+        self._locks.remove(self._turn)
+        os.close(self._turn)
+        self._turn = -1
 
     def _waited_too_long(self) -> bool:
         """Whether the other one, who may be stopped, is not waited for any more: we write a file of our own."""
@@ -102,16 +130,21 @@ class HostFile:
         self._waits_since = self._waits_since or now
         if now - self._waits_since < _PATIENCE:
             return False
-        try:
-            descriptor, path = tempfile.mkstemp(dir=folder())
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        except OSError as error:
-            raise _no_place(error) from error
-        self._own = Path(path)
-        if _NAMELESS:
+        self._make()
+        if self._own and _NAMELESS:
             self._own.unlink()
-        self._hold(descriptor)
         return True
+
+    def _make(self) -> None:
+        """Begin a file, under a name that is nobody's."""
+        while self._own is None:
+            descriptor, path = tempfile.mkstemp(dir=folder(), prefix=f"{self.told.digest}.", suffix=_PART)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if _is_at(descriptor, Path(path)):
+                self._own = Path(path)
+                self._locks.append(descriptor)
+            else:  # it was swept away before it was locked
+                os.close(descriptor)
 
     def add(self, piece: bytes) -> None:
         """Write the next piece; ``ready`` after the last.
@@ -125,14 +158,15 @@ class HostFile:
         self.size += left.nbytes
         try:
             while left:
-                left = left[os.write(self._descriptor, left) :]
+                left = left[os.write(self._locks[-1], left) :]
             if self.size < self.told.size:
                 return
             if self._sum.hexdigest() != self.told.digest:
                 raise DamagedError(f"a large object was changed: it is not {self.told.digest}")
-            if self._own is None:
-                self._path.with_suffix(_PART).rename(self._path)
-                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            if self._own and self._turn >= 0:
+                self._own.rename(self._path)
+                self._own = None
+                self._end_turn()
         except OSError as error:
             raise _no_place(error) from error
         self.ready = True
@@ -144,10 +178,6 @@ class HostFile:
         if not self.ready:
             self.add(data)
 
-    def _hold(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.close = weakref.finalize(self, _let_go, descriptor)
-
 
 def _no_place(error: OSError) -> FunctionError:
     return FunctionError(
@@ -156,9 +186,11 @@ def _no_place(error: OSError) -> FunctionError:
     )
 
 
-def _let_go(descriptor: int) -> None:
-    os.close(descriptor)
-    sweep()
+def _let_go(locks: list[int]) -> None:
+    if locks:
+        while locks:
+            os.close(locks.pop())
+        sweep()
 
 
 def locked(path: Path, flags: int, lock: int) -> int | None:
