@@ -67,6 +67,22 @@ def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
     assert kills >= 5
 
 
+def test_who_stops_the_forkserver_costs_itself(fake_queue: Queue) -> None:
+    """It starts no process any more then, and does not say that one has died."""
+
+    def stop(n: int) -> int:
+        if n == 3:
+            os.kill(os.getppid(), signal.SIGSTOP)
+            os._exit(1)
+        return n
+
+    with running_worker(fake_queue):
+        job = fake_queue.map(stop, range(10), chunksize=1)
+        results = job.get(timeout=HANGS, errors="return")
+    assert [value for n, value in enumerate(results) if n != 3] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert isinstance(results[3], taskq.WorkerLostError)
+
+
 def test_a_poison_item_is_found_and_nobody_else_is_blamed(fake_queue: Queue) -> None:
     with running_worker(fake_queue):
         job = fake_queue.map(jobs.die_at_3, range(10), chunksize=10)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Collection
@@ -51,6 +52,13 @@ def ensure_forkserver() -> None:
     """Start multiprocessing's forkserver, if it does not run; it, and all that it starts, carry the mark."""
     with _lock, user_path.safe(**{MARK: mark(), **keeper.VISIBLE}):
         forkserver.ensure_running()
+
+
+def keep_forkserver_going() -> None:
+    """Have it go on if an item has stopped it: it would start nothing, and not say that a process has died."""
+    if pid := forkserver_pid():
+        with suppress(OSError):  # it has ended
+            os.kill(pid, signal.SIGCONT)
 
 
 def stop_forkserver() -> None:

@@ -151,6 +151,7 @@ class Lanes:
         if self._trouble and any(lane.started > self._since and not lane.stillborn for lane in self):
             self._trouble, self._stillborn, self._wait_until = "", 0, 0.0
             self._patience = _PATIENCE[0]
+        guard.keep_forkserver_going()
         if time.monotonic() < self._wait_until:
             return
         try:
