@@ -318,12 +318,15 @@ class Faults:
             for _ in range(_LOOKS[0]):
                 if job.get_status() == JobStatus.FAILED:
                     self._count("requeue", f"an operator requeues {deed.what}")
-                    with suppress(ReplacedError):  # in this moment
-                        job.requeue()
+                    job.requeue()
                     return
                 self._world.loop.sleep(_LOOKS[1])
 
-        self._operate(deed, again)
+        def unless_replaced(job: MapJob) -> None:
+            with suppress(ReplacedError):  # while it is looked at, or in this moment
+                again(job)
+
+        self._operate(deed, unless_replaced)
 
 
 def _position(request: Request, wanted: str) -> int | None:
