@@ -9,6 +9,9 @@ import re
 from collections import Counter
 from typing import Any
 
+from rq.job import Job
+from rq.results import Result
+
 from taskq import Queue
 from taskq.maps.reader import MapReader
 from taskq.payload import codec
@@ -32,10 +35,18 @@ def job_problems(queue: Queue, one: Pushed, runs: dict[Item, int], blamed: set[I
         return _counts(MapReader(one.id, queue.connection), one) if one.is_map else []
     check = _map_problems if one.is_map else _plain_problems
     # Of the maps that have had this id, which one it is now depends on what the server has lost; but it is one.
+    unheard = not one.is_map and _was_killed(queue, one)
     found = [
-        [*check(queue, one, label, status.decode(), blamed), *_not_run(one, label, runs)] for label in one.labels
+        [*check(queue, one, label, status.decode(), blamed), *([] if unheard else _not_run(one, label, runs))]
+        for label in one.labels
     ]
     return min(found, key=len)
+
+
+def _was_killed(queue: Queue, one: Pushed) -> bool:
+    """Whether a plain job without a retry failed since its process was killed, maybe before it noted anything."""
+    last = Result.fetch_latest(Job(one.id, connection=queue.connection))
+    return bool(last and last.exc_string and "Work-horse terminated" in last.exc_string)
 
 
 def _not_run(one: Pushed, label: str, runs: dict[Item, int]) -> Problems:

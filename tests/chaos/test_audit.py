@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from rq.job import JobStatus
+from rq.results import Result
 
 from taskq import MapJob, Queue
 from taskq.maps.store import MapStore
@@ -81,6 +83,18 @@ def test_an_item_that_never_ran_is_noticed(fake_queue: Queue, pushed: Pushed) ->
     assert audit.job_problems(fake_queue, pushed, {(ID, n): 1 for n in (0, 1, 3, 4)}, set()) == [
         f"{ID}: items [2] have ended and are not in the ledger"
     ]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_plain_job_that_was_killed_may_not_have_noted_that_it_ran(fake_queue: Queue, killed: bool) -> None:
+    one = Pushed(Order(0, "broken", 0, 0, "default"), "0-broken-0", 0.0, sure=True)
+    job = fake_queue.enqueue(works.broken, "ledger", one.id, 0, job_id=one.id)
+    job.set_status(JobStatus.FAILED)
+    text = f"{'Work-horse terminated unexpectedly' if killed else 'ValueError'}; and so on"
+    Result.create_failure(job, 60, text)
+    assert audit.job_problems(fake_queue, one, {}, set()) == (
+        [] if killed else [f"{one.id}: items [0] have ended and are not in the ledger"]
+    )
 
 
 def test_blame_without_a_kill_is_noticed(fake_queue: Queue) -> None:
