@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rq import Retry
@@ -15,8 +17,11 @@ from rq.job import JobStatus
 import taskq
 from taskq import Queue
 from taskq.testing import running_worker
+from taskq_workers.lanes.lone_pool import LonePool
 from tests import jobs
 from tests.waiting import HANGS, LONG, wait_until, when
+
+_TIME = 0.5  # seconds that an item may run
 
 
 def runs_of(ledger: Path) -> list[int]:
@@ -65,6 +70,31 @@ def test_a_process_killed_at_any_moment(fake_queue: Queue) -> None:
         assert job.get() == [n * n for n in range(200_000)]
         assert len(job.result_list) == 200_000
     assert kills >= 5
+
+
+def test_a_process_that_has_died_was_not_over_its_time(
+    fake_queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service was stopped for a while, and looks at the time before it hears of the death."""
+    flag = tmp_path / "died"
+    report = LonePool.Process
+
+    def die_once(n: int) -> int:
+        if n == 3 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+    def late(self: LonePool, ctx: Any, *args: Any, **options: Any) -> Any:
+        if self.process is not None and flag.exists():
+            time.sleep(2 * _TIME)  # the death is heard of when the item is over its time
+            monkeypatch.setattr(LonePool, "Process", report)
+        return report(self, ctx, *args, **options)
+
+    monkeypatch.setattr(LonePool, "Process", late)
+    with running_worker(fake_queue):
+        job = fake_queue.map(die_once, range(8), chunksize=1, item_timeout=_TIME)
+        assert job.get(timeout=HANGS) == list(range(8))
 
 
 def test_who_stops_the_forkserver_costs_itself(fake_queue: Queue) -> None:

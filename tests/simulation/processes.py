@@ -70,6 +70,10 @@ class FakePool:
         self._arrives = 0.0
         service.loop.spawn(self.process, self._work, _START)
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process.exitcode is not None
+
     def name_threads(self, name: str) -> None: ...
 
     def apply_async(self, func: Any, args: Any = (), callback: Any = None, error_callback: Any = None) -> None:

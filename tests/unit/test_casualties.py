@@ -71,3 +71,18 @@ def test_a_half_of_what_cant_be_stored_takes_one_death_along_if_it_is_one_item()
     run: Any = SimpleNamespace(ended=[ended], wounded=[])
     Exchange(cast("Any", Mock()), ask=False)._not_taken(run, ended, ValueError())
     assert run.wounded[0].parts == ((Range(0, 1), 1), (Range(1, 2), 2))
+
+
+@pytest.mark.parametrize(("reading", "blamed"), [(True, [1]), (False, [])])
+def test_what_had_not_come_to_be_read_is_not_to_blame(reading: bool, blamed: list[int]) -> None:
+    """Its process was dead, or as good as dead, when it was sent there."""
+    span = Range(0, 1)
+    claim = Claim(span, "token", 2, span, "w", body.write(KEYS, 0, range(1)))
+    run = MapRun(Mock(), Mock(), Mock(), {}, store=Mock(), info=Mock(terms=NONE))
+    run.flying[7] = claim
+    death = Death(task=5, item=None, began=0.0, seconds=1.0, exit_code=-9, killed_for="", reading=reading)
+    where = SimpleNamespace(host="here", pid=1)
+    lane: Any = SimpleNamespace(where=where, tasks={7: run}, death=death, stillborn=False, lost="")
+    casualties.settle(Mock(taken=[run]), lane)
+    assert [claim.range.count for claim, *_ in run.ended] == blamed
+    assert list(run.ready) == ([] if blamed else [claim])

@@ -60,3 +60,13 @@ def test_who_is_asked_to_stop_is_asked_beside_them(both: tuple[Marker, Marker]) 
     assert process.stops(5)
     service.stop_all()
     assert process.stops(99)
+
+
+def test_whether_a_task_is_read_that_has_not_begun(both: tuple[Marker, Marker]) -> None:
+    process, service = both
+    assert not service.reading
+    for now in (False, True):
+        process.reads(now)
+        assert service.reading is now
+    process.begin(3)
+    assert not service.reading

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -69,3 +71,13 @@ def test_of_two_maps_that_refer_to_the_same_the_second_still_has_it() -> None:
     process._drop(["second"])
     assert not large.is_offered(digest)
     assert not {"first", "second"} & set(process._large)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_process_that_comes_up_when_its_service_is_gone_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    """Its service was killed, and all that was the service's is gone: also the record in which it was to write."""
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: Mock(is_alive=lambda: alive))
+    with pytest.raises(FileNotFoundError if alive else SystemExit):
+        process._numbers_at((str(tmp_path / "flight-0"), 0))

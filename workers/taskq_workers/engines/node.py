@@ -268,7 +268,8 @@ class Node:
         for number in list(lane.tasks):
             lane.tasks.pop(number)
             job = self._running.pop(number)
-            if lane.stillborn:
+            to_blame = number == death.task or death.reading or death.killed_for
+            if lane.stillborn or not to_blame:  # it had not come to it
                 self._waiting.appendleft(job)
                 continue
             ran = job.parcel.number if number == death.task else 0  # 0: it died while it read the task

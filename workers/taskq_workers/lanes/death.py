@@ -25,6 +25,7 @@ class Death:
         seconds: How long it had run.
         exit_code: As ``multiprocessing`` has it, below 0 for a signal; None: it is unknown.
         killed_for: Why the service killed it; "" if it did not.
+        reading: It read a task, or had read one, that had not begun.
         initializing: It ran the initializer of the task's map, and no item of that yet.
         starved: Whether the kernel has killed something of this container for want of memory in the two or three
             seconds before that was asked (``oom.py``); whom, it does not say.
@@ -38,6 +39,7 @@ class Death:
     killed_for: str
     starved: bool = False
     initializing: bool = False
+    reading: bool = False
 
     @property
     def cause(self) -> str:

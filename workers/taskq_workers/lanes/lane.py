@@ -357,8 +357,13 @@ class Lane:
         return replace(outcome, values=values, started=started)
 
     def kill(self, reason: str) -> None:
-        """Kill the process; its death is then reported as any other."""
-        self.killed_for, self.killed_at = reason, time.monotonic()
+        """Kill the process; its death is then reported as any other.
+
+        One that has died already, though nobody has heard of it, has died of something else: we were stopped
+        meanwhile, and what ran there is over its time by now.
+        """
+        if not self._pool.has_ended:
+            self.killed_for, self.killed_at = reason, time.monotonic()
         keeper.kill_group(self.pid)
 
     def discard(self) -> None:
@@ -385,4 +390,5 @@ class Lane:
             killed_for=self.killed_for,
             starved=self.starved,
             initializing=index == marker.INITIALIZER,
+            reading=self._marker.reading,
         )

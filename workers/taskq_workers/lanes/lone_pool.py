@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from typing import Any
 
 from taskq.redis import keeper
@@ -155,6 +156,11 @@ class LonePool(multiprocessing.pool.Pool):
             return self.process
         self._report_death()
         return _Vacancy()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has; to ask for its exit code is for the thread of the Pool that finds this out."""
+        return bool(wait([self.process.sentinel], 0))
 
     def name_threads(self, name: str) -> None:
         """Name Pool's three threads, for logs and debuggers."""

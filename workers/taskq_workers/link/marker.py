@@ -11,6 +11,7 @@ Neither side ever waits for the other: each number has one writer, and is read w
     STOP     service        tasks which should end before their next item (two: a lane has no more); ALL: any
     FIRST,   service        the tasks that were taken back, while the process has not come to them: it may have any
     LAST                    number of these still before it, behind one that runs long
+    READS    pool process   1: it reads a task, or has read one that has not begun
     WAITS,   both           whether the process's place is lent, and may be: see ``lending.py``
     REFUSED
 """
@@ -27,8 +28,8 @@ ALL = -1
 NONE = -1
 INITIALIZER = -2
 
-NUMBERS = 10
-_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO, _FIRST, _LAST, WAITS, REFUSED = range(NUMBERS)
+NUMBERS = 11
+_TASK, _BEGAN, _ITEM, _SINCE, _STOP, _STOP_TOO, _FIRST, _LAST, _READS, WAITS, REFUSED = range(NUMBERS)
 
 
 class Marker:
@@ -48,6 +49,11 @@ class Marker:
         self._numbers[_ITEM] = NONE
         self._numbers[_BEGAN] = time.monotonic_ns()
         self._numbers[_TASK] = task
+        self._numbers[_READS] = 0
+
+    def reads(self, task: bool) -> None:
+        """Whether a task has come, and is read; else it waits for one."""
+        self._numbers[_READS] = task
 
     def item(self, index: int) -> None:
         """An item begins."""
@@ -81,6 +87,11 @@ class Marker:
         return max(0, int(self._numbers[_TASK]))
 
     @property
+    def reading(self) -> bool:
+        """Whether it reads a task, or has read one that has not begun."""
+        return bool(self._numbers[_READS])
+
+    @property
     def seconds(self) -> float:
         """How long ago that task began."""
         return (time.monotonic_ns() - self._numbers[_BEGAN]) / 1e9  # type: ignore[no-any-return]
@@ -110,7 +121,7 @@ class Marker:
 
 def fresh() -> array[int]:
     """The numbers of a process that is not ready yet."""
-    return array("q", [UNBORN, 0, NONE, 0, 0, 0, 0, 0, 0, 0])
+    return array("q", [UNBORN, 0, NONE, 0, 0, 0, 0, 0, 0, 0, 0])
 
 
 def allot(ctx: Any) -> Any:

@@ -13,6 +13,7 @@ import multiprocessing
 import multiprocessing.pool
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -95,7 +96,7 @@ def start(
     if log is not None:
         logs.beside_the_application(log)
     _ledger, _tray = Ledger(ledger), Tray(memory)
-    own = flight.numbers_at(numbers)
+    own = _numbers_at(numbers)
     _lending = Lending(own, lambda: _answers.put((NOTICE, 0, None)))
     nested.use(_lending, url_of(connection.shared()), worker)
     os.register_at_fork(after_in_child=lambda: nested.use(None, ""))  # it has no place of its own
@@ -105,6 +106,16 @@ def start(
     if log is not None and log.module:
         _set_logging_up(log.module)
     _marker.begin(0)
+
+
+def _numbers_at(where: Any) -> Any:
+    try:
+        return flight.numbers_at(where)
+    except FileNotFoundError:
+        service = multiprocessing.parent_process()
+        if service is None or service.is_alive():
+            raise
+        sys.exit(1)  # it was killed just now, and its manager has tidied up: there is nobody to tell
 
 
 def _set_logging_up(module: str) -> None:
@@ -127,12 +138,17 @@ class _Pipe:
     def __init__(self, queue: Any) -> None:
         self._reader, self._writer = queue._reader, queue._writer  # noqa: SLF001 - Pool's own attributes
         self._pid = os.getpid()
+        self._come = select.poll()
+        self._come.register(self._reader, select.POLLIN)
         self._lock = threading.Lock()  # a thread of the user's may lend the process, and say so here
         for end in (self._reader, self._writer):
             os.register_at_fork(after_in_child=end.close)
 
     def get(self) -> Any:
         self._check()
+        _marker.reads(False)
+        self._come.poll()
+        _marker.reads(True)  # a death from now on may be of what has come: it may be too large
         return pickle.loads(self._reader.recv_bytes())
 
     def put(self, answer: Any) -> None:

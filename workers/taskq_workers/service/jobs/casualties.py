@@ -2,7 +2,7 @@
 
 Only the task that ran is to blame. Those that waited behind it go to another process, as if nothing had been. A
 process may also die while it reads a task: then that one is to blame, if it happens again and again. One that has
-not even got ready for a task has died of something else, and nobody is to blame.
+not come to read one, or not even got ready for it, has died of something else, and nobody is to blame.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 def settle(state: State, lane: Lane) -> None:
     """Decide about every task that the dead lane had been given and not finished; the lane is buried."""
     death = lane.death
-    unread = next(iter(lane.tasks), 0) if death.task not in lane.tasks and not lane.stillborn else 0
+    is_read = death.reading and death.task not in lane.tasks and not lane.stillborn
+    unread = next(iter(lane.tasks), 0) if is_read else 0
     beaten = death.killed_for == BEATEN
     if beaten:
         unread = 0  # it was killed as it had nothing else; what it was given after that it has not seen
