@@ -18,6 +18,7 @@ import taskq
 from taskq import Queue
 from taskq.testing import running_worker
 from taskq_workers.lanes.lone_pool import LonePool
+from taskq_workers.service.core.execution import OVERTIME
 from tests import jobs
 from tests.waiting import HANGS, LONG, wait_until, when
 
@@ -87,7 +88,7 @@ def test_a_process_that_has_died_was_not_over_its_time(
 
     def late(self: LonePool, ctx: Any, *args: Any, **options: Any) -> Any:
         if self.process is not None and flag.exists():
-            time.sleep(2 * _TIME)  # the death is heard of when the item is over its time
+            time.sleep(_TIME + OVERTIME + 0.5)  # the death is heard of when the item is over its time
             monkeypatch.setattr(LonePool, "Process", report)
         return report(self, ctx, *args, **options)
 
