@@ -17,7 +17,7 @@ from taskq.maps.reader import replaced
 from taskq.maps.requeue import put_back
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clients, kinds, once, services
+from taskq.redis import clients, keys, kinds, lives, once, services
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 
@@ -265,7 +265,11 @@ class Controlled(SignedJob):
             redis.exceptions.RedisError: If the server can't be reached, or refuses.
         """
         found: Any = self.connection.hmget(self.key, STATUS)
-        return self.status_of(found)
+        status = self.status_of(found)
+        if status in ENDED or status is None or self.store.state() != "closed":
+            return status
+        # It is just ending, or about to be tried again; or somebody has saved what he knew of it before it ended.
+        return self.status_there(lives.mend(self.connection, self.id)) or status
 
     def status_of(self, found: list[bytes | None]) -> JobStatus | None:
         """What the fields ``STATUS`` of the job's hash say; raises as ``status_now``."""
@@ -298,9 +302,15 @@ class Controlled(SignedJob):
         return found
 
     def save(self, pipeline: Any = None, include_meta: bool = True, include_result: bool = True) -> None:
-        """As RQ's; without a pipeline, it raises as ``return_value``, and then nothing is written."""
+        """As RQ's; without a pipeline as ``SignedJob``'s, and it raises as ``return_value``.
+
+        Raises:
+            ResultsGoneError: If the job is no longer in Redis.
+        """
         if pipeline is None:
-            self._write(lambda pipe: super(Controlled, self).save(pipe, include_meta, include_result))
+            mapping = self.to_save(include_meta, include_result)
+            del mapping[keys.JOB_KIND]
+            self._write(lambda pipe: pipe.hset(self.key, mapping=mapping))
         else:
             super().save(pipeline, include_meta, include_result)
 
@@ -320,6 +330,8 @@ class Controlled(SignedJob):
         """As ``_meant``, for what reads nothing."""
 
         def write(pipe: Any) -> None:
+            if not pipe.exists(self.key):
+                raise self._gone()
             pipe.multi()
             act(pipe)
 
@@ -330,6 +342,11 @@ class Controlled(SignedJob):
         status: JobStatus = super()._fetch_status()
         self._check_meant(self.connection)
         return status
+
+    def _gone(self) -> ResultsGoneError:
+        return ResultsGoneError(
+            f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
+        )
 
     def _lost(self) -> ResultsGoneError:
         return ResultsGoneError(

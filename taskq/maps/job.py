@@ -87,9 +87,7 @@ class MapJob(Chained[R]):
         """
         status = self.status_now()
         if status is None:
-            raise ResultsGoneError(
-                f"the job {self.id} is no longer in Redis: it expired (result_ttl), or was deleted"
-            )
+            raise self._gone()
         if status not in ENDED:
             raise MapError(f"the map {self.id} has not ended yet: it is {status.value}")
         return status == JobStatus.FINISHED

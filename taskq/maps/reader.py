@@ -18,7 +18,7 @@ from taskq.payload import codec
 from taskq.payload.codec import Codec
 from taskq.payload.large import PIECE, Told
 from taskq.payload.outcome import ItemFailure
-from taskq.redis import keys
+from taskq.redis import checked, keys
 from taskq.redis.keys import MapField, MapKeys
 from taskq.redis.list_reader import ListReader
 from taskq.views import error_groups
@@ -241,6 +241,10 @@ class MapReader:
 
     def exists(self) -> bool:
         return bool(self.connection.exists(self.keys.hash))
+
+    def state(self) -> str:
+        """The map's, "" if it is gone; of whatever map has the id by now."""
+        return checked.text(self.connection.hget(self.keys.hash, MapField.STATE))
 
     @cached_property
     def results(self) -> ListReader:

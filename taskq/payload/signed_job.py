@@ -25,6 +25,11 @@ T = TypeVar("T")
 DATA, META, VALUE = "data", "meta", "return value"
 
 _DATES = (b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat")
+_STATE = frozenset({
+    "status", "created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat", "worker_name",
+})  # fmt: skip
+"""What RQ's queues and workers write of a job as it goes on."""
+
 _DATE_LENGTH = len("2026-01-01T00:00:00.000000Z")
 
 
@@ -171,6 +176,23 @@ class SignedJob(Job):
             return super().requeue(at_front)
         type(self).put_back(self, at_front)
         return self
+
+    def save(self, pipeline: Any = None, include_meta: bool = True, include_result: bool = True) -> None:
+        """As RQ's; but without a pipeline how far the job is stays as it stands there, if it is there.
+
+        RQ's writes what this object knows, also "queued" over an end that was recorded since: whoever waits for
+        that would wait for ever.
+        """
+        if pipeline is None and self.connection.exists(self.key):
+            mapping: Any = self.to_save(include_meta, include_result)
+            self.connection.hset(self.key, mapping=mapping)
+        else:
+            super().save(pipeline, include_meta, include_result)
+
+    def to_save(self, include_meta: bool, include_result: bool) -> dict[str, Any]:
+        """What ``save`` writes of a job that is there."""
+        fields: dict[str, Any] = self.to_dict(include_meta=include_meta, include_result=include_result)
+        return {name: value for name, value in fields.items() if name not in _STATE}
 
     def get_meta(self, refresh: bool = True) -> dict[str, Any]:
         return self._as(META, lambda: super(SignedJob, self).get_meta(refresh))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from taskq.redis import keys
@@ -13,7 +15,12 @@ MAP = "map"
 FIELDS = (keys.JOB_KIND, "created_at")
 """What ``kind_of`` looks at, of a job's hash."""
 
+RUN_MAP = "taskq.maps.rq_jobs.run_map"
+"""The function of every map's RQ job."""
+
 _MARK, _CREATED = (name.encode() for name in FIELDS)
+_DATA = b"data"
+_LONGEST = 4096  # bytes: a map's job has no arguments
 _MADE = 3  # word of a mark
 _DATE = re.compile(rb"([\d-]+T[\d:]+)(?:\.(\d+))?Z")  # as RQ writes, or reads, one
 _DIGITS = 6  # of its microseconds
@@ -48,11 +55,21 @@ def is_left_over(fields: Mapping[bytes, bytes]) -> bool:
     """Whether the mark is of a map that had this id before: RQ writes a job over what is there, field by field.
 
     A mark tells when its map was made. One of an older version does not, and counts as the job's own; so does
-    any mark beside what is no date, which RQ has not written.
+    any mark beside what is no date, which RQ has not written. And beside an earlier date, if the job is to run a
+    map, or that was not read: who saves an object of a former map with this id writes that one's.
     """
     words = fields.get(_MARK, b"").split(b" ")
-    made = fields.get(_CREATED, b"")
-    return len(words) > _MADE and made != words[_MADE] and _DATE.fullmatch(made) is not None
+    made, data = fields.get(_CREATED, b""), fields.get(_DATA)
+    if len(words) <= _MADE or made == words[_MADE] or _DATE.fullmatch(made) is None:
+        return False
+    return is_later(made, words[_MADE]) or (data is not None and not _runs_a_map(data))
+
+
+def _runs_a_map(data: bytes) -> bool:
+    """Whether the pickled function of a job, which is compressed, and may be signed, is that of all maps."""
+    with suppress(zlib.error):  # as in RQ: it may be as it is
+        data = zlib.decompressobj().decompress(data, _LONGEST)
+    return RUN_MAP.encode() in data
 
 
 def is_other(made: bytes, seen: bytes | None) -> bool:

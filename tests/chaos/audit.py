@@ -163,8 +163,9 @@ def left_over(connection: Any, pushed: list[Pushed], abandoned: str) -> Problems
             job_id = match.groupdict().get("id")
             if job_id is not None and job_id not in jobs and not (job_id == abandoned and key[0] == "t"):
                 problems.append(f"{key} belongs to no job that was pushed")
-            canceled = key.startswith("rq:job:") and job_id in jobs and jobs[job_id].cancelled
-            if until == _ENDS and connection.ttl(raw) == -1 and not canceled:  # RQ keeps cancelled jobs for ever
+            is_for_ever = until == _ENDS and connection.ttl(raw) == -1
+            if is_for_ever and not (key.startswith("rq:job:") and connection.hget(raw, "status") == b"canceled"):
+                # RQ keeps cancelled jobs; and who was to replace one may have been lost.
                 problems.append(f"{key} never expires")
             break
         else:

@@ -378,14 +378,27 @@ def test_a_dead_worker_is_in_no_register_whatever_its_record_says(
     assert connection.ttl(begun.worker.key) != -1
 
 
-@pytest.mark.parametrize("status", ["finished", "failed", "canceled", "stopped"])
+REGISTERED = {"finished": "finished", "failed": "failed", "stopped": "failed", "canceled": "canceled"}
+
+
+@pytest.mark.parametrize("status", REGISTERED)
 def test_a_job_that_others_have_ended_is_left_as_it_is(any_queue: Queue, status: str) -> None:
     begun = Begun(any_queue)
     any_queue.connection.hset(begun.job.key, "status", status)
+    any_queue.connection.zadd(f"rq:{REGISTERED[status]}:{any_queue.name}", {begun.id: 1e12})
     before = begun.fields
     assert recovery.recover(any_queue.connection, NAME) == 0
     assert begun.fields == before
     assert any_queue.job_ids == []
+
+
+@pytest.mark.parametrize("status", REGISTERED)
+def test_one_that_only_says_so_runs_again(any_queue: Queue, status: str) -> None:
+    """Somebody has saved an object of it that was read after an earlier run."""
+    begun = Begun(any_queue)
+    any_queue.connection.hset(begun.job.key, "status", status)
+    assert recovery.recover(any_queue.connection, NAME) == 1
+    assert any_queue.job_ids == [begun.id]
 
 
 def test_what_is_no_entry_costs_nobody_anything(any_queue: Queue) -> None:

@@ -189,7 +189,9 @@ def test_the_mark_says_the_schema(any_queue: Queue, monkeypatch: pytest.MonkeyPa
     assert kinds.schema_of(any_queue.connection.hgetall(job.key)) == schema.SCHEMA
     again = any_queue.fetch_job(job.id)
     again.schema = 7
-    again.save()
+    with any_queue.connection.pipeline() as pipe:
+        again.save(pipe)  # as its producer does
+        pipe.execute()
     assert any_queue.fetch_job(job.id).schema == 7
     for mark, number in {b"map": 1, b"map abc": 2, b"map abc 9": 9, b"map abc x": 2}.items():
         assert kinds.schema_of({keys.JOB_KIND.encode(): mark}) == number

@@ -11,13 +11,15 @@ import rq
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
 
-from taskq import MapJob, Queue, ReplacedError
+from taskq import MapJob, Queue, ReplacedError, ResultsGoneError
+from taskq.payload.signed_job import SignedJob
 from taskq.testing import drain
 from taskq_workers.service.jobs import map_ending, short_path
 from taskq_workers.service.rq import successes
 from taskq_workers.service.upkeep import recovery
 from tests import jobs
 from tests.contract.test_ownership import AGAIN, ENDINGS, ENDS, NAME, Begun, Quick, hold
+from tests.waiting import HANGS
 
 SOON = timedelta(minutes=5)
 
@@ -209,3 +211,118 @@ def test_a_map_ends_early_though_its_job_was_saved_meanwhile(any_queue: Queue) -
     assert map_ending._why_closed(state, run) == "more than 1 item failed"
     _enqueue(any_queue, stale(job.id, any_queue.connection))
     assert map_ending._why_closed(state, run) is None, "whoever takes it says so"
+
+
+# -- after the end -----------------------------------------------------------------------------------
+
+LOOKS: dict[str, Callable[[MapJob], object]] = {
+    "get": lambda job: job.get(timeout=HANGS, errors="return"),
+    "wait": lambda job: job.wait(HANGS),
+    "ready": lambda job: job.ready(),
+    "iteration": lambda job: list(job.as_completed(errors="return")),
+}
+
+
+@pytest.mark.parametrize("fn", [jobs.square, jobs.invert], ids=["finished", "failed"])
+@pytest.mark.parametrize("what", LOOKS)
+def test_an_end_that_was_written_over_is_found(any_queue: Queue, what: str, fn: Any) -> None:
+    """By RQ's own object, which was read before the map began."""
+    job = any_queue.map(fn, range(4))
+    old = Job.fetch(job.id, any_queue.connection)
+    drain(any_queue)
+    status = job.get_status()
+    Job.save(old)
+    assert job.get_status() == JobStatus.QUEUED
+    assert LOOKS[what](job)
+    assert job.get_status() == status
+
+
+@pytest.mark.parametrize("where", [where for where in ELSEWHERE if where != "taken"])
+def test_a_map_that_is_run_again_has_not_ended(any_queue: Queue, where: str) -> None:
+    job = any_queue.map(jobs.square, range(4))
+    old = Job.fetch(job.id, any_queue.connection)
+    drain(any_queue)
+    ELSEWHERE[where](any_queue, old)
+    assert not job.ready()
+
+
+@pytest.mark.parametrize("kind", AGAIN)
+def test_an_object_of_ours_leaves_how_far_the_job_is(any_queue: Queue, kind: str) -> None:
+    AGAIN[kind](any_queue, "one")
+    early = any_queue.fetch_job("one")
+    assert early is not None
+    drain(any_queue)
+    before = any_queue.connection.hgetall(early.key)
+    early.meta["note"], early.description = "seen", "another"
+    early.save()
+    after = any_queue.connection.hgetall(early.key)
+    assert {name for name in after if after[name] != before.get(name)} == {b"meta", b"description"}
+    assert any_queue.fetch_job("one").meta == {"note": "seen"}  # type: ignore[union-attr]
+
+
+def test_one_that_is_not_there_yet_is_written_whole(any_queue: Queue) -> None:
+    job = SignedJob.create(jobs.square, (3,), id="one", connection=any_queue.connection)
+    job.save()
+    assert any_queue.connection.hget(job.key, "created_at")
+    rq.Queue(any_queue.name, connection=any_queue.connection).enqueue_job(job)
+    drain(any_queue)
+    assert Job.fetch("one", any_queue.connection).return_value() == 9
+
+
+@pytest.mark.parametrize("what", ["save", "save_meta", "set_status"])
+def test_nothing_is_written_of_a_map_that_is_gone(any_queue: Queue, what: str) -> None:
+    job = any_queue.map(jobs.square, range(4))
+    MapJob.fetch(job.id, any_queue.connection).delete()
+    with pytest.raises(ResultsGoneError, match="no longer in Redis"):
+        WRITES[what](job)
+    assert not any_queue.connection.exists(job.key)
+
+
+# -- RQ's object of a former map with the id ----------------------------------------------------------
+
+
+def former(queue: Queue) -> Job:
+    """RQ's object of a map whose id was pushed again."""
+    queue.map(jobs.square, range(2), job_id="one")
+    drain(queue)
+    job = Job.fetch("one", queue.connection)
+    queue.map(jobs.square, range(6), job_id="one")
+    return job
+
+
+def as_rq_saves(job: Job) -> None:
+    """With its very own class: fetched as such, it has become ours."""
+    job.__class__ = Job
+    job.save()
+
+
+@pytest.mark.parametrize("when", ["it waits", "it has ended"])
+def test_a_map_is_itself_though_a_former_one_s_object_was_saved(any_queue: Queue, when: str) -> None:
+    old = former(any_queue)
+    new = MapJob.fetch("one", any_queue.connection)
+    if when == "it has ended":
+        drain(any_queue)
+    old._status = JobStatus.QUEUED
+    as_rq_saves(old)
+    drain(any_queue)
+    assert new.get(timeout=HANGS) == [n * n for n in range(6)]
+    assert isinstance(any_queue.fetch_job("one"), MapJob)
+
+
+def test_one_that_runs_ends_though_a_former_one_s_was_saved_as_finished(any_queue: Queue) -> None:
+    old = former(any_queue)
+    begun = Begun(any_queue, "one")
+    as_rq_saves(old)
+    assert begun.fields[b"status"] == b"finished", "nobody has said so of this one"
+    assert ENDS["succeed"](begun)
+    assert any_queue.finished_job_registry.get_job_ids() == ["one"]
+
+
+def test_a_plain_job_of_a_slow_clock_over_a_map_is_none(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(4), job_id="one")
+    job.cancel()
+    plain = Job.create(jobs.square, (3,), id="one", connection=any_queue.connection)
+    plain.created_at = job.created_at - SOON
+    rq.Queue(any_queue.name, connection=any_queue.connection).enqueue_job(plain)
+    drain(any_queue)
+    assert Job.fetch("one", any_queue.connection).return_value() == 9

@@ -20,9 +20,9 @@ from rq.results import Result
 
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import checked, ids, keys, kinds
+from taskq.redis import checked, ids, keys, kinds, lives
 from taskq.redis.patience import says_damage
-from taskq_workers import clock, lives
+from taskq_workers import clock
 
 log = logging.getLogger(__name__)
 

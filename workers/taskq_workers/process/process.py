@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rq.job import Job, _current_job
+from rq.job import Job, JobStatus, _current_job
 from setproctitle import setproctitle
 
 from taskq.errors import DamagedError
@@ -327,6 +327,7 @@ def _introduced(task: ChunkTask) -> tuple[Function, Job, MapKeys, Source | None]
             Path(new.path).read_bytes() if new.path else new.function
         )
         job = jobs.job_of(new.job_id, new.fields)
+        job._status = JobStatus.STARTED  # noqa: SLF001 - as it stands in Redis by now
         job.check()
         _maps[task.key] = function, job, keys, new.source
         _remembered.introduce(task.key, (keys.id, keys.incarnation))

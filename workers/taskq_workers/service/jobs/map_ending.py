@@ -16,8 +16,8 @@ from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
 from taskq.maps.rq_jobs import MAP_PATH, failure_text
 from taskq.payload.outcome import summary
-from taskq.redis import refusals
-from taskq_workers import clock, lives, readable
+from taskq.redis import lives, refusals
+from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.execution import MapRun
@@ -147,7 +147,8 @@ def _why_closed(state: State, run: MapRun) -> str | None:
     """Why a closed map failed; None if it is not ours to say: somebody wanted the end, or owns the map now."""
     status, worker, made = state.connection.hmget(run.job.key, "status", "worker_name", "created_at")
     key, before = run.execution.composite_key, run.fields.get(b"created_at", b"")
-    if status is None or status in lives.ENDED or lives.is_another(state.connection, key, before, made):
+    over = lives.is_over(state.connection, run.job.id, status)
+    if over or lives.is_another(state.connection, key, before, made):
         return None
     as_begun = status == b"started" and worker == state.name.encode()
     if not as_begun and lives.is_elsewhere(state.connection, key):

@@ -18,8 +18,7 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from taskq.errors import DamagedError
-from taskq.redis import keys, kinds
-from taskq_workers import lives
+from taskq.redis import keys, kinds, lives
 
 _OVER = (b"canceled", b"stopped", b"finished")  # what RQ calls a job that is not to be tried again
 
@@ -68,7 +67,8 @@ class Guard:
             mark, made, status = found
             is_gone = mark is made is status is None
             is_another = lives.is_another(pipe, self.entry, self.made, made)
-            if is_gone or is_another or (self.mark and status in _OVER):
+            over = self.mark and status in _OVER and lives.is_over(pipe, self.entry.partition(":")[0], status)
+            if is_gone or is_another or over:
                 raise ReplacedJobError(self.entry)
             if (mark or b"") != self.mark.encode():
                 raise DamagedError(f"the field {keys.JOB_KIND} of {self.job} was changed: it is {mark!r:.80}")

@@ -12,9 +12,8 @@ from redis.exceptions import WatchError
 from rq.executions import Execution
 from rq.job import Job
 
-from taskq.redis import keys
+from taskq.redis import keys, lives
 from taskq.redis.patience import says_damage
-from taskq_workers import lives
 from taskq_workers.service.rq.job import ServiceJob
 from taskq_workers.service.rq.worker import RQWorker
 

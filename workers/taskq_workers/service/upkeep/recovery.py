@@ -28,12 +28,12 @@ from taskq.maps.deaths import after_service, settled, total
 from taskq.maps.deaths import services as services_of
 from taskq.maps.store import MapStore
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import holdings, keys, services
+from taskq.redis import holdings, keys, lives, services
 from taskq.redis.holdings import Holding
 from taskq.redis.kinds import kind_of
 from taskq.redis.lua import Scripts
 from taskq.views import metrics
-from taskq_workers import clock, lives
+from taskq_workers import clock
 from taskq_workers.service.core.damage import contained, is_damage
 from taskq_workers.service.core.execution import has_last_chance
 from taskq_workers.service.upkeep import lost_runs, suspect
@@ -241,12 +241,14 @@ def _release(store: MapStore, name: str, died: Evidence | None) -> int:
 
 def _is_unfinished(pipe: Any, name: str, holding: Holding, fields: dict[bytes, bytes]) -> bool:
     """Whether nobody has ended the job since this worker had it, and nobody else has it."""
-    status = fields.get(b"status", b"")
+    status = fields.get(b"status")
     if holding.stage == holdings.TAKEN:
         as_left = status == b"queued"
     else:
         as_left = status == b"started" and fields.get(b"worker_name") == name.encode()
-    return as_left or (status not in lives.ENDED and not lives.is_elsewhere(pipe, holding.key))
+    if as_left:
+        return True
+    return not (lives.is_over(pipe, holding.job_id, status) or lives.is_elsewhere(pipe, holding.key))
 
 
 def _take_off(pipe: Any, name: str, holding: Holding) -> None:
