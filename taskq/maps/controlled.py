@@ -17,7 +17,7 @@ from taskq.maps.reader import replaced
 from taskq.maps.requeue import put_back
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
-from taskq.redis import clients, keys, kinds, lives, once, services
+from taskq.redis import clients, keys, kinds, once, services
 from taskq.redis.patience import clear_errors
 from taskq.redis.schema import SCHEMA
 
@@ -265,11 +265,7 @@ class Controlled(SignedJob):
             redis.exceptions.RedisError: If the server can't be reached, or refuses.
         """
         found: Any = self.connection.hmget(self.key, STATUS)
-        status = self.status_of(found)
-        if status in ENDED or status is None or self.store.state() != "closed":
-            return status
-        # It is just ending, or about to be tried again; or somebody has saved what he knew of it before it ended.
-        return self.status_there(lives.mend(self.connection, self.id)) or status
+        return self.status_of(found)
 
     def status_of(self, found: list[bytes | None]) -> JobStatus | None:
         """What the fields ``STATUS`` of the job's hash say; raises as ``status_now``."""

@@ -19,7 +19,7 @@ from rq.worker.base import BaseWorker
 from taskq.errors import NestedWaitError, TaskqError, WaitTimeoutError
 from taskq.maps import own_feed
 from taskq.maps.waited import Waited
-from taskq.redis import services
+from taskq.redis import lives, services
 from taskq.redis.connection import DEFAULT_URL
 from taskq.redis.urls import url_of
 from taskq.views.said import say
@@ -106,13 +106,18 @@ def _of(job: Waited) -> str | None:
         return _of_dependencies(job)
     if status == JobStatus.SCHEDULED:
         return _of_scheduler(job)
-    if status not in (JobStatus.QUEUED, JobStatus.STARTED):
+    if status not in (JobStatus.QUEUED, JobStatus.STARTED) or _has_ended(job):
         return None
     if suspension.is_suspended(job.connection):
         return "RQ is suspended: `rq resume` makes the workers go on"
     if job.store.info().paused:
         return f"it is paused: `taskq resume {job.id}` makes it go on"
     return _of_workers(job)
+
+
+def _has_ended(job: Waited) -> bool:
+    """Whether somebody has saved what he knew of it before it ended: who looks again sees the end."""
+    return job.store.state() == "closed" and lives.mend(job.connection, job.id) is not None
 
 
 def _of_workers(job: Waited) -> str | None:

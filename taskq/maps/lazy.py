@@ -253,7 +253,9 @@ class Flow:
                 self._reading, self._doubts = Arrivals(job.store, in_order=self._in_order), Doubts(job)
             ended = job.ready()  # asked before reading: nothing is added after the end
             failures = bool(job.store.glance().failed)
-            self._new = self._reading.new(failures=failures, ended=ended)
+            # Of one that ended early (``max_failures``) nothing is passed over, as by ``in_order``.
+            whole = ended and (not self._in_order or job.store.info().complete)
+            self._new = self._reading.new(failures=failures, ended=whole)
             arrival = next(self._new, None)
             self._ended = ended and arrival is None
         return arrival

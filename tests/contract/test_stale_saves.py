@@ -218,7 +218,6 @@ def test_a_map_ends_early_though_its_job_was_saved_meanwhile(any_queue: Queue) -
 LOOKS: dict[str, Callable[[MapJob], object]] = {
     "get": lambda job: job.get(timeout=HANGS, errors="return"),
     "wait": lambda job: job.wait(HANGS),
-    "ready": lambda job: job.ready(),
     "iteration": lambda job: list(job.as_completed(errors="return")),
 }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from taskq import OptionError, PickleError, Queue
+from taskq import MapFailedError, OptionError, PickleError, Queue
 from taskq.maps import lazy
 from taskq.maps.push import own_cores
 from taskq.testing import running_worker
@@ -52,6 +53,27 @@ def test_an_endless_iterable_is_read_as_far_as_results_are_taken(real_queue: Que
             assert value == n * n
             assert len(read) - n <= 10 + 1
     wait_until(lambda: not left(real_queue))
+
+
+def test_one_that_ends_early_passes_over_nothing(real_queue: Queue) -> None:
+    """Of what runs when one failure too many is known, some has ended, and some before it has not."""
+
+    def third(n: int) -> int:
+        time.sleep(0.002)
+        return n // (n % 3)
+
+    place = 0
+    with running_worker(real_queue):
+        values = real_queue.imap(third, range(300), max_failures=10)
+        while True:
+            try:
+                assert next(values) == place // (place % 3)
+            except ZeroDivisionError:
+                assert place % 3 == 0
+            except MapFailedError:
+                break
+            place += 1
+    assert 10 < place < 300
 
 
 def test_the_first_value_comes_while_the_second_item_is_waited_for(real_queue: Queue) -> None:

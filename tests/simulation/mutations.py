@@ -185,7 +185,7 @@ MUTATIONS = (
         "an end is recorded by who does not hold the job any more", 15,
         (_SERVICE + "rq/fence.py", "if not pipe.hexists(self.index, self.entry):", "if False:"),
         (_SERVICE + "rq/fence.py",
-         "if is_gone or kinds.is_other(self.made, made) or (self.mark and status in _OVER):", "if False:"),
+         "if is_gone or is_another or over:", "if False:"),
         (_SERVICE + "rq/fence.py", 'if (mark or b"") != self.mark.encode():', "if False:"),
         (_SERVICE + "jobs/map_ending.py",
          "    if not (state.worker.holds(run.execution) or mirror.is_held(state, run)):", "    if False:"),
@@ -218,8 +218,8 @@ MUTATIONS = (
     ),
     _m(
         "of two who have begun the same map both record its success", 15,
-        (_SERVICE + "rq/fence.py", "(self.mark and status in _OVER):",
-         "(self.mark and status in (b'canceled', b'stopped')):"),
+        (_SERVICE + "rq/fence.py", "over = self.mark and status in _OVER and",
+         "over = self.mark and status in (b'canceled', b'stopped') and"),
     ),
     _m(
         "a map that was seen to be closed is ended, though the server has lost that", 156,
