@@ -222,11 +222,6 @@ MUTATIONS = (
          "over = self.mark and status in (b'canceled', b'stopped') and"),
     ),
     _m(
-        "a map that was seen to be closed is ended, though the server has lost that", 156,
-        (_SERVICE + "jobs/map_ending.py", 'return run.store.info().state == "open"', "return False"),
-    ),
-    # -- deaths ----------------------------------------------------------------------------------------
-    _m(
         "whatever waited in a dead process is to blame", 150,
         (_SERVICE + "jobs/casualties.py", "guilty=number in (death.task, unread))", "guilty=True)"),
     ),
