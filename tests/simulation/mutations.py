@@ -221,6 +221,8 @@ MUTATIONS = (
         (_SERVICE + "rq/fence.py", "over = self.mark and status in _OVER and",
          "over = self.mark and status in (b'canceled', b'stopped') and"),
     ),
+    # -- deaths ----------------------------------------------------------------------------------------
+
     _m(
         "whatever waited in a dead process is to blame", 150,
         (_SERVICE + "jobs/casualties.py", "guilty=number in (death.task, unread))", "guilty=True)"),
