@@ -90,7 +90,7 @@ def not_in_time(job: Waited, timeout: float | None) -> WaitTimeoutError:
 def of(job: Waited) -> str | None:
     """Why nobody works on this map, and what to do; None if somebody may, or nothing can be learnt about it."""
     with suppress(RedisError, TaskqError):  # who waits hears of it from what he asks himself
-        return _of(job)
+        return None if _was_written_over(job) else _of(job)
     return None
 
 
@@ -106,7 +106,7 @@ def _of(job: Waited) -> str | None:
         return _of_dependencies(job)
     if status == JobStatus.SCHEDULED:
         return _of_scheduler(job)
-    if status not in (JobStatus.QUEUED, JobStatus.STARTED) or _has_ended(job):
+    if status not in (JobStatus.QUEUED, JobStatus.STARTED):
         return None
     if suspension.is_suspended(job.connection):
         return "RQ is suspended: `rq resume` makes the workers go on"
@@ -115,8 +115,8 @@ def _of(job: Waited) -> str | None:
     return _of_workers(job)
 
 
-def _has_ended(job: Waited) -> bool:
-    """Whether somebody has saved what he knew of it before it ended: who looks again sees the end."""
+def _was_written_over(job: Waited) -> bool:
+    """Whether it has ended, and somebody saved then what he had known of it; who looks again sees the end."""
     return job.store.state() == "closed" and lives.mend(job.connection, job.id) is not None
 
 

@@ -21,12 +21,12 @@ from taskq.maps.caps import Caps, check_max_running, check_rate
 from taskq.maps.info import HEAVIEST, LIGHTEST
 from taskq.maps.item_retry import Retry as ItemRetry
 from taskq.maps.job import MapJob
-from taskq.maps.rq_jobs import MAP_PATH
 from taskq.maps.terms import NONE, RESULTS, Terms
 from taskq.payload import code_hash, tally
 from taskq.payload.function import Function, check_callbacks
 from taskq.payload.prepared import PreparedFunction
 from taskq.payload.ranges import COUNTABLE
+from taskq.redis.kinds import RUN_MAP
 from taskq.redis.replicas import Replicas
 
 J = TypeVar("J", bound=MapJob[Any])
@@ -332,7 +332,7 @@ class MapOptions:
         try:
             timeout = parse_timeout(self.job_timeout)
             job = kind.create(
-                MAP_PATH,
+                RUN_MAP,
                 connection=queue.connection,
                 timeout=NO_TIMEOUT if timeout is None else timeout,
                 result_ttl=parse_timeout(self.result_ttl),

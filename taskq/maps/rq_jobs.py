@@ -38,14 +38,11 @@ from taskq.payload.function import Function
 from taskq.payload.large import Told
 from taskq.payload.outcome import ChunkOutcome, ChunkRefused, summary
 from taskq.redis import checked, clock, keys, refusals
-from taskq.redis.kinds import RUN_MAP
 from taskq.redis.urls import url_of
 from taskq.views.timeline import TimelineNote
 
 RQ_INTERRUPTS = (BaseTimeoutException, ShutDownImminentException)
 """What RQ raises inside a running job, which must end the job and not just an item."""
-
-MAP_PATH = RUN_MAP
 
 
 def run_map() -> dict[str, Any]:

@@ -24,8 +24,9 @@ def test_nothing_is_taken_without_them(real_queue: Queue, monkeypatch: pytest.Mo
     told = Exchange._waited
     monkeypatch.setattr(Exchange, "_waited", waited)
     monkeypatch.setattr("taskq_workers.service.exchange._WAIT", 0.01)
-    with running_worker(real_queue, min_replicas=1) as state:
-        assert real_queue.map(jobs.square, range(10)).get(timeout=HANGS) == [n * n for n in range(10)]
+    with running_worker(real_queue, processes=2, min_replicas=1) as state:
+        # An item for each process, so that all are claimed at once: what comes after a commit waits for a replica.
+        assert real_queue.map(jobs.square, range(2), chunksize=1).get(timeout=HANGS) == [0, 1]
         wait_until(lambda: "takes nothing: 0 of 1 replicas have what was committed" in state.trouble)
         later = [real_queue.map(jobs.square, [3]), real_queue.enqueue(jobs.square, 4)]
         turns = len(replies) + 2

@@ -20,7 +20,7 @@ from rq.results import Result
 
 from taskq.errors import DamagedError
 from taskq.payload.sealed import SealedSerializer
-from taskq.redis import checked, ids, keys, kinds, lives
+from taskq.redis import checked, ids, keys, lives
 from taskq.redis.patience import says_damage
 from taskq_workers import clock
 
@@ -87,8 +87,8 @@ def fail(
         why: For people.
         execution: Of the job, to be struck off.
         worker: Name of the RQ worker.
-        made: When the job was pushed, as its hash had it: if another has got its id, or none is there, that does
-            not fail, and only the execution is struck off. None: whatever is there.
+        made: When the job of the execution was pushed, as its hash had it: if another has got its id, or none is
+            there, that does not fail, and only the execution is struck off. None: whatever is there.
 
     Raises:
         redis.exceptions.RedisError: If the server can't be reached, or refuses.
@@ -98,7 +98,7 @@ def fail(
     with connection.pipeline() as pipe:
         while True:
             pipe.watch(job.key)
-            there = made is None or _is_still(pipe, job.key, execution, made)
+            there = made is None or execution is None or _is_still(pipe, job.key, execution, made)
             pipe.multi()
             if there:
                 lapses = clock.SERVER.now() + DEFAULT_FAILURE_TTL
@@ -118,14 +118,12 @@ def fail(
                 return
 
 
-def _is_still(pipe: Any, key: str, execution: Execution | None, made: bytes) -> bool:
+def _is_still(pipe: Any, key: str, execution: Execution, made: bytes) -> bool:
     """Whether the job at this key is the one that was pushed then, as far as can be seen."""
     try:
         if not pipe.exists(key):
             return False
         seen = pipe.hget(key, "created_at")
-        if execution is None:
-            return not kinds.is_other(made, seen)
         return not lives.is_another(pipe, execution.composite_key, made, seen)
     except ResponseError as error:
         if not says_damage(error):

@@ -119,7 +119,7 @@ class HostFile:
                 self._end_turn()
 
     def _end_turn(self) -> None:
-        self._path.with_suffix(_TURN).unlink()
+        self._path.with_suffix(_TURN).unlink(missing_ok=True)
         self._locks.remove(self._turn)
         os.close(self._turn)
         self._turn = -1

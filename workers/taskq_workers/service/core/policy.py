@@ -16,7 +16,6 @@ A *source* is what may ask for processes: the plain jobs of a queue, all togethe
   a source, too: where many come, everybody's share is small.) Nobody knows before how long a task runs, so one
   costs five seconds of credit at most. Plain jobs are newcomers each time that one comes to none that waits, and
   give nothing back.
-
 - A map that has had less than 0.05 s in its life counts as if it had had that, in the clock and in what credit is
   left, once it is no more: to begin and to end it takes the service's time.
 

@@ -14,9 +14,10 @@ from taskq.maps import follow, orphans
 from taskq.maps.info import MapInfo
 from taskq.maps.options import MAP_RESULT_TTL
 from taskq.maps.proof import Proof
-from taskq.maps.rq_jobs import MAP_PATH, failure_text
+from taskq.maps.rq_jobs import failure_text
 from taskq.payload.outcome import summary
 from taskq.redis import lives, refusals
+from taskq.redis.kinds import RUN_MAP
 from taskq_workers import clock, readable
 from taskq_workers.link.tasks import CallbackTask, StoppedTask
 from taskq_workers.service.core.damage import contained, is_damage
@@ -104,7 +105,7 @@ def _end_owned(state: State, run: MapRun, info: MapInfo | None, error: str | Non
         return
     if not run.closed:
         run.store.close(reason, whole=True)
-    run.job._func_name = MAP_PATH  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
+    run.job._func_name = RUN_MAP  # noqa: SLF001 - for webhooks; RQ would read the same from the pickle
     again = error is not None and run.job.should_retry and not run.stopped
     ttl = -1 if again else _ttl(run, failed=error is not None)
     if not again:
