@@ -57,6 +57,7 @@ class Arrivals:
         """The item that is told next, if in order; else how many results were told, or passed over."""
         self._told: set[int] = set()  # failures, while they are few
         self._failures = 0  # how many were told
+        self._late = False  # at the last check there was more than was read
 
     def new(self, *, failures: bool, ended: bool) -> Iterator[Arrival]:
         """What has come since the last call. It may be left at any point: the next call goes on from there.
@@ -87,8 +88,12 @@ class Arrivals:
             self._position += count
         return len(batch) == spans_read.BATCH
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """See that all that was told is right; to be called at the end.
+
+        Returns:
+            Whether all results were read. Else some have come since: RQ's job may end (it is cancelled) a moment
+            before its map does.
 
         Raises:
             ResultsGoneError: If the server has lost some of what was read, and has others in their places; or if
@@ -97,10 +102,11 @@ class Arrivals:
         """
         if self._discards:
             self._check_failures(self._store.info().failed)
-            return
+            return True
         # That twice, for the server may come back as it was some moments before between the two looks it takes.
         if self._trouble() and (trouble := self._trouble()):
             raise DamagedError(trouble)
+        return not self._late
 
     def _trouble(self) -> str:
         """How the result list and its spans don't fit each other; "": they do.
@@ -111,6 +117,7 @@ class Arrivals:
         self._spans.prove()
         end = self._store.at_end(self._spans.count, spans_read.BATCH)
         self._check_failures(end.info.failed)
+        self._late = bool(end.spans)
         told = self._position + sum(count for _start, count in end.spans)
         if told == end.results or len(end.spans) == spans_read.BATCH:
             return ""

@@ -128,7 +128,9 @@ class Draft:
         k = self.keys
         flat = [part for pair in fields.items() for part in pair]
         args = [keys.WRITING_TTL, k.incarnation, function, schema, *flat]
-        return int(self._scripts.begin([k.hash, k.function, keys.SCHEMA, keys.LEASES], args))
+        own = k.hash, k.function
+        others = [key for key in k.all if key not in own]
+        return int(self._scripts.begin([*own, keys.SCHEMA, keys.LEASES, *others], args))
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Add the next chunks; they can't be claimed before ``announce``.

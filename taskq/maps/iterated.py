@@ -238,13 +238,13 @@ class Iterated(Controlled, Generic[R]):
         if not info.complete:
             return self._early_end(info)
         self._check_whole(info)
-        reading.check()
+        is_all = reading.check()
         prove(self.store, discards=info.terms.discards)
+        if not is_all:
+            raise GoesOnError
         if in_order and not info.enough and reading.next < info.total:
             # Now all has an outcome, and had none when it was looked for.
             raise spans_read.came_back_older(self.id)
-        if not (in_order or info.enough or info.terms.discards) and reading.next < info.done:
-            raise GoesOnError  # RQ's job was cancelled, and some was committed before the map heard of that
         return StopIteration()
 
     # -- how it ends -------------------------------------------------------------------------------------

@@ -274,12 +274,14 @@ class Flow:
         return arrival
 
     def _leave(self, job: OpenMap) -> None:
-        """All of this map was taken: see that it was all, and have nothing left of it."""
+        """All of this map was taken: see that it was all, or go on with it, and have nothing left of it."""
         if self._reading is not None:
             info = job.store.info()
             if not info.complete:
                 raise _FailedError(job.early_end(info))
-            self._reading.check()
+            if not self._reading.check():
+                self._ended = False
+                return
             prove(job.store)
             self._reading = None  # what follows may be done again
         remove(job)

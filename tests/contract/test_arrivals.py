@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from taskq import Queue
@@ -19,17 +21,18 @@ NOTE = TimelineNote("here", "w", 1, 0)
 
 
 class Map:
-    """0..7 inverted two by two: item 0 fails."""
+    """0..7 inverted two by two: item 0 fails. Or another function of them."""
 
-    def __init__(self, queue: Queue) -> None:
-        self.job = queue.map(jobs.invert, range(8), chunksize=2)
+    def __init__(self, queue: Queue, function: Any = jobs.invert) -> None:
+        self.job = queue.map(function, range(8), chunksize=2)
+        self._function = function
         self.store: MapStore = self.job.store
         self.store.open("w")
         self._claims = self.store.read_claims(self.store.claim("w", 9), "w").claims
 
     def commit(self, number: int) -> None:
         claim: Claim = self._claims[number]
-        outcome = run_chunk(Function.of(jobs.invert), self.store.keys, False, claim.range, claim.body, 10**6)
+        outcome = run_chunk(Function.of(self._function), self.store.keys, False, claim.range, claim.body, 10**6)
         assert self.store.read_commit(self.store.commit(claim, outcome, NOTE)).committed
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 
 from taskq import DamagedError, MapJob, Queue, ResultsGoneError
 from taskq.maps import spans_read
-from taskq.maps.arrivals import Arrivals
+from taskq.maps.arrivals import Arrival, Arrivals
 from taskq.maps.reader import MapReader
 from taskq.testing import drain
 from taskq_workers.cli import exits, follow
@@ -151,6 +151,50 @@ def test_an_end_that_the_server_has_forgotten_is_not_taken_for_one(
     monkeypatch.setattr(MapJob, "status_now", lambda _job: JobStatus.STARTED)
     assert Following(values=True).run(job) == exits.ENDED_EARLY
     assert "the map goes on" in capsys.readouterr().err
+
+
+WAYS: dict[str, Callable[[MapJob, list[str]], None]] = {
+    "attach": lambda job, _lines: _check(Following(values=True).run(job) == exits.OK),
+    "attach, as completed": lambda job, _lines: _check(Following(True, values=True).run(job) == exits.OK),
+    "in_order": lambda job, lines: lines.extend(map(str, job.in_order())),
+    "as_completed": lambda job, lines: lines.extend(map(str, job.as_completed())),
+    "results_by_index": lambda job, lines: lines.extend(str(value) for _index, value in job.results_by_index()),
+}
+
+
+def _check(right: bool) -> None:
+    assert right
+
+
+@pytest.mark.parametrize("what", WAYS)
+def test_what_is_committed_between_the_ends_of_its_job_and_of_the_map_is_told(
+    any_queue: Queue, monkeypatch: pytest.MonkeyPatch, lines: list[str], what: str
+) -> None:
+    """RQ's own ``Job.cancel`` does not know of the map, which may be whole before it hears of that."""
+    made, ready = Map(any_queue, jobs.square), MapJob.ready
+    for number in (1, 2, 3):
+        made.commit(number)
+
+    def then(job: MapJob) -> bool:
+        ended = ready(job)
+        if not ended:
+            Job.fetch(job.id, any_queue.connection).cancel()
+            return ready(job)  # and the last chunk comes while it is read
+        monkeypatch.setattr(MapJob, "ready", ready)
+        return ended
+
+    real = Arrivals.new
+
+    def new(self: Arrivals, **how: bool) -> Iterator[Arrival]:
+        yield from real(self, **how)
+        monkeypatch.setattr(Arrivals, "new", real)
+        made.commit(0)
+        made.store.close("")
+
+    monkeypatch.setattr(MapJob, "ready", then)
+    monkeypatch.setattr(Arrivals, "new", new)
+    WAYS[what](made.job, lines)
+    assert sorted(map(int, lines)) == [n * n for n in range(8)]
 
 
 @pytest.mark.parametrize("in_order", [True, False])

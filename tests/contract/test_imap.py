@@ -90,11 +90,11 @@ def test_a_broken_look_repeats_nothing(fake_queue: Queue, monkeypatch: pytest.Mo
         wait_until(values._flow._maps[0].ready)
         reads, looks = lazy.Arrivals.check, [1]
 
-        def look(arrivals: Any) -> None:
+        def look(arrivals: Any) -> bool:
             if looks:
                 looks.pop()
                 raise KeyboardInterrupt
-            reads(arrivals)
+            return reads(arrivals)
 
         monkeypatch.setattr(lazy.Arrivals, "check", look)
         for _ in range(12):

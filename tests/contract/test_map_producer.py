@@ -189,6 +189,18 @@ def test_what_is_said_twice_is_written_once(any_queue: Queue, monkeypatch: pytes
     assert job.get(timeout=HANGS) == [n * n for n in range(300)]
 
 
+def test_what_is_left_of_an_expired_one_does_not_become_a_part_of_it(any_queue: Queue) -> None:
+    """The server's clock was set on and back: its hash was removed meanwhile, and all else has come back."""
+    earlier = any_queue.map(jobs.invert, range(5), chunksize=1, job_id="one")
+    any_queue.connection.delete(earlier.store.keys.hash, earlier.key)
+    any_queue.connection.lrem(any_queue.key, 1, "one")
+    job = any_queue.map(jobs.square, range(4), chunksize=2, job_id="one")
+    keys = job.store.keys
+    assert any_queue.connection.llen(keys.pending) == any_queue.connection.hlen(keys.bodies) == 2
+    drain(any_queue)
+    assert job.get(timeout=HANGS) == [0, 1, 4, 9]
+
+
 # -- a large function ----------------------------------------------------------------------------------
 
 

@@ -153,13 +153,17 @@ def test_services_that_die_in_it_blame_no_item(fake_queue: Queue, services: int,
                 job.get(timeout=HANGS)
 
 
-def test_what_a_guest_has_left_is_kept_until_the_map_is_over(fake_queue: Queue) -> None:
+@pytest.mark.parametrize("remembers", [True, False], ids=["it has told", "it runs, and may have an initializer"])
+def test_what_a_guest_has_left_is_kept_until_the_map_is_over(fake_queue: Queue, remembers: bool) -> None:
     job, forgotten = pushed(fake_queue, "a"), []
     job.store.open(A)
     lanes = SimpleNamespace(forget=lambda key, *, at_once: forgotten.append((key, at_once)))
     state = cast("Any", SimpleNamespace(connection=fake_queue.connection, lanes=lanes, kept={}))
     store = MapStore(job.id, fake_queue.connection, incarnation=job.incarnation)
-    run = cast("Any", SimpleNamespace(key="a key", remembers=True, store=store))
+    run = cast(
+        "Any",
+        SimpleNamespace(key="a key", remembers=remembers, flying={} if remembers else {7: None}, store=store),
+    )
     kept.keep(state, run)
     kept.look(state, {(job.id, job.incarnation)})
     kept.look(state, {})

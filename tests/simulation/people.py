@@ -297,10 +297,12 @@ def _followed(world: Any, job: MapJob, push: Push, *, in_order: bool) -> list[An
     with Events(job.connection, job.store.keys) as events:
         while True:
             ended = job.ready()
-            told.extend(reading.new(failures=ended or not job.retries_left, ended=ended))
-            if ended:
+            told.extend(reading.new(failures=ended or not job.retries_left, ended=False))
+            if ended and reading.check():
                 break
-            events.next(pace=0.1)
+            if not ended:
+                events.next(pace=0.1)
+    told.extend(reading.new(failures=True, ended=True))
     info = job.store.info()
     reading.check()
     for one in told:

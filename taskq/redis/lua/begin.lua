@@ -1,6 +1,9 @@
 -- Reserve a map's id for one producer, before it writes the first chunk.
 --
--- KEYS  1 taskq:{id}   2 :function   3 taskq:schema   4 taskq:leases
+-- Without the map's hash, what else stands under its id is of one that has expired: it can come back if the server's
+-- clock is set back before the server has come to remove it.
+--
+-- KEYS  1 taskq:{id}   2 :function   3 taskq:schema   4 taskq:leases   5.. all others that hold a map's data
 -- ARGV  1 seconds after which the keys expire if the producer dies while writing
 --       2 the incarnation, which no other producer has drawn   3 the pickled function, or its first piece (append.lua)
 --       4 the producer's schema; '' if it has just asked whether it may write here (schema.lua)
@@ -22,6 +25,7 @@ end
 if redis.call('EXISTS', KEYS[1]) == 1 then
     return redis.call('HGET', KEYS[1], 'incarnation') == ARGV[2] and 1 or 0
 end
+redis.call('UNLINK', unpack(KEYS, 5))
 redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'writing', 'incarnation', ARGV[2], 'done', 0, 'failed', 0, 'next', 0,
     unpack(ARGV, 5))

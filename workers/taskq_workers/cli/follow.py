@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,16 +86,26 @@ class Following:
             while True:
                 ended = job.ready()  # asked before reading: nothing is added after the end
                 failures = final(job, ended=ended)
-                for arrival in reading.new(failures=failures, ended=ended or not self.wait):
-                    self._write(arrival, job.store.place)
-                sys.stdout.flush()
+                self._write_all(reading.new(failures=failures, ended=not self.wait), job)
                 if job.store.exists():
                     move(job.progress)
-                if ended or not self.wait:
+                if not self.wait or (ended and self._is_all(reading, job)):
                     break
-                events.next(pace=_PACE, on_quiet=watch.look)
-        if job.store.exists():
-            reading.check()
+                if not ended:
+                    events.next(pace=_PACE, on_quiet=watch.look)
+            if self.wait:  # what has no outcome now will have none
+                self._write_all(reading.new(failures=failures, ended=True), job)
+        self._is_all(reading, job)
+
+    @staticmethod
+    def _is_all(reading: Arrivals, job: MapJob) -> bool:
+        """Whether nothing more has come; raises as ``Arrivals.check``."""
+        return not job.store.exists() or reading.check()
+
+    def _write_all(self, arrivals: Iterable[Arrival], job: MapJob) -> None:
+        for arrival in arrivals:
+            self._write(arrival, job.store.place)
+        sys.stdout.flush()
 
     def _write(self, arrival: Arrival, place: Place) -> None:
         with user_path.in_front([str(Path.cwd())]):  # where values of the user's own classes find their modules

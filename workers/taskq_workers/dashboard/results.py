@@ -50,15 +50,15 @@ def lines(store: MapStore) -> Iterator[str]:
         ResultsGoneError: At the end, if the server has lost some of them meanwhile.
         DamagedError: At the end, if the map says that it is complete, and these are not all.
     """
-    discards = store.info().terms.discards
-    reading = Arrivals(store, in_order=False, discards=discards)
+    info = store.info()  # before anything is read: what ends meanwhile was asked for as it ran
+    reading = Arrivals(store, in_order=False, discards=info.terms.discards)
     for arrival in reading.new(failures=True, ended=True):
         with user_path.in_front([str(Path.cwd())]):
             line = _line(arrival, store.place)
         yield f"{line}\n"
     reading.check()
-    if store.info().complete:  # else the download ends as one that is cut off, and nobody takes it for whole
-        prove(store, discards=discards)
+    if info.complete:  # if not proven, the download ends as one that is cut off, and nobody takes it for whole
+        prove(store, discards=info.terms.discards)
 
 
 def _line(arrival: Arrival, place: Place) -> str:

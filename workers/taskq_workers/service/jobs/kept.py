@@ -17,7 +17,7 @@ _FIELDS = (MapField.INCARNATION, MapField.STATE)
 
 def keep(state: State, run: MapRun) -> None:
     """Keep what processes have of a map under the key that it has now, which is not over."""
-    if run.remembers:
+    if run.remembers or run.flying:  # of what runs nobody has told yet whether something stays of it
         state.kept[run.key] = run.store.keys
 
 
