@@ -319,6 +319,7 @@ class Faults:
                 if job.get_status() == JobStatus.FAILED:
                     self._count("requeue", f"an operator requeues {deed.what}")
                     job.requeue()
+                    self._world.requeued.add(deed.what)
                     return
                 self._world.loop.sleep(_LOOKS[1])
 

@@ -112,7 +112,8 @@ def unfed(world: Any, push: Any, error: BaseException) -> str:
 def _tried_again(world: Any, push: Any, error: BaseException) -> bool:
     """Whether it was told that: by an operator, or as its owner had closed the map, and died before it said so."""
     number, count = push.order.number, push.order.count
-    return "was tried again" in str(error) and any(world.ledger.tries(number, one) > 1 for one in range(count))
+    again = push.order.id in world.requeued or any(world.ledger.tries(number, one) > 1 for one in range(count))
+    return "was tried again" in str(error) and again
 
 
 def unsound(world: Any, push: Any, error: BaseException) -> str:

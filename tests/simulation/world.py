@@ -59,6 +59,7 @@ class World:
         self.cancels: set[str] = set()  # ids of maps that operators have cancelled
         self.replacers: dict[str, set[int]] = {}  # id -> pushes that cancel what they find there
         self.deleted: set[str] = set()
+        self.requeued: set[str] = set()  # by an operator
         self.damaged: set[str] = set()  # ids of maps of which somebody has spoiled something
         self.too_late: set[str] = set()  # those which had ended before that
         self.lost: list[tuple[float, float]] = []  # what happened between was undone
