@@ -41,9 +41,9 @@ def is_over(connection: Any, job_id: str, status: bytes | None) -> bool:
         job_id: The job's.
         status: What stands in its hash.
     """
-    if status is None:
-        return not connection.exists(Job.key_for(job_id))
-    return status in _ENDS and _is_in(connection, _ENDS[status], job_id, _origin(connection, job_id))
+    if status in _ENDS and _is_in(connection, _ENDS[status], job_id, _origin(connection, job_id)):
+        return True
+    return not connection.exists(Job.key_for(job_id))  # also if it was deleted since its status was read
 
 
 def is_another(connection: Any, run: str, made: bytes, seen: bytes | None) -> bool:

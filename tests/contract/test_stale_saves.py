@@ -13,6 +13,7 @@ from rq.job import Job, JobStatus
 
 from taskq import MapJob, Queue, ReplacedError, ResultsGoneError
 from taskq.payload.signed_job import SignedJob
+from taskq.redis import lives
 from taskq.testing import drain
 from taskq_workers.service.jobs import map_ending, short_path
 from taskq_workers.service.rq import successes
@@ -323,3 +324,14 @@ def test_a_plain_job_of_a_slow_clock_over_a_map_is_none(any_queue: Queue) -> Non
     rq.Queue(any_queue.name, connection=any_queue.connection).enqueue_job(plain)
     drain(any_queue)
     assert Job.fetch("one", any_queue.connection).return_value() == 9
+
+
+def test_what_was_cancelled_and_deleted_since_its_status_was_read_is_over(any_queue: Queue) -> None:
+    job = any_queue.map(jobs.square, range(4))
+    begun = Begun(any_queue, job.id)
+    assert not lives.is_over(any_queue.connection, job.id, b"canceled")
+    job.cancel()
+    assert lives.is_over(any_queue.connection, job.id, b"canceled")
+    job.delete()
+    assert lives.is_over(any_queue.connection, job.id, b"canceled")
+    assert begun.fields == {}

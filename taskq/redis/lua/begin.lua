@@ -25,8 +25,8 @@ end
 if redis.call('EXISTS', KEYS[1]) == 1 then
     return redis.call('HGET', KEYS[1], 'incarnation') == ARGV[2] and 1 or 0
 end
+redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[1]) -- first, for without memory it fails
 redis.call('UNLINK', unpack(KEYS, 5))
-redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'writing', 'incarnation', ARGV[2], 'done', 0, 'failed', 0, 'next', 0,
     unpack(ARGV, 5))
 redis.call('EXPIRE', KEYS[1], ARGV[1])
