@@ -110,7 +110,7 @@ def test_what_runs_can_be_stopped(fake_queue: Queue, engine: str, tmp_path: Path
         job = fake_queue.map(jobs.wait_for, [flag] * 2, chunksize=1)
         plain = fake_queue.enqueue(jobs.wait_for, flag, job_timeout=2)
         wait_until(lambda: job.get_status(refresh=True) == JobStatus.STARTED)
-        job.cancel()
+        job.cancel(kill=True)  # its items may have begun
         wait_until(lambda: plain.get_status() == JobStatus.FAILED, "its time is over, and it is killed")
         assert fake_queue.map(jobs.square, [3]).get(timeout=HANGS) == [9], "the processes are free again"
 

@@ -73,7 +73,7 @@ def test_one_that_ends_early_passes_over_nothing(real_queue: Queue) -> None:
             except MapFailedError:
                 break
             place += 1
-    assert 10 < place < 300
+    assert place < 300, "it goes as far as all before has ended"
 
 
 def test_the_first_value_comes_while_the_second_item_is_waited_for(real_queue: Queue) -> None:
