@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from taskq.aio.hands import Hands
+from taskq.maps.settled import Settler, settled
 
 _LONG = 0.005  # seconds after which a slow generator's items are put, so many as there are
 _TOGETHER = 1000  # items of one batch
@@ -46,7 +47,7 @@ async def batches(
 
 
 async def _awaited(items: AsyncIterable[Any], room: Callable[[], Awaitable[int]]) -> AsyncGenerator[list[Any]]:
-    source = aiter(items)
+    source, settler = aiter(items), Settler()
     coming: asyncio.Future[Any] | None = None
     try:
         while True:
@@ -61,7 +62,7 @@ async def _awaited(items: AsyncIterable[Any], room: Callable[[], Awaitable[int]]
                 item, coming = await coming, None
                 if item is _NO_MORE:
                     break
-                batch.append(item)
+                batch.append(settler.settle(item))
             if batch:
                 yield batch
             if item is _NO_MORE:
@@ -83,7 +84,7 @@ class _Reading:
     """An iterable that is read in batches, in a thread."""
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self._run = iter(items)
+        self._run = settled(items)
         self._error: Exception | None = None  # what it has raised, behind all that it gave
 
     def some(self, most: int) -> list[Any]:

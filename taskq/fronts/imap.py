@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from taskq.errors import BrokenFrontError, MapError
 from taskq.fronts.asked import PoolTimeoutError
+from taskq.maps.settled import settled
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class Flow:
         self._order: deque[int] = deque()  # positions as they came
         self._read = self._taken = 0
         self._whole = self._stopped = self._hurries = False
-        self._items = iter(iterable)  # what this raises, the caller hears
+        self._items = settled(iterable)  # what this raises, the caller hears
 
     def begin(self, over: Callable[[], object]) -> Self:
         """Read the items in a thread, which calls this when it submits nothing more."""

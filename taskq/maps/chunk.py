@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from taskq.errors import OptionError, TooLargeError
 from taskq.maps import body
 from taskq.maps.repeats import Ahead, Repeats, may_be_large
+from taskq.maps.settled import settled
 from taskq.payload import codec
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
@@ -141,7 +142,7 @@ class Chunker:
                 yield items[start:end]  # type: ignore[index]
                 start = end
             return
-        iterator = iter(items)
+        iterator = settled(items)
         seen = 0
         raised: list[BaseException] = []
         while run := list(until_raised(itertools.islice(iterator, self._size(seen, total)), raised)):

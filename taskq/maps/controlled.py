@@ -14,7 +14,7 @@ from rq.results import Result
 from taskq.errors import DamagedError, MapError, OptionError, ResultsGoneError, VersionError
 from taskq.maps import caps, own_end, picking
 from taskq.maps.reader import replaced
-from taskq.maps.requeue import put_back
+from taskq.maps.requeue import put_back, put_back_parts
 from taskq.maps.store import MapStore
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import clients, keys, kinds, once, services
@@ -65,24 +65,27 @@ class Controlled(SignedJob):
             pipeline: RQ's.
             enqueue_dependents: RQ's.
             remove_from_dependencies: RQ's.
-            kill: Kill the processes that run items of it at the moment. Otherwise these items run to their end,
-                for nothing.
+            kill: Kill the processes that run items of it at the moment, also if it was cancelled before. Otherwise
+                these items run to their end, for nothing.
 
         Returns:
             What RQ's ``Job.cancel`` does. Results so far stay for a day. The workers let go of the map at once;
             they can't be waited for.
 
         Raises:
-            rq.exceptions.InvalidJobOperation: If it was cancelled before.
+            rq.exceptions.InvalidJobOperation: If it was cancelled before, and not ``kill``.
             ReplacedError: If its id was pushed again; the new map goes on.
         """
         try:
             answer = self._cancel(pipeline, enqueue_dependents, remove_from_dependencies)
         except InvalidJobOperation:
             # By a tool that knows nothing of our keys, or by a call that lost its connection right here.
-            if self.is_canceled and self.connection.ttl(self.store.keys.hash) == -1:
-                self.store.cancel(kill=kill)
-            raise
+            if not (self.is_canceled and (kill or self.connection.ttl(self.store.keys.hash) == -1)):
+                raise
+            self.store.cancel(kill=kill)
+            if not kill:
+                raise
+            return {}
         self.store.cancel(kill=kill)
         return answer
 
@@ -146,13 +149,15 @@ class Controlled(SignedJob):
         self._meant(act, self.dependents_key)
 
     def requeue(self, at_front: bool = False) -> Job:
-        """As RQ's: have what has failed, or was not tried, run again.
+        """As RQ's: have what has failed, or was not tried, run again; of a fold also in the maps behind it.
 
         Raises:
             rq.exceptions.InvalidJobOperation: If it has not failed.
             ReplacedError: If its id was pushed again.
         """
         kept = self.store.keys.all
+        if self.status_now() in (JobStatus.FAILED, JobStatus.STOPPED):
+            put_back_parts(self, at_front=at_front)
         self._meant(lambda pipe: put_back(self, pipe, at_front=at_front, kept=kept), self.failed_job_registry.key)
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from itertools import repeat
@@ -9,7 +10,7 @@ from typing import Any
 
 from taskq.errors import OptionError
 
-_INERT = (list, tuple, range, repeat)
+_INERT = (list, tuple, range, repeat, set, frozenset, dict, deque)
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,6 @@ class Items:
 
     source: Iterable[Any]
     star: bool
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether to read them runs no code of the user's, so that what comes twice is the same both times."""
-        parts = self.source.parts if isinstance(self.source, _Zip) else (self.source,)
-        return all(type(part) in _INERT for part in parts)
 
     @classmethod
     def of(cls, iterables: tuple[Any, ...]) -> Items:
@@ -57,6 +52,12 @@ class _Zip:
 class _SizedZip(_Zip):
     def __len__(self) -> int:
         return min(map(len, self.parts))
+
+
+def is_inert(source: Iterable[Any]) -> bool:
+    """Whether to read the next item runs no code of the user's: no item changes by it, and all are held anyway."""
+    parts = source.parts if isinstance(source, _Zip) else (source,)
+    return all(type(part) in _INERT for part in parts)
 
 
 def check_iterable(value: Any, what: str) -> None:

@@ -28,6 +28,7 @@ from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.outage import rides_out, through_outages
 from taskq.maps.proof import prove
+from taskq.maps.settled import settled
 from taskq.maps.waiting import Events
 from taskq.payload.results import value_of
 from taskq.redis.patience import clear_errors
@@ -138,7 +139,7 @@ class Flow:
 
     def _read_all(self, iterable: Iterable[Any]) -> None:
         try:
-            for item in iterable:
+            for item in settled(iterable):
                 with self._change:
                     self._items.append(item)
                     self._read += 1

@@ -17,7 +17,7 @@ from taskq.errors import DuplicateJobError
 from taskq.maps import existing
 from taskq.maps.chunk import SOFT_BYTES, Chunk, Chunker
 from taskq.maps.draft import Draft
-from taskq.maps.items import Items
+from taskq.maps.items import Items, is_inert
 from taskq.maps.job import MapJob
 from taskq.maps.memo import Memo
 from taskq.maps.options import MAP_RESULT_TTL, MapOptions, MapQueue
@@ -93,7 +93,7 @@ def _push(push: Push[MapJob], items: Items, fields: dict[str, Any], terms: Terms
         chunker = Chunker(
             draft.keys, options.size(push.chunksize), push.cores, push.queue.payload_limit,
             seen=digest.update if digest else None,
-            repeats=Repeats(draft.keep, unchanged=items.unchanged) if options.shares else None,
+            repeats=Repeats(draft.keep, held=is_inert(items.source)) if options.shares else None,
         )  # fmt: skip
         if memo is None:
             _write(draft, items, chunker)

@@ -12,6 +12,7 @@ from taskq.maps.chunk import SOFT_BYTES, Chunker
 from taskq.maps.draft import Draft, Known
 from taskq.maps.items import Items
 from taskq.maps.memo import Memo
+from taskq.maps.settled import settled
 
 _BLOCK = 256  # items whose keys are looked for in one round trip, unless a chunk has more
 _MOST = 4096  # items that are written in one round trip, unless they reach ``SOFT_BYTES`` before
@@ -51,7 +52,7 @@ class Remembering:
             self.draft.write_some(known)
 
     def _blocks(self, items: Items) -> Iterator[list[Any]]:
-        iterator = iter(items.source)
+        iterator = settled(items.source)
         while run := list(itertools.islice(iterator, max(_BLOCK, self.chunker.chunksize or 0))):
             if self.chunker.seen is not None:
                 self.chunker.seen(run)

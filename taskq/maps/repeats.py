@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskq.payload import large
-from taskq.payload.large import LEAST, SHORT, Blob, Ref
+from taskq.payload.large import LEAST, SHORT, Blob, Ref, size_of
 
-_SMALL = frozenset([type(None), bool, int, float, complex, str, range])
 _MOST = 64  # objects of a map that travel apart, or were found to be small
 _ONCE = (64, 4)  # objects that came once, and are remembered: of lists, which hold them anyway, and of generators
 
@@ -54,7 +53,7 @@ def may_be_large(run: Any) -> bool:
     """Whether its first item holds something large, judged in a microsecond."""
     if type(run) not in (list, tuple):
         return False
-    return any(_size(one) >= LEAST for one in _members(run[0]))
+    return any(size_of(one) >= LEAST for one in _members(run[0]))
 
 
 def _members(item: Any) -> Iterable[Any]:
@@ -62,26 +61,12 @@ def _members(item: Any) -> Iterable[Any]:
     return item if kind in (tuple, list) else item.values() if kind is dict else (item,)
 
 
-def _size(value: Any) -> int:
-    """Bytes that it shows at once; ``LEAST`` of what has to be pickled to know."""
-    kind = type(value)
-    if kind in _SMALL:
-        return 0
-    if kind in (bytes, bytearray):
-        return len(value)
-    size = getattr(value, "nbytes", None)  # of arrays, memoryviews and Arrow's tables
-    if isinstance(size, int):
-        return size
-    return LEAST if hasattr(value, "memory_usage") or hasattr(value, "itemsize") else 0
-
-
 @dataclass
 class _Seen:
     """An object that came more than once; it is held, so that no other gets its id."""
 
     value: Any
-    digest: str
-    ref: Ref | None  # None: it is small, or it changes
+    ref: Ref | None  # None: it is small
 
 
 class Repeats:
@@ -89,13 +74,15 @@ class Repeats:
 
     Args:
         keep: Writes a blob, if it is not there yet.
-        unchanged: Whether an object that comes twice is surely the same both times. If code of the user's runs
-            between (a generator), its bytes are compared.
+        held: Whether somebody holds the items anyway. Of a generator nobody does, and more of them are not read
+            than are needed.
+
+    No object changes as long as it is held here: see ``settled.py``.
     """
 
-    def __init__(self, keep: Callable[[Blob], object], *, unchanged: bool) -> None:
+    def __init__(self, keep: Callable[[Blob], object], *, held: bool) -> None:
         self._keep = keep
-        self._unchanged = unchanged
+        self._held = held
         self._seen: dict[int, _Seen] = {}
         self._once: OrderedDict[int, Any] = OrderedDict()  # held, as those
 
@@ -106,10 +93,9 @@ class Repeats:
             run: A list or a tuple of items.
             following: What gives the items after them.
         """
-        counts = Counter(id(one) for item in run for one in _members(item) if _size(one) >= LEAST)
+        counts = Counter(id(one) for item in run for one in _members(item) if size_of(one) >= LEAST)
         counts.update(key for key in list(counts) if key in self._once)
-        # To look further into a generator might change what it has given before.
-        if self._unchanged and any(count == 1 and key not in self._seen for key, count in counts.items()):
+        if self._held and any(count == 1 and key not in self._seen for key, count in counts.items()):
             counts.update({id(one) for item in following.peek() for one in _members(item)} & counts.keys())
         refs: dict[int, Ref | None] = {}
         for item in run:
@@ -128,22 +114,20 @@ class Repeats:
             if count == 1 or len(self._seen) >= _MOST:
                 return None
             self._once.pop(id(value), None)
-            seen = self._seen[id(value)] = _Seen(value, *self._kept(value))
-        elif seen.ref and not self._unchanged and large.blob_of(value).digest != seen.digest:
-            seen.ref = None  # it is filled anew for each item
+            seen = self._seen[id(value)] = _Seen(value, self._kept(value))
         return seen.ref
 
     def _remember(self, value: Any) -> None:
         self._once[id(value)] = value
-        while len(self._once) > _ONCE[0 if self._unchanged else 1]:
+        while len(self._once) > _ONCE[0 if self._held else 1]:
             self._once.popitem(last=False)
 
-    def _kept(self, value: Any) -> tuple[str, Ref | None]:
+    def _kept(self, value: Any) -> Ref | None:
         blob = large.blob_of(value, "an item's large object")
         if blob.size < LEAST:
-            return "", None
+            return None
         self._keep(blob)
-        return blob.digest, Ref(blob.digest[:SHORT])
+        return Ref(blob.digest[:SHORT])
 
 
 def _with(item: Any, refs: dict[int, Ref]) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import rq
-from rq.exceptions import InvalidJobOperation
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import JobStatus
 
+from taskq.errors import ReplacedError, ResultsGoneError
+from taskq.maps.source import ALL
 from taskq.payload.signed_job import SignedJob
 from taskq.redis import once
 
@@ -41,6 +44,30 @@ def put_back(job: Any, pipe: Any, *, at_front: bool, kept: Collection[str] = ())
     if job.ttl is None:  # else it goes by the limit of what has failed, while it waits
         for key in (job.key, *kept):
             pipe.persist(key)
+
+
+def put_back_parts(fold: Any, *, at_front: bool) -> None:
+    """Have the maps behind a fold run again as far as they have failed, before it takes what they have by then.
+
+    They are nobody's but the fold's; the map that is folded is somebody's, and is left as it is.
+
+    Args:
+        fold: A map that has failed; of one that is no fold, nothing is done.
+        at_front: Of their queue.
+    """
+    try:
+        source = fold.store.info().terms.follows
+    except ResultsGoneError:  # as who runs it will say
+        return
+    if source is None or not source.together:
+        return
+    with suppress(NoSuchJobError, ResultsGoneError, ReplacedError):  # then what it has had of it is all there is
+        part = SignedJob.map_class.fetch(source.id, connection=fold.connection, serializer=fold.serializer)
+        info = part.store.info()
+        before = info.terms.follows
+        if info.incarnation == source.incarnation and before and before.together not in (0, ALL):
+            with suppress(InvalidJobOperation):  # it has not failed
+                part.requeue(at_front=at_front)
 
 
 def plain(job: SignedJob, at_front: bool) -> None:

@@ -163,15 +163,18 @@ def left_over(connection: Any, pushed: list[Pushed], abandoned: str) -> Problems
             job_id = match.groupdict().get("id")
             if job_id is not None and job_id not in jobs and not (job_id == abandoned and key[0] == "t"):
                 problems.append(f"{key} belongs to no job that was pushed")
-            is_for_ever = until == _ENDS and connection.ttl(raw) == -1
-            if is_for_ever and not (key.startswith("rq:job:") and connection.hget(raw, "status") == b"canceled"):
-                # RQ keeps cancelled jobs; and who was to replace one may have been lost.
+            if until == _ENDS and connection.ttl(raw) == -1 and not _is_kept(connection, key, job_id):
                 problems.append(f"{key} never expires")
             break
         else:
             if not (key in unannounced and connection.ttl(raw) > 0):
                 problems.append(f"{key} ({connection.type(raw).decode()}) is left")
     return problems
+
+
+def _is_kept(connection: Any, key: str, job_id: str | None) -> bool:
+    """Whether RQ keeps this key: a cancelled job's has no end, and who was to replace it may have been lost."""
+    return key.startswith("rq:job:") and connection.hget(f"rq:job:{job_id}", "status") == b"canceled"
 
 
 def not_at_rest(connection: Any) -> Problems:

@@ -79,6 +79,17 @@ def test_a_problem_is_noticed(fake_queue: Queue, pushed: Pushed, complaint: str)
         assert not problems(fake_queue, pushed), "\n".join(problems(fake_queue, pushed))
 
 
+@pytest.mark.parametrize("status", ["canceled", "finished"])
+def test_what_a_cancelled_job_has_is_kept_by_rq(fake_queue: Queue, pushed: Pushed, status: str) -> None:
+    connection = fake_queue.connection
+    connection.sadd(f"rq:job::{ID}:dependencies", "other")
+    connection.hset(f"rq:job:{ID}", "status", status)
+    connection.persist(f"rq:job:{ID}")
+    found = audit.left_over(connection, [pushed], "abandoned")
+    kept = [f"rq:job:{ID}", f"rq:job::{ID}:dependencies"]
+    assert sorted(found) == ([] if status == "canceled" else sorted(f"{key} never expires" for key in kept))
+
+
 def test_an_item_that_never_ran_is_noticed(fake_queue: Queue, pushed: Pushed) -> None:
     assert audit.job_problems(fake_queue, pushed, {(ID, n): 1 for n in (0, 1, 3, 4)}, set()) == [
         f"{ID}: items [2] have ended and are not in the ledger"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rq.exceptions import InvalidJobOperation
 
 from taskq import MapJob, OptionError, PickleError, Queue, SourceFailedError
 from taskq.maps import folding
@@ -81,6 +83,44 @@ def test_an_item_that_fails_fails_it(fake_queue: Queue) -> None:
     drain(fake_queue)
     with pytest.raises(SourceFailedError, match=f"item 2 of the map {first.id} failed with ZeroDivisionError"):
         job.get()
+
+
+def adds_from(flag: str, left: int, right: int) -> int:
+    """Fails until the flag is there."""
+    if not Path(flag).exists():
+        raise ValueError("not yet")
+    return left + right
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_all_that_has_failed_behind_it_is_tried_again(any_queue: Queue, tmp_path: Path, size: int | None) -> None:
+    flag = tmp_path / "flag"
+    job = any_queue.map(jobs.square, range(30)).reduce(functools.partial(adds_from, str(flag)), chunksize=size)
+    drain(any_queue)
+    with pytest.raises(SourceFailedError, match="not yet"):
+        job.get()
+    flag.touch()
+    job.requeue()
+    drain(any_queue)
+    assert job.get() == sum(n * n for n in range(30))
+    with pytest.raises(InvalidJobOperation):
+        job.requeue()
+
+
+def test_the_map_that_is_folded_is_tried_again_by_its_owner(any_queue: Queue, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    first = any_queue.starmap(adds_from, [(str(flag), n, 1) for n in range(30)])
+    job = first.reduce(operator.add)
+    drain(any_queue)
+    flag.touch()
+    job.requeue()
+    drain(any_queue)
+    with pytest.raises(SourceFailedError, match="not yet"):
+        job.get()
+    first.requeue()
+    job.requeue()
+    drain(any_queue)
+    assert job.get() == sum(range(31))
 
 
 async def coroutine(left: int, right: int) -> int:

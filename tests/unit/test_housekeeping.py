@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as AwayError
 from taskq_workers.service import housekeeping
 from taskq_workers.service.housekeeping import Housekeeping
 
-PARTS = ["tell", "stranded", "sweep", "deferred"]
+PARTS = ["tell", "stranded", "sweep", "deferred", "left behind"]
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def keeping(done: list[str], monkeypatch: pytest.MonkeyPatch) -> Housekeeping:
         monkeypatch.setattr(getattr(housekeeping, module), name, Mock())
     for name in ("Maintenance", "Suspension", "Rounds", "Deferred", "Sweep"):
         monkeypatch.setattr(housekeeping, name, Mock())
+    monkeypatch.setattr(housekeeping.left_behind, "look", lambda _state: done.append("left behind"))
     state: Any = Mock(taken=[], told=(), fleet=Mock(pace=1.0, compare=lambda share: share))
     keeping = Housekeeping(state, Mock(), Mock(was_away=False), Mock(tell=lambda: done.append("tell")))
     keeping._stranded = Mock(look=lambda *_: done.append("stranded"))

@@ -11,7 +11,7 @@ import pytest
 
 from taskq.maps.body import FRAMED, Body, read_header
 from taskq.maps.chunk import Chunker
-from taskq.maps.items import Items
+from taskq.maps.items import Items, is_inert
 from taskq.maps.repeats import Repeats
 from taskq.payload import large
 from taskq.payload.large import LEAST, Blob
@@ -27,7 +27,7 @@ class Written:
     def __init__(self, *iterables: Iterable[Any], chunksize: int | None = None) -> None:
         self.blobs: dict[str, memoryview] = {}
         items = Items.of(iterables)
-        repeats = Repeats(self._keep, unchanged=items.unchanged)
+        repeats = Repeats(self._keep, held=is_inert(items.source))
         chunker = Chunker(KEYS, chunksize, 1, 1 << 30, repeats=repeats)
         self.chunks = list(chunker.chunks(items.source))
         self.size = sum(len(chunk.body) for chunk in self.chunks)

@@ -17,7 +17,11 @@ if map[1] ~= ARGV[1] or map[6] == 'writing' or ARGV[9] == '1' and not map[7] and
     return 0
 end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', string.format('%d.%06d', time[1], time[2]), 'kill', ARGV[4])
+if map[6] ~= 'closed' then
+    redis.call('HSET', KEYS[1], 'state', 'closed', 'ended', string.format('%d.%06d', time[1], time[2]), 'kill', ARGV[4])
+elseif ARGV[4] == '1' then -- by somebody who comes later
+    redis.call('HSET', KEYS[1], 'kill', '1')
+end
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[1], 'reason', ARGV[2])
 end

@@ -42,7 +42,8 @@ def cancel(job_ids: tuple[str, ...], url: str, kill: bool) -> None:
 
 def _cancel(connection: Any, job: Job, *, kill: bool) -> None:
     status = job.get_status()
-    if status in ENDED:
+    late = kill and isinstance(job, MapJob) and status == JobStatus.CANCELED  # items of it may run still
+    if status in ENDED and not late:
         raise UsageError(f"the job {job.id} has ended already: it is {status.value}")
     try:
         if isinstance(job, MapJob):

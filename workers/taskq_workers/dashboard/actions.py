@@ -38,7 +38,8 @@ def cancel(connection: Any, job_id: str, *, kill: bool = False) -> str:
     """
     job = _job(connection, job_id)
     status = job.get_status()
-    if status in ENDED:
+    late = kill and isinstance(job, MapJob) and status == JobStatus.CANCELED  # items of it may run still
+    if status in ENDED and not late:
         raise ActionError(f"{job_id} has ended already: it is {status.value}")
     if isinstance(job, MapJob):
         _do(lambda: job.cancel(kill=kill), job_id)

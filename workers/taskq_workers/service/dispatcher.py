@@ -39,6 +39,7 @@ from taskq_workers.service.jobs import (
     ending,
     feeding,
     guests,
+    left_behind,
     offers,
     outcomes,
     quarantine,
@@ -347,6 +348,8 @@ class Dispatcher:
             for run in self.state.maps:
                 run.look = run.look or run.store.keys.id == payload.get("map")
             self.state.look_over()
+            if left_behind.of(self.state, str(payload.get("map"))):
+                self._commands.append((time.monotonic(), {**payload, "command": keys.LOOK}))
         elif payload.get("command") == keys.WORK:  # somebody has chunks for who wants some
             self._search.told()
         elif payload.get("command") == keys.IDLE:

@@ -13,10 +13,11 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from taskq_workers.service.core.damage import contained
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import guests, intake, refusing, short_path
+from taskq_workers.service.jobs import guests, intake, left_behind, refusing, short_path
 from taskq_workers.service.jobs.rounds import Rounds
 from taskq_workers.service.jobs.search import Search
 from taskq_workers.service.jobs.suspension import Suspension
@@ -106,6 +107,7 @@ class Housekeeping:
         self._search.want()
         refusing.hear(self._state)  # a round trip only where something was refused
         self._left += [self._monitor.tell, self._look_for_stranded, self._sweep_up, self._look_at_deferred]
+        self._left.append(partial(left_behind.look, self._state))  # a message may be lost
 
     def go_on(self) -> None:
         """Do one part of what is left of the look around.

@@ -23,6 +23,7 @@ ending      how a plain job ends: finished, failed, or not ours to say
 map_ending  how a map ends
 ends        which of the maps are seen to in a turn
 closing     a map is closed before it is complete
+left_behind items that run on when it was
 gathering   short jobs whose ends wait for each other
 quarantine  a job that runs with nothing beside it
 refusing    items that this host can't run

@@ -1,4 +1,4 @@
-"""RQ's commands to a worker: stop-job, stop-execution, kill-horse, shutdown.
+"""RQ's commands to a worker: stop-job, stop-execution, kill-horse, shutdown; and that a map has changed.
 
 RQ's own worker has one job at a time; here each command finds the job, or all jobs, that it means.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from taskq.redis import keys
 from taskq_workers.service.core.execution import KILL_HORSE, MapRun, PlainJob, Taken
 from taskq_workers.service.core.state import State
-from taskq_workers.service.jobs import closing, ending
+from taskq_workers.service.jobs import closing, ending, left_behind
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ def obey(state: State, payload: dict[str, Any]) -> None:
         state.finish("was told to shut down")
     elif command == "kill-horse":
         _kill_horses(state)
+    elif command == keys.LOOK:
+        left_behind.look(state, str(payload.get("map")))
     elif command == "stop-job":
         _stop(state, [one for one in state.taken if one.job_id == payload.get("job_id")], payload)
     elif command == "stop-execution":
