@@ -40,7 +40,14 @@ class Settler:
 
     def settle(self, item: Any) -> Any:
         """The item, or what stands for it from now on."""
-        return item if type(item) in _FIXED else self._settle(item, {}, _DEEP)
+        kind = type(item)
+        if kind in _FIXED or (kind is tuple and _FIXED.issuperset(map(type, item))):
+            return item
+        if kind is list and _FIXED.issuperset(map(type, item)):
+            return item[:]
+        if kind is dict and _FIXED.issuperset(map(type, item.values())):
+            return item.copy()
+        return self._settle(item, {}, _DEEP)
 
     def _settle(self, value: Any, known: dict[int, Any], deep: int) -> Any:
         """The value, or its copy; what an item holds twice, it holds twice afterwards (``known``: by its id)."""
@@ -50,23 +57,15 @@ class Settler:
         if id(value) in known:
             return known[id(value)]
         if kind is list:
-            return self._list(value, known, deep - 1)
-        if kind is dict:
-            return self._dict(value, known, deep - 1)
-        made = self._tuple(value, known, deep - 1) if kind is tuple else self._buffer(value)
-        known[id(value)] = made
-        return made
-
-    def _list(self, value: list[Any], known: dict[int, Any], deep: int) -> list[Any]:
-        made = known[id(value)] = value[:]
-        if not _FIXED.issuperset(map(type, value)):
-            made[:] = [self._settle(one, known, deep) for one in value]
-        return made
-
-    def _dict(self, value: dict[Any, Any], known: dict[int, Any], deep: int) -> dict[Any, Any]:
-        made = known[id(value)] = value.copy()
-        if not _FIXED.issuperset(map(type, value.values())):
-            made.update({key: self._settle(one, known, deep) for key, one in value.items()})
+            made: Any = []
+            known[id(value)] = made  # before what it holds, which may be itself
+            made += [self._settle(one, known, deep - 1) for one in value]
+        elif kind is dict:
+            made = known[id(value)] = {}
+            made.update({key: self._settle(one, known, deep - 1) for key, one in value.items()})
+        else:
+            made = self._tuple(value, known, deep - 1) if kind is tuple else self._buffer(value)
+            known[id(value)] = made
         return made
 
     def _tuple(self, value: tuple[Any, ...], known: dict[int, Any], deep: int) -> tuple[Any, ...]:
@@ -99,7 +98,7 @@ class Settler:
 
 def _copy(value: Any) -> Any:
     """What arrives if the value is sent as it is now."""
-    return codec.loads(codec.dumps(value))
+    return value.copy("K") if codec.is_array(value) else codec.loads(codec.dumps(value))
 
 
 def _is_scalar(value: Any) -> bool:
