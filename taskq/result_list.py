@@ -85,7 +85,7 @@ class ResultList(ListChanges, Sequence[Any]):
         Raises:
             PickleError: If one can't be pickled; the batches before it were added.
         """
-        iterator = iter(list(self) if values is self else values)
+        iterator = (value for value in (list(self) if values is self else values))  # at its end it stays there
         writer = codec_of(*self._place)
         while batch := [writer.dumps(value, "a value") for value in islice(iterator, _BATCH)]:
             self._push(batch)

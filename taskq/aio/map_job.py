@@ -236,7 +236,7 @@ class MapJob(Generic[R]):
 
     @clear_errors
     async def cancel(self, *, kill: bool = False) -> None:
-        """As ``taskq.MapJob.cancel``; of a map that has ended, it does nothing."""
+        """As ``taskq.MapJob.cancel``; of a map that has ended, nothing but what ``kill`` says."""
         await self._link.hands.ask(partial(_cancel, self.sync, kill=kill))
 
     @clear_errors

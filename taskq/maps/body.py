@@ -2,12 +2,14 @@
 
 A body is one header line, ``kind start count only``, and what it holds. ``start:count`` is the range whose items
 it holds; ``only`` is empty, or lists the offsets (``3,5,9``) of those that it holds, for what is left of a chunk
-need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, and where there is nothing but plain
-data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so that one
-which can't be read costs itself; unless they share so much that apart they would be many times larger. Of kind
-``r`` each item is a result of another map, as it stands in the list there, and of kind ``g`` several of them, each
-behind its length; the server has written these itself (feed.lua). Of kind ``l`` they are the last ones, fewer than
-of the others, and before them stands the signature over how many results there are in all.
+need not lie together. Of kind ``p`` it holds one pickle of a sequence: fast, and where there is nothing but
+plain data, which every process can read. Of kind ``f`` each item is a pickle of its own behind its length, so
+that one which can't be read costs itself. Of kind ``c`` it is, too, and what several of them hold stands before
+them (``common.py``), for apart from each other they would be many times larger; only items that hold each other
+in circles are one pickle then, and cost each other. Of kind ``r`` each item is a result of another map, as it
+stands in the list there, and of kind ``g`` several of them, each behind its length; the server has written these
+itself (feed.lua). Of kind ``l`` they are the last ones, fewer than of the others, and before them stands the
+signature over how many results there are in all.
 
 Bodies are stored once, and all together are never larger than what was pushed, but for a few bytes each. A range
 that is smaller than its body refers to it. What is left of a body that has run as a whole is written anew, in
@@ -28,19 +30,21 @@ from itertools import chain, pairwise
 from typing import Any
 
 from taskq.errors import DamagedError
+from taskq.maps import common
+from taskq.maps.common import Common
 from taskq.maps.repeats import Slimmed
 from taskq.maps.source import Source, proven
 from taskq.payload import codec, results, signing
 from taskq.payload.ranges import Range
 from taskq.redis.keys import MapKeys
 
-PLAIN, FRAMED, RESULTS, GROUPS, LAST = "p", "f", "r", "g", "l"
+PLAIN, FRAMED, COMMON, RESULTS, GROUPS, LAST = "p", "f", "c", "r", "g", "l"
 _TAKEN = (RESULTS, GROUPS, LAST)  # of another map
 
-_LENGTH = struct.Struct(">I")
+_LENGTH = _COUNT = struct.Struct(">I")
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
 _ROWS = frozenset([tuple, list])
-_SHARED = 4  # times as large as one pickle of all: then items are not pickled one by one
+_SHARED = 4  # times as large as one pickle of all: then items have something in common
 _DEEP = 4  # levels of lists, tuples and dicts which are looked through for plain data
 _GLOBAL = b"\x93"  # pickle's opcode for a class or function by name
 
@@ -83,7 +87,7 @@ def read_header(body: bytes) -> Header:
         rising = all(a < b for a, b in pairwise((-1, *header.only, header.range.count)))
     except ValueError:
         rising = False
-    if not rising or kind not in (PLAIN, FRAMED, *_TAKEN):
+    if not rising or kind not in (PLAIN, FRAMED, COMMON, *_TAKEN):
         raise DamagedError(f"a chunk begins with {body[:40]!r}, which is no header")
     return header
 
@@ -101,16 +105,20 @@ class Body:
         items: Those that it holds, in order; of all kinds but ``PLAIN`` each still pickled.
         size: Bytes of the body.
         source: Of the map; None: it has items of its own.
+        common: Pickles of what several items hold.
     """
 
     def __init__(
-        self, keys: MapKeys, header: Header, items: Sequence[Any], size: int, source: Source | None = None
-    ) -> None:
+        self, keys: MapKeys, header: Header, items: Sequence[Any], size: int, source: Source | None = None,
+        common: Sequence[bytes] = (),
+    ) -> None:  # fmt: skip
         self.header = header
         self.size = size
         self.source = source
         self._keys = keys
         self._items = items
+        self._common = common
+        self._reads_common = Common(common)
 
     @classmethod
     def read(cls, keys: MapKeys, body: bytes, source: Source | None = None) -> Body:
@@ -122,18 +130,19 @@ class Body:
                 as all items of a map that has one are.
         """
         header = read_header(body)
-        allowed = (PLAIN, FRAMED) if source is None else (GROUPS, LAST) if source.together else (RESULTS,)
+        allowed = (PLAIN, FRAMED, COMMON) if source is None else (GROUPS, LAST) if source.together else (RESULTS,)
         if header.kind not in allowed:
             raise DamagedError(f"a chunk of kind {header.kind!r} is none of this map's")
         data = _opened(keys, header, body[body.index(b"\n") + 1 :])
         items = codec.loads(data) if header.kind == PLAIN else list(_frames(data))
+        held, items = _split(items) if header.kind == COMMON else ([], items)
         try:
             count = len(items)
         except TypeError:
             count = -1
         if count != len(header.indexes):
             raise DamagedError(f"a chunk of {len(header.indexes)} items holds {type(items).__name__} of {count}")
-        return cls(keys, header, items, len(body), source)
+        return cls(keys, header, items, len(body), source, held)
 
     def within(self, part: Range) -> tuple[Sequence[int], int, Sequence[Any]]:
         """Of the items in this range: their indexes, the position of the first, and each as ``loads`` takes it."""
@@ -153,7 +162,14 @@ class Body:
         """What makes an item of what ``within`` gives, and may raise anything; None: they are items already."""
         if self.source is not None:
             return _Results(self.source, self._keys, self.header.kind)
+        if self.header.kind == COMMON:
+            return self._reads_common
         return codec.loads if self.header.kind == FRAMED else None
+
+    @property
+    def shares(self) -> bool:
+        """Whether its items have so much in common that each by itself would be many times larger."""
+        return self.header.kind in (PLAIN, COMMON)
 
     def span(self, positions: Sequence[int]) -> Range:
         """The range from the first to the last of the items at these positions; there must be one at least."""
@@ -171,6 +187,8 @@ class Body:
             if whole and not self.header.only
             else [self._items[position] for position in positions]
         )
+        if self.header.kind == COMMON:
+            held = _joined(self._common, held)
         return span, _write(self._keys, Header(span, only, self.header.kind), held)
 
 
@@ -241,8 +259,28 @@ def _of_items(keys: MapKeys, header: Header, run: Any) -> bytes:
         frames.append(codec.dumps(item, f"item {index}"))
         room -= len(frames[-1])
         if room < 0:
-            return _closed(keys, header, whole)  # its items share most of what they hold
+            return _in_common(keys, header, run, whole)
     return _write(keys, Header(header.range, header.only, FRAMED), frames, start)
+
+
+def _in_common(keys: MapKeys, header: Header, run: Any, whole: bytes) -> bytes:
+    """The body of items that share most of what they hold."""
+    made = common.written(run)
+    if made is None or sum(map(len, chain(*made))) > _SHARED * len(whole):
+        return _closed(keys, header, whole)
+    return _write(keys, Header(header.range, header.only, COMMON), _joined(*made))
+
+
+def _joined(held: Sequence[bytes], items: Iterable[bytes]) -> list[bytes]:
+    return [_COUNT.pack(len(held)), *held, *items]
+
+
+def _split(frames: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """What ``_joined`` has joined."""
+    if not frames or len(frames[0]) != _COUNT.size:
+        raise DamagedError("a chunk does not say what its items have in common")
+    end = 1 + _COUNT.unpack(frames[0])[0]
+    return frames[1:end], frames[end:]
 
 
 def _write(keys: MapKeys, header: Header, items: Any, start: int = 0) -> bytes:

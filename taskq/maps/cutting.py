@@ -29,8 +29,7 @@ def freed(body: Body, count: int) -> float:
     """Bytes for each of these items which a body of its own may take, since the old one goes."""
     if count < len(body.header.indexes):
         return 0.0  # others need it
-    framed = body.loads is not None  # these have nothing in common
-    return float("inf") if framed else body.size / count
+    return body.size / count if body.shares else float("inf")
 
 
 def parts_of(body: Body, groups: Sequence[Sequence[int]], allowed: float) -> list[Part]:

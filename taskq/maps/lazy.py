@@ -42,7 +42,7 @@ _PACE = 0.002  # seconds to let pass after a commit, so that there are fewer loo
 
 
 class Lazy(Iterator[R]):
-    """An iterator over the results; a context manager, too, which ends it.
+    """An iterator over the results; a context manager, too, which ends it. Several threads may share it.
 
     Args:
         flow: What it is the end of, also when it is collected as garbage.
@@ -51,10 +51,12 @@ class Lazy(Iterator[R]):
 
     def __init__(self, flow: Flow, connection: Any) -> None:
         self._flow = flow  # threads know that, and not this: so it can be garbage while they run
+        self._turn = threading.Lock()  # several threads may take what comes, each something else
         self.connection = connection
 
     def __next__(self) -> R:
-        there, value = self._take()
+        with self._turn:
+            there, value = self._take()
         if not there:
             raise value
         return cast("R", value)
@@ -220,6 +222,8 @@ class Flow:
                     return self._told(job, arrival)
                 self._leave(job)
         except (_FailedError, TaskqError) as failed:
+            if self._closed:  # meanwhile, by another thread
+                return False, StopIteration()
             if isinstance(failed, ServerError | NestedWaitError):
                 raise  # and the next call goes on
             self.close()

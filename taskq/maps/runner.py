@@ -98,6 +98,8 @@ def run_chunk(
         again = Again(retries, tried, forks.call(inside(meant), function.kinds)) if retries else NEVER
     except BaseException as error:  # noqa: BLE001 - loading imports user modules, which may do anything
         return refused(error)
+    if watch and item_timeout:
+        watch.begins(part.start)  # items that are one pickle are all read now, and that may hang
     try:
         body = forks.call(inside(Body.read), keys, payload, source)
     except BaseException as error:  # noqa: BLE001 - reading items runs user code, too

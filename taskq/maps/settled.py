@@ -26,9 +26,18 @@ _KEPT = 4  # large objects that are remembered
 
 
 def settled(items: Iterable[Any]) -> Iterator[Any]:
-    """These items, none of which changes any more when the next one is asked for."""
+    """These items, none of which changes any more when the next one is asked for.
+
+    It ends for good, also where an iterator would go on after its end when it is asked once more.
+    """
     iterator = iter(items)
-    return iterator if is_inert(items) else map(Settler().settle, iterator)
+    return iterator if is_inert(items) else _each(iterator)
+
+
+def _each(items: Iterator[Any]) -> Iterator[Any]:
+    settle = Settler().settle
+    for item in items:
+        yield settle(item)
 
 
 class Settler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -38,6 +39,8 @@ class Followed(Waited, Protocol):
 class Values(Iterator[V]):
     """An iterator over results. It holds none of them, and no connection while nothing is waited for.
 
+    Several threads may share it: each result is given to one of them.
+
     What an item has raised is raised in its place, and the next ``next`` goes on behind it; so it does after a
     ``ServerError``. What else is raised ends it: see ``MapJob.in_order``.
 
@@ -57,6 +60,7 @@ class Values(Iterator[V]):
         self._job, self._reading, self._errors, self._shape = job, reading, errors, shape
         self._named, self._how = name, end
         self._doubts = Doubts(job)
+        self._turn = threading.Lock()  # several threads may take what comes, each something else
         self._map, self._terms = "", NONE  # for people, and what it was told; as soon as something is read
         self._new: Iterator[Arrival] = iter(())  # what has come
         self._ended = False  # before that was read: there is no more
@@ -93,9 +97,10 @@ class Values(Iterator[V]):
         return True
 
     def __next__(self) -> V:
-        if self._over:
-            raise StopIteration
-        there, value = self._take()
+        with self._turn:
+            if self._over:
+                raise StopIteration
+            there, value = self._take()
         if not there:
             raise value
         return cast("V", value)

@@ -55,7 +55,7 @@ def dumps(
         Exception: Whatever cloudpickle, or the value's own code, raises.
     """
     with io.BytesIO() as file:
-        _Pickler(file, with_sources=with_sources, take=take).dump(value)
+        Pickler(file, with_sources=with_sources, take=take).dump(value)
         return file.getvalue()
 
 
@@ -70,9 +70,11 @@ def importable(obj: Any) -> bool:
     return found is obj
 
 
-class _Pickler(cloudpickle.Pickler):
+class Pickler(cloudpickle.Pickler):
+    """As ``dumps``, into a file."""
+
     def __init__(
-        self, file: Any, *, with_sources: bool, take: Callable[[pickle.PickleBuffer], bool] | None
+        self, file: Any, *, with_sources: bool = False, take: Callable[[pickle.PickleBuffer], bool] | None = None
     ) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=take)
         self._sources = sources.Sources() if with_sources else None

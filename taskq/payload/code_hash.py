@@ -9,11 +9,17 @@ comments, line numbers and its docstring, the values of globals, and what it cal
 from __future__ import annotations
 
 import copyreg
+import datetime as dt
+import decimal
+import dis
+import enum
+import fractions
 import functools
 import hashlib
 import io
 import pickle
 import types
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,8 +35,18 @@ _CACHED = type(functools.lru_cache(len))
 _BOUND = (types.BuiltinMethodType, types.MethodWrapperType)
 _NATIVE = (*_BOUND, types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, _CACHED, *_BOUND)
+_DATA = (
+    frozenset,
+    decimal.Decimal,
+    fractions.Fraction,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    uuid.UUID,
+)
+"""What doesn't change, of a class; lists and dicts may be filled while the program runs, as globals may."""
 _WRAPPERS = {
-    property: "fget", staticmethod: "__func__", classmethod: "__func__", _CACHED: "__wrapped__",
+    staticmethod: "__func__", classmethod: "__func__", _CACHED: "__wrapped__",
     functools.cached_property: "func", functools.partialmethod: "func",
 }  # fmt: skip
 """What a class may have in place of a function, and where that is in it."""
@@ -179,9 +195,12 @@ class _Reader:
                     self.value(value)
 
     def _helper(self, name: str, found: Any, module: str) -> None:
-        """What a function names, if it is a function or class of the same module."""
-        if type(found) is _CACHED:
+        """What a function names, if it is a function or class of the same module, or what a class makes of one."""
+        while type(found) is _CACHED:
             found = found.__wrapped__
+        for inner in _decorated(found, name, module):
+            self._class(type(found))
+            found = inner
         own = isinstance(found, (types.FunctionType, type)) and found.__module__ == module
         if own or isinstance(found, functools.partial):
             self._say("helper", name)
@@ -191,13 +210,19 @@ class _Reader:
         self._say("class", cls.__qualname__)
         if self._known(cls):
             return
-        for base in cls.__bases__:
+        for base in (*cls.__bases__, type(cls)):
             if base.__module__ == cls.__module__:
                 self._class(base)
+        if isinstance(cls, enum.EnumMeta):
+            self.value([(name, cls[name].value) for name in cls.__members__])
         for name, member in sorted(vars(cls).items()):
             self._member(cls, name, member)
 
     def _member(self, cls: type, name: str, member: Any) -> None:
+        if type(member) is property:
+            for part in filter(None, (member.fget, member.fset, member.fdel)):
+                self._member(cls, name, part)
+            return
         while inside := _WRAPPERS.get(type(member)):
             member = getattr(member, inside)
         if isinstance(member, types.FunctionType):
@@ -211,6 +236,9 @@ class _Reader:
             self.callable(member)
         elif not name.startswith("__") and _is_constant(member):
             self._say(name, member)
+        elif not name.startswith("__") and isinstance(member, _DATA):
+            self._say(name)
+            self.value(member)
 
     def _known(self, obj: Any) -> bool:
         """Whether it was seen before, and it is said which one it was."""
@@ -228,7 +256,8 @@ class _Reader:
             if isinstance(constant, types.CodeType):
                 self._code(constant)
             else:
-                self._say(None if not position and constant == doc else constant)
+                told = position or constant != doc or _loads_first(code)
+                self._say(constant if told else None)
 
     def value(self, value: Any) -> None:
         """Data that belongs to it."""
@@ -309,6 +338,19 @@ class _Data(canonical.Pickler):
                 if _is_written(obj):
                     raise
                 return _name_of, (type(obj),)
+
+
+def _decorated(found: Any, name: str, module: str) -> Iterator[types.FunctionType]:
+    """The function of this name and module that an object holds which can be called: its class is a decorator."""
+    if not isinstance(found, (type, *_FUNCTIONS)) and _is_written(found):
+        for held in getattr(found, "__dict__", {}).values():
+            if isinstance(held, types.FunctionType) and (held.__name__, held.__module__) == (name, module):
+                yield held
+
+
+def _loads_first(code: types.CodeType) -> bool:
+    """Whether it uses its first constant, which may also be its docstring."""
+    return any(one.arg == 0 and one.opcode in dis.hasconst for one in dis.get_instructions(code))
 
 
 def _name_of(cls: type) -> str:

@@ -10,8 +10,9 @@ place, and what it reads is checked before it is unpickled. Without one it is ju
 
 from __future__ import annotations
 
+import io
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from cloudpickle import list_registry_pickle_by_value
@@ -105,6 +106,9 @@ def holds_code(data: bytes) -> bool:
     return any(name in data for name in _REBUILDS)
 
 
+_OF_DAMAGE = (pickle.UnpicklingError, EOFError, MemoryError, ValueError, OverflowError, LookupError)
+
+
 def loads(data: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
     """The value that ``dumps`` was given. Runs whatever code the bytes ask for, as pickle does.
 
@@ -121,12 +125,39 @@ def loads(data: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
     try:
         # A keyword costs as much as the number that most results are.
         return pickle.loads(data, buffers=buffers) if buffers else pickle.loads(data)
-    except (pickle.UnpicklingError, EOFError, MemoryError, ValueError, OverflowError, LookupError) as error:
+    except _OF_DAMAGE as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # by Python code, so by a class of the value
         if bytes(data[: len(signing.MAGIC)]) == signing.MAGIC:
             raise SignatureError(f"it is signed, and {signing.VARIABLE} is not set here") from None
         raise DamagedError(f"can't be unpickled: {error or type(error).__name__}") from error
+
+
+def loads_referring(data: bytes, find: Callable[[Any], Any]) -> Any:
+    """As ``loads``, of a pickle that refers to objects beside it.
+
+    Args:
+        data: The pickle.
+        find: Returns the object for what stands in its place.
+
+    Raises:
+        As ``loads``; and whatever ``find`` raises.
+    """
+    try:
+        return _Referring(data, find).load()
+    except _OF_DAMAGE as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        raise DamagedError(f"can't be unpickled: {error or type(error).__name__}") from error
+
+
+class _Referring(pickle.Unpickler):
+    def __init__(self, data: bytes, find: Callable[[Any], Any]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._find = find
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._find(pid)
 
 
 class Codec(Protocol):

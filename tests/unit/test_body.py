@@ -323,10 +323,10 @@ def test_parts_are_signed_too() -> None:
         Body.read(MapKeys("job", "1" * 32), data)
 
 
-def test_items_that_share_most_of_what_they_hold_stay_one_pickle() -> None:
+def test_what_items_share_is_written_once() -> None:
     """As in ``map(f, repeat(array), range(n))``: apart they would be a hundred times larger."""
     shared = decimal.Decimal("1" * 20_000)
     rows = [(shared, n) for n in range(100)]
     written = body.write(KEYS, 0, rows)
-    assert read_header(written).kind == body.PLAIN
+    assert read_header(written).kind == body.COMMON
     assert len(written) < 2 * len(codec.dumps(rows))

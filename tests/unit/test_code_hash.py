@@ -195,6 +195,52 @@ def test_what_belongs_to_it_counts_at_any_depth(name: str, old: str, new: str) -
     assert of(DEEP, name) == of(DEEP, name) != of(DEEP.replace(old, new), name)
 
 
+EDITS = {
+    "value of an enum": ("class F(enum.Enum):\n A = 2\ndef f(n): return F.A.value * n", "2", "3"),
+    "value of an IntEnum": ("class F(enum.IntEnum):\n A = 2\ndef f(n): return F.A * n", "2", "3"),
+    "function of a property": (
+        "class F:\n @property\n def x(self): return 2\ndef f(n): return F().x * n", "2", "3",
+    ),
+    "setter": (
+        ("class F:\n x = property(None, lambda self, v: vars(self).update(y=v * 2))\n"
+        "def f(n):\n o = F()\n o.x = n\n return o.y"),
+        "v * 2", "v * 3",
+    ),
+    "metaclass": (
+        "class M(type):\n def g(cls, n): return n * 2\nclass F(metaclass=M): pass\ndef f(n): return F.g(n)",
+        "n * 2", "n * 3",
+    ),
+    "set of a class": ("class F:\n T = frozenset({2})\ndef f(n): return n * max(F.T)", "2", "3"),
+    "number of a class": ("class F:\n T = decimal.Decimal('2')\ndef f(n): return n * F.T", "2", "3"),
+    "what a class has decorated": (
+        ("class D:\n def __init__(self, fn): self.fn = fn\n def __call__(self, n): return self.fn(n)\n"
+        "@D\ndef h(n): return n * 2\ndef f(n): return h(n)"),
+        "n * 2", "n * 3",
+    ),
+    "the decorating class": (
+        ("class D:\n def __init__(self, fn): self.fn = fn\n def __call__(self, n): return self.fn(n) + 2\n"
+        "@D\ndef h(n): return n\ndef f(n): return h(n)"),
+        "+ 2", "+ 3",
+    ),
+    "what is cached twice": (
+        "@functools.cache\n@functools.cache\ndef h(n): return n * 2\ndef f(n): return h(n)", "2", "3",
+    ),
+    "a docstring that is returned": ("def f(n):\n '2'\n return '2'", "2", "3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_what_its_module_holds_of_it_counts(case: str) -> None:
+    code, old, new = EDITS[case]
+    code = f"import decimal, enum, functools\n{code}"
+    assert of(code, "f") == of(code, "f") != of(code.replace(old, new), "f")
+
+
+def test_a_table_that_may_be_filled_meanwhile_does_not_count() -> None:
+    code = "class F:\n seen = {}\ndef f(n): return F.seen.setdefault(n, 2)"
+    assert of(code, "f") == of(code.replace("{}", "{1: 2}"), "f")
+
+
 def test_arrays_count_and_not_who_makes_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.arange(6.0)
     ones, others = functools.partial(jobs.add, [table]), functools.partial(jobs.add, [table + 1])

@@ -149,7 +149,10 @@ class _Pipe:
         _marker.reads(False)
         self._come.poll()
         _marker.reads(True)  # a death from now on may be of what has come: it may be too large
-        return pickle.loads(self._reader.recv_bytes())
+        try:
+            return pickle.loads(self._reader.recv_bytes())
+        except OSError:  # which Pool would take for its end, and wait for threads of the user's: see ``work``
+            os._exit(1)
 
     def put(self, answer: Any) -> None:
         self._check()
@@ -169,8 +172,10 @@ def work(tasks: Any, answers: Any, *args: Any) -> None:
     _answers = _Pipe(answers)
     try:
         multiprocessing.pool.worker(_Pipe(tasks), _answers, *args)  # type: ignore[attr-defined]
-    except BrokenPipeError:
-        os._exit(1)  # the service was killed, and so are we in a moment: there is nobody to tell
+    except BaseException:  # noqa: BLE001 - any of it is this process's end
+        # The service was killed, and there is nobody to tell; or a task has left our files or modules broken, and is
+        # to blame for this death. Python's own way to end waits for threads that the user's code has left.
+        os._exit(1)
 
 
 def forget(keys: Iterable[str]) -> None:

@@ -59,11 +59,16 @@ def keep_files() -> None:
 
 
 def flush() -> None:
-    """Write what is left of what was printed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:  # noqa: SIM105 - suppress() takes longer than all else here, after each job
-            stream.flush()
-        except Exception:  # noqa: BLE001, S110 - there may be none, or a closed one, or anything
+    """Write what is left of what was printed, by Python's own means.
+
+    Job code may have put an object of its own in the place of a stream. To flush that would run code of the user's
+    when no item runs, so that no limit would end it.
+    """
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:
+            if type(stream) is io.TextIOWrapper:
+                stream.flush()
+        except Exception:  # noqa: BLE001, S110 - there may be a closed one, or one of a full disk
             pass
     if _stdout is not None:
         _libc.fflush(_stdout)
