@@ -1,7 +1,7 @@
 """What becomes of a map that has the id already, where ``if_exists`` says so: it is attached to, or replaced.
 
 A producer that dies while it writes leaves a map that is not announced. So that who comes next need not wait until
-that expires, those that were told ``if_exists`` have a lease while they write, which is renewed by a thread.
+that expires, those whose map has an id of the user's have a lease while they write, which is renewed by a thread.
 """
 
 from __future__ import annotations
@@ -121,6 +121,21 @@ def is_there(map_id: str, connection: Any, mine: Callable[[bytes], bool]) -> boo
             raise DuplicateJobError(f"another producer is writing a map with the id {map_id!r}, or has died of it")
         if left:
             time.sleep(min(_LOOK, float(left)))
+
+
+def has_died(map_id: str, incarnation: bytes, connection: Any) -> bool:
+    """Whether the producer that is writing this map has died; then nothing is left of it. Waits until it is known.
+
+    A lease that is renewed meanwhile is of one that lives.
+    """
+    names, before, pause = [*MapKeys(map_id).all], float("inf"), 0.0
+    while left := Scripts(connection).displace(names, [incarnation]):
+        if left == _NOBODY_KNOWS or float(left) > before - pause / 2:
+            return False
+        before = float(left)
+        pause = min(_LOOK, before)
+        time.sleep(pause)
+    return True
 
 
 def _fetched(job: MapJob) -> MapJob | None:

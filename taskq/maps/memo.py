@@ -1,6 +1,7 @@
 """The memo: results that outlive their map, each under a key of the user's, for maps of the same function.
 
-    taskq:memo:{name}                header: generation, function, digest of its code; entries: the other key; ttl
+    taskq:memo:{name}                header: generation, function, digest of its code; entries: the other key; ttl;
+                                     pushes: how many have used it
     taskq:memo:{name}:{generation}   key -> "stored map incarnation item signature", a line of its own, and behind
                                      it the element of that map's result list, as it stands there
 
@@ -21,8 +22,11 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from taskq.errors import DamagedError, OptionError, SignatureError
 from taskq.payload import codec, results, signing
@@ -92,15 +96,31 @@ class Memo:
         name: The memo's.
         connection: Anything redis-py compatible.
         header: What it is of.
+        undo: Of what was said of it to open it; None: nothing has changed by that.
     """
 
-    def __init__(self, name: str, connection: Any, header: Header) -> None:
+    def __init__(self, name: str, connection: Any, header: Header, undo: Undo | None = None) -> None:
         self.name, self.header = name, header
+        self._undo = undo
         self._connection = connection
         self.key = keys.memo_entries(name, header.generation)
         self._signs = codec.at("memo entry", name, header.generation)
 
     # -- for who pushes ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def pushed(self) -> Iterator[None]:
+        """For the length of a push: if that raises, the memo is what it was before it was opened."""
+        undo, self._undo = self._undo, None
+        try:
+            yield
+        except BaseException:
+            if undo:
+                with suppress(RedisError):  # what is there is what was asked for, and all that can be said now
+                    undo()
+            raise
+        if undo:
+            undo.settle()
 
     def signature(self, map_id: str, incarnation: str, index: int, key: str) -> bytes:
         """What is to stand with the result of an item, and shows that it belongs to its key."""
@@ -196,6 +216,30 @@ class Memo:
         return int(self._connection.hdel(self.key, *named)) if named else 0
 
 
+@dataclass(frozen=True)
+class Undo:
+    """Takes back what was said of a memo: see memo_undo.lua.
+
+    Args:
+        connection: The memo's.
+        names: The keys.
+        args: Of the script.
+    """
+
+    connection: Any
+    names: list[str]
+    args: list[Any]
+
+    def __call__(self) -> None:
+        Scripts(self.connection).memo_undo(self.names, self.args)
+
+    def settle(self) -> None:
+        """It is not taken back: what the generation before held is gone for good."""
+        _memo, own, _register, before = self.names
+        if before != own:
+            self.connection.unlink(before)
+
+
 def opened(name: str, connection: Any, function: str, code: str, changed: str, ttl: float) -> Memo:
     """The memo for a map of this function; it is made if it is not there.
 
@@ -218,12 +262,13 @@ def opened(name: str, connection: Any, function: str, code: str, changed: str, t
         raw = connection.hget(keys.memo(name), "header") or b""
         known = _read(name, raw) if raw else None
         header = _header(name, known, Header(os.urandom(16).hex(), function, code), changed)
-        memo = Memo(name, connection, header)
-        before = keys.memo_entries(name, known.generation) if known else memo.key
+        own = keys.memo_entries(name, header.generation)
+        before = keys.memo_entries(name, known.generation) if known else own
         data = raw if header == known else codec.at("memo", name).close(header.to_json())
-        args = [name, raw, data, ttl, BEYOND]
-        if scripts.memo([keys.memo(name), memo.key, keys.MEMOS, before], args):
-            return memo
+        names = [keys.memo(name), own, keys.MEMOS, before]
+        if said := scripts.memo(names, [name, raw, data, ttl, BEYOND, keys.WRITING_TTL]):
+            undo = Undo(connection, names, [name, data, raw, *said, BEYOND]) if data != raw else None
+            return Memo(name, connection, header, undo)
     raise OptionError(f"others say again and again what the memo {name} is of: maps of how many functions use it?")
 
 

@@ -7,7 +7,7 @@ items --Chunker--> bodies --batches--> taskq:{id}:bodies, :pending        (expir
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +63,8 @@ def _push_map(queue: MapQueue, target: Any, items: Items, chunksize: int | None,
         try:
             memo = options.memo_for(queue, function.name, code)
             told = replace(terms, memo_generation=memo.header.generation) if memo is not None else terms
-            return _push_new(push, items, told, memo)
+            with memo.pushed() if memo is not None else nullcontext():
+                return _push_new(push, items, told, memo)
         except DuplicateJobError:
             if options.if_exists == "raise" or job.incarnation or not left:
                 raise
@@ -78,7 +79,7 @@ def _push_new(push: Push[MapJob], items: Items, terms: Terms, memo: Memo | None)
     queue = push.queue
     with tracing.pushing(push.function.name, push.job.id, queue.name) as context:
         fields = push.fields(terms, context)
-        if push.options.if_exists != "raise":
+        if push.options.job_id is not None:  # who comes again with it need not wait until what is written expires
             fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
         return _push(push, items, fields, terms, memo)
 

@@ -14,7 +14,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import JobStatus
 
 from taskq.errors import DuplicateJobError, ReplacedError
-from taskq.maps import shared
+from taskq.maps import existing, shared
 from taskq.maps.controlled import ENDED
 from taskq.maps.draft import Draft
 from taskq.maps.job import MapJob
@@ -211,6 +211,10 @@ def _reserve(job: MapJob, draft: Draft, function: bytes, fields: dict[str, Any])
             )
         if draft.begin(function, fields):
             return
+    elif (
+        status is None and existing.has_died(job.id, incarnation, job.connection) and draft.begin(function, fields)
+    ):
+        return
     if status not in ENDED:
         by_another = f"being written by another producer, or was in the last {WRITING_TTL} s"
         doing = status.value if status else by_another

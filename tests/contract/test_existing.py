@@ -145,9 +145,10 @@ def written(queue: Queue, lease: float | None) -> Draft:
     return draft
 
 
-@pytest.mark.parametrize("how", ["attach", "replace"])
-def test_a_producer_that_died_while_it_wrote(any_queue: Queue, how: Any) -> None:
-    left = written(any_queue, -1.0)
+@pytest.mark.parametrize("lease", [-1.0, 0.5])
+@pytest.mark.parametrize("how", ["raise", "attach", "replace"])
+def test_a_producer_that_died_while_it_wrote(any_queue: Queue, how: Any, lease: float) -> None:
+    left = written(any_queue, lease)
     job = any_queue.map(jobs.square, range(3), job_id="nightly", if_exists=how)
     assert job.incarnation != left.keys.incarnation
     drain(any_queue)
@@ -158,6 +159,22 @@ def test_a_producer_of_whom_nothing_is_known(fake_queue: Queue) -> None:
     written(fake_queue, None)
     with pytest.raises(DuplicateJobError, match="is writing a map with the id 'nightly', or has died of it"):
         attached(fake_queue)
+
+
+def test_who_comes_again_with_an_id_of_his_own_has_a_lease(fake_queue: Queue) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        assert fake_queue.connection.hget("taskq:{nightly}", MapField.WRITER)
+
+    fake_queue.map(jobs.square, items(), job_id="nightly")
+
+
+def test_a_producer_that_lives_is_not_waited_for(fake_queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(existing, "LEASE", 0.4)
+    draft = written(fake_queue, 0.4)
+    with existing.lease(draft), pytest.raises(DuplicateJobError, match="is being written by another producer"):
+        fake_queue.map(jobs.square, range(3), job_id="nightly")
+    assert incarnation(fake_queue) == draft.keys.incarnation.encode()
 
 
 def test_many_at_once(any_queue: Queue) -> None:

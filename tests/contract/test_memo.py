@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +50,48 @@ def held(queue: Queue, name: str = "scan-v1") -> memo.Memo:
     found = memo.find(name, queue.connection)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("bad", ["item", "key"])
+@pytest.mark.parametrize("changed", ["forget", "keep", "new"])
+def test_a_push_that_raises_has_changed_nothing(any_queue: Queue, changed: Any, bad: str) -> None:
+    if changed != "new":
+        run(any_queue, range(5))
+    connection = any_queue.connection
+    before = {key: everything_of(connection, key) for key in connection.keys("taskq:memo*")}
+    how = {"memo_changed": changed} if changed != "new" else {}
+    key: Any = str if bad == "item" else lambda n: n
+    with pytest.raises((PickleError, OptionError)):
+        any_queue.map(jobs.square, [1, threading.Lock()], memo="scan-v1", key=key, **how)
+    assert {key: everything_of(connection, key) for key in connection.keys("taskq:memo*")} == before
+    if changed != "new":
+        assert run(any_queue, range(5)).memo_hits == 5
+
+
+def everything_of(connection: Any, key: bytes) -> Any:
+    kind = connection.type(key)
+    if kind == b"zset":
+        return sorted(connection.zrange(key, 0, -1))
+    found = connection.hgetall(key)
+    return found if found.pop(b"pushes", None) is None else {**found, "lives": connection.ttl(key) > 24 * 3600}
+
+
+def test_what_was_forgotten_is_gone_with_the_push(any_queue: Queue) -> None:
+    run(any_queue, range(5))
+    first = held(any_queue).key
+    any_queue.map(jobs.square, range(5), memo="scan-v1", memo_changed="forget")
+    assert not any_queue.connection.exists(first)
+
+
+def test_what_another_push_uses_meanwhile_is_not_taken_back(any_queue: Queue) -> None:
+    def breaks() -> Iterator[int]:
+        yield 1
+        run(any_queue, range(5))
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        any_queue.map(noted, breaks(), memo="scan-v1")
+    assert run(any_queue, range(5)).memo_hits == 5
 
 
 # -- what is run -----------------------------------------------------------------------------------------

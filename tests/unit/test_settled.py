@@ -5,9 +5,10 @@ from __future__ import annotations
 import array
 import itertools
 import threading
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +17,26 @@ from taskq.maps.settled import Settler, settled
 from taskq.payload.large import LEAST
 
 N = 5
+
+
+class Rows(list[int]):
+    pass
+
+
+@dataclass
+class Row:
+    n: int = 0
+
+    def __len__(self) -> int:
+        return 1
+
+    def __setitem__(self, _at: int, n: int) -> None:
+        self.n = n
+
+
+class Pair(NamedTuple):
+    first: list[int]
+    second: int = 0
 
 
 class Table:
@@ -59,7 +80,18 @@ BUFFERS: dict[str, tuple[Callable[[], Any], Callable[[Any, int], None]]] = {
     "array": (lambda: np.zeros(3), _fill),
     "large array": (lambda: np.zeros(LEAST // 8), _fill_first),
     "table": (Table, lambda buffer, n: _fill_first(buffer.columns, n)),
+    "long list": (lambda: [0] * 100, _fill_first),
+    "long dict": (lambda: dict.fromkeys(range(100)), _fill_first),
     "list of lists": (lambda: [[0]], _in_row),
+    "deep list": (lambda: [[[[[[[[0]]]]]]]], lambda buffer, n: _in_row(buffer[0][0][0][0][0][0], n)),
+    "OrderedDict": (lambda: OrderedDict({0: 0}), _fill_first),
+    "defaultdict": (lambda: defaultdict(int, {0: 0}), _fill_first),
+    "Counter": (lambda: Counter({0: 1}), _fill_first),
+    "list of one's own": (lambda: Rows([0]), _fill_first),
+    "dataclass": (Row, _fill_first),
+    "list of dataclasses": (lambda: [Row()], lambda buffer, n: _fill_first(buffer[0], n)),
+    "named tuple": (lambda: Pair([0]), lambda buffer, n: _fill_first(buffer.first, n)),
+    "array of a kilobyte": (lambda: np.zeros(1000), _fill_first),
 }
 WRAPPED: dict[str, Callable[[Any, int], Any]] = {
     "itself": lambda buffer, _n: buffer,
@@ -90,7 +122,9 @@ def _plain(value: Any) -> Any:
     match value:
         case Table():
             return value.columns
-        case memoryview() | array.array() | deque():
+        case memoryview() | array.array() | bytearray():
+            return bytes(value)
+        case deque():
             return list(value)
         case tuple() | list():
             return [_plain(one) for one in value]
@@ -105,6 +139,62 @@ def test_what_is_large_and_unchanged_stays_one_object() -> None:
     assert all(other is first for other in others)
     table[0] = 1
     assert Settler().settle(table) is not first
+
+
+SETTINGS: dict[str, Callable[[], Any]] = {
+    "list": lambda: [*map(str, range(500))],
+    "dict": lambda: {str(n): n for n in range(500)},
+    "nested": lambda: {"rows": [{"n": str(n)} for n in range(100)], "of": Row(3)},
+    "array": lambda: np.zeros(1000),
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_what_comes_again_unchanged_is_the_same_object(kind: str) -> None:
+    """So a chunk holds it once."""
+    settings = SETTINGS[kind]()
+    first, *others = [held for held, _n in settled((settings, n) for n in range(N))]
+    assert first is not settings
+    assert all(other is first for other in others)
+
+
+@pytest.mark.parametrize("value", [True, 1.0, 2])
+def test_what_is_only_alike_has_changed(value: Any) -> None:
+    settings = [1] * 20
+
+    def items() -> Iterator[Any]:
+        yield settings
+        settings[0] = value
+        yield settings
+
+    first, second = settled(items())
+    assert (first[0], type(first[0])) == (1, int)
+    assert (second[0], type(second[0])) == (value, type(value))
+
+
+def test_no_more_is_remembered_than_is_allowed() -> None:
+    settler = Settler()
+    for _ in range(100):
+        settler.settle([[*range(900)] for _ in range(3)])
+    assert sum(1 + len(one.members) for one in settler._seen.values()) == settler._held <= 20_000
+
+
+def test_an_iterator_that_would_go_on_behind_its_end() -> None:
+    class Going:
+        n = 0
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            self.n += 1
+            if self.n % 5 == 0:
+                raise StopIteration
+            return self.n
+
+    items = settled(Going())
+    assert [*items] == [1, 2, 3, 4]
+    assert [*items] == []
 
 
 def test_what_an_item_holds_twice_it_holds_twice() -> None:

@@ -72,6 +72,7 @@ class Scripts:
         self.memo = Operation(connection, "memo")
         self.memos = Operation(connection, "memos")
         self.memo_find = Operation(connection, "memo_find")
+        self.memo_undo = Operation(connection, "memo_undo")
         self.abandon = Operation(connection, "abandon")
         self.writing = Operation(connection, "writing")
         self.displace = Operation(connection, "displace")

@@ -53,5 +53,5 @@ if map[5] == ARGV[4] and #ARGV >= first_chunk then
     end
 end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'lease', string.format('%d.%06d', time[1] + ARGV[3], time[2]))
+redis.call('HSET', KEYS[1], 'lease', string.format('%.6f', time[1] + time[2] / 1e6 + ARGV[3]))
 return reply

@@ -9,5 +9,5 @@ if map[1] ~= ARGV[1] or map[2] ~= 'writing' then
     return 0
 end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'writer', string.format('%d.%06d', time[1] + ARGV[2], time[2]))
+redis.call('HSET', KEYS[1], 'writer', string.format('%.6f', time[1] + time[2] / 1e6 + ARGV[2]))
 return 1
