@@ -283,7 +283,7 @@ def _header(name: str, known: Header | None, own: Header, changed: str) -> Heade
         return Header(known.generation, own.function, own.code)
     what = f"of the function {known.function}, and not of {own.function}"
     if known.function == own.function:
-        what = f"of another version of {own.function}: its code has changed, or the data that belongs to it"
+        what = f"of another version of {own.function}: its code has changed, or its data, or its initializer"
         if known.python != own.python:
             what = (
                 f"of {own.function} in Python {known.python}, whose byte code is another than that of {own.python}"

@@ -243,7 +243,9 @@ class MapOptions:
         Raises:
             OptionError, PickleError: As ``Function.of``, of both; or if ``initargs`` are none.
         """
-        if not isinstance(self.initargs, tuple | list) or (self.initargs and self.initializer is None):
+        if self.initargs and self.initializer is None:
+            raise OptionError(f"initargs are for an initializer, and there is none: {self.initargs!r:.80}")
+        if not isinstance(self.initargs, tuple | list):
             raise OptionError(
                 f"initargs must be a tuple of arguments for an initializer, not {self.initargs!r:.80}"
             )

@@ -83,7 +83,8 @@ class Wanted:
         if self.name != info.name:
             return [f"its function is {info.name}, and not {self.name}"]
         if self.code != info.terms.code_digest:
-            return [f"the code of its function {self.name} is another, or the data that belongs to it"]
+            of = f"{self.name}, or of its initializer," if self.terms.initializer else self.name
+            return [f"the code of its function {of} is another, or the data that belongs to it"]
         return []
 
     def _options(self, job: MapJob, info: MapInfo) -> list[str]:

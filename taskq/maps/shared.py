@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.exceptions import RedisError
 
-from taskq.errors import DamagedError, OptionError, PickleError, ResultsGoneError
+from taskq.errors import DamagedError, OptionError, ResultsGoneError
 from taskq.payload import large
 from taskq.payload.large import Blob, Told
 from taskq.redis import clients, keys
@@ -79,7 +79,7 @@ class Shared(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._gone:
-            raise PickleError(f"{self!r} was unshared")
+            raise ResultsGoneError(f"{self!r} was unshared: share it again, or push the map before that")
         return fetched, (large.pickled_as(self._told),)
 
     def __repr__(self) -> str:

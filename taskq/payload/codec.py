@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from cloudpickle import list_registry_pickle_by_value
 
-from taskq.errors import DamagedError, PickleError, SignatureError, UnsendableError
+from taskq.errors import DamagedError, PickleError, ResultsGoneError, SignatureError, UnsendableError
 from taskq.payload import by_value, proxies, signing, stuck
 
 PROTOCOL = by_value.PROTOCOL
@@ -49,6 +49,7 @@ def dumps(value: Any, what: str | None = "value", with_sources: bool = False, ap
 
     Raises:
         PickleError: If neither can serialize it; says what in it that is, and where.
+        ResultsGoneError: If a shared object is in it that was unshared.
         UnsendableError: If something of multiprocessing is in it that can't be used where it arrives.
     """
     if type(value) in ATOMS:
@@ -83,6 +84,8 @@ def dumps_by_value(
         apart.buffers.clear()  # of what pickle had begun
     try:
         data = by_value.dumps(value, with_sources=with_sources, take=apart.take if apart else None)
+    except ResultsGoneError:  # of a shared object, which says itself what is the matter
+        raise
     except Exception as error:
         if (refused := proxies.of_lock(value, what or "value", error)) is not None:
             raise refused from error

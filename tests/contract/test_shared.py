@@ -241,7 +241,7 @@ def test_several_maps_use_it(any_queue: Queue) -> None:
         assert shared.value is TABLE
         assert TABLE.nbytes < shared.size < TABLE.nbytes + 1000
     assert not any_queue.connection.keys("taskq:shared:*")
-    with pytest.raises(PickleError, match="was unshared"):
+    with pytest.raises(ResultsGoneError, match="was unshared"):
         any_queue.map(partial(at, shared), range(5))
 
 

@@ -45,6 +45,11 @@ class Chain:
                 "--if-exists attach goes on with one map, and can't know of those that follow it: attach to the "
                 "last by its id, which is said when it is pushed"
             )
+        for option in ("first", "results"):
+            if self and given.get(option, "keep") not in ("keep", None):
+                raise click.UsageError(
+                    f"--{option} {given[option]}: a map that another one follows keeps all of its results"
+                )
 
     def __bool__(self) -> bool:
         return bool(self._then or self._fold)

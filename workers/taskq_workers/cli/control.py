@@ -118,6 +118,8 @@ def resume(job_ids: tuple[str, ...], url: str) -> None:
     with reached(url) as connection:
         for job_id in job_ids:
             job = find_map(connection, job_id)
+            if job.get_status() in ENDED:
+                raise UsageError(f"the map {job.id} has ended already")
             job.resume()
             say(f"goes on: {job.id}")
 

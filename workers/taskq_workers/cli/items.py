@@ -88,6 +88,10 @@ def csv_rows(stdin: TextIO) -> Iterator[dict[str, str]]:
     """A dictionary for each row, by the names in the first one."""
     reader = csv.DictReader((line for _number, line in _numbered(stdin)), strict=True)
     try:
+        named = reader.fieldnames or ()
+        twice = [name for at, name in enumerate(named) if name in named[:at]]
+        if twice:
+            raise UsageError(f"the first line of stdin names {twice[0]!r} twice: an item has one field of a name")
         for row in reader:
             if None in row or None in row.values():
                 raise UsageError(

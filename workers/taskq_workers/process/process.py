@@ -173,8 +173,8 @@ def work(tasks: Any, answers: Any, *args: Any) -> None:
     try:
         multiprocessing.pool.worker(_Pipe(tasks), _answers, *args)  # type: ignore[attr-defined]
     except BaseException:  # noqa: BLE001 - any of it is this process's end
-        # The service was killed, and there is nobody to tell; or a task has left our files or modules broken, and is
-        # to blame for this death. Python's own way to end waits for threads that the user's code has left.
+        # The service was killed, and there is nobody to tell; or a task has left our files or modules broken, and
+        # is to blame for this death. Python's own way to end waits for threads that the user's code has left.
         os._exit(1)
 
 
