@@ -6,10 +6,12 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     keywords    the options of a map, for type checkers
     options     what a map may be told, checked; the RQ job that is made of it
     items       the iterables of ``map(fn, *iterables)`` as one iterable of items
+    settled     the items of a generator, as they were when it gave them
     chunk       cutting items into runs
     repeats     large objects that many items hold travel once
     shared      ``share``: large objects that several maps use
     body        the bytes that carry the items of one
+    common      what several items of one hold
     claim       the right to run and commit one
     producer    writing a map, and making all of it visible at once
     existing    a map that has the id already is attached to, or replaced
