@@ -105,7 +105,10 @@ class Settler:
         flat = before.flat if before else _FIXED.issuperset(map(type, members))
         if flat and before:
             return before.made
-        made = known[id(value)] = _COPIES.get(type(value), copy.copy)(value)  # it may hold itself
+        try:
+            made = known[id(value)] = _COPIES.get(type(value), copy.copy)(value)  # it may hold itself
+        except Exception:  # noqa: BLE001 - a class of the user's that can't be copied: who pickles it may say why
+            return value
         settled = members if flat else [self._settle(one, known, deep) for one in members]
         if before and _are_same(settled, before.settled):
             return before.made

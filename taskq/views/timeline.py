@@ -107,6 +107,11 @@ def read(reply: Iterable[Any]) -> list[TimelineEntry]:
 
 def of_map(connection: Any, job_id: str, since: float, until: float) -> Iterator[TimelineEntry]:
     """The entries of one map that were written between two Unix times, oldest first; read in batches."""
+    return (entry for entry in between(connection, since, until) if entry.job == job_id)
+
+
+def between(connection: Any, since: float, until: float) -> Iterator[TimelineEntry]:
+    """As ``of_map``, of all maps."""
     at: str | None = f"{int(since * 1000)}"
     last = f"{int(until * 1000) + 1000}"
     while at:
@@ -114,7 +119,7 @@ def of_map(connection: Any, job_id: str, since: float, until: float) -> Iterator
             pipe.xrange(keys.TIMELINE, min=at, max=last, count=_BATCH)
             [found] = pipe.execute(raise_on_error=False)
         reply: list[Any] = checked.reply(found, [])
-        yield from (entry for entry in read(reply) if entry.job == job_id)
+        yield from read(reply)
         at = f"({reply[-1][0].decode()}" if len(reply) == _BATCH else None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from taskq.redis.connection import connect
 from taskq.redis.server import private_server
 from tests.acceptance.worker import Workers
-from tests.sweep.measure import Seen, faults, measure
+from tests.sweep.measure import Seen, faults, measure, warm_up
 from tests.sweep.mixes import Mix, mixes, workers
 
 HEAD = ("worker", "maps", "chunksize", "newcomers", "job", "small map", "meanwhile", "least, most", "")
@@ -47,6 +47,7 @@ def _measured(chosen: list[Mix], services: int, processes: int) -> Iterator[tupl
         fleet = Workers(url, Path(folder))
         try:
             fleet.ready(processes, "high", "low", services=services)
+            warm_up(connection, services * processes)
             for mix in chosen:
                 yield mix, measure(connection, mix, services * processes)
         finally:
@@ -61,7 +62,7 @@ def _row(mix: Mix, services: int, processes: int, seen: Seen) -> Iterator[str]:
     yield f"{seen.job:.2f} s"
     yield f"{seen.small:.2f} s"
     yield str(seen.between)
-    yield f"{seen.least}, {seen.most}"
+    yield f"{seen.least:.2f} s, {seen.most:.2f}"
 
 
 if __name__ == "__main__":

@@ -222,6 +222,15 @@ def test_what_can_not_be_copied_is_told_where_it_is_sent() -> None:
     assert Settler().settle(held) is held
 
 
+def test_what_refuses_to_be_copied_is_taken_as_it_is() -> None:
+    class Own(list[int]):
+        def __copy__(self) -> Own:
+            raise RuntimeError("there is one of it")
+
+    held = Own([1])
+    assert Settler().settle((held, 1))[0] is held
+
+
 def test_what_does_not_change_is_the_same_object() -> None:
     items = [1, "a", (1, (2, "b")), np.float64(1), np.datetime64("2024-01-01"), object(), None]
     assert all(one is other for one, other in zip(settled(iter(items)), items, strict=True))
