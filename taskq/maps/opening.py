@@ -19,7 +19,6 @@ from taskq.maps.push import Push, tell_terms
 from taskq.maps.source import Source
 from taskq.maps.terms import Terms
 from taskq.payload import large, proxies
-from taskq.redis import clock
 from taskq.redis.keys import MapField
 from taskq.redis.lua import Operation
 from taskq.views import tracing
@@ -54,7 +53,7 @@ def open_map(
             fields = push.fields(push.terms(terms), context)
             fields |= {MapField.FEEDER: feeder, MapField.LEASE: 0}
             if memo is not None:  # who begins again does not wait long for one that has died just here
-                fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
+                fields[MapField.WRITER] = existing.LEASE
             with push.reserved(fields) as draft:
                 tell_terms(job, draft, fields)
                 push.announce(draft, fields, sealed=False)

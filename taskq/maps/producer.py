@@ -28,7 +28,7 @@ from taskq.maps.sameness import ItemsDigest, Wanted
 from taskq.maps.terms import NONE, Terms
 from taskq.payload import large, proxies
 from taskq.payload.outcome import summary
-from taskq.redis import clock, once
+from taskq.redis import once
 from taskq.redis.keys import WRITING_TTL, MapField
 from taskq.views import tracing
 from taskq.views.counted import counted
@@ -80,7 +80,7 @@ def _push_new(push: Push[MapJob], items: Items, terms: Terms, memo: Memo | None)
     with tracing.pushing(push.function.name, push.job.id, queue.name) as context:
         fields = push.fields(terms, context)
         if push.options.job_id is not None:  # who comes again with it need not wait until what is written expires
-            fields[MapField.WRITER] = clock.ask(queue.connection) + existing.LEASE
+            fields[MapField.WRITER] = existing.LEASE
         return _push(push, items, fields, terms, memo)
 
 

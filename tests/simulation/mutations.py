@@ -127,11 +127,6 @@ MUTATIONS = (
         "a gap is accepted by the producer", 223,
         (_LUA + "write.lua", "if map[2] == ARGV[3] then", "if map[2] ~= ARGV[4] then"),
     ),
-    _m(
-        "a producer whose reply was lost takes itself for another", 36,
-        (_LUA + "begin.lua", "return redis.call('HGET', KEYS[1], 'incarnation') == ARGV[2] and 1 or 0",
-         "return 0"),
-    ),
     # -- proof -----------------------------------------------------------------------------------------
     _m(
         "the proof is skipped", 93,

@@ -7,7 +7,7 @@
 -- ARGV  1 seconds after which the keys expire if the producer dies while writing
 --       2 the incarnation, which no other producer has drawn   3 the pickled function, or its first piece (append.lua)
 --       4 the producer's schema; '' if it has just asked whether it may write here (schema.lua)
---       5.. field, value, ... of the hash
+--       5.. field, value, ... of the hash; 'writer': seconds for which its producer may be silent
 -- Returns 1, also if this very producer has reserved it before and only the reply was lost; 0 if a map with this
 -- id exists already, -1 if the producer must ask first, and then nothing was changed.
 
@@ -29,5 +29,10 @@ redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[1]) -- first, for without memory 
 redis.call('UNLINK', unpack(KEYS, 5))
 redis.call('HSET', KEYS[1], 'state', 'writing', 'incarnation', ARGV[2], 'done', 0, 'failed', 0, 'next', 0,
     unpack(ARGV, 5))
+local lease = redis.call('HGET', KEYS[1], 'writer') -- seconds from now on, until here
+if lease then
+    local time = redis.call('TIME')
+    redis.call('HSET', KEYS[1], 'writer', string.format('%.6f', time[1] + time[2] / 1e6 + lease))
+end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from taskq import __version__
-from taskq.errors import OptionError, TaskqError, VersionError
+from taskq.errors import TaskqError, VersionError
 from taskq.views.escaped import escaped
 from taskq_workers.cli import exits
 
@@ -26,16 +26,6 @@ class _OtherVersion(_Message):
     exit_code = exits.OTHER_VERSION
 
 
-class _BadValue(_Message):
-    exit_code = exits.USAGE
-
-
-def _kind_of(error: TaskqError) -> type[_Message]:
-    if isinstance(error, VersionError):
-        return _OtherVersion
-    return _BadValue if isinstance(error, OptionError) else _Message
-
-
 class _Group(click.Group):
     """Turns what may go wrong anywhere into a message and an exit code."""
 
@@ -43,7 +33,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except TaskqError as error:
-            raise _kind_of(error)(str(error)) from error
+            kind = _OtherVersion if isinstance(error, VersionError) else _Message
+            raise kind(str(error)) from error
         except KeyboardInterrupt:
             ctx.exit(exits.INTERRUPTED)
         except BrokenPipeError:  # whoever read our output has seen enough

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from rq.job import Retry
 
+from taskq.errors import OptionError
 from taskq.maps.job import MapJob
 from taskq.maps.open_map import OpenMap
 from taskq.maps.options import LONGEST
 from taskq.payload import names
 from taskq.queue import Queue
+from taskq.views.escaped import escaped
 from taskq_workers.cli.chain import Chain, chain_options
 from taskq_workers.cli.follow import Following, follow_options, show_of, start_option, wait_options
 from taskq_workers.cli.items import NegativeItems, items_of
@@ -106,7 +110,7 @@ def map_command(
     chain = Chain(then, fold, given)
     if streams and (form is None or detach):
         raise click.UsageError("--follow takes its items from --stdin, and can't be detached from that")
-    with reached(url) as connection:
+    with reached(url) as connection, _options_are_meant():
         queue = Queue(queue_name, connection=connection)
         following = Following(as_completed, values, show_of(progress), cancel=cancel_on_interrupt)
         if streams:
@@ -128,6 +132,15 @@ def map_command(
             return
         _say_id(job)
         ctx.exit(following.run(job))
+
+
+@contextmanager
+def _options_are_meant() -> Iterator[None]:
+    """Say of an option that can't be used what click says of one: it is how the command was called."""
+    try:
+        yield
+    except OptionError as error:
+        raise click.UsageError(escaped(str(error), lines=True)) from error
 
 
 def _say_id(job: MapJob) -> None:
