@@ -65,6 +65,7 @@ Imported by the face (``taskq.queue``, ``taskq``), by services and pool processe
     arrivals    results in input order, one by one, none of them held
     spans_read  which of them were read, and that these still stand there
     nested      waiting inside of what is run: the place of the process is lent
+    turn        threads that take what comes, one after the other
     waiting     a map's messages, and what happens without them
     own_end     the end of a map, in the process that is about to record it
     strangers   maps that another version of taskq has pushed

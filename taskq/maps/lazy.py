@@ -29,6 +29,7 @@ from taskq.maps.open_map import OpenMap
 from taskq.maps.outage import rides_out, through_outages
 from taskq.maps.proof import prove
 from taskq.maps.settled import settled
+from taskq.maps.turn import Turn
 from taskq.maps.waiting import Events
 from taskq.payload.results import value_of
 from taskq.redis.patience import clear_errors
@@ -51,7 +52,7 @@ class Lazy(Iterator[R]):
 
     def __init__(self, flow: Flow, connection: Any) -> None:
         self._flow = flow  # threads know that, and not this: so it can be garbage while they run
-        self._turn = threading.Lock()  # several threads may take what comes, each something else
+        self._turn = Turn()  # several threads may take what comes, each something else
         self.connection = connection
 
     def __next__(self) -> R:

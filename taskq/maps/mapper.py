@@ -129,7 +129,8 @@ class Mapper(rq.Queue):
                 be attached to is another one; if the memo is of another function, or an item has no key for it.
             PickleError: If the function or an item can't be pickled; names the item's index.
             TooLargeError: If a chunk is over the limit; names the item's index.
-            DuplicateJobError: If a map with this ``job_id`` is waiting or running.
+            DuplicateJobError: If a map with this ``job_id`` waits, runs, or is being pushed. If its producer
+                has died meanwhile, the id is free after ten seconds, for which this waits.
             VersionError: If workers are alive whose version of taskq can't work side by side with this one.
             ServerError: If the server can't be reached, or refuses; says why, and what to do.
 

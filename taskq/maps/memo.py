@@ -120,7 +120,8 @@ class Memo:
                     undo()
             raise
         if undo:
-            undo.settle()
+            with suppress(RedisError):  # the map is pushed, and what was before expires by itself
+                undo.settle()
 
     def signature(self, map_id: str, incarnation: str, index: int, key: str) -> bytes:
         """What is to stand with the result of an item, and shows that it belongs to its key."""

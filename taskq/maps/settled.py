@@ -15,7 +15,7 @@ import operator
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from taskq.errors import TaskqError
@@ -153,7 +153,7 @@ class Settler:
         return before[2]
 
 
-@cache
+@lru_cache(1000)  # a program may make classes without end
 def _shape_of(kind: type) -> Any:
     """As what its members are looked at; None: it has none that can be changed in place."""
     for shape in (list, dict, tuple, set, deque):

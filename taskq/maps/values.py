@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -14,6 +13,7 @@ from taskq.maps.info import MapInfo
 from taskq.maps.outage import rides_out
 from taskq.maps.reader import discarded
 from taskq.maps.terms import NONE
+from taskq.maps.turn import Turn
 from taskq.maps.waited import Waited
 from taskq.maps.waiting import Events
 from taskq.payload import results
@@ -60,7 +60,7 @@ class Values(Iterator[V]):
         self._job, self._reading, self._errors, self._shape = job, reading, errors, shape
         self._named, self._how = name, end
         self._doubts = Doubts(job)
-        self._turn = threading.Lock()  # several threads may take what comes, each something else
+        self._turn = Turn()  # several threads may take what comes, each something else
         self._map, self._terms = "", NONE  # for people, and what it was told; as soon as something is read
         self._new: Iterator[Arrival] = iter(())  # what has come
         self._ended = False  # before that was read: there is no more
